@@ -1,0 +1,43 @@
+# Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo-out
+export PYTHON
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo test test-all lint format lock clean
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/bootstrap.sh
+	@scripts/bootstrap.sh $(VENV)
+	@touch $@
+
+install: $(VENV)/.installed ## create .venv from requirements.lock
+
+demo: $(VENV)/.installed ## one institution, four price ticks, everything real; results in demo-out/
+	$(BIN)/atomic-margin demo --out $(OUT)
+
+test: $(VENV)/.installed ## the tests CI runs
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed ## the long ones too
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## compile requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --override requirements.overrides --universal --python-version 3.10 \
+	    --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean: ## remove the environment and every output
+	rm -rf $(VENV) $(OUT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Creates the virtual environment named by $1 from requirements.lock. Wants CPython 3.10-3.12 on Linux x86_64 and pip.
+set -euo pipefail
+venv=${1:?usage: scripts/bootstrap.sh VENV}
+cd "$(dirname "$0")/.."
+
+if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
+    echo "atomic-margin needs Linux on x86_64 (concrete-python ships no other wheel we test); this is $(uname -s) on $(uname -m)." >&2
+    exit 1
+fi
+suits() { "$1" -c 'import sys; sys.exit(not (sys.implementation.name == "cpython" and (3, 10) <= sys.version_info < (3, 13)))' 2>/dev/null; }
+python=""
+for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+    if suits "$candidate"; then python=$candidate; break; fi
+done
+if [ -z "$python" ]; then
+    echo "atomic-margin needs CPython 3.10, 3.11 or 3.12; found $(${PYTHON:-python3} --version 2>&1 || true). Install one and run: make PYTHON=/path/to/python install" >&2
+    exit 1
+fi
+echo "Creating $venv with $("$python" --version); the first time takes about a minute and 1 GB."
+rm -rf "$venv"
+"$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

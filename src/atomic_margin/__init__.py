@@ -1,0 +1,7 @@
+"""Margin verification that never sees a position.
+
+The five packages live at the top level of the repository and are linked in here, because `circuits` and `service`
+are taken names on the package index: import them as `atomic_margin.margin`, `atomic_margin.circuits`, …
+"""
+
+__version__ = "0.1.0"
