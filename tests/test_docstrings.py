@@ -4,8 +4,9 @@ import doctest
 import importlib
 import pkgutil
 
-import atomic_margin
 import pytest
+
+import atomic_margin
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(atomic_margin.__path__, "atomic_margin."))
 
