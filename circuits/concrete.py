@@ -1,0 +1,46 @@
+"""The one place that imports concrete-python; everything else takes `cfhe` from here.
+
+concrete-python imports `torch` for two extensions that are not used here. Where torch is not installed, a placeholder
+stands in for it during the import and is removed again at once, so that no other library finds it; where torch is
+installed, the real one is used.
+"""
+
+import importlib.util
+import sys
+import types
+import warnings
+from typing import Any
+
+from atomic_margin.circuits.errors import LibraryUnavailable
+
+
+class _Placeholder(types.ModuleType):
+    """Answers every attribute look-up made while concrete's unused extensions are imported."""
+
+    def __getattr__(self, name: str) -> "_Placeholder":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Placeholder(f"{self.__name__}.{name}")
+
+
+def _import_concrete() -> Any:
+    stand_in = "torch" not in sys.modules and importlib.util.find_spec("torch") is None
+    if stand_in:
+        sys.modules["torch"] = _Placeholder("torch")
+    try:
+        with warnings.catch_warnings():
+            # It is written for an older setuptools (pinned) and an older NumPy; none of that is ours to mend.
+            warnings.simplefilter("ignore")
+            from concrete import fhe
+    except ImportError as error:
+        raise LibraryUnavailable(
+            f"concrete-python cannot be imported ({error}); install the extra `fhe` from requirements.lock "
+            "with `make install`"
+        ) from error
+    finally:
+        if stand_in:
+            del sys.modules["torch"]
+    return fhe
+
+
+cfhe: Any = _import_concrete()

@@ -1,0 +1,23 @@
+"""Every error this package raises, in one tree.
+
+CircuitError
+├── ProfileError          a profile whose numbers do not fit together, or a compiled circuit that misses its profile
+├── ClearInputError       A or c outside the shape or width that the circuit was compiled for
+└── LibraryUnavailable    concrete-python cannot be imported
+"""
+
+
+class CircuitError(Exception):
+    """Root of the errors of `atomic_margin.circuits`."""
+
+
+class ProfileError(CircuitError):
+    """A profile is inconsistent, or what the compiler made of it misses its security level or failure probability."""
+
+
+class ClearInputError(CircuitError):
+    """A clear matrix or collateral vector would wrap silently in the circuit; it is refused before evaluation."""
+
+
+class LibraryUnavailable(CircuitError):
+    """concrete-python is missing: install the extra `fhe` (`make install` does)."""

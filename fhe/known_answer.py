@@ -1,0 +1,45 @@
+"""The known-answer test of evaluation keys, and the fingerprint of a process's FFT plan.
+
+At enrolment the institution encrypts the published vector of `known_entries` and sends it with its evaluation keys.
+The server evaluates the two-row `known_answer` function on it with matrices whose flags it knows and the institution
+does not yet; the institution must report the right flags. That finds keys that were damaged on the way; it proves
+nothing about a cheating institution (docs/protocol.md).
+
+Evaluation is byte-stable within a process but not between processes, because the FFT plan is chosen by timing at
+start. The output of one fixed known-answer evaluation tells the plans apart: processes in which it is equal gave equal
+outputs.
+"""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
+
+IntArray = npt.NDArray[np.int64]
+
+
+def known_entries(profile: Profile) -> IntArray:
+    """Return the published vector, shape (N,): i mod 2^entry_bits."""
+    return np.arange(profile.entries, dtype=np.int64) % (1 << profile.entry_bits)
+
+
+def known_matrix(profile: Profile, seed: bytes, flag: int) -> tuple[IntArray, IntArray]:
+    """Return A and c, shapes (2, N) and (2,), whose rows on the published vector are (0, 7), or (-1, 7) for flag 1.
+
+    A is expanded from the seed and is not zero: with a zero matrix the rotations would be trivial and damaged keys
+    would pass.
+    """
+    stream = hashlib.shake_256(b"atomic-margin/v1/known-answer\n" + profile.hash().encode() + seed)
+    drawn = np.frombuffer(stream.digest(KNOWN_ANSWER_ROWS * profile.entries), dtype=np.uint8)
+    A = drawn.reshape(KNOWN_ANSWER_ROWS, profile.entries).astype(np.int64) % 15 - 7
+    # Keeps |A z| below 2^(bits - 2) in every profile: at most 7 * 31 * entries otherwise.
+    A[:, (1 << (profile.bits - 2)) // (7 * 31) :] = 0
+    target = np.array([-flag, 7], dtype=np.int64)
+    return A, target - A @ known_entries(profile)
+
+
+def fingerprint(output: bytes) -> str:
+    """Return the fingerprint of the FFT plan that made `output`, the words of the fixed known-answer evaluation."""
+    return hashlib.sha256(b"atomic-margin/v1/fft-plan\n" + output).hexdigest()
