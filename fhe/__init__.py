@@ -1,4 +1,4 @@
-"""Runtime around concrete-python: the institution's keys (`institution`), the operator's worker (`evaluator`), raw words.
+"""Runtime around concrete-python: institution-side keys (`institution`), operator's worker (`evaluator`), raw words.
 
 Only `institution` and `pin` touch secret keys; the operator's process imports neither.
 """

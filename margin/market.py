@@ -1,0 +1,143 @@
+"""One tick of market data: what the price feed signs and every party prices from.
+
+Anyone may read it. `Market.parse` refuses malformed quotes; `check_market` then makes sure everything in a universe is
+alive and priced, before anything is computed.
+
+>>> market = Market.parse({
+...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
+...     "underlyings": {"BTC": {"spot": "96420.5", "perpetual": "96431", "expiries": {
+...         "2026-12-25T08:00:00Z": {"forward": "96890", "volatilities": {"100000": "0.52"}}}}},
+...     "collateral": {"USDC": "0.9999"}})
+>>> market.underlyings["BTC"].expiries["2026-12-25T08:00:00Z"].volatility(Decimal("100000"))
+Decimal('0.52')
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import model_validator
+
+from atomic_margin.margin.documents import (
+    Document,
+    IdMap,
+    Instant,
+    InstantText,
+    MapOf,
+    Part,
+    Price,
+    PriceText,
+    Volatility,
+    format_instant,
+    in_range,
+    integer_in,
+    require_unique,
+)
+from atomic_margin.margin.errors import ExpiredInstrument, OutOfRange, UnpricedInstrument
+from atomic_margin.margin.instruments import Instrument
+from atomic_margin.margin.universe import Universe
+
+_YEAR_SECONDS = 365 * 86400
+_MAX_YEARS = 100
+
+
+class ExpiryQuotes(Part):
+    """Quotes of one expiry.
+
+    Attributes:
+        forward: USD per unit of underlying; also the price of the dated future.
+        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market).
+    """
+
+    forward: Price
+    volatilities: MapOf[PriceText, Volatility]
+
+    @cached_property
+    def _by_strike(self) -> dict[Decimal, Decimal]:
+        return {Decimal(strike): volatility for strike, volatility in self.volatilities.items()}
+
+    def volatility(self, strike: Decimal) -> Decimal | None:
+        """Return the volatility at ``strike``, however it is spelled, or None."""
+        return self._by_strike.get(strike)
+
+
+class UnderlyingQuotes(Part):
+    """Quotes of one underlying, USD per unit.
+
+    Attributes:
+        spot: index price.
+        perpetual: mark of the perpetual.
+        expiries: quotes by expiry.
+    """
+
+    spot: Price
+    perpetual: Price
+    expiries: MapOf[InstantText, ExpiryQuotes]
+
+
+class Market(Document):
+    """One tick, format ``atomic-margin/market/1``.
+
+    Attributes:
+        sequence: number of the tick, rising.
+        as_of: time of the quotes.
+        rate: continuously compounded interest rate, a fraction a year.
+        underlyings: quotes by underlying.
+        collateral: USD price of one whole unit of each collateral asset that has no spot.
+    """
+
+    TAG: ClassVar[str] = "market"
+
+    format: Literal["atomic-margin/market/1"]
+    sequence: Annotated[int, integer_in(0, 2**63 - 1)]
+    as_of: Instant
+    rate: Annotated[Decimal, in_range("-1", "1")]
+    underlyings: IdMap[UnderlyingQuotes]
+    collateral: IdMap[Price]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Market":
+        for name, quotes in self.underlyings.items():
+            for expiry, quote in quotes.expiries.items():
+                path = f"underlyings.{name}.expiries.{expiry}.volatilities."
+                strikes = list(quote.volatilities)
+                require_unique(map(Decimal, strikes), [path + strike for strike in strikes].__getitem__)
+        return self
+
+    def years_to(self, expiry: datetime) -> float:
+        """Return the time from `as_of` to ``expiry`` in years of 365 days (ACT/365 fixed)."""
+        return (expiry - self.as_of).total_seconds() / _YEAR_SECONDS
+
+
+def check_market(market: Market, universe: Universe) -> None:
+    """Make sure every instrument of ``universe`` is alive and priced by ``market``.
+
+    Raises:
+        ExpiredInstrument: expiry at or before the market's time (field: in the universe).
+        OutOfRange: expiry over 100 years ahead.
+        UnpricedInstrument: no spot, forward or volatility (field: where the quote is missing in the market).
+    """
+    for index, item in enumerate(universe.instruments):
+        if item.expiry is not None and item.expiry <= market.as_of:
+            raise ExpiredInstrument(
+                f"instruments[{index}].expiry",
+                f"{item.id!r} expired at {format_instant(item.expiry)}, the market is of "
+                f"{format_instant(market.as_of)}: publish a universe without it",
+            )
+        if item.expiry is not None and market.years_to(item.expiry) > _MAX_YEARS:
+            raise OutOfRange(f"instruments[{index}].expiry", f"at most {_MAX_YEARS} years ahead of the market")
+        quotes = market.underlyings.get(item.underlying)
+        if quotes is None:
+            raise UnpricedInstrument(f"underlyings.{item.underlying}", f"missing; {item.id!r} needs it")
+        if item.expiry is not None:
+            _check_expiry(item, item.expiry, quotes)
+
+
+def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes) -> None:
+    path = f"underlyings.{item.underlying}.expiries.{format_instant(expiry)}"
+    quote = quotes.expiries.get(format_instant(expiry))
+    if quote is None:
+        raise UnpricedInstrument(path, f"missing; {item.id!r} needs a forward there")
+    if item.strike is not None and quote.volatility(item.strike) is None:
+        raise UnpricedInstrument(f"{path}.volatilities.{item.strike:f}", f"missing; {item.id!r} needs it")

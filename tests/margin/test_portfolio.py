@@ -1,0 +1,93 @@
+"""Columns, gross weights and the digits of a book."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic_margin.margin import EntryMap, Portfolio, Universe, check_entries, check_gross, encode, errors, gross_weight
+
+
+def book(*positions: tuple[str, str, int]) -> Portfolio:
+    rows = [{"instrument": i, "side": side, "lots": str(lots)} for i, side, lots in positions]
+    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": rows})
+
+
+@pytest.mark.parametrize(
+    ("lot", "price", "weight"),
+    [("0.1", "97250", 9725), ("0.1", "97250.1", 9726), ("1", "0.01", 1), ("0.001", "1000", 1), ("0.001", "1000.1", 2)],
+)
+def test_the_gross_weight_is_rounded_up_to_at_least_one_dollar(lot: str, price: str, weight: int) -> None:
+    assert gross_weight(Decimal(lot), Decimal(price)) == weight
+
+
+def test_columns_follow_the_universe(universe: Universe, entry_map: EntryMap) -> None:
+    assert len(entry_map) == 6 * 3 * 2 + 40 * 2 * 2
+    assert 127 <= len(entry_map) <= 256
+    assert entry_map.labels[:7] == (
+        *(f"BTC-PERP:{side}:{digit}" for side in ("long", "short") for digit in range(3)),
+        "BTC-25DEC26:long:0",
+    )
+    assert entry_map.gross_weights[:3] == (9725, 32 * 9725, 1024 * 9725)
+    assert set(entry_map.widths) == {5}
+    assert entry_map.universe_hash == universe.hash()
+
+
+def test_the_hash_of_the_entry_map_is_frozen_and_follows_the_universe(
+    entry_map: EntryMap, example: Callable[[str], dict[str, Any]]
+) -> None:
+    assert entry_map.hash() == "be74967f9733d7a9f570285230aea66ee8d73fb6853850c74169aee476216800"
+    other = example("universe")
+    other["instruments"][0]["reference_price"] = "97270"
+    assert EntryMap.of(Universe.parse(other)).hash() != entry_map.hash()
+
+
+@given(lots=st.integers(0, 32**3 - 1), short=st.integers(0, 32**2 - 1))
+def test_digits_add_up_to_the_lots(lots: int, short: int, entry_map: EntryMap) -> None:
+    z = encode(book(("BTC-PERP", "long", lots), ("ETH-25DEC26-3400-P", "short", short)), entry_map)
+    assert z.dtype == np.int64
+    assert z.shape == (len(entry_map),)
+    held = dict.fromkeys([("BTC-PERP", "long"), ("ETH-25DEC26-3400-P", "short")], 0)
+    for column, digit in zip(entry_map.columns, z.tolist(), strict=True):
+        assert 0 <= digit < 32
+        if digit:
+            held[column.instrument, column.side] += digit * column.lots
+    assert list(held.values()) == [lots, short]
+    g = {"BTC-PERP": 9725, "ETH-25DEC26-3400-P": 3452}
+    assert entry_map.gross(z) == lots * g["BTC-PERP"] + short * g["ETH-25DEC26-3400-P"]
+
+
+def test_an_empty_book_is_a_book(entry_map: EntryMap) -> None:
+    assert not encode(book(), entry_map).any()
+
+
+def test_positions_outside_the_universe_are_refused(entry_map: EntryMap) -> None:
+    with pytest.raises(errors.UnknownInstrument) as unknown:
+        encode(book(("BTC-PERP", "long", 1), ("DOGE-PERP", "long", 1)), entry_map)
+    assert unknown.value.field == "positions[1].instrument"
+    with pytest.raises(errors.LotsTooLarge, match="at most 1023 lots") as large:
+        encode(book(("ETH-25DEC26-3400-P", "short", 1024)), entry_map)
+    assert large.value.field == "positions[0].lots"
+
+
+def test_the_gross_limit_is_inclusive(entry_map: EntryMap) -> None:
+    z = encode(book(("BTC-PERP", "long", 100)), entry_map)
+    check_gross(z, entry_map, 972_500)
+    with pytest.raises(errors.GrossLimitExceeded, match="972500 USD"):
+        check_gross(z, entry_map, 972_499)
+
+
+@pytest.mark.parametrize("bad", [-1, 32, 2**40])
+def test_entries_are_five_bits(bad: int, entry_map: EntryMap) -> None:
+    z = np.zeros(len(entry_map), dtype=np.int64)
+    z[5] = bad
+    with pytest.raises(errors.EntryOutOfRange, match="entry 5"):
+        check_gross(z, entry_map, 10**9)
+    with pytest.raises(errors.EntryOutOfRange, match="float64"):
+        check_entries(np.zeros(len(entry_map)), len(entry_map))  # type: ignore[arg-type]
+    with pytest.raises(errors.EntryOutOfRange, match="shape"):
+        check_entries(z[1:], len(entry_map))

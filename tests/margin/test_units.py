@@ -1,0 +1,451 @@
+"""Rounding, units and checks, over random books, markets, models and collateral."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from atomic_margin.margin import (
+    CollateralHoldings,
+    CollateralSchedule,
+    CollateralValues,
+    EntryMap,
+    MarginMatrix,
+    Market,
+    Portfolio,
+    RunMatrices,
+    ScanModel,
+    TrueSurplus,
+    TrueWeights,
+    Universe,
+    check_bounds,
+    check_gross_limit,
+    check_matrix,
+    check_run,
+    collateral_values,
+    compile_run,
+    compile_weights,
+    encode,
+    errors,
+    true_surplus,
+)
+
+NEAR, FAR = "2026-12-25T08:00:00Z", "2027-03-26T08:00:00Z"
+WIDTHS = {"fhe": (20, 18), "proof": (32, 30)}
+RUNS = [(kind, place) for kind in ("maintenance", "initial") for place in ("fhe", "proof")]
+
+
+class Case(NamedTuple):
+    entry_map: EntryMap
+    weights: TrueWeights
+    collateral: CollateralValues
+    gross_limit: int
+    run: RunMatrices
+    z: npt.NDArray[np.int64]
+    report: TrueSurplus
+
+
+def percent(low: int, high: int) -> st.SearchStrategy[str]:
+    return st.integers(low * 100, high * 100).map(
+        lambda n: "0" if n == 0 else f"{'-' if n < 0 else ''}{abs(n) // 10**4}.{abs(n) % 10**4:04d}"
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    spots = {"BTC": draw(st.integers(10**8, 2 * 10**9)), "ETH": draw(st.integers(10**6, 10**8))}  # in 10^-4 USD
+    names = [*spots][: draw(st.integers(1, 2))]
+    strikes = {name: [str(max(1, spots[name] * p // 10**6)) for p in (80, 100, 125)] for name in names}
+
+    def price(name: str, low: int, high: int) -> str:
+        n = spots[name] * draw(st.integers(low, high)) // 100
+        return f"{n // 10**4}.{n % 10**4:04d}"
+
+    instruments = []
+    for name in names:
+        kinds = draw(st.lists(st.sampled_from(["perpetual", "future", "call", "put"]), min_size=1, max_size=4))
+        for kind in kinds:
+            terms: dict[str, Any] = {"kind": kind, "reference_price": price(name, 80, 125)}
+            if kind != "perpetual":
+                terms["expiry"] = draw(st.sampled_from([NEAR, FAR]))
+            if kind in ("call", "put"):
+                terms |= {"kind": "option", "right": kind, "strike": draw(st.sampled_from(strikes[name]))}
+                terms["reference_price"] = price(name, 1, 25)
+            terms |= {"id": f"I{len(instruments)}", "underlying": name, "digits": str(draw(st.integers(1, 3)))}
+            instruments.append(terms | {"lot": "0.1" if name == "BTC" else "1"})
+    universe = Universe.parse(
+        {
+            "format": "atomic-margin/universe/1",
+            "name": "random",
+            "currency": "USD",
+            "underlyings": {name: {"reference_price": price(name, 90, 110)} for name in names},
+            "instruments": instruments,
+        }
+    )
+    market = Market.parse(
+        {
+            "format": "atomic-margin/market/1",
+            "sequence": "1",
+            "as_of": "2026-11-20T08:00:00Z",
+            "rate": draw(percent(-2, 10)),
+            "underlyings": {
+                name: {
+                    "spot": price(name, 60, 150),
+                    "perpetual": price(name, 60, 150),
+                    "expiries": {
+                        expiry: {
+                            "forward": price(name, 60, 150),
+                            "volatilities": {k: draw(percent(0, 200)) for k in strikes[name]},
+                        }
+                        for expiry in (NEAR, FAR)
+                    },
+                }
+                for name in names
+            },
+            "collateral": {"BILL": draw(percent(50, 100))},
+        }
+    )
+    model = ScanModel.parse(
+        {
+            "format": "atomic-margin/model/1",
+            "name": "scan",
+            "initial_factor": draw(st.sampled_from(["1", "1.25", "1.3", "2"])),
+            "minimum_transfer_amount": "100000",
+            "charges": {
+                key: draw(percent(0, 3)) for key in ("perpetual", "future", "option_long", "option_short_minimum")
+            },
+            "scenarios": [
+                {
+                    "label": f"row {row}",
+                    "spot": {name: draw(percent(-90, 90)) for name in names},
+                    "volatility": draw(percent(-90, 90)),
+                    "basis": draw(percent(-5, 5)),
+                    "coverage": draw(st.sampled_from(["0.35", "1"])),
+                }
+                for row in range(draw(st.integers(1, 5)))
+            ],
+        }
+    )
+    coin = names[0]
+    schedule = CollateralSchedule.parse(
+        {
+            "format": "atomic-margin/collateral-schedule/1",
+            "version": "1",
+            "assets": [
+                {
+                    "id": "BILL",
+                    "kind": "treasury_bill",
+                    "decimals": "2",
+                    "haircut": "0.01",
+                    "price_source": {"quote": "collateral", "id": "BILL"},
+                    "risk_underlying": None,
+                    "priority": "1",
+                },
+                {
+                    "id": coin,
+                    "kind": "crypto",
+                    "decimals": "8",
+                    "haircut": "0.1",
+                    "price_source": {"quote": "spot", "id": coin},
+                    "risk_underlying": coin,
+                    "priority": "2",
+                },
+            ],
+        }
+    )
+    held = {"BILL": draw(st.integers(0, 10**10)), coin: draw(st.integers(0, 10**11))}
+    positions = []
+    for item in universe.instruments:
+        for side in ("long", "short"):
+            lots = draw(st.one_of(st.just(0), st.integers(0, 32**item.digits - 1)))
+            positions.append({"instrument": item.id, "side": side, "lots": str(lots)})
+    portfolio = Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
+
+    entry_map = EntryMap.of(universe)
+    z = encode(portfolio, entry_map)
+    gross_limit = max(entry_map.gross(z), 4 * max(entry_map.gross_weights)) + draw(st.integers(0, 10**7))
+    assume(gross_limit < (2**19 - 1) * min(entry_map.gross_weights))
+    weights = compile_weights(model, universe, market)
+    collateral = collateral_values(schedule, model, market, held)
+    run = compile_run(weights, collateral, entry_map, gross_limit)
+    report = true_surplus(model, universe, market, schedule, portfolio, held)
+    return Case(entry_map, weights, collateral, gross_limit, run, z, report)
+
+
+random_cases = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def fits(case: Case, kind: Any, exponent: int, bits: int, weight_bits: int) -> bool:
+    """The published rule, one exact fraction at a time."""
+    for row, value in zip(case.weights.of(kind).tolist(), case.collateral.of(kind).tolist(), strict=True):
+        units = [(Fraction(w) / Fraction(2) ** exponent - Fraction(1, 1024)).__floor__() for w in (*row, value)]
+        *A, c = units
+        if any(not -(2 ** (weight_bits - 1)) <= a < 2 ** (weight_bits - 1) for a in A):
+            return False
+        if not -(2 ** (bits - 1)) <= c < 2 ** (bits - 1):
+            return False
+        steepest = max(Fraction(abs(a), g) for a, g in zip(A, case.entry_map.gross_weights, strict=True))
+        if abs(c) + steepest * case.gross_limit >= 2 ** (bits - 1):
+            return False
+    return True
+
+
+@random_cases
+@given(cases())
+def test_an_integer_surplus_never_exceeds_the_true_one_and_the_gap_is_bounded(case: Case) -> None:
+    for kind, place in RUNS:
+        matrix = case.run.of(kind, place)  # type: ignore[arg-type]
+        true = case.report.of(kind)  # type: ignore[arg-type]
+        integer = np.array([float(matrix.usd(int(units))) for units in matrix.surplus(case.z)])
+        assert (integer <= true).all()
+        bound = (int(case.z.sum()) + 1) * (1 + 2**-9) * float(matrix.unit)
+        assert (true - integer <= bound).all()
+
+
+@random_cases
+@given(cases())
+def test_the_unit_is_the_smallest_that_fits(case: Case) -> None:
+    for kind in ("maintenance", "initial"):
+        fhe, proof = case.run.of(kind, "fhe"), case.run.of(kind, "proof")  # type: ignore[arg-type]
+        e = fhe.unit_exponent
+        assert proof.unit_exponent == e - 12
+        assert fits(case, kind, e, 20, 18)
+        assert fits(case, kind, e - 12, 32, 30)
+        for finer in range(1, 5):
+            assert not (fits(case, kind, e - finer, 20, 18) and fits(case, kind, e - finer - 12, 32, 30))
+
+
+@random_cases
+@given(cases(), st.randoms(use_true_random=False))
+def test_no_book_within_the_gross_limit_overflows(case: Case, random: Any) -> None:
+    g = case.entry_map.gross_weights
+    for kind, place in RUNS:
+        matrix = case.run.of(kind, place)  # type: ignore[arg-type]
+        bits, weight_bits = WIDTHS[place]
+        check_bounds(matrix, case.entry_map, case.gross_limit, bits, weight_bits)
+        for A, c in zip(matrix.weights.tolist(), matrix.collateral.tolist(), strict=True):
+            by_gain = sorted(range(len(g)), key=lambda i: Fraction(A[i], g[i]))
+            shuffled = random.sample(range(len(g)), len(g))
+            for order in (by_gain, by_gain[::-1], shuffled):
+                for cap in (31, case.gross_limit):  # digits, and even entries of any size
+                    left, surplus = case.gross_limit, c
+                    for i in order:
+                        take = min(cap, left // g[i])
+                        left -= take * g[i]
+                        surplus += take * A[i]
+                    assert abs(surplus) < 2 ** (bits - 1)
+
+
+@random_cases
+@given(cases(), st.data())
+def test_a_run_is_accepted_by_whoever_recomputes_it_and_no_other(case: Case, data: st.DataObject) -> None:
+    check_run(case.run, case.weights, case.collateral, case.entry_map, case.gross_limit)
+    kind, place = data.draw(st.sampled_from(RUNS))
+    matrix = case.run.of(kind, place)  # type: ignore[arg-type]
+    row = data.draw(st.integers(0, matrix.rows - 1))
+    at = data.draw(st.integers(0, matrix.entries))
+    own = np.append(case.weights.of(kind)[row], case.collateral.of(kind)[row])[at] / float(matrix.unit)  # type: ignore[arg-type]
+    for step in (1, -3):
+        if step == 1 and own - np.floor(own) < 2**-10:
+            continue  # an own value a hair above an integer: one more is still not above it
+        weights, collateral = matrix.weights.copy(), matrix.collateral.copy()
+        if at < matrix.entries:
+            weights[row, at] += step
+        else:
+            collateral[row] += step
+        altered = dataclasses.replace(matrix, weights=weights, collateral=collateral)
+        with pytest.raises(errors.WeightMismatch) as caught:
+            check_matrix(altered, case.weights, case.collateral)
+        assert caught.value.row == matrix.labels[row]
+        assert caught.value.entry == (*case.entry_map.labels, "collateral")[at]
+
+
+class Example(NamedTuple):
+    weights: TrueWeights
+    collateral: CollateralValues
+    run: RunMatrices
+
+
+@pytest.fixture(scope="module")
+def first_run(
+    universe: Universe,
+    entry_map: EntryMap,
+    model: ScanModel,
+    schedule: CollateralSchedule,
+    markets: tuple[Market, ...],
+    holdings: CollateralHoldings,
+    gross_limit: int,
+) -> Example:
+    weights = compile_weights(model, universe, markets[0])
+    collateral = collateral_values(schedule, model, markets[0], holdings.posted)
+    return Example(weights, collateral, compile_run(weights, collateral, entry_map, gross_limit))
+
+
+def test_compiling_is_reproducible_and_survives_transport(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    again = compile_run(first_run.weights, first_run.collateral, entry_map, gross_limit)
+    assert again == first_run.run
+    sent = json.loads(json.dumps(first_run.run.initial_proof.to_canonical()))
+    check_matrix(MarginMatrix.from_canonical(sent), first_run.weights, first_run.collateral)
+
+
+def test_float_noise_between_machines_is_accepted(first_run: Example, entry_map: EntryMap, gross_limit: int) -> None:
+    rng = np.random.default_rng(1)
+
+    def noisy(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return values * (1 + rng.uniform(-1, 1, values.shape) * 1e-14)
+
+    weights = dataclasses.replace(
+        first_run.weights, maintenance=noisy(first_run.weights.maintenance), initial=noisy(first_run.weights.initial)
+    )
+    collateral = CollateralValues(noisy(first_run.collateral.maintenance), noisy(first_run.collateral.initial))
+    check_run(first_run.run, weights, collateral, entry_map, gross_limit)
+
+
+def test_other_prices_are_noticed(
+    first_run: Example,
+    universe: Universe,
+    entry_map: EntryMap,
+    model: ScanModel,
+    schedule: CollateralSchedule,
+    holdings: CollateralHoldings,
+    gross_limit: int,
+    example: Callable[[str], dict[str, Any]],
+) -> None:
+    given = example("market-1")
+    given["underlyings"]["ETH"]["perpetual"] = "3419.09"  # one tick of 0.01
+    market = Market.parse(given)
+    weights = compile_weights(model, universe, market)
+    collateral = collateral_values(schedule, model, market, holdings.posted)
+    with pytest.raises(errors.WeightMismatch, match="ETH-PERP"):
+        check_run(first_run.run, weights, collateral, entry_map, gross_limit)
+
+
+def test_a_matrix_of_another_model_or_universe_is_refused(first_run: Example, entry_map: EntryMap) -> None:
+    run, weights, collateral = first_run.run, first_run.weights, first_run.collateral
+    for change in (
+        {"model_hash": "0" * 64},
+        {"entry_map_hash": "0" * 64},
+        {"labels": tuple(reversed(run.initial_fhe.labels))},
+        {"weights": run.initial_fhe.weights[:, 1:]},
+    ):
+        with pytest.raises(errors.MatrixMismatch):
+            check_matrix(dataclasses.replace(run.initial_fhe, **change), weights, collateral)
+    other = dataclasses.replace(entry_map, universe_hash="0" * 64)
+    with pytest.raises(errors.MatrixMismatch):
+        check_bounds(run.initial_fhe, other, 64_000_000)
+    with pytest.raises(errors.MatrixMismatch):
+        compile_run(weights, collateral, other, 64_000_000)
+    with pytest.raises(errors.MatrixMismatch, match="number of rows"):
+        compile_run(weights, CollateralValues(np.ones(3), np.ones(3)), entry_map, 64_000_000)
+
+
+def test_a_run_of_swapped_or_coarse_matrices_is_refused(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    weights, collateral, run = first_run
+
+    def refused(error: type[errors.MarginError], **changes: MarginMatrix) -> None:
+        with pytest.raises(error):
+            check_run(dataclasses.replace(run, **changes), weights, collateral, entry_map, gross_limit)
+
+    refused(errors.MatrixMismatch, maintenance_fhe=run.initial_fhe)
+    refused(errors.MatrixMismatch, maintenance_fhe=run.maintenance_proof)
+    refused(errors.MatrixMismatch, initial_proof=dataclasses.replace(run.initial_proof, unit_exponent=-5))
+    coarse = compile_run(
+        dataclasses.replace(weights, maintenance=weights.maintenance * 4, initial=weights.initial * 4),
+        CollateralValues(collateral.maintenance * 4, collateral.initial * 4),
+        entry_map,
+        gross_limit,
+    )
+
+    def rescaled(place: str) -> MarginMatrix:
+        matrix = coarse.of("initial", place)  # type: ignore[arg-type]
+        unit = 2.0**matrix.unit_exponent
+        return dataclasses.replace(
+            matrix,
+            weights=np.floor(weights.initial / unit - 2**-10).astype(np.int64),
+            collateral=np.floor(collateral.initial / unit - 2**-10).astype(np.int64),
+        )
+
+    refused(errors.UnitTooCoarse, initial_fhe=rescaled("fhe"), initial_proof=rescaled("proof"))
+
+
+def test_a_matrix_that_could_overflow_is_refused_by_row_and_entry(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    matrix = first_run.run.maintenance_fhe
+
+    def refused(row: int, column: int | None, value: int) -> errors.MarginOverflow:
+        weights, collateral = matrix.weights.copy(), matrix.collateral.copy()
+        if column is None:
+            collateral[row] = value
+        else:
+            weights[row, column] = value
+        altered = dataclasses.replace(matrix, weights=weights, collateral=collateral)
+        with pytest.raises(errors.MarginOverflow) as caught:
+            check_bounds(altered, entry_map, gross_limit)
+        assert caught.value.row == matrix.labels[row]
+        return caught.value
+
+    g, c = entry_map.gross_weights[9], int(abs(matrix.collateral[7]))
+    largest = ((2**19 - c) * g - 1) // gross_limit
+    assert refused(7, 9, largest + 1).entry == entry_map.labels[9]
+    assert refused(7, 9, -largest - 1).entry == entry_map.labels[9]
+    assert refused(7, None, 2**19).entry == "collateral"
+    assert refused(7, None, -(2**19) - 1).entry == "collateral"
+    assert "does not fit 18 signed bits" in str(refused(0, 0, 2**17))
+    assert "does not fit 18 signed bits" in str(refused(0, 0, -(2**17) - 1))
+    altered = matrix.weights.copy()
+    altered[7, 9] = -largest
+    check_bounds(dataclasses.replace(matrix, weights=altered), entry_map, gross_limit)
+
+
+def test_bounds_stay_exact_beyond_64_bits(first_run: Example, entry_map: EntryMap) -> None:
+    matrix = dataclasses.replace(first_run.run.maintenance_proof, collateral=np.full(24, 2**42))
+    with pytest.raises(errors.MarginOverflow, match="gross limit"):
+        check_bounds(matrix, entry_map, 2**48, 44, 44)
+    check_bounds(matrix, entry_map, 2**48, 62, 44)
+
+
+def test_the_gross_limit_goes_with_universe_and_profile(first_run: Example, entry_map: EntryMap) -> None:
+    check_gross_limit(4 * 1024 * 9725, entry_map)
+    with pytest.raises(errors.GrossLimitTooSmall, match="BTC-PERP:long:2"):
+        check_gross_limit(4 * 1024 * 9725 - 1, entry_map)
+    check_gross_limit((2**19 - 1) * 3452 - 1, entry_map)
+    with pytest.raises(errors.GrossLimitTooLarge, match="ETH-PERP:long:0"):
+        check_gross_limit((2**19 - 1) * 3452, entry_map)
+    with pytest.raises(errors.GrossLimitTooSmall):
+        compile_run(first_run.weights, first_run.collateral, entry_map, 1_000_000)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("limit", [4 * 1024 * 9725, (2**19 - 1) * 3452 - 1])
+def test_in_a_crash_the_unit_coarsens_and_a_run_is_never_refused(
+    first_run: Example, entry_map: EntryMap, factor: float, limit: int
+) -> None:
+    weights = dataclasses.replace(
+        first_run.weights,
+        maintenance=first_run.weights.maintenance * factor,
+        initial=first_run.weights.initial * factor,
+    )
+    run = compile_run(weights, first_run.collateral, entry_map, limit)
+    check_run(run, weights, first_run.collateral, entry_map, limit)
+
+
+def test_an_account_without_risk_has_the_finest_unit(first_run: Example, entry_map: EntryMap) -> None:
+    nothing = np.zeros(first_run.weights.shape)
+    weights = dataclasses.replace(first_run.weights, maintenance=nothing, initial=nothing)
+    run = compile_run(weights, CollateralValues(np.zeros(24), np.zeros(24)), entry_map, 64_000_000)
+    assert run.maintenance_fhe.unit_exponent == -32
+    assert set(run.maintenance_fhe.weights.ravel()) == {-1}
