@@ -1,0 +1,75 @@
+"""The order in which prover and verifier speak, written once for both. For the argument's own modules.
+
+Each method absorbs one message of the prover and returns the challenges that answer it. The order is what makes the
+argument sound: rho before A, or x before T1 and T2, would let a prover choose its message to fit the challenge.
+"""
+
+from typing import NamedTuple
+
+from atomic_margin.zk.bits.statement import BitStatement
+from atomic_margin.zk.generators import generators_hash
+from atomic_margin.zk.groups import POINT_BYTES, SCALAR_BYTES
+from atomic_margin.zk.transcript import Transcript
+
+
+class VectorChallenges(NamedTuple):
+    """``rho`` batches the relations, ``y`` the bit constraints, ``z`` the three kinds of constraint."""
+
+    rho: int
+    y: int
+    z: int
+
+
+class ChallengeSequence:
+    """The transcript of one bit argument. Call the methods from top to bottom."""
+
+    def __init__(self, statement: BitStatement) -> None:
+        parameters = statement.parameters
+        sizes = (
+            parameters.bits,
+            parameters.padded,
+            parameters.rounds,
+            len(statement.relations),
+            len(statement.commitments),
+            POINT_BYTES,
+            SCALAR_BYTES,
+        )
+        self._transcript = Transcript(
+            f"committed bits/{statement.name}",
+            [
+                *((f"binding/{label}", data) for label, data in statement.binding),
+                ("generators", bytes.fromhex(generators_hash())),
+                ("sizes", b"".join(size.to_bytes(8, "big") for size in sizes)),
+                *((f"commitment/{index}", data) for index, data in enumerate(statement.commitments)),
+            ],
+        )
+
+    def after_vectors(self, A: bytes, S: bytes) -> VectorChallenges:
+        """Absorb the vector commitments."""
+        self._transcript.absorb("A", A)
+        self._transcript.absorb("S", S)
+        return VectorChallenges(*(self._transcript.challenge(label) for label in VectorChallenges._fields))
+
+    def after_quadratic(self, T1: bytes, T2: bytes) -> int:
+        """Absorb the commitments to the coefficients of t(X); return x, the point it is evaluated at."""
+        self._transcript.absorb("T1", T1)
+        self._transcript.absorb("T2", T2)
+        return self._transcript.challenge("x")
+
+    def after_evaluation(self, t_hat: bytes, tau_x: bytes, mu: bytes) -> int:
+        """Absorb t(x) and the blindings; return w, which ties t(x) to the inner product."""
+        self._transcript.absorb("t_hat", t_hat)
+        self._transcript.absorb("tau_x", tau_x)
+        self._transcript.absorb("mu", mu)
+        return self._transcript.challenge("w")
+
+    def after_round(self, L: bytes, R: bytes) -> int:
+        """Absorb the cross terms of one folding round; return its challenge e."""
+        self._transcript.absorb("L", L)
+        self._transcript.absorb("R", R)
+        return self._transcript.challenge("e")
+
+    def after_tail(self, tail: bytes) -> int:
+        """Absorb the folded vectors; return the weight between the two final equations."""
+        self._transcript.absorb("tail", tail)
+        return self._transcript.challenge("weight")

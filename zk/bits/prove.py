@@ -1,0 +1,146 @@
+"""Prover of the bit argument. Prover only: the operator never imports it.
+
+Source: Bünz et al., *Bulletproofs* (2018), sections 4.1 and 4.2; see `atomic_margin.zk.bits.verify` for the equations.
+The generators are never folded: cross terms are multiplied over the original ones, which is faster than folding points
+as long as there are only five or six rounds. Running time depends on secret values: do not prove where others can time
+it.
+"""
+
+from collections.abc import Sequence
+
+from atomic_margin.zk.bits.challenges import ChallengeSequence
+from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.statement import BitStatement
+from atomic_margin.zk.bits.witness import BitWitness
+from atomic_margin.zk.generators import Generators, load_generators
+from atomic_margin.zk.groups import Group, Point, Scalar
+from atomic_margin.zk.prove.nonces import NonceStream
+from atomic_margin.zk.vectors import inner, plus, powers, scale, times
+
+
+def prove_bits(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
+    """Return a proof of ``statement``.
+
+    Raises:
+        WitnessError: the witness does not satisfy it.
+    """
+    witness.check(statement, group)
+    return argue(statement, witness, group)
+
+
+def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
+    """Run the argument without looking at the witness: for a false one it returns a proof that does not verify."""
+    padded = statement.parameters.padded
+    generators = load_generators(group, padded)
+    sequence = ChallengeSequence(statement)
+    binding = (data for _, data in statement.binding)
+    nonces = NonceStream(witness.digest(), statement.name.encode(), *binding, *statement.commitments)
+    one, zero = group.scalar(1), group.scalar(0)
+
+    # Padding bits are zero and take part in no relation.
+    a_left = group.scalars(witness.bits) + [zero] * (padded - len(witness.bits))
+    # a_right = a_left - 1 is minus 0 or 1: multiplying by its negative keeps the scalars small, hence cheap.
+    complement = [one - bit for bit in a_left]
+    s_left, s_right = group.scalars(nonces.integers(padded)), group.scalars(nonces.integers(padded))
+    alpha, sigma, tau_1, tau_2 = group.scalars(nonces.integers(4))
+    A = (
+        group.msm(generators.left, a_left)
+        - group.msm(generators.right, complement)
+        + group.multiply(generators.blinding, alpha)
+    )
+    S = group.msm(
+        [*generators.left, *generators.right, generators.blinding],
+        [*s_left, *s_right, sigma],
+    )
+    A_bytes, S_bytes = group.encode_point(A), group.encode_point(S)
+    rho, y_integer, z_integer = sequence.after_vectors(A_bytes, S_bytes)
+
+    # l(X) = l_0 + l_1 X and r(X) = r_0 + r_1 X; the constant term of <l, r> carries the claim.
+    y, z = group.scalar(y_integer), group.scalar(z_integer)
+    batched = statement.batch(rho)
+    y_powers = powers(group, y, padded)
+    l_0 = [bit - z for bit in a_left]
+    r_0 = plus(times(y_powers, [z - item for item in complement]), scale(group.scalars(batched.bits), z * z))
+    r_1 = times(y_powers, s_right)
+    t_1 = inner(group, l_0, r_1) + inner(group, s_left, r_0)
+    t_2 = inner(group, s_left, r_1)
+    bases = [generators.value, generators.blinding]
+    T1_bytes = group.encode_point(group.msm(bases, [t_1, tau_1]))
+    T2_bytes = group.encode_point(group.msm(bases, [t_2, tau_2]))
+    x = group.scalar(sequence.after_quadratic(T1_bytes, T2_bytes))
+
+    left = plus(l_0, scale(s_left, x))
+    right = plus(r_0, scale(r_1, x))
+    t_hat = group.encode_scalar(inner(group, left, right))
+    blinding = inner(group, group.scalars(batched.values), group.scalars(witness.blindings))
+    tau_x = group.encode_scalar(tau_1 * x + tau_2 * x * x + z * z * blinding)
+    mu = group.encode_scalar(alpha + sigma * x)
+    w = group.scalar(sequence.after_evaluation(t_hat, tau_x, mu))
+
+    y_inverses = powers(group, group.invert(y), padded)
+    folding = _Folding(group, generators, group.multiply(generators.value, w), y_inverses)
+    folds = []
+    for _ in range(statement.parameters.rounds):
+        L, R = folding.cross_terms(left, right)
+        folds.append((L, R))
+        left, right = folding.fold(left, right, group.scalar(sequence.after_round(L, R)))
+    return BitProof(
+        A_bytes,
+        S_bytes,
+        T1_bytes,
+        T2_bytes,
+        t_hat,
+        tau_x,
+        mu,
+        tuple(folds),
+        tuple(group.encode_scalar(item) for item in left),
+        tuple(group.encode_scalar(item) for item in right),
+    ).to_bytes()
+
+
+class _Folding:
+    """The folded generators, kept as multiples of the original ones.
+
+    After k rounds, folded generator i is the sum over the 2^k blocks of ``weight[position] * original[position]``,
+    where position runs over the elements i of the blocks.
+    """
+
+    def __init__(self, group: Group, generators: Generators, inner_base: Point, y_inverses: list[Scalar]) -> None:
+        self._group = group
+        self._generators = generators
+        self._inner_base = inner_base
+        self._left_weights = [group.scalar(1)] * len(y_inverses)
+        # The right vector is committed to under H_i / y^i.
+        self._right_weights = y_inverses
+
+    def cross_terms(self, left: list[Scalar], right: list[Scalar]) -> tuple[bytes, bytes]:
+        """Return L, in which the lower half of ``left`` meets the upper generators, and R, the other way round."""
+        half = len(left) // 2
+        return (
+            self._cross(left[:half], right[half:], upper_left=True),
+            self._cross(left[half:], right[:half], upper_left=False),
+        )
+
+    def fold(self, left: list[Scalar], right: list[Scalar], e: Scalar) -> tuple[list[Scalar], list[Scalar]]:
+        """Halve both vectors: left_lo + e left_hi and right_lo + right_hi / e; the generators the opposite way."""
+        half = len(left) // 2
+        inverse = self._group.invert(e)
+        for start in range(half, len(self._left_weights), 2 * half):
+            span = slice(start, start + half)
+            self._left_weights[span] = scale(self._left_weights[span], inverse)
+            self._right_weights[span] = scale(self._right_weights[span], e)
+        return plus(left[:half], scale(left[half:], e)), plus(right[:half], scale(right[half:], inverse))
+
+    def _cross(self, left: list[Scalar], right: list[Scalar], *, upper_left: bool) -> bytes:
+        group, half = self._group, len(left)
+        points: list[Point] = [self._inner_base]
+        scalars = [inner(group, left, right)]
+        sides: list[tuple[Sequence[Point], list[Scalar], list[Scalar], bool]] = [
+            (self._generators.left, self._left_weights, left, upper_left),
+            (self._generators.right, self._right_weights, right, not upper_left),
+        ]
+        for generators, weights, vector, upper in sides:
+            for start in range(half if upper else 0, len(weights), 2 * half):
+                points += generators[start : start + half]
+                scalars += times(vector, weights[start : start + half])
+        return group.encode_point(group.msm(points, scalars))

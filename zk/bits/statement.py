@@ -1,0 +1,105 @@
+"""What a bit argument states. Anyone may call it; the statements of `atomic_margin.zk.statements` are built on it.
+
+There are bits b_0 … b_(n-1) and values v_0 … v_(N-1) inside the Pedersen commitments V_j, and every relation holds:
+
+    sum over i of bits_i * b_i  =  constant + sum over j of values_j * v_j      (mod r)
+
+The caller keeps all integer terms so small that nothing wraps modulo r. A value in [0, 2^4) in the first commitment:
+
+>>> Relation(bits=LinearForm.binary(start=0, width=4), values=LinearForm((0,), (1,)), constant=0).bits.coefficients
+(1, 2, 4, 8)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atomic_margin.zk.bits.parameters import BitParameters
+from atomic_margin.zk.errors import StatementError
+from atomic_margin.zk.groups import ORDER
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """Integer coefficients at some indices, zero elsewhere. An index may occur more than once."""
+
+    indices: Sequence[int]
+    coefficients: Sequence[int]
+
+    def __post_init__(self) -> None:
+        if len(self.indices) != len(self.coefficients):
+            raise StatementError(f"{len(self.indices)} indices but {len(self.coefficients)} coefficients")
+
+    @classmethod
+    def binary(cls, start: int, width: int) -> "LinearForm":
+        """Return the integer written in ``width`` bits from index ``start`` on, lowest bit first."""
+        return cls(range(start, start + width), tuple(1 << exponent for exponent in range(width)))
+
+    def fits(self, length: int) -> bool:
+        """Say whether every index lies in [0, ``length``)."""
+        return not self.indices or (min(self.indices) >= 0 and max(self.indices) < length)
+
+    def evaluate(self, vector: Sequence[int]) -> int:
+        """Return the form at ``vector``, over the integers."""
+        return sum(
+            coefficient * vector[index] for index, coefficient in zip(self.indices, self.coefficients, strict=True)
+        )
+
+    def add_to(self, target: list[int], factor: int) -> None:
+        """Add ``factor`` times the form to ``target``, over the integers."""
+        for index, coefficient in zip(self.indices, self.coefficients, strict=True):
+            target[index] += factor * coefficient
+
+
+@dataclass(frozen=True)
+class Relation:
+    """``bits`` over the bits equals ``constant`` plus ``values`` over the committed values."""
+
+    bits: LinearForm
+    values: LinearForm
+    constant: int
+
+
+@dataclass(frozen=True)
+class BatchedRelation:
+    """All relations folded into one by the powers of a challenge, modulo r; ``bits`` has the padded length."""
+
+    bits: list[int]
+    values: list[int]
+    constant: int
+
+
+@dataclass(frozen=True)
+class BitStatement:
+    """Relations between bits and committed values, and every byte the proof is bound to.
+
+    ``binding`` must determine the relations: labelled public inputs which the transcript absorbs before anything else.
+    ``commitments`` are compressed points.
+
+    Raises:
+        StatementError: no relations, or one that refers to a bit or commitment that is not there.
+    """
+
+    name: str
+    binding: tuple[tuple[str, bytes], ...]
+    commitments: tuple[bytes, ...]
+    relations: tuple[Relation, ...]
+    parameters: BitParameters
+
+    def __post_init__(self) -> None:
+        if not self.relations:
+            raise StatementError("a statement without relations says nothing: add at least one")
+        for index, relation in enumerate(self.relations):
+            if not (relation.bits.fits(self.parameters.bits) and relation.values.fits(len(self.commitments))):
+                raise StatementError(f"relation {index} refers to a bit or commitment beyond the statement's")
+
+    def batch(self, rho: int) -> BatchedRelation:
+        """Fold all relations into one; relation k weighs ``rho``^k, so no two share a weight."""
+        bits = [0] * self.parameters.padded
+        values = [0] * len(self.commitments)
+        constant, weight = 0, 1
+        for relation in self.relations:
+            relation.bits.add_to(bits, weight)
+            relation.values.add_to(values, weight)
+            constant += weight * relation.constant
+            weight = weight * rho % ORDER
+        return BatchedRelation([x % ORDER for x in bits], [x % ORDER for x in values], constant % ORDER)

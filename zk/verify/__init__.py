@@ -1,0 +1,1 @@
+"""The verifier's side: one module per statement. Returning means the proof holds; everything else is an exception."""
