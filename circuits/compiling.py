@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atomic_margin.circuits.concrete import cfhe
+from atomic_margin.circuits.concrete import cfhe, prepare_thread
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
@@ -52,6 +52,7 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
     Raises:
         ProfileError: the compiled parameters miss the profile's failure probability.
     """
+    prepare_thread()
     clear = {"z": "encrypted", "A": "clear", "c": "clear"}
     breach, known_answer = breach_of(profile.rows, profile.bits), breach_of(KNOWN_ANSWER_ROWS, profile.bits)
     known_answer.__name__ = "known_answer"

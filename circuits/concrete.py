@@ -44,3 +44,11 @@ def _import_concrete() -> Any:
 
 
 cfhe: Any = _import_concrete()
+
+
+def prepare_thread() -> None:
+    """Make the compiler usable in the calling thread: it sets up its thread-local state for the importing one only."""
+    from concrete.fhe.extensions.tag import tag_context
+
+    if not hasattr(tag_context, "stack"):
+        tag_context.stack = []

@@ -79,7 +79,7 @@ class Asset(Part):
     decimals: Annotated[int, integer_in(0, 8)]
     haircut: Annotated[Decimal, in_range("0", "1", below=True)]
     price_source: PriceSource
-    risk_underlying: Identifier | None
+    risk_underlying: Identifier | None = None
     priority: Annotated[int, integer_in(0, 10**6)]
 
 

@@ -290,7 +290,7 @@ def _canonical(value: object) -> CanonicalValue:
     if isinstance(value, BaseModel):
         items = ((name, getattr(value, name)) for name in type(value).model_fields)
         return {name: _canonical(item) for name, item in items if item is not None}
-    if isinstance(value, str):
+    if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Decimal):
         return format(value, "f")
@@ -298,7 +298,7 @@ def _canonical(value: object) -> CanonicalValue:
         return str(value)
     if isinstance(value, datetime):
         return format_instant(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_canonical(item) for item in value]
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}

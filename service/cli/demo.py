@@ -1,0 +1,144 @@
+"""`atomic-margin demo`: the whole cycle on one machine, in two or three minutes."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import atomic_margin
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, write_json
+from atomic_margin.service.demo.parties import parties
+from atomic_margin.service.demo.story import Outputs, play_tick, problems_of
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
+
+BOUNDARY = (
+    "What this version does not prove: that the ciphertext holds the committed portfolio, and that the flag is what "
+    "the ciphertext decrypts to, rest on the institution's signature (flag: attested). Coverage does not: it rests on "
+    "the proofs alone. SECURITY.md has the whole table."
+)
+
+
+class _Screen:
+    """A progress line for what is going on, and a line for each finished tick."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None)
+
+    def stage(self, text: str) -> None:
+        if self._progress.tasks[self._task].description != text:
+            self._progress.reset(self._task, description=text, total=None)
+
+    def tick(self, entry: dict[str, Any], private: dict[str, Any], verdict: dict[str, Any]) -> None:
+        outcome = {
+            "none": "[green]covered[/]",
+            "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
+            "liquidation": f"[red]liquidation[/] ({entry['top_up']:,.0f} USD called, not there)",
+        }[entry["settlement"]]
+        seconds = entry["seconds"]
+        self._progress.console.print(
+            f"tick {entry['tick']}: {outcome}; decrypted flag {entry['decrypted_breach']}, worst row "
+            f"{float(private['surplus_true']):+,.0f} USD ({private['worst_scenario']}); encrypted evaluation "
+            f"{seconds['evaluate_breach']:.1f} s, proof {seconds['institution_prove']:.2f} s; verifier says "
+            f"{'[green]valid[/]' if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+def demo(
+    out_directory: Annotated[Path, typer.Option("--out", help="Where demo.json, trust.json and attestations/ go.")],
+    examples: Annotated[Path, typer.Option(help="Folder with the example documents.")] = EXAMPLES,
+    profile: Annotated[str, typer.Option(help="FHE profile.")] = "standard",
+) -> None:
+    """Watch one institution's encrypted portfolio through four price ticks, everything real.
+
+    Starts the operator's server and the institution's agent as processes on loopback, plays examples/market-1.json to
+    market-4.json, and verifies every result in a separate process that sees only DIR/attestations and DIR/trust.json.
+    """
+    outputs, started = Outputs(out_directory), time.perf_counter()
+    with plain_errors():
+        _prepare(outputs)
+        markets = sorted(examples.glob("market-*.json"))
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+        with (
+            tempfile.TemporaryDirectory(prefix="atomic-margin-") as data,
+            Progress(*columns, console=out, transient=True) as progress,
+        ):
+            screen = _Screen(progress)
+            logs = outputs.directory / "logs"
+            with parties(examples, Path(data), logs, outputs.trust, screen.stage, profile) as running:
+                enrolled = time.perf_counter()
+                screen.stage("posting collateral")
+                running.post_collateral()
+                screen.stage("encrypting, committing to and proving the portfolio")
+                running.submit()
+                submitted = time.perf_counter()
+                out.print(
+                    f"enrolled in {enrolled - started:.1f} s (keys, upload, known-answer test), portfolio submitted in "
+                    f"{submitted - enrolled:.1f} s",
+                    soft_wrap=True,
+                )
+                entries = [
+                    play_tick(number, market, running, outputs, screen) for number, market in enumerate(markets, 1)
+                ]
+    write_json(
+        outputs.summary,
+        {
+            "version": atomic_margin.__version__,
+            "profile": profile,
+            "ticks": entries,
+            "seconds": {
+                "enrolment": round(enrolled - started, 3),
+                "submission": round(submitted - enrolled, 3),
+                "total": round(time.perf_counter() - started, 3),
+            },
+        },
+    )
+    _print_table(entries)
+    out.print(f"{time.perf_counter() - started:.0f} s in all; written: {outputs.summary}, {outputs.trust}, "
+              f"{outputs.attestations}/*.json", soft_wrap=True)  # fmt: skip
+    bundle = outputs.attestations / "tick-2.json"
+    out.print(f"Check one yourself: atomic-margin verify {bundle} --trust {outputs.trust}", soft_wrap=True)
+    out.print(f"[dim]{BOUNDARY}[/]", soft_wrap=True)
+    found = problems_of(entries)
+    for problem in found:
+        err.print(f"[bold red]{problem}[/]")
+    if found:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _prepare(outputs: Outputs) -> None:
+    """Make the output folder, or clear an earlier demo's; leave anything else alone."""
+    directory = outputs.directory
+    if directory.exists() and any(directory.iterdir()) and not outputs.trust.exists():
+        fail(f"{directory} is not empty and holds no earlier demo; choose another folder with --out")
+    for folder in (outputs.attestations, directory / "logs"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    outputs.summary.unlink(missing_ok=True)
+
+
+def _print_table(entries: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("tick", "flag", "shortfall, USD", "top-up, USD", "settlement", "verified", "ledger sum"):
+        table.add_column(name, justify="left" if name == "settlement" else "right")
+    for entry in entries:
+        table.add_row(
+            str(entry["tick"]),
+            str(entry["decrypted_breach"]),
+            f"{entry['shortfall_true']:,.2f}",
+            f"{entry['top_up']:,.2f}",
+            entry["settlement"].replace("_", " "),
+            "yes" if entry["answer_verified"] else "NO",
+            str(entry["ledger_sum"]),
+        )
+    out.print(table)

@@ -1,0 +1,101 @@
+"""`atomic-margin institution`: identity, agent process, submissions and figures of an institution."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, plain_errors, print_json, read_json
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.signing import Identity
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="The institution's side.",
+)
+
+Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of this institution; made if absent.")]
+AgentUrl = Annotated[str, typer.Option("--agent", help="Address of the running agent.")]
+
+DEFAULT_AGENT = "http://127.0.0.1:8401"
+
+
+@app.command()
+def init(directory: Directory) -> None:
+    """Make the institution's identity key if need be, and print its public half, which the operator admits."""
+    with plain_errors():
+        print_json({"identity": Identity.load_or_create(directory / "identity.key").public_key})
+
+
+@app.command()
+def serve(
+    directory: Directory,
+    name: Annotated[str, typer.Option(help="The institution's name at the operator.")],
+    operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
+    trust: Annotated[Path, typer.Option(help="Pinned operator, feeds and terms; see `atomic-margin trust`.")],
+    gross_limit: Annotated[int, typer.Option(help="Gross limit of submissions, whole USD; it is public.", min=1)],
+    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+) -> None:
+    """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
+
+    Its API on loopback takes portfolios and shows private figures; see /docs there.
+    """
+    import uvicorn
+
+    from atomic_margin.service.institution.agent import Agent, AgentSettings
+    from atomic_margin.service.institution.app import AgentProcess, create_app
+
+    with plain_errors():
+        settings = AgentSettings(directory, name, operator, TrustFile.parse(read_json(trust)), gross_limit)
+
+    def open_agent(on_stage: Callable[[str], None]) -> Agent:
+        return Agent(settings, on_stage)
+
+    err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
+    # Never another address: the API shows what only the institution may know.
+    uvicorn.run(
+        create_app(AgentProcess(open_agent)),
+        host="127.0.0.1",
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
+
+
+@app.command()
+def submit(
+    portfolio: Annotated[Path, typer.Argument(help="A portfolio; examples/portfolio.json is one.")],
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Encrypt, commit to, prove and submit a portfolio through the running agent."""
+    with plain_errors():
+        print_json(_call(agent, "POST", "/v1/portfolio", read_json(portfolio)))
+
+
+@app.command()
+def status(agent: AgentUrl = DEFAULT_AGENT) -> None:
+    """Print the agent's stage, problem and alarm."""
+    print_json(_call(agent, "GET", "/v1/status"))
+
+
+@app.command()
+def runs(agent: AgentUrl = DEFAULT_AGENT) -> None:
+    """Print the private figures of every answered run."""
+    print_json(_call(agent, "GET", "/v1/runs"))
+
+
+def _call(agent: str, method: str, path: str, body: Any = None) -> Any:
+    try:
+        response = httpx.request(method, agent + path, json=body, timeout=180)
+    except httpx.HTTPError as error:
+        fail(f"the agent does not answer at {agent}: {error}; start it with `atomic-margin institution serve`")
+    value = response.json()
+    if response.is_error:
+        print_json(value)
+        raise typer.Exit(EXIT_REFUSED)
+    return value

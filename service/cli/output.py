@@ -1,0 +1,64 @@
+"""What the commands share: consoles, reading files, and turning our errors into one sentence and an exit status."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+
+from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.service.errors import ConfigurationError, ServiceError
+from atomic_margin.service.outside_json import parse_json
+from atomic_margin.zk.errors import ProofError
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+
+MAX_FILE_BYTES = 16 << 20
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
+    """Print one sentence on standard error and end."""
+    err.print(f"[bold red]error[/]: {message}", markup=True, soft_wrap=True)
+    sys.exit(status)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn every error of this project into one sentence."""
+    # The FHE package's errors have no import-free root to catch here; by name keeps a verifier free of it.
+    try:
+        yield
+    except (ServiceError, MarginError, CircuitError, ProofError, OSError) as error:
+        fail(str(error))
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON of a file that a person or another party wrote.
+
+    Raises:
+        ConfigurationError: it cannot be read, is too large, or is not JSON of the form used here.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+        return parse_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and machines: indented, sorted, ended by a newline."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def print_json(value: Any) -> None:
+    """Print JSON for machines on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")

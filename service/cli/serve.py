@@ -1,0 +1,40 @@
+"""`atomic-margin serve`: the operator's server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from atomic_margin.service.cli.output import err, plain_errors
+from atomic_margin.service.cli.terms import ModelFile, ProfileName, ScheduleFile, UniverseFile, read_terms
+from atomic_margin.service.operator.app import create_app
+from atomic_margin.service.operator.operator import Operator, Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def serve(
+    directory: Annotated[Path, typer.Option("--dir", help="Keys, database and files of this operator.")],
+    feed: Annotated[list[str], typer.Option(help="Public key of a price feed that is accepted, in hex; repeatable.")],
+    model: ModelFile,
+    universe: UniverseFile,
+    schedule: ScheduleFile,
+    profile: ProfileName = "standard",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
+    answer_seconds: Annotated[int, typer.Option(help="Time an institution has to answer a run.", min=1)] = 900,
+    memory_gib: Annotated[int, typer.Option(help="Address-space limit of the evaluation worker.", min=4)] = 16,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+) -> None:
+    """Serve the operator's API (OpenAPI at /docs), evaluating runs in a worker process.
+
+    The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
+    but loopback.
+    """
+    with plain_errors():
+        settings = Settings(directory, frozenset(feed), answer_seconds, memory_gib << 30, database)
+        operator = Operator(settings, read_terms(model, universe, schedule, profile))
+    err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
+    uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

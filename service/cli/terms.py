@@ -1,0 +1,33 @@
+"""Reading an operator's terms from files, for the commands that need them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomic_margin.circuits.profile import profile_by_name
+from atomic_margin.margin.collateral import CollateralSchedule
+from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.universe import Universe
+from atomic_margin.service.cli.output import read_json
+from atomic_margin.service.terms import Terms
+
+ModelFile = Annotated[Path, typer.Option("--model", help="Margin model; examples/model-scan.json is one.")]
+UniverseFile = Annotated[Path, typer.Option("--universe", help="Instruments; examples/universe.json is one.")]
+ScheduleFile = Annotated[Path, typer.Option("--schedule", help="Eligible collateral and haircuts.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="FHE profile: its circuits and parameters.")]
+
+
+def read_terms(model: Path, universe: Path, schedule: Path, profile: str) -> Terms:
+    """Return the terms in three files and a profile.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+        MarginError, ProfileError: a document is wrong, or does not fit the profile.
+    """
+    return Terms(
+        ScanModel.parse(read_json(model)),
+        Universe.parse(read_json(universe)),
+        CollateralSchedule.parse(read_json(schedule)),
+        profile_by_name(profile),
+    )

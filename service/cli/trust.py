@@ -1,0 +1,40 @@
+"""`atomic-margin trust`: write a trust file from keys and documents one trusts."""
+
+from typing import Annotated
+
+import typer
+
+from atomic_margin.service.cli.output import plain_errors, print_json
+from atomic_margin.service.cli.terms import ModelFile, ProfileName, ScheduleFile, UniverseFile, read_terms
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.errors import ConfigurationError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def trust(
+    operator: Annotated[str, typer.Option(help="The operator's public key, in hex.")],
+    feed: Annotated[list[str], typer.Option(help="A price feed's public key, in hex; repeatable.")],
+    model: ModelFile,
+    universe: UniverseFile,
+    schedule: ScheduleFile,
+    institution: Annotated[list[str] | None, typer.Option(help="NAME=KEY of an institution; repeatable.")] = None,
+    profile: ProfileName = "standard",
+) -> None:
+    """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server."""
+    with plain_errors():
+        hashes = read_terms(model, universe, schedule, profile).hashes
+        pairs = [entry.partition("=") for entry in institution or []]
+        if any(not separator for _, separator, _ in pairs):
+            raise ConfigurationError("--institution takes NAME=KEY")
+        anchors = TrustFile.parse(
+            {
+                "format": "atomic-margin/trust/1",
+                "operator": operator,
+                "feeds": feed,
+                "institutions": {name: key for name, _, key in pairs},
+                **{name: hashes[name] for name in ("model", "universe", "schedule", "profile", "generators")},
+            }
+        )
+        print_json(anchors.canonical())

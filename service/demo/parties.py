@@ -1,0 +1,150 @@
+"""The parties of the demo: operator, institution, feed and verifier, each reached only as outsiders reach it."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atomic_margin.margin.collateral import CollateralHoldings
+from atomic_margin.margin.market import Market
+from atomic_margin.margin.portfolio import Institution
+from atomic_margin.service.cli.output import read_json, write_json
+from atomic_margin.service.demo.processes import Http, command, free_port, running
+from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.signing import Identity
+
+JsonObject = dict[str, Any]
+
+NAME = "larkfield"
+
+
+@dataclass
+class Parties:
+    """Running operator and agent, the feed's key, and where the files are."""
+
+    operator: Http
+    agent: Http
+    feed: Identity
+    examples: Path
+    trust: Path
+
+    def send_tick(self, market: Path) -> str:
+        """Sign a market file as the feed, send it, and return the run it schedules."""
+        document = Market.parse(read_json(market)).canonical()
+        if not isinstance(document, dict):
+            raise TypeError("a market is a JSON object")
+        accepted = self.operator.post("/v1/ticks", self.feed.sign("tick", document).to_json())
+        return str(accepted["runs"][0])
+
+    def post_collateral(self) -> None:
+        """As the back office, post what examples/collateral.json has posted."""
+        holdings = CollateralHoldings.parse(read_json(self.examples / "collateral.json"))
+        for asset, quantity in holdings.posted.items():
+            self.agent.post("/v1/collateral", {"action": "post", "asset": asset, "quantity": str(quantity)})
+
+    def submit(self) -> None:
+        """As the back office, hand the portfolio to the agent."""
+        self.agent.post("/v1/portfolio", read_json(self.examples / "portfolio.json"))
+
+    def figures(self, run_id: str) -> JsonObject:
+        """Ask the agent for its private figures of a run."""
+        return next(run for run in self.agent.get("/v1/runs")["runs"] if run["run_id"] == run_id)
+
+
+@contextmanager
+def parties(
+    examples: Path, data: Path, logs: Path, trust: Path, watch: Callable[[str], None], profile: str = "standard"
+) -> Iterator[Parties]:
+    """Start operator and institution, introduce them to each other, and stop them at the end.
+
+    Args:
+        examples: folder with the example documents.
+        data: private folders of both parties are made here.
+        logs: their output goes here.
+        trust: where the trust file is written.
+        watch: told what is going on.
+        profile: name of the FHE profile.
+
+    Raises:
+        RemoteError: a process does not come up.
+        ConfigurationError: the examples are not there.
+    """
+    if not (examples / "portfolio.json").exists():
+        raise ConfigurationError(f"no example documents in {examples}; give their folder with --examples")
+    feed = Identity.generate()
+    documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
+    files = [part for name, file in documents.items() for part in (f"--{name}", str(examples / file))]
+    account = Institution.parse(read_json(examples / "institution.json"))
+    holdings = CollateralHoldings.parse(read_json(examples / "collateral.json"))
+
+    watch("starting the operator")
+    operator_url, operator_log = f"http://127.0.0.1:{free_port()}", logs / "operator.log"
+    serve = command(
+        "serve", "--dir", str(data / "operator"), "--feed", feed.public_key, *files,
+        "--port", operator_url.rpartition(":")[2], "--profile", profile,
+    )  # fmt: skip
+    with running(serve, operator_log) as operator_process:
+        public = Http(operator_url, operator_process, operator_log)
+        public.wait("/healthz", lambda _: True, 60, lambda _: None)
+        token = (data / "operator" / "admin.token").read_text().strip()
+        operator = Http(operator_url, operator_process, operator_log, token)
+        public.close()
+
+        watch("admitting the institution")
+        identity = json.loads(_run("institution", "init", "--dir", str(data / "institution")))["identity"]
+        operator.post("/v1/admissions", {"institution": NAME, "name": account.name, "identity": identity})
+        arrived = {
+            asset: holdings.posted.get(asset, 0) + holdings.free.get(asset, 0)
+            for asset in sorted({*holdings.posted, *holdings.free})
+        }
+        for asset, quantity in arrived.items():
+            operator.post(
+                "/v1/deposits",
+                {"institution": NAME, "asset": asset, "quantity": str(quantity), "reference": f"custodian-{asset}"},
+            )
+        published = operator.get("/v1/operator")
+        made = _run(
+            "trust", "--operator", published["operator"], "--feed", feed.public_key,
+            "--institution", f"{NAME}={identity}", *files, "--profile", profile,
+        )  # fmt: skip
+        write_json(trust, json.loads(made))
+
+        watch("starting the institution")
+        agent_url, agent_log = f"http://127.0.0.1:{free_port()}", logs / "institution.log"
+        agent_command = command(
+            "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
+            "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
+        )  # fmt: skip
+        with running(agent_command, agent_log) as agent_process:
+            agent = Http(agent_url, agent_process, agent_log)
+            agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
+            yield Parties(operator, agent, feed, examples, trust)
+            agent.close()
+        operator.close()
+
+
+def verify_apart(bundle: Path, trust: Path) -> JsonObject:
+    """Verify a bundle in a process of its own that is given these two files and an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = command("verify", str(bundle.resolve()), "--trust", str(trust.resolve()), "--json")
+        done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    result = json.loads(done.stdout) if done.stdout else {"valid": False, "reason": done.stderr.strip()}
+    return {**result, "exit_status": done.returncode}
+
+
+def _watch(status: JsonObject, watch: Callable[[str], None]) -> None:
+    # The agent tries again whatever happens; a demo has nothing to wait for.
+    if status["problem"] is not None:
+        raise RemoteError(f"the agent cannot go on: {status['problem']}")
+    watch(status["stage"])
+
+
+def _run(*arguments: str) -> str:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    if done.returncode:
+        raise ConfigurationError(f"atomic-margin {' '.join(arguments[:2])}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,108 @@
+"""Start this program's own commands as processes, wait for them, and stop them whatever happens."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from atomic_margin.service.errors import RemoteError
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of one of this program's commands."""
+    return [sys.executable, "-m", "atomic_margin", *arguments]
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    arguments: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process for the length of the block, its output in `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Http:
+    """Calls on one of the processes, waiting for it to come up."""
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes], log: Path, token: str | None = None) -> None:
+        """`process` and `log` serve the message when it does not answer."""
+        self.url = url
+        self._process, self._log = process, log
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=180)
+
+    def get(self, path: str) -> Any:
+        """GET a JSON resource."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Any) -> Any:
+        """POST JSON."""
+        return self._call("POST", path, body)
+
+    def wait(self, path: str, until: Callable[[Any], bool], seconds: float, watch: Callable[[Any], None]) -> Any:
+        """Poll a resource until it satisfies `until`; `watch` sees every reading.
+
+        Raises:
+            RemoteError: it does not in time, or the process ended.
+        """
+        deadline, last = time.monotonic() + seconds, None
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RemoteError(
+                    f"the process behind {self.url} ended with status {self._process.returncode}{self._tail()}"
+                )
+            try:
+                last = self._call("GET", path, None)
+            except RemoteError as error:
+                if error.status:
+                    raise
+            else:
+                watch(last)
+                if until(last):
+                    return last
+            time.sleep(POLL_SECONDS)
+        raise RemoteError(f"{self.url}{path} is still {last} after {seconds:.0f} s{self._tail()}")
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._client.close()
+
+    def _call(self, method: str, path: str, body: Any) -> Any:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise RemoteError(f"{self.url} does not answer: {error}{self._tail()}") from error
+        if response.is_error:
+            raise RemoteError(f"{method} {path}: {response.text}", response.status_code)
+        return response.json()
+
+    def _tail(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-15:] if self._log.exists() else []
+        return f"; the end of {self._log} says:\n" + "\n".join(lines) if lines else f"; {self._log} is empty"

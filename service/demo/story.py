@@ -1,0 +1,118 @@
+"""The four ticks of the demo, measured as they happen. No figure is written by hand.
+
+Every entry of `demo.json` comes from a process: the agent's private figures, the operator's run, the ledger, and the
+verifier.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from atomic_margin.service.cli.output import write_json
+from atomic_margin.service.demo.parties import Parties, verify_apart
+from atomic_margin.service.errors import RemoteError
+
+JsonObject = dict[str, Any]
+
+OVER = ("covered", "settled", "unproven", "failed")
+
+
+class Watcher(Protocol):
+    """Shows a person what is going on."""
+
+    def stage(self, text: str) -> None:
+        """Say what is being done now."""
+
+    def tick(self, entry: JsonObject, private: JsonObject, verdict: JsonObject) -> None:
+        """Show a finished tick."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results go."""
+
+    directory: Path
+
+    @property
+    def attestations(self) -> Path:
+        """Folder of the bundles."""
+        return self.directory / "attestations"
+
+    @property
+    def trust(self) -> Path:
+        """The trust file."""
+        return self.directory / "trust.json"
+
+    @property
+    def summary(self) -> Path:
+        """The figures of every tick."""
+        return self.directory / "demo.json"
+
+
+def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
+    """Send one tick, wait until its run is over, verify the bundle apart, and return the tick's entry.
+
+    Raises:
+        RemoteError: a process does not answer, or the run did not end.
+    """
+    started = time.perf_counter()
+    run_id = parties.send_tick(market)
+    watcher.stage(f"tick {number}: evaluating on ciphertexts")
+    evaluated: list[float] = []
+
+    def watch(run: JsonObject) -> None:
+        if run["state"] == "awaiting_answer" and not evaluated:
+            evaluated.append(time.perf_counter())
+            watcher.stage(f"tick {number}: the institution decrypts and proves")
+
+    run = parties.operator.wait(f"/v1/runs/{run_id}", lambda view: view["state"] in OVER, 180, watch)
+    over = time.perf_counter()
+    if run["state"] not in ("covered", "settled"):
+        raise RemoteError(f"run {run_id} ended {run['state']}: {run['problem'] or 'no answer in time'}")
+    parties.agent.wait(
+        "/v1/runs", lambda seen: any(item["run_id"] == run_id for item in seen["runs"]), 30, lambda _: None
+    )
+    private = parties.figures(run_id)
+    bundle = outputs.attestations / f"tick-{number}.json"
+    write_json(bundle, parties.operator.get(f"/v1/attestations/{run_id}"))
+    watcher.stage(f"tick {number}: a separate process verifies the bundle")
+    verify_started = time.perf_counter()
+    verdict = verify_apart(bundle, outputs.trust)
+    verified = time.perf_counter()
+    totals = parties.operator.get("/v1/ledger")["totals"]
+    settlement = run["settlement"]
+    entry = {
+        "tick": number,
+        "plaintext_breach": int(private["plaintext_breach"]),
+        "decrypted_breach": None if private["decrypted_breach"] is None else int(private["decrypted_breach"]),
+        "shortfall_true": float(private["shortfall_true"]),
+        "top_up": float(private["top_up"]),
+        "answer_verified": bool(verdict["valid"]) and verdict["exit_status"] == 0,
+        "settlement": "none" if settlement is None else settlement["body"]["kind"],
+        "ledger_sum": sum(abs(int(total)) for total in totals.values()),
+        "seconds": {
+            **{f"evaluate_{name}": float(value) for name, value in run["seconds"].items()},
+            **{f"institution_{name}": float(value) for name, value in private["seconds"].items()},
+            "tick_to_settled": round(over - started, 3),
+            "verify_process": round(verified - verify_started, 3),
+        },
+    }
+    watcher.tick(entry, private, verdict)
+    return entry
+
+
+def problems_of(entries: list[JsonObject]) -> list[str]:
+    """Return what in the entries contradicts the protocol, in sentences."""
+    found = []
+    for entry in entries:
+        name = f"tick {entry['tick']}"
+        if entry["decrypted_breach"] != entry["plaintext_breach"]:
+            found.append(f"{name}: the decrypted flag is not the plaintext one")
+        if not entry["answer_verified"]:
+            found.append(f"{name}: the bundle does not verify")
+        if entry["ledger_sum"]:
+            found.append(f"{name}: the ledger does not sum to zero")
+        if (entry["settlement"] != "none") != bool(entry["decrypted_breach"]):
+            found.append(f"{name}: settlement and flag do not go together")
+    return found

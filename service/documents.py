@@ -1,0 +1,265 @@
+"""The bodies of the signed documents, and the trust file. Numbers are decimal strings; unknown fields are refused.
+
+`parse_signed` turns outside JSON into a checked pair of signed document and typed body. Hashes name other documents;
+nothing is believed because it was sent along.
+"""
+
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+
+from atomic_margin.margin.documents import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.fields import Counter, Hash, Nonce, PointHex, ProofHex, PublicKey, Time
+from atomic_margin.service.signing import DocumentType, Identity, SignedDocument
+
+BUNDLE_VERSION = "1"
+
+Outcome = Literal["covered", "breach"]
+SettlementKind = Literal["margin_call", "liquidation"]
+Flags = Annotated[tuple[Literal["0", "1"], ...], Field(max_length=16)]
+
+B = TypeVar("B", bound="Body")
+
+
+class Body(Document):
+    """Body of a signed document of type `TYPE`."""
+
+    TAG: ClassVar[str] = "body"
+    TYPE: ClassVar[DocumentType]
+
+    def signed_by(self, identity: Identity) -> SignedDocument:
+        """Return the document with this body and a signature of `identity`."""
+        body = self.canonical()
+        if not isinstance(body, dict):
+            raise TypeError("a body is a JSON object")
+        return identity.sign(self.TYPE, body)
+
+
+class Enrolment(Body):
+    """An institution brings its evaluation keys, made for one profile."""
+
+    TYPE = "enrolment"
+    institution: Identifier
+    operator: PublicKey
+    profile: Hash
+    key_sequence: Counter
+    evaluation_keys: Hash
+    known_answer_input: Hash
+
+
+class EnrolmentConfirmation(Body):
+    """The institution's flags of the known-answer test; right flags activate its keys."""
+
+    TYPE = "enrolment-confirmation"
+    institution: Identifier
+    operator: PublicKey
+    evaluation_keys: Hash
+    flags: ListOf[Literal["0", "1"]]
+
+
+class Submission(Body):
+    """An encrypted portfolio: the ciphertext's hash, commitments to the same entries, and their portfolio proof."""
+
+    TYPE = "submission"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    nonce: Nonce
+    profile: Hash
+    universe: Hash
+    entry_map: Hash
+    evaluation_keys: Hash
+    generators: Hash
+    gross_limit: Counter
+    ciphertext: Hash
+    commitments: ListOf[PointHex]
+    portfolio_proof: ProofHex
+
+    def proof_context(self) -> dict[str, str]:
+        """Return everything the portfolio proof is bound to besides its statement."""
+        return {
+            "institution": self.institution,
+            "operator": self.operator,
+            "submission_sequence": str(self.sequence),
+            "nonce": self.nonce,
+            "profile": self.profile,
+            "universe": self.universe,
+            "entry_map": self.entry_map,
+            "evaluation_keys": self.evaluation_keys,
+            "generators": self.generators,
+            "ciphertext": self.ciphertext,
+        }
+
+
+class MatrixHashes(Part):
+    """Hashes of the run's matrices: the coarse ones are evaluated, the fine ones are what proofs are about."""
+
+    maintenance_fhe: Hash
+    maintenance_proof: Hash
+    initial_fhe: Hash
+    initial_proof: Hash
+
+
+class OutputHashes(Part):
+    """SHA-256 of each function's output words."""
+
+    surplus: Hash
+    breach: Hash
+
+
+class RunRecord(Body):
+    """What the operator evaluated: named by hash, signed, and chained to the run before it."""
+
+    TYPE = "run"
+    run_id: Identifier
+    number: Counter
+    previous: Hash
+    operator: PublicKey
+    institution: Identifier
+    submission_sequence: Counter
+    submission: Hash
+    price_sequence: Counter
+    tick: Hash
+    model: Hash
+    universe: Hash
+    entry_map: Hash
+    schedule: Hash
+    profile: Hash
+    generators: Hash
+    gross_limit: Counter
+    posted: IdMap[Quantity]
+    matrices: MatrixHashes
+    evaluation_keys: Hash
+    ciphertext: Hash
+    outputs: OutputHashes
+    fft_plan: Hash
+    evaluated_at: Time
+    deadline: Time
+
+
+class Answer(Body):
+    """The institution's answer to a run.
+
+    Attributes:
+        outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
+        flag: `1` on a breach, otherwise absent; attested by this signature until the decryption proof exists.
+        flag_output: hash of the output ciphertext the flag was decrypted from.
+        top_up: X in units of the initial proof matrix, 0 when covered.
+        top_up_usd: the same in currency.
+        sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
+    """
+
+    TYPE = "answer"
+    run_id: Identifier
+    run: Hash
+    operator: PublicKey
+    institution: Identifier
+    submission: Hash
+    price_sequence: Counter
+    outcome: Outcome
+    flag: Literal["1"] | None = None
+    flag_output: Hash | None = None
+    top_up: Counter
+    top_up_usd: PriceText | Literal["0"]
+    sufficiency_proof: ProofHex
+
+    def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:
+        """Return everything the sufficiency proof is bound to besides its statement; `matrix` is the matrix's hash."""
+        return {
+            "run_id": self.run_id,
+            "run": self.run,
+            "operator": self.operator,
+            "institution": self.institution,
+            "submission": self.submission,
+            "submission_sequence": str(record.submission_sequence),
+            "price_sequence": str(self.price_sequence),
+            "profile": record.profile,
+            "model": record.model,
+            "universe": record.universe,
+            "entry_map": record.entry_map,
+            "schedule": record.schedule,
+            "generators": record.generators,
+            "evaluation_keys": record.evaluation_keys,
+            "matrix": matrix,
+            "outcome": self.outcome,
+        }
+
+
+class Transfer(Part):
+    """Quantity of one asset moved, in its smallest ledger unit."""
+
+    asset: Identifier
+    quantity: Quantity
+    source: Literal["free", "posted"]
+    destination: Literal["posted", "liquidation"]
+
+
+class Settlement(Body):
+    """What a verified breach moved, once."""
+
+    TYPE = "settlement"
+    run_id: Identifier
+    run: Hash
+    answer: Hash
+    operator: PublicKey
+    institution: Identifier
+    kind: SettlementKind
+    flag: Literal["attested"]
+    top_up: Counter
+    top_up_usd: PriceText
+    transfers: ListOf[Transfer]
+    settled_at: Time
+
+
+class Receipt(Body):
+    """The operator's signed word that a document arrived and what it did."""
+
+    TYPE = "receipt"
+    document: Hash
+    operator: PublicKey
+    result: Identifier
+    received_at: Time
+
+
+class CollateralInstruction(Body):
+    """The institution moves its own free collateral: `post` to the margin account, or `withdraw`."""
+
+    TYPE = "collateral-instruction"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    action: Literal["post", "withdraw"]
+    asset: Identifier
+    quantity: Quantity
+
+
+class TrustFile(Document):
+    """Trust anchors of a verifier or an institution. They come from here, never from a bundle."""
+
+    TAG = "trust"
+    format: Literal["atomic-margin/trust/1"]
+    operator: PublicKey
+    feeds: ListOf[PublicKey]
+    institutions: IdMap[PublicKey]
+    model: Hash
+    universe: Hash
+    schedule: Hash
+    profile: Hash
+    generators: Hash
+
+
+def parse_signed(value: object, body: type[B]) -> tuple[SignedDocument, B]:
+    """Return the signed document in parsed JSON and its typed body. The signature is *not* checked here.
+
+    Raises:
+        MalformedRequest: another type of document.
+        DocumentError: a field is wrong, named by its path.
+    """
+    signed = SignedDocument.parse(value)
+    if signed.type != body.TYPE:
+        raise MalformedRequest(f"a document of type {body.TYPE!r} is wanted here, this is {signed.type!r}", "type")
+    typed = body.parse(signed.body)
+    if typed.canonical() != signed.body:
+        raise MalformedRequest("the body is not in its canonical form; leave absent fields out", "body")
+    return signed, typed

@@ -1,0 +1,124 @@
+"""Every error of this package, in one tree, with the HTTP status and problem type each becomes.
+
+ServiceError
+├── RequestError                 4xx: the request is wrong; nothing was stored
+│   ├── MalformedRequest         400  a field is wrong; `.field` is its JSON path
+│   ├── NotAuthorised            401  no or wrong token
+│   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
+│   ├── NotFound                 404
+│   ├── Conflict                 409  out of sequence, in the wrong state, or already done
+│   ├── TooLarge                 413  a body over its limit
+│   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
+├── InsufficientFunds            409  a ledger account would go below zero
+├── AttestationInvalid           a bundle does not verify; `.step` names what failed
+├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
+├── RemoteError                  the other side answered with a problem
+└── ConfigurationError           a file or option is missing or wrong; the message says what to do
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Root of the errors of `atomic_margin.service`. The message tells a person what to do next."""
+
+
+class RequestError(ServiceError):
+    """A request that is refused; nothing was stored.
+
+    Attributes:
+        status: HTTP status.
+        slug: last part of the problem's type URN.
+        field: JSON path or name of the part that is wrong, if one is.
+    """
+
+    status: ClassVar[int] = 400
+    slug: ClassVar[str] = "request"
+    title: ClassVar[str] = "The request is refused"
+
+    def __init__(self, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
+
+
+class MalformedRequest(RequestError):
+    """A field is missing, of the wrong form, or outside its range."""
+
+    slug, title = "malformed", "A field is wrong"
+
+
+class NotAuthorised(RequestError):
+    """No token, or one that does not open this resource."""
+
+    status, slug, title = 401, "not-authorised", "A valid token is needed"
+
+
+class SignatureInvalid(RequestError):
+    """A signature is wrong, or by a key that is not trusted for this kind of document."""
+
+    status, slug, title = 403, "signature", "The signature does not hold"
+
+
+class NotFound(RequestError):
+    """There is nothing under that name."""
+
+    status, slug, title = 404, "not-found", "Nothing is there"
+
+
+class Conflict(RequestError):
+    """Out of sequence, in the wrong state, or already done otherwise."""
+
+    status, slug, title = 409, "conflict", "The state does not allow it"
+
+
+class InsufficientFunds(Conflict):
+    """A ledger account would go below zero."""
+
+    slug, title = "insufficient-funds", "The account does not hold that much"
+
+
+class TooLarge(RequestError):
+    """A body over its limit."""
+
+    status, slug, title = 413, "too-large", "The body is too large"
+
+
+class Refused(RequestError):
+    """Well-formed, but a check of the protocol fails: a proof, keys, a unit, a limit."""
+
+    status, slug, title = 422, "refused", "A check of the protocol fails"
+
+
+class AttestationInvalid(ServiceError):
+    """A bundle does not verify.
+
+    Attributes:
+        step: what failed, as `atomic-margin verify` prints it.
+    """
+
+    def __init__(self, step: str, detail: str) -> None:
+        super().__init__(f"{step}: {detail}")
+        self.step = step
+        self.detail = detail
+
+
+class AgentRefused(ServiceError):
+    """The institution's agent will not answer: the run is not what it pinned, or not about its submission."""
+
+
+class RemoteError(ServiceError):
+    """The other side answered with a problem, or not at all.
+
+    Attributes:
+        status: HTTP status, or 0 when there was no answer.
+        problem: the problem document.
+    """
+
+    def __init__(self, message: str, status: int = 0, problem: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem or {}
+
+
+class ConfigurationError(ServiceError):
+    """A file or option is missing or wrong."""

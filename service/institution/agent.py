@@ -1,0 +1,436 @@
+"""The institution's agent: enrols, submits portfolios, answers runs. Holds every secret of the institution.
+
+It answers only for pinned terms, once per price sequence number, and only when its own computation agrees with what the
+server evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from atomic_margin.circuits.profile import PROFILES
+from atomic_margin.fhe.errors import DecryptionOutOfRange
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.margin.collateral import CollateralSchedule
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.portfolio import Portfolio, check_gross, encode
+from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.top_up import compute_top_up
+from atomic_margin.margin.universe import Universe
+from atomic_margin.service.documents import (
+    Answer,
+    CollateralInstruction,
+    Enrolment,
+    EnrolmentConfirmation,
+    Receipt,
+    RunRecord,
+    Submission,
+    TrustFile,
+    parse_signed,
+)
+from atomic_margin.service.errors import AgentRefused, ConfigurationError, Conflict, RemoteError, RequestError
+from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
+from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.terms import Terms
+from atomic_margin.zk.generators import generators_hash
+from atomic_margin.zk.prove.commit import commit_values
+from atomic_margin.zk.prove.portfolio import prove_portfolio
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
+
+JsonObject = dict[str, Any]
+Progress = Callable[[str], None]
+
+ANSWERABLE = ("awaiting_answer", "unproven")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """What an institution chooses.
+
+    Attributes:
+        directory: keys and database, readable by their owner only.
+        institution: its name at the operator.
+        operator_url: where the operator's server is.
+        trust: pinned operator, feeds and terms.
+        gross_limit: G of its submissions, whole USD.
+    """
+
+    directory: Path
+    institution: str
+    operator_url: str
+    trust: TrustFile
+    gross_limit: int
+
+
+class Agent:
+    """One institution's agent."""
+
+    def __init__(self, settings: AgentSettings, on_stage: Progress = lambda stage: None) -> None:
+        """Open the directory; fetch the operator's terms and check them against the pinned hashes.
+
+        Raises:
+            ConfigurationError: the operator's terms are not the pinned ones.
+            RemoteError: the operator does not answer.
+        """
+        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.settings = settings
+        self.identity = Identity.load_or_create(settings.directory / "identity.key")
+        self._secret = _load_secret(settings.directory / "commitment.secret")
+        self._store = InstitutionStore(settings.directory)
+        self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
+        self._stage = on_stage
+        self._lock = threading.RLock()
+        self._keys: InstitutionKeys | None = None
+        self.terms = self._pinned_terms()
+
+    @property
+    def keys(self) -> InstitutionKeys:
+        """The FHE keys, read from their file once."""
+        if self._keys is None:
+            self._keys = InstitutionKeys.load(self.terms.profile, self.settings.directory / "fhe.keys")
+        return self._keys
+
+    def enrol(self) -> None:
+        """Make FHE keys, upload the evaluation keys and answer the known-answer test. Skipped when already enrolled.
+
+        Raises:
+            RemoteError: the operator refuses.
+        """
+        with self._lock:
+            if self._store.note("enrolled"):
+                return
+            self._stage("generating keys")
+            keys = InstitutionKeys.generate(self.terms.profile)
+            keys.save(self.settings.directory / "fhe.keys")
+            self._keys = keys
+            evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
+            enrolment = Enrolment.parse(
+                {
+                    "institution": self.settings.institution,
+                    "operator": self.settings.trust.operator,
+                    "profile": self.terms.hashes["profile"],
+                    "key_sequence": str(int(self._store.note("key_sequence") or 0) + 1),
+                    "evaluation_keys": hashlib.sha256(evaluation_keys).hexdigest(),
+                    "known_answer_input": hashlib.sha256(known_answer_input).hexdigest(),
+                }
+            )
+            self._stage("uploading evaluation keys")
+            challenge = self._client.enrol(
+                enrolment.signed_by(self.identity).to_json(), evaluation_keys, known_answer_input
+            )
+            self._store.set_note("key_sequence", str(enrolment.key_sequence))
+            self._store.set_note("evaluation_keys", enrolment.evaluation_keys)
+            self._store.set_note("token", str(challenge["token"]))
+            self._client.token = str(challenge["token"])
+            self._stage("answering the known-answer test")
+            flags = tuple(
+                "01"[int(keys.decrypt("known_answer", bytes.fromhex(output)).values[0])]
+                for output in challenge["outputs"]
+            )
+            confirmation = EnrolmentConfirmation.parse(
+                {
+                    "institution": self.settings.institution,
+                    "operator": self.settings.trust.operator,
+                    "evaluation_keys": enrolment.evaluation_keys,
+                    "flags": list(flags),
+                }
+            )
+            self._client.confirm(confirmation.signed_by(self.identity).to_json())
+            self._store.set_note("enrolled", "yes")
+            self._stage("enrolled")
+
+    def submit(self, book: Portfolio) -> int:
+        """Encrypt, commit to and prove a portfolio, and send it; return its sequence number.
+
+        Raises:
+            MarginError: the book is wrong, by field, or over the gross limit; nothing is sent.
+            RemoteError: the operator refuses.
+        """
+        with self._lock:
+            z = encode(book, self.terms.entry_map)
+            check_gross(z, self.terms.entry_map, self.settings.gross_limit)
+            sequence = self._finish_earlier_submission()
+            self._stage("encrypting the portfolio")
+            padded = np.zeros(self.terms.profile.entries, dtype=np.int64)
+            padded[: len(z)] = z
+            ciphertext = self.keys.encrypt(padded)
+            values = tuple(int(value) for value in z)
+            context = {"institution": self.settings.institution, "submission_sequence": str(sequence)}
+            commitments, blindings = commit_values(values, self._secret, context)
+            unproven = {
+                "institution": self.settings.institution,
+                "operator": self.settings.trust.operator,
+                "sequence": str(sequence),
+                "nonce": self._client.nonce(),
+                **{name: self.terms.hashes[name] for name in ("profile", "universe", "entry_map", "generators")},
+                "evaluation_keys": str(self._store.note("evaluation_keys")),
+                "gross_limit": str(self.settings.gross_limit),
+                "ciphertext": hashlib.sha256(ciphertext).hexdigest(),
+                "commitments": [point.hex() for point in commitments],
+            }
+            self._stage("proving the portfolio")
+            statement = self.terms.portfolio_statement(Submission.parse({**unproven, "portfolio_proof": "00"}))
+            proof = prove_portfolio(statement, PortfolioWitness(values, blindings))
+            signed = Submission.parse({**unproven, "portfolio_proof": proof.hex()}).signed_by(self.identity)
+            with self._store.unit_of_work() as session:
+                session.merge(
+                    OwnSubmission(
+                        sequence=sequence,
+                        sha256=signed.body_hash(),
+                        document=signed.to_json(),
+                        portfolio=_as_object(book.canonical()),
+                        blindings=[str(blinding) for blinding in blindings],
+                        accepted=False,
+                    )
+                )
+            self._stage("sending the submission")
+            self._check_receipt(self._client.submit(signed.to_json(), ciphertext), signed.body_hash())
+            self._accept(sequence)
+            self._stage("submitted")
+            return sequence
+
+    def instruct(self, action: str, asset: str, quantity: int) -> None:
+        """Post or withdraw free collateral.
+
+        Raises:
+            RemoteError: the operator refuses.
+        """
+        with self._lock:
+            instruction = CollateralInstruction.parse(
+                {
+                    "institution": self.settings.institution,
+                    "operator": self.settings.trust.operator,
+                    "sequence": str(self._client.account()["next_instruction"]),
+                    "action": action,
+                    "asset": asset,
+                    "quantity": str(quantity),
+                }
+            )
+            signed = instruction.signed_by(self.identity)
+            self._check_receipt(self._client.instruct(signed.to_json()), signed.body_hash())
+
+    def answer_due(self) -> list[str]:
+        """Answer every run that waits for it; return the runs answered now.
+
+        Raises:
+            RemoteError: the operator does not answer or refuses.
+        """
+        with self._lock:
+            if not self._store.note("enrolled"):
+                return []
+            due = [run for run in self._client.account()["runs"] if run["state"] in ANSWERABLE]
+            return [run["run_id"] for run in due if self._answer(str(run["run_id"]), int(run["price_sequence"]))]
+
+    def figures(self) -> list[JsonObject]:
+        """Return the private figures of every answered run, oldest first. They stay at the institution."""
+        with self._store.unit_of_work() as session:
+            rows = session.query(OwnAnswer).order_by(OwnAnswer.price_sequence).all()
+        return [row.figures | {"delivered": row.receipt is not None} for row in rows]
+
+    @property
+    def alarm(self) -> str | None:
+        """Why flags are withheld until the keys are rotated, or None."""
+        return self._store.note("alarm")
+
+    def close(self) -> None:
+        """Release database and connections."""
+        self._client.close()
+        self._store.close()
+
+    def _answer(self, run_id: str, price_sequence: int) -> bool:
+        with self._store.unit_of_work() as session:
+            stored = session.get(OwnAnswer, price_sequence)
+            newer = session.query(OwnAnswer).filter(OwnAnswer.price_sequence > price_sequence).first()
+        if stored is None:
+            if newer is not None:
+                _log.warning("run %s is older than an answered one; it gets no answer", run_id)
+                return False
+            stored = self._prepare(run_id, price_sequence)
+        if stored is None or stored.document is None or stored.receipt is not None:
+            return False
+        self._stage("sending the answer")
+        receipt = self._client.answer(stored.run_id, stored.document)
+        self._check_receipt(receipt, SignedDocument.parse(stored.document).body_hash())
+        with self._store.unit_of_work() as session:
+            session.get_one(OwnAnswer, price_sequence).receipt = receipt
+        self._stage("answered")
+        return True
+
+    def _prepare(self, run_id: str, price_sequence: int) -> OwnAnswer | None:
+        """Check a run, decide, prove, and store the answer before anything is sent."""
+        started = perf_counter()
+        view = self._client.run(run_id)
+        try:
+            claimed = parse_signed(view.get("record"), RunRecord)[1].submission_sequence
+        except (RequestError, MarginError) as error:
+            _log.error("no answer: run %s has no readable record (%s)", run_id, error)
+            return None
+        with self._store.unit_of_work() as session:
+            own = session.get(OwnSubmission, claimed)
+        try:
+            if own is None or not own.accepted:
+                raise AgentRefused(f"run {run_id!r} is about a submission this agent did not make")
+            submission = Submission.parse(own.document["body"])
+            book = Portfolio.parse(own.portfolio)
+            run = check_run(view, self.settings.trust, self.terms, submission, own.sha256, book)
+            if run.record.run_id != run_id or run.record.price_sequence != price_sequence:
+                raise AgentRefused(f"run {run_id!r} carries the record of another run")
+        except AgentRefused as refusal:
+            _log.error("no answer: %s", refusal)
+            self._stage("refused a run")
+            return None
+        self._stage("decrypting")
+        flag: int | None = None
+        try:
+            flag = decrypt_and_compare(run, self.keys, lambda name: self._client.output(run_id, name))
+        except (DecryptionOutOfRange, EvaluationMismatch) as reason:
+            self._raise_alarm(str(reason))
+        decrypted = perf_counter()
+        self._stage("proving")
+        signed = self._decide(run, submission, own, flag)
+        proved = perf_counter()
+        figures = _figures(run, flag, signed, decrypted - started, proved - decrypted)
+        answer = OwnAnswer(
+            price_sequence=price_sequence,
+            run_id=run_id,
+            run_hash=run.run_hash,
+            document=None if signed is None else signed.to_json(),
+            figures=figures,
+            receipt=None,
+        )
+        with self._store.unit_of_work() as session:
+            session.add(answer)
+        return answer
+
+    def _decide(
+        self, run: CheckedRun, submission: Submission, own: OwnSubmission, flag: int | None
+    ) -> SignedDocument | None:
+        """Return the signed answer, or None when a breach cannot be answered because the flag is withheld."""
+        top_up, usd = 0, "0"
+        if not run.covered:
+            if flag != 1 or self.alarm is not None:
+                _log.error("run %s: the flag is withheld; rotate the keys and talk to the operator", run.record.run_id)
+                return None
+            call = compute_top_up(
+                run.matrices.initial_proof,
+                run.z,
+                minimum_transfer_amount=self.terms.model.minimum_transfer_amount,
+                gross_limit=run.record.gross_limit,
+            )
+            # A breach is answered with at least one step, even where initial margin alone would ask for nothing.
+            top_up = max(call.units, call.step)
+            usd = format(run.matrices.initial_proof.usd(top_up), "f")
+        body: JsonObject = {
+            "run_id": run.record.run_id,
+            "run": run.run_hash,
+            "operator": run.record.operator,
+            "institution": run.record.institution,
+            "submission": own.sha256,
+            "price_sequence": str(run.record.price_sequence),
+            "outcome": "covered" if run.covered else "breach",
+            "top_up": str(top_up),
+            "top_up_usd": usd,
+        }
+        if not run.covered:
+            body |= {"flag": "1", "flag_output": run.record.outputs.breach}
+        unproven = Answer.parse({**body, "sufficiency_proof": "00"})
+        statement = self.terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
+        witness = SufficiencyWitness(
+            tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
+        )
+        proof = prove_sufficiency(statement, witness)
+        return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(self.identity)
+
+    def _raise_alarm(self, reason: str) -> None:
+        if self.alarm is None:
+            self._store.set_note("alarm", reason)
+        _log.error("alarm: %s", reason)
+
+    def _finish_earlier_submission(self) -> int:
+        """Settle whether an interrupted submission arrived; return the next sequence number."""
+        expected = int(str(self._client.account()["next_submission"]))
+        with self._store.unit_of_work() as session:
+            for row in session.query(OwnSubmission).filter_by(accepted=False):
+                if row.sequence < expected:
+                    row.accepted = True
+                else:
+                    session.delete(row)
+        return expected
+
+    def _accept(self, sequence: int) -> None:
+        with self._store.unit_of_work() as session:
+            session.get_one(OwnSubmission, sequence).accepted = True
+
+    def _check_receipt(self, value: JsonObject, document: str) -> None:
+        signed, receipt = parse_signed(value, Receipt)
+        signed.verify(frozenset({self.settings.trust.operator}))
+        if receipt.document != document:
+            raise RemoteError("the operator's receipt is for another document")
+
+    def _pinned_terms(self) -> Terms:
+        trust = self.settings.trust
+        profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
+        if not profiles:
+            raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
+        terms = Terms(
+            ScanModel.parse(self._client.terms("model")),
+            Universe.parse(self._client.terms("universe")),
+            CollateralSchedule.parse(self._client.terms("schedule")),
+            profiles[0],
+        )
+        for name in ("model", "universe", "schedule"):
+            if terms.hashes[name] != getattr(trust, name):
+                raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")
+        if generators_hash() != trust.generators:
+            raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
+        if trust.institutions.get(self.settings.institution, self.identity.public_key) != self.identity.public_key:
+            raise Conflict("the trust file pins another identity key for this institution", "institutions")
+        return terms
+
+
+def _figures(
+    run: CheckedRun, flag: int | None, signed: SignedDocument | None, check_s: float, prove_s: float
+) -> JsonObject:
+    return {
+        "run_id": run.record.run_id,
+        "price_sequence": str(run.record.price_sequence),
+        "plaintext_breach": str(run.plaintext_flag),
+        "decrypted_breach": None if flag is None else str(flag),
+        "outcome": "withheld" if signed is None else str(signed.body["outcome"]),
+        "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
+        "surplus_true": f"{float(run.true.maintenance.min()):.2f}",
+        "worst_scenario": run.true.worst("maintenance"),
+        "top_up": "0" if signed is None else str(signed.body["top_up_usd"]),
+        "seconds": {"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
+    }
+
+
+def _as_object(value: object) -> JsonObject:
+    if not isinstance(value, dict):
+        raise TypeError("a document is a JSON object")
+    return json.loads(json.dumps(value)) if value else {}
+
+
+def _load_secret(path: Path) -> bytes:
+    if path.exists():
+        return path.read_bytes()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    secret = secrets.token_bytes(32)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret

@@ -1,0 +1,147 @@
+"""The agent's HTTP face for the institution's own back office: submit a portfolio, read figures. Loopback only.
+
+What it returns includes positions' consequences in the clear; it must never be reachable from outside.
+"""
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+import atomic_margin
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service import problems
+from atomic_margin.service.errors import Conflict, RemoteError
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.limits import BodyLimit
+from atomic_margin.service.outside_json import parse_json
+
+JsonObject = dict[str, Any]
+
+MAX_BODY_BYTES = 2 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class Instruction(BaseModel):
+    """Move one's own free collateral."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    action: str = Field(pattern="^(post|withdraw)$", examples=["post"])
+    asset: str = Field(examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
+
+
+class AgentProcess:
+    """An agent that is opened, enrolled and polled in a thread of its own, so that its HTTP face answers meanwhile."""
+
+    def __init__(self, open_agent: Callable[[Callable[[str], None]], Agent], interval: float = 0.5) -> None:
+        """`open_agent` makes the agent, given where to report its stages; `interval` is the time between polls."""
+        self._open = open_agent
+        self._interval = interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="agent", daemon=True)
+        self._agent: Agent | None = None
+        self.stage = "starting"
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the call in hand."""
+        self._stop.set()
+        self._thread.join(timeout=60)
+        if self._agent is not None:
+            self._agent.close()
+
+    def agent(self) -> Agent:
+        """Return the agent once it is enrolled.
+
+        Raises:
+            Conflict: it is not, yet.
+        """
+        if self._agent is None:
+            raise Conflict(f"the agent is not enrolled yet ({self.problem or self.stage}); try again shortly", "state")
+        return self._agent
+
+    def _report(self, stage: str) -> None:
+        self.stage = stage
+
+    def _work(self) -> None:
+        opened: Agent | None = None
+        while not self._stop.is_set():
+            try:
+                if opened is None:
+                    opened = self._open(self._report)
+                if self._agent is None:
+                    opened.enrol()
+                    self._agent = opened
+                opened.answer_due()
+                self.problem = None
+            except Exception as error:
+                # The agent must go on answering runs whatever one of them does; the cause is shown by /v1/status.
+                self.problem = f"{type(error).__name__}: {error}"
+                _log.exception("the agent could not finish its round; it tries again")
+            self._stop.wait(self._interval)
+
+
+def create_app(process: AgentProcess) -> FastAPI:
+    """Return the application of one agent."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        process.start()
+        yield
+        process.stop()
+
+    app = FastAPI(
+        title="atomic-margin institution agent",
+        version=atomic_margin.__version__,
+        description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
+        lifespan=lifespan,
+        responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
+
+    @app.exception_handler(RemoteError)
+    def _remote(request: Request, error: RemoteError) -> Any:
+        return problems.problem(request, 502, "operator", "The operator refuses or does not answer", str(error), None)
+
+    async def body(request: Request) -> Any:
+        return parse_json(await request.body())
+
+    @app.get("/v1/status")
+    def status() -> JsonObject:
+        """Stage of the agent, the problem of its last round, and its alarm."""
+        agent = process._agent
+        return {
+            "stage": process.stage,
+            "problem": process.problem,
+            "enrolled": agent is not None,
+            "alarm": None if agent is None else agent.alarm,
+        }
+
+    @app.post("/v1/portfolio", status_code=201)
+    def portfolio(document: Annotated[Any, Depends(body)]) -> JsonObject:
+        """Encrypt, commit to, prove and submit a portfolio."""
+        return {"submission_sequence": str(process.agent().submit(Portfolio.parse(document)))}
+
+    @app.post("/v1/collateral", status_code=201)
+    def collateral(instruction: Instruction) -> JsonObject:
+        """Post or withdraw free collateral at the operator."""
+        process.agent().instruct(instruction.action, instruction.asset, int(instruction.quantity))
+        return {"result": "booked"}
+
+    @app.get("/v1/runs")
+    def runs() -> JsonObject:
+        """Private figures of every answered run."""
+        return {"runs": process.agent().figures()}
+
+    return app

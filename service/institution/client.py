@@ -1,0 +1,111 @@
+"""Calls on the operator's HTTP face. Nothing it returns is believed: the agent checks signatures, hashes and terms."""
+
+from typing import Any
+
+import httpx
+
+from atomic_margin.margin.canonical import canonical_bytes
+from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.outside_json import parse_json
+
+JsonObject = dict[str, Any]
+
+MAX_RESPONSE_BYTES = 16 << 20
+
+
+class OperatorClient:
+    """One operator, one institution."""
+
+    def __init__(self, url: str, institution: str, token: str | None = None, timeout: float = 180) -> None:
+        """Connect lazily to the operator at `url`."""
+        self._http = httpx.Client(base_url=url, timeout=timeout)
+        self._path = f"/v1/institutions/{institution}"
+        self.token = token
+
+    def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> JsonObject:
+        """Upload evaluation keys; return the known-answer challenge."""
+        files = {
+            "document": ("enrolment.json", _dump(document), "application/json"),
+            "evaluation_keys": ("evaluation.keys", evaluation_keys, "application/octet-stream"),
+            "known_answer_input": ("known-answer.words", known_answer_input, "application/octet-stream"),
+        }
+        return self._json("POST", f"{self._path}/enrolment", files=files)
+
+    def confirm(self, document: JsonObject) -> JsonObject:
+        """Report the known answers."""
+        return self._json("POST", f"{self._path}/enrolment/confirmation", json=document)
+
+    def nonce(self) -> str:
+        """Get the nonce of the next submission."""
+        return str(self._json("POST", f"{self._path}/nonce").get("nonce"))
+
+    def submit(self, document: JsonObject, ciphertext: bytes) -> JsonObject:
+        """Send a submission; return the receipt."""
+        files = {
+            "document": ("submission.json", _dump(document), "application/json"),
+            "ciphertext": ("ciphertext.words", ciphertext, "application/octet-stream"),
+        }
+        return self._json("POST", f"{self._path}/submissions", files=files)
+
+    def instruct(self, document: JsonObject) -> JsonObject:
+        """Send a collateral instruction; return the receipt."""
+        return self._json("POST", f"{self._path}/collateral", json=document)
+
+    def account(self) -> JsonObject:
+        """Get the account's state."""
+        return self._json("GET", self._path)
+
+    def run(self, run_id: str) -> JsonObject:
+        """Get a run."""
+        return self._json("GET", f"/v1/runs/{run_id}")
+
+    def output(self, run_id: str, function: str) -> bytes:
+        """Get the raw words of an output."""
+        return self._call("GET", f"/v1/runs/{run_id}/outputs/{function}")
+
+    def answer(self, run_id: str, document: JsonObject) -> JsonObject:
+        """Send an answer; return the receipt."""
+        return self._json("POST", f"/v1/runs/{run_id}/answer", json=document)
+
+    def terms(self, name: str) -> Any:
+        """Get a published document."""
+        return self._json("GET", f"/v1/terms/{name}")
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._http.close()
+
+    def _json(self, method: str, path: str, **arguments: Any) -> JsonObject:
+        value = parse_json(self._call(method, path, **arguments), path)
+        if not isinstance(value, dict):
+            raise RemoteError(f"the operator answered {method} {path} with something else than a JSON object")
+        return value
+
+    def _call(self, method: str, path: str, **arguments: Any) -> bytes:
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        try:
+            with self._http.stream(method, path, headers=headers, **arguments) as response:
+                data = b""
+                for chunk in response.iter_bytes():
+                    data += chunk
+                    if len(data) > MAX_RESPONSE_BYTES:
+                        raise RemoteError(f"the operator answers {method} {path} with over {MAX_RESPONSE_BYTES} bytes")
+        except httpx.HTTPError as error:
+            raise RemoteError(f"the operator does not answer {method} {path}: {error}; is it running?") from error
+        if response.is_success:
+            return data
+        raise _remote_error(method, path, response)
+
+
+def _remote_error(method: str, path: str, response: httpx.Response) -> RemoteError:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    message = f"the operator refuses {method} {path} ({response.status_code}): {detail or 'no reason given'}"
+    return RemoteError(message, response.status_code, problem if isinstance(problem, dict) else {})
+
+
+def _dump(document: JsonObject) -> bytes:
+    return canonical_bytes(document)

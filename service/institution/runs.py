@@ -1,0 +1,135 @@
+"""What the agent checks before it says anything about a run, and the plaintext figures it compares with.
+
+The operator is not trusted: the record must be signed by the pinned operator, about the agent's own submission, under
+the pinned terms and prices of a pinned feed, with matrices that the agent's own computation confirms.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.market import Market
+from atomic_margin.margin.portfolio import Portfolio, encode
+from atomic_margin.margin.report import TrueSurplus, true_surplus
+from atomic_margin.margin.units import RunMatrices
+from atomic_margin.service.documents import RunRecord, Submission, TrustFile, parse_signed
+from atomic_margin.service.errors import AgentRefused, RequestError
+from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
+
+IntArray = npt.NDArray[np.int64]
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run the agent accepts as its own.
+
+    Attributes:
+        record: the operator's record.
+        run_hash: its hash.
+        market: the signed prices.
+        matrices: of the run, confirmed by the agent's own computation.
+        z: the agent's portfolio vector.
+        true: the plain floating-point surplus of the book.
+    """
+
+    record: RunRecord
+    run_hash: str
+    market: Market
+    matrices: RunMatrices
+    z: IntArray
+    true: TrueSurplus
+
+    @property
+    def plaintext_flag(self) -> int:
+        """Whether any row of the evaluated matrix is negative for the agent's own book."""
+        return int(bool((self.matrices.maintenance_fhe.surplus(self.z) < 0).any()))
+
+    @property
+    def covered(self) -> bool:
+        """Whether maintenance margin is met in the fine matrix, which decides what is owed."""
+        return bool((self.matrices.maintenance_proof.surplus(self.z) >= 0).all())
+
+
+def check_run(
+    view: JsonObject, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
+) -> CheckedRun:
+    """Check a run as the operator presents it.
+
+    Raises:
+        AgentRefused: it is not what the agent pinned, or not about this submission.
+    """
+    try:
+        signed, record = parse_signed(view.get("record"), RunRecord)
+        # (1) The pinned operator signed it, under the pinned terms.
+        signed.verify(frozenset({trust.operator}))
+        _require_equal(record, {"operator": trust.operator, **terms.hashes})
+        # (2) It is about this agent's submission, as sent.
+        wanted = {
+            "institution": submission.institution,
+            "submission": submission_hash,
+            "submission_sequence": submission.sequence,
+            "gross_limit": submission.gross_limit,
+            "ciphertext": submission.ciphertext,
+            "evaluation_keys": submission.evaluation_keys,
+        }
+        _require_equal(record, wanted)
+        # (3) A pinned feed signed the prices.
+        tick = SignedDocument.parse(view.get("tick"))
+        if tick.type != "tick":
+            raise AgentRefused("the run's prices are not a price tick")
+        tick.verify(frozenset(trust.feeds))
+        market = Market.parse(tick.body)
+        _require_equal(record, {"tick": tick.body_hash(), "price_sequence": market.sequence})
+        # (4) The matrices are the run's, and what these prices give.
+        matrices = matrices_from_json(view.get("matrices") or {})
+        if matrix_hashes(matrices) != record.matrices:
+            raise AgentRefused("the matrices sent are not those of the run record")
+        terms.check(matrices, market, record.posted, record.gross_limit)
+    except (RequestError, MarginError) as error:
+        raise AgentRefused(f"run {view.get('run_id')!r}: {error}") from error
+    z = encode(book, terms.entry_map)
+    true = true_surplus(terms.model, terms.universe, market, terms.schedule, book, record.posted)
+    return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
+
+
+def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Callable[[str], bytes]) -> int:
+    """Decrypt flag and surplus, compare both with the agent's own integers, and return the flag.
+
+    Args:
+        run: a checked run.
+        keys: the institution's FHE keys.
+        output_of: fetches the raw words of a function's output.
+
+    Raises:
+        AgentRefused: an output is not the one the record names.
+        DecryptionOutOfRange: an error that honest evaluation does not leave.
+        EvaluationMismatch: flag or surplus are not what the agent's integers give.
+    """
+    words = {name: output_of(name) for name in ("surplus", "breach")}
+    for name, data in words.items():
+        if hashlib.sha256(data).hexdigest() != getattr(run.record.outputs, name):
+            raise AgentRefused(f"the {name} output sent is not the one of the run record")
+    flag = int(keys.decrypt("breach", words["breach"]).values[0])
+    surplus = keys.decrypt("surplus", words["surplus"]).values
+    expected = run.matrices.maintenance_fhe.surplus(run.z)
+    if flag != run.plaintext_flag or not np.array_equal(surplus[: len(expected)], expected):
+        raise EvaluationMismatch("the decrypted outputs are not those of the run's matrix; the flag is withheld")
+    return flag
+
+
+class EvaluationMismatch(AgentRefused):
+    """The server evaluated something else: withhold the flag, raise the alarm, rotate the keys."""
+
+
+def _require_equal(record: RunRecord, wanted: dict[str, Any]) -> None:
+    for name, value in wanted.items():
+        if getattr(record, name) != value:
+            raise AgentRefused(f"the run record has another {name} than this agent pinned or sent")

@@ -1,0 +1,92 @@
+"""The institution's own database: what it submitted, what it answered, and its alarms. Holds secrets; mode 0600.
+
+Answers are stored before they are sent and resent identically, so no price sequence number ever gets two answers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+JsonObject = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """Root of the tables."""
+
+    type_annotation_map = {JsonObject: JSON, list[str]: JSON}  # noqa: RUF012  # read by SQLAlchemy as it stands
+
+
+class OwnSubmission(Base):
+    """A portfolio as submitted, with what opens its commitments."""
+
+    __tablename__ = "submissions"
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str]
+    document: Mapped[JsonObject]
+    portfolio: Mapped[JsonObject]
+    blindings: Mapped[list[str]]
+    accepted: Mapped[bool] = mapped_column(default=False)
+
+
+class OwnAnswer(Base):
+    """The one answer to a price sequence number, and the private figures behind it."""
+
+    __tablename__ = "answers"
+    price_sequence: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str]
+    run_hash: Mapped[str]
+    document: Mapped[JsonObject | None]
+    figures: Mapped[JsonObject]
+    receipt: Mapped[JsonObject | None]
+
+
+class Note(Base):
+    """A named value: the operator's token, the alarm."""
+
+    __tablename__ = "notes"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class InstitutionStore:
+    """The database in the institution's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open (and create) it."""
+        path = directory / "institution.db"
+        path.touch(mode=0o600)
+        self._engine = create_engine(f"sqlite:///{path}")
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        Base.metadata.create_all(self._engine)
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[Session]:
+        """Run the block in one transaction."""
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def note(self, name: str) -> str | None:
+        """Return a named value."""
+        with self.unit_of_work() as session:
+            found = session.get(Note, name)
+        return None if found is None else found.value
+
+    def set_note(self, name: str, value: str) -> None:
+        """Store a named value."""
+        with self.unit_of_work() as session:
+            session.merge(Note(name=name, value=value))
+
+    def close(self) -> None:
+        """Release every connection."""
+        self._engine.dispose()
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,63 @@
+"""Large bytes (evaluation keys, ciphertexts) as files named by their SHA-256, beside the database.
+
+A file is written whole and renamed before the database row that names it is committed; files that no row names (left by
+a crash between the two) are removed at start.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from atomic_margin.service.errors import NotFound
+
+
+class Blobs:
+    """A folder of content-addressed files."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use (and create) the folder."""
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def put(self, data: bytes) -> str:
+        """Store bytes durably and return their SHA-256 in hex."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._directory / sha256
+        if not path.exists():
+            descriptor, temporary = tempfile.mkstemp(dir=self._directory, prefix=".new-")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        return sha256
+
+    def path(self, sha256: str) -> Path:
+        """Return where the bytes with that hash are.
+
+        Raises:
+            NotFound: they are not here.
+        """
+        path = self._directory / sha256
+        if len(sha256) != 64 or not path.is_file():
+            raise NotFound(f"no bytes with hash {sha256[:64]!r} are stored")
+        return path
+
+    def get(self, sha256: str) -> bytes:
+        """Return the bytes with that hash."""
+        return self.path(sha256).read_bytes()
+
+    def remove(self, sha256: str) -> None:
+        """Forget the bytes with that hash, if they are here."""
+        (self._directory / sha256).unlink(missing_ok=True)
+
+    def keep_only(self, referenced: Iterable[str]) -> int:
+        """Remove every file that is not referenced; return how many were."""
+        wanted, removed = set(referenced), 0
+        for path in self._directory.iterdir():
+            if path.name not in wanted:
+                path.unlink()
+                removed += 1
+        return removed

@@ -1,0 +1,170 @@
+"""Admit an institution, take its evaluation keys, and activate them when it answers the known-answer test.
+
+Uploaded bytes are checked in the worker process before anything is stored.
+"""
+
+import hashlib
+import secrets
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.fhe.errors import FheError
+from atomic_margin.fhe.messages import words_from_bytes
+from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation, parse_signed
+from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import Account, AccountState
+
+CHALLENGES = 4
+
+
+class Challenge(BaseModel):
+    """Outputs of the known-answer test for the institution to decrypt, and the token for its later reads."""
+
+    outputs: list[bytes]
+    token: str
+
+
+def admit(operator: Operator, institution: str, name: str, identity: str) -> None:
+    """Admit an institution under its Ed25519 public key.
+
+    Raises:
+        Conflict: the name or the key is taken.
+    """
+    with operator.store.unit_of_work() as session:
+        if session.get(Account, institution) is not None:
+            raise Conflict(f"institution {institution!r} is admitted already", "institution")
+        if session.query(Account).filter_by(identity=identity).first() is not None:
+            raise Conflict("another institution has this identity key", "identity")
+        session.add(Account(institution=institution, name=name, identity=identity, state=AccountState.ADMITTED.value))
+
+
+def enrol(
+    operator: Operator, institution: str, document: object, evaluation_keys: bytes, known_answer_input: bytes
+) -> Challenge:
+    """Check and store evaluation keys; return the known-answer outputs that the institution must decrypt.
+
+    Raises:
+        SignatureInvalid, Refused, Conflict, DocumentError: what is wrong with the document.
+        Refused: the bytes are no evaluation keys of the profile; nothing is stored.
+    """
+    account = operator.account(institution)
+    signed, enrolment = parse_signed(document, Enrolment)
+    signed.verify(frozenset({account.identity}))
+    _require_addressed(operator, institution, enrolment.institution, enrolment.operator)
+    if enrolment.profile != operator.terms.hashes["profile"]:
+        raise Refused(
+            f"these keys are for another profile; make keys for {operator.terms.profile.name!r} "
+            f"({operator.terms.hashes['profile']})",
+            "profile",
+        )
+    _require_key_state(account, enrolment.key_sequence)
+    for field, data, claimed in (
+        ("evaluation_keys", evaluation_keys, enrolment.evaluation_keys),
+        ("known_answer_input", known_answer_input, enrolment.known_answer_input),
+    ):
+        if hashlib.sha256(data).hexdigest() != claimed:
+            raise Refused(f"the uploaded bytes do not have the hash that the document names for {field}", field)
+    flags = [secrets.randbelow(2) for _ in range(CHALLENGES)]
+    outputs = _known_answers(operator, evaluation_keys, known_answer_input, flags)
+
+    token = secrets.token_hex(32)
+    for data in (evaluation_keys, known_answer_input):
+        operator.blobs.put(data)
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Account, institution)
+        _require_key_state(row, enrolment.key_sequence)
+        row.state = AccountState.PENDING.value
+        row.key_sequence = enrolment.key_sequence
+        row.evaluation_keys, row.known_answer_input = enrolment.evaluation_keys, enrolment.known_answer_input
+        row.expected_flags = "".join(map(str, flags))
+        row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
+        row.nonce = None
+    return Challenge(outputs=list(outputs), token=token)
+
+
+def confirm(operator: Operator, institution: str, document: object) -> None:
+    """Activate an account whose flags are right; forget the keys when they are wrong.
+
+    Raises:
+        SignatureInvalid, Conflict, DocumentError: what is wrong with the document.
+        Refused: wrong flags.
+    """
+    account = operator.account(institution)
+    signed, confirmation = parse_signed(document, EnrolmentConfirmation)
+    signed.verify(frozenset({account.identity}))
+    _require_addressed(operator, institution, confirmation.institution, confirmation.operator)
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Account, institution)
+        if row.state != AccountState.PENDING.value or row.evaluation_keys != confirmation.evaluation_keys:
+            raise Conflict("no known-answer test is open for these keys; enrol first", "evaluation_keys")
+        right = "".join(confirmation.flags) == row.expected_flags
+        discarded = [row.evaluation_keys, row.known_answer_input]
+        row.expected_flags = None
+        if right:
+            row.state = AccountState.ACTIVE.value
+        else:
+            row.state = AccountState.ADMITTED.value
+            row.evaluation_keys = row.known_answer_input = row.token_sha256 = None
+    if not right:
+        for sha256 in discarded:
+            if sha256 is not None:
+                operator.blobs.remove(sha256)
+        raise Refused("the known answers are wrong: the keys were damaged on the way; enrol again", "flags")
+
+
+def issue_nonce(operator: Operator, institution: str) -> str:
+    """Return the nonce that the next submission must carry. It is only issued after the keys are fixed.
+
+    Raises:
+        Conflict: the account cannot submit in its state.
+    """
+    with operator.store.unit_of_work() as session:
+        row = session.get(Account, institution)
+        if row is None:
+            raise NotFound(f"institution {institution!r} is not admitted here")
+        if row.state != AccountState.ACTIVE.value:
+            raise Conflict(f"the account is {row.state}; it cannot submit", "state")
+        row.nonce = secrets.token_hex(32)
+        return row.nonce
+
+
+def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes, flags: list[int]) -> tuple[bytes, ...]:
+    layout = layout_of(operator.terms.profile)
+    try:
+        words_from_bytes(known_answer_input, layout.messages["input"])
+    except FheError as error:
+        raise Refused(str(error), "known_answer_input") from error
+    challenges = tuple((secrets.token_bytes(16), flag) for flag in flags)
+    # Outside the blob folder until they have passed: the worker is the first to parse them.
+    with tempfile.TemporaryDirectory(dir=operator.settings.directory) as folder:
+        path = Path(folder) / "evaluation.keys"
+        path.write_bytes(keys)
+        try:
+            return operator.evaluator.check_keys(
+                KeyFile(path, hashlib.sha256(keys).hexdigest(), known_answer_input), challenges
+            )
+        except (FheError, CircuitError) as error:
+            raise Refused(str(error), "evaluation_keys") from error
+
+
+def _require_addressed(operator: Operator, institution: str, named: str, addressed: str) -> None:
+    if named != institution:
+        raise Refused(f"the document is of institution {named!r}, the path says {institution!r}", "institution")
+    if addressed != operator.identity.public_key:
+        raise Refused("the document is addressed to another operator", "operator")
+
+
+def _require_key_state(account: Account, key_sequence: int) -> None:
+    # An active account stays watched under the keys it has: enrolling again must not be a way out of a margin run.
+    if account.state not in (AccountState.ADMITTED.value, AccountState.PENDING.value):
+        raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
+    if key_sequence != account.key_sequence + 1:
+        raise Conflict(
+            f"the next key sequence number is {account.key_sequence + 1}, got {key_sequence}", "key_sequence"
+        )

@@ -1,0 +1,134 @@
+"""The operator as an object: its terms, keys, store, evaluator and settings. Every other module here takes one.
+
+Opening it recovers from a crash: files no row names are removed, interrupted evaluations are scheduled again, and
+breaches that were verified but not settled are settled.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator
+from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.service.errors import NotAuthorised, NotFound, Refused
+from atomic_margin.service.operator.blobs import Blobs
+from atomic_margin.service.operator.store import Account, Store, SubmissionRow
+from atomic_margin.service.signing import Identity
+from atomic_margin.service.terms import Terms
+from atomic_margin.zk.groups import Group, load_group
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator chooses.
+
+    Attributes:
+        directory: where keys, database and files are; made if absent, readable by its owner only.
+        feeds: public keys whose price ticks are accepted.
+        answer_seconds: time an institution has to answer a run.
+        memory_bytes: address-space limit of the evaluation worker.
+        database_url: SQLAlchemy URL; by default SQLite in the directory.
+    """
+
+    directory: Path
+    feeds: frozenset[str]
+    answer_seconds: int = 900
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    database_url: str | None = None
+
+
+class Operator:
+    """One operator's server, without its HTTP face and its background work."""
+
+    def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
+        """Open the data directory."""
+        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.settings = settings
+        self.terms = terms
+        self.identity = Identity.load_or_create(settings.directory / "operator.key")
+        self.admin_token = _load_token(settings.directory / "admin.token")
+        url = settings.database_url
+        self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+        self.blobs = Blobs(settings.directory / "blobs")
+        self.evaluator = evaluator or Evaluator(terms.profile, memory_bytes=settings.memory_bytes)
+        self.group: Group = load_group()
+
+    def remove_orphans(self) -> int:
+        """Remove files that no row names, left by a crash between file and commit."""
+        with self.store.unit_of_work() as session:
+            named = {
+                sha256
+                for account in session.scalars(select(Account))
+                for sha256 in (account.evaluation_keys, account.known_answer_input)
+                if sha256
+            }
+            named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
+        return self.blobs.keep_only(named)
+
+    def account(self, institution: str) -> Account:
+        """Return an institution's account.
+
+        Raises:
+            NotFound: the operator never admitted it.
+        """
+        with self.store.unit_of_work() as session:
+            account = session.get(Account, institution)
+        if account is None:
+            raise NotFound(f"institution {institution!r} is not admitted here; ask the operator to admit it")
+        return account
+
+    def key_file(self, account: Account) -> KeyFile:
+        """Return where an account's evaluation keys are, for the worker.
+
+        Raises:
+            Refused: the account has none.
+        """
+        if account.evaluation_keys is None or account.known_answer_input is None:
+            raise Refused(f"institution {account.institution!r} has not enrolled evaluation keys")
+        path = self.blobs.path(account.evaluation_keys)
+        return KeyFile(path, account.evaluation_keys, self.blobs.get(account.known_answer_input))
+
+    def require_admin(self, token: str | None) -> None:
+        """Check the operator's own token.
+
+        Raises:
+            NotAuthorised: it is another one, or none.
+        """
+        if token is None or not hmac.compare_digest(token.encode(), self.admin_token.encode()):
+            raise NotAuthorised("this is for the operator: send `Authorization: Bearer` with the token in admin.token")
+
+    def require_account(self, institution: str, token: str | None) -> Account:
+        """Check an institution's token, or the operator's, and return the account.
+
+        Raises:
+            NotAuthorised: neither; also when there is no such institution, so that names cannot be probed.
+        """
+        with self.store.unit_of_work() as session:
+            account = session.get(Account, institution)
+        presented = hashlib.sha256((token or "").encode()).hexdigest()
+        is_admin = token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
+        if account is not None and (is_admin or hmac.compare_digest(presented, account.token_sha256 or "")):
+            return account
+        if is_admin:
+            raise NotFound(f"institution {institution!r} is not admitted here")
+        raise NotAuthorised("send `Authorization: Bearer` with the token that enrolment returned")
+
+    def close(self) -> None:
+        """Stop the worker and release the database."""
+        self.evaluator.close()
+        self.store.close()
+
+
+def _load_token(path: Path) -> str:
+    if path.exists():
+        return path.read_text().strip()
+    token = secrets.token_hex(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token

@@ -1,0 +1,210 @@
+"""The operator's database: tables, and one kind of transaction.
+
+SQLite by default, in write-ahead-log mode with full synchronisation; each unit of work takes the write lock at its
+beginning (`BEGIN IMMEDIATE`), so what it read is still true when it commits. A crash at any line leaves either all or
+nothing of a unit of work.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Engine,
+    ForeignKey,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+JsonObject = dict[str, Any]
+
+
+class AccountState(str, Enum):
+    """What an institution's account may do."""
+
+    ADMITTED = "admitted"
+    """Known, without keys."""
+    PENDING = "pending"
+    """Keys uploaded, known answers not yet confirmed."""
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    """A run is unproven: no submission, no withdrawal, until a valid proof or a settlement."""
+    IN_DEFAULT = "in_default"
+    """Liquidated."""
+
+
+class RunState(str, Enum):
+    """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered."""
+
+    SCHEDULED = "scheduled"
+    EVALUATING = "evaluating"
+    FAILED = "failed"
+    AWAITING_ANSWER = "awaiting_answer"
+    UNPROVEN = "unproven"
+    BREACH_VERIFIED = "breach_verified"
+    COVERED = "covered"
+    SETTLED = "settled"
+
+
+class Base(DeclarativeBase):
+    """Root of the tables."""
+
+    type_annotation_map = {JsonObject: JSON}  # noqa: RUF012  # SQLAlchemy reads it as a plain class attribute
+
+
+class Account(Base):
+    """An institution and its margin account."""
+
+    __tablename__ = "accounts"
+    institution: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    identity: Mapped[str] = mapped_column(String(64), unique=True)
+    state: Mapped[str]
+    token_sha256: Mapped[str | None]
+    key_sequence: Mapped[int] = mapped_column(default=0)
+    evaluation_keys: Mapped[str | None]
+    known_answer_input: Mapped[str | None]
+    expected_flags: Mapped[str | None]
+    nonce: Mapped[str | None]
+    instruction_sequence: Mapped[int] = mapped_column(default=0)
+
+
+class SubmissionRow(Base):
+    """A verified submission."""
+
+    __tablename__ = "submissions"
+    __table_args__ = (UniqueConstraint("institution", "sequence"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
+    sequence: Mapped[int]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    document: Mapped[JsonObject]
+    received_at: Mapped[str]
+
+
+class Tick(Base):
+    """A verified price tick."""
+
+    __tablename__ = "ticks"
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    document: Mapped[JsonObject]
+    received_at: Mapped[str]
+
+
+class Run(Base):
+    """One account under one tick."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("institution", "price_sequence"),)
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
+    submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"))
+    price_sequence: Mapped[int] = mapped_column(ForeignKey("ticks.sequence"))
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    number: Mapped[int | None] = mapped_column(unique=True)
+    record: Mapped[JsonObject | None]
+    record_hash: Mapped[str | None]
+    matrices: Mapped[JsonObject | None]
+    surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
+    breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
+    seconds: Mapped[JsonObject | None]
+    deadline: Mapped[str | None]
+    problem: Mapped[str | None]
+
+
+class AnswerRow(Base):
+    """The one answer to a run that verified."""
+
+    __tablename__ = "answers"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    sha256: Mapped[str]
+    document: Mapped[JsonObject]
+    receipt: Mapped[JsonObject]
+
+
+class SettlementRow(Base):
+    """The one settlement of a run; the primary key is what makes it exactly once."""
+
+    __tablename__ = "settlements"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    document: Mapped[JsonObject]
+    transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
+
+
+class AttestationRow(Base):
+    """The published bundle of a verified answer."""
+
+    __tablename__ = "attestations"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    document: Mapped[JsonObject]
+
+
+class LedgerTransaction(Base):
+    """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
+
+    __tablename__ = "ledger_transactions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    booked_at: Mapped[str]
+
+
+class LedgerPosting(Base):
+    """A signed amount of one asset, in its smallest unit, on one ledger account."""
+
+    __tablename__ = "ledger_postings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), index=True)
+    account: Mapped[str] = mapped_column(index=True)
+    asset: Mapped[str]
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class Store:
+    """The database behind one engine."""
+
+    def __init__(self, url: str) -> None:
+        """Open (and create, where needed) the database at an SQLAlchemy URL."""
+        self.engine: Engine = create_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        Base.metadata.create_all(self.engine)
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> "Store":
+        """Open the SQLite database of a data directory."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(f"sqlite:///{directory / 'operator.db'}")
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[Session]:
+        """Run the block in one transaction: committed at its end, rolled back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    # Transactions are begun by the listener above, not by the driver.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,89 @@
+"""What the operator's HTTP face shows of accounts and runs, and the two bodies the operator itself sends."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
+
+from atomic_margin.service.errors import NotFound
+from atomic_margin.service.operator import ledger
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import Account, Run, SettlementRow, SubmissionRow, Tick
+
+JsonObject = dict[str, Any]
+
+
+class Admission(BaseModel):
+    """Admit an institution."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$", examples=["fund"])
+    name: str = Field(min_length=1, max_length=64, examples=["Example Fund LP"])
+    identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
+
+
+class Deposit(BaseModel):
+    """Collateral that arrived."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    institution: str = Field(examples=["fund"])
+    asset: str = Field(examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
+    reference: str = Field(min_length=1, max_length=64, examples=["custodian-2026-11-20-0017"])
+
+
+def account_view(operator: Operator, account: Account) -> JsonObject:
+    """Return an account's state, balances, next sequence numbers and runs."""
+    name = account.institution
+    with operator.store.unit_of_work() as session:
+        runs = session.execute(
+            select(Run.run_id, Run.state, Run.price_sequence)
+            .where(Run.institution == name)
+            .order_by(Run.price_sequence)
+        ).all()
+        last = session.scalar(select(func.max(SubmissionRow.sequence)).where(SubmissionRow.institution == name))
+        held = {
+            "free": ledger.balances(session, ledger.free(name)),
+            "posted": ledger.balances(session, ledger.posted(name)),
+        }
+    return {
+        "institution": name,
+        "state": account.state,
+        "next_submission": str((last or 0) + 1),
+        "next_instruction": str(account.instruction_sequence + 1),
+        "next_keys": str(account.key_sequence + 1),
+        "evaluation_keys": account.evaluation_keys,
+        "collateral": {
+            place: {asset: str(quantity) for asset, quantity in assets.items()} for place, assets in held.items()
+        },
+        "runs": [{"run_id": run, "state": state, "price_sequence": str(price)} for run, state, price in runs],
+    }
+
+
+def run_view(operator: Operator, run: Run) -> JsonObject:
+    """Return a run's state, signed record, tick, matrices, seconds and settlement."""
+    with operator.store.unit_of_work() as session:
+        settlement = session.get(SettlementRow, run.run_id)
+        tick = session.get_one(Tick, run.price_sequence)
+    return {
+        "run_id": run.run_id,
+        "state": run.state,
+        "record": run.record,
+        "tick": tick.document,
+        "matrices": run.matrices,
+        "seconds": run.seconds,
+        "settlement": None if settlement is None else settlement.document,
+        "problem": run.problem,
+    }
+
+
+def output_of(run: Run, function: str) -> bytes:
+    """Return the words of one output.
+
+    Raises:
+        NotFound: no such output, or the run is not evaluated.
+    """
+    words = {"surplus": run.surplus_output, "breach": run.breach_output}.get(function)
+    if words is None:
+        raise NotFound(f"run {run.run_id!r} has no output {function!r}", "function")
+    return words
