@@ -4,7 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,12 @@ def parties(
         "serve", "--dir", str(data / "operator"), "--feed", feed.public_key, *files,
         "--port", operator_url.rpartition(":")[2], "--profile", profile,
     )  # fmt: skip
-    with running(serve, operator_log) as operator_process:
-        public = Http(operator_url, operator_process, operator_log)
-        public.wait("/healthz", lambda _: True, 60, lambda _: None)
+    with ExitStack() as stack:
+        operator_process = stack.enter_context(running(serve, operator_log))
+        with Http(operator_url, operator_process, operator_log) as public:
+            public.wait("/healthz", lambda _: True, 60, lambda _: None)
         token = (data / "operator" / "admin.token").read_text().strip()
-        operator = Http(operator_url, operator_process, operator_log, token)
-        public.close()
+        operator = stack.enter_context(Http(operator_url, operator_process, operator_log, token))
 
         watch("admitting the institution")
         identity = json.loads(_run("institution", "init", "--dir", str(data / "institution")))["identity"]
@@ -119,12 +119,10 @@ def parties(
             "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
             "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
         )  # fmt: skip
-        with running(agent_command, agent_log) as agent_process:
-            agent = Http(agent_url, agent_process, agent_log)
-            agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
-            yield Parties(operator, agent, feed, examples, trust)
-            agent.close()
-        operator.close()
+        agent_process = stack.enter_context(running(agent_command, agent_log))
+        agent = stack.enter_context(Http(agent_url, agent_process, agent_log))
+        agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
+        yield Parties(operator, agent, feed, examples, trust)
 
 
 def verify_apart(bundle: Path, trust: Path) -> JsonObject:

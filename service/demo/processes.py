@@ -90,8 +90,10 @@ class Http:
             time.sleep(POLL_SECONDS)
         raise RemoteError(f"{self.url}{path} is still {last} after {seconds:.0f} s{self._tail()}")
 
-    def close(self) -> None:
-        """Release the connections."""
+    def __enter__(self) -> "Http":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def _call(self, method: str, path: str, body: Any) -> Any:

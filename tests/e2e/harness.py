@@ -1,0 +1,131 @@
+"""Start, kill and restart the real operator and the real agent on copies of an enrolled state.
+
+Enrolment is done once per test run; each test copies both data folders and starts its own processes on them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atomic_margin.service.cli.output import read_json
+from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.demo.processes import Http, command, free_port, running
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.institution.agent import Agent, AgentSettings
+from atomic_margin.service.signing import Identity
+
+from .small import GROSS_LIMIT, market
+
+OVER = ("covered", "settled", "unproven", "failed")
+
+
+@dataclass
+class World:
+    """Both parties' folders, the feed's key, and the processes that run on them now."""
+
+    root: Path
+    feed: Identity
+    operator_process: subprocess.Popen[bytes] | None = None
+    operator: Http | None = None
+    agent: Http | None = None
+
+    @property
+    def examples(self) -> Path:
+        return self.root / "examples"
+
+    @property
+    def trust(self) -> Path:
+        return self.root / "trust.json"
+
+    @contextmanager
+    def serving(self, *, fault: str | None = None, answer_seconds: int = 900) -> Iterator[Http]:
+        """Run the operator, dying at `fault` if one is named."""
+        port = free_port()
+        documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
+        files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
+        arguments = command(
+            "serve", "--dir", str(self.root / "operator"), "--feed", self.feed.public_key, *files,
+            "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
+        )  # fmt: skip
+        environment = {**os.environ, "ATOMIC_MARGIN_FAULT": fault or ""}
+        log = self.root / "operator.log"
+        with running(arguments, log, environment) as process:
+            with Http(f"http://127.0.0.1:{port}", process, log) as public:
+                public.wait("/healthz", lambda _: True, 60, lambda _: None)
+            token = (self.root / "operator" / "admin.token").read_text().strip()
+            self.operator_process = process
+            with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
+                yield self.operator
+
+    @contextmanager
+    def answering(self) -> Iterator[Http]:
+        """Run the institution's agent against the running operator."""
+        assert self.operator is not None
+        port, log = free_port(), self.root / "agent.log"
+        arguments = command(
+            "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
+            "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
+            "--port", str(port),
+        )  # fmt: skip
+        with running(arguments, log) as process, Http(f"http://127.0.0.1:{port}", process, log) as self.agent:
+            self.agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 60, lambda _: None)
+            yield self.agent
+
+    def own_agent(self) -> Agent:
+        """The institution's agent in this process, without its answering loop: for what its loop would not do."""
+        assert self.operator is not None
+        pins = TrustFile.parse(read_json(self.trust))
+        return Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT))
+
+    @contextmanager
+    def both(self, **options: Any) -> Iterator["World"]:
+        """Run operator and agent."""
+        with ExitStack() as stack:
+            stack.enter_context(self.serving(**options))
+            stack.enter_context(self.answering())
+            yield self
+
+    def tick(self, number: int, sequence: int) -> str:
+        """Send one of the example markets under a sequence number; return the run it schedules."""
+        assert self.operator is not None
+        signed = self.feed.sign("tick", market(number, sequence, minutes=sequence))
+        return str(self.operator.post("/v1/ticks", signed.to_json())["runs"][0])
+
+    def wait_run(self, run_id: str, states: tuple[str, ...] = OVER, seconds: float = 60) -> dict[str, Any]:
+        """Wait until a run is in one of the states."""
+        assert self.operator is not None
+        view: dict[str, Any] = self.operator.wait(
+            f"/v1/runs/{run_id}", lambda seen: seen["state"] in states, seconds, lambda _: None
+        )
+        return view
+
+    def account(self) -> dict[str, Any]:
+        """The institution's account as the operator sees it."""
+        assert self.operator is not None
+        view: dict[str, Any] = self.operator.get(f"/v1/institutions/{NAME}")
+        return view
+
+    def ledger(self) -> dict[str, Any]:
+        """Accounts and totals of the operator's ledger."""
+        assert self.operator is not None
+        view: dict[str, Any] = self.operator.get("/v1/ledger")
+        assert all(total == "0" for total in view["totals"].values())
+        return view
+
+
+def copy_world(world: World, root: Path) -> World:
+    """Copy an idle world to another folder."""
+    shutil.copytree(world.root, root, dirs_exist_ok=True)
+    return World(root, world.feed)
+
+
+def problem(response_text: str) -> dict[str, Any]:
+    """Parse a problem document out of a RemoteError's message."""
+    document: dict[str, Any] = json.loads(response_text[response_text.index("{") :])
+    return document

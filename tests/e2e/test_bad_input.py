@@ -1,0 +1,358 @@
+"""Bad input over HTTP: a 4xx problem document that names the field, the server still up, nothing stored."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.circuits.profile import SMALL, STANDARD
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.documents import Enrolment, Submission
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.signing import Identity
+
+from .harness import World, copy_world
+from .small import PORTFOLIO, market
+
+pytestmark = pytest.mark.fhe
+
+INPUT_BYTES = layout_of(SMALL).messages["input"].size
+KEY_BYTES = layout_of(SMALL).evaluation_key_bytes
+
+
+@pytest.fixture(scope="module")
+def running(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One pair of processes for the whole module: what is refused changes nothing, so no test disturbs another."""
+    world = copy_world(enrolled, tmp_path_factory.mktemp("bad"))
+    with world.both():
+        yield world
+
+
+@pytest.fixture
+def unchanged(running: World) -> Iterator[World]:
+    """The running world, checked afterwards: it answers, and neither database rows nor files have changed."""
+
+    def stored() -> tuple[dict[str, int], set[str]]:
+        with closing(
+            sqlite3.connect(f"file:{running.root / 'operator' / 'operator.db'}?mode=ro", uri=True)
+        ) as database:
+            tables = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
+            count = "select count(*) from {}".format
+            rows = {name: database.execute(count(name)).fetchone()[0] for name in tables}
+        return rows, {path.name for path in (running.root / "operator" / "blobs").iterdir()}
+
+    before = stored()
+    account = running.account()
+    yield running
+    assert httpx.get(f"{running.operator.url}/healthz").json()["status"] == "ok"
+    assert stored() == before
+    assert running.account() == account
+
+
+def assert_problem(response: httpx.Response, field: str | None, *statuses: int) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/problem+json", response.text
+    document: dict[str, Any] = response.json()
+    assert response.status_code == document["status"]
+    assert response.status_code in (statuses or (400, 401, 403, 404, 409, 413, 422)), document
+    assert document["type"].startswith("urn:atomic-margin:problem:")
+    assert document["detail"]
+    assert document.get("field") == field, document
+    return document
+
+
+def position(**changes: str) -> dict[str, Any]:
+    return {**PORTFOLIO, "positions": [{"instrument": "BTC-PERP", "side": "long", "lots": "1", **changes}]}
+
+
+@pytest.mark.parametrize(
+    ("portfolio", "field", "says"),
+    [
+        (position(instrument="BTC-PERPETUAL"), "positions[0].instrument", "no instrument"),
+        (position(lots="-7"), "positions[0].lots", "at least 0"),
+        (position(lots="1024"), "positions[0].lots", "at most 1023"),
+        (position(lots="1.5"), "positions[0].lots", "whole number"),
+        (position(lots="NaN"), "positions[0].lots", "plain decimal"),
+        (position(side="flat"), "positions[0].side", "long"),
+        ({**PORTFOLIO, "positions": PORTFOLIO["positions"] * 2}, "positions[3]", "already"),
+        ({**PORTFOLIO, "notes": "x"}, "notes", "no such field"),
+        ({"format": "atomic-margin/portfolio/1"}, "positions", "missing"),
+        (position(lots="1023"), None, "gross"),
+    ],
+)
+def test_a_wrong_portfolio_is_refused_by_the_agent(
+    unchanged: World, portfolio: dict[str, Any], field: str | None, says: str
+) -> None:
+    response = httpx.post(f"{unchanged.agent.url}/v1/portfolio", json=portfolio, timeout=60)
+    assert says in assert_problem(response, field, 422)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field"),
+    [
+        (("underlyings", "BTC", "spot"), "NaN", "underlyings.BTC.spot"),
+        (("underlyings", "BTC", "spot"), "Infinity", "underlyings.BTC.spot"),
+        (("underlyings", "BTC", "spot"), "1e999", "underlyings.BTC.spot"),
+        (("underlyings", "BTC", "spot"), "-1", "underlyings.BTC.spot"),
+        (("underlyings", "ETH", "perpetual"), "0", "underlyings.ETH.perpetual"),
+        (("collateral", "USDC"), "nan", "collateral.USDC"),
+        (("sequence",), "-1", "sequence"),
+        (("as_of",), "yesterday", "as_of"),
+    ],
+)
+def test_a_tick_with_a_wrong_price_is_refused(unchanged: World, path: tuple[str, ...], value: str, field: str) -> None:
+    document = market(1, 50, minutes=50)
+    target = document
+    for name in path[:-1]:
+        target = target[name]
+    target[path[-1]] = value
+    signed = unchanged.feed.sign("tick", document)
+    assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=signed.to_json()), field, 422)
+
+
+def test_a_tick_signed_by_a_stranger_or_changed_after_signing_is_refused(unchanged: World) -> None:
+    stranger = Identity.generate().sign("tick", market(1, 50, minutes=50)).to_json()
+    changed = unchanged.feed.sign("tick", market(1, 50, minutes=50)).to_json()
+    changed["body"]["underlyings"]["BTC"]["spot"] = "1"
+    for document, field in ((stranger, "signer"), (changed, "signature")):
+        assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=document), field, 403)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b'{"a": 1}', b'{"a": "1", "a": "2"}', b"\xff\xfe", b"[" * 5000, b'{"a": NaN}']
+)
+def test_bytes_that_are_no_document_are_refused(unchanged: World, body: bytes) -> None:
+    for path in ("/v1/ticks", f"/v1/institutions/{NAME}/collateral", f"/v1/institutions/{NAME}/enrolment/confirmation"):
+        response = httpx.post(unchanged.operator.url + path, content=body)
+        assert response.status_code in (400, 422)
+        assert_problem(response, response.json().get("field"))
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_arrives(unchanged: World) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield bytes(1 << 16)
+
+    for content in (bytes(3 << 20), endless()):
+        response = httpx.post(f"{unchanged.operator.url}/v1/ticks", content=content)
+        assert_problem(response, None, 413)
+
+
+class Hostile:
+    """An admitted institution that sends what it likes: correctly signed, wrong in one place."""
+
+    def __init__(self, world: World) -> None:
+        self.url = world.operator.url
+        self.name = f"hostile-{Identity.generate().public_key[:8]}"
+        self.identity = Identity.generate()
+        self.operator_key = world.operator.get("/v1/operator")["operator"]
+        world.operator.post(
+            "/v1/admissions", {"institution": self.name, "name": "Hostile", "identity": self.identity.public_key}
+        )
+
+    def enrol(self, keys: bytes, known_answer: bytes, **changes: str) -> httpx.Response:
+        body = {
+            "institution": self.name,
+            "operator": self.operator_key,
+            "profile": SMALL.hash(),
+            "key_sequence": "1",
+            "evaluation_keys": hashlib.sha256(keys).hexdigest(),
+            "known_answer_input": hashlib.sha256(known_answer).hexdigest(),
+            **changes,
+        }
+        signed = Enrolment.parse(body).signed_by(self.identity)
+        files = {
+            "document": json.dumps(signed.to_json()).encode(),
+            "evaluation_keys": keys,
+            "known_answer_input": known_answer,
+        }
+        return httpx.post(f"{self.url}/v1/institutions/{self.name}/enrolment", files=files, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def hostile(running: World) -> Hostile:
+    return Hostile(running)
+
+
+@pytest.mark.parametrize(
+    ("keys", "known_answer", "field"),
+    [
+        (b"", bytes(INPUT_BYTES), "evaluation_keys"),
+        (b"random", bytes(INPUT_BYTES), "evaluation_keys"),
+        (bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys"),
+        (np.random.default_rng(1).bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys"),
+        (np.random.default_rng(2).bytes(KEY_BYTES // 2), bytes(INPUT_BYTES), "evaluation_keys"),
+        (bytes(100), bytes(INPUT_BYTES - 8), "known_answer_input"),
+    ],
+    ids=["empty", "short", "zero", "random", "truncated", "ciphertext"],
+)
+def test_bytes_that_are_no_keys_or_ciphertext_are_refused(
+    unchanged: World, hostile: Hostile, keys: bytes, known_answer: bytes, field: str
+) -> None:
+    assert_problem(hostile.enrol(keys, known_answer), field, 422)
+
+
+def test_keys_for_another_profile_are_refused(unchanged: World, hostile: Hostile) -> None:
+    keys = bytes(100)
+    assert (
+        "another profile"
+        in assert_problem(hostile.enrol(keys, bytes(INPUT_BYTES), profile=STANDARD.hash()), "profile", 422)["detail"]
+    )
+    # Announced for this profile, but of the length of another's.
+    foreign = bytes(KEY_BYTES + 4096)
+    assert_problem(hostile.enrol(foreign, bytes(INPUT_BYTES)), "evaluation_keys", 422)
+    too_long = bytes(layout_of(STANDARD).evaluation_key_bytes)
+    response = hostile.enrol(too_long, bytes(INPUT_BYTES))
+    assert_problem(response, None, 413)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"evaluation_keys": "0" * 64}, "evaluation_keys"),
+        ({"operator": "0" * 64}, "operator"),
+        ({"institution": NAME}, "institution"),
+        ({"key_sequence": "2"}, "key_sequence"),
+    ],
+)
+def test_an_enrolment_about_something_else_is_refused(
+    unchanged: World, hostile: Hostile, changes: dict[str, str], field: str
+) -> None:
+    assert_problem(hostile.enrol(bytes(100), bytes(INPUT_BYTES), **changes), field)
+
+
+@pytest.fixture(scope="module")
+def insider(running: World) -> Iterator[Agent]:
+    """The enrolled institution's own agent, turned hostile: its keys are right, what it sends is not."""
+    agent = running.own_agent()
+    yield agent
+    agent.close()
+
+
+Spoil = Callable[[dict[str, Any]], None]
+
+
+def point(hexadecimal: str) -> Spoil:
+    def spoil(body: dict[str, Any]) -> None:
+        body["commitments"] = [hexadecimal, *body["commitments"][1:]]
+
+    return spoil
+
+
+def proof(change: Callable[[str], str]) -> Spoil:
+    def spoil(body: dict[str, Any]) -> None:
+        body["portfolio_proof"] = change(body["portfolio_proof"])
+
+    return spoil
+
+
+def field_is(name: str, value: str) -> Spoil:
+    def spoil(body: dict[str, Any]) -> None:
+        body[name] = value
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "field"),
+    [
+        (point("c0" + "00" * 47), "portfolio_proof"),
+        (point("e0" + "00" * 47), "portfolio_proof"),
+        (point("9a" + "ff" * 47), "portfolio_proof"),
+        (point("00" * 48), "portfolio_proof"),
+        (point("80" + "00" * 46 + "04"), "portfolio_proof"),
+        (point("00" * 47), "commitments[0]"),
+        (proof(lambda text: text[:-2]), "portfolio_proof"),
+        (proof(lambda text: text + "00"), "portfolio_proof"),
+        (proof(lambda text: "ff" + text[2:]), "portfolio_proof"),
+        (proof(lambda text: text[:-64] + "ff" * 32), "portfolio_proof"),
+        (proof(lambda text: text[:-64] + "00" * 32), "portfolio_proof"),
+        (proof(lambda text: "zz" + text[2:]), "portfolio_proof"),
+        (field_is("gross_limit", "1"), None),
+        (field_is("gross_limit", "5000000"), "portfolio_proof"),
+        (field_is("sequence", "7"), "sequence"),
+        (field_is("nonce", "0" * 64), "nonce"),
+        (field_is("profile", "0" * 64), "profile"),
+        (field_is("universe", "0" * 64), "universe"),
+        (field_is("evaluation_keys", "0" * 64), "evaluation_keys"),
+        (field_is("ciphertext", "0" * 64), "ciphertext"),
+        (field_is("operator", "0" * 64), "operator"),
+    ],
+)
+def test_a_submission_with_a_malformed_part_is_refused(
+    unchanged: World, insider: Agent, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, field: str | None
+) -> None:
+    responses: list[httpx.Response] = []
+
+    def send(document: dict[str, Any], ciphertext: bytes) -> dict[str, Any]:
+        spoil(document["body"])
+        signed = insider.identity.sign("submission", document["body"])
+        responses.append(post_submission(unchanged, insider, signed.to_json(), ciphertext))
+        return {}
+
+    submit_with(insider, monkeypatch, send)
+    assert_problem(responses[0], field)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "longer", "random"])
+def test_a_submission_with_a_malformed_ciphertext_is_refused(
+    unchanged: World, insider: Agent, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    responses: list[httpx.Response] = []
+
+    def send(document: dict[str, Any], ciphertext: bytes) -> dict[str, Any]:
+        bad = {
+            "empty": b"",
+            "truncated": ciphertext[:-8],
+            "longer": ciphertext + bytes(8),
+            "random": np.random.default_rng(3).bytes(len(ciphertext)),
+        }[damage]
+        responses.append(post_submission(unchanged, insider, document, bad))
+        return {}
+
+    submit_with(insider, monkeypatch, send)
+    assert_problem(responses[0], "ciphertext", 422)
+
+
+def post_submission(world: World, agent: Agent, document: dict[str, Any], ciphertext: bytes) -> httpx.Response:
+    files = {"document": json.dumps(document).encode(), "ciphertext": ciphertext}
+    return httpx.post(f"{world.operator.url}/v1/institutions/{NAME}/submissions", files=files, timeout=60)
+
+
+def submit_with(agent: Agent, monkeypatch: pytest.MonkeyPatch, send: Callable[..., dict[str, Any]]) -> None:
+    """Let the agent prepare an honest submission, and send something else in its place."""
+    monkeypatch.setattr(agent._client, "submit", send)
+    monkeypatch.setattr(agent, "_check_receipt", lambda value, document: None)
+    monkeypatch.setattr(agent, "_accept", lambda sequence: None)
+    agent.submit(Portfolio.parse(PORTFOLIO))
+
+
+def test_submission_types_are_what_the_tests_spoil() -> None:
+    assert {"gross_limit", "sequence", "nonce", "ciphertext", "commitments", "portfolio_proof"} <= set(
+        Submission.model_fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"/v1/institutions/{NAME}"),
+        ("POST", f"/v1/institutions/{NAME}/nonce"),
+        ("GET", "/v1/runs/larkfield.1"),
+        ("GET", "/v1/runs/nobody.1/outputs/breach"),
+        ("GET", "/v1/ledger"),
+        ("POST", "/v1/deposits"),
+        ("POST", "/v1/admissions"),
+    ],
+)
+def test_without_the_right_token_nothing_private_is_shown(unchanged: World, method: str, path: str) -> None:
+    for headers in ({}, {"Authorization": "Bearer 0000"}, {"Authorization": "Basic eDp5"}):
+        response = httpx.request(method, unchanged.operator.url + path, headers=headers)
+        assert_problem(response, None, 401)

@@ -1,0 +1,95 @@
+"""The whole cycle over HTTP with real FHE and real proofs: call, no second call, liquidation, freeze, thaw."""
+
+import httpx
+import pytest
+
+from atomic_margin.service.demo.parties import NAME, verify_apart
+from atomic_margin.service.errors import RemoteError
+
+from .harness import World, problem
+
+pytestmark = pytest.mark.fhe
+
+
+def settlement_kind(view: dict) -> str:
+    return "none" if view["settlement"] is None else view["settlement"]["body"]["kind"]
+
+
+def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World) -> None:
+    with world.both():
+        before = world.account()["collateral"]
+        first = world.wait_run(world.tick(1, 1))
+        called = world.wait_run(world.tick(2, 2))
+        after = world.account()
+        # The same prices again: the moved collateral counts, so the same shortfall is not called twice.
+        again = world.wait_run(world.tick(2, 3))
+        last = world.wait_run(world.tick(4, 4))
+        assert [settlement_kind(view) for view in (first, called, again, last)] == [
+            "none",
+            "margin_call",
+            "none",
+            "liquidation",
+        ]
+        assert [view["state"] for view in (first, called, again, last)] == ["covered", "settled", "covered", "settled"]
+        transfers = called["settlement"]["body"]["transfers"]
+        for move in transfers:
+            moved = int(move["quantity"])
+            asset = move["asset"]
+            assert int(after["collateral"]["posted"].get(asset, "0")) == int(before["posted"].get(asset, "0")) + moved
+            assert int(after["collateral"]["free"].get(asset, "0")) == int(before["free"][asset]) - moved
+        ended = world.account()
+        assert ended["state"] == "in_default"
+        assert ended["collateral"] == {"free": {}, "posted": {}}
+        held = world.ledger()["accounts"]["liquidation"]
+        assert held == {"USDC": "300000000000", "TBILL-2027-02": "15000000"}
+        figures = {run["run_id"]: run for run in world.agent.get("/v1/runs")["runs"]}
+        for view in (first, called, again, last):
+            private = figures[view["run_id"]]
+            assert private["decrypted_breach"] == private["plaintext_breach"]
+            assert private["decrypted_breach"] == ("0" if settlement_kind(view) == "none" else "1")
+        # An account in default has nothing left to watch.
+        with pytest.raises(IndexError):
+            world.tick(1, 5)
+        for view in (first, called, again, last):
+            bundle = world.root / f"{view['run_id']}.json"
+            bundle.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{view['run_id']}").text)
+            verdict = verify_apart(bundle, world.trust)
+            assert (verdict["valid"], verdict["exit_status"]) == (True, 0), verdict
+
+
+def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(world: World) -> None:
+    with world.serving(answer_seconds=1):
+        run_id = world.tick(1, 1)
+        world.wait_run(run_id, ("unproven",))
+        assert world.account()["state"] == "frozen"
+        token = {"Authorization": world.operator._client.headers["Authorization"]}
+        refused = httpx.post(f"{world.operator.url}/v1/institutions/{NAME}/nonce", headers=token)
+        assert refused.status_code == 409
+        assert "frozen" in refused.json()["detail"]
+        with world.answering() as agent:
+            assert world.wait_run(run_id, ("covered",))["settlement"] is None
+            assert world.account()["state"] == "active"
+            agent.post("/v1/collateral", {"action": "withdraw", "asset": "TBILL-2027-02", "quantity": "1"})
+            assert agent.get("/v1/status")["alarm"] is None
+
+
+def test_a_frozen_account_cannot_withdraw(world: World) -> None:
+    with world.serving(answer_seconds=1):
+        world.wait_run(world.tick(2, 1), ("unproven",))
+        before = world.ledger()
+        agent = world.own_agent()
+        with pytest.raises(RemoteError, match="frozen") as refused:
+            agent.instruct("withdraw", "TBILL-2027-02", 1)
+        assert refused.value.status == 409
+        agent.close()
+        assert world.ledger() == before
+
+
+def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(world: World) -> None:
+    with world.both():
+        world.wait_run(world.tick(1, 3))
+        for number, sequence in ((1, 3), (1, 2)):
+            with pytest.raises(RemoteError) as refused:
+                world.tick(number, sequence)
+            assert problem(str(refused.value))["field"] == "sequence"
+        assert len(world.account()["runs"]) == 1

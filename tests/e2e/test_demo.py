@@ -1,0 +1,115 @@
+"""`atomic-margin demo` as a newcomer runs it, and the verifier on what it leaves: the standard profile, real parts."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic_margin.service.demo.processes import command
+
+pytestmark = [pytest.mark.fhe, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that one run of the demo wrote, and nothing else of it."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    done = subprocess.run(command("demo", "--out", str(folder)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The last lines say what this version does not prove.
+    assert "rest on the institution's signature" in " ".join(done.stdout.split())
+    return folder
+
+
+def verify(bundle: Path, trust: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """Run the verifier on two files in an empty folder."""
+    arguments = command("verify", str(bundle), "--trust", str(trust), "--json", *options)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=bundle.parent)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_four_ticks_as_told(demo: Path) -> None:
+    result = json.loads((demo / "demo.json").read_text())
+    ticks = result["ticks"]
+    assert [tick["tick"] for tick in ticks] == [1, 2, 3, 4]
+    assert [tick["settlement"] for tick in ticks] == ["none", "margin_call", "none", "liquidation"]
+    for tick in ticks:
+        assert tick["decrypted_breach"] == tick["plaintext_breach"] == int(tick["settlement"] != "none")
+        assert tick["answer_verified"] is True
+        assert tick["ledger_sum"] == 0
+        assert (tick["shortfall_true"] > 0) == (tick["top_up"] > 0) == bool(tick["decrypted_breach"])
+        assert tick["top_up"] >= tick["shortfall_true"]
+        assert all(seconds >= 0 for seconds in tick["seconds"].values())
+    assert result["seconds"]["total"] < 180
+    assert {path.name for path in demo.iterdir()} == {"demo.json", "trust.json", "attestations", "logs"}
+
+
+def test_every_attestation_verifies_from_public_files_alone(demo: Path, tmp_path: Path) -> None:
+    shutil.copy(demo / "trust.json", tmp_path / "trust.json")
+    for bundle in sorted((demo / "attestations").iterdir()):
+        copied = Path(shutil.copy(bundle, tmp_path))
+        status, verdict = verify(copied, tmp_path / "trust.json")
+        assert (status, verdict["valid"]) == (0, True), verdict
+        assert len(verdict["held"]) == 9
+
+
+def other_hex(text: str) -> str:
+    return text[:-1] + ("0" if text[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "step"),
+    [
+        ("version", lambda _: "2", "format"),
+        ("model.initial_factor", lambda _: "1.2", "trust anchors"),
+        ("universe.name", lambda text: text + "x", "trust anchors"),
+        ("schedule.assets.0.haircut", lambda _: "0", "trust anchors"),
+        ("tick.body.underlyings.BTC.spot", lambda _: "99999.5", "price tick"),
+        ("run.body.posted.USDC", lambda text: text + "0", "run record"),
+        ("run.body.deadline", lambda _: "2030-01-01T00:00:00Z", "run record"),
+        ("submission.body.commitments.0", other_hex, "submission"),
+        ("submission.body.portfolio_proof", other_hex, "submission"),
+        ("matrices.maintenance_proof.collateral", lambda text: "1" + text, "matrices"),
+        ("answer.body.top_up", lambda text: str(int(text) * 2), "answer"),
+        ("answer.body.sufficiency_proof", other_hex, "answer"),
+        ("answer.signature", other_hex, "answer"),
+        ("settlement.body.kind", lambda _: "liquidation", "settlement"),
+        ("settlement.body.transfers.0.quantity", lambda text: text + "0", "settlement"),
+    ],
+)
+def test_a_changed_field_is_named(
+    demo: Path, tmp_path: Path, path: str, change: Callable[[str], str], step: str
+) -> None:
+    bundle = json.loads((demo / "attestations" / "tick-2.json").read_text())
+    *parents, last = path.split(".")
+    target = bundle["body"]
+    for name in parents:
+        target = target[int(name)] if isinstance(target, list) else target[name]
+    key: Any = int(last) if isinstance(target, list) else last
+    target[key] = change(target[key])
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps(bundle))
+    status, verdict = verify(changed, demo / "trust.json")
+    assert (status, verdict["valid"], verdict["failed"]) == (1, False, step), verdict
+    assert verdict["reason"]
+
+
+def test_swapped_files_are_refused(demo: Path, tmp_path: Path) -> None:
+    """A trust file for a bundle, a bundle for a trust file, and a file that is not there: usage errors, each a sentence."""
+    bundle, trust = demo / "attestations" / "tick-1.json", demo / "trust.json"
+    for first, second in ((trust, trust), (bundle, bundle), (tmp_path / "absent.json", trust)):
+        arguments = command("verify", str(first), "--trust", str(second))
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode in (1, 2)
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_reference_backend_verifies_a_bundle(demo: Path) -> None:
+    status, verdict = verify(demo / "attestations" / "tick-2.json", demo / "trust.json", "--backend", "reference")
+    assert (status, verdict["valid"]) == (0, True)

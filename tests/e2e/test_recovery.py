@@ -1,0 +1,82 @@
+"""The server dies at every named fault point and starts again: nothing is lost, nothing happens twice."""
+
+import shutil
+from typing import Any
+
+import pytest
+
+from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
+
+from .harness import World
+
+pytestmark = pytest.mark.fhe
+
+
+def die(world: World, fault: str) -> str:
+    """Run the operator until it dies at `fault` while a breach is evaluated or answered; return the run."""
+    with world.serving(fault=fault):
+        run_id = world.tick(2, 1)
+        try:
+            with world.answering():
+                world.operator_process.wait(timeout=60)
+        except RemoteError:
+            # The agent, too, may find the operator gone.
+            world.operator_process.wait(timeout=60)
+        assert world.operator_process.returncode == EXIT_CODE
+    return run_id
+
+
+@pytest.mark.parametrize("fault", FAULT_POINTS)
+def test_a_breach_settles_exactly_once_whenever_the_server_dies(world: World, fault: str) -> None:
+    before = {"free": {"TBILL-2027-02": "15000000"}, "posted": {"USDC": "300000000000"}}
+    run_id = die(world, fault)
+    with world.both():
+        view = world.wait_run(run_id, ("settled",))
+        assert view["settlement"]["body"]["kind"] == "margin_call"
+        (move,) = view["settlement"]["body"]["transfers"]
+        held = world.account()["collateral"]
+        assert int(before["free"][move["asset"]]) - int(held["free"][move["asset"]]) == int(move["quantity"])
+        assert int(held["posted"][move["asset"]]) == int(move["quantity"])
+        world.ledger()
+        # The run can go on: the next tick counts the moved collateral.
+        assert world.wait_run(world.tick(2, 2), ("covered", "settled"))["state"] == "covered"
+        assert world.account()["state"] == "active"
+
+
+def test_a_second_server_start_settles_nothing_again(world: World) -> None:
+    run_id = die(world, "settlement-committed")
+    seen: list[dict[str, Any]] = []
+    for _ in range(2):
+        with world.serving():
+            view = world.wait_run(run_id, ("settled",))
+            seen.append({"view": view["settlement"], "account": world.account(), "ledger": world.ledger()})
+    assert seen[0] == seen[1]
+
+
+def test_an_institution_that_died_after_deciding_sends_the_same_answer(world: World) -> None:
+    with world.serving():
+        run_id = world.tick(2, 1)
+        world.wait_run(run_id, ("awaiting_answer",))
+        prepared = world.own_agent()
+        prepared._prepare(run_id, 1)
+        stored = prepared._store
+        with stored.unit_of_work() as session:
+            first = session.get_one(OwnAnswer, 1).document
+        prepared.close()
+        with world.answering():
+            world.wait_run(run_id, ("settled",))
+        published = world.operator.get(f"/v1/attestations/{run_id}")
+        assert published["body"]["answer"] == first
+
+
+def test_files_left_by_a_crash_are_removed_at_start(world: World) -> None:
+    blobs = world.root / "operator" / "blobs"
+    kept = {path.name for path in blobs.iterdir()}
+    (blobs / ".new-left-over").write_bytes(b"half")
+    shutil.copy(next(blobs.iterdir()), blobs / ("0" * 64))
+    with world.serving():
+        assert world.account()["institution"] == NAME
+        assert {path.name for path in blobs.iterdir()} == kept
