@@ -9,6 +9,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import TypeVar
@@ -25,6 +26,7 @@ IntArray = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 DEFAULT_MEMORY_BYTES = 16 << 30
+DEFAULT_SECONDS = 600.0
 
 
 class Evaluator:
@@ -39,10 +41,19 @@ class Evaluator:
         profile: Profile,
         *,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        seconds: float = DEFAULT_SECONDS,
         make_executor: Callable[[], Executor] | None = None,
     ) -> None:
-        """Prepare for `profile`; the process starts with the first call or with `start`."""
+        """Prepare for `profile`; the process starts with the first call or with `start`.
+
+        Args:
+            profile: what to evaluate.
+            memory_bytes: address-space limit of the process.
+            seconds: longest time a call may take, the waiting for its turn included; then the process is killed.
+            make_executor: for tests and other process layouts; by default one spawned process.
+        """
         self.profile = profile
+        self._seconds = seconds
         self._make_executor = make_executor or (lambda: _process(profile, memory_bytes))
         self._executor: Executor | None = None
         self._lock = threading.Lock()
@@ -82,17 +93,27 @@ class Evaluator:
                 self._executor = self._make_executor()
             executor = self._executor
         try:
-            return executor.submit(function, *arguments).result()
+            return executor.submit(function, *arguments).result(timeout=self._seconds)
+        except FutureTimeout as error:
+            self._discard(executor)
+            raise EvaluationFailed(f"the evaluation took longer than {self._seconds:.0f} s and was ended") from error
         except BrokenProcessPool as error:
-            with self._lock:
-                if self._executor is executor:
-                    self._executor = None
-            with contextlib.suppress(BrokenProcessPool):
-                executor.shutdown(wait=False, cancel_futures=True)
+            self._discard(executor)
             raise EvaluationFailed(
                 "the evaluation worker died and is replaced; if trying again kills it too, the keys or ciphertext are "
                 "malformed"
             ) from error
+
+    def _discard(self, executor: Executor) -> None:
+        """Forget an executor whose process died or hangs; the next call starts another."""
+        with self._lock:
+            if self._executor is executor:
+                self._executor = None
+        # The standard library has no public way to end a hanging worker before Python 3.14.
+        for process in list((getattr(executor, "_processes", None) or {}).values()):
+            process.kill()
+        with contextlib.suppress(BrokenProcessPool):
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _process(profile: Profile, memory_bytes: int) -> Executor:

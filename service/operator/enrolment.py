@@ -146,9 +146,7 @@ def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes, f
         path = Path(folder) / "evaluation.keys"
         path.write_bytes(keys)
         try:
-            return operator.evaluator.check_keys(
-                KeyFile(path, hashlib.sha256(keys).hexdigest(), known_answer_input), challenges
-            )
+            return operator.check_keys(KeyFile(path, hashlib.sha256(keys).hexdigest(), known_answer_input), challenges)
         except (FheError, CircuitError) as error:
             raise Refused(str(error), "evaluation_keys") from error
 

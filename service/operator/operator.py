@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Operator:
     """One operator's server, without its HTTP face and its background work."""
 
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
-        """Open the data directory."""
+        """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings = settings
         self.terms = terms
@@ -55,7 +56,9 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
-        self.evaluator = evaluator or Evaluator(terms.profile, memory_bytes=settings.memory_bytes)
+        self.evaluator = evaluator or self._new_evaluator()
+        self._shared_evaluator = evaluator
+        self._key_checks = threading.Lock()
         self.group: Group = load_group()
 
     def remove_orphans(self) -> int:
@@ -92,6 +95,20 @@ class Operator:
             raise Refused(f"institution {account.institution!r} has not enrolled evaluation keys")
         path = self.blobs.path(account.evaluation_keys)
         return KeyFile(path, account.evaluation_keys, self.blobs.get(account.known_answer_input))
+
+    def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
+        """Try uploaded keys in a worker process of their own, one upload at a time.
+
+        Keys that abort the process, or exhaust it, must not touch the runs of anybody else.
+        """
+        with self._key_checks:
+            if self._shared_evaluator is not None:
+                return self._shared_evaluator.check_keys(keys, challenges)
+            with self._new_evaluator() as apart:
+                return apart.check_keys(keys, challenges)
+
+    def _new_evaluator(self) -> Evaluator:
+        return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes)
 
     def require_admin(self, token: str | None) -> None:
         """Check the operator's own token.

@@ -99,7 +99,7 @@ def test_a_changed_field_is_named(
 
 
 def test_swapped_files_are_refused(demo: Path, tmp_path: Path) -> None:
-    """A trust file for a bundle, a bundle for a trust file, and a file that is not there: usage errors, each a sentence."""
+    """A trust file for a bundle, a bundle for a trust file, a file that is not there: one sentence each."""
     bundle, trust = demo / "attestations" / "tick-1.json", demo / "trust.json"
     for first, second in ((trust, trust), (bundle, bundle), (tmp_path / "absent.json", trust)):
         arguments = command("verify", str(first), "--trust", str(second))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def test_a_worker_that_dies_is_replaced(profile: Profile, key_file: KeyFile) -> 
         with pytest.raises(EvaluationFailed, match="died and is replaced"):
             fragile._call(os._exit, 3)
         fragile.start()
+
+
+def test_a_worker_that_hangs_is_replaced(profile: Profile) -> None:
+    with Evaluator(profile, seconds=20) as slow:
+        slow.start()
+        slow._seconds = 0.5
+        with pytest.raises(EvaluationFailed, match="longer than"):
+            slow._call(time.sleep, 60)
+        slow._seconds = 60
+        slow.start()
 
 
 def test_a_worker_that_was_not_initialised_refuses(key_file: KeyFile) -> None:
