@@ -1,9 +1,9 @@
 """The known-answer test of evaluation keys, and the fingerprint of a process's FFT plan.
 
 At enrolment the institution encrypts the published vector of `known_entries` and sends it with its evaluation keys.
-The server evaluates the two-row `known_answer` function on it with matrices whose flags it knows and the institution
-does not yet; the institution must report the right flags. That finds keys that were damaged on the way; it proves
-nothing about a cheating institution (docs/protocol.md).
+The server evaluates the two-row `known_answer` function on it with seeded matrices whose flags both sides know; the
+institution decrypts and says only whether the flags came out right. That finds keys that were damaged on the way; it
+proves nothing about a cheating institution (docs/protocol.md).
 
 Evaluation is byte-stable within a process but not between processes, because the FFT plan is chosen by timing at
 start. The output of one fixed known-answer evaluation tells the plans apart: processes in which it is equal gave equal
@@ -18,6 +18,9 @@ import numpy.typing as npt
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
 
 IntArray = npt.NDArray[np.int64]
+
+KNOWN_ANSWERS = 4
+"""Evaluations of one test, flags 0 and 1 in turn."""
 
 
 def known_entries(profile: Profile) -> IntArray:

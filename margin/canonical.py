@@ -29,7 +29,10 @@ def canonical_bytes(value: CanonicalValue) -> bytes:
         CanonicalFormError: a number, an unknown type or a non-string key, named by its JSON path.
     """
     _check(value, "$")
-    return rfc8785.dumps(value)
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        raise CanonicalFormError("$: a string holds half of a surrogate pair, which has no UTF-8 form") from None
 
 
 def canonical_hash(tag: str, value: CanonicalValue) -> str:

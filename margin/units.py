@@ -101,7 +101,7 @@ def compile_run(
                 unit_exponent=unit_exponent,
                 labels=weights.labels,
                 weights=_round_down(weights.of(kind), unit_exponent),
-                collateral=_round_down(collateral.of(kind), unit_exponent),
+                collateral=_round_collateral(collateral.of(kind), unit_exponent),
                 model_hash=weights.model_hash,
                 entry_map_hash=weights.entry_map_hash,
             )
@@ -265,6 +265,13 @@ def _round_down(values: Floats, exponent: int) -> Integers:
     return down
 
 
+def _round_collateral(values: Floats, exponent: int) -> Integers:
+    # No collateral is exactly zero for everybody, so an empty account owes nothing. Weights get no such exception: a
+    # zero there may be float noise on another machine.
+    down: Integers = np.where(values == 0, 0, _round_down(values, exponent))
+    return down
+
+
 def _fits(
     weights: Floats,
     collateral: Floats,
@@ -276,7 +283,7 @@ def _fits(
 ) -> bool:
     if np.ldexp(max(np.abs(weights).max(), np.abs(collateral).max()), -exponent) >= MAX_ENTRY:
         return False
-    A, c = _round_down(weights, exponent), _round_down(collateral, exponent)
+    A, c = _round_down(weights, exponent), _round_collateral(collateral, exponent)
     if _too_wide(A, weight_bits).any() or _too_wide(c, bits).any():
         return False
     return not _over(A, c, entry_map, gross_limit, bits).any()

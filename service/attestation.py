@@ -30,7 +30,7 @@ from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.signing import SignedDocument
 from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
 from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
-from atomic_margin.zk.errors import ProofError
+from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 
 JsonObject = dict[str, Any]
@@ -108,6 +108,9 @@ def verify_attestation(
     def step(name: str) -> Iterator[None]:
         try:
             yield
+        except (GeneratorError, BackendUnavailable):
+            # The verifier's own installation is at fault, not the bundle.
+            raise
         except (ServiceError, MarginError, CircuitError, ProofError) as error:
             path = getattr(error, "field", None)
             detail = str(error) if path is None or str(error).startswith(path) else f"{path}: {error}"
@@ -230,6 +233,12 @@ def _check_settlement(
     else:
         destinations = {move.destination for move in settlement.transfers}
         _require(destinations <= {"liquidation"}, "transfers", "a liquidation moves to the liquidation account")
+        taken = {(move.source, move.asset): move.quantity for move in settlement.transfers}
+        _require(len(taken) == len(settlement.transfers), "transfers", "an asset is moved twice")
+        for asset, quantity in result.record.posted.items():
+            # More may have been posted since; less cannot be.
+            complete = taken.get(("posted", asset), 0) >= quantity
+            _require(complete, "transfers", f"the liquidation leaves posted {asset} behind")
 
 
 def _require(good: bool, name: str, detail: str) -> None:

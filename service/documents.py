@@ -4,20 +4,17 @@
 nothing is believed because it was sent along.
 """
 
-from typing import Annotated, ClassVar, Literal, TypeVar
-
-from pydantic import Field
+from typing import ClassVar, Literal, TypeVar
 
 from atomic_margin.margin.documents import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.fields import Counter, Hash, Nonce, PointHex, ProofHex, PublicKey, Time
+from atomic_margin.service.fields import AmountText, Counter, Hash, Nonce, PointHex, ProofHex, PublicKey, Time
 from atomic_margin.service.signing import DocumentType, Identity, SignedDocument
 
 BUNDLE_VERSION = "1"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]
-Flags = Annotated[tuple[Literal["0", "1"], ...], Field(max_length=16)]
 
 B = TypeVar("B", bound="Body")
 
@@ -49,13 +46,16 @@ class Enrolment(Body):
 
 
 class EnrolmentConfirmation(Body):
-    """The institution's flags of the known-answer test; right flags activate its keys."""
+    """The institution's word that its keys passed the known-answer test; it activates them.
+
+    It carries no decrypted bit: an answer that did would decrypt whatever a cheating server sends.
+    """
 
     TYPE = "enrolment-confirmation"
     institution: Identifier
     operator: PublicKey
     evaluation_keys: Hash
-    flags: ListOf[Literal["0", "1"]]
+    known_answers: Literal["right"]
 
 
 class Submission(Body):
@@ -109,7 +109,12 @@ class OutputHashes(Part):
 
 
 class RunRecord(Body):
-    """What the operator evaluated: named by hash, signed, and chained to the run before it."""
+    """What the operator evaluated: named by hash, signed, and chained to the run before it.
+
+    `posted` is the ledger's posted collateral when the evaluation began; `instructions` is the sequence number of the
+    institution's last collateral instruction that was booked by then, so that the institution can tell whether all it
+    has posted is counted.
+    """
 
     TYPE = "run"
     run_id: Identifier
@@ -128,6 +133,7 @@ class RunRecord(Body):
     profile: Hash
     generators: Hash
     gross_limit: Counter
+    instructions: Counter
     posted: IdMap[Quantity]
     matrices: MatrixHashes
     evaluation_keys: Hash
@@ -161,7 +167,7 @@ class Answer(Body):
     flag: Literal["1"] | None = None
     flag_output: Hash | None = None
     top_up: Counter
-    top_up_usd: PriceText | Literal["0"]
+    top_up_usd: AmountText
     sufficiency_proof: ProofHex
 
     def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:

@@ -8,11 +8,11 @@ import re
 from datetime import datetime, timezone
 from typing import Annotated, TypeAlias
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, TypeAdapter
 
-from atomic_margin.margin.documents import InstantText, integer_in
+from atomic_margin.margin.documents import InstantText, PriceText, integer_in
 
-MAX_COUNTER = 10**15
+MAX_COUNTER = 2**63 - 1
 
 
 def _hex(length: int | None, limit: int) -> PlainValidator:
@@ -27,6 +27,14 @@ def _hex(length: int | None, limit: int) -> PlainValidator:
     return PlainValidator(check)
 
 
+def _amount(value: object) -> str:
+    return "0" if value == "0" else _price_text.validate_python(value)
+
+
+_price_text: TypeAdapter[str] = TypeAdapter(PriceText)
+
+AmountText: TypeAlias = Annotated[str, PlainValidator(_amount)]
+"""An amount of money: a positive decimal, or 0."""
 Hash: TypeAlias = Annotated[str, _hex(64, 0)]
 PublicKey: TypeAlias = Annotated[str, _hex(64, 0)]
 Signature: TypeAlias = Annotated[str, _hex(128, 0)]

@@ -23,7 +23,7 @@ class BodyLimit:
             return
         limit, seen, started = self._limit_of(scope["path"]), 0, False
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > limit:
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
             await _refuse(send, scope["path"], limit)
             return
 

@@ -33,12 +33,17 @@ def parse_json(data: bytes, field: str = "document") -> Any:
         raise MalformedRequest(f"numbers are written as decimal strings here, got {text[:40]}", field)
 
     try:
-        value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=pairs, parse_float=refuse, parse_int=refuse, parse_constant=refuse
-        )
+        text = data.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=pairs, parse_float=refuse, parse_int=refuse, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"not JSON: {error}", field) from None
     _require_shallow(value, field)
+    # Only an escape can have made one: the bytes themselves were UTF-8.
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedRequest("a string holds half of a surrogate pair", field) from None
     return value
 
 

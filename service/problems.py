@@ -1,11 +1,12 @@
 """Errors as RFC 9457 problem documents, for both HTTP faces (operator and agent)."""
 
+import json
 import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -31,7 +32,7 @@ class Problem(BaseModel):
     instance: str | None = Field(None, description="path of the request")
 
 
-def problem(request: Request, status: int, slug: str, title: str, detail: str, field: str | None) -> JSONResponse:
+def problem(request: Request, status: int, slug: str, title: str, detail: str, field: str | None) -> Response:
     """Return a problem response."""
     document = Problem(
         type=f"urn:atomic-margin:problem:{slug}",
@@ -41,21 +42,23 @@ def problem(request: Request, status: int, slug: str, title: str, detail: str, f
         field=field,
         instance=request.url.path,
     )
-    return JSONResponse(document.model_dump(exclude_none=True), status, media_type=MEDIA_TYPE)
+    # Texts may quote what was sent; escapes keep any of it representable.
+    body = json.dumps(document.model_dump(exclude_none=True))
+    return Response(body, status, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
     """Answer every error of this project, of the framework, and any other, with a problem document."""
 
     @app.exception_handler(RequestError)
-    def _request(request: Request, error: RequestError) -> JSONResponse:
+    def _request(request: Request, error: RequestError) -> Response:
         return problem(request, error.status, error.slug, error.title, str(error), error.field)
 
     @app.exception_handler(DocumentError)
-    def _document(request: Request, error: DocumentError) -> JSONResponse:
+    def _document(request: Request, error: DocumentError) -> Response:
         return problem(request, 422, _slug(error), "A field of the document is wrong", str(error), error.field)
 
-    def _domain(request: Request, error: Exception) -> JSONResponse:
+    def _domain(request: Request, error: Exception) -> Response:
         field = getattr(error, "field", None) or getattr(error, "row", None)
         return problem(request, 422, _slug(error), "The document is refused", str(error), field)
 
@@ -63,18 +66,18 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _domain)
 
     @app.exception_handler(RequestValidationError)
-    def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+    def _validation(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
         return problem(request, 422, "malformed", "A field is wrong", f"{path}: {first['msg']}", path)
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> JSONResponse:
+    def _http(request: Request, error: HTTPException) -> Response:
         title = HTTPStatus(error.status_code).phrase
         return problem(request, error.status_code, title.lower().replace(" ", "-"), title, str(error.detail), None)
 
     @app.exception_handler(Exception)
-    def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    def _unexpected(request: Request, error: Exception) -> Response:
         _log.exception("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
         detail = "the operation was not carried out; the server's log has the cause"
         return problem(request, 500, "internal", "Internal error", detail, None)

@@ -4,9 +4,8 @@ The operator calls `verify_submission` and `verify_answer` on what institutions 
 functions on bundles. They raise a named error or return; none returns a bool.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass
 from decimal import Decimal
-from typing import Any
 
 from atomic_margin.margin.top_up import step_units
 from atomic_margin.margin.units import RunMatrices, check_gross_limit
@@ -27,10 +26,11 @@ class _Verified:
     record: RunRecord
     run_hash: str
     answer_hash: str
-    seal: Any = field(repr=False, compare=False)
+    seal: InitVar[object]
 
-    def __post_init__(self) -> None:
-        if self.seal is not _SEAL:
+    def __post_init__(self, seal: object) -> None:
+        # Not a field, so that `dataclasses.replace` cannot carry it over to an altered copy.
+        if seal is not _SEAL:
             raise TypeError(f"only verify_answer makes a {type(self).__name__}")
 
 

@@ -10,6 +10,7 @@ import typer
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, plain_errors, print_json, read_json
 from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.signing import Identity
+from atomic_margin.service.tokens import load_token
 
 app = typer.Typer(
     add_completion=False,
@@ -23,6 +24,7 @@ Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of thi
 AgentUrl = Annotated[str, typer.Option("--agent", help="Address of the running agent.")]
 
 DEFAULT_AGENT = "http://127.0.0.1:8401"
+TOKEN_FILE = "agent.token"  # noqa: S105  # the name of the file, not a token
 
 
 @app.command()
@@ -47,10 +49,13 @@ def serve(
     """
     import uvicorn
 
-    from atomic_margin.service.institution.agent import Agent, AgentSettings
+    from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
+    from atomic_margin.service.institution.settings import AgentSettings
 
     with plain_errors():
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        token = load_token(directory / TOKEN_FILE)
         settings = AgentSettings(directory, name, operator, TrustFile.parse(read_json(trust)), gross_limit)
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
@@ -59,7 +64,7 @@ def serve(
     err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
     # Never another address: the API shows what only the institution may know.
     uvicorn.run(
-        create_app(AgentProcess(open_agent)),
+        create_app(AgentProcess(open_agent), token),
         host="127.0.0.1",
         port=port,
         log_level="warning",
@@ -70,28 +75,32 @@ def serve(
 @app.command()
 def submit(
     portfolio: Annotated[Path, typer.Argument(help="A portfolio; examples/portfolio.json is one.")],
+    directory: Directory,
     agent: AgentUrl = DEFAULT_AGENT,
 ) -> None:
     """Encrypt, commit to, prove and submit a portfolio through the running agent."""
     with plain_errors():
-        print_json(_call(agent, "POST", "/v1/portfolio", read_json(portfolio)))
+        print_json(_call(directory, agent, "POST", "/v1/portfolio", read_json(portfolio)))
 
 
 @app.command()
-def status(agent: AgentUrl = DEFAULT_AGENT) -> None:
+def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the agent's stage, problem and alarm."""
-    print_json(_call(agent, "GET", "/v1/status"))
+    with plain_errors():
+        print_json(_call(directory, agent, "GET", "/v1/status"))
 
 
 @app.command()
-def runs(agent: AgentUrl = DEFAULT_AGENT) -> None:
+def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the private figures of every answered run."""
-    print_json(_call(agent, "GET", "/v1/runs"))
+    with plain_errors():
+        print_json(_call(directory, agent, "GET", "/v1/runs"))
 
 
-def _call(agent: str, method: str, path: str, body: Any = None) -> Any:
+def _call(directory: Path, agent: str, method: str, path: str, body: Any = None) -> Any:
+    headers = {"Authorization": f"Bearer {load_token(directory / TOKEN_FILE)}"}
     try:
-        response = httpx.request(method, agent + path, json=body, timeout=180)
+        response = httpx.request(method, agent + path, json=body, headers=headers, timeout=180)
     except httpx.HTTPError as error:
         fail(f"the agent does not answer at {agent}: {error}; start it with `atomic-margin institution serve`")
     value = response.json()

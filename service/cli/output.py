@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.margin.errors import MarginError
@@ -26,14 +27,13 @@ err = Console(stderr=True, highlight=False)
 
 def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
     """Print one sentence on standard error and end."""
-    err.print(f"[bold red]error[/]: {message}", markup=True, soft_wrap=True)
+    err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)
     sys.exit(status)
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn every error of this project into one sentence."""
-    # The FHE package's errors have no import-free root to catch here; by name keeps a verifier free of it.
+    """Turn the errors a command can meet into one sentence. The FHE library's stay out: a verifier has none of it."""
     try:
         yield
     except (ServiceError, MarginError, CircuitError, ProofError, OSError) as error:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from atomic_margin.service.attestation import Report, verify_attestation
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json, read_json
 from atomic_margin.service.documents import TrustFile
-from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
 from atomic_margin.service.verification import VerifiedBreach
 from atomic_margin.zk.groups import load_group
 
@@ -46,20 +47,24 @@ def verify(
             out.print(f"[green]✓[/] ({len(steps)}) {name}")
 
     with plain_errors():
-        anchors, value, group = TrustFile.parse(read_json(trust)), read_json(bundle), load_group(backend)
+        anchors, group = TrustFile.parse(read_json(trust)), load_group(backend)
         try:
+            try:
+                value = read_json(bundle)
+            except MalformedRequest as error:
+                raise AttestationInvalid("format", str(error)) from error
             report = verify_attestation(value, anchors, group, held)
         except AttestationInvalid as invalid:
             if as_json:
                 print_json({"valid": False, "held": steps, "failed": invalid.step, "reason": invalid.detail})
             else:
-                err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {invalid.detail}", soft_wrap=True)
+                err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
             raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": steps, **_summary(report)})
     else:
         summary = _summary(report)
-        out.print(f"[bold green]valid[/]: {summary['statement']}", soft_wrap=True)
+        out.print(f"[bold green]valid[/]: {escape(str(summary['statement']))}", soft_wrap=True)
 
 
 def _summary(report: Report) -> dict[str, object]:

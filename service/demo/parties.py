@@ -16,6 +16,7 @@ from atomic_margin.service.cli.output import read_json, write_json
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.signing import Identity
+from atomic_margin.service.tokens import load_token
 
 JsonObject = dict[str, Any]
 
@@ -114,13 +115,14 @@ def parties(
         write_json(trust, json.loads(made))
 
         watch("starting the institution")
+        agent_token = load_token(data / "institution" / "agent.token")
         agent_url, agent_log = f"http://127.0.0.1:{free_port()}", logs / "institution.log"
         agent_command = command(
             "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
             "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
         )  # fmt: skip
         agent_process = stack.enter_context(running(agent_command, agent_log))
-        agent = stack.enter_context(Http(agent_url, agent_process, agent_log))
+        agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
         agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
         yield Parties(operator, agent, feed, examples, trust)
 

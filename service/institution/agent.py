@@ -11,7 +11,6 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,17 +29,17 @@ from atomic_margin.margin.universe import Universe
 from atomic_margin.service.documents import (
     Answer,
     CollateralInstruction,
-    Enrolment,
-    EnrolmentConfirmation,
     Receipt,
     RunRecord,
     Submission,
-    TrustFile,
     parse_signed,
 )
-from atomic_margin.service.errors import AgentRefused, ConfigurationError, Conflict, RemoteError, RequestError
+from atomic_margin.service.errors import AgentRefused, ConfigurationError, RemoteError, RequestError
+from atomic_margin.service.institution import postings
 from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.signing import Identity, SignedDocument
 from atomic_margin.service.terms import Terms
@@ -56,25 +55,6 @@ Progress = Callable[[str], None]
 ANSWERABLE = ("awaiting_answer", "unproven")
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class AgentSettings:
-    """What an institution chooses.
-
-    Attributes:
-        directory: keys and database, readable by their owner only.
-        institution: its name at the operator.
-        operator_url: where the operator's server is.
-        trust: pinned operator, feeds and terms.
-        gross_limit: G of its submissions, whole USD.
-    """
-
-    directory: Path
-    institution: str
-    operator_url: str
-    trust: TrustFile
-    gross_limit: int
 
 
 class Agent:
@@ -106,53 +86,9 @@ class Agent:
         return self._keys
 
     def enrol(self) -> None:
-        """Make FHE keys, upload the evaluation keys and answer the known-answer test. Skipped when already enrolled.
-
-        Raises:
-            RemoteError: the operator refuses.
-        """
+        """Enrol unless that is done; see `atomic_margin.service.institution.enrolment.enrol`."""
         with self._lock:
-            if self._store.note("enrolled"):
-                return
-            self._stage("generating keys")
-            keys = InstitutionKeys.generate(self.terms.profile)
-            keys.save(self.settings.directory / "fhe.keys")
-            self._keys = keys
-            evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
-            enrolment = Enrolment.parse(
-                {
-                    "institution": self.settings.institution,
-                    "operator": self.settings.trust.operator,
-                    "profile": self.terms.hashes["profile"],
-                    "key_sequence": str(int(self._store.note("key_sequence") or 0) + 1),
-                    "evaluation_keys": hashlib.sha256(evaluation_keys).hexdigest(),
-                    "known_answer_input": hashlib.sha256(known_answer_input).hexdigest(),
-                }
-            )
-            self._stage("uploading evaluation keys")
-            challenge = self._client.enrol(
-                enrolment.signed_by(self.identity).to_json(), evaluation_keys, known_answer_input
-            )
-            self._store.set_note("key_sequence", str(enrolment.key_sequence))
-            self._store.set_note("evaluation_keys", enrolment.evaluation_keys)
-            self._store.set_note("token", str(challenge["token"]))
-            self._client.token = str(challenge["token"])
-            self._stage("answering the known-answer test")
-            flags = tuple(
-                "01"[int(keys.decrypt("known_answer", bytes.fromhex(output)).values[0])]
-                for output in challenge["outputs"]
-            )
-            confirmation = EnrolmentConfirmation.parse(
-                {
-                    "institution": self.settings.institution,
-                    "operator": self.settings.trust.operator,
-                    "evaluation_keys": enrolment.evaluation_keys,
-                    "flags": list(flags),
-                }
-            )
-            self._client.confirm(confirmation.signed_by(self.identity).to_json())
-            self._store.set_note("enrolled", "yes")
-            self._stage("enrolled")
+            enrol(self.settings, self.terms, self.identity, self._store, self._client, self._stage)
 
     def submit(self, book: Portfolio) -> int:
         """Encrypt, commit to and prove a portfolio, and send it; return its sequence number.
@@ -222,10 +158,15 @@ class Agent:
                 }
             )
             signed = instruction.signed_by(self.identity)
-            self._check_receipt(self._client.instruct(signed.to_json()), signed.body_hash())
+            receipt = self._client.instruct(signed.to_json())
+            self._check_receipt(receipt, signed.body_hash())
+            with self._store.unit_of_work() as session:
+                postings.remember_instruction(session, instruction, receipt)
 
     def answer_due(self) -> list[str]:
-        """Answer every run that waits for it; return the runs answered now.
+        """Answer the newest run if it waits for an answer; return the runs answered now.
+
+        The operator takes an answer to the newest run alone: an older one that was missed is settled by it.
 
         Raises:
             RemoteError: the operator does not answer or refuses.
@@ -234,7 +175,11 @@ class Agent:
             if not self._store.note("enrolled"):
                 return []
             due = [run for run in self._client.account()["runs"] if run["state"] in ANSWERABLE]
-            return [run["run_id"] for run in due if self._answer(str(run["run_id"]), int(run["price_sequence"]))]
+            if not due:
+                return []
+            newest = max(due, key=lambda run: int(run["price_sequence"]))
+            answered = self._answer(str(newest["run_id"]), int(newest["price_sequence"]))
+            return [str(newest["run_id"])] if answered else []
 
     def figures(self) -> list[JsonObject]:
         """Return the private figures of every answered run, oldest first. They stay at the institution."""
@@ -266,8 +211,13 @@ class Agent:
         self._stage("sending the answer")
         receipt = self._client.answer(stored.run_id, stored.document)
         self._check_receipt(receipt, SignedDocument.parse(stored.document).body_hash())
+        answer = SignedDocument.parse(stored.document)
+        settlement = self._client.run(stored.run_id).get("settlement")
         with self._store.unit_of_work() as session:
-            session.get_one(OwnAnswer, price_sequence).receipt = receipt
+            if answer.body["outcome"] == "breach":
+                postings.remember_settlement(session, settlement, answer, self.settings.trust.operator)
+            row = session.get_one(OwnAnswer, price_sequence)
+            row.receipt, row.instructions = receipt, postings.booked_instructions(session)
         self._stage("answered")
         return True
 
@@ -283,13 +233,15 @@ class Agent:
         with self._store.unit_of_work() as session:
             own = session.get(OwnSubmission, claimed)
         try:
-            if own is None or not own.accepted:
+            if own is None:
                 raise AgentRefused(f"run {run_id!r} is about a submission this agent did not make")
             submission = Submission.parse(own.document["body"])
             book = Portfolio.parse(own.portfolio)
             run = check_run(view, self.settings.trust, self.terms, submission, own.sha256, book)
             if run.record.run_id != run_id or run.record.price_sequence != price_sequence:
                 raise AgentRefused(f"run {run_id!r} carries the record of another run")
+            with self._store.unit_of_work() as session:
+                postings.check_posted(session, run.record)
         except AgentRefused as refusal:
             _log.error("no answer: %s", refusal)
             self._stage("refused a run")
@@ -374,7 +326,8 @@ class Agent:
 
     def _accept(self, sequence: int) -> None:
         with self._store.unit_of_work() as session:
-            session.get_one(OwnSubmission, sequence).accepted = True
+            row = session.get_one(OwnSubmission, sequence)
+            row.accepted, row.instructions = True, postings.booked_instructions(session)
 
     def _check_receipt(self, value: JsonObject, document: str) -> None:
         signed, receipt = parse_signed(value, Receipt)
@@ -399,7 +352,7 @@ class Agent:
         if generators_hash() != trust.generators:
             raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
         if trust.institutions.get(self.settings.institution, self.identity.public_key) != self.identity.public_key:
-            raise Conflict("the trust file pins another identity key for this institution", "institutions")
+            raise ConfigurationError("the trust file pins another identity key for this institution")
         return terms
 
 

@@ -1,8 +1,11 @@
 """The agent's HTTP face for the institution's own back office: submit a portfolio, read figures. Loopback only.
 
-What it returns includes positions' consequences in the clear; it must never be reachable from outside.
+What it returns includes positions' consequences in the clear; it must never be reachable from outside. Every call but
+the documentation wants the token in agent.token, so neither another user of the machine nor a page in somebody's
+browser can make one.
 """
 
+import hmac
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -10,12 +13,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 import atomic_margin
 from atomic_margin.margin.portfolio import Portfolio
 from atomic_margin.service import problems
-from atomic_margin.service.errors import Conflict, RemoteError
+from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.limits import BodyLimit
 from atomic_margin.service.outside_json import parse_json
@@ -91,8 +95,14 @@ class AgentProcess:
             self._stop.wait(self._interval)
 
 
-def create_app(process: AgentProcess) -> FastAPI:
-    """Return the application of one agent."""
+def create_app(process: AgentProcess, token: str) -> FastAPI:
+    """Return the application of one agent, opened by `token`."""
+    bearer = HTTPBearer(auto_error=False, description="the token in agent.token")
+
+    def require_token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        presented = "" if credentials is None else credentials.credentials
+        if not hmac.compare_digest(presented.encode(), token.encode()):
+            raise NotAuthorised("send `Authorization: Bearer` with the token in the institution's agent.token")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -105,6 +115,7 @@ def create_app(process: AgentProcess) -> FastAPI:
         version=atomic_margin.__version__,
         description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
         lifespan=lifespan,
+        dependencies=[Depends(require_token)],
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
     problems.install(app)

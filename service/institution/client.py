@@ -1,5 +1,6 @@
 """Calls on the operator's HTTP face. Nothing it returns is believed: the agent checks signatures, hashes and terms."""
 
+import json
 from typing import Any
 
 import httpx
@@ -94,17 +95,17 @@ class OperatorClient:
             raise RemoteError(f"the operator does not answer {method} {path}: {error}; is it running?") from error
         if response.is_success:
             return data
-        raise _remote_error(method, path, response)
+        raise _remote_error(method, path, response.status_code, data)
 
 
-def _remote_error(method: str, path: str, response: httpx.Response) -> RemoteError:
+def _remote_error(method: str, path: str, status: int, data: bytes) -> RemoteError:
     try:
-        problem = response.json()
+        problem = json.loads(data)
     except ValueError:
         problem = {}
     detail = problem.get("detail") if isinstance(problem, dict) else None
-    message = f"the operator refuses {method} {path} ({response.status_code}): {detail or 'no reason given'}"
-    return RemoteError(message, response.status_code, problem if isinstance(problem, dict) else {})
+    message = f"the operator refuses {method} {path} ({status}): {detail or 'no reason given'}"
+    return RemoteError(message, status, problem if isinstance(problem, dict) else {})
 
 
 def _dump(document: JsonObject) -> bytes:

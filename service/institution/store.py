@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, create_engine, event
+from sqlalchemy import JSON, BigInteger, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 JsonObject = dict[str, Any]
@@ -30,6 +30,7 @@ class OwnSubmission(Base):
     portfolio: Mapped[JsonObject]
     blindings: Mapped[list[str]]
     accepted: Mapped[bool] = mapped_column(default=False)
+    instructions: Mapped[int] = mapped_column(default=0)
 
 
 class OwnAnswer(Base):
@@ -42,6 +43,22 @@ class OwnAnswer(Base):
     document: Mapped[JsonObject | None]
     figures: Mapped[JsonObject]
     receipt: Mapped[JsonObject | None]
+    instructions: Mapped[int] = mapped_column(default=0)
+
+
+class OwnPosting(Base):
+    """Collateral that the operator has signed for as posted: by an instruction, or by the settlement of a run.
+
+    `instruction` is the instruction's sequence number, `price_sequence` that of the settled run; one of them is set.
+    """
+
+    __tablename__ = "postings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    asset: Mapped[str]
+    quantity: Mapped[int] = mapped_column(BigInteger)
+    instruction: Mapped[int | None]
+    price_sequence: Mapped[int | None]
+    evidence: Mapped[JsonObject]
 
 
 class Note(Base):

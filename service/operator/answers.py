@@ -4,6 +4,8 @@ The answer and the run's new state are committed before the settlement begins, s
 the next start from the stored answer, verified anew.
 """
 
+import logging
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,6 +21,8 @@ from atomic_margin.service.operator.store import Account, AccountState, AnswerRo
 from atomic_margin.service.signing import SignedDocument
 from atomic_margin.service.terms import matrices_from_json
 from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer
+
+_log = logging.getLogger(__name__)
 
 ANSWERABLE = (RunState.AWAITING_ANSWER.value, RunState.UNPROVEN.value)
 
@@ -46,6 +50,9 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
         signed.verify(frozenset({account.identity}))
         if stored.sha256 != signed.body_hash():
             raise Conflict(f"run {run_id} has another answer already", "run_id")
+        # Whatever kept the settlement from following at once is made good before the receipt goes out again.
+        if run.state == RunState.BREACH_VERIFIED.value:
+            _settle_stored(operator, run, stored)
         return SignedDocument.parse(stored.receipt)
     verified = _verify(operator, run, signed, answer)
     receipt = Receipt(
@@ -74,16 +81,31 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
 
 
 def settle_unfinished(operator: Operator) -> list[str]:
-    """Settle breaches whose answer is stored but whose settlement a crash prevented; return their runs."""
+    """Settle breaches whose answer is stored but whose settlement did not follow; return their runs.
+
+    A crash or a full disk comes between the two commits. One that cannot be settled does not keep the others waiting.
+    """
     with operator.store.unit_of_work() as session:
         runs = list(session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED.value)))
-        answers = {run.run_id: session.get_one(AnswerRow, run.run_id).document for run in runs}
+        answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
+    settled = []
     for run in runs:
-        verified = _verify(operator, run, *parse_signed(answers[run.run_id], Answer))
-        if not isinstance(verified, VerifiedBreach):
-            raise Conflict(f"the stored answer of {run.run_id} is no breach; restore the database from a backup")
-        settle(operator, verified)
-    return [run.run_id for run in runs]
+        try:
+            _settle_stored(operator, run, answers[run.run_id])
+        except Exception:
+            # Logged and tried again in the next round; the account takes no other run meanwhile.
+            _log.exception("run %s could not be settled", run.run_id)
+        else:
+            settled.append(run.run_id)
+    return settled
+
+
+def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> None:
+    """Verify a stored answer anew and settle what it proves."""
+    verified = _verify(operator, run, *parse_signed(stored.document, Answer))
+    if not isinstance(verified, VerifiedBreach):
+        raise Conflict(f"the stored answer of {run.run_id} is no breach; restore the database from a backup")
+    settle(operator, verified)
 
 
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:

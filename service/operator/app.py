@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response, UploadFile
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import select
 
@@ -16,8 +16,9 @@ import atomic_margin
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.service import problems
 from atomic_margin.service.errors import NotFound
+from atomic_margin.service.fields import MAX_COUNTER
 from atomic_margin.service.limits import BodyLimit
-from atomic_margin.service.operator import answers, collateral, enrolment, ledger, submissions, ticks, views
+from atomic_margin.service.operator import answers, collateral, enrolment, examples, ledger, submissions, ticks, views
 from atomic_margin.service.operator.background import BackgroundWork
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import Account, AttestationRow, Run, Tick
@@ -81,17 +82,6 @@ JsonBody = Annotated[Any, Depends(_json_body)]
 Token = Annotated[str | None, Depends(_token)]
 
 
-def _takes(kind: str, body: JsonObject) -> JsonObject:
-    """Describe a signed document in the API's documentation."""
-    example = {"type": kind, "body": body, "signer": "9f" * 32, "signature": "5c" * 64}
-    schema = {
-        "type": "object",
-        "required": ["type", "body", "signer", "signature"],
-        "properties": {name: {"type": "object" if name == "body" else "string"} for name in example},
-    }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
-
-
 def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
 
@@ -119,7 +109,7 @@ def _public(operator: Operator) -> APIRouter:
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks/{sequence}")
-    def tick(sequence: int) -> JsonObject:
+    def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> JsonObject:
         """A signed price tick."""
         with operator.store.unit_of_work() as session:
             row = session.get(Tick, sequence)
@@ -148,11 +138,15 @@ def _public(operator: Operator) -> APIRouter:
 def _institutions(operator: Operator) -> APIRouter:
     router = APIRouter(prefix="/v1/institutions/{institution}", tags=["institution"])
 
-    @router.post("/enrolment", status_code=201)
+    @router.post(
+        "/enrolment",
+        status_code=201,
+        openapi_extra=examples.upload("enrolment", "evaluation_keys", "known_answer_input"),
+    )
     def enrol(
         institution: str, document: UploadFile, evaluation_keys: UploadFile, known_answer_input: UploadFile
     ) -> JsonObject:
-        """Bring evaluation keys (multipart: signed document, keys, known-answer words); decrypt what comes back.
+        """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
 
         Takes some seconds: the keys are tried in the worker process before they are stored.
         """
@@ -163,17 +157,14 @@ def _institutions(operator: Operator) -> APIRouter:
             evaluation_keys.file.read(),
             known_answer_input.file.read(),
         )
-        return {"outputs": [output.hex() for output in challenge.outputs], "token": challenge.token}
+        return challenge.model_dump()
 
     @router.post(
         "/enrolment/confirmation",
-        openapi_extra=_takes(
-            "enrolment-confirmation",
-            {"institution": "fund", "operator": "9f" * 32, "evaluation_keys": "1a" * 32, "flags": ["1", "0", "0", "1"]},
-        ),
+        openapi_extra=examples.signed_json("enrolment-confirmation"),
     )
     def confirm(institution: str, document: JsonBody) -> dict[str, str]:
-        """Report the flags of the known-answer test; right ones activate the account."""
+        """Confirm the known-answer test; it activates the account. No decrypted bit is sent."""
         enrolment.confirm(operator, institution, document)
         return {"state": "active"}
 
@@ -183,7 +174,7 @@ def _institutions(operator: Operator) -> APIRouter:
         operator.require_account(institution, token)
         return {"nonce": enrolment.issue_nonce(operator, institution)}
 
-    @router.post("/submissions", status_code=201)
+    @router.post("/submissions", status_code=201, openapi_extra=examples.upload("submission", "ciphertext"))
     def submit(institution: str, document: UploadFile, ciphertext: UploadFile) -> JsonObject:
         """Submit an encrypted portfolio (multipart: signed document, raw words); returns a signed receipt."""
         receipt = submissions.submit(operator, institution, parse_json(document.file.read()), ciphertext.file.read())
@@ -192,17 +183,7 @@ def _institutions(operator: Operator) -> APIRouter:
     @router.post(
         "/collateral",
         status_code=201,
-        openapi_extra=_takes(
-            "collateral-instruction",
-            {
-                "institution": "fund",
-                "operator": "9f" * 32,
-                "sequence": "1",
-                "action": "post",
-                "asset": "USDC",
-                "quantity": "1000000",
-            },
-        ),
+        openapi_extra=examples.signed_json("collateral-instruction"),
     )
     def instruct(institution: str, document: JsonBody) -> JsonObject:
         """Post or withdraw one's own free collateral; returns a signed receipt."""
@@ -230,9 +211,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.post(
         "/ticks",
         status_code=202,
-        openapi_extra=_takes(
-            "tick", {"format": "atomic-margin/market/1", "sequence": "7", "as_of": "2026-11-20T16:00:00Z"}
-        ),
+        openapi_extra=examples.signed_json("tick"),
     )
     def take_tick(document: JsonBody) -> JsonObject:
         """Take a price tick signed by a trusted feed and schedule a run for every watched account."""
@@ -253,21 +232,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
 
     @router.post(
         "/runs/{run_id}/answer",
-        openapi_extra=_takes(
-            "answer",
-            {
-                "run_id": "fund.7",
-                "run": "4d" * 32,
-                "operator": "9f" * 32,
-                "institution": "fund",
-                "submission": "77" * 32,
-                "price_sequence": "7",
-                "outcome": "covered",
-                "top_up": "0",
-                "top_up_usd": "0",
-                "sufficiency_proof": "01",
-            },
-        ),
+        openapi_extra=examples.signed_json("answer"),
     )
     def answer(run_id: str, document: JsonBody) -> JsonObject:
         """Take the institution's signed answer; a verified breach is settled before this returns."""

@@ -22,8 +22,8 @@ class BackgroundWork:
 
     def start(self) -> None:
         """Finish what a crash left open, start the worker process and the thread."""
-        removed = self._operator.remove_orphans()
-        settled, again = settle_unfinished(self._operator), recover(self._operator)
+        removed, settled = self._operator.remove_orphans(), settle_unfinished(self._operator)
+        again = recover(self._operator)
         _log.info("recovered: %d files removed, settled %s, scheduled again %s", removed, settled, again)
         self._operator.evaluator.start()
         self._thread.start()
@@ -42,6 +42,7 @@ class BackgroundWork:
         while not self._stop.is_set():
             try:
                 sweep_deadlines(self._operator)
+                settle_unfinished(self._operator)
                 worked = evaluate_next(self._operator) is not None
             except Exception:
                 # A database that is locked or full for a while must not end the watch.

@@ -6,11 +6,14 @@ a crash between the two) are removed at start.
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from atomic_margin.service.errors import NotFound
+
+_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class Blobs:
@@ -32,6 +35,12 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
+            # The rename must be as durable as the row that will name the file.
+            folder = os.open(self._directory, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
         return sha256
 
     def path(self, sha256: str) -> Path:
@@ -41,7 +50,7 @@ class Blobs:
             NotFound: they are not here.
         """
         path = self._directory / sha256
-        if len(sha256) != 64 or not path.is_file():
+        if not _NAME.fullmatch(sha256) or not path.is_file():
             raise NotFound(f"no bytes with hash {sha256[:64]!r} are stored")
         return path
 
@@ -51,7 +60,8 @@ class Blobs:
 
     def remove(self, sha256: str) -> None:
         """Forget the bytes with that hash, if they are here."""
-        (self._directory / sha256).unlink(missing_ok=True)
+        if _NAME.fullmatch(sha256):
+            (self._directory / sha256).unlink(missing_ok=True)
 
     def keep_only(self, referenced: Iterable[str]) -> int:
         """Remove every file that is not referenced; return how many were."""

@@ -1,12 +1,16 @@
 """Deposits by the operator, and the institution's own instructions: post free collateral, withdraw it."""
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from atomic_margin.margin.collateral import check_holdings
 from atomic_margin.service.documents import CollateralInstruction, Receipt, parse_signed
 from atomic_margin.service.errors import Conflict, MalformedRequest, Refused
 from atomic_margin.service.fields import now_text
 from atomic_margin.service.operator import ledger
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import Account, AccountState
+from atomic_margin.service.operator.runs import OPEN
+from atomic_margin.service.operator.store import Account, AccountState, Run, RunState
 from atomic_margin.service.signing import SignedDocument
 
 
@@ -58,6 +62,8 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
             AccountState.ADMITTED.value,
         ):
             raise Conflict(f"the account is {row.state}; nothing can be withdrawn", "state")
+        if instruction.action == "withdraw":
+            _require_no_open_run(session, institution)
         if row.state == AccountState.IN_DEFAULT.value:
             raise Conflict("the account is in_default; it takes no instruction", "state")
         if instruction.sequence != row.instruction_sequence + 1:
@@ -74,6 +80,14 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
         received_at=now_text(),
     )
     return receipt.signed_by(operator.identity)
+
+
+def _require_no_open_run(session: Session, institution: str) -> None:
+    # What is free when a run begins must still be there when its answer is settled.
+    states = (RunState.SCHEDULED.value, *OPEN)
+    run_id = session.scalar(select(Run.run_id).where(Run.institution == institution, Run.state.in_(states)).limit(1))
+    if run_id is not None:
+        raise Conflict(f"run {run_id} is not over; withdraw after it is answered", "state")
 
 
 def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:

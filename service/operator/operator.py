@@ -1,26 +1,27 @@
 """The operator as an object: its terms, keys, store, evaluator and settings. Every other module here takes one.
 
-Opening it recovers from a crash: files no row names are removed, interrupted evaluations are scheduled again, and
-breaches that were verified but not settled are settled.
+What a crash left open is finished when the background work starts (`background`): files no row names are removed,
+interrupted evaluations are scheduled again, and breaches that were verified but not settled are settled.
 """
 
+import fcntl
 import hashlib
 import hmac
-import os
-import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import select
 
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator
 from atomic_margin.fhe.worker import KeyFile
-from atomic_margin.service.errors import NotAuthorised, NotFound, Refused
+from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.operator.blobs import Blobs
 from atomic_margin.service.operator.store import Account, Store, SubmissionRow
 from atomic_margin.service.signing import Identity
 from atomic_margin.service.terms import Terms
+from atomic_margin.service.tokens import load_token
 from atomic_margin.zk.groups import Group, load_group
 
 
@@ -49,10 +50,11 @@ class Operator:
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
         """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._directory_lock = _lock_directory(settings.directory / "lock")
         self.settings = settings
         self.terms = terms
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
-        self.admin_token = _load_token(settings.directory / "admin.token")
+        self.admin_token = load_token(settings.directory / "admin.token")
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
@@ -139,13 +141,14 @@ class Operator:
         """Stop the worker and release the database."""
         self.evaluator.close()
         self.store.close()
+        self._directory_lock.close()
 
 
-def _load_token(path: Path) -> str:
-    if path.exists():
-        return path.read_text().strip()
-    token = secrets.token_hex(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
-    return token
+def _lock_directory(path: Path) -> IO[bytes]:
+    file = path.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigurationError(f"another server runs on {path.parent}; stop it or use another folder") from None
+    return file

@@ -7,6 +7,7 @@ that collateral moved by a settlement counts in the next run and no shortfall is
 import hashlib
 import logging
 from datetime import timedelta
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.margin.units import RunMatrices
 from atomic_margin.service.documents import OutputHashes, RunRecord, Submission
+from atomic_margin.service.errors import Conflict
 from atomic_margin.service.fields import instant_text
 from atomic_margin.service.operator import ledger
 from atomic_margin.service.operator.faults import fault_point
@@ -33,6 +35,13 @@ OPEN = (RunState.EVALUATING.value, RunState.AWAITING_ANSWER.value, RunState.BREA
 _log = logging.getLogger(__name__)
 
 
+class Collateral(NamedTuple):
+    """Posted collateral when an evaluation begins, and the last instruction that is part of it."""
+
+    posted: dict[str, int]
+    instructions: int
+
+
 def evaluate_next(operator: Operator) -> str | None:
     """Evaluate the oldest run that is due; return its identifier, or None when none is."""
     with operator.store.unit_of_work() as session:
@@ -45,6 +54,7 @@ def evaluate_next(operator: Operator) -> str | None:
         account = session.get_one(Account, run.institution)
         tick = session.get_one(Tick, run.price_sequence)
         posted = ledger.balances(session, ledger.posted(run.institution))
+        instructions = account.instruction_sequence
     terms = operator.terms
     try:
         matrices = terms.compile(market_of(tick), posted, submission.gross_limit)
@@ -52,7 +62,8 @@ def evaluate_next(operator: Operator) -> str | None:
         evaluation = operator.evaluator.evaluate(
             operator.key_file(account), operator.blobs.get(submission.ciphertext), A, c, ("surplus", "breach")
         )
-        _record(operator, run.run_id, submission, submission_row.sha256, tick, posted, matrices, evaluation)
+        collateral = Collateral(posted, instructions)
+        _record(operator, run.run_id, submission, submission_row.sha256, tick, collateral, matrices, evaluation)
     except Exception as error:
         # Whatever it was must not leave the run half-way, nor stop the other accounts' runs.
         _log.exception("run %s was not evaluated (attempt %d)", run.run_id, run.attempts)
@@ -122,7 +133,7 @@ def _record(
     submission: Submission,
     submission_hash: str,
     tick: Tick,
-    posted: dict[str, int],
+    collateral: Collateral,
     matrices: RunMatrices,
     evaluation: Evaluation,
 ) -> None:
@@ -132,6 +143,8 @@ def _record(
     outputs = {name: hashlib.sha256(data).hexdigest() for name, data in evaluation.outputs.items()}
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, run_id)
+        if run.state != RunState.EVALUATING.value:
+            raise Conflict(f"run {run_id} is {run.state}; another process evaluates it", "run_id")
         last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
         record = RunRecord.parse(
             {
@@ -146,7 +159,8 @@ def _record(
                 "tick": SignedDocument.parse(tick.document).body_hash(),
                 **operator.terms.hashes,
                 "gross_limit": str(submission.gross_limit),
-                "posted": {asset: str(quantity) for asset, quantity in posted.items()},
+                "instructions": str(collateral.instructions),
+                "posted": {asset: str(quantity) for asset, quantity in collateral.posted.items()},
                 "matrices": matrix_hashes(matrices).model_dump(),
                 "evaluation_keys": submission.evaluation_keys,
                 "ciphertext": submission.ciphertext,

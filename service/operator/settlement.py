@@ -24,16 +24,20 @@ from atomic_margin.service.verification import VerifiedBreach
 
 
 def settle(operator: Operator, breach: VerifiedBreach) -> None:
-    """Settle a verified breach.
+    """Settle a verified breach. A breach that is settled already stays as it is.
 
     Raises:
         TypeError: anything but a VerifiedBreach.
-        Conflict: the run is settled already, or not one whose breach was verified.
+        Conflict: the run is settled on another answer, or is not one whose breach was verified.
     """
     if not isinstance(breach, VerifiedBreach):
         raise TypeError(f"the settlement hook takes a VerifiedBreach, not {type(breach).__name__}")
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, breach.record.run_id)
+        earlier = session.get(SettlementRow, run.run_id)
+        if earlier is not None and earlier.document["body"]["answer"] == breach.answer_hash:
+            # Somebody else finished it meanwhile, on the same answer.
+            return
         if run.state != RunState.BREACH_VERIFIED.value or run.record_hash != breach.run_hash:
             raise Conflict(f"run {run.run_id} is {run.state}; only a verified breach settles, and once", "run_id")
         account = session.get_one(Account, run.institution)

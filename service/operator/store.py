@@ -22,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    make_url,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -73,7 +74,6 @@ class Account(Base):
     key_sequence: Mapped[int] = mapped_column(default=0)
     evaluation_keys: Mapped[str | None]
     known_answer_input: Mapped[str | None]
-    expected_flags: Mapped[str | None]
     nonce: Mapped[str | None]
     instruction_sequence: Mapped[int] = mapped_column(default=0)
 
@@ -175,8 +175,9 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """Open (and create, where needed) the database at an SQLAlchemy URL."""
-        self.engine: Engine = create_engine(url)
-        if self.engine.dialect.name == "sqlite":
+        sqlite = make_url(url).get_backend_name() == "sqlite"
+        self.engine: Engine = create_engine(url) if sqlite else create_engine(url, isolation_level="SERIALIZABLE")
+        if sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         Base.metadata.create_all(self.engine)

@@ -12,13 +12,15 @@ from atomic_margin.service.operator.store import Account, Run, SettlementRow, Su
 
 JsonObject = dict[str, Any]
 
+SHOWN_RUNS = 32
+
 
 class Admission(BaseModel):
     """Admit an institution."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$", examples=["fund"])
-    name: str = Field(min_length=1, max_length=64, examples=["Example Fund LP"])
+    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
+    name: str = Field(pattern=r"^[ -~]{1,64}$", examples=["Example Fund LP"])
     identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
 
 
@@ -26,20 +28,21 @@ class Deposit(BaseModel):
     """Collateral that arrived."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    institution: str = Field(examples=["fund"])
-    asset: str = Field(examples=["USDC"])
+    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    asset: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["USDC"])
     quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
-    reference: str = Field(min_length=1, max_length=64, examples=["custodian-2026-11-20-0017"])
+    reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
 
 
 def account_view(operator: Operator, account: Account) -> JsonObject:
-    """Return an account's state, balances, next sequence numbers and runs."""
+    """Return an account's state, balances, next sequence numbers and newest runs, oldest first."""
     name = account.institution
     with operator.store.unit_of_work() as session:
         runs = session.execute(
             select(Run.run_id, Run.state, Run.price_sequence)
             .where(Run.institution == name)
-            .order_by(Run.price_sequence)
+            .order_by(Run.price_sequence.desc())
+            .limit(SHOWN_RUNS)
         ).all()
         last = session.scalar(select(func.max(SubmissionRow.sequence)).where(SubmissionRow.institution == name))
         held = {
@@ -56,7 +59,7 @@ def account_view(operator: Operator, account: Account) -> JsonObject:
         "collateral": {
             place: {asset: str(quantity) for asset, quantity in assets.items()} for place, assets in held.items()
         },
-        "runs": [{"run_id": run, "state": state, "price_sequence": str(price)} for run, state, price in runs],
+        "runs": [{"run_id": run, "state": state, "price_sequence": str(price)} for run, state, price in reversed(runs)],
     }
 
 

@@ -17,8 +17,10 @@ from atomic_margin.service.cli.output import read_json
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.documents import TrustFile
-from atomic_margin.service.institution.agent import Agent, AgentSettings
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.signing import Identity
+from atomic_margin.service.tokens import load_token
 
 from .small import GROSS_LIMIT, market
 
@@ -73,15 +75,21 @@ class World:
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
             "--port", str(port),
         )  # fmt: skip
-        with running(arguments, log) as process, Http(f"http://127.0.0.1:{port}", process, log) as self.agent:
+        url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
+        with running(arguments, log) as process, Http(url, process, log, token) as self.agent:
             self.agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 60, lambda _: None)
             yield self.agent
 
-    def own_agent(self) -> Agent:
+    @contextmanager
+    def own_agent(self) -> Iterator[Agent]:
         """The institution's agent in this process, without its answering loop: for what its loop would not do."""
         assert self.operator is not None
         pins = TrustFile.parse(read_json(self.trust))
-        return Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT))
+        agent = Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT))
+        try:
+            yield agent
+        finally:
+            agent.close()
 
     @contextmanager
     def both(self, **options: Any) -> Iterator["World"]:

@@ -90,7 +90,7 @@ def position(**changes: str) -> dict[str, Any]:
 def test_a_wrong_portfolio_is_refused_by_the_agent(
     unchanged: World, portfolio: dict[str, Any], field: str | None, says: str
 ) -> None:
-    response = httpx.post(f"{unchanged.agent.url}/v1/portfolio", json=portfolio, timeout=60)
+    response = unchanged.agent._client.post("/v1/portfolio", json=portfolio)
     assert says in assert_problem(response, field, 422)["detail"]
 
 
@@ -231,9 +231,8 @@ def test_an_enrolment_about_something_else_is_refused(
 @pytest.fixture(scope="module")
 def insider(running: World) -> Iterator[Agent]:
     """The enrolled institution's own agent, turned hostile: its keys are right, what it sends is not."""
-    agent = running.own_agent()
-    yield agent
-    agent.close()
+    with running.own_agent() as agent:
+        yield agent
 
 
 Spoil = Callable[[dict[str, Any]], None]

@@ -77,11 +77,9 @@ def test_a_frozen_account_cannot_withdraw(world: World) -> None:
     with world.serving(answer_seconds=1):
         world.wait_run(world.tick(2, 1), ("unproven",))
         before = world.ledger()
-        agent = world.own_agent()
-        with pytest.raises(RemoteError, match="frozen") as refused:
+        with world.own_agent() as agent, pytest.raises(RemoteError, match="frozen") as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
         assert refused.value.status == 409
-        agent.close()
         assert world.ledger() == before
 
 

@@ -60,12 +60,10 @@ def test_an_institution_that_died_after_deciding_sends_the_same_answer(world: Wo
     with world.serving():
         run_id = world.tick(2, 1)
         world.wait_run(run_id, ("awaiting_answer",))
-        prepared = world.own_agent()
-        prepared._prepare(run_id, 1)
-        stored = prepared._store
-        with stored.unit_of_work() as session:
-            first = session.get_one(OwnAnswer, 1).document
-        prepared.close()
+        with world.own_agent() as prepared:
+            prepared._prepare(run_id, 1)
+            with prepared._store.unit_of_work() as session:
+                first = session.get_one(OwnAnswer, 1).document
         with world.answering():
             world.wait_run(run_id, ("settled",))
         published = world.operator.get(f"/v1/attestations/{run_id}")

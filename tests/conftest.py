@@ -1,4 +1,4 @@
-"""Worlds for the end-to-end tests: one enrolled with an accepted portfolio, copied for every test."""
+"""Worlds for the end-to-end and adversary tests: one enrolled with an accepted portfolio, copied for every test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from atomic_margin.service.cli.output import read_json
 from atomic_margin.service.demo.parties import NAME, parties
 
-from .harness import World, copy_world
-from .small import write_small_examples
+from .e2e.harness import World, copy_world
+from .e2e.small import write_small_examples
 
 
 @pytest.fixture(scope="session")

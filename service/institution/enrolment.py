@@ -1,0 +1,122 @@
+"""Enrolment from the institution's side: keys, upload, and the known-answer test.
+
+The institution tells the operator only that the known answers came out right, never a decrypted bit: whoever could have
+arbitrary ciphertexts decrypted would have the key. A test that fails costs the keys, so nothing adds up over attempts.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from atomic_margin.fhe.errors import FheError
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
+from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation
+from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.store import InstitutionStore
+from atomic_margin.service.signing import Identity
+from atomic_margin.service.terms import Terms
+
+JsonObject = dict[str, Any]
+
+_MAX_OUTPUT_HEX = 1 << 20
+
+
+def enrol(
+    settings: AgentSettings,
+    terms: Terms,
+    identity: Identity,
+    store: InstitutionStore,
+    client: OperatorClient,
+    stage: Callable[[str], None],
+) -> None:
+    """Make keys, upload the evaluation keys, and confirm the known-answer test. Does nothing once that is done.
+
+    Raises:
+        RemoteError: the operator refuses or does not answer; the next call goes on from there.
+        AgentRefused: the known answers came out wrong; the next call makes new keys.
+    """
+    if store.note("enrolled"):
+        return
+    # A confirmation whose reply was lost is sent again: its keys may be active already and must not be replaced.
+    passed = store.note("passed")
+    if passed is None or not _confirm(settings, identity, store, client, passed):
+        _confirm(settings, identity, store, client, _upload(settings, terms, identity, store, client, stage))
+    stage("enrolled")
+
+
+def _upload(
+    settings: AgentSettings,
+    terms: Terms,
+    identity: Identity,
+    store: InstitutionStore,
+    client: OperatorClient,
+    stage: Callable[[str], None],
+) -> str:
+    """Make keys, have them tried, and return the hash of evaluation keys that passed."""
+    stage("generating keys")
+    keys = InstitutionKeys.generate(terms.profile)
+    keys.save(settings.directory / "fhe.keys")
+    evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
+    # Stored before it is used: after a lost reply the operator may have seen this number.
+    sequence = int(store.note("key_sequence") or 0) + 1
+    store.set_note("key_sequence", str(sequence))
+    enrolment = Enrolment.parse(
+        {
+            "institution": settings.institution,
+            "operator": settings.trust.operator,
+            "profile": terms.hashes["profile"],
+            "key_sequence": str(sequence),
+            "evaluation_keys": hashlib.sha256(evaluation_keys).hexdigest(),
+            "known_answer_input": hashlib.sha256(known_answer_input).hexdigest(),
+        }
+    )
+    stage("uploading evaluation keys")
+    challenge = client.enrol(enrolment.signed_by(identity).to_json(), evaluation_keys, known_answer_input)
+    stage("checking the known answers")
+    _check_known_answers(keys, challenge.get("known_answers"))
+    store.set_note("token", str(challenge.get("token")))
+    store.set_note("evaluation_keys", enrolment.evaluation_keys)
+    store.set_note("passed", enrolment.evaluation_keys)
+    return enrolment.evaluation_keys
+
+
+def _check_known_answers(keys: InstitutionKeys, answers: object) -> None:
+    if not isinstance(answers, list) or len(answers) != KNOWN_ANSWERS:
+        raise AgentRefused(f"the operator's known-answer test does not have {KNOWN_ANSWERS} evaluations")
+    for number, answer in enumerate(answers):
+        output = answer.get("output") if isinstance(answer, dict) else None
+        if not isinstance(output, str) or len(output) > _MAX_OUTPUT_HEX:
+            raise AgentRefused("the operator's known-answer test is malformed")
+        try:
+            # The expected flags are this side's knowledge, not the operator's word.
+            right = int(keys.decrypt("known_answer", bytes.fromhex(output)).values[0]) == number % 2
+        except (FheError, ValueError):
+            right = False
+        if not right:
+            raise AgentRefused("the known answers are wrong: the keys were damaged on the way; new ones are made")
+
+
+def _confirm(
+    settings: AgentSettings, identity: Identity, store: InstitutionStore, client: OperatorClient, passed: str
+) -> bool:
+    """Confirm keys that passed; return whether the operator still knows them."""
+    confirmation = EnrolmentConfirmation.parse(
+        {
+            "institution": settings.institution,
+            "operator": settings.trust.operator,
+            "evaluation_keys": passed,
+            "known_answers": "right",
+        }
+    )
+    client.token = store.note("token")
+    try:
+        client.confirm(confirmation.signed_by(identity).to_json())
+    except RemoteError as error:
+        if error.problem.get("field") == "evaluation_keys":
+            return False
+        raise
+    store.set_note("enrolled", "yes")
+    return True

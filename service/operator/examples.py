@@ -1,0 +1,96 @@
+"""Example documents for the API's own documentation: the right form, not real keys or proofs."""
+
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+_KEY, _HASH, _SIGNATURE = "9f" * 32, "4d" * 32, "5c" * 64
+
+BODIES: dict[str, JsonObject] = {
+    "tick": {
+        "format": "atomic-margin/market/1",
+        "sequence": "7",
+        "as_of": "2026-11-20T16:00:00Z",
+        "rate": "0.0395",
+        "underlyings": {
+            "BTC": {
+                "spot": "96420.5",
+                "perpetual": "96430.1",
+                "expiries": {
+                    "2026-12-25T08:00:00Z": {"forward": "97191.0", "volatilities": {"90000": "0.5016"}},
+                },
+            }
+        },
+        "collateral": {"USDC": "0.9999"},
+    },
+    "enrolment": {
+        "institution": "fund",
+        "operator": _KEY,
+        "profile": _HASH,
+        "key_sequence": "1",
+        "evaluation_keys": _HASH,
+        "known_answer_input": _HASH,
+    },
+    "enrolment-confirmation": {
+        "institution": "fund",
+        "operator": _KEY,
+        "evaluation_keys": _HASH,
+        "known_answers": "right",
+    },
+    "submission": {
+        "institution": "fund",
+        "operator": _KEY,
+        "sequence": "1",
+        "nonce": "e1" * 32,
+        "profile": _HASH,
+        "universe": _HASH,
+        "entry_map": _HASH,
+        "evaluation_keys": _HASH,
+        "generators": _HASH,
+        "gross_limit": "64000000",
+        "ciphertext": _HASH,
+        "commitments": ["97" + "f1" * 47],
+        "portfolio_proof": "01",
+    },
+    "collateral-instruction": {
+        "institution": "fund",
+        "operator": _KEY,
+        "sequence": "1",
+        "action": "post",
+        "asset": "USDC",
+        "quantity": "1000000",
+    },
+    "answer": {
+        "run_id": "fund.7",
+        "run": _HASH,
+        "operator": _KEY,
+        "institution": "fund",
+        "submission": _HASH,
+        "price_sequence": "7",
+        "outcome": "covered",
+        "top_up": "0",
+        "top_up_usd": "0",
+        "sufficiency_proof": "01",
+    },
+}
+
+
+def signed_json(kind: str) -> JsonObject:
+    """Describe a request whose body is a signed document."""
+    example = _signed(kind)
+    schema = {
+        "type": "object",
+        "required": list(example),
+        "properties": {name: {"type": "object" if name == "body" else "string"} for name in example},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+def upload(kind: str, *parts: str) -> JsonObject:
+    """Describe a form with a signed document and parts of raw bytes."""
+    example = {"document": _signed(kind), **dict.fromkeys(parts, "(bytes)")}
+    return {"requestBody": {"content": {"multipart/form-data": {"example": example}}}}
+
+
+def _signed(kind: str) -> JsonObject:
+    return {"type": kind, "body": BODIES[kind], "signer": _KEY, "signature": _SIGNATURE}

@@ -1,0 +1,304 @@
+"""Bundles: the story's verify, and nothing in one can be changed without a step saying so."""
+
+import copy
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from atomic_margin.service.attestation import Report, verify_attestation
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.signing import Identity
+from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage
+from atomic_margin.zk.groups import Group
+
+from .world import FUND, Json, Stages, World
+
+STEPS = [
+    "format",
+    "trust anchors",
+    "price tick",
+    "run record",
+    "submission",
+    "matrices",
+    "answer",
+    "settlement",
+    "attestation",
+]  # fmt: skip
+H = "1a" * 32
+
+
+def step_that_fails(bundle: object, trust: TrustFile, group: Group) -> str:
+    with pytest.raises(AttestationInvalid) as caught:
+        verify_attestation(bundle, trust, group)
+    assert caught.value.step in STEPS
+    assert caught.value.detail
+    return caught.value.step
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "kind"),
+    [
+        ("calm", VerifiedCoverage, None),
+        ("fall", VerifiedBreach, "margin_call"),
+        ("crash", VerifiedBreach, "liquidation"),
+    ],
+)
+def test_the_bundles_of_the_story_verify(
+    stages: Stages, trust: TrustFile, group: Group, name: str, result: type, kind: str | None
+) -> None:
+    seen: list[str] = []
+    report: Report = verify_attestation(stages.bundles[name], trust, group, seen.append)
+    assert seen == report.steps == STEPS
+    assert isinstance(report.result, result)
+    assert (report.settlement.kind if report.settlement else None) == kind
+    assert report.record is not None
+    assert report.record.institution == FUND
+
+
+def leaves(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every leaf; of a list only its first and last element."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index in sorted({0, len(value) - 1} - {-1}):
+            yield from leaves(value[index], (*path, index))
+    else:
+        yield path
+
+
+def nodes(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every object; of a list only the first element."""
+    if isinstance(value, dict):
+        yield path
+        for key, item in value.items():
+            yield from nodes(item, (*path, key))
+    elif isinstance(value, list) and value:
+        yield from nodes(value[0], (*path, 0))
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def with_value(bundle: Json, path: tuple[Any, ...], change: Callable[[Any], Any]) -> Json:
+    """Return the bundle with one leaf changed; only what lies on the path is copied."""
+    if not path:
+        return change(bundle)  # type: ignore[no-any-return]
+    copied: Any = copy.copy(bundle)
+    copied[path[0]] = with_value(bundle[path[0]], path[1:], change)
+    return copied  # type: ignore[no-any-return]
+
+
+def another(value: Any) -> Any:
+    """Return a value of the same form, as near as possible."""
+    if value is None:
+        return "BTC"
+    text = str(value)
+    if re.fullmatch(r"[0-9a-f]{40,}", text):
+        return text[:-1] + ("0" if text[-1] != "0" else "1")
+    if re.fullmatch(r"-?[0-9]+(,-?[0-9]+)+", text):
+        first, _, rest = text.partition(",")
+        return f"{int(first) - 1},{rest}"
+    if re.fullmatch(r"-?[0-9]+", text):
+        return str(int(text) + 1)
+    if re.fullmatch(r"-?[0-9]+\.[0-9]+", text):
+        return text[:-1] + ("1" if text[-1] != "1" else "2")
+    if re.fullmatch(r"[0-9T:-]+Z", text):
+        return text[:-3] + ("01Z" if text[-3:] != "01Z" else "02Z")
+    return {"long": "short", "call": "put", "free": "posted"}.get(text, text + "x")
+
+
+OUTER = {("type",), ("signer",), ("signature",)}
+
+
+def check_every(stages: Stages, trust: TrustFile, group: Group, name: str, paths: list[tuple[Any, ...]]) -> None:
+    bundle = stages.bundles[name]
+    accepted, late = [], []
+    for path in paths:
+        changed = with_value(bundle, path, another)
+        assert at(changed, path) != at(bundle, path)
+        try:
+            verify_attestation(changed, trust, group)
+        except AttestationInvalid as error:
+            # What is inside is caught by its own step, not only by the signature over the whole.
+            if error.step == "attestation" and path not in OUTER:
+                late.append(path)
+        else:
+            accepted.append(path)
+    assert accepted == []
+    assert late == []
+
+
+@pytest.mark.parametrize("name", ["calm", "fall", "crash"])
+def test_a_changed_leaf_is_found(stages: Stages, trust: TrustFile, group: Group, name: str) -> None:
+    """A sample of every part of the bundle; the whole is below. The seed makes it the same every time."""
+    parts: dict[Any, list[tuple[Any, ...]]] = {}
+    for path in leaves(stages.bundles[name]):
+        parts.setdefault(path[1] if len(path) > 1 else None, []).append(path)
+    chance = random.Random(name)
+    chosen = [path for paths in parts.values() for path in chance.sample(paths, min(6, len(paths)))]
+    check_every(stages, trust, group, name, chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["calm", "fall", "crash"])
+def test_every_changed_leaf_is_found(stages: Stages, trust: TrustFile, group: Group, name: str) -> None:
+    check_every(stages, trust, group, name, list(leaves(stages.bundles[name])))
+
+
+def accepts(bundle: Json, trust: TrustFile, group: Group) -> bool:
+    try:
+        verify_attestation(bundle, trust, group)
+    except AttestationInvalid:
+        return False
+    return True
+
+
+def test_removed_and_added_fields_are_found(stages: Stages, trust: TrustFile, group: Group) -> None:
+    bundle = stages.bundles["fall"]
+    accepted = []
+    for path in nodes(bundle):
+        keys = list(at(bundle, path))
+        for key in {*keys[:3], *keys[-1:]}:
+            cut = with_value(bundle, path, lambda node, key=key: {k: v for k, v in node.items() if k != key})
+            if accepts(cut, trust, group):
+                accepted.append((path, key))
+        for extra in ("1", None):
+            more = with_value(bundle, path, lambda node, extra=extra: {**node, "added": extra})
+            if accepts(more, trust, group):
+                accepted.append((path, "added"))
+    assert accepted == []
+
+
+@pytest.mark.parametrize("value", [None, [], "text", {}, {"type": "attestation"}, True], ids=str)
+def test_what_is_no_bundle_fails_in_format(value: object, trust: TrustFile, group: Group) -> None:
+    assert step_that_fails(value, trust, group) == "format"
+
+
+@pytest.mark.parametrize("place", ["model", "tick", "matrices", "run"])
+def test_half_of_a_surrogate_pair_fails_in_a_step(stages: Stages, trust: TrustFile, group: Group, place: str) -> None:
+    for key, value in (("added", "\ud800"), ("\ud800", "added")):
+        changed = with_value(stages.bundles["fall"], ("body", place), lambda node, k=key, v=value: {**node, k: v})
+        step_that_fails(changed, trust, group)
+
+
+def test_a_bundle_made_anew_by_strangers_fails(stages: Stages, trust: TrustFile, group: Group) -> None:
+    """The same story with fresh keys is consistent in itself, and convinces only who trusts those keys."""
+    body = copy.deepcopy(stages.bundles["calm"]["body"])
+    stranger = Identity.generate()
+    for name in ("tick", "submission", "run", "answer"):
+        body[name] = stranger.sign(body[name]["type"], body[name]["body"]).to_json()
+    assert step_that_fails(stranger.sign("attestation", body).to_json(), trust, group) == "price tick"
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("tick", "price tick"), ("run", "run record"), ("submission", "submission"), ("answer", "answer"),
+     ("settlement", "settlement")],
+)  # fmt: skip
+def test_a_part_signed_by_a_stranger_fails(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str, step: str
+) -> None:
+    operator, stranger = world_at("crash-done").operator.identity, Identity.generate()
+    body = dict(stages.bundles["fall"]["body"])
+    body[name] = stranger.sign(body[name]["type"], body[name]["body"]).to_json()
+    assert step_that_fails(operator.sign("attestation", body).to_json(), trust, group) == step
+
+
+@pytest.mark.parametrize("name", ["tick", "run", "answer", "settlement", "matrices"])
+def test_a_part_of_another_bundle_fails(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str
+) -> None:
+    operator = world_at("crash-done").operator.identity
+    body = {**stages.bundles["fall"]["body"], name: stages.bundles["crash"]["body"][name]}
+    step_that_fails(operator.sign("attestation", body).to_json(), trust, group)
+
+
+def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, group: Group) -> None:
+    body = stages.bundles["fall"]["body"]
+    for signer in (Identity.generate(), stages.funds[FUND].identity, stages.feed):
+        assert step_that_fails(signer.sign("attestation", body).to_json(), trust, group) == "attestation"
+
+
+@pytest.mark.parametrize(
+    ("field", "step"),
+    [
+        ("operator", "run record"),
+        ("feeds", "price tick"),
+        ("institutions", "submission"),
+        ("model", "trust anchors"),
+        ("universe", "trust anchors"),
+        ("schedule", "trust anchors"),
+        ("profile", "trust anchors"),
+        ("generators", "trust anchors"),
+    ],
+)
+def test_another_anchor_fails(stages: Stages, group: Group, field: str, step: str) -> None:
+    other: Any = {"feeds": [H], "institutions": {FUND: H}}.get(field, H)
+    trust = TrustFile.parse({**stages.trust, field: other})
+    assert step_that_fails(stages.bundles["fall"], trust, group) == step
+
+
+@pytest.mark.parametrize("field", ["feeds", "institutions"])
+def test_no_anchor_fails(stages: Stages, group: Group, field: str) -> None:
+    trust = TrustFile.parse({**stages.trust, field: [] if field == "feeds" else {}})
+    assert step_that_fails(stages.bundles["fall"], trust, group) in ("price tick", "submission")
+
+
+def by_operator(stages: Stages, identity: Identity, name: str, changes: Json) -> Json:
+    """Return the bundle with another settlement, everything signed by the real operator."""
+    body = dict(stages.bundles[name]["body"])
+    settlement = {**body["settlement"]["body"], **changes}
+    body["settlement"] = identity.sign("settlement", settlement).to_json()
+    return identity.sign("attestation", body).to_json()
+
+
+FIRST = {"asset": "USDC", "quantity": "1", "source": "free", "destination": "posted"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("fall", {"run_id": f"{FUND}.9"}),
+        ("fall", {"run": H}),
+        ("fall", {"answer": H}),
+        ("fall", {"operator": H}),
+        ("fall", {"institution": "harbour"}),
+        ("fall", {"top_up": "1"}),
+        ("fall", {"top_up_usd": "1"}),
+        ("fall", {"transfers": []}),
+        ("fall", {"transfers": [FIRST]}),
+        ("fall", {"transfers": [FIRST, FIRST]}),
+        ("fall", {"transfers": [{**FIRST, "source": "posted"}]}),
+        ("fall", {"transfers": [{**FIRST, "asset": "DOGE"}]}),
+        ("fall", {"kind": "liquidation"}),
+        ("crash", {"kind": "margin_call"}),
+        ("crash", {"transfers": [FIRST]}),
+        ("crash", {"transfers": []}),
+        ("crash", {"transfers": [{**FIRST, "destination": "liquidation"}]}),
+    ],
+    ids=str,
+)
+def test_an_operator_that_settles_otherwise_is_found(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str, changes: Json
+) -> None:
+    operator = world_at("crash-done").operator.identity
+    assert step_that_fails(by_operator(stages, operator, name, changes), trust, group) == "settlement"
+
+
+def test_settlements_only_go_with_breaches(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group
+) -> None:
+    operator = world_at("crash-done").operator.identity
+    fall = stages.bundles["fall"]["body"]
+    without = {name: value for name, value in fall.items() if name != "settlement"}
+    assert step_that_fails(operator.sign("attestation", without).to_json(), trust, group) == "settlement"
+    more = {**stages.bundles["calm"]["body"], "settlement": fall["settlement"]}
+    assert step_that_fails(operator.sign("attestation", more).to_json(), trust, group) == "settlement"

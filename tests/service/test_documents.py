@@ -1,0 +1,355 @@
+"""The bodies of signed documents: strict, canonical, and with errors that name the field."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic_margin.margin.errors import DocumentError
+from atomic_margin.service import documents
+from atomic_margin.service.attestation import Attestation
+from atomic_margin.service.documents import (
+    Answer,
+    Body,
+    CollateralInstruction,
+    Enrolment,
+    EnrolmentConfirmation,
+    Receipt,
+    RunRecord,
+    Settlement,
+    Submission,
+    TrustFile,
+    parse_signed,
+)
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.signing import Identity
+
+IDENTITY = Identity.generate()
+H = "1a" * 32
+KEY = "9f" * 32
+
+BODIES: dict[type[Body], dict[str, Any]] = {
+    Enrolment: {
+        "institution": "fund",
+        "operator": KEY,
+        "profile": H,
+        "key_sequence": "1",
+        "evaluation_keys": H,
+        "known_answer_input": H,
+    },
+    EnrolmentConfirmation: {"institution": "fund", "operator": KEY, "evaluation_keys": H, "flags": ["1", "0"]},
+    Submission: {
+        "institution": "fund",
+        "operator": KEY,
+        "sequence": "3",
+        "nonce": H,
+        "profile": H,
+        "universe": H,
+        "entry_map": H,
+        "evaluation_keys": H,
+        "generators": H,
+        "gross_limit": "64000000",
+        "ciphertext": H,
+        "commitments": ["ab" * 48, "cd" * 48],
+        "portfolio_proof": "00ff",
+    },
+    RunRecord: {
+        "run_id": "fund.7",
+        "number": "12",
+        "previous": H,
+        "operator": KEY,
+        "institution": "fund",
+        "submission_sequence": "3",
+        "submission": H,
+        "price_sequence": "7",
+        "tick": H,
+        "model": H,
+        "universe": H,
+        "entry_map": H,
+        "schedule": H,
+        "profile": H,
+        "generators": H,
+        "gross_limit": "64000000",
+        "instructions": "2",
+        "posted": {"USDC": "1000000"},
+        "matrices": {"maintenance_fhe": H, "maintenance_proof": H, "initial_fhe": H, "initial_proof": H},
+        "evaluation_keys": H,
+        "ciphertext": H,
+        "outputs": {"surplus": H, "breach": H},
+        "fft_plan": H,
+        "evaluated_at": "2026-11-20T08:00:01Z",
+        "deadline": "2026-11-20T08:15:01Z",
+    },
+    Answer: {
+        "run_id": "fund.7",
+        "run": H,
+        "operator": KEY,
+        "institution": "fund",
+        "submission": H,
+        "price_sequence": "7",
+        "outcome": "breach",
+        "flag": "1",
+        "flag_output": H,
+        "top_up": "16000000",
+        "top_up_usd": "250000.5",
+        "sufficiency_proof": "0102",
+    },
+    Settlement: {
+        "run_id": "fund.7",
+        "run": H,
+        "answer": H,
+        "operator": KEY,
+        "institution": "fund",
+        "kind": "margin_call",
+        "flag": "attested",
+        "top_up": "16000000",
+        "top_up_usd": "250000",
+        "transfers": [{"asset": "USDC", "quantity": "5", "source": "free", "destination": "posted"}],
+        "settled_at": "2026-11-20T08:00:02Z",
+    },
+    Receipt: {"document": H, "operator": KEY, "result": "covered", "received_at": "2026-11-20T08:00:02Z"},
+    CollateralInstruction: {
+        "institution": "fund",
+        "operator": KEY,
+        "sequence": "1",
+        "action": "post",
+        "asset": "USDC",
+        "quantity": "1000000",
+    },
+    Attestation: {
+        "version": "1",
+        "model": {},
+        "universe": {},
+        "schedule": {},
+        "tick": {},
+        "submission": {},
+        "run": {},
+        "matrices": {},
+        "answer": {},
+        "settlement": {},
+    },
+}
+TRUST = {
+    "format": "atomic-margin/trust/1",
+    "operator": KEY,
+    "feeds": [KEY],
+    "institutions": {"fund": KEY},
+    "model": H,
+    "universe": H,
+    "schedule": H,
+    "profile": H,
+    "generators": H,
+}
+OPTIONAL = {(Answer, "flag"), (Answer, "flag_output"), (Attestation, "settlement")}
+DOCUMENTS: list[tuple[Any, dict[str, Any]]] = [*BODIES.items(), (TrustFile, TRUST)]
+EACH_FIELD = [(kind, name) for kind, body in DOCUMENTS for name in body]
+
+
+def names(value: Any) -> str:
+    return getattr(value, "__name__", str(value))
+
+
+def body_of(kind: Any) -> dict[str, Any]:
+    return copy.deepcopy(dict(DOCUMENTS)[kind])
+
+
+def test_every_body_is_covered_here() -> None:
+    defined = {
+        value
+        for value in vars(documents).values()
+        if isinstance(value, type) and issubclass(value, Body) and value is not Body
+    }
+    assert defined | {Attestation} == set(BODIES)
+
+
+@pytest.mark.parametrize("kind", BODIES, ids=names)
+def test_a_body_goes_round_through_a_signed_document(kind: type[Body]) -> None:
+    signed = kind.parse(body_of(kind)).signed_by(IDENTITY)
+    assert signed.body == body_of(kind)
+    again, typed = parse_signed(signed.to_json(), kind)
+    again.verify(frozenset({IDENTITY.public_key}))
+    assert typed == kind.parse(body_of(kind))
+
+
+@pytest.mark.parametrize(("kind", "field"), EACH_FIELD, ids=names)
+def test_a_missing_field_is_named(kind: Any, field: str) -> None:
+    body = body_of(kind)
+    del body[field]
+    if (kind, field) in OPTIONAL:
+        kind.parse(body)
+        return
+    with pytest.raises(DocumentError, match="missing") as caught:
+        kind.parse(body)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("kind", "field"), EACH_FIELD, ids=names)
+@pytest.mark.parametrize("wrong", [7, True, 1.5, "", "\x00", "-1 ", "§"], ids=repr)
+def test_a_mistyped_field_is_named(kind: Any, field: str, wrong: object) -> None:
+    with pytest.raises(DocumentError) as caught:
+        kind.parse({**body_of(kind), field: wrong})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in DOCUMENTS], ids=names)
+@pytest.mark.parametrize("name", ["comment", "Institution", "__class__", "model_config", "a b", "[/x]"])
+def test_an_unknown_field_is_named(kind: Any, name: str) -> None:
+    with pytest.raises(DocumentError, match="no such field") as caught:
+        kind.parse({**body_of(kind), name: "1"})
+    assert caught.value.field == name
+
+
+def hex_fields() -> Iterator[Any]:
+    for kind, body in DOCUMENTS:
+        for name, value in body.items():
+            if value in (H, KEY):
+                yield pytest.param(kind, name, id=f"{kind.__name__}-{name}")
+
+
+@pytest.mark.parametrize(("kind", "field"), list(hex_fields()))
+def test_hashes_and_keys_have_one_spelling(kind: Any, field: str) -> None:
+    good = body_of(kind)[field]
+    for wrong in (good.upper(), good[:-1], good[:-2], good + "00", "0x" + good[2:], good[:-1] + "g", good[:-1] + "\n"):
+        with pytest.raises(DocumentError) as caught:
+            kind.parse({**body_of(kind), field: wrong})
+        assert caught.value.field == field
+
+
+def counters() -> Iterator[Any]:
+    for kind in BODIES:
+        for name in kind.model_fields:
+            if name in (
+                "key_sequence",
+                "sequence",
+                "gross_limit",
+                "number",
+                "instructions",
+                "submission_sequence",
+                "price_sequence",
+            ):
+                yield pytest.param(kind, name, id=f"{kind.__name__}-{name}")
+
+
+@pytest.mark.parametrize(("kind", "field"), list(counters()))
+@pytest.mark.parametrize("wrong", ["-1", "+1", "01", "1.0", "1e3", " 1", "1\n", "1_0", "NaN", "٣", str(10**15 + 1)])
+def test_counters_have_one_spelling_and_a_range(kind: Any, field: str, wrong: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        kind.parse({**body_of(kind), field: wrong})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "field"),
+    [
+        (Submission, ["commitments", 1], "AB" * 48, "commitments[1]"),
+        (Submission, ["commitments", 0], "ab" * 47, "commitments[0]"),
+        (Submission, ["portfolio_proof"], "abc", "portfolio_proof"),
+        (Submission, ["portfolio_proof"], "00" * 65536, "portfolio_proof"),
+        (Submission, ["commitments"], ["ab" * 48] * 4097, "commitments"),
+        (RunRecord, ["posted", "USDC"], "-1", "posted.USDC"),
+        (RunRecord, ["matrices", "initial_fhe"], "x", "matrices.initial_fhe"),
+        (RunRecord, ["matrices", "other"], H, "matrices.other"),
+        (RunRecord, ["outputs"], {"surplus": H}, "outputs.breach"),
+        (RunRecord, ["deadline"], "2026-02-30T08:00:00Z", "deadline"),
+        (RunRecord, ["deadline"], "2026-11-20T08:00:00+00:00", "deadline"),
+        (Answer, ["outcome"], "unknown", "outcome"),
+        (Answer, ["flag"], "0", "flag"),
+        (Answer, ["top_up"], "-1", "top_up"),
+        (Answer, ["top_up_usd"], "-1", "top_up_usd"),
+        (Answer, ["top_up_usd"], "0.0", "top_up_usd"),
+        (Settlement, ["top_up_usd"], "0", "top_up_usd"),
+        (Settlement, ["transfers", 0, "quantity"], "-5", "transfers[0].quantity"),
+        (Settlement, ["transfers", 0, "source"], "external", "transfers[0].source"),
+        (Settlement, ["transfers", 0, "destination"], "free", "transfers[0].destination"),
+        (Settlement, ["flag"], "proven", "flag"),
+        (CollateralInstruction, ["action"], "steal", "action"),
+        (CollateralInstruction, ["quantity"], "-1", "quantity"),
+        (EnrolmentConfirmation, ["flags", 1], "2", "flags[1]"),
+        (TrustFile, ["institutions", "fund"], "x", "institutions.fund"),
+        (TrustFile, ["feeds", 0], "x", "feeds[0]"),
+    ],
+    ids=lambda value: names(value)[:24],
+)
+def test_the_path_leads_to_the_wrong_part(kind: Any, path: list[Any], value: object, field: str) -> None:
+    body = body_of(kind)
+    place: Any = body
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    with pytest.raises(DocumentError) as caught:
+        kind.parse(body)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**BODIES[Answer], "flag": None},
+        {**BODIES[Answer], "flag": None, "flag_output": None},
+    ],
+    ids=["one", "two"],
+)
+def test_a_body_that_is_not_canonical_is_refused(body: dict[str, Any]) -> None:
+    """Two spellings of one answer would have two hashes."""
+    document = IDENTITY.sign("answer", body).to_json()
+    with pytest.raises(MalformedRequest, match="canonical") as caught:
+        parse_signed(document, Answer)
+    assert caught.value.field == "body"
+
+
+@pytest.mark.parametrize("kind", BODIES, ids=names)
+def test_a_document_of_another_type_is_refused(kind: type[Body]) -> None:
+    other = next(each for each in BODIES if each is not kind)
+    document = IDENTITY.sign(other.TYPE, body_of(kind)).to_json()
+    with pytest.raises(MalformedRequest, match=f"'{kind.TYPE}' is wanted here, this is '{other.TYPE}'") as caught:
+        parse_signed(document, kind)
+    assert caught.value.field == "type"
+
+
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+COUNTERS = st.integers(0, 10**15).map(str)
+IDENTIFIERS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "run_id": IDENTIFIERS,
+            "run": HASHES,
+            "operator": HASHES,
+            "institution": IDENTIFIERS,
+            "submission": HASHES,
+            "price_sequence": COUNTERS,
+            "outcome": st.sampled_from(["covered", "breach"]),
+            "top_up": COUNTERS,
+            "top_up_usd": st.just("0") | st.decimals("0.000001", 10**12, allow_nan=False).map(lambda x: f"{x:f}"[:30]),
+            "sufficiency_proof": st.binary(min_size=1, max_size=65535).map(bytes.hex),
+        },
+        optional={"flag": st.just("1"), "flag_output": HASHES},
+    )
+)
+def test_answers_go_round(body: dict[str, Any]) -> None:
+    if not body["top_up_usd"].strip("0."):
+        body["top_up_usd"] = "0"
+    assert Answer.parse(body).canonical() == body
+    assert Answer.parse(Answer.parse(body).canonical()) == Answer.parse(body)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "institution": IDENTIFIERS,
+            "operator": HASHES,
+            "sequence": COUNTERS,
+            "action": st.sampled_from(["post", "withdraw"]),
+            "asset": IDENTIFIERS,
+            "quantity": st.integers(0, 10**24).map(str),
+        }
+    )
+)
+def test_instructions_go_round(body: dict[str, Any]) -> None:
+    signed, typed = parse_signed(CollateralInstruction.parse(body).signed_by(IDENTITY).to_json(), CollateralInstruction)
+    assert typed.canonical() == signed.body == body

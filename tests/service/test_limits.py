@@ -1,0 +1,119 @@
+"""Bodies over their limit end while they arrive, whatever their headers say."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi import FastAPI, Request
+
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.service.limits import BodyLimit
+from atomic_margin.service.operator.app import MAX_DOCUMENT_BYTES
+
+from .world import TestClient, World
+
+LIMIT = 1000
+MEDIA_TYPE = "application/problem+json"
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    app = FastAPI()
+    app.state.reached = 0
+
+    @app.post("/{path}")
+    async def take(request: Request) -> dict[str, int]:
+        body = await request.body()
+        app.state.reached += 1
+        return {"length": len(body)}
+
+    app.add_middleware(BodyLimit, limit_of=lambda path: 2 * LIMIT if path == "/large" else LIMIT)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def chunks(total: int, size: int = 7) -> Iterator[bytes]:
+    """A generator is sent without Content-Length, in chunks."""
+    while total:
+        yield b"x" * min(size, total)
+        total -= min(size, total)
+
+
+@pytest.mark.parametrize("length", [0, 1, LIMIT - 1, LIMIT])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_up_to_the_limit_is_taken(client: TestClient, length: int, chunked: bool) -> None:
+    response = client.post("/small", content=chunks(length) if chunked else b"x" * length)
+    assert response.status_code == 200
+    assert response.json() == {"length": length}
+
+
+@pytest.mark.parametrize("length", [LIMIT + 1, 100 * LIMIT])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_more_is_a_413_problem(client: TestClient, length: int, chunked: bool) -> None:
+    response = client.post("/small", content=chunks(length) if chunked else b"x" * length)
+    assert response.status_code == 413
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.headers["connection"] == "close"
+    assert response.json() == {
+        "type": "urn:atomic-margin:problem:too-large",
+        "title": "The body is too large",
+        "status": 413,
+        "detail": f"at most {LIMIT} bytes are taken here",
+        "instance": "/small",
+    }
+    assert client.app.state.reached == 0  # type: ignore[attr-defined]
+
+
+def test_the_limit_is_the_path_s(client: TestClient) -> None:
+    assert client.post("/large", content=b"x" * 2 * LIMIT).status_code == 200
+    assert client.post("/large", content=chunks(2 * LIMIT + 1)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "declared", ["abc", "-1", "+5", "1e3", "0x10", "", " ", "5, 5", "١", "1" * 5000], ids=lambda text: repr(text[:9])
+)
+def test_a_malformed_length_is_refused_as_the_sender_s_mistake(client: TestClient, declared: str) -> None:
+    request = client.build_request("POST", "/small", content=b"hello")
+    request.headers["content-length"] = declared.encode().decode("latin-1")
+    response = client.send(request)
+    assert response.status_code in (400, 413)
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert client.app.state.reached == 0  # type: ignore[attr-defined]
+
+
+def test_a_length_that_understates_does_not_help(client: TestClient) -> None:
+    response = client.post("/small", content=chunks(LIMIT + 1), headers={"content-length": "5"})
+    assert response.status_code == 413
+
+
+def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
+    client = world_at("submitted").client
+    at_limit = client.post("/v1/ticks", content=b" " * MAX_DOCUMENT_BYTES)
+    assert (at_limit.status_code, at_limit.json()["type"]) == (400, "urn:atomic-margin:problem:malformed")
+    over = client.post("/v1/ticks", content=b" " * (MAX_DOCUMENT_BYTES + 1))
+    assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
+    for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
+        assert client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20)).status_code == 413
+    words = layout_of(STANDARD).messages["input"].size
+    taken = client.post("/v1/institutions/larkfield/submissions", content=b" " * (words + MAX_DOCUMENT_BYTES))
+    assert taken.status_code == 422
+    refused = client.post("/v1/institutions/larkfield/submissions", content=b" " * (words + MAX_DOCUMENT_BYTES + 1))
+    assert refused.status_code == 413
+
+
+def test_an_upload_over_its_limit_in_the_middle_of_a_form(world_at: Callable[[str], World]) -> None:
+    """The framework's form parser has handlers of its own; the limit must pass through them."""
+    client = world_at("submitted").client
+    head = b'--b\r\nContent-Disposition: form-data; name="ciphertext"; filename="c"\r\n\r\n'
+    length = layout_of(STANDARD).messages["input"].size + MAX_DOCUMENT_BYTES + 1
+
+    def body() -> Iterator[bytes]:
+        yield head
+        yield from chunks(length, 1 << 20)
+
+    response = client.post(
+        "/v1/institutions/larkfield/submissions",
+        content=body(),
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    assert response.status_code == 413

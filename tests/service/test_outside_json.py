@@ -1,0 +1,109 @@
+"""JSON from outside: one reading or a named error, never a crash."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.outside_json import MAX_DEPTH, parse_json
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"a": "1", "a": "1"}', "key twice"),
+        (b'{"a": "1", "\\u0061": "2"}', "key twice"),
+        (b'{"x": [{"a": "1", "b": "2", "a": "3"}]}', "key twice"),
+        (b'{"a": NaN}', "decimal strings here, got NaN"),
+        (b'{"a": Infinity}', "decimal strings here, got Infinity"),
+        (b'{"a": -Infinity}', "decimal strings here, got -Infinity"),
+        (b'{"a": 1}', "decimal strings here, got 1"),
+        (b'{"a": -0}', "decimal strings here, got -0"),
+        (b'{"a": 0.5}', "decimal strings here, got 0.5"),
+        (b'{"a": 1e400}', "decimal strings here, got 1e400"),
+        (b"7", "decimal strings here, got 7"),
+        (b"[" + b"9" * 100_000 + b"]", "decimal strings here, got 9999"),
+        (b"", "not JSON"),
+        (b"  ", "not JSON"),
+        (b"{", "not JSON"),
+        (b'{"a": "1"} {"a": "2"}', "not JSON"),
+        (b'{"a": "1",}', "not JSON"),
+        (b"{'a': '1'}", "not JSON"),
+        (b'{"a": "\n"}', "not JSON"),
+        (b'{"a": "\\x41"}', "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b'{"a": "\xff"}', "not JSON"),
+        (b'{"a": "\xed\xa0\x80"}', "not JSON"),
+        ('{"a": "1"}'.encode("utf-16"), "not JSON"),
+        (nested(MAX_DEPTH + 1), f"deeper than {MAX_DEPTH}"),
+        (nested(100_000), "not JSON|nested"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"a":' * 100_000, "not JSON"),
+        (b'{"a":' * 100_000 + b'"1"' + b"}" * 100_000, "not JSON|nested"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_is_refused(data: bytes, said: str) -> None:
+    with pytest.raises(MalformedRequest, match=said) as caught:
+        parse_json(data, "the part")
+    assert caught.value.field == "the part"
+    assert len(str(caught.value)) < 300
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    assert parse_json(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"null", None),
+        (b"true", True),
+        (b'""', ""),
+        (b"[]", []),
+        (b'{"": ""}', {"": ""}),
+        (b'{"a": {"a": "1"}}', {"a": {"a": "1"}}),
+        (b' \n{"a":"1"}\t', {"a": "1"}),
+        ('{"é": "\u2028"}'.encode(), {"é": "\u2028"}),
+        (b'{"a": "\\u0000"}', {"a": "\0"}),
+    ],
+)
+def test_what_is_taken(data: bytes, value: object) -> None:
+    assert parse_json(data) == value
+
+
+def test_the_deepest_and_the_longest_that_are_taken() -> None:
+    value = parse_json(nested(MAX_DEPTH - 1))
+    for _ in range(MAX_DEPTH - 2):
+        (value,) = value
+    assert value == []
+    assert len(parse_json(b'"' + b"x" * (1 << 24) + b'"')) == 1 << 24
+    assert len(parse_json(b"[" + b'"",' * 500_000 + b'""]')) == 500_001
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(JSON, st.booleans())
+def test_json_without_numbers_goes_round(value: Any, escaped: bool) -> None:
+    assert parse_json(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\u0dN-19e.tf ').map(str.encode))
+def test_any_bytes_give_a_value_or_a_named_error(data: bytes) -> None:
+    try:
+        value = parse_json(data)
+    except MalformedRequest:
+        return
+    assert json.loads(data) == value

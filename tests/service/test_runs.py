@@ -1,0 +1,480 @@
+"""Enrolment, submissions, ticks and runs on the real store: order, deadlines, failures, the chain of records."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from atomic_margin.margin.errors import DocumentError, MarginError
+from atomic_margin.service.documents import RunRecord, parse_signed
+from atomic_margin.service.errors import (
+    ConfigurationError,
+    Conflict,
+    InsufficientFunds,
+    MalformedRequest,
+    NotAuthorised,
+    NotFound,
+    Refused,
+    RequestError,
+    SignatureInvalid,
+)
+from atomic_margin.service.operator import collateral, enrolment, runs, submissions, ticks
+from atomic_margin.service.operator.store import Run
+from atomic_margin.service.signing import Identity
+
+from .world import FUND, OTHER, Fund, Stages, World
+
+WorldAt = Callable[[str], World]
+MONDAY = {"sequence": "5", "as_of": "2026-11-21T08:00:00Z"}
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Move the clock that deadlines are measured by."""
+
+    def move(seconds: int) -> None:
+        monkeypatch.setattr(runs, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds))
+
+    return move
+
+
+# Enrolment and submissions
+
+
+def test_wrong_known_answers_forget_the_keys(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    fund = world.admit("new")
+    flags = world.start_enrolment("new", fund.keys())
+    assert world.state("new") == "pending"
+    wrong = ["01"[flag == "0"] for flag in flags]
+    with pytest.raises(Refused) as caught:
+        enrolment.confirm(world.operator, "new", world.confirmation("new", fund.keys(), wrong).to_json())
+    assert caught.value.field == "flags"
+    assert world.state("new") == "admitted"
+    assert not (world.directory / "blobs" / hashlib.sha256(fund.keys()).hexdigest()).exists()
+    with pytest.raises(Conflict):
+        enrolment.confirm(world.operator, "new", world.confirmation("new", fund.keys(), flags).to_json())
+    flags = world.start_enrolment("new", fund.keys(), sequence=2)
+    enrolment.confirm(world.operator, "new", world.confirmation("new", fund.keys(), flags).to_json())
+    assert world.state("new") == "active"
+
+
+def test_wrong_known_answers_of_one_account_leave_the_keys_of_another(world_at: WorldAt) -> None:
+    """A fund with two accounts may bring the same key file to both."""
+    world = world_at("submitted")
+    world.admit("second")
+    keys = world.funds[FUND].keys()
+    flags = world.start_enrolment("second", keys)
+    wrong = ["01"[flag == "0"] for flag in flags]
+    with pytest.raises(Refused):
+        enrolment.confirm(world.operator, "second", world.confirmation("second", keys, wrong).to_json())
+    world.play(1)
+    assert world.run(f"{FUND}.1").state == "awaiting_answer"
+
+
+@pytest.mark.parametrize("stage", ["enrolled", "calm-open", "crash-done"])
+def test_an_account_with_keys_brings_no_others(world_at: WorldAt, stage: str) -> None:
+    world = world_at(stage)
+    with pytest.raises(Conflict, match="cannot enrol keys"):
+        world.start_enrolment(FUND, b"other keys", sequence=2)
+
+
+def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    key = world.funds[FUND].identity.public_key
+    with pytest.raises(Conflict) as caught:
+        enrolment.admit(world.operator, FUND, "again", "00" * 32)
+    assert caught.value.field == "institution"
+    with pytest.raises(Conflict) as caught:
+        enrolment.admit(world.operator, "another", "again", key)
+    assert caught.value.field == "identity"
+
+
+def test_a_submission_is_taken_once_with_its_nonce(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("enrolled")
+    sent, ciphertext = world.prepare_submission(FUND, stages.book)
+    with pytest.raises(Refused) as refused:
+        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext[:-8])
+    assert refused.value.field == "ciphertext"
+    with pytest.raises(Refused) as refused:
+        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext[:-8] + b"\1" * 8)
+    assert refused.value.field == "ciphertext"
+    receipt = submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+    receipt.verify(frozenset({world.key}))
+    assert receipt.body["document"] == sent.signed.body_hash()
+    with pytest.raises(Conflict) as caught:
+        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+    assert caught.value.field == "nonce"
+    enrolment.issue_nonce(world.operator, FUND)
+    with pytest.raises(Conflict):
+        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+
+
+def test_only_a_fresh_nonce_counts(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("enrolled")
+    sent, ciphertext = world.prepare_submission(FUND, stages.book)
+    enrolment.issue_nonce(world.operator, FUND)
+    with pytest.raises(Conflict) as caught:
+        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+    assert caught.value.field == "nonce"
+
+
+def test_tokens_open_their_own_account(world_at: WorldAt) -> None:
+    world = world_at("two")
+    for name, other in ((FUND, OTHER), (OTHER, FUND)):
+        assert world.operator.require_account(name, world.funds[name].token).institution == name
+        for token in (world.funds[other].token, None, "", "x", "é"):
+            with pytest.raises(NotAuthorised):
+                world.operator.require_account(name, token)
+        assert world.operator.require_account(name, world.operator.admin_token).institution == name
+    with pytest.raises(NotAuthorised):
+        world.operator.require_account("nobody", world.funds[FUND].token)
+    with pytest.raises(NotFound):
+        world.operator.require_account("nobody", world.operator.admin_token)
+    for path in (f"/v1/institutions/{FUND}", f"/v1/runs/{FUND}.1", "/v1/ledger", "/v1/institutions"):
+        for headers in ({}, world.bearer(OTHER), {"Authorization": "Basic eA=="}, {"Authorization": "Bearer"}):
+            assert world.client.get(path, headers=headers).status_code == 401
+    assert world.client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer(OTHER)).status_code == 401
+    assert world.client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer(FUND)).status_code == 201
+
+
+def test_an_emptied_token_file_is_reported(world_at: WorldAt) -> None:
+    """A crash while it is written leaves it empty; an operator nobody can administer should not start."""
+    world = world_at("enrolled")
+    (world.directory / "admin.token").write_text("")
+    with pytest.raises(ConfigurationError):
+        world.restarted()
+
+
+# Collateral
+
+
+def test_instructions_are_carried_out_once_and_in_order(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    world.deposit(FUND, "USDC", 100, "first")
+    with pytest.raises(Conflict, match="booked already"):
+        world.deposit(FUND, "USDC", 100, "first")
+    post = world.instruction(FUND, "post", "USDC", 60)
+    receipt = collateral.instruct(world.operator, FUND, post.to_json())
+    receipt.verify(frozenset({world.key}))
+    assert receipt.body["document"] == post.body_hash()
+    for sequence in (1, 3):
+        again = world.instruction(FUND, "post", "USDC", 1, sequence=sequence)
+        with pytest.raises(Conflict) as caught:
+            collateral.instruct(world.operator, FUND, again.to_json())
+        assert caught.value.field == "sequence"
+    with pytest.raises(InsufficientFunds):
+        world.instruct(FUND, "withdraw", "USDC", 41)
+    world.instruct(FUND, "withdraw", "USDC", 40)
+    assert world.ledger() == {"external": {"USDC": -60}, f"{FUND}/free": {}, f"{FUND}/posted": {"USDC": 60}}
+    assert world.totals() == {"USDC": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"quantity": "0"}, MalformedRequest),
+        ({"quantity": str(2**62)}, MalformedRequest),
+        ({"quantity": str(10**24)}, MalformedRequest),
+        ({"asset": "DOGE"}, DocumentError),
+        ({"institution": OTHER}, Refused),
+        ({"operator": "1a" * 32}, Refused),
+    ],
+    ids=str,
+)
+def test_impossible_instructions_move_nothing(
+    world_at: WorldAt, changes: dict[str, str], error: type[Exception]
+) -> None:
+    world = world_at("submitted")
+    before = world.ledger()
+    good = world.instruction(FUND, "post", "USDC", 1).body
+    signed = world.funds[FUND].identity.sign("collateral-instruction", {**good, **changes})
+    with pytest.raises(error):
+        collateral.instruct(world.operator, FUND, signed.to_json())
+    forged = Identity.generate().sign("collateral-instruction", good)
+    with pytest.raises(SignatureInvalid):
+        collateral.instruct(world.operator, FUND, forged.to_json())
+    assert world.ledger() == before
+
+
+def test_deposits_over_http(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+
+    def deposit(**changes: str) -> Any:
+        body = {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "r-1", **changes}
+        return world.client.post("/v1/deposits", json=body, headers=world.admin)
+
+    assert deposit().status_code == 201
+    assert deposit().status_code == 409
+    assert deposit(reference="r-2", institution="nobody").status_code == 404
+    assert deposit(reference="r-2", asset="DOGE").status_code == 422
+    for quantity in ("0", "-5", "1.5", "05", "", "9" * 20):
+        assert deposit(reference="r-2", quantity=quantity).status_code == 422
+    assert deposit(reference="r-2", quantity="9" * 19).status_code == 400
+    assert deposit(reference="r-3", quantity=str(2**62 - 6)).status_code == 201
+    assert deposit(reference="r-4", quantity="1").status_code == 409
+    shown = world.client.get("/v1/ledger", headers=world.admin).json()
+    assert shown["accounts"][f"{FUND}/free"] == {"USDC": str(2**62 - 1)}
+    assert shown["totals"] == {"USDC": "0"}
+
+
+# Ticks
+
+
+def test_ticks_advance(world_at: WorldAt) -> None:
+    world = world_at("calm-open")
+    for changes, field in (
+        ({"sequence": "1"}, "sequence"),
+        ({"sequence": "0"}, "sequence"),
+        ({"sequence": "2"}, "as_of"),
+        ({"sequence": "2", "as_of": "2026-11-20T07:59:59Z"}, "as_of"),
+    ):
+        with pytest.raises(Conflict) as caught:
+            world.tick(1, **changes)
+        assert caught.value.field == field
+    assert world.tick(2) == [f"{FUND}.2"]
+
+
+def test_ticks_of_strangers_and_wrong_ticks_are_refused(world_at: WorldAt) -> None:
+    world = world_at("submitted")
+    body = world.tick_document(1).body
+    with pytest.raises(SignatureInvalid):
+        ticks.take_tick(world.operator, Identity.generate().sign("tick", body).to_json())
+    with pytest.raises(MalformedRequest):
+        ticks.take_tick(world.operator, world.feed.sign("run", body).to_json())
+    for wrong in ({**body, "rate": None}, {**body, "collateral": {}}, {**body, "underlyings": {}}, {**body, "x": "1"}):
+        with pytest.raises((MarginError, RequestError)):
+            ticks.take_tick(world.operator, world.feed.sign("tick", wrong).to_json())
+    assert world.states() == {}
+    assert world.tick(1) == [f"{FUND}.1"]
+
+
+@pytest.mark.parametrize("sequence", [10**15, 10**15 + 1, 2**63 - 1])
+def test_a_tick_that_is_taken_can_be_evaluated(world_at: WorldAt, sequence: int) -> None:
+    """Feeds number ticks as they like, by microseconds of the epoch for one (1,795,500,000,000,000 now)."""
+    world = world_at("submitted")
+    try:
+        world.play(1, sequence=str(sequence))
+    except (MarginError, RequestError):
+        assert world.states() == {}
+        return
+    assert set(world.states().values()) == {"awaiting_answer"}
+
+
+def test_the_longest_name_still_gets_runs(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("enrolled")
+    name = "n" * 48
+    world.funds[name] = Fund(name)
+    admission = {"institution": name, "name": "long", "identity": world.funds[name].identity.public_key}
+    assert world.client.post("/v1/admissions", json=admission, headers=world.admin).status_code == 201
+    flags = world.start_enrolment(name, world.funds[name].keys())
+    enrolment.confirm(world.operator, name, world.confirmation(name, world.funds[name].keys(), flags).to_json())
+    world.submit(name, stages.book)
+    world.play(1, sequence=str(10**15))
+    assert set(world.states().values()) == {"awaiting_answer"}
+
+
+# Runs
+
+
+def test_runs_go_by_price_then_name_one_at_a_time_for_an_account(world_at: WorldAt) -> None:
+    world = world_at("two")
+    assert world.tick(1) == [f"{OTHER}.1", f"{FUND}.1"]
+    assert world.tick(2) == [f"{OTHER}.2", f"{FUND}.2"]
+    assert [world.evaluate() for _ in range(3)] == [f"{OTHER}.1", f"{FUND}.1", None]
+    world.answer(f"{FUND}.1")
+    assert [world.evaluate() for _ in range(2)] == [f"{FUND}.2", None]
+    world.answer(f"{OTHER}.1")
+    assert [world.evaluate() for _ in range(2)] == [f"{OTHER}.2", None]
+
+
+def test_nobody_evaluates_while_another_run_of_the_account_is_evaluated(world_at: WorldAt) -> None:
+    world = world_at("two")
+    world.tick(1)
+    world.tick(2)
+    found: list[str | None] = []
+
+    def meanwhile() -> None:
+        world.evaluator.meanwhile = lambda: None
+        found.append(world.evaluate())
+        found.append(world.evaluate())
+
+    world.evaluator.meanwhile = meanwhile
+    assert world.evaluate() == f"{OTHER}.1"
+    assert found == [f"{FUND}.1", None]
+
+
+def test_records_form_one_chain(world_at: WorldAt) -> None:
+    world = world_at("two")
+    for number in (1, 2):
+        world.play(number)
+        for run_id, state in world.states().items():
+            if state == "awaiting_answer":
+                world.answer(run_id)
+    with world.operator.store.unit_of_work() as session:
+        rows = session.query(Run).order_by(Run.number).all()
+    assert [row.number for row in rows] == [1, 2, 3, 4]
+    previous = runs.GENESIS
+    for row in rows:
+        signed, record = parse_signed(row.record, RunRecord)
+        signed.verify(frozenset({world.key}))
+        assert (record.previous, record.number) == (previous, row.number)
+        assert hashlib.sha256(row.breach_output or b"").hexdigest() == record.outputs.breach
+        assert hashlib.sha256(row.surplus_output or b"").hexdigest() == record.outputs.surplus
+        assert row.record_hash == signed.body_hash()
+        previous = signed.body_hash()
+    assert not any(world.totals().values())
+
+
+def test_collateral_moved_by_a_settlement_counts_in_the_next_run(world_at: WorldAt) -> None:
+    world = world_at("submitted")
+    for number in (1, 2, 3):
+        world.tick(number)
+    for number in (1, 2, 3):
+        assert world.evaluate() == f"{FUND}.{number}"
+        _, record = parse_signed(world.run(f"{FUND}.{number}").record, RunRecord)
+        assert record.posted == world.held(f"{FUND}/posted")
+        assert world.evaluate() is None
+        world.answer(f"{FUND}.{number}")
+    assert world.states() == {f"{FUND}.1": "covered", f"{FUND}.2": "settled", f"{FUND}.3": "covered"}
+
+
+def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, later: Callable[[int], None]) -> None:
+    world = world_at("calm-open")
+    assert runs.sweep_deadlines(world.operator) == []
+    later(600)
+    assert runs.sweep_deadlines(world.operator) == []
+    later(905)
+    assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1"]
+    assert runs.sweep_deadlines(world.operator) == []
+    assert (world.state(), world.run(f"{FUND}.1").state) == ("frozen", "unproven")
+    with pytest.raises(Conflict, match="nothing can be withdrawn"):
+        world.instruct(FUND, "withdraw", "USDC", 1)
+    with pytest.raises(Conflict, match="cannot submit"):
+        enrolment.issue_nonce(world.operator, FUND)
+    world.instruct(FUND, "post", "USDC", 1)
+    world.answer(f"{FUND}.1")
+    assert (world.state(), world.run(f"{FUND}.1").state) == ("active", "covered")
+    world.instruct(FUND, "withdraw", "USDC", 1)
+
+
+def test_a_frozen_account_is_watched_and_a_late_breach_is_settled(
+    world_at: WorldAt, later: Callable[[int], None]
+) -> None:
+    world = world_at("calm-open")
+    later(905)
+    runs.sweep_deadlines(world.operator)
+    run_id = world.play(2)
+    assert world.run(run_id).state == "awaiting_answer"
+    assert world.state() == "frozen"
+    later(3000)
+    assert runs.sweep_deadlines(world.operator) == [run_id]
+    world.answer(run_id)
+    assert (world.state(), world.run(run_id).state) == ("active", "settled")
+
+
+def test_an_older_run_is_refused_once_a_later_one_is_evaluated(
+    world_at: WorldAt, later: Callable[[int], None], stages: Stages
+) -> None:
+    world = world_at("calm-open")
+    later(905)
+    runs.sweep_deadlines(world.operator)
+    world.play(2)
+    with pytest.raises(Conflict, match=f"run {FUND}.2 was evaluated since"):
+        world.answer(f"{FUND}.1", stages.answers["calm"])
+    assert world.state() == "frozen"
+
+
+def test_an_older_run_is_refused_while_a_later_one_is_evaluated(
+    world_at: WorldAt, later: Callable[[int], None], stages: Stages
+) -> None:
+    """The later run has read the collateral already: a call now would be made twice."""
+    world = world_at("fall-open")
+    later(905)
+    runs.sweep_deadlines(world.operator)
+    refused: list[str] = []
+
+    def meanwhile() -> None:
+        with pytest.raises(Conflict, match="is being evaluated") as caught:
+            world.answer(f"{FUND}.2", stages.answers["fall"])
+        refused.append(str(caught.value))
+
+    world.evaluator.meanwhile = meanwhile
+    world.play(3)
+    assert len(refused) == 1
+    assert world.settlements() == {}
+
+
+def test_a_failed_evaluation_is_tried_again(world_at: WorldAt) -> None:
+    world = world_at("submitted")
+    world.tick(1)
+    world.evaluator.failures = 2
+    assert [world.evaluate() for _ in range(3)] == [f"{FUND}.1"] * 3
+    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("awaiting_answer", 3)
+    assert world.state() == "active"
+
+
+def test_an_evaluation_that_fails_three_times_freezes_the_account(world_at: WorldAt) -> None:
+    world = world_at("two")
+    world.tick(1)
+    (world.directory / "blobs" / str(world.operator.account(FUND).evaluation_keys)).unlink()
+    seen = [world.evaluate() for _ in range(6)]
+    assert sorted(filter(None, seen)) == [f"{OTHER}.1", *[f"{FUND}.1"] * 3]
+    assert world.states() == {f"{OTHER}.1": "awaiting_answer", f"{FUND}.1": "failed"}
+    assert (world.state(FUND), world.state(OTHER)) == ("frozen", "active")
+    assert "NotFound" in str(world.run(f"{FUND}.1").problem)
+
+
+def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
+    world = world_at("submitted")
+    world.tick(1)
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut() -> None:
+        raise PowerCut
+
+    for _ in range(4):
+        world.evaluator.meanwhile = cut
+        with pytest.raises(PowerCut):
+            world.evaluate()
+        assert world.run(f"{FUND}.1").state == "evaluating"
+        assert world.evaluate() is None
+        world = world.restarted()
+        assert runs.recover(world.operator) == [f"{FUND}.1"]
+        assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("scheduled", 0)
+    assert world.evaluate() == f"{FUND}.1"
+    assert world.run(f"{FUND}.1").number == 1
+    world.close()
+
+
+def test_an_account_in_default_gets_no_runs_and_no_instructions(world_at: WorldAt) -> None:
+    world = world_at("crash-done")
+    assert world.state() == "in_default"
+    assert world.tick(4, **MONDAY) == []
+    assert world.evaluate() is None
+    world.deposit(FUND, "USDC", 5, "late money")
+    for action in ("post", "withdraw"):
+        with pytest.raises(Conflict, match="in_default"):
+            world.instruct(FUND, action, "USDC", 1)
+    with pytest.raises(Conflict):
+        enrolment.issue_nonce(world.operator, FUND)
+
+
+def test_runs_scheduled_before_a_default_are_not_evaluated(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("crash-open")
+    assert world.tick(4, **MONDAY) == [f"{FUND}.5"]
+    world.answer(f"{FUND}.4", stages.answers["crash"])
+    assert world.evaluate() is None
+    assert (world.run(f"{FUND}.5").state, world.run(f"{FUND}.5").problem) == ("failed", "the account is in default")
+
+
+def test_a_flat_account_owes_nothing(world_at: WorldAt) -> None:
+    """No positions, no collateral: nothing can be lost, so nothing may be called."""
+    world = world_at("enrolled")
+    world.submit(FUND, (0,) * len(world.terms.entry_map))
+    world.play(1)
+    assert world.prove_answer(f"{FUND}.1").body["outcome"] == "covered"

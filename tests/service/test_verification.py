@@ -1,0 +1,325 @@
+"""What counts as verified: every check fails when what it looks at is changed, with real proofs."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from atomic_margin.margin.errors import GrossLimitError
+from atomic_margin.service.attestation import verify_attestation
+from atomic_margin.service.documents import Answer, RunRecord, Submission
+from atomic_margin.service.errors import AttestationInvalid, Conflict, Refused, SignatureInvalid
+from atomic_margin.service.operator.settlement import settle
+from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.terms import Terms, matrices_from_json
+from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
+from atomic_margin.zk.groups import Group
+
+from .world import FUND, OTHER, Stages, World
+
+H = "1a" * 32
+Verified = VerifiedCoverage | VerifiedBreach
+
+
+class Case:
+    """A run of the story with its answer, ready to be changed and verified again."""
+
+    def __init__(self, stages: Stages, terms: Terms, group: Group, name: str) -> None:
+        bundle = stages.bundles[name]["body"]
+        self.fund = stages.funds[FUND].identity
+        self.terms, self.group = terms, group
+        self.run = SignedDocument.parse(bundle["run"])
+        self.submission = SignedDocument.parse(bundle["submission"])
+        self.answer = SignedDocument.parse(bundle["answer"])
+        self.matrices = matrices_from_json(bundle["matrices"])
+
+    def verify_answer(self, signed: SignedDocument, **other: Any) -> Verified:
+        arguments: dict[str, Any] = {
+            "record": RunRecord.parse(self.run.body),
+            "run_hash": self.run.body_hash(),
+            "submission": Submission.parse(self.submission.body),
+            "matrices": self.matrices,
+            "terms": self.terms,
+            "identity": self.fund.public_key,
+            "group": self.group,
+            **other,
+        }
+        return verify_answer(signed, Answer.parse(signed.body), **arguments)
+
+    def answered(self, **changes: Any) -> SignedDocument:
+        """Return the answer with other fields, signed by the institution; None leaves a field out."""
+        body = {name: value for name, value in {**self.answer.body, **changes}.items() if value is not None}
+        return self.fund.sign("answer", body)
+
+    def submitted(self, **changes: Any) -> SignedDocument:
+        return self.fund.sign("submission", {**self.submission.body, **changes})
+
+    def verify_submission(self, signed: SignedDocument) -> None:
+        submission = Submission.parse(signed.body)
+        verify_submission(signed, submission, self.terms, self.fund.public_key, self.group)
+
+
+@pytest.fixture
+def case(stages: Stages, terms: Terms, group: Group) -> Callable[[str], Case]:
+    return lambda name: Case(stages, terms, group, name)
+
+
+def other_hex(text: str, at: int = -1) -> str:
+    at %= len(text)
+    return text[:at] + ("0" if text[at] != "0" else "1") + text[at + 1 :]
+
+
+def test_the_answers_of_the_story_hold(case: Callable[[str], Case]) -> None:
+    calm = case("calm")
+    covered = calm.verify_answer(calm.answer)
+    assert isinstance(covered, VerifiedCoverage)
+    assert covered.record.run_id == f"{FUND}.1"
+    fall = case("fall")
+    breach = fall.verify_answer(fall.answer)
+    assert isinstance(breach, VerifiedBreach)
+    assert (breach.top_up_usd, breach.flag) == (Decimal(1_250_000), "attested")
+    assert breach.answer_hash == fall.answer.body_hash()
+    assert breach.run_hash == fall.run.body_hash()
+
+
+@pytest.mark.parametrize("kind", [VerifiedCoverage, VerifiedBreach])
+@pytest.mark.parametrize("seal", [None, True, object(), "_SEAL"], ids=["none", "true", "object", "text"])
+def test_a_verified_answer_is_not_made_by_hand(case: Callable[[str], Case], kind: type[Verified], seal: object) -> None:
+    record = RunRecord.parse(case("calm").run.body)
+    more = (1, Decimal(1)) if kind is VerifiedBreach else ()
+    with pytest.raises(TypeError, match="only verify_answer makes"):
+        kind(record, H, H, seal, *more)
+    with pytest.raises(TypeError):
+        kind(record, H, H, *more)  # type: ignore[call-arg]
+
+
+def test_a_verified_breach_is_not_made_of_a_verified_coverage(case: Callable[[str], Case]) -> None:
+    calm = case("calm")
+    covered = calm.verify_answer(calm.answer)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        covered.run_hash = H  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        VerifiedBreach(**{**vars(covered), "seal": None, "top_up": 1, "top_up_usd": Decimal(1)})
+
+
+def test_a_verified_breach_with_another_amount_is_not_made_by_replace(case: Callable[[str], Case]) -> None:
+    fall = case("fall")
+    breach = fall.verify_answer(fall.answer)
+    with pytest.raises((TypeError, ValueError)):
+        dataclasses.replace(breach, top_up_usd=Decimal(1))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("thing", ["coverage", "dict", "none", "look-alike"])
+def test_the_settlement_hook_takes_nothing_else(
+    case: Callable[[str], Case], world_at: Callable[[str], World], thing: str
+) -> None:
+    world, fall, calm = world_at("fall-open"), case("fall"), case("calm")
+    breach = fall.verify_answer(fall.answer)
+
+    class LookAlike:
+        pass
+
+    alike = LookAlike()
+    vars(alike).update(vars(breach))
+    given = {"coverage": calm.verify_answer(calm.answer), "dict": vars(breach), "none": None, "look-alike": alike}
+    before = world.ledger()
+    with pytest.raises(TypeError, match="takes a VerifiedBreach"):
+        settle(world.operator, given[thing])  # type: ignore[arg-type]
+    assert world.ledger() == before
+    assert world.run(f"{FUND}.2").state == "awaiting_answer"
+
+
+def test_a_verified_breach_whose_answer_was_not_stored_settles_nothing(
+    case: Callable[[str], Case], world_at: Callable[[str], World]
+) -> None:
+    world, fall = world_at("fall-open"), case("fall")
+    breach = fall.verify_answer(fall.answer)
+    assert isinstance(breach, VerifiedBreach)
+    before = world.ledger()
+    with pytest.raises(Conflict, match="awaiting_answer"):
+        settle(world.operator, breach)
+    assert world.ledger() == before
+
+
+def test_a_copy_with_another_amount_convinces_no_verifier(
+    case: Callable[[str], Case], world_at: Callable[[str], World], stages: Stages, group: Group,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Code inside the operator's process can forge the object as it can forge the ledger; the bundle still tells."""
+    world, fall = world_at("fall-open"), case("fall")
+    forged = copy.copy(fall.verify_answer(fall.answer))
+    object.__setattr__(forged, "top_up_usd", Decimal(1_000_000))
+    monkeypatch.setattr("atomic_margin.service.operator.answers._verify", lambda *_: forged)
+    world.answer(f"{FUND}.2", fall.answer)
+    with pytest.raises(AttestationInvalid) as caught:
+        verify_attestation(world.bundle(f"{FUND}.2"), world.trust_file(), group)
+    assert caught.value.step == "settlement"
+
+
+SUBMISSION_CHANGES: list[tuple[str, Any, str]] = [
+    ("profile", H, "profile"),
+    ("universe", H, "universe"),
+    ("entry_map", H, "entry_map"),
+    ("generators", H, "generators"),
+    ("institution", OTHER, "portfolio_proof"),
+    ("operator", H, "portfolio_proof"),
+    ("sequence", "2", "portfolio_proof"),
+    ("nonce", H, "portfolio_proof"),
+    ("evaluation_keys", H, "portfolio_proof"),
+    ("ciphertext", H, "portfolio_proof"),
+    ("gross_limit", "64000001", "portfolio_proof"),
+    ("gross_limit", "63999999", "portfolio_proof"),
+    ("portfolio_proof", "00", "portfolio_proof"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "field"), SUBMISSION_CHANGES, ids=lambda value: str(value)[:20])
+def test_a_submission_with_another_field_is_refused(
+    case: Callable[[str], Case], name: str, value: Any, field: str
+) -> None:
+    calm = case("calm")
+    with pytest.raises(Refused) as caught:
+        calm.verify_submission(calm.submitted(**{name: value}))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("limit", ["0", "1", "1000000", str(10**15)])
+def test_a_gross_limit_that_does_not_suit_the_universe_is_refused(case: Callable[[str], Case], limit: str) -> None:
+    calm = case("calm")
+    with pytest.raises(GrossLimitError):
+        calm.verify_submission(calm.submitted(gross_limit=limit))
+
+
+@pytest.mark.parametrize("change", ["one less", "one more", "two swapped", "no point", "infinity", "another point"])
+def test_other_commitments_are_refused(case: Callable[[str], Case], change: str) -> None:
+    calm = case("calm")
+    points = list(calm.submission.body["commitments"])
+    changed = {
+        "one less": points[:-1],
+        "one more": [*points, points[0]],
+        "two swapped": [points[1], points[0], *points[2:]],
+        "no point": ["ff" * 48, *points[1:]],
+        "infinity": ["c0" + "00" * 47, *points[1:]],
+        "another point": [points[1], *points[1:]],
+    }[change]
+    with pytest.raises(Refused) as caught:
+        calm.verify_submission(calm.submitted(commitments=changed))
+    assert caught.value.field == ("commitments" if change.startswith("one") else "portfolio_proof")
+
+
+@pytest.mark.parametrize("at", [0, 100, -100, -1])
+def test_a_changed_portfolio_proof_is_refused(case: Callable[[str], Case], at: int) -> None:
+    calm = case("calm")
+    proof = calm.submission.body["portfolio_proof"]
+    with pytest.raises(Refused) as caught:
+        calm.verify_submission(calm.submitted(portfolio_proof=other_hex(proof, at)))
+    assert caught.value.field == "portfolio_proof"
+
+
+def test_documents_of_another_signer_are_refused(case: Callable[[str], Case]) -> None:
+    calm, stranger = case("calm"), Identity.generate()
+    with pytest.raises(SignatureInvalid):
+        calm.verify_submission(stranger.sign("submission", calm.submission.body))
+    with pytest.raises(SignatureInvalid):
+        calm.verify_answer(stranger.sign("answer", calm.answer.body))
+    with pytest.raises(SignatureInvalid):
+        calm.verify_answer(calm.fund.sign("receipt", calm.answer.body).model_copy(update={"type": "answer"}))
+
+
+BINDING = [("run_id", f"{FUND}.9"), ("run", H), ("operator", H), ("institution", OTHER), ("submission", H)]
+
+
+@pytest.mark.parametrize("story", ["calm", "fall"])
+@pytest.mark.parametrize(("name", "value"), [*BINDING, ("price_sequence", "9")])
+def test_an_answer_about_something_else_is_refused(
+    case: Callable[[str], Case], story: str, name: str, value: str
+) -> None:
+    run = case(story)
+    with pytest.raises(Refused, match=f"another {name}") as caught:
+        run.verify_answer(run.answered(**{name: value}))
+    assert caught.value.field == name
+
+
+STEP = 250_000 * 64  # the minimum step of the story, G/256 = 250,000 USD, in units of 2^-6 USD
+
+OUTCOME_CHANGES: list[tuple[str, dict[str, Any], str]] = [
+    ("calm", {"flag": "1"}, "flag"),
+    ("calm", {"flag_output": H}, "flag"),
+    ("calm", {"top_up": str(STEP), "top_up_usd": "250000"}, "top_up"),
+    ("calm", {"top_up_usd": "250000"}, "top_up"),
+    ("calm", {"outcome": "breach"}, "flag"),
+    ("fall", {"outcome": "covered"}, "flag"),
+    ("fall", {"outcome": "covered", "flag": None, "flag_output": None}, "top_up"),
+    (
+        "fall",
+        {"outcome": "covered", "flag": None, "flag_output": None, "top_up": "0", "top_up_usd": "0"},
+        "sufficiency_proof",
+    ),
+    ("fall", {"flag": None}, "flag"),
+    ("fall", {"flag_output": None}, "flag_output"),
+    ("fall", {"flag_output": H}, "flag_output"),
+    ("fall", {"top_up": "0", "top_up_usd": "0"}, "top_up"),
+    ("fall", {"top_up": "1"}, "top_up"),
+    ("fall", {"top_up": str(5 * STEP + 1)}, "top_up"),
+    ("fall", {"top_up_usd": "1250000.00"}, "top_up_usd"),
+    ("fall", {"top_up_usd": "1"}, "top_up_usd"),
+    ("fall", {"top_up": str(4 * STEP), "top_up_usd": "1000000"}, "sufficiency_proof"),
+    ("fall", {"top_up": str(6 * STEP), "top_up_usd": "1500000"}, "sufficiency_proof"),
+    ("fall", {"sufficiency_proof": "00"}, "sufficiency_proof"),
+]
+
+
+@pytest.mark.parametrize(("story", "changes", "field"), OUTCOME_CHANGES, ids=lambda value: str(value)[:50])
+def test_outcome_flag_and_top_up_go_together(
+    case: Callable[[str], Case], story: str, changes: dict[str, Any], field: str
+) -> None:
+    run = case(story)
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answered(**changes))
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("at", [0, 100, -100, -1])
+def test_a_changed_sufficiency_proof_is_refused(case: Callable[[str], Case], at: int) -> None:
+    run = case("fall")
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answered(sufficiency_proof=other_hex(run.answer.body["sufficiency_proof"], at)))
+    assert caught.value.field == "sufficiency_proof"
+
+
+def test_proofs_do_not_move_between_runs(case: Callable[[str], Case]) -> None:
+    calm, fall, crash = case("calm"), case("fall"), case("crash")
+    for run, other in ((calm, fall), (fall, crash), (crash, fall)):
+        with pytest.raises(Refused) as caught:
+            run.verify_answer(run.answered(sufficiency_proof=other.answer.body["sufficiency_proof"]))
+        assert caught.value.field == "sufficiency_proof"
+        with pytest.raises(Refused):
+            run.verify_answer(run.answer, matrices=other.matrices)
+        with pytest.raises(Refused):
+            run.verify_answer(other.answer)
+
+
+RECORD_CHANGES = (
+    ["submission_sequence", "profile", "model", "universe", "entry_map", "schedule", "generators", "evaluation_keys"]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORD_CHANGES)
+def test_the_proof_is_bound_to_what_the_record_names(case: Callable[[str], Case], name: str) -> None:
+    run = case("calm")
+    record = RunRecord.parse({**run.run.body, name: "5" if name == "submission_sequence" else H})
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answer, record=record)
+    assert caught.value.field == "sufficiency_proof"
+
+
+def test_the_proof_is_bound_to_the_commitments(case: Callable[[str], Case]) -> None:
+    run = case("calm")
+    points = run.submission.body["commitments"]
+    other = Submission.parse({**run.submission.body, "commitments": [points[1], points[0], *points[2:]]})
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answer, submission=other)
+    assert caught.value.field == "sufficiency_proof"
