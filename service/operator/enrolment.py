@@ -167,7 +167,6 @@ def _require_key_state(account: Account, key_sequence: int) -> None:
     # An active account stays watched under the keys it has: enrolling again must not be a way out of a margin run.
     if account.state not in (AccountState.ADMITTED.value, AccountState.PENDING.value):
         raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
-    if key_sequence != account.key_sequence + 1:
-        raise Conflict(
-            f"the next key sequence number is {account.key_sequence + 1}, got {key_sequence}", "key_sequence"
-        )
+    # It need not be the next one: an institution that lost a reply goes on from the number it used.
+    if key_sequence <= account.key_sequence:
+        raise Conflict(f"the last key sequence number was {account.key_sequence}, got {key_sequence}", "key_sequence")

@@ -50,11 +50,11 @@ class Operator:
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
         """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._directory_lock = _lock_directory(settings.directory / "lock")
         self.settings = settings
         self.terms = terms
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.admin_token = load_token(settings.directory / "admin.token")
+        self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")

@@ -219,7 +219,7 @@ def test_keys_for_another_profile_are_refused(unchanged: World, hostile: Hostile
         ({"evaluation_keys": "0" * 64}, "evaluation_keys"),
         ({"operator": "0" * 64}, "operator"),
         ({"institution": NAME}, "institution"),
-        ({"key_sequence": "2"}, "key_sequence"),
+        ({"key_sequence": "0"}, "key_sequence"),
     ],
 )
 def test_an_enrolment_about_something_else_is_refused(

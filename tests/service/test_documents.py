@@ -40,7 +40,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "evaluation_keys": H,
         "known_answer_input": H,
     },
-    EnrolmentConfirmation: {"institution": "fund", "operator": KEY, "evaluation_keys": H, "flags": ["1", "0"]},
+    EnrolmentConfirmation: {"institution": "fund", "operator": KEY, "evaluation_keys": H, "known_answers": "right"},
     Submission: {
         "institution": "fund",
         "operator": KEY,
@@ -234,7 +234,7 @@ def counters() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "field"), list(counters()))
-@pytest.mark.parametrize("wrong", ["-1", "+1", "01", "1.0", "1e3", " 1", "1\n", "1_0", "NaN", "٣", str(10**15 + 1)])
+@pytest.mark.parametrize("wrong", ["-1", "+1", "01", "1.0", "1e3", " 1", "1\n", "1_0", "NaN", "٣", str(2**63)])
 def test_counters_have_one_spelling_and_a_range(kind: Any, field: str, wrong: str) -> None:
     with pytest.raises(DocumentError) as caught:
         kind.parse({**body_of(kind), field: wrong})
@@ -267,7 +267,7 @@ def test_counters_have_one_spelling_and_a_range(kind: Any, field: str, wrong: st
         (Settlement, ["flag"], "proven", "flag"),
         (CollateralInstruction, ["action"], "steal", "action"),
         (CollateralInstruction, ["quantity"], "-1", "quantity"),
-        (EnrolmentConfirmation, ["flags", 1], "2", "flags[1]"),
+        (EnrolmentConfirmation, ["known_answers"], "wrong", "known_answers"),
         (TrustFile, ["institutions", "fund"], "x", "institutions.fund"),
         (TrustFile, ["feeds", 0], "x", "feeds[0]"),
     ],

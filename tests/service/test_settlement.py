@@ -141,8 +141,9 @@ def test_a_verified_breach_settles_once(world_at: WorldAt, stages: Stages, monke
     monkeypatch.setattr(answers, "settle", settle)
     world.answer(FALL, stages.answers["fall"])
     after = world.ledger()
-    with pytest.raises(Conflict, match="once"):
-        real(world.operator, fired[0])
+    # Firing the hook again, as a recovering server may, moves nothing.
+    real(world.operator, fired[0])
+    assert world.ledger() == after
     assert answers.settle_unfinished(world.operator) == []
     assert (len(fired), world.ledger()) == (1, after)
 
