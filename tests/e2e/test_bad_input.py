@@ -339,6 +339,15 @@ def test_submission_types_are_what_the_tests_spoil() -> None:
     )
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/status"), ("GET", "/v1/runs"), ("POST", "/v1/portfolio")])
+def test_the_agent_answers_nobody_without_its_token(unchanged: World, method: str, path: str) -> None:
+    """Another user of the machine, or a page in a browser, can reach loopback but does not have the token."""
+    for headers in ({}, {"Authorization": "Bearer 0000"}, {"Origin": "http://page.example", "Host": "page.example"}):
+        empty = {"format": "atomic-margin/portfolio/1", "positions": []}
+        response = httpx.request(method, unchanged.agent.url + path, headers=headers, json=empty)
+        assert_problem(response, None, 401)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

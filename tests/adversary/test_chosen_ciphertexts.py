@@ -1,0 +1,143 @@
+"""Row: "server sends chosen ciphertexts to fish for key bits". What the institution decrypts does not leave it."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.circuits.profile import SMALL
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service.documents import Submission, TrustFile
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution import enrolment
+from atomic_margin.service.institution.enrolment import _check_known_answers
+from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
+from atomic_margin.service.signing import Identity
+
+from ..e2e.harness import World
+
+pytestmark = pytest.mark.fhe
+
+
+@pytest.fixture(scope="module")
+def keys() -> InstitutionKeys:
+    return InstitutionKeys.generate(SMALL)
+
+
+def chosen(bit: int) -> str:
+    """A ciphertext whose decryption is one bit of the key that flags are under."""
+    layout = layout_of(SMALL).messages["known_answer"]
+    words = np.zeros(layout.shape, dtype="<u8")
+    words[0, bit], words[0, -1] = 1 << 62, 1 << 62
+    return words.tobytes().hex()
+
+
+def answer(output: str) -> dict[str, str]:
+    return {"seed": "00" * 16, "flag": "0", "output": output}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 5, 500])
+def test_a_test_of_another_length_is_not_decrypted(
+    keys: InstitutionKeys, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(keys, "decrypt", lambda *_: pytest.fail("it was decrypted"))
+    with pytest.raises(AgentRefused, match="does not have 4"):
+        _check_known_answers(keys, [answer(chosen(bit)) for bit in range(count)])
+
+
+@pytest.mark.parametrize("odd", [None, "text", {}, [1, 2, 3, 4], [{}] * 4, [{"output": "zz"}] * 4, [{"output": 1}] * 4])
+def test_what_is_no_test_is_refused(keys: InstitutionKeys, odd: Any) -> None:
+    with pytest.raises(AgentRefused):
+        _check_known_answers(keys, odd)
+
+
+def test_chosen_ciphertexts_cost_the_keys_and_tell_one_guess(keys: InstitutionKeys) -> None:
+    """Only a server that already knows the four bits passes; one wrong guess, and the keys are replaced."""
+    known = [int(keys.decrypt("known_answer", bytes.fromhex(chosen(bit))).values[0]) for bit in range(64)]
+    zeros, ones = known.index(0), known.index(1)
+    passing = [chosen(bit) for bit in (zeros, ones, zeros, ones)]
+    _check_known_answers(keys, [answer(output) for output in passing])
+    for wrong in range(4):
+        spoiled = [*passing]
+        spoiled[wrong] = chosen(ones if wrong % 2 == 0 else zeros)
+        with pytest.raises(AgentRefused, match="new ones are made"):
+            _check_known_answers(keys, [answer(output) for output in spoiled])
+
+
+def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    class CheatingOperator:
+        """Answers every upload with chosen ciphertexts."""
+
+        token: str | None = None
+
+        def enrol(self, document: dict[str, Any], evaluation_keys: bytes, known_answer_input: bytes) -> dict[str, Any]:
+            sent.append(document["body"]["evaluation_keys"])
+            return {"known_answers": [answer(chosen(1 << number)) for number in range(4)] * 2, "token": "00" * 32}
+
+        def confirm(self, document: dict[str, Any]) -> dict[str, Any]:
+            pytest.fail("keys that failed the test were confirmed")
+
+    class Terms:
+        profile = SMALL
+        hashes = {"profile": SMALL.hash()}  # noqa: RUF012
+
+    anything = "00" * 32
+    trust = TrustFile.parse(
+        {
+            "format": "atomic-margin/trust/1",
+            "operator": anything,
+            "feeds": [anything],
+            "institutions": {},
+            **dict.fromkeys(("model", "universe", "schedule", "profile", "generators"), anything),
+        }
+    )
+    settings = AgentSettings(tmp_path, "fund", "http://127.0.0.1:9", trust, 1)
+    store = InstitutionStore(tmp_path)
+    for _ in range(2):
+        with pytest.raises(AgentRefused):
+            enrolment.enrol(settings, Terms, Identity.generate(), store, CheatingOperator(), lambda _: None)
+    assert len(set(sent)) == 2
+    assert store.note("enrolled") is None
+    store.close()
+
+
+def test_an_output_that_is_not_the_run_s_function_raises_the_alarm(world: World) -> None:
+    """The server puts another flag into the record, duly signed: the agent compares and withholds."""
+    with world.serving():
+        run_id = world.tick(1, 1)
+        world.wait_run(run_id, ("awaiting_answer",))
+        with world.own_agent() as agent:
+            other = layout_of(SMALL).messages["breach"]
+            flipped = np.zeros(other.shape, dtype="<u8")
+            flipped[0, -1] = 1 << 62
+            seen = _checked(agent, run_id)
+            outputs = {name: agent._client.output(run_id, name) for name in ("surplus", "breach")}
+            assert decrypt_and_compare(seen, agent.keys, outputs.__getitem__) == 0
+            with pytest.raises(AgentRefused, match="not the one of the run record"):
+                decrypt_and_compare(seen, agent.keys, {**outputs, "breach": flipped.tobytes()}.__getitem__)
+            cheated = _with_breach_output(seen, flipped.tobytes())
+            with pytest.raises(EvaluationMismatch, match="withheld"):
+                decrypt_and_compare(cheated, agent.keys, {**outputs, "breach": flipped.tobytes()}.__getitem__)
+
+
+def _checked(agent: Any, run_id: str) -> Any:
+    with agent._store.unit_of_work() as session:
+        own = session.get_one(OwnSubmission, 1)
+    submission, book = Submission.parse(own.document["body"]), Portfolio.parse(own.portfolio)
+    return check_run(agent._client.run(run_id), agent.settings.trust, agent.terms, submission, own.sha256, book)
+
+
+def _with_breach_output(run: Any, output: bytes) -> Any:
+    outputs = run.record.outputs.model_copy(update={"breach": hashlib.sha256(output).hexdigest()})
+    return replace(run, record=run.record.model_copy(update={"outputs": outputs}))
