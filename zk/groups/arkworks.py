@@ -13,7 +13,7 @@ atomic_margin.zk.errors.PointEncodingError: not the canonical encoding of a G1 p
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import Any, cast
 
 from py_arkworks_bls12381 import G1Point
 from py_arkworks_bls12381 import Scalar as NativeScalar
@@ -98,8 +98,8 @@ class ArkworksGroup(Group):
             raise ValueError(f"{len(points)} points but {len(scalars)} scalars")
         if not points:
             return self._identity
-        native_points = cast(list[G1Point], list(points))
-        native_scalars = cast(list[NativeScalar], list(scalars))
+        native_points: Any = list(points)
+        native_scalars: Any = list(scalars)
         if not self._two_threads or len(points) < _THREADED_FROM:
             return G1Point.multiexp_unchecked(native_points, native_scalars)
         half = len(points) // 2
