@@ -14,7 +14,7 @@ for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
     if suits "$candidate"; then python=$candidate; break; fi
 done
 if [ -z "$python" ]; then
-    echo "atomic-margin needs CPython 3.10, 3.11 or 3.12; found $(${PYTHON:-python3} --version 2>&1 || true). Install one and run: make PYTHON=/path/to/python install" >&2
+    echo "atomic-margin needs CPython 3.10, 3.11 or 3.12; found $(${PYTHON:-python3} --version 2>&1 | head -n 1 || true). Install one and run: make PYTHON=/path/to/python install" >&2
     exit 1
 fi
 echo "Creating $venv with $("$python" --version); the first time takes about a minute and 1 GB."

@@ -56,7 +56,16 @@ def verify(
             report = verify_attestation(value, anchors, group, held)
         except AttestationInvalid as invalid:
             if as_json:
-                print_json({"valid": False, "held": steps, "failed": invalid.step, "reason": invalid.detail})
+                unchecked = list(ALL_STEPS[len(steps) + 1 :])
+                print_json(
+                    {
+                        "valid": False,
+                        "held": steps,
+                        "failed": invalid.step,
+                        "reason": invalid.detail,
+                        "not_checked": unchecked,
+                    }
+                )
             else:
                 err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
             raise typer.Exit(EXIT_REFUSED) from None

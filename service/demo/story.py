@@ -58,13 +58,12 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     """
     started = time.perf_counter()
     run_id = parties.send_tick(market)
-    watcher.stage(f"tick {number}: evaluating on ciphertexts")
-    evaluated: list[float] = []
 
     def watch(run: JsonObject) -> None:
-        if run["state"] == "awaiting_answer" and not evaluated:
-            evaluated.append(time.perf_counter())
-            watcher.stage(f"tick {number}: the institution decrypts and proves")
+        doing = "the institution decrypts and proves"
+        if run["state"] in ("scheduled", "evaluating"):
+            doing = "evaluating on ciphertexts"
+        watcher.stage(f"tick {number}: {doing}")
 
     run = parties.operator.wait(f"/v1/runs/{run_id}", lambda view: view["state"] in OVER, 180, watch)
     over = time.perf_counter()
