@@ -114,6 +114,13 @@ def test_commands_and_options_exist(document: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, call
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_are_named_exist(document: Path) -> None:
+    folders = "margin|circuits|fhe|zk|service|tests|scripts"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[str, str]]]:
     """Method and path of everything each of the two HTTP faces serves, by port."""
@@ -126,7 +133,7 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[s
     def unused(_: Any) -> Any:
         raise AssertionError("no agent is opened here")
 
-    apps = {"8400": create_app(operator, background=False), "8401": create_agent(AgentProcess(unused))}
+    apps = {"8400": create_app(operator, background=False), "8401": create_agent(AgentProcess(unused), "token")}
     served = {
         port: {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
         for port, app in apps.items()
