@@ -30,4 +30,4 @@ class KeyStoreError(FheError):
 
 
 class DecryptionOutOfRange(FheError):
-    """The decryption error is too large for honest evaluation: withhold the value, raise an alarm, rotate the keys."""
+    """The decryption error is too large for honest evaluation: withhold the value, raise an alarm, use new keys."""

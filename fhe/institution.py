@@ -134,7 +134,7 @@ class InstitutionKeys:
         low = -(1 << (layout.width - 1)) if layout.signed else 0
         if largest >= 1 << (shift - _ERROR_MARGIN) or values.min() < low or values.max() >= low + (1 << layout.width):
             raise DecryptionOutOfRange(
-                f"{function}: the decryption error is out of range; the flag is withheld, rotate the keys"
+                f"{function}: the decryption error is out of range; withhold the value and use new keys"
             )
         return Decryption(values.astype(np.int64), largest)
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -164,22 +165,24 @@ class Agent:
                 postings.remember_instruction(session, instruction, receipt)
 
     def answer_due(self) -> list[str]:
-        """Answer the newest run if it waits for an answer; return the runs answered now.
+        """Send what is stored and not receipted, then answer the newest run if it waits; return the runs answered now.
 
-        The operator takes an answer to the newest run alone: an older one that was missed is settled by it.
+        The operator takes an answer to the newest run alone: an older one that was missed is made good by it.
 
         Raises:
             RemoteError: the operator does not answer or refuses.
+            AgentRefused: the operator took a breach and shows no settlement; the next call asks again.
         """
         with self._lock:
             if not self._store.note("enrolled"):
                 return []
+            answered = self._send_outstanding()
             due = [run for run in self._client.account()["runs"] if run["state"] in ANSWERABLE]
-            if not due:
-                return []
-            newest = max(due, key=lambda run: int(run["price_sequence"]))
-            answered = self._answer(str(newest["run_id"]), int(newest["price_sequence"]))
-            return [str(newest["run_id"])] if answered else []
+            if due:
+                newest = max(due, key=lambda run: int(run["price_sequence"]))
+                self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]))
+                answered += self._send_outstanding()
+            return answered
 
     def figures(self) -> list[JsonObject]:
         """Return the private figures of every answered run, oldest first. They stay at the institution."""
@@ -189,7 +192,7 @@ class Agent:
 
     @property
     def alarm(self) -> str | None:
-        """Why flags are withheld until the keys are rotated, or None."""
+        """Why flags are withheld until the institution enrols anew, or None."""
         return self._store.note("alarm")
 
     def close(self) -> None:
@@ -197,29 +200,48 @@ class Agent:
         self._client.close()
         self._store.close()
 
-    def _answer(self, run_id: str, price_sequence: int) -> bool:
+    def _send_outstanding(self) -> list[str]:
+        """Send every stored answer that has no receipt; return the runs that have one now."""
         with self._store.unit_of_work() as session:
-            stored = session.get(OwnAnswer, price_sequence)
-            newer = session.query(OwnAnswer).filter(OwnAnswer.price_sequence > price_sequence).first()
-        if stored is None:
-            if newer is not None:
-                _log.warning("run %s is older than an answered one; it gets no answer", run_id)
-                return False
-            stored = self._prepare(run_id, price_sequence)
-        if stored is None or stored.document is None or stored.receipt is not None:
-            return False
+            waiting = session.query(OwnAnswer).filter(OwnAnswer.receipt.is_(None), OwnAnswer.superseded.is_(False))
+            rows = [row for row in waiting.order_by(OwnAnswer.price_sequence) if row.document is not None]
+        sent = []
+        for row in rows:
+            try:
+                self._send(row)
+            except RemoteError as error:
+                if error.status != HTTPStatus.CONFLICT:
+                    raise
+                # A later run was evaluated, or the account is in default: nothing is owed on this one any more.
+                _log.warning("run %s takes no answer any more: %s", row.run_id, error)
+                with self._store.unit_of_work() as session:
+                    session.get_one(OwnAnswer, row.price_sequence).superseded = True
+            else:
+                sent.append(row.run_id)
+        return sent
+
+    def _send(self, stored: OwnAnswer) -> None:
+        """Send a stored answer and keep the receipt; for a breach, also what its settlement posted."""
+        if stored.document is None:
+            raise AgentRefused(f"run {stored.run_id!r} has no answer to send: its flag is withheld")
         self._stage("sending the answer")
-        receipt = self._client.answer(stored.run_id, stored.document)
-        self._check_receipt(receipt, SignedDocument.parse(stored.document).body_hash())
         answer = SignedDocument.parse(stored.document)
+        receipt = self._client.answer(stored.run_id, stored.document)
+        self._check_receipt(receipt, answer.body_hash())
         settlement = self._client.run(stored.run_id).get("settlement")
         with self._store.unit_of_work() as session:
             if answer.body["outcome"] == "breach":
                 postings.remember_settlement(session, settlement, answer, self.settings.trust.operator)
-            row = session.get_one(OwnAnswer, price_sequence)
+            row = session.get_one(OwnAnswer, stored.price_sequence)
             row.receipt, row.instructions = receipt, postings.booked_instructions(session)
         self._stage("answered")
-        return True
+
+    def _prepare_once(self, run_id: str, price_sequence: int) -> None:
+        """Prepare an answer unless this price sequence number, or a later one, has one."""
+        with self._store.unit_of_work() as session:
+            answered = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= price_sequence).first()
+        if answered is None:
+            self._prepare(run_id, price_sequence)
 
     def _prepare(self, run_id: str, price_sequence: int) -> OwnAnswer | None:
         """Check a run, decide, prove, and store the answer before anything is sent."""
@@ -276,7 +298,7 @@ class Agent:
         top_up, usd = 0, "0"
         if not run.covered:
             if flag != 1 or self.alarm is not None:
-                _log.error("run %s: the flag is withheld; rotate the keys and talk to the operator", run.record.run_id)
+                _log.error("run %s: the flag is withheld; talk to the operator and enrol anew", run.record.run_id)
                 return None
             call = compute_top_up(
                 run.matrices.initial_proof,

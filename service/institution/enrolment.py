@@ -42,7 +42,7 @@ def enrol(
         return
     # A confirmation whose reply was lost is sent again: its keys may be active already and must not be replaced.
     passed = store.note("passed")
-    if passed is None or not _confirm(settings, identity, store, client, passed):
+    if not passed or not _confirm(settings, identity, store, client, passed):
         _confirm(settings, identity, store, client, _upload(settings, terms, identity, store, client, stage))
     stage("enrolled")
 
@@ -57,6 +57,7 @@ def _upload(
 ) -> str:
     """Make keys, have them tried, and return the hash of evaluation keys that passed."""
     stage("generating keys")
+    store.set_note("passed", "")
     keys = InstitutionKeys.generate(terms.profile)
     keys.save(settings.directory / "fhe.keys")
     evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()

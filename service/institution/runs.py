@@ -126,7 +126,7 @@ def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Calla
 
 
 class EvaluationMismatch(AgentRefused):
-    """The server evaluated something else: withhold the flag, raise the alarm, rotate the keys."""
+    """The server evaluated something else: withhold the flag, raise the alarm, enrol anew."""
 
 
 def _require_equal(record: RunRecord, wanted: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ class OwnAnswer(Base):
     document: Mapped[JsonObject | None]
     figures: Mapped[JsonObject]
     receipt: Mapped[JsonObject | None]
+    superseded: Mapped[bool] = mapped_column(default=False)
     instructions: Mapped[int] = mapped_column(default=0)
 
 

@@ -2,10 +2,14 @@
 
 import logging
 import threading
+import time
 
 from atomic_margin.service.operator.answers import settle_unfinished
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import evaluate_next, recover, sweep_deadlines
+
+SETTLEMENT_SECONDS = 5.0
+"""Time between two tries to settle what could not be settled."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +43,13 @@ class BackgroundWork:
         self._thread.join(timeout=30)
 
     def _loop(self) -> None:
+        next_settlement = 0.0
         while not self._stop.is_set():
             try:
                 sweep_deadlines(self._operator)
-                settle_unfinished(self._operator)
+                if time.monotonic() >= next_settlement:
+                    settle_unfinished(self._operator)
+                    next_settlement = time.monotonic() + SETTLEMENT_SECONDS
                 worked = evaluate_next(self._operator) is not None
             except Exception:
                 # A database that is locked or full for a while must not end the watch.

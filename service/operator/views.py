@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator import ledger
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs import latest_evaluated
 from atomic_margin.service.operator.store import Account, Run, SettlementRow, SubmissionRow, Tick
 
 JsonObject = dict[str, Any]
@@ -38,12 +39,12 @@ def account_view(operator: Operator, account: Account) -> JsonObject:
     """Return an account's state, balances, next sequence numbers and newest runs, oldest first."""
     name = account.institution
     with operator.store.unit_of_work() as session:
-        runs = session.execute(
-            select(Run.run_id, Run.state, Run.price_sequence)
-            .where(Run.institution == name)
-            .order_by(Run.price_sequence.desc())
-            .limit(SHOWN_RUNS)
-        ).all()
+        query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc()).limit(SHOWN_RUNS)
+        runs = {run.run_id: run for run in session.scalars(query)}
+        newest = latest_evaluated(session, name)
+        if newest is not None:
+            # However many runs are scheduled behind it: this is the one that takes an answer.
+            runs.setdefault(newest.run_id, newest)
         last = session.scalar(select(func.max(SubmissionRow.sequence)).where(SubmissionRow.institution == name))
         held = {
             "free": ledger.balances(session, ledger.free(name)),
@@ -59,7 +60,10 @@ def account_view(operator: Operator, account: Account) -> JsonObject:
         "collateral": {
             place: {asset: str(quantity) for asset, quantity in assets.items()} for place, assets in held.items()
         },
-        "runs": [{"run_id": run, "state": state, "price_sequence": str(price)} for run, state, price in reversed(runs)],
+        "runs": [
+            {"run_id": run.run_id, "state": run.state, "price_sequence": str(run.price_sequence)}
+            for run in sorted(runs.values(), key=lambda run: run.price_sequence)
+        ],
     }
 
 

@@ -41,6 +41,8 @@ def test_a_breach_settles_exactly_once_whenever_the_server_dies(world: World, fa
         assert int(before["free"][move["asset"]]) - int(held["free"][move["asset"]]) == int(move["quantity"])
         assert int(held["posted"][move["asset"]]) == int(move["quantity"])
         world.ledger()
+        # Whatever reply was lost, the agent has receipt and settlement now, and can hold the operator to them.
+        world.agent.wait("/v1/runs", lambda seen: bool(seen["runs"][0]["delivered"]), 10, lambda _: None)
         # The run can go on: the next tick counts the moved collateral.
         assert world.wait_run(world.tick(2, 2), ("covered", "settled"))["state"] == "covered"
         assert world.account()["state"] == "active"
