@@ -6,7 +6,10 @@ objects.
 """
 
 import hashlib
+import os
 import resource
+import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,9 @@ from atomic_margin.fhe.known_answer import fingerprint, known_matrix
 from atomic_margin.fhe.messages import bytes_from_message, message_from_bytes
 
 IntArray = npt.NDArray[np.int64]
+
+PARENT_SECONDS = 1.0
+"""Time between two looks at whether the parent process is still there."""
 
 # Expanded keys of the standard profile take about 1 GB each.
 WARM_KEYS = 4
@@ -64,7 +70,15 @@ def start(profile: Profile, memory_bytes: int) -> None:
     global _worker
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), name="parent", daemon=True).start()
     _worker = _Worker(profile, compile_profile(profile), OrderedDict())
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process when the one that started it is gone, however it went: a killed server leaves no worker."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 def ready() -> bool:

@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 class Base(DeclarativeBase):
     """Root of the tables."""
 
-    type_annotation_map = {JsonObject: JSON, list[str]: JSON}  # noqa: RUF012  # read by SQLAlchemy as it stands
+    type_annotation_map = {JsonObject: JSON(none_as_null=True), list[str]: JSON}  # noqa: RUF012  # read by SQLAlchemy as it stands
 
 
 class OwnSubmission(Base):

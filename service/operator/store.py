@@ -59,7 +59,7 @@ class RunState(str, Enum):
 class Base(DeclarativeBase):
     """Root of the tables."""
 
-    type_annotation_map = {JsonObject: JSON}  # noqa: RUF012  # SQLAlchemy reads it as a plain class attribute
+    type_annotation_map = {JsonObject: JSON(none_as_null=True)}  # noqa: RUF012  # SQLAlchemy reads it as a plain class attribute
 
 
 class Account(Base):

@@ -1,6 +1,9 @@
 """The server dies at every named fault point and starts again: nothing is lost, nothing happens twice."""
 
 import shutil
+import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ pytestmark = pytest.mark.fhe
 def die(world: World, fault: str) -> str:
     """Run the operator until it dies at `fault` while a breach is evaluated or answered; return the run."""
     with world.serving(fault=fault):
+        worker = worker_of(world.operator_process)
         run_id = world.tick(2, 1)
         try:
             with world.answering():
@@ -26,7 +30,22 @@ def die(world: World, fault: str) -> str:
             # The agent, too, may find the operator gone.
             world.operator_process.wait(timeout=60)
         assert world.operator_process.returncode == EXIT_CODE
+    assert_no_worker_left(worker)
     return run_id
+
+
+def worker_of(process: subprocess.Popen[bytes]) -> int:
+    """The evaluation worker's process number: the child that computes, not the standard library's resource tracker."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return max(map(int, children), key=lambda pid: int(Path(f"/proc/{pid}/statm").read_text().split()[0]))
+
+
+def assert_no_worker_left(worker: int) -> None:
+    """A server that died takes its worker, and the keys in its memory, with it."""
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and Path(f"/proc/{worker}/cmdline").read_text():
+        assert time.monotonic() < deadline, f"worker {worker} outlived its server"
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("fault", FAULT_POINTS)
