@@ -25,10 +25,8 @@ from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.portfolio import Portfolio, check_gross, encode
 from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.top_up import compute_top_up
 from atomic_margin.margin.universe import Universe
 from atomic_margin.service.documents import (
-    Answer,
     CollateralInstruction,
     Receipt,
     RunRecord,
@@ -37,9 +35,10 @@ from atomic_margin.service.documents import (
 )
 from atomic_margin.service.errors import AgentRefused, ConfigurationError, RemoteError, RequestError
 from atomic_margin.service.institution import postings
+from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.enrolment import enrol
-from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.signing import Identity, SignedDocument
@@ -47,8 +46,7 @@ from atomic_margin.service.terms import Terms
 from atomic_margin.zk.generators import generators_hash
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.portfolio import prove_portfolio
-from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.prove.witness import PortfolioWitness
 
 JsonObject = dict[str, Any]
 Progress = Callable[[str], None]
@@ -276,9 +274,9 @@ class Agent:
             self._raise_alarm(str(reason))
         decrypted = perf_counter()
         self._stage("proving")
-        signed = self._decide(run, submission, own, flag)
+        signed = decide(run, submission, own, flag if self.alarm is None else None, self.terms, self.identity)
         proved = perf_counter()
-        figures = _figures(run, flag, signed, decrypted - started, proved - decrypted)
+        figures = private_figures(run, flag, signed, decrypted - started, proved - decrypted)
         answer = OwnAnswer(
             price_sequence=price_sequence,
             run_id=run_id,
@@ -290,45 +288,6 @@ class Agent:
         with self._store.unit_of_work() as session:
             session.add(answer)
         return answer
-
-    def _decide(
-        self, run: CheckedRun, submission: Submission, own: OwnSubmission, flag: int | None
-    ) -> SignedDocument | None:
-        """Return the signed answer, or None when a breach cannot be answered because the flag is withheld."""
-        top_up, usd = 0, "0"
-        if not run.covered:
-            if flag != 1 or self.alarm is not None:
-                _log.error("run %s: the flag is withheld; talk to the operator and enrol anew", run.record.run_id)
-                return None
-            call = compute_top_up(
-                run.matrices.initial_proof,
-                run.z,
-                minimum_transfer_amount=self.terms.model.minimum_transfer_amount,
-                gross_limit=run.record.gross_limit,
-            )
-            # A breach is answered with at least one step, even where initial margin alone would ask for nothing.
-            top_up = max(call.units, call.step)
-            usd = format(run.matrices.initial_proof.usd(top_up), "f")
-        body: JsonObject = {
-            "run_id": run.record.run_id,
-            "run": run.run_hash,
-            "operator": run.record.operator,
-            "institution": run.record.institution,
-            "submission": own.sha256,
-            "price_sequence": str(run.record.price_sequence),
-            "outcome": "covered" if run.covered else "breach",
-            "top_up": str(top_up),
-            "top_up_usd": usd,
-        }
-        if not run.covered:
-            body |= {"flag": "1", "flag_output": run.record.outputs.breach}
-        unproven = Answer.parse({**body, "sufficiency_proof": "00"})
-        statement = self.terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
-        witness = SufficiencyWitness(
-            tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
-        )
-        proof = prove_sufficiency(statement, witness)
-        return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(self.identity)
 
     def _raise_alarm(self, reason: str) -> None:
         if self.alarm is None:
@@ -376,23 +335,6 @@ class Agent:
         if trust.institutions.get(self.settings.institution, self.identity.public_key) != self.identity.public_key:
             raise ConfigurationError("the trust file pins another identity key for this institution")
         return terms
-
-
-def _figures(
-    run: CheckedRun, flag: int | None, signed: SignedDocument | None, check_s: float, prove_s: float
-) -> JsonObject:
-    return {
-        "run_id": run.record.run_id,
-        "price_sequence": str(run.record.price_sequence),
-        "plaintext_breach": str(run.plaintext_flag),
-        "decrypted_breach": None if flag is None else str(flag),
-        "outcome": "withheld" if signed is None else str(signed.body["outcome"]),
-        "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
-        "surplus_true": f"{float(run.true.maintenance.min()):.2f}",
-        "worst_scenario": run.true.worst("maintenance"),
-        "top_up": "0" if signed is None else str(signed.body["top_up_usd"]),
-        "seconds": {"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
-    }
 
 
 def _as_object(value: object) -> JsonObject:

@@ -1,0 +1,92 @@
+"""What the institution answers to a run it has checked: coverage with its proof, or a breach with flag and top-up.
+
+A decrypted 0 is never part of an answer, and a flag that is withheld leaves a breach unanswered.
+"""
+
+import logging
+from typing import Any
+
+from atomic_margin.margin.top_up import compute_top_up
+from atomic_margin.service.documents import Answer, Submission
+from atomic_margin.service.institution.runs import CheckedRun
+from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.terms import Terms
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import SufficiencyWitness
+
+JsonObject = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+
+
+def decide(
+    run: CheckedRun,
+    submission: Submission,
+    own: OwnSubmission,
+    flag: int | None,
+    terms: Terms,
+    identity: Identity,
+) -> SignedDocument | None:
+    """Return the signed answer to a run, or None when a breach cannot be answered because the flag is withheld.
+
+    Args:
+        run: a checked run.
+        submission: the submission it is about.
+        own: the same with what opens its commitments.
+        flag: the decrypted flag, None when it is withheld.
+        terms: the pinned terms.
+        identity: signs the answer.
+    """
+    top_up, usd = 0, "0"
+    if not run.covered:
+        if flag != 1:
+            _log.error("run %s: the flag is withheld; talk to the operator and enrol anew", run.record.run_id)
+            return None
+        call = compute_top_up(
+            run.matrices.initial_proof,
+            run.z,
+            minimum_transfer_amount=terms.model.minimum_transfer_amount,
+            gross_limit=run.record.gross_limit,
+        )
+        # A breach is answered with at least one step, even where initial margin alone would ask for nothing.
+        top_up = max(call.units, call.step)
+        usd = format(run.matrices.initial_proof.usd(top_up), "f")
+    body: JsonObject = {
+        "run_id": run.record.run_id,
+        "run": run.run_hash,
+        "operator": run.record.operator,
+        "institution": run.record.institution,
+        "submission": own.sha256,
+        "price_sequence": str(run.record.price_sequence),
+        "outcome": "covered" if run.covered else "breach",
+        "top_up": str(top_up),
+        "top_up_usd": usd,
+    }
+    if not run.covered:
+        body |= {"flag": "1", "flag_output": run.record.outputs.breach}
+    unproven = Answer.parse({**body, "sufficiency_proof": "00"})
+    statement = terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
+    witness = SufficiencyWitness(
+        tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
+    )
+    proof = prove_sufficiency(statement, witness)
+    return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(identity)
+
+
+def private_figures(
+    run: CheckedRun, flag: int | None, signed: SignedDocument | None, check_s: float, prove_s: float
+) -> JsonObject:
+    """Return what the institution keeps for itself about an answered run; seconds are those of its own stages."""
+    return {
+        "run_id": run.record.run_id,
+        "price_sequence": str(run.record.price_sequence),
+        "plaintext_breach": str(run.plaintext_flag),
+        "decrypted_breach": None if flag is None else str(flag),
+        "outcome": "withheld" if signed is None else str(signed.body["outcome"]),
+        "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
+        "surplus_true": f"{float(run.true.maintenance.min()):.2f}",
+        "worst_scenario": run.true.worst("maintenance"),
+        "top_up": "0" if signed is None else str(signed.body["top_up_usd"]),
+        "seconds": {"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
+    }
