@@ -5,6 +5,7 @@ archive from anybody else, because loading one runs its code.
 """
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,11 @@ def compile_profile(profile: Profile) -> Any:
     return module
 
 
+@cache
 def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
     """Compile every function of `profile` under one key set, without the check against the pinned parameters.
+
+    A profile is compiled once in a process and stays: compiled code is never unloaded while its threads may still run.
 
     Args:
         profile: what to compile.
