@@ -4,9 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
 export PYTHON
-# Folders whose tests compile many circuits in the test process itself; they get a process of their own, so that the
-# compiler's native memory and threads are gone before servers and agents are started from the other.
-COMPILING := tests/circuits tests/fhe
 .DEFAULT_GOAL := help
 
 .PHONY: help install demo test test-all lint format lock clean
@@ -23,12 +20,10 @@ demo: $(VENV)/.installed ## one institution, four price ticks, everything real; 
 	$(BIN)/atomic-margin demo --out $(OUT)
 
 test: $(VENV)/.installed ## the tests CI runs
-	$(BIN)/python -m pytest -m "not slow" $(COMPILING)
-	$(BIN)/python -m pytest -m "not slow" $(COMPILING:%=--ignore=%)
+	scripts/test.sh -m "not slow"
 
 test-all: $(VENV)/.installed ## the long ones too
-	$(BIN)/python -m pytest $(COMPILING)
-	$(BIN)/python -m pytest $(COMPILING:%=--ignore=%)
+	scripts/test.sh
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
