@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests folder by folder, each in a process of its own; arguments go to pytest.
 #
-# Known defect (CONTRIBUTING.md): now and then a test process in which concrete-python has compiled and made keys dies of
-# a segmentation fault, always between tests and never in a server or an agent. A process that dies of a signal is
+# Known defect (CONTRIBUTING.md): now and then a test process in which concrete-python has compiled and made keys dies
+# of a segmentation fault, always between tests and never in a server or an agent. A process that dies of a signal is
 # reported and run once more as a whole; a test that fails is never repeated.
 set -uo pipefail
 cd "$(dirname "$0")/.."
