@@ -10,6 +10,7 @@ Anyone may import this module; it needs no FHE library.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -61,12 +62,14 @@ class Layout:
         client_specs_sha256: hash of the parameters from which an institution makes its keys.
         evaluation_key_bytes: exact length of serialised, compressed evaluation keys.
         key_dimensions: dimensions of the secret keys, in the library's order.
+        input_deviation: standard deviation of a fresh encryption's error, as a fraction of 2^64.
         messages: `input` (z, one ciphertext for every function) and each function's output, by name.
     """
 
     client_specs_sha256: str
     evaluation_key_bytes: int
     key_dimensions: tuple[int, ...]
+    input_deviation: float
     messages: dict[str, MessageLayout]
 
 
@@ -89,5 +92,9 @@ def layout_of(profile: Profile) -> Layout:
         for name, message in pinned["messages"].items()
     }
     return Layout(
-        pinned["client_specs_sha256"], pinned["evaluation_key_bytes"], tuple(pinned["key_dimensions"]), messages
+        pinned["client_specs_sha256"],
+        pinned["evaluation_key_bytes"],
+        tuple(pinned["key_dimensions"]),
+        math.sqrt(pinned["input_variance"]),
+        messages,
     )

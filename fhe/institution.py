@@ -1,10 +1,15 @@
 """The institution's side: FHE keys, encryption, decryption. Holds secrets; the operator's process never imports it.
 
+Encryption works on raw words under masks expanded from the server's nonce (`masks`), with errors from the operating
+system's generator; tests hold both against the library's own decryption and noise.
+
 Keys live in one file, readable by its owner only, with the hash of the profile they were made for.
 """
 
 import json
+import math
 import os
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,7 @@ from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.errors import DecryptionOutOfRange, KeyStoreError
 from atomic_margin.fhe.known_answer import known_entries
 from atomic_margin.fhe.lwe import Words, phases
+from atomic_margin.fhe.masks import bytes_from_words, with_masks
 from atomic_margin.fhe.messages import bytes_from_message, words_from_bytes
 
 IntArray = npt.NDArray[np.int64]
@@ -27,6 +33,30 @@ _MAGIC = b"atomic-margin/fhe-keys/1\n"
 
 # Half the distance to the next message, less a bit: honest evaluation stays below it except with p_error's probability.
 _ERROR_MARGIN = 2
+
+_NOISE = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """Ciphertexts of N entries as they travel, and what their maker alone knows of them.
+
+    Attributes:
+        masks: (N, n) public masks.
+        bodies: (N,) bodies.
+        errors: (N,) int64 errors, secret: whoever knows them solves for the key.
+    """
+
+    masks: Words
+    bodies: Words
+    errors: IntArray
+
+    def __repr__(self) -> str:
+        return f"Encryption({len(self.bodies)} entries)"
+
+    def to_bytes(self) -> bytes:
+        """Return whole ciphertexts, mask then body, as raw words."""
+        return bytes_from_words(with_masks(self.bodies, self.masks))
 
 
 @dataclass(frozen=True)
@@ -107,10 +137,33 @@ class InstitutionKeys:
         Raises:
             ValueError: wrong shape, or an entry that does not fit.
         """
-        if z.shape != (self.profile.entries,) or z.min() < 0 or z.max() >= 1 << self.profile.entry_bits:
-            raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
+        self._check_entries(z)
         value = self._client.encrypt(z, None, None, function_name=self.profile.functions[0])[0]
         return bytes_from_message(value.serialize(), self._layout.messages["input"])
+
+    def encrypt_under(self, masks: Words, z: IntArray) -> Encryption:
+        """Encrypt entries, shape (N,), each in [0, 2^entry_bits), under given masks, shape (N, n).
+
+        The caller has never used these masks with these keys. Errors are rounded Gaussian, with the standard deviation
+        pinned for the profile, drawn from the operating system's generator.
+
+        Raises:
+            ValueError: wrong shapes, or an entry that does not fit.
+        """
+        message = self._layout.messages["input"]
+        if masks.shape != (message.count, message.dimension) or masks.dtype != np.uint64:
+            raise ValueError(f"masks must be {message.count} rows of {message.dimension} words")
+        self._check_entries(z)
+        deviation = math.ldexp(self._layout.input_deviation, 64)
+        errors = np.array([round(_NOISE.normalvariate(0.0, deviation)) for _ in z], dtype=np.int64)
+        scaled = z.astype(np.uint64) << np.uint64(63 - message.width)
+        masked = (masks * self._bits[message.key]).sum(axis=1, dtype=np.uint64)
+        bodies: Words = masked + scaled + errors.view(np.uint64)
+        return Encryption(masks, bodies, errors)
+
+    def secret_bits(self, function: str) -> Words:
+        """Return the bits, shape (n,), of the key that `function`'s output (or `input`) is under: proofs need them."""
+        return self._bits[self._layout.messages[function].key].copy()
 
     def known_answer_input(self) -> bytes:
         """Encrypt the published known-answer vector."""
@@ -137,6 +190,10 @@ class InstitutionKeys:
                 f"{function}: the decryption error is out of range; withhold the value and use new keys"
             )
         return Decryption(values.astype(np.int64), largest)
+
+    def _check_entries(self, z: IntArray) -> None:
+        if z.shape != (self.profile.entries,) or z.min() < 0 or z.max() >= 1 << self.profile.entry_bits:
+            raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
 
 
 def _client(profile: Profile) -> Any:

@@ -33,7 +33,8 @@ def derive(profile: Profile) -> dict[str, Any]:
     encrypted = client.encrypt(z, None, None, function_name=profile.functions[0])[0]
     circuits = {circuit["name"]: circuit for circuit in described["circuits"]}
 
-    messages = {"input": _message(encrypted.serialize(), circuits[profile.functions[0]]["inputs"][0])}
+    inputs = circuits[profile.functions[0]]["inputs"][0]
+    messages = {"input": _message(encrypted.serialize(), inputs)}
     for name in profile.functions:
         rows = KNOWN_ANSWER_ROWS if name == "known_answer" else profile.rows
         A, c = np.ones((rows, profile.entries), dtype=np.int64), np.zeros(rows, dtype=np.int64)
@@ -44,6 +45,9 @@ def derive(profile: Profile) -> dict[str, Any]:
         "client_specs_sha256": hashlib.sha256(specs).hexdigest(),
         "evaluation_key_bytes": len(evaluation_keys.serialize()),
         "key_dimensions": [key["params"]["lweDimension"] for key in described["keyset"]["lweSecretKeys"]],
+        "input_variance": circuits[profile.functions[0]]["inputs"][0]["typeInfo"]["lweCiphertext"]["encryption"][
+            "variance"
+        ],
         "messages": messages,
     }
 
