@@ -16,6 +16,7 @@ from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
 from atomic_margin.circuits.programs import breach_of, surplus
+from atomic_margin.circuits.signals import kept_signal_handlers
 
 IntArray = npt.NDArray[np.int64]
 Case = tuple[IntArray, IntArray, IntArray]
@@ -81,6 +82,21 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
             f"profile {profile.name!r}: the compiler reached p_error {reached}, not 2^{profile.log2_p_error}"
         )
     return module
+
+
+def simulate(module: Any, function: str, z: IntArray, A: IntArray, c: IntArray) -> IntArray:
+    """Run one function of a module compiled for simulation on plain integers, flat; noise is simulated, keys are not.
+
+    Args:
+        module: of `compile_module` with ``simulation=True``.
+        function: its name.
+        z: entries, shape (N,).
+        A: weights, shape (R, N).
+        c: collateral, shape (R,).
+    """
+    with kept_signal_handlers():
+        output: IntArray = np.ravel(getattr(module, function).simulate(z, A, c)).astype(np.int64)
+    return output
 
 
 def extreme_inputs(profile: Profile, rows: int) -> list[Case]:

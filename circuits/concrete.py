@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 from atomic_margin.circuits.errors import LibraryUnavailable
+from atomic_margin.circuits.signals import kept_signal_handlers
 
 
 class _Placeholder(types.ModuleType):
@@ -28,7 +29,7 @@ def _import_concrete() -> Any:
     if stand_in:
         sys.modules["torch"] = _Placeholder("torch")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), kept_signal_handlers():
             # It is written for an older setuptools (pinned) and an older NumPy; none of that is ours to mend.
             warnings.simplefilter("ignore")
             from concrete import fhe

@@ -16,6 +16,7 @@ import atomic_margin.circuits
 from atomic_margin.circuits.compiling import compile_module
 from atomic_margin.circuits.concrete import cfhe
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, PROFILES, Profile
+from atomic_margin.circuits.signals import kept_signal_handlers
 from atomic_margin.fhe.lwe import find_payload
 
 PINNED = Path(atomic_margin.circuits.__file__).with_name("pinned.json")
@@ -38,7 +39,8 @@ def derive(profile: Profile) -> dict[str, Any]:
     for name in profile.functions:
         rows = KNOWN_ANSWER_ROWS if name == "known_answer" else profile.rows
         A, c = np.ones((rows, profile.entries), dtype=np.int64), np.zeros(rows, dtype=np.int64)
-        output = module.server.run(encrypted, A, c, evaluation_keys=evaluation_keys, function_name=name)
+        with kept_signal_handlers():
+            output = module.server.run(encrypted, A, c, evaluation_keys=evaluation_keys, function_name=name)
         messages[name] = _message(output.serialize(), circuits[name]["outputs"][0])
     return {
         "profile": profile.name,

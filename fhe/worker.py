@@ -24,6 +24,7 @@ from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.concrete import cfhe
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
+from atomic_margin.circuits.signals import kept_signal_handlers
 from atomic_margin.fhe.errors import EvaluationFailed, MalformedKeys
 from atomic_margin.fhe.known_answer import fingerprint, known_matrix
 from atomic_margin.fhe.messages import bytes_from_message, message_from_bytes
@@ -172,7 +173,8 @@ def _run(worker: _Worker, keys: Any, ciphertext: bytes, A: IntArray, c: IntArray
     message = message_from_bytes(ciphertext, messages["input"])
     try:
         value = cfhe.Value.deserialize(message)
-        output = worker.module.server.run(value, A, c, evaluation_keys=keys, function_name=function)
+        with kept_signal_handlers():
+            output = worker.module.server.run(value, A, c, evaluation_keys=keys, function_name=function)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise EvaluationFailed(f"{function}: the library refused ({str(error).splitlines()[0]})") from error
     return bytes_from_message(output.serialize(), messages[function])

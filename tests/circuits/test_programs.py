@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atomic_margin.circuits import reference
-from atomic_margin.circuits.compiling import compile_module
+from atomic_margin.circuits.compiling import compile_module, simulate
 from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, SMALL, STANDARD, Profile
 from atomic_margin.circuits.programs import breach_of
 
@@ -19,9 +19,9 @@ def test_simulated_circuits_agree_with_integers(profile: Profile, count: int) ->
     flags = []
     for z, A, c in cases(profile, count, seed=20261122):
         expected = reference.breach(z, A, c)
-        assert np.array_equal(module.surplus.simulate(z, A, c), reference.surplus(z, A, c))
-        assert int(np.ravel(module.breach.simulate(z, A, c))[0]) == expected
-        two = int(np.ravel(module.known_answer.simulate(z, A[:KNOWN_ANSWER_ROWS], c[:KNOWN_ANSWER_ROWS]))[0])
+        assert np.array_equal(simulate(module, "surplus", z, A, c), reference.surplus(z, A, c))
+        assert int(simulate(module, "breach", z, A, c)[0]) == expected
+        two = int(simulate(module, "known_answer", z, A[:KNOWN_ANSWER_ROWS], c[:KNOWN_ANSWER_ROWS])[0])
         assert two == reference.breach(z, A[:KNOWN_ANSWER_ROWS], c[:KNOWN_ANSWER_ROWS])
         flags.append(expected)
     # Both answers occur often, so neither constant would pass.
@@ -35,7 +35,7 @@ def test_the_sign_turns_between_minus_one_and_zero_in_every_row(offset: int) -> 
     for row in range(SMALL.rows):
         c = np.full(SMALL.rows, 100, dtype=np.int64)
         c[row] = offset - SMALL.entries
-        assert int(np.ravel(module.breach.simulate(z, A, c))[0]) == int(offset < 0), f"row {row}"
+        assert int(simulate(module, "breach", z, A, c)[0]) == int(offset < 0), f"row {row}"
 
 
 @pytest.mark.parametrize("rows", [2, 3, 4, 5, 7, 8, 16, 23, 24, 33])
@@ -48,4 +48,4 @@ def test_the_tree_joins_any_number_of_signs(rows: int) -> None:
     for negative in [[], *([row] for row in range(rows)), list(range(rows))]:
         c = np.zeros(rows, dtype=np.int64)
         c[negative] = -1
-        assert int(np.ravel(module.breach.simulate(z, A, c))[0]) == int(bool(negative)), f"rows {negative}"
+        assert int(simulate(module, "breach", z, A, c)[0]) == int(bool(negative)), f"rows {negative}"
