@@ -5,6 +5,7 @@ stands in for it during the import and is removed again at once, so that no othe
 installed, the real one is used.
 """
 
+import atexit
 import importlib.util
 import sys
 import types
@@ -32,7 +33,10 @@ def _import_concrete() -> Any:
         with warnings.catch_warnings(), kept_signal_handlers():
             # It is written for an older setuptools (pinned) and an older NumPy; none of that is ours to mend.
             warnings.simplefilter("ignore")
-            from concrete import fhe
+            from concrete import compiler, fhe
+        # It would end every process that has evaluated or simulated with status 0, a failed test run included. Nothing
+        # needs it: no program here uses the dataflow scheduler that it stops.
+        atexit.unregister(compiler._terminate_df_parallelization)
     except ImportError as error:
         raise LibraryUnavailable(
             f"concrete-python cannot be imported ({error}); install the extra `fhe` from requirements.lock "

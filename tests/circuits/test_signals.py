@@ -33,6 +33,7 @@ def test_a_closed_connection_raises_after_a_circuit_has_run() -> None:
 
 SCRIPT = """
 import os, signal, socket, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import atomic_margin.circuits.signals as signals
 if sys.argv[1] == "unguarded":
     from contextlib import nullcontext
@@ -44,6 +45,8 @@ module = compile_module(Profile("two", entries=2, rows=2, bits=8, weight_bits=4)
 simulate(module, "breach", np.zeros(2, np.int64), np.zeros((2, 2), np.int64), np.zeros(2, np.int64))
 if sys.argv[2] == "interrupt":
     os.kill(os.getpid(), signal.SIGINT)
+if sys.argv[2] == "exit":
+    sys.exit(3)
 ours, theirs = socket.socketpair()
 theirs.close()
 ours.send(b"after the peer has gone")
@@ -60,6 +63,14 @@ def test_a_process_that_evaluated_gets_its_errors(what: str, raised: bytes) -> N
     assert raised in guarded.stderr.splitlines()[-1]
     # The library as it is ends the process by a signal; when this fails, it has changed and the guard can go.
     assert unguarded.returncode < 0
+
+
+def test_a_process_that_evaluated_ends_with_its_own_status() -> None:
+    """Otherwise a test run that fails would look like one that passed."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "guarded", "exit"], capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 3
 
 
 def test_handlers_come_back_after_an_error() -> None:
