@@ -16,8 +16,16 @@ MarginError
 │   ├── UnknownId                   refers to something the other document does not have
 │   │   ├── UnknownInstrument
 │   │   ├── UnknownUnderlying
-│   │   └── UnknownAsset
+│   │   ├── UnknownAsset
+│   │   └── UnknownVenue
 │   ├── ExpiredInstrument           expiry at or before the market's time
+│   ├── TierError                   concentration tiers that are no table
+│   │   ├── TierGap                 bands that do not join, or an empty band
+│   │   └── TierRising              a percentage above the one of the band below
+│   ├── IneligibleAsset             the schedule takes no more of an asset
+│   ├── ScheduleNotInForce          the market is older than the schedule
+│   ├── NotACovariance              a matrix that is not symmetric and positive semidefinite
+│   ├── CoverTooSmall               corners that do not contain every tail average of the scores
 │   └── Unpriced                    the market has no quote for something that needs one
 │       ├── UnpricedInstrument
 │       └── UnpricedAsset
@@ -34,7 +42,15 @@ MarginError
 │   ├── WeightMismatch              an entry is not the directed rounding of the true value: `.row`, `.entry`
 │   ├── MatrixMismatch              made for another model, entry map, shape, kind or unit
 │   ├── UnitTooCoarse               the unit wastes more than a factor of two
-│   └── ProfileTooSmall             the matrix does not fit the profile it is padded to
+│   ├── ProfileTooSmall             the matrix does not fit the profile it is padded to
+│   ├── ScaleTooFine                integer rows of tiers cannot hold the values
+│   ├── TooManyCuts                 venues times scenarios take more rows than a matrix has
+│   └── TooManyRows                 tiers without slack values take too many rows
+├── SlackError
+│   ├── SlackTooSmall               a row that bounds slack from below is negative: `.row`
+│   ├── SlackOutOfRange             slack values of the wrong shape, or outside their widths
+│   ├── SlackUnbounded              nothing bounds what a slack value needs to be
+│   └── SlackNeedsSolver            the least slack depends on a choice only the model can make
 └── TransferError
     ├── BadAmount                   not a positive, finite amount
     ├── TransferTooSmall            what was moved is worth less than the call in some row
@@ -123,8 +139,32 @@ class UnknownAsset(UnknownId):
     """The collateral schedule has no such asset."""
 
 
+class UnknownVenue(UnknownId):
+    """The cross-margin model has no such venue."""
+
+
 class ExpiredInstrument(DocumentError):
     """An instrument's expiry is not after the market's time."""
+
+
+class TierError(DocumentError):
+    """Concentration tiers do not form a table."""
+
+
+class TierGap(TierError):
+    """Bands of a tier table do not join each other from 0 upwards, or one is empty."""
+
+
+class TierRising(TierError):
+    """A percentage of a tier table is above the one of the band below it."""
+
+
+class IneligibleAsset(DocumentError):
+    """The collateral schedule takes no more of an asset."""
+
+
+class ScheduleNotInForce(DocumentError):
+    """The market is of a time before the collateral schedule takes effect."""
 
 
 class Unpriced(DocumentError):
@@ -137,6 +177,14 @@ class UnpricedInstrument(Unpriced):
 
 class UnpricedAsset(Unpriced):
     """The market lacks the price of a collateral asset."""
+
+
+class NotACovariance(DocumentError):
+    """A covariance matrix is not symmetric, or has a negative eigenvalue."""
+
+
+class CoverTooSmall(DocumentError):
+    """The corners of an expected-shortfall cover leave out some tail average of the scores."""
 
 
 class EntryOutOfRange(MarginError):
@@ -216,6 +264,51 @@ class UnitTooCoarse(MatrixError):
 
 class ProfileTooSmall(MatrixError):
     """The matrix has more rows or entries, or wider collateral, than the profile it is padded to."""
+
+
+class SlackError(MarginError):
+    """The slack values of an exact matrix, or their declaration, are not acceptable."""
+
+
+class SlackTooSmall(SlackError):
+    """A validity row is negative: slack does not reach the kink it stands for.
+
+    Attributes:
+        row: label of the row.
+        missing: by how much, in units.
+    """
+
+    def __init__(self, row: str, missing: int) -> None:
+        super().__init__(row, missing)
+        self.row = row
+        self.missing = missing
+
+    def __str__(self) -> str:
+        return f"row {self.row!r} is {self.missing} units short: raise its slack, the least is given by `least_slack`"
+
+
+class SlackOutOfRange(SlackError):
+    """Slack has the wrong shape or type, or a value outside its declared width."""
+
+
+class SlackUnbounded(SlackError):
+    """A slack value has neither a validity row nor a cap, so no width can be declared for it."""
+
+
+class SlackNeedsSolver(SlackError):
+    """A validity row holds several slack values, so the model has to supply them."""
+
+
+class ScaleTooFine(MatrixError):
+    """Integer rows of tiers cannot hold the values at this scale."""
+
+
+class TooManyCuts(MatrixError):
+    """A cross-margin model without slack values takes more rows than a matrix has."""
+
+
+class TooManyRows(MatrixError):
+    """Writing tiers without slack values takes more rows than a matrix has."""
 
 
 class TransferError(MarginError):

@@ -100,8 +100,8 @@ def compile_run(
                 place=place,
                 unit_exponent=unit_exponent,
                 labels=weights.labels,
-                weights=_round_down(weights.of(kind), unit_exponent),
-                collateral=_round_collateral(collateral.of(kind), unit_exponent),
+                weights=round_down(weights.of(kind), unit_exponent),
+                collateral=round_collateral(collateral.of(kind), unit_exponent),
                 model_hash=weights.model_hash,
                 entry_map_hash=weights.entry_map_hash,
             )
@@ -260,15 +260,17 @@ def _require_together(weights: TrueWeights, collateral: CollateralValues, entry_
         raise MatrixMismatch("the collateral has another number of rows than the weights: value it with the same model")
 
 
-def _round_down(values: Floats, exponent: int) -> Integers:
+def round_down(values: Floats, exponent: int) -> Integers:
+    """Return floor(values / 2^exponent - 2^-10), for values in USD of any shape."""
     down: Integers = np.floor(np.ldexp(values, -exponent) - _SLACK).astype(np.int64)
     return down
 
 
-def _round_collateral(values: Floats, exponent: int) -> Integers:
+def round_collateral(values: Floats, exponent: int) -> Integers:
+    """Return the same, but 0 for a value that is exactly 0."""
     # No collateral is exactly zero for everybody, so an empty account owes nothing. Weights get no such exception: a
     # zero there may be float noise on another machine.
-    down: Integers = np.where(values == 0, 0, _round_down(values, exponent))
+    down: Integers = np.where(values == 0, 0, round_down(values, exponent))
     return down
 
 
@@ -283,7 +285,7 @@ def _fits(
 ) -> bool:
     if np.ldexp(max(np.abs(weights).max(), np.abs(collateral).max()), -exponent) >= MAX_ENTRY:
         return False
-    A, c = _round_down(weights, exponent), _round_collateral(collateral, exponent)
+    A, c = round_down(weights, exponent), round_collateral(collateral, exponent)
     if _too_wide(A, weight_bits).any() or _too_wide(c, bits).any():
         return False
     return not _over(A, c, entry_map, gross_limit, bits).any()

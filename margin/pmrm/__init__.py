@@ -8,14 +8,17 @@ vectors. No I/O and no integer rows here; `atomic_margin.margin.pmrm2` is the se
     pmrm_margin(cases["Test1"], parameters).initial_margin
 """
 
-from atomic_margin.margin.pmrm.cases import PmrmCase, PmrmParameters, SpotVolShock, parse_cases, parse_parameters
+from atomic_margin.margin.pmrm.cases import PmrmCase, parse_cases
+from atomic_margin.margin.pmrm.parameters import PmrmParameters, SpotVolShock, parse_parameters
 from atomic_margin.margin.pmrm.reference import PmrmMargin, pmrm_margin
+from atomic_margin.margin.pmrm.rows import compile_case
 
 __all__ = [
     "PmrmCase",
     "PmrmMargin",
     "PmrmParameters",
     "SpotVolShock",
+    "compile_case",
     "parse_cases",
     "parse_parameters",
     "pmrm_margin",

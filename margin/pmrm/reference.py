@@ -9,11 +9,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from atomic_margin.margin.pmrm.cases import PmrmCase, PmrmParameters
-from atomic_margin.margin.pmrm.positions import floats, net_options
-from atomic_margin.margin.pricing import Floats, black76
-
-TERM_SECONDS = 30 * 86400
+from atomic_margin.margin.pmrm.cases import PmrmCase
+from atomic_margin.margin.pmrm.grid import price_grid, static_discount
+from atomic_margin.margin.pmrm.parameters import PmrmParameters
+from atomic_margin.margin.pricing import Floats
+from atomic_margin.margin.rows.positions import floats, net_options
 
 
 @dataclass(frozen=True)
@@ -64,40 +64,20 @@ class PmrmMargin:
 
 def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
     """Return the margin of ``case`` under ``parameters``, unrounded."""
-    p = {name: float(getattr(parameters, name)) for name in _NUMBERS}
+    p = parameters.numbers()
     book = net_options(case.options())
     feeds = [case.feeds()[int(expiry)] for expiry in book.expiries]
-    rates = floats(feed.rate for feed in feeds)
     spot, stable, perps, base = (float(value) for value in (case.spot_price, case.stable_price, case.perps, case.base))
 
-    # Step 2: volatility multipliers, (E,) each.
-    seconds = floats(book.expiries)
-    power = np.where(seconds <= TERM_SECONDS, p["short_term_power"], p["long_term_power"])
-    m = (TERM_SECONDS / np.maximum(seconds, p["dte_floor_seconds"])) ** power
-    shocks = np.stack([np.maximum(0.0, 1 - p["vol_range_down"] * m), np.ones_like(m), 1 + p["vol_range_up"] * m])
-
-    # Step 1: every option under every scenario, then as it is, then under the two basis moves: R + 3 rows.
-    x = floats([*(item.spot for item in parameters.scenarios), Decimal(1)])
-    x = np.concatenate([x, [p["basis_spot_up"], p["basis_spot_down"]]])
-    direction = np.array([*(item.vol for item in parameters.scenarios), 0, 0, 0])
-    forward = np.outer(x, floats(feed.forward_variable for feed in feeds)) + floats(f.forward_fixed for f in feeds)
-    price = black76(
-        forward[:, book.group],
-        book.strike,
-        book.volatility * shocks[direction + 1][:, book.group],
-        book.years[book.group],
-        book.is_call,
-    )
-    values = book.by_expiry(price * book.amount)
+    # Steps 1 and 2: every option under every scenario, then as it is, then under the two basis moves: R + 3 rows.
+    values = book.by_expiry(price_grid(book, case, parameters) * book.amount)
     shocked, now, basis = values[:-3], values[-3], values[-2:] - values[-3]
 
     # Steps 3 and 5: the discount is on an expiry's whole shocked value and only when that is positive.
-    discount = p["base_static_discount"] * np.exp(
-        -book.years * (p["rate_mult_scale"] * np.maximum(rates, 0) + p["rate_add_scale"])
-    )
     base_value = base * spot / stable
-    moved = (np.where(shocked > 0, discount * shocked, shocked) - now).sum(axis=1)
-    losses: Floats = moved + (base_value + perps * float(case.perp_price)) * (x[:-3] - 1)
+    moved = (np.where(shocked > 0, static_discount(book, case, parameters) * shocked, shocked) - now).sum(axis=1)
+    moves = floats(item.spot for item in parameters.scenarios) - 1
+    losses: Floats = moved + (base_value + perps * float(case.perp_price)) * moves
 
     # Steps 4, 6 and 7.
     perp_value = float(case.unrealised_perp_pnl) + float(case.unrealised_funding) if perps else 0.0
@@ -142,6 +122,3 @@ def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
         initial_margin=loss_factor * loss + oracle_contingency + mark_to_market,
         maintenance_margin=loss + mark_to_market,
     )
-
-
-_NUMBERS = tuple(name for name in PmrmParameters.model_fields if name not in ("note", "scenarios"))

@@ -21,6 +21,7 @@ from atomic_margin.margin.pmrm2.cases import (
     VolShock,
 )
 from atomic_margin.margin.pmrm2.reference import Pmrm2Margin, pmrm2_margin
+from atomic_margin.margin.pmrm2.rows import compile_case
 
 __all__ = [
     "BasisContingency",
@@ -36,5 +37,6 @@ __all__ = [
     "Shock",
     "SkewShock",
     "VolShock",
+    "compile_case",
     "pmrm2_margin",
 ]

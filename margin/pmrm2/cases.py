@@ -25,8 +25,8 @@ from atomic_margin.margin.errors import (
     OutOfRange,
     UnpricedInstrument,
 )
-from atomic_margin.margin.pmrm.cases import MAX_EXPIRY, MAX_RATE, MAX_VOLATILITY
-from atomic_margin.margin.pmrm.positions import OptionRow, require_one_volatility
+from atomic_margin.margin.pmrm.fields import MAX_EXPIRY, MAX_RATE, MAX_VOLATILITY
+from atomic_margin.margin.rows.positions import OptionRow, require_one_volatility
 
 Direction: TypeAlias = Literal["up", "none", "down", "linear", "abs"]
 
@@ -271,8 +271,11 @@ class OtherContingency(_Settings):
     im_option_percent: _Factor
 
 
-class Pmrm2Parameters(_Fields):
+class Pmrm2Parameters(Document):
     """``Parameters``: the parameter set."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore")
+    TAG: ClassVar[str] = "pmrm2-parameters"
 
     scenarios: NonEmptyListOf[Shock]
     skew_shock: SkewShock

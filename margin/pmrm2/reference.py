@@ -14,14 +14,10 @@ from decimal import Decimal
 
 import numpy as np
 
-from atomic_margin.margin.pmrm.positions import NetOptions, floats, net_options
-from atomic_margin.margin.pmrm.reference import TERM_SECONDS
-from atomic_margin.margin.pmrm2.cases import OptionFeed, Pmrm2Case, Pmrm2Parameters, SkewShock
-from atomic_margin.margin.pricing import Floats, black76
-
-SETTLEMENT_SECONDS = 1800
-_DIRECTIONS = ("down", "none", "up", "linear", "abs")
-_LARGEST_EXPONENT = 700.0
+from atomic_margin.margin.pmrm2.cases import OptionFeed, Pmrm2Case
+from atomic_margin.margin.pmrm2.grid import expiry_feeds, price_grid, spot_moves, static_factors
+from atomic_margin.margin.pricing import Floats
+from atomic_margin.margin.rows.positions import NetOptions, floats, net_options
 
 
 @dataclass(frozen=True)
@@ -74,19 +70,19 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
     """Return the margin of ``case``, unrounded."""
     account, parameters = case.scenario, case.parameters
     book = net_options(account.rows())
-    by_expiry = account.feeds()
-    feeds = [by_expiry[expiry] for expiry in book.expiries]
+    feeds = expiry_feeds(book, case)
     spot, stable, perps = float(account.spot_price), float(account.stable_price), float(account.num_perps)
     values = floats(item.amount for item in account.collaterals) * floats(item.price for item in account.collaterals)
     values = values / stable
     cancelling = np.array([item.is_risk_cancelling for item in account.collaterals], dtype=np.bool_)
 
     # Profit and loss of every scenario.
-    x = floats(Decimal(1) if item.is_skew else item.spot_shock for item in parameters.scenarios)
+    x = spot_moves(parameters)
     skew = np.array([item.is_skew for item in parameters.scenarios])
-    priced = _expiry_values(book, feeds, parameters, x)
+    priced = book.by_expiry(price_grid(book, case) * book.amount)
     shocked, now, basis = priced[:-3], priced[-3], priced[-2:] - priced[-3]
-    change = _discounted(shocked, book, feeds, parameters) - now
+    positive, negative = static_factors(book, case)
+    change = shocked * np.where(shocked >= 0, positive, negative) - now
     change = np.where(skew[:, None], -np.abs(change), change).sum(axis=1)
     delta = values[cancelling].sum() + perps * float(account.perp_price)
     losses: Floats = floats(item.dampening_factor for item in parameters.scenarios) * (change + delta * (x - 1))
@@ -141,70 +137,6 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
     )
 
 
-def _expiry_values(book: NetOptions, feeds: list[OptionFeed], parameters: Pmrm2Parameters, x: Floats) -> Floats:
-    """Return (R + 3, E) values, discounted at the floored rate: every scenario, now, then the two basis moves."""
-    basis = parameters.basis_contingency
-    moves = np.concatenate([x, [1.0, float(basis.scenario_spot_up), float(basis.scenario_spot_down)]])
-    directions = [item.vol_shock_direction for item in parameters.scenarios] + ["none"] * 3
-    forward = floats(feed.forward for feed in feeds)
-    # In the last half hour the settlement average is partly observed, and only the rest moves with spot.
-    moving = np.minimum(floats(book.expiries) / SETTLEMENT_SECONDS, 1.0)
-    moved = forward * (1 - moving) + np.outer(moves, forward * moving)
-    volatility = _volatilities(book, forward, parameters)[[_DIRECTIONS.index(item) for item in directions]]
-    price = black76(moved[:, book.group], book.strike, volatility, book.years[book.group], book.is_call)
-    values: Floats = book.by_expiry(price * book.amount) * np.exp(-_rates(feeds) * book.years)
-    return values
-
-
-def _volatilities(book: NetOptions, forward: Floats, parameters: Pmrm2Parameters) -> Floats:
-    """Return (5, n) shocked volatilities, in the order of ``_DIRECTIONS``."""
-    shock = parameters.vol_shock
-    seconds = floats(book.expiries)
-    power = np.where(seconds <= TERM_SECONDS, float(shock.shorttermpower), float(shock.longtermpower))
-    m = ((TERM_SECONDS / np.maximum(seconds, 86400 * float(shock.dte_floor))) ** power)[book.group]
-    k = np.log(book.strike / forward[book.group])
-    root = np.sqrt(book.years)[book.group]
-    skew = parameters.skew_shock
-    multiplied: Floats = book.volatility * np.stack(
-        [
-            np.maximum(0.0, 1 - float(shock.volrangedown) * m),
-            np.ones_like(m),
-            1 + float(shock.volrangeup) * m,
-            _skew(k, root, skew, float(skew.linear_cbase), float(skew.linear_scale_cap)),
-            _skew(np.abs(k), root, skew, float(skew.abs_cbase), float(skew.abs_scale_cap)),
-        ]
-    )
-    up = _DIRECTIONS.index("up")
-    multiplied[up] = np.maximum(float(shock.min_vol_eval_shocked), multiplied[up])
-    return multiplied
-
-
-def _skew(k: Floats, root: Floats, skew: SkewShock, base: float, scale_cap: float) -> Floats:
-    """Return (n,) volatility multipliers at log moneyness ``k`` and square root of years ``root``."""
-    cap = base * root + scale_cap
-    width = float(skew.vol_param_static) + root * float(skew.vol_param_scale)
-    k_star = np.maximum(float(skew.min_k_star), root * float(skew.min_width_scale) * width)
-    move = k * cap / k_star
-    clamped = np.where(k > 0, np.minimum(move, cap), np.where(k < 0, np.maximum(move, -cap), 0.0))
-    multiplier: Floats = np.maximum(0.0, 1 + clamped)
-    return multiplier
-
-
-def _discounted(shocked: Floats, book: NetOptions, feeds: list[OptionFeed], parameters: Pmrm2Parameters) -> Floats:
-    """Return (R, E) shocked values after the two-sided static discount."""
-    margin = parameters.margin
-    rates, years = _rates(feeds), book.years
-    long = float(margin.base_static_discount) * np.exp(
-        -years * (rates * float(margin.long_rate_multscale) + float(margin.long_rate_addscale))
-    )
-    # Both exponents are cut off long before they could overflow; a shocked value so far discounted is nothing anyway.
-    growth = years * (rates * float(margin.short_rate_multscale) + float(margin.short_rate_addscale))
-    short = float(margin.base_static_discount_neg) * np.exp(np.minimum(growth, _LARGEST_EXPONENT))
-    undiscounted = np.exp(np.minimum(rates * years, _LARGEST_EXPONENT))
-    result: Floats = shocked * np.where(shocked >= 0, long, np.minimum(undiscounted, short))
-    return result
-
-
 def _confidence_contingency(case: Pmrm2Case, book: NetOptions, feeds: list[OptionFeed], values: Floats) -> float:
     """Return the confidence terms; compared in decimals, so a confidence equal to the threshold does not trigger."""
     account, other = case.scenario, case.parameters.other_contingency
@@ -218,8 +150,3 @@ def _confidence_contingency(case: Pmrm2Case, book: NetOptions, feeds: list[Optio
     for item, value in zip(account.collaterals, values, strict=True):
         doubts.append((min(item.confidence, account.spot_confidence), float(value)))
     return sum((float(other.conf_margin) * float(1 - c) * n for c, n in doubts if c < other.conf_threshold), 0.0)
-
-
-def _rates(feeds: list[OptionFeed]) -> Floats:
-    rates: Floats = np.maximum(floats(feed.rate for feed in feeds), 0.0)
-    return rates

@@ -1,5 +1,6 @@
 """Collateral values in every scenario, and the choice of what to move for a call."""
 
+import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -7,23 +8,35 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomic_margin.margin import (
     CollateralHoldings,
     CollateralSchedule,
+    EntryMap,
     Market,
     ScanModel,
+    Universe,
+    check_accepted,
     check_schedule,
     check_transfer,
     collateral_values,
+    compile_run,
+    compile_weights,
     errors,
     select_transfer,
 )
+from atomic_margin.margin.collateral.values import exact_values
 
 Example = Callable[[str], dict[str, Any]]
 ASSETS = ("USDC", "TBILL-2027-02", "GOVT-MMF", "BTC", "ETH")
+# As in examples/collateral-schedule.json.
+TIERS = {
+    "USDC": [(0, 25_000_000, 100), (25_000_000, 10**40, 90)],
+    "BTC": [(0, 5_000_000, 100), (5_000_000, 20_000_000, 80), (20_000_000, 50_000_000, 50)],
+    "ETH": [(0, 3_000_000, 100), (3_000_000, 10_000_000, 75), (10_000_000, 25_000_000, 40)],
+}
 quantities = st.fixed_dictionaries({}, optional={name: st.integers(0, 10**12) for name in ASSETS})
 
 
@@ -37,7 +50,10 @@ def worth(
         quoted = market.underlyings[name].spot if name in ("BTC", "ETH") else market.collateral[name]
         move = Fraction(scenario.spot[name]) * Fraction(scenario.coverage) if name in ("BTC", "ETH") else Fraction(0)
         shocked = max(Fraction(0), 1 + move * (Fraction(model.initial_factor) if initial else 1))
-        total += Fraction(units, 10**asset.decimals) * Fraction(quoted) * (1 - Fraction(asset.haircut)) * shocked
+        value = Fraction(units, 10**asset.decimals) * Fraction(quoted) * shocked
+        bands = TIERS.get(name, [(0, 10**40, 100)])
+        credit = sum(Fraction(percent, 100) * max(0, min(value, high) - low) for low, high, percent in bands)
+        total += credit * (1 - Fraction(asset.haircut))
     return total
 
 
@@ -64,7 +80,7 @@ def test_a_value_never_falls_below_zero(
 
 
 @given(held=quantities, tick=st.integers(0, 3), row=st.integers(0, 23))
-def test_values_are_the_exact_ones_rounded_once(
+def test_values_are_the_exact_ones_rounded_down_once(
     held: dict[str, int],
     tick: int,
     row: int,
@@ -73,13 +89,16 @@ def test_values_are_the_exact_ones_rounded_once(
     markets: tuple[Market, ...],
 ) -> None:
     values = collateral_values(schedule, model, markets[tick], held)
-    assert values.maintenance[row] == float(worth(schedule, model, markets[tick], held, row, False))
-    assert values.initial[row] == float(worth(schedule, model, markets[tick], held, row, True))
+    for kind, value in (("maintenance", values.maintenance[row]), ("initial", values.initial[row])):
+        exact = worth(schedule, model, markets[tick], held, row, kind == "initial")
+        assert Fraction(float(value)) <= exact < Fraction(math.nextafter(value, math.inf))
 
 
-@given(free=quantities, cents=st.integers(1, 10**9), tick=st.integers(0, 3))
+@settings(deadline=None)
+@given(free=quantities, posted=quantities, cents=st.integers(1, 10**9), tick=st.integers(0, 3))
 def test_a_transfer_is_worth_the_call_in_every_row(
     free: dict[str, int],
+    posted: dict[str, int],
     cents: int,
     tick: int,
     schedule: CollateralSchedule,
@@ -87,35 +106,41 @@ def test_a_transfer_is_worth_the_call_in_every_row(
     markets: tuple[Market, ...],
 ) -> None:
     amount, market = Decimal(cents) / 100, markets[tick]
-    cases = [(row, initial) for row in range(24) for initial in (False, True)]
+
+    def least_gain(moved: Mapping[str, int]) -> Fraction:
+        after = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
+        return min(
+            worth(schedule, model, market, after, row, initial) - worth(schedule, model, market, posted, row, initial)
+            for row in range(24)
+            for initial in (False, True)
+        )
+
     try:
-        moved = select_transfer(amount, free, schedule, model, market)
+        moved = select_transfer(amount, free, schedule, model, market, posted=posted)
     except errors.InsufficientFreeCollateral:
-        least = min(worth(schedule, model, market, free, *case) for case in cases)
-        assert least < Fraction(amount) + Fraction(1, 100)
+        assert least_gain(free) < Fraction(amount) + Fraction(1, 100)
         return
     assert all(0 < quantity <= free[name] for name, quantity in moved.items())
-    least = min(worth(schedule, model, market, moved, *case) for case in cases)
-    assert least >= Fraction(amount)
-    check_transfer(amount, moved, schedule, model, market)
+    assert least_gain(moved) >= Fraction(amount)
+    check_transfer(amount, moved, schedule, model, market, posted=posted)
     with pytest.raises(errors.TransferTooSmall, match="the call is of"):
-        check_transfer(amount + Decimal("0.02") + amount, moved, schedule, model, market)
+        check_transfer(amount + Decimal("0.02") + amount, moved, schedule, model, market, posted=posted)
     # As computed in floating point, c grows by at least the amount as well.
-    posted = {"TBILL-2027-02": 300_000_00, "BTC": 7 * 10**8}
     both = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
     before, after = (collateral_values(schedule, model, market, held) for held in (posted, both))
     for kind in ("maintenance", "initial"):
         assert (after.of(kind) - before.of(kind) >= float(amount)).all()
+    # Had less been posted before, the same would have been worth more: tiers are concave.
+    check_transfer(amount, moved, schedule, model, market, posted={})
     # One unit less of the last asset moved is not worth it (with the cent on top).
     last = max(moved, key=lambda name: schedule.by_id[name].priority)
-    fewer = {**moved, last: moved[last] - 1}
-    assert min(worth(schedule, model, market, fewer, *case) for case in cases) < Fraction(amount) + Fraction(1, 100)
+    assert least_gain({**moved, last: moved[last] - 1}) < Fraction(amount) + Fraction(1, 100)
 
 
 def test_assets_move_by_priority(
     schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...], holdings: CollateralHoldings
 ) -> None:
-    moved = select_transfer(Decimal(1000), holdings.free, schedule, model, markets[0])
+    moved = select_transfer(Decimal(1000), holdings.free, schedule, model, markets[0], posted={})
     assert list(moved) == ["TBILL-2027-02"]
     assert moved["TBILL-2027-02"] == 101_864  # 1000.01 / (0.99163 * 0.99) = 1018.637…, rounded up to the cent
     with pytest.raises(TypeError):
@@ -129,8 +154,8 @@ def test_an_asset_worth_nothing_in_one_row_is_moved_only_for_the_others(
     given["scenarios"][0]["spot"]["BTC"] = "-0.9"
     model = ScanModel.parse(given)
     with pytest.raises(errors.InsufficientFreeCollateral, match="100"):
-        select_transfer(Decimal(100), {"BTC": 10**9}, schedule, model, markets[0])
-    moved = select_transfer(Decimal(100), {"BTC": 10**9, "ETH": 10**9}, schedule, model, markets[0])
+        select_transfer(Decimal(100), {"BTC": 10**9}, schedule, model, markets[0], posted={})
+    moved = select_transfer(Decimal(100), {"BTC": 10**9, "ETH": 10**9}, schedule, model, markets[0], posted={})
     assert 0 < moved["BTC"] < 10**7
     assert 0 < moved["ETH"] < 10**8
 
@@ -140,7 +165,7 @@ def test_a_call_is_a_positive_amount(
     amount: str, schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
     with pytest.raises(errors.BadAmount):
-        select_transfer(Decimal(amount), {}, schedule, model, markets[0])
+        select_transfer(Decimal(amount), {}, schedule, model, markets[0], posted={})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +188,7 @@ def test_only_ledger_quantities_of_eligible_assets_count(
 ) -> None:
     for call in (
         lambda: collateral_values(schedule, model, markets[0], held),
-        lambda: select_transfer(Decimal(1), held, schedule, model, markets[0]),
+        lambda: select_transfer(Decimal(1), held, schedule, model, markets[0], posted={}),
     ):
         with pytest.raises(errors.DocumentError) as caught:
             call()
@@ -199,3 +224,175 @@ def test_values_are_finite_and_read_only(
         values.initial[0] = 0
     with pytest.raises(errors.NonFiniteWeight):
         type(values)(np.array([np.inf]), np.array([1.0]))
+
+
+# Tiers and eligibility
+
+LATER = "2026-11-21T00:00:00Z"
+
+
+def with_asset(example: Example, index: int, **changes: object) -> dict[str, Any]:
+    given = example("collateral-schedule")
+    given["assets"][index] = {**given["assets"][index], **changes}
+    return given
+
+
+def test_tiers_are_marginal_and_apply_before_the_haircut(
+    schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...]
+) -> None:
+    """300 bitcoin at 96,420.5 are 28,926,150: 5 m in full, 15 m at 80 %, the rest at 50 %."""
+    values = collateral_values(schedule, model, markets[0], {"BTC": 300 * 10**8})
+    row = model.labels.index("spot 0% vol up")
+    assert values.maintenance[row] == pytest.approx(0.9 * (5e6 + 0.8 * 15e6 + 0.5 * 8_926_150))
+    # The scenario moves the value that the tiers look at.
+    row = model.labels.index("crash -20% vol up")
+    assert values.maintenance[row] == pytest.approx(0.9 * (5e6 + 0.8 * 15e6 + 0.5 * (0.8 * 28_926_150 - 20e6)))
+    # Beyond the last bound nothing more counts.
+    more = collateral_values(schedule, model, markets[0], {"BTC": 3000 * 10**8})
+    assert (
+        more.maintenance[row] == collateral_values(schedule, model, markets[0], {"BTC": 6000 * 10**8}).maintenance[row]
+    )
+
+
+@given(
+    held=st.integers(0, 10**12),
+    more=st.integers(0, 10**12),
+    shares=st.lists(st.integers(0, 100), min_size=1, max_size=5),
+)
+def test_the_integers_of_c_are_never_above_the_exact_value(
+    held: int,
+    more: int,
+    shares: list[int],
+    model: ScanModel,
+    markets: tuple[Market, ...],
+    entry_map: EntryMap,
+    universe: Universe,
+    gross_limit: int,
+    schedule: CollateralSchedule,
+) -> None:
+    tiers = [
+        {"above": str(10**6 * index), "up_to": str(10**6 * (index + 1)), "percent": str(percent)}
+        for index, percent in enumerate(sorted(shares, reverse=True))
+    ]
+    document: Any = schedule.canonical()
+    assets = [*document["assets"][:4], {**document["assets"][4], "tiers": tiers}]
+    schedule = CollateralSchedule.parse({**document, "assets": assets})
+    posted = {"ETH": held, "USDC": more}
+    values = collateral_values(schedule, model, markets[0], posted)
+    run = compile_run(compile_weights(model, universe, markets[0]), values, entry_map, gross_limit)
+    for kind in ("maintenance", "initial"):
+        exact = exact_values(schedule, model, markets[0], posted, kind)
+        for place in ("fhe", "proof"):
+            matrix = run.of(kind, place)  # type: ignore[arg-type]
+            unit = Fraction(2) ** matrix.unit_exponent
+            for entry, value in zip(matrix.collateral.tolist(), exact, strict=True):
+                assert value - 2 * unit < entry * unit <= value
+
+
+BANDS = [("0", "10", "100"), ("10", "20", "90"), ("20", None, "90")]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "field"),
+    [
+        ((0, 0, "1"), errors.TierGap, "assets[3].tiers[0].above"),
+        ((1, 0, "11"), errors.TierGap, "assets[3].tiers[1].above"),
+        ((1, 0, "9"), errors.TierGap, "assets[3].tiers[1].above"),
+        ((1, 1, "10"), errors.TierGap, "assets[3].tiers[1].up_to"),
+        ((1, 1, None), errors.TierGap, "assets[3].tiers[2].above"),
+        ((1, 2, "89"), errors.TierRising, "assets[3].tiers[2].percent"),
+        ((0, 2, "101"), errors.OutOfRange, "assets[3].tiers[0].percent"),
+        ((0, 2, "-1"), errors.OutOfRange, "assets[3].tiers[0].percent"),
+        ((0, 2, "99.5"), errors.NotADecimal, "assets[3].tiers[0].percent"),
+        ((0, 1, str(2**64)), errors.OutOfRange, "assets[3].tiers[0].up_to"),
+    ],
+    ids=str,
+)
+def test_tiers_that_are_no_table_are_refused(
+    change: tuple[int, int, str | None], error: type[errors.DocumentError], field: str, example: Example
+) -> None:
+    bands = [list(band) for band in BANDS]
+    bands[change[0]][change[1]] = change[2]  # type: ignore[call-overload]
+    names = ("above", "up_to", "percent")
+    tiers = [{k: v for k, v in zip(names, band, strict=True) if v is not None} for band in bands]
+    with pytest.raises(errors.DocumentError) as caught:
+        CollateralSchedule.parse(with_asset(example, 3, tiers=tiers))
+    assert (type(caught.value), caught.value.field) == (error, field)
+
+
+@pytest.mark.parametrize("tiers", [[], [{"above": str(i), "up_to": str(i + 1), "percent": "5"} for i in range(13)]])
+def test_a_table_has_one_to_twelve_tiers(tiers: list[Any], example: Example) -> None:
+    with pytest.raises(errors.MalformedDocument) as caught:
+        CollateralSchedule.parse(with_asset(example, 3, tiers=tiers))
+    assert caught.value.field == "assets[3].tiers"
+
+
+def test_an_asset_counts_while_it_is_eligible(model: ScanModel, markets: tuple[Market, ...], example: Example) -> None:
+    held, at = {"BTC": 10**8, "USDC": 10**9}, "2026-11-20T08:00:00Z"
+    usdc = 0.98 * 0.9999 * 1000
+    for eligibility, counts in (
+        ({"status": "accepted"}, True),
+        ({"status": "closed", "reason": "wound down"}, True),
+        ({"status": "excluded", "reason": "custodian in default"}, False),
+        ({"status": "accepted", "counts_until": at}, True),
+        ({"status": "accepted", "counts_until": "2026-11-20T07:59:59Z"}, False),
+        ({"status": "accepted", "counts_from": at}, True),
+        ({"status": "accepted", "counts_from": "2026-11-20T08:00:01Z"}, False),
+    ):
+        schedule = CollateralSchedule.parse(with_asset(example, 3, eligibility=eligibility))
+        values = collateral_values(schedule, model, markets[0], held)
+        assert values.maintenance[0] == pytest.approx(usdc + counts * 0.9 * 96420.5)
+        if counts:
+            assert select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model, markets[0], posted={})["BTC"]
+        else:
+            with pytest.raises(errors.InsufficientFreeCollateral):
+                select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model, markets[0], posted={})
+
+
+def test_what_does_not_count_needs_no_price(model: ScanModel, example: Example) -> None:
+    """A bill that has matured is no longer quoted, and must not stop the ticks."""
+    market = example("market-1")
+    del market["collateral"]["TBILL-2027-02"]
+    market["as_of"] = "2027-02-16T00:00:01Z"
+    values = collateral_values(
+        CollateralSchedule.parse(example("collateral-schedule")), model, Market.parse(market), {"TBILL-2027-02": 10**9}
+    )
+    assert not values.maintenance.any()
+
+
+def test_only_accepted_assets_are_taken(example: Example) -> None:
+    for status in ("closed", "excluded"):
+        schedule = CollateralSchedule.parse(with_asset(example, 3, eligibility={"status": status, "reason": "reason"}))
+        with pytest.raises(errors.IneligibleAsset, match=status) as caught:
+            check_accepted(schedule, "BTC")
+        assert caught.value.field == "BTC"
+        check_accepted(schedule, "ETH")
+    with pytest.raises(errors.UnknownAsset):
+        check_accepted(schedule, "DOGE")
+
+
+@pytest.mark.parametrize(
+    ("eligibility", "field"),
+    [
+        ({"status": "closed"}, "reason"),
+        ({"status": "accepted", "reason": "why not"}, "reason"),
+        ({"status": "accepted", "counts_from": LATER, "counts_until": "2026-11-20T00:00:00Z"}, "counts_until"),
+        ({"status": "maybe"}, "status"),
+        ({}, "status"),
+    ],
+    ids=str,
+)
+def test_eligibility_is_complete(eligibility: dict[str, Any], field: str, example: Example) -> None:
+    with pytest.raises(errors.DocumentError) as caught:
+        CollateralSchedule.parse(with_asset(example, 3, eligibility=eligibility))
+    assert caught.value.field == f"assets[3].eligibility.{field}"
+
+
+def test_a_schedule_values_nothing_from_before_its_time(
+    model: ScanModel, markets: tuple[Market, ...], example: Example
+) -> None:
+    given = {**example("collateral-schedule"), "effective_from": "2026-11-20T08:00:01Z"}
+    with pytest.raises(errors.ScheduleNotInForce) as caught:
+        collateral_values(CollateralSchedule.parse(given), model, markets[0], {})
+    assert caught.value.field == "effective_from"
+    assert not collateral_values(CollateralSchedule.parse(given), model, markets[1], {}).maintenance.any()

@@ -30,7 +30,7 @@ TYPES: dict[str, type[Document]] = {
 HASHES = {
     "universe": "2a3d5cfa8e2a8ade6c159173981eeab542357d44fc7873faaa1054e704544ba0",
     "model-scan": "a1da80870d7c709167ab86265bd3a2714474d8ff8ace0efd8d09298b856865c3",
-    "collateral-schedule": "56ba8368bef06cb89f0ede2283b02144040c38a078d626edbffc1c4efc48113e",
+    "collateral-schedule": "f59f476de6c6bfbb98af039a1206ebc3747e1e9e99e5d99c149c2cbfb7922c30",
     "collateral": "771a0be16db263a256cd411087cff1082284f1c140dd000482e2ea69c3a55a14",
     "portfolio": "5945912b650cf52a3aae96184ed904a9c1739c0ec7270e59365b7153b90ebc9c",
     "institution": "d400afc79627f261464374b39cb041033b3a9665b0c9b58fa4eb47127cf45e88",
@@ -241,6 +241,17 @@ BAD: list[tuple[str, list[str | int], object, type[errors.DocumentError], str]] 
     ("collateral-schedule", ["assets", 1, "id"], "USDC", errors.DuplicateId, "assets[1].id"),
     ("collateral-schedule", ["assets", 1, "priority"], "2", errors.DuplicateId, "assets[1].priority"),
     ("collateral-schedule", ["assets", 1, "price_source"], "x", errors.MalformedDocument, "assets[1].price_source"),
+    ("collateral-schedule", ["format"], "atomic-margin/collateral-schedule/1", errors.MalformedDocument, "format"),
+    ("collateral-schedule", ["effective_from"], DELETE, errors.MalformedDocument, "effective_from"),
+    ("collateral-schedule", ["effective_from"], "2026-11-01", errors.MalformedDocument, "effective_from"),
+    ("collateral-schedule", ["assets", 3, "tiers", 1, "above"], "1", errors.TierGap, "assets[3].tiers[1].above"),
+    (
+        "collateral-schedule",
+        ["assets", 3, "tiers", 1, "percent"],
+        "101",
+        errors.OutOfRange,
+        "assets[3].tiers[1].percent",
+    ),
     ("collateral", ["posted", "USDC"], "-1", errors.NegativeHolding, "posted.USDC"),
     ("collateral", ["free", "USDC"], "0.5", errors.NotADecimal, "free.USDC"),
 ]

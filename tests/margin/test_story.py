@@ -71,7 +71,9 @@ class Fund:
         return Seen(run, report, call, least)
 
     def select(self, tick: int, call: TopUp) -> Mapping[str, int]:
-        return select_transfer(call.usd, self.free, self.schedule, self.model, self.markets[tick - 1])
+        return select_transfer(
+            call.usd, self.free, self.schedule, self.model, self.markets[tick - 1], posted=self.posted
+        )
 
     def move(self, moved: Mapping[str, int]) -> None:
         for name, quantity in moved.items():

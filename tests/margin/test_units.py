@@ -136,8 +136,9 @@ def cases(draw: st.DrawFn) -> Case:
     coin = names[0]
     schedule = CollateralSchedule.parse(
         {
-            "format": "atomic-margin/collateral-schedule/1",
+            "format": "atomic-margin/collateral-schedule/2",
             "version": "1",
+            "effective_from": "2020-01-01T00:00:00Z",
             "assets": [
                 {
                     "id": "BILL",

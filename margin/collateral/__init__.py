@@ -1,0 +1,35 @@
+"""Collateral on the operator's ledger: the schedule, its value in every scenario, and what to move for a call.
+
+For the operator and for everyone who recomputes c. `schedule` holds the documents, `values` what holdings are worth,
+`transfer` the choice and the check of what a margin call moves.
+"""
+
+from atomic_margin.margin.collateral.schedule import (
+    Asset,
+    CollateralHoldings,
+    CollateralSchedule,
+    ConcentrationTier,
+    Eligibility,
+    PriceSource,
+    check_accepted,
+    check_holdings,
+    check_schedule,
+)
+from atomic_margin.margin.collateral.transfer import check_transfer, select_transfer
+from atomic_margin.margin.collateral.values import CollateralValues, collateral_values
+
+__all__ = [
+    "Asset",
+    "CollateralHoldings",
+    "CollateralSchedule",
+    "CollateralValues",
+    "ConcentrationTier",
+    "Eligibility",
+    "PriceSource",
+    "check_accepted",
+    "check_holdings",
+    "check_schedule",
+    "check_transfer",
+    "collateral_values",
+    "select_transfer",
+]

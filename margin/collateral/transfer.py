@@ -1,0 +1,140 @@
+"""What a margin call moves from free to posted collateral, and the check of what was moved. All exact.
+
+Concentration tiers make the value of an asset depend on how much of it is posted already, so both functions take what
+was posted when the run was evaluated: the call is met when posted and moved together are worth that much more in every
+row. If more was posted meanwhile, tiers being concave, the account is only better off than the proof says.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
+
+from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
+from atomic_margin.margin.collateral.values import credited, exact_values, unit_values
+from atomic_margin.margin.errors import BadAmount, InsufficientFreeCollateral, TransferTooSmall
+from atomic_margin.margin.market import Market
+from atomic_margin.margin.model import KINDS
+from atomic_margin.margin.scenarios import ScanModel
+
+# A transfer is worth this much more than asked, so that recomputing c in floating point cannot lose a unit of it.
+_TRANSFER_CUSHION = Fraction(1, 100)
+
+
+def select_transfer(
+    amount_usd: Decimal,
+    free: Mapping[str, int],
+    schedule: CollateralSchedule,
+    model: ScanModel,
+    market: Market,
+    *,
+    posted: Mapping[str, int],
+) -> Mapping[str, int]:
+    """Choose free collateral to move so that the value of posted collateral grows by the amount in every row.
+
+    Assets are taken in the schedule's priority, each only as far as some row of either kind still needs it and rounded
+    up to its smallest unit; one cent more than the amount is moved, so recomputing c in floating point cannot fall
+    short. Assets that do not count are not moved.
+
+    Args:
+        amount_usd: the margin call, USD.
+        free: free quantities by asset, in smallest units.
+        schedule: eligible assets.
+        model: the margin model.
+        market: prices of the call.
+        posted: posted quantities by asset when the run was evaluated.
+
+    Returns:
+        Quantities to move by asset, in smallest units, without zeros.
+
+    Raises:
+        BadAmount: the amount is not positive and finite.
+        InsufficientFreeCollateral: all free collateral together does not reach the amount in some row.
+        UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in
+            `collateral_values`.
+    """
+    _check_inputs(amount_usd, (free, posted), schedule, model, market)
+    needed = [Fraction(amount_usd) + _TRANSFER_CUSHION] * (len(KINDS) * len(model.scenarios))
+    moved: dict[str, int] = {}
+    for asset in sorted(schedule.assets, key=lambda item: item.priority):
+        gains = _Gains(asset, posted.get(asset.id, 0), model, market)
+        quantity = gains.smallest(free.get(asset.id, 0), needed)
+        if quantity:
+            moved[asset.id] = quantity
+            needed = [need - gains.of(row, quantity) for row, need in enumerate(needed)]
+    if max(needed) > 0:
+        raise InsufficientFreeCollateral(
+            f"all free collateral falls {float(max(needed)):,.2f} USD short of the call of {amount_usd:,.2f} USD in "
+            "its worst scenario: deliver more collateral"
+        )
+    return MappingProxyType(moved)
+
+
+def check_transfer(
+    amount_usd: Decimal,
+    moved: Mapping[str, int],
+    schedule: CollateralSchedule,
+    model: ScanModel,
+    market: Market,
+    *,
+    posted: Mapping[str, int],
+) -> None:
+    """Make sure ``moved`` makes ``posted`` (both in smallest units by asset) worth the amount more in every row.
+
+    For verifiers of a settled call.
+
+    Raises:
+        TransferTooSmall: naming the first row that falls short.
+        BadAmount, UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as
+            in `select_transfer`.
+    """
+    _check_inputs(amount_usd, (moved, posted), schedule, model, market)
+    after = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
+    for kind in KINDS:
+        have = exact_values(schedule, model, market, posted, kind)
+        get = exact_values(schedule, model, market, after, kind)
+        for label, before, then in zip(model.labels, have, get, strict=True):
+            if then - before < Fraction(amount_usd):
+                raise TransferTooSmall(
+                    f"the transfer is worth {float(then - before):,.2f} USD in {kind} row {label!r}, the call is of "
+                    f"{amount_usd:,.2f} USD: move more"
+                )
+
+
+class _Gains:
+    """How much the value of one asset grows in each row of both kinds when more of it is posted."""
+
+    def __init__(self, asset: Asset, posted: int, model: ScanModel, market: Market) -> None:
+        self._asset, self._posted = asset, posted
+        self._units = [value for kind in KINDS for value in unit_values(asset, model, market, kind)]
+        self._before = [credited(asset, posted * unit) for unit in self._units]
+
+    def of(self, row: int, quantity: int) -> Fraction:
+        """Return the gain in one row, USD."""
+        return credited(self._asset, (self._posted + quantity) * self._units[row]) - self._before[row]
+
+    def smallest(self, free: int, needed: list[Fraction]) -> int:
+        """Return the smallest quantity that gives every row what it needs, or all it can get from ``free``."""
+        enough = 0
+        for row, need in enumerate(needed):
+            target = min(need, self.of(row, free))
+            if target > 0:
+                credit = (self._before[row] + target) / (1 - Fraction(self._asset.haircut))
+                value = self._asset.tier_table.least_value(credit)
+                enough = max(enough, math.ceil(value / self._units[row]) - self._posted)
+        return enough
+
+
+def _check_inputs(
+    amount_usd: Decimal,
+    quantities: tuple[Mapping[str, int], ...],
+    schedule: CollateralSchedule,
+    model: ScanModel,
+    market: Market,
+) -> None:
+    if not amount_usd.is_finite() or amount_usd <= 0:
+        raise BadAmount(f"a transfer is a positive amount of USD, got {amount_usd}")
+    check_schedule(schedule, model, market)
+    for held in quantities:
+        check_holdings(schedule, held)

@@ -1,0 +1,199 @@
+"""`pmrm2` as integer rows: both forms against the plain reference, on generated books and odd parameters."""
+
+import copy
+import random
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atomic_margin.margin import errors
+from atomic_margin.margin.model import KINDS
+from atomic_margin.margin.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
+from atomic_margin.margin.rows import integer_margin, integer_matrices, model_rows
+from atomic_margin.margin.slack import ExactRun, ExactWeights, check_exact
+
+Json = dict[str, Any]
+DAY = 86400
+PARAMETERS: Json = {
+    "Scenarios": [
+        {"SpotShock": shock, "VolShockDirection": direction, "DampeningFactor": 1}
+        for shock in ("1.18", "1.09", "1", "0.91", "0.82")
+        for direction in ("Up", "None", "Down")
+    ]
+    + [
+        {"SpotShock": "0.34", "VolShockDirection": "Up", "DampeningFactor": "0.21"},
+        {"SpotShock": "3", "VolShockDirection": "Up", "DampeningFactor": "0.07"},
+        {"SpotShock": "1", "VolShockDirection": "Linear", "DampeningFactor": "1"},
+        {"SpotShock": "1", "VolShockDirection": "Abs", "DampeningFactor": "0.9"},
+    ],
+    "SkewShock": {"LINEAR_SCALE_CAP": "0.03", "LINEAR_CBASE": "0.2", "ABS_SCALE_CAP": "0.05", "ABS_CBASE": "0.3"}
+    | {"MIN_K_STAR": "0.01", "MIN_WIDTH_SCALE": "4", "VOL_PARAM_STATIC": "0.8", "VOL_PARAM_SCALE": "-0.05"},
+    "VolShock": {"VOLRANGEUP": "0.6", "VOLRANGEDOWN": "0.3", "MIN_VOL_EVAL_SHOCKED": "0.4"}
+    | {"SHORTTERMPOWER": "0.3", "LONGTERMPOWER": "0.13", "DTE_FLOOR": "1"},
+    "Margin": {"MM_LOSS_FACTOR": "0.8", "IM_LOSS_FACTOR": "1", "SHORT_RATE_MULTSCALE": "1", "LONG_RATE_MULTSCALE": "4"}
+    | {"SHORT_RATE_ADDSCALE": "0.02", "LONG_RATE_ADDSCALE": "0.05"}
+    | {"BASE_STATIC_DISCOUNT": "0.95", "BASE_STATIC_DISCOUNT_NEG": "0.97"},
+    "BasisContingency": {"SCENARIO_SPOT_UP": "1.05", "SCENARIO_SPOT_DOWN": "0.95"}
+    | {"BASIS_CONT_ADD_FACTOR": "0.25", "BASIS_CONT_MULT_FACTOR": "0.01"},
+    "OtherContingency": {"PEG_LOSS_THRESHOLD": "0.98", "PEG_LOSS_FACTOR": "2", "CONF_THRESHOLD": "0.6"}
+    | {"CONF_MARGIN": "0.5", "MM_PERP_PERCENT": "0.02", "IM_PERP_PERCENT": "0.03"}
+    | {"MM_OPTION_PERCENT": "0.01", "IM_OPTION_PERCENT": "0.015"},
+}
+
+
+def generated(seed: int) -> Pmrm2Case:
+    """A book of up to 14 options over up to three expiries with collaterals and perpetuals, and varied parameters."""
+    rng = random.Random(seed)
+    expiries = rng.sample([900, DAY // 2, 3 * DAY, 7 * DAY, 30 * DAY, 31 * DAY, 90 * DAY, 365 * DAY], 3)
+    keys = {
+        (rng.choice(expiries), rng.choice([900, 1200, 1400, 1500, 1600, 1800, 2500]), rng.randint(0, 1))
+        for _ in range(rng.randint(0, 14))
+    }
+
+    def sure() -> str:
+        return rng.choice(["1", "1", "1", f"{rng.random():.3f}"])
+
+    scenario: Json = {
+        "Cash": rng.randint(-20000, 50000),
+        "Collaterals": [
+            {"Name": "ETH", "Amount": f"{rng.uniform(0, 20):.3f}", "Price": f"{rng.uniform(0.5, 1600):.2f}"}
+            | {"Confidence": sure(), "IsRiskCancelling": rng.randint(0, 1), "IMHaircut": "0.1", "MMHaircut": "0.05"}
+            for _ in range(rng.randint(0, 3))
+        ],
+        "SpotPrice": f"{rng.uniform(1400, 1600):.2f}",
+        "SpotConfidence": sure(),
+        "NumPerps": rng.choice([0, 0, f"{rng.uniform(-30, 30):.2f}"]),
+        "PerpPrice": "1505",
+        "PerpConfidence": sure(),
+        "UnrealisedPerpPNL": rng.randint(-500, 500),
+        "UnrealisedFunding": rng.randint(-50, 50),
+        "StablePrice": rng.choice(["1", "0.95", "1.01"]),
+        "Options": [
+            {"Expiry": e, "Strike": k, "IsCall": c, "MarkVol": f"{rng.uniform(0.2, 1.5):.3f}"}
+            | {"Amount": rng.choice([-1, 1]) * rng.choice([1, 2, 5, 0.25, 10, 40])}
+            for e, k, c in sorted(keys)
+        ],
+        "OptionFeeds": [
+            {"FeedExpiry": e, "Forward": f"{rng.uniform(1400, 1600):.2f}", "ForwardConfidence": sure()}
+            | {"Rate": rng.choice(["0", "0.05", "-0.02", "0.3"]), "RateConfidence": "1", "OptionVolConfidences": sure()}
+            for e in expiries
+        ],
+    }
+    parameters = copy.deepcopy(PARAMETERS)
+    gain, loss = rng.choice([("0.95", "0.97"), ("0.8", "1"), ("1", "1.2")])
+    parameters["Margin"] |= {"BASE_STATIC_DISCOUNT": gain, "BASE_STATIC_DISCOUNT_NEG": loss}
+    parameters["SkewShock"]["ABS_CBASE"] = rng.choice(["0.3", "0.9", "-0.3"])
+    return Pmrm2Case.parse({"Scenario": scenario, "Parameters": parameters})
+
+
+def check(case: Pmrm2Case, exactly: bool = True) -> None:
+    """Conservative <= exact <= true before rounding; integers below; and the verifier's check passes."""
+    reference = pmrm2_margin(case)
+    conservative, exact = (compile_case(case, form) for form in ("conservative", "exact"))
+    coarse, fine = integer_margin(conservative, 24, "fhe"), integer_margin(conservative, 20, "proof")
+    proof = integer_margin(exact, 20, "proof")
+    for kind, true in zip(KINDS, (reference.maintenance_margin, reference.initial_margin), strict=True):
+        scale = max(1.0, abs(true), float(exact.gross))
+        low, high = model_rows(conservative, kind).min(), model_rows(exact, kind).min()
+        assert low <= high + 1e-9 * scale
+        assert high <= true + 1e-9 * scale
+        if exactly:
+            assert high == pytest.approx(true, abs=1e-9 * scale)
+        for integers, model in ((coarse, low), (fine, low), (proof, high)):
+            assert float(min(getattr(integers, kind))) <= model + 1e-12 * scale
+            assert min(getattr(integers, kind)) <= Decimal(true)
+        assert not (min(getattr(proof, kind)) >= 0 and true < 0)
+    run = integer_matrices(exact)
+    assert isinstance(run, ExactRun)
+    assert isinstance(exact.weights, ExactWeights)
+    check_exact(run, exact.weights, exact.collateral, exact.entry_map, exact.gross_limit)
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_the_order_of_the_forms_on_generated_books(block: int) -> None:
+    for seed in range(10 * block, 10 * block + 10):
+        check(generated(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_the_order_of_the_forms_on_ten_thousand_books(block: int) -> None:
+    for seed in range(500 * block, 500 * block + 500):
+        check(generated(seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_discounts_that_favour_gains_stay_conservative(seed: int) -> None:
+    case = generated(seed)
+    factors = {"base_static_discount": Decimal("1.1"), "base_static_discount_neg": Decimal("0.6")}
+    margin = case.parameters.margin.model_copy(update=factors)
+    parameters = case.parameters.model_copy(update={"margin": margin})
+    check(case.model_copy(update={"parameters": parameters}), exactly=False)
+
+
+def test_the_rows_are_named_by_scenario_and_basis() -> None:
+    compiled = compile_case(generated(3))
+    labels = compiled.weights.weights.labels if isinstance(compiled.weights, ExactWeights) else compiled.weights.labels
+    assert labels[0] == "1.18 up"
+    assert {"skew linear", "skew abs", "basis"} <= set(labels)
+
+
+def test_other_parameters_are_another_model() -> None:
+    case = generated(3)
+    other = case.parameters.model_copy(update={"scenarios": case.parameters.scenarios[:3]})
+    hashes = {compile_case(item).weights.model_hash for item in (case, case.model_copy(update={"parameters": other}))}
+    assert len(hashes) == 2
+
+
+def test_a_quantity_too_fine_for_any_lot_is_refused() -> None:
+    case = generated(3)
+    options = tuple(item.model_copy(update={"amount": Decimal("12.3456789123")}) for item in case.scenario.options)
+    with pytest.raises(errors.LotsTooLarge, match="coarser lot"):
+        compile_case(case.model_copy(update={"scenario": case.scenario.model_copy(update={"options": options})}))
+
+
+def test_an_account_of_collateral_alone_has_rows_too() -> None:
+    case = generated(3)
+    account = case.scenario.model_copy(update={"options": (), "option_feeds": (), "num_perps": Decimal(0)})
+    check(case.model_copy(update={"scenario": account}))
+    assert not np.any(compile_case(case.model_copy(update={"scenario": account})).z)
+
+
+def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
+    """Shares of the initial margin requirement, in percent: what each form and each rounding loses."""
+    for case in books:
+        true = pmrm2_margin(case)
+        required = true.mark_to_market - true.initial_margin
+        alone, combined, exact = (
+            compile_case(case, form, how)
+            for form, how in (("conservative", False), ("conservative", True), ("exact", True))
+        )
+        # Shares of next to nothing say nothing: only books that require at least 1 % of their gross count.
+        if required <= 0.01 * combined.gross:
+            continue
+        forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
+        rounded = [
+            float(integer_margin(item, bits, place).initial_margin)
+            for item, bits, place in (
+                (combined, 20, "fhe"),
+                (combined, 24, "fhe"),
+                (combined, 20, "proof"),
+                (exact, 20, "proof"),
+            )
+        ]
+        losses = [true.initial_margin - value for value in forms]
+        losses += [forms[1] - rounded[0], forms[1] - rounded[1], forms[1] - rounded[2], forms[2] - rounded[3]]
+        yield [100 * loss / required for loss in losses]
+
+
+if __name__ == "__main__":
+    NAMES = ["entries alone", "combinations", "exact", "FHE 20", "FHE 24", "proof 32", "exact 32"]
+    for title, books in (("generated books", map(generated, range(1000))),):
+        table = np.array(list(measured(books)))
+        print(f"{title}: {len(table)} books")
+        for name, column in zip(NAMES, table.T, strict=True):
+            figures = {"mean": column.mean(), "median": np.median(column), "worst": column.max()}
+            print(f"  {name:14}", *(f"{label} {abs(figure):9.5f} %" for label, figure in figures.items()))

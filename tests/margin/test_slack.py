@@ -1,0 +1,254 @@
+"""Rows with slack: what is computed of them, what is refused, and the check of agent and verifier."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atomic_margin.margin import CollateralValues, Column, EntryMap, MarginMatrix, TrueWeights, errors
+from atomic_margin.margin.slack import (
+    ExactMatrix,
+    ExactRun,
+    ExactWeights,
+    check_exact,
+    compile_exact,
+    exact_surplus,
+    least_slack,
+    slack_bounds,
+    true_rows,
+)
+
+MODEL = "ab" * 32
+ENTRIES = EntryMap("cd" * 32, tuple(Column(name, side, 0, 100) for name in "ab" for side in ("long", "short")))
+LIMIT = 10_000
+# Two assets, long and short. The first row charges half of a positive net value and the second says so; the third is a
+# row of collateral alone.
+NET = np.array([30.7, -30.7, -12.3, 12.3])
+
+
+def weights_of(**changes: Any) -> ExactWeights:
+    values = np.array([NET, -0.5 * NET, NET * 0])
+    given: dict[str, Any] = {
+        "weights": TrueWeights(("up", "half", "cap"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, 1.3 * values),
+        "slack_labels": ("u",),
+        "slack_maintenance": np.array([[-1], [1], [0]]),
+        "slack_initial": np.array([[-1], [1], [0]]),
+        "structure": np.array([[True] * 4, [True] * 4, [False] * 4]),
+    } | changes
+    return ExactWeights(**given)
+
+
+def collateral() -> CollateralValues:
+    return CollateralValues(np.array([100.0, 0.0, 1.0]), np.array([100.0, 0.0, 1.0]))
+
+
+def run(**changes: Any) -> ExactRun:
+    return compile_exact(weights_of(**changes), collateral(), ENTRIES, LIMIT)
+
+
+def test_the_margin_row_with_the_least_slack_is_the_kinked_margin() -> None:
+    for z in (np.array([3, 0, 1, 0]), np.array([0, 5, 0, 0]), np.array([0, 0, 0, 0])):
+        net = float(NET @ z)
+        for kind, factor in (("maintenance", 1.0), ("initial", 1.3)):
+            expected = 100 + factor * (net - 0.5 * max(net, 0.0))
+            assert true_rows(weights_of(), collateral(), kind, z)[0] == pytest.approx(expected)
+            matrix = run().of(kind)
+            units = exact_surplus(matrix, z, least_slack(matrix, z))[matrix.margin_rows]
+            surplus = float(units[0]) * float(matrix.matrix.unit)
+            assert expected - 50 * float(matrix.matrix.unit) <= surplus <= expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 24), min_size=4, max_size=4), st.integers(0, 1000))
+def test_more_slack_than_needed_only_costs_surplus(lots: list[int], extra: int) -> None:
+    matrix, z = run().maintenance, np.array(lots)
+    u = least_slack(matrix, z)
+    assert exact_surplus(matrix, z, u + extra)[0] == exact_surplus(matrix, z, u)[0] - extra
+    if u[0] > 0:
+        with pytest.raises(errors.SlackTooSmall, match="half"):
+            exact_surplus(matrix, z, u - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 31), min_size=4, max_size=4))
+def test_no_book_within_the_gross_limit_overflows_or_needs_wider_slack(lots: list[int]) -> None:
+    z = np.array(lots)
+    if ENTRIES.gross(z) > LIMIT:
+        return
+    matrix = run().maintenance
+    rows = exact_surplus(matrix, z, least_slack(matrix, z))
+    assert np.abs(rows).max() < 2**31
+
+
+def test_zeros_by_construction_are_not_rounded() -> None:
+    matrix = run().maintenance
+    assert matrix.matrix.weights[2].tolist() == [0, 0, 0, 0]
+    loose = run(structure=np.ones((3, 4), dtype=bool)).maintenance
+    assert loose.matrix.weights[2].tolist() == [-1, -1, -1, -1]
+
+
+def test_the_unit_is_the_smallest_that_fits() -> None:
+    matrix = run().maintenance
+    bounds = slack_bounds(matrix, weights_of().caps, ENTRIES, LIMIT)
+    reach = np.abs(matrix.matrix.collateral) + np.abs(matrix.matrix.weights).max(axis=1) / 100 * LIMIT
+    total = reach + np.abs(matrix.slack) @ bounds
+    assert 2**30 / 1.01 <= total.max() < 2**31
+    assert matrix.slack_widths == (int(bounds[0]).bit_length(),)
+
+
+def test_a_switch_lifts_a_row() -> None:
+    """u >= min(net, -net): either row of the two will do."""
+    values = np.array([NET * 0, NET, -NET])
+    lift = 40_000.0
+    weights = ExactWeights(
+        weights=TrueWeights(("m", "plus", "minus"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, values),
+        slack_labels=("u",),
+        slack_maintenance=np.array([[-1], [1], [1]]),
+        slack_initial=np.array([[-1], [1], [1]]),
+        switch_labels=("s",),
+        switch_maintenance=np.array([[0.0], [lift], [-lift]]),
+        switch_initial=np.array([[0.0], [lift], [-lift]]),
+    )
+    ledger = CollateralValues(np.array([5.0, 0.0, lift]), np.array([5.0, 0.0, lift]))
+    found = compile_exact(weights, ledger, ENTRIES, LIMIT)
+    check_exact(found, weights, ledger, ENTRIES, LIMIT)
+    matrix = found.maintenance
+    assert matrix.switches == 1
+    assert matrix.slack_widths[-1] == 1
+    for z, expected in ((np.array([2, 0, 0, 0]), 0), (np.array([0, 2, 0, 0]), 1)):
+        u = least_slack(matrix, z)
+        assert u[1] == expected
+        assert float(u[0]) * float(matrix.matrix.unit) < 0.01
+        assert true_rows(weights, ledger, "maintenance", z) == pytest.approx([5.0])
+
+
+def test_slack_that_lowers_another_row_widens_it() -> None:
+    """v >= u - 10 with u >= net / 2: v may need what u needs."""
+    values = np.array([NET, -0.5 * NET, NET * 0])
+    weights = weights_of(
+        weights=TrueWeights(("up", "half", "chain"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, values),
+        slack_labels=("u", "v"),
+        slack_maintenance=np.array([[-1, -1], [1, 0], [-1, 1]]),
+        slack_initial=np.array([[-1, -1], [1, 0], [-1, 1]]),
+    )
+    matrix = compile_exact(weights, collateral(), ENTRIES, LIMIT).maintenance
+    u, v = slack_bounds(matrix, weights.caps, ENTRIES, LIMIT)
+    assert v >= u
+    with pytest.raises(errors.SlackNeedsSolver):
+        least_slack(matrix, np.array([3, 0, 0, 0]))
+
+
+def test_slack_without_a_bound_needs_a_cap() -> None:
+    free = np.array([[-1], [0], [0]])
+    with pytest.raises(errors.SlackUnbounded, match="'u'"):
+        run(slack_maintenance=free, slack_initial=free)
+    capped = run(slack_maintenance=free, slack_initial=free, caps=np.array([250.0])).maintenance
+    assert 250 / float(capped.matrix.unit) < 2 ** capped.slack_widths[0] <= 500 / float(capped.matrix.unit) + 1
+
+
+def changed(matrix: ExactMatrix, weights: np.ndarray | None = None, **changes: Any) -> ExactMatrix:
+    inner = matrix.matrix if weights is None else replace(matrix.matrix, weights=weights)
+    return replace(matrix, **({"matrix": inner} | changes))
+
+
+def plus_one(matrix: ExactMatrix) -> ExactMatrix:
+    A = matrix.matrix.weights.copy()
+    A[0, 0] += 1
+    return changed(matrix, A)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "error"),
+    [
+        (plus_one, errors.WeightMismatch),
+        (lambda m: changed(m, m.matrix.weights - 3), errors.WeightMismatch),
+        (lambda m: changed(m, slack=2 * m.slack), errors.MatrixMismatch),
+        (lambda m: changed(m, slack_widths=(m.slack_widths[0] + 1,)), errors.MatrixMismatch),
+        (lambda m: changed(m, slack_labels=("w",)), errors.MatrixMismatch),
+        (lambda m: changed(m, validity=~m.validity), errors.MatrixMismatch),
+        (lambda m: replace(m, matrix=replace(m.matrix, model_hash="00" * 32)), errors.MatrixMismatch),
+        (lambda m: replace(m, matrix=replace(m.matrix, unit_exponent=m.matrix.unit_exponent - 1)), errors.MarginError),
+    ],
+)
+def test_a_matrix_that_is_not_the_callers_is_refused(
+    tamper: Callable[[ExactMatrix], ExactMatrix], error: type[Exception]
+) -> None:
+    honest = run()
+    check_exact(honest, weights_of(), collateral(), ENTRIES, LIMIT)
+    with pytest.raises(error):
+        check_exact(replace(honest, maintenance=tamper(honest.maintenance)), weights_of(), collateral(), ENTRIES, LIMIT)
+
+
+def test_a_unit_that_wastes_margin_or_overflows_is_refused() -> None:
+    honest, other = run(), {"bits": 28}
+    coarse = compile_exact(weights_of(), collateral(), ENTRIES, LIMIT, bits=28)
+    with pytest.raises(errors.UnitTooCoarse):
+        check_exact(coarse, weights_of(), collateral(), ENTRIES, LIMIT)
+    with pytest.raises(errors.MarginOverflow):
+        check_exact(honest, weights_of(), collateral(), ENTRIES, LIMIT, **other)
+
+
+def test_slack_out_of_its_width_is_refused() -> None:
+    matrix, z = run().maintenance, np.array([1, 0, 0, 0])
+    for u in (np.array([-1]), np.array([1 << matrix.slack_widths[0]]), np.array([1, 2]), np.array([1.0])):
+        with pytest.raises(errors.SlackOutOfRange):
+            exact_surplus(matrix, z, u)
+
+
+def test_the_canonical_form_comes_back_and_names_the_matrix() -> None:
+    matrix = run().initial
+    again = ExactMatrix.from_canonical(matrix.to_canonical())
+    assert again == matrix
+    assert hash(again) == hash(matrix)
+    assert plus_one(matrix).hash() != matrix.hash()
+    bare = ExactMatrix(
+        MarginMatrix("initial", "proof", 0, ("r",), np.array([[1]]), np.array([0]), MODEL, MODEL),
+        np.zeros((1, 0), dtype=np.int64),
+        (),
+        (),
+        0,
+        np.array([False]),
+    )
+    assert ExactMatrix.from_canonical(bare.to_canonical()) == bare
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("format", "atomic-margin/exact-matrix/2"),
+        ("slack", ["-1", "1"]),
+        ("slack", ["-1", "1", "00"]),
+        ("slack", ["-1", "1", "0,0"]),
+        ("slack_widths", ["0"]),
+        ("slack_widths", ["63"]),
+        ("slack_widths", [31]),
+        ("slack_labels", ["u", "u"]),
+        ("switches", "2"),
+        ("switches", "-1"),
+        ("switches", 0),
+        ("validity", "01"),
+        ("validity", "012"),
+        ("matrix", {}),
+        ("more", "x"),
+    ],
+)
+def test_any_other_form_is_refused(field: str, value: object) -> None:
+    form: dict[str, Any] = run().maintenance.to_canonical() | {field: value}
+    with pytest.raises(errors.DocumentError):
+        ExactMatrix.from_canonical(form)
+
+
+def test_weights_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(errors.MatrixMismatch, match="slack_initial"):
+        weights_of(slack_initial=np.zeros((3, 2), dtype=np.int64))
+    with pytest.raises(errors.MatrixMismatch, match="structure"):
+        weights_of(structure=np.zeros((3, 4), dtype=bool))
+    with pytest.raises(errors.NonFiniteWeight):
+        weights_of(switch_labels=("s",), switch_maintenance=np.full((3, 1), np.inf))
+    short = CollateralValues(np.zeros(2), np.zeros(2))
+    with pytest.raises(errors.MatrixMismatch, match="rows"):
+        compile_exact(weights_of(), short, ENTRIES, LIMIT)
