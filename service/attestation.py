@@ -27,6 +27,8 @@ from atomic_margin.service.documents import (
     parse_signed,
 )
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
+from atomic_margin.service.feed.documents import PriceTick
+from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.signing import SignedDocument
 from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
 from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
@@ -41,7 +43,7 @@ class Attestation(Body):
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"
-    version: Literal["1"]
+    version: Literal["2"]
     model: JsonObject
     universe: JsonObject
     schedule: JsonObject
@@ -125,7 +127,7 @@ def verify_attestation(
         signed_run, record = parse_signed(bundle.run, RunRecord)
         signed_submission, submission = parse_signed(bundle.submission, Submission)
         signed_answer, answer = parse_signed(bundle.answer, Answer)
-        tick = SignedDocument.parse(bundle.tick)
+        signed_tick, tick = parse_signed(bundle.tick, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
         matrices = matrices_from_json(bundle.matrices)
         _require(len(bundle.matrices) == 4, "matrices", "the bundle has other matrices than the four of a run")
@@ -141,18 +143,17 @@ def verify_attestation(
         )
         for name in ("model", "universe", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
-    # (3) A trusted feed signed the prices.
+    # (3) Enough trusted sources signed prices, and combined by the trusted rules they are the tick's.
     with step("price tick"):
-        _require(tick.type == "tick", "tick", f"a document of type 'tick' is wanted, this is {tick.type!r}")
-        tick.verify(frozenset(trust.feeds))
-        market = Market.parse(tick.body)
-    # (4) The trusted operator signed the run record, and it names these very documents.
+        market = verify_tick(tick, trust.prices)
+    # (4) The trusted operator signed the tick and the run record, which names these very documents.
     with step("run record"):
+        signed_tick.verify(frozenset({trust.operator}))
         signed_run.verify(frozenset({trust.operator}))
         _require(record.operator == trust.operator, "operator", "the run record names another operator")
         for name, value_ in terms.hashes.items():
             _require(getattr(record, name) == value_, name, f"the run was made with another {name}")
-        _require(record.tick == tick.body_hash(), "tick", "the run was made with another price tick")
+        _require(record.tick == signed_tick.body_hash(), "tick", "the run was made with another price tick")
         _require(record.price_sequence == market.sequence, "price_sequence", "the run names another price sequence")
     # (5) The trusted institution signed the submission the run names, and its portfolio proof holds.
     with step("submission"):
@@ -229,7 +230,7 @@ def _check_settlement(
         _require(routes == {("free", "posted")}, "transfers", "a margin call moves free to posted collateral")
         moved = {move.asset: move.quantity for move in settlement.transfers}
         _require(len(moved) == len(settlement.transfers), "transfers", "an asset is moved twice")
-        check_transfer(result.top_up_usd, moved, terms.schedule, terms.model, market)
+        check_transfer(result.top_up_usd, moved, terms.schedule, terms.model, market, posted=result.record.posted)
     else:
         destinations = {move.destination for move in settlement.transfers}
         _require(destinations <= {"liquidation"}, "transfers", "a liquidation moves to the liquidation account")

@@ -8,10 +8,11 @@ from typing import ClassVar, Literal, TypeVar
 
 from atomic_margin.margin.documents import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.fields import AmountText, Counter, Hash, Nonce, PointHex, ProofHex, PublicKey, Time
 from atomic_margin.service.signing import DocumentType, Identity, SignedDocument
 
-BUNDLE_VERSION = "1"
+BUNDLE_VERSION = "2"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]
@@ -241,12 +242,16 @@ class CollateralInstruction(Body):
 
 
 class TrustFile(Document):
-    """Trust anchors of a verifier or an institution. They come from here, never from a bundle."""
+    """Trust anchors of a verifier or an institution. They come from here, never from a bundle.
+
+    Attributes:
+        prices: whose prices count, how many sources must agree, and within which bounds.
+    """
 
     TAG = "trust"
-    format: Literal["atomic-margin/trust/1"]
+    format: Literal["atomic-margin/trust/2"]
     operator: PublicKey
-    feeds: ListOf[PublicKey]
+    prices: PriceRules
     institutions: IdMap[PublicKey]
     model: Hash
     universe: Hash

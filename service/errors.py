@@ -9,8 +9,16 @@ ServiceError
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
+│       └── PricesRefused        422  prices that make no tick under the price rules
+│           ├── TooFewSources    422  fewer sources are fresh and agree than the rules require
+│           └── PriceMoveTooLarge 422 a combined quote is too far from the tick before
 ├── InsufficientFunds            409  a ledger account would go below zero
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed
+├── SourceError                  a price source has nothing it could sign
+│   ├── SourceUnreachable        what it reads from does not answer
+│   ├── RoundMalformed           an on-chain answer is not what an aggregator returns
+│   ├── RoundIncomplete          an aggregator's round has no answer yet
+│   └── RoundStale               an aggregator's answer is too old, or carried over from an earlier round
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
 ├── RemoteError                  the other side answered with a problem
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
@@ -89,6 +97,24 @@ class Refused(RequestError):
     status, slug, title = 422, "refused", "A check of the protocol fails"
 
 
+class PricesRefused(Refused):
+    """Prices do not make a tick under the price rules; nothing was stored."""
+
+    slug, title = "prices", "The prices make no tick"
+
+
+class TooFewSources(PricesRefused):
+    """Fewer sources are fresh and agree than the price rules require."""
+
+    slug, title = "too-few-sources", "Too few price sources agree"
+
+
+class PriceMoveTooLarge(PricesRefused):
+    """A combined quote is further from the tick before than the price rules allow."""
+
+    slug, title = "price-move", "A price moved too far in one tick"
+
+
 class AttestationInvalid(ServiceError):
     """A bundle does not verify.
 
@@ -100,6 +126,26 @@ class AttestationInvalid(ServiceError):
         super().__init__(f"{step}: {detail}")
         self.step = step
         self.detail = detail
+
+
+class SourceError(ServiceError):
+    """A price source has nothing it could sign."""
+
+
+class SourceUnreachable(SourceError):
+    """What a price source reads from does not answer, or with an error."""
+
+
+class RoundMalformed(SourceError):
+    """An on-chain answer is not of the form an aggregator returns."""
+
+
+class RoundIncomplete(SourceError):
+    """An aggregator's round has no answer yet."""
+
+
+class RoundStale(SourceError):
+    """An aggregator's answer is too old, of the future, or carried over from an earlier round."""
 
 
 class AgentRefused(ServiceError):

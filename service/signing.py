@@ -25,7 +25,7 @@ from atomic_margin.service.errors import ConfigurationError, SignatureInvalid
 from atomic_margin.service.fields import PublicKey, Signature
 
 DocumentType = Literal[
-    "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement", "receipt",
+    "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement", "receipt",
     "collateral-instruction", "attestation",
 ]  # fmt: skip
 

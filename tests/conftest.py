@@ -22,7 +22,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> World:
         running.submit()
         assert running.operator.get(f"/v1/institutions/{NAME}")["state"] == "active"
     assert read_json(root / "trust.json")["institutions"].keys() == {NAME}
-    return World(root, running.feed)
+    return World(root, running.sources)
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from atomic_margin.service.attestation import Attestation
 from atomic_margin.service.cli import main as command_line
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.cli.verify import ALL_STEPS
+from atomic_margin.service.feed.documents import PriceSet, PriceTick
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.app import create_app
@@ -28,6 +30,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 
+RULES = PriceRules.parse(
+    {
+        "format": "atomic-margin/price-rules/1",
+        "sources": ["9f" * 32],
+        "required": "1",
+        "max_skew_seconds": "60",
+        "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
+        "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
+    }
+)
+
 SIGNED_BODIES = [
     documents.Enrolment,
     documents.EnrolmentConfirmation,
@@ -39,6 +52,9 @@ SIGNED_BODIES = [
     documents.CollateralInstruction,
     Attestation,
     documents.TrustFile,
+    PriceRules,
+    PriceSet,
+    PriceTick,
 ]
 
 
@@ -127,7 +143,7 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[s
     examples = ROOT / "examples"
     names = ("model-scan.json", "universe.json", "collateral-schedule.json")
     terms = read_terms(*(examples / name for name in names), STANDARD.name)
-    settings = Settings(tmp_path_factory.mktemp("operator"), frozenset())
+    settings = Settings(tmp_path_factory.mktemp("operator"), RULES)
     operator = Operator(settings, terms, Evaluator(STANDARD))
 
     def unused(_: Any) -> Any:

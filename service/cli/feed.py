@@ -1,39 +1,116 @@
-"""`atomic-margin feed`: keys of a price feed, and signed ticks."""
+"""`atomic-margin feed`: price rules, keys of sources, signed prices, and the set of them that makes a tick."""
 
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from atomic_margin.margin.market import Market
 from atomic_margin.service.cli.output import plain_errors, print_json, read_json
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.feed.combine import combine
+from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.signing import Identity, SignedDocument
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="The price feed's side.",
+    help="The price sources' side.",
 )
 
-KeyFile = Annotated[Path, typer.Option("--key", help="The feed's Ed25519 key file; made if absent.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="The source's Ed25519 key file; made if absent.")]
+RulesFile = Annotated[Path, typer.Option("--price-rules", help="Price rules; `feed rules` prints some.")]
 
 
 @app.command()
 def key(path: KeyFile) -> None:
-    """Make the feed's key if need be, and print its public half."""
+    """Make the source's key if need be, and print its public half."""
     with plain_errors():
-        print_json({"feed": Identity.load_or_create(path).public_key})
+        print_json({"source": Identity.load_or_create(path).public_key})
+
+
+@app.command()
+def rules(
+    source: Annotated[list[str], typer.Option(help="Public key of a price source, in hex; repeatable.")],
+    required: Annotated[int, typer.Option(help="Sources that must agree: more than half of them.")],
+    max_skew: Annotated[int, typer.Option(help="Seconds a source's time may be from the median time.")] = 60,
+    max_age: Annotated[
+        int | None, typer.Option(help="Seconds prices may be old when they arrive; without it no clock is asked.")
+    ] = None,
+    outlier: Annotated[
+        tuple[str, str, str],
+        typer.Option(help="Bounds of a source against the median: price (relative), volatility, rate (absolute)."),
+    ] = ("0.02", "0.05", "0.01"),
+    move: Annotated[
+        tuple[str, str, str], typer.Option(help="The same bounds for one tick against the tick before.")
+    ] = ("0.5", "1", "0.05"),
+) -> None:
+    """Print price rules: whose prices count, how many must agree, within which bounds."""
+    names = ("price", "volatility", "rate")
+    document: dict[str, Any] = {
+        "format": "atomic-margin/price-rules/1",
+        # One order, so that the same rules have the same hash whoever writes them.
+        "sources": sorted(source),
+        "required": str(required),
+        "max_skew_seconds": str(max_skew),
+        "outlier": dict(zip(names, outlier, strict=True)),
+        "move": dict(zip(names, move, strict=True)),
+    }
+    if max_age is not None:
+        document["max_age_seconds"] = str(max_age)
+    with plain_errors():
+        print_json(PriceRules.parse(document).canonical())
 
 
 @app.command()
 def sign(
     market: Annotated[Path, typer.Argument(help="A market document; examples/market-1.json is one.")], path: KeyFile
 ) -> None:
-    """Check a market document, sign it, and print the tick to send to the operator (POST /v1/ticks)."""
+    """Check a market document, sign it as a source, and print the signed prices."""
     with plain_errors():
-        document = Market.parse(read_json(market)).canonical()
-        if not isinstance(document, dict):
-            raise TypeError("a market is a JSON object")
-        print_json(Identity.load_or_create(path).sign("tick", document).to_json())
+        signed = sign_market(Identity.load_or_create(path), Market.parse(read_json(market)))
+        print_json(signed.to_json())
+
+
+@app.command(name="combine")
+def combine_prices(
+    prices: Annotated[list[Path], typer.Argument(help="Signed prices, one file a source.")], price_rules: RulesFile
+) -> None:
+    """Try whether signed prices make a tick under the rules, and print what to post to the operator (POST /v1/ticks).
+
+    What the operator compares with the tick before is not tried here. Sources that would be dropped are left out.
+    """
+    with plain_errors():
+        documents = [SignedDocument.parse(read_json(path)) for path in prices]
+        markets = [Market.parse(document.body) for document in documents]
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        sequence = max(market.sequence for market in markets)
+        combined = combine(documents, PriceRules.parse(read_json(price_rules)), sequence, now)
+        for one in combined.dropped:
+            typer.echo(f"left out: {one.source}, {one.reason} {one.quote or ''}".rstrip(), err=True)
+        print_json(price_set(combined.used, sequence).canonical())
+
+
+@app.command()
+def post(
+    prices: Annotated[Path, typer.Argument(help="What `feed combine` printed.")],
+    operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
+) -> None:
+    """Post prices to the operator and print the runs they schedule. Exit status 2: refused, with the reason."""
+    with plain_errors():
+        try:
+            import httpx
+        except ImportError:
+            raise ConfigurationError("install the extra `service` to post prices, or send them with curl") from None
+        try:
+            response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=read_json(prices), timeout=60)
+        except httpx.HTTPError as error:
+            raise RemoteError(f"{operator} does not answer: {error}") from error
+        answer = response.json() if "json" in response.headers.get("content-type", "") else {}
+        if response.is_error:
+            raise RemoteError(f"the tick is refused: {answer.get('detail', response.text)}", response.status_code)
+        print_json(answer)

@@ -39,7 +39,7 @@ def serve(
     directory: Directory,
     name: Annotated[str, typer.Option(help="The institution's name at the operator.")],
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
-    trust: Annotated[Path, typer.Option(help="Pinned operator, feeds and terms; see `atomic-margin trust`.")],
+    trust: Annotated[Path, typer.Option(help="Pinned operator, price rules and terms; see `atomic-margin trust`.")],
     gross_limit: Annotated[int, typer.Option(help="Gross limit of submissions, whole USD; it is public.", min=1)],
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
 ) -> None:

@@ -10,7 +10,7 @@ COMMANDS = {
     "demo": "Run one institution through four price ticks, everything real.",
     "serve": "Run the operator's server.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
-    "feed": "The price feed's side: keys and signed ticks.",
+    "feed": "The price sources' side: rules, keys, signed prices.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle offline.",
 }

@@ -6,8 +6,16 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from atomic_margin.service.cli.output import err, plain_errors
-from atomic_margin.service.cli.terms import ModelFile, ProfileName, ScheduleFile, UniverseFile, read_terms
+from atomic_margin.service.cli.output import err, plain_errors, read_json
+from atomic_margin.service.cli.terms import (
+    ModelFile,
+    PriceRulesFile,
+    ProfileName,
+    ScheduleFile,
+    UniverseFile,
+    read_terms,
+)
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.operator import Operator, Settings
 
@@ -17,7 +25,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def serve(
     directory: Annotated[Path, typer.Option("--dir", help="Keys, database and files of this operator.")],
-    feed: Annotated[list[str], typer.Option(help="Public key of a price feed that is accepted, in hex; repeatable.")],
+    price_rules: PriceRulesFile,
     model: ModelFile,
     universe: UniverseFile,
     schedule: ScheduleFile,
@@ -34,7 +42,8 @@ def serve(
     but loopback.
     """
     with plain_errors():
-        settings = Settings(directory, frozenset(feed), answer_seconds, memory_gib << 30, database)
+        prices = PriceRules.parse(read_json(price_rules))
+        settings = Settings(directory, prices, answer_seconds, memory_gib << 30, database)
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
     uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

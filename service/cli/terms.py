@@ -15,6 +15,9 @@ from atomic_margin.service.terms import Terms
 ModelFile = Annotated[Path, typer.Option("--model", help="Margin model; examples/model-scan.json is one.")]
 UniverseFile = Annotated[Path, typer.Option("--universe", help="Instruments; examples/universe.json is one.")]
 ScheduleFile = Annotated[Path, typer.Option("--schedule", help="Eligible collateral and haircuts.")]
+PriceRulesFile = Annotated[
+    Path, typer.Option("--price-rules", help="Whose prices count and within which bounds; see `feed rules`.")
+]
 ProfileName = Annotated[str, typer.Option("--profile", help="FHE profile: its circuits and parameters.")]
 
 

@@ -4,8 +4,15 @@ from typing import Annotated
 
 import typer
 
-from atomic_margin.service.cli.output import plain_errors, print_json
-from atomic_margin.service.cli.terms import ModelFile, ProfileName, ScheduleFile, UniverseFile, read_terms
+from atomic_margin.service.cli.output import plain_errors, print_json, read_json
+from atomic_margin.service.cli.terms import (
+    ModelFile,
+    PriceRulesFile,
+    ProfileName,
+    ScheduleFile,
+    UniverseFile,
+    read_terms,
+)
 from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.errors import ConfigurationError
 
@@ -15,7 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def trust(
     operator: Annotated[str, typer.Option(help="The operator's public key, in hex.")],
-    feed: Annotated[list[str], typer.Option(help="A price feed's public key, in hex; repeatable.")],
+    price_rules: PriceRulesFile,
     model: ModelFile,
     universe: UniverseFile,
     schedule: ScheduleFile,
@@ -30,9 +37,9 @@ def trust(
             raise ConfigurationError("--institution takes NAME=KEY")
         anchors = TrustFile.parse(
             {
-                "format": "atomic-margin/trust/1",
+                "format": "atomic-margin/trust/2",
                 "operator": operator,
-                "feeds": feed,
+                "prices": read_json(price_rules),
                 "institutions": {name: key for name, _, key in pairs},
                 **{name: hashes[name] for name in ("model", "universe", "schedule", "profile", "generators")},
             }

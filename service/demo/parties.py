@@ -1,4 +1,4 @@
-"""The parties of the demo: operator, institution, feed and verifier, each reached only as outsiders reach it."""
+"""The parties of the demo: operator, institution, price sources and verifier, each reached as outsiders do."""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from atomic_margin.margin.portfolio import Institution
 from atomic_margin.service.cli.output import read_json, write_json
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.signing import Identity
 from atomic_margin.service.tokens import load_token
 
@@ -22,23 +24,23 @@ JsonObject = dict[str, Any]
 
 NAME = "larkfield"
 
+SPREADS = (Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
+"""By how much the spots of the three sources differ from the example's, relatively; the median is the example's."""
+
 
 @dataclass
 class Parties:
-    """Running operator and agent, the feed's key, and where the files are."""
+    """Running operator and agent, the sources' keys, and where the files are."""
 
     operator: Http
     agent: Http
-    feed: Identity
+    sources: tuple[Identity, ...]
     examples: Path
     trust: Path
 
     def send_tick(self, market: Path) -> str:
-        """Sign a market file as the feed, send it, and return the run it schedules."""
-        document = Market.parse(read_json(market)).canonical()
-        if not isinstance(document, dict):
-            raise TypeError("a market is a JSON object")
-        accepted = self.operator.post("/v1/ticks", self.feed.sign("tick", document).to_json())
+        """Sign a market file as every source, send the prices, and return the run they schedule."""
+        accepted = self.operator.post("/v1/ticks", signed_prices(self.sources, read_json(market)))
         return str(accepted["runs"][0])
 
     def post_collateral(self) -> None:
@@ -76,16 +78,20 @@ def parties(
     """
     if not (examples / "portfolio.json").exists():
         raise ConfigurationError(f"no example documents in {examples}; give their folder with --examples")
-    feed = Identity.generate()
+    sources = tuple(Identity.generate() for _ in SPREADS)
     documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
     files = [part for name, file in documents.items() for part in (f"--{name}", str(examples / file))]
+    keys = [part for source in sources for part in ("--source", source.public_key)]
+    rules = data / "price-rules.json"
+    write_json(rules, json.loads(_run("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1))))
+    files += ["--price-rules", str(rules)]
     account = Institution.parse(read_json(examples / "institution.json"))
     holdings = CollateralHoldings.parse(read_json(examples / "collateral.json"))
 
     watch("starting the operator")
     operator_url, operator_log = f"http://127.0.0.1:{free_port()}", logs / "operator.log"
     serve = command(
-        "serve", "--dir", str(data / "operator"), "--feed", feed.public_key, *files,
+        "serve", "--dir", str(data / "operator"), *files,
         "--port", operator_url.rpartition(":")[2], "--profile", profile,
     )  # fmt: skip
     with ExitStack() as stack:
@@ -109,8 +115,8 @@ def parties(
             )
         published = operator.get("/v1/operator")
         made = _run(
-            "trust", "--operator", published["operator"], "--feed", feed.public_key,
-            "--institution", f"{NAME}={identity}", *files, "--profile", profile,
+            "trust", "--operator", published["operator"], "--institution", f"{NAME}={identity}", *files,
+            "--profile", profile,
         )  # fmt: skip
         write_json(trust, json.loads(made))
 
@@ -124,7 +130,22 @@ def parties(
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
         agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
-        yield Parties(operator, agent, feed, examples, trust)
+        yield Parties(operator, agent, sources, examples, trust)
+
+
+def signed_prices(sources: tuple[Identity, ...], market: JsonObject) -> JsonObject:
+    """Return what makes a tick of a market: every source's signed prices, its spots a little apart from the others'."""
+    documents = []
+    for source, spread in zip(sources, SPREADS, strict=True):
+        quotes = {
+            name: {**quoted, "spot": format(Decimal(quoted["spot"]) * (1 + spread), "f")}
+            for name, quoted in market["underlyings"].items()
+        }
+        documents.append(sign_market(source, Market.parse({**market, "underlyings": quotes})))
+    prices = price_set(documents, int(market["sequence"])).canonical()
+    if not isinstance(prices, dict):
+        raise TypeError("a set of prices is a JSON object")
+    return dict(prices)
 
 
 def verify_apart(bundle: Path, trust: Path) -> JsonObject:

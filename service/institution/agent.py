@@ -34,6 +34,7 @@ from atomic_margin.service.documents import (
     parse_signed,
 )
 from atomic_margin.service.errors import AgentRefused, ConfigurationError, RemoteError, RequestError
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.institution import postings
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
@@ -330,6 +331,8 @@ class Agent:
         for name in ("model", "universe", "schedule"):
             if terms.hashes[name] != getattr(trust, name):
                 raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")
+        if PriceRules.parse(self._client.terms("price_rules")).hash() != trust.prices.hash():
+            raise ConfigurationError("the operator's price rules are not the pinned ones; agree on them and pin them")
         if generators_hash() != trust.generators:
             raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
         if trust.institutions.get(self.settings.institution, self.identity.public_key) != self.identity.public_key:

@@ -1,7 +1,7 @@
 """What the agent checks before it says anything about a run, and the plaintext figures it compares with.
 
 The operator is not trusted: the record must be signed by the pinned operator, about the agent's own submission, under
-the pinned terms and prices of a pinned feed, with matrices that the agent's own computation confirms.
+the pinned terms and prices that pinned sources signed, with matrices that the agent's own computation confirms.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from atomic_margin.margin.report import TrueSurplus, true_surplus
 from atomic_margin.margin.units import RunMatrices
 from atomic_margin.service.documents import RunRecord, Submission, TrustFile, parse_signed
 from atomic_margin.service.errors import AgentRefused, RequestError
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.feed.documents import PriceTick
+from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
 
 IntArray = npt.NDArray[np.int64]
@@ -81,13 +82,11 @@ def check_run(
             "evaluation_keys": submission.evaluation_keys,
         }
         _require_equal(record, wanted)
-        # (3) A pinned feed signed the prices.
-        tick = SignedDocument.parse(view.get("tick"))
-        if tick.type != "tick":
-            raise AgentRefused("the run's prices are not a price tick")
-        tick.verify(frozenset(trust.feeds))
-        market = Market.parse(tick.body)
-        _require_equal(record, {"tick": tick.body_hash(), "price_sequence": market.sequence})
+        # (3) Enough pinned sources signed the prices, which combine by the pinned rules to what the operator signed.
+        signed_tick, tick = parse_signed(view.get("tick"), PriceTick)
+        signed_tick.verify(frozenset({trust.operator}))
+        market = verify_tick(tick, trust.prices)
+        _require_equal(record, {"tick": signed_tick.body_hash(), "price_sequence": market.sequence})
         # (4) The matrices are the run's, and what these prices give.
         matrices = matrices_from_json(view.get("matrices") or {})
         if matrix_hashes(matrices) != record.matrices:

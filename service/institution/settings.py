@@ -14,7 +14,7 @@ class AgentSettings:
         directory: keys and database, readable by their owner only.
         institution: its name at the operator.
         operator_url: where the operator's server is.
-        trust: pinned operator, feeds and terms.
+        trust: pinned operator, price rules and terms.
         gross_limit: G of its submissions, whole USD.
     """
 

@@ -95,7 +95,7 @@ def _public(operator: Operator) -> APIRouter:
         """The operator's key and the hashes of its terms: to compare with your trust file, not to replace it."""
         return {
             "operator": operator.identity.public_key,
-            "feeds": sorted(operator.settings.feeds),
+            "price_rules": operator.settings.prices.hash(),
             "profile_name": operator.terms.profile.name,
             "answer_seconds": str(operator.settings.answer_seconds),
             **operator.terms.hashes,
@@ -103,14 +103,16 @@ def _public(operator: Operator) -> APIRouter:
 
     @router.get("/v1/terms/{name}")
     def terms(name: str) -> Any:
-        """The published `model`, `universe` or collateral `schedule`."""
+        """The published `model`, `universe`, collateral `schedule` or `price_rules`."""
+        if name == "price_rules":
+            return operator.settings.prices.canonical()
         if name not in ("model", "universe", "schedule"):
-            raise NotFound("there are: model, universe, schedule", "name")
+            raise NotFound("there are: model, universe, schedule, price_rules", "name")
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks/{sequence}")
     def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> JsonObject:
-        """A signed price tick."""
+        """A price tick: the sources' signed documents, and what the operator combined them to, signed by it."""
         with operator.store.unit_of_work() as session:
             row = session.get(Tick, sequence)
         if row is None:
@@ -211,10 +213,13 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.post(
         "/ticks",
         status_code=202,
-        openapi_extra=examples.signed_json("tick"),
+        openapi_extra=examples.price_set(),
     )
     def take_tick(document: JsonBody) -> JsonObject:
-        """Take a price tick signed by a trusted feed and schedule a run for every watched account."""
+        """Combine the prices that sources signed into a tick and schedule a run for every watched account.
+
+        No token is needed: the sources' signatures count. A tick that fails is refused with the reason.
+        """
         scheduled = ticks.take_tick(operator, document)
         work.wake()
         return {"runs": scheduled}

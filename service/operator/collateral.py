@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atomic_margin.margin.collateral import check_holdings
+from atomic_margin.margin.collateral import check_accepted, check_holdings
 from atomic_margin.service.documents import CollateralInstruction, Receipt, parse_signed
 from atomic_margin.service.errors import Conflict, MalformedRequest, Refused
 from atomic_margin.service.fields import now_text
@@ -26,11 +26,12 @@ def deposit(operator: Operator, institution: str, asset: str, quantity: int, ref
 
     Raises:
         NotFound: the institution is not admitted.
-        MarginError: the asset is not eligible.
+        MarginError: the schedule does not have the asset, or takes no more of it.
         Conflict: the reference is used already.
     """
     operator.account(institution)
     _require_quantity(operator, asset, quantity)
+    check_accepted(operator.terms.schedule, asset)
     move = ledger.Move(asset, quantity, ledger.EXTERNAL, ledger.free(institution))
     with operator.store.unit_of_work() as session:
         ledger.book(session, f"deposit/{reference}", "deposit", [move])
@@ -52,6 +53,8 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     if instruction.operator != operator.identity.public_key:
         raise Refused("the instruction is addressed to another operator", "operator")
     _require_quantity(operator, instruction.asset, instruction.quantity)
+    if instruction.action == "post":
+        check_accepted(operator.terms.schedule, instruction.asset)
     target = ledger.posted(institution) if instruction.action == "post" else ledger.EXTERNAL
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
     with operator.store.unit_of_work() as session:

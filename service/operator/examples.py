@@ -7,7 +7,7 @@ JsonObject = dict[str, Any]
 _KEY, _HASH, _SIGNATURE = "9f" * 32, "4d" * 32, "5c" * 64
 
 BODIES: dict[str, JsonObject] = {
-    "tick": {
+    "price": {
         "format": "atomic-margin/market/1",
         "sequence": "7",
         "as_of": "2026-11-20T16:00:00Z",
@@ -83,6 +83,16 @@ def signed_json(kind: str) -> JsonObject:
         "required": list(example),
         "properties": {name: {"type": "object" if name == "body" else "string"} for name in example},
     }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+def price_set() -> JsonObject:
+    """Describe a request whose body is what sources signed for one tick."""
+    example = {"format": "atomic-margin/prices/1", "sequence": "7", "prices": [_signed("price")]}
+    types = {"format": "string", "sequence": "string", "prices": "array"}
+    properties: JsonObject = {name: {"type": kind} for name, kind in types.items()}
+    properties["prices"]["items"] = {"type": "object"}
+    schema = {"type": "object", "required": list(example), "properties": properties}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 

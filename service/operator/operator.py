@@ -17,6 +17,7 @@ from sqlalchemy import select
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.operator.blobs import Blobs
 from atomic_margin.service.operator.store import Account, Store, SubmissionRow
 from atomic_margin.service.signing import Identity
@@ -31,14 +32,14 @@ class Settings:
 
     Attributes:
         directory: where keys, database and files are; made if absent, readable by its owner only.
-        feeds: public keys whose price ticks are accepted.
+        prices: whose prices count, how many sources must agree, and within which bounds.
         answer_seconds: time an institution has to answer a run.
         memory_bytes: address-space limit of the evaluation worker.
         database_url: SQLAlchemy URL; by default SQLite in the directory.
     """
 
     directory: Path
-    feeds: frozenset[str]
+    prices: PriceRules
     answer_seconds: int = 900
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     database_url: str | None = None

@@ -86,7 +86,15 @@ def _transfers(operator: Operator, session: Session, run: Run, breach: VerifiedB
     market = market_of(session.get_one(Tick, run.price_sequence))
     free: Mapping[str, int] = ledger.balances(session, ledger.free(run.institution))
     try:
-        chosen = select_transfer(breach.top_up_usd, free, operator.terms.schedule, operator.terms.model, market)
+        # Against what was posted when the run was evaluated: the proven X is on top of that. See `margin.collateral`.
+        chosen = select_transfer(
+            breach.top_up_usd,
+            free,
+            operator.terms.schedule,
+            operator.terms.model,
+            market,
+            posted=breach.record.posted,
+        )
     except InsufficientFreeCollateral:
         return None
     return [(asset, quantity, "free", "posted") for asset, quantity in sorted(chosen.items())]

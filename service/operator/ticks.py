@@ -1,15 +1,17 @@
-"""Take signed price ticks and schedule one run for every account that is watched."""
+"""Combine signed prices into ticks and schedule one run for every account that is watched."""
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.margin.collateral import check_schedule
 from atomic_margin.margin.market import Market, check_market
 from atomic_margin.margin.model import compile_weights
-from atomic_margin.service.errors import Conflict, MalformedRequest
-from atomic_margin.service.fields import now_text
+from atomic_margin.service.errors import Conflict
+from atomic_margin.service.feed.documents import PriceSet
+from atomic_margin.service.feed.tick import make_tick
+from atomic_margin.service.fields import instant_text
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import Account, AccountState, Run, RunState, Tick
+from atomic_margin.service.operator.store import Account, AccountState, Run, RunState, Tick, now
 from atomic_margin.service.operator.submissions import latest_submission
 from atomic_margin.service.signing import SignedDocument
 
@@ -18,32 +20,40 @@ WATCHED = (AccountState.ACTIVE.value, AccountState.FROZEN.value)
 
 
 def take_tick(operator: Operator, document: object) -> list[str]:
-    """Verify and store a tick; return the identifiers of the runs it scheduled.
+    """Combine and store what sources signed for a tick; return the identifiers of the runs it scheduled.
 
     Raises:
-        SignatureInvalid: not signed by a trusted feed.
+        SignatureInvalid: a document is not signed by a source of the price rules.
+        PricesRefused: too few sources are fresh and agree, or a price moved too far.
         Conflict: the sequence number or the time does not advance.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
     """
-    signed = SignedDocument.parse(document)
-    if signed.type != "tick":
-        raise MalformedRequest(f"a document of type 'tick' is wanted here, this is {signed.type!r}", "type")
-    signed.verify(operator.settings.feeds)
-    market = Market.parse(signed.body)
-    check_market(market, operator.terms.universe)
-    check_schedule(operator.terms.schedule, operator.terms.model, market)
-    # Refuses a tick whose weights would not be finite, before anything depends on it.
-    compile_weights(operator.terms.model, operator.terms.universe, market)
+    prices, received_at = PriceSet.parse(document), now()
     with operator.store.unit_of_work() as session:
-        _require_newer(session, market)
-        session.add(Tick(sequence=market.sequence, document=signed.to_json(), received_at=now_text()))
+        last = _last(session)
+    before = None if last is None else SignedDocument.parse(last.document)
+    tick = make_tick(prices, operator.settings.prices, received_at, before)
+    check_market(tick.market, operator.terms.universe)
+    check_schedule(operator.terms.schedule, operator.terms.model, tick.market)
+    # Refuses a tick whose weights would not be finite, before anything depends on it.
+    compile_weights(operator.terms.model, operator.terms.universe, tick.market)
+    signed = tick.signed_by(operator.identity)
+    with operator.store.unit_of_work() as session:
+        meanwhile = _last(session)
+        if (meanwhile and meanwhile.sequence) != (last and last.sequence):
+            raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
+        session.add(Tick(sequence=tick.sequence, document=signed.to_json(), received_at=instant_text(received_at)))
         session.flush()
-        return _schedule(session, market.sequence)
+        return _schedule(session, tick.sequence)
 
 
 def market_of(tick: Tick) -> Market:
-    """Return the prices of a stored tick."""
-    return Market.parse(tick.document["body"])
+    """Return the combined prices of a stored tick."""
+    return Market.parse(tick.document["body"]["market"])
+
+
+def _last(session: Session) -> Tick | None:
+    return session.scalar(select(Tick).order_by(Tick.sequence.desc()).limit(1))
 
 
 def _schedule(session: Session, sequence: int) -> list[str]:
@@ -64,14 +74,3 @@ def _schedule(session: Session, sequence: int) -> list[str]:
         )
         scheduled.append(run_id)
     return scheduled
-
-
-def _require_newer(session: Session, market: Market) -> None:
-    last = session.scalar(select(func.max(Tick.sequence)))
-    if last is None:
-        return
-    if market.sequence <= last:
-        raise Conflict(f"the last tick has sequence number {last}, this one {market.sequence}", "sequence")
-    before = market_of(session.get_one(Tick, last)).as_of
-    if market.as_of <= before:
-        raise Conflict("the tick is not later than the one before it", "as_of")

@@ -95,9 +95,16 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
     anything = "00" * 32
     trust = TrustFile.parse(
         {
-            "format": "atomic-margin/trust/1",
+            "format": "atomic-margin/trust/2",
             "operator": anything,
-            "feeds": [anything],
+            "prices": {
+                "format": "atomic-margin/price-rules/1",
+                "sources": [anything],
+                "required": "1",
+                "max_skew_seconds": "0",
+                "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
+                "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
+            },
             "institutions": {},
             **dict.fromkeys(("model", "universe", "schedule", "profile", "generators"), anything),
         }

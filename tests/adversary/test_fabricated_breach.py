@@ -56,7 +56,7 @@ def test_a_stranger_cannot_answer_for_the_institution(world: World) -> None:
             "sufficiency_proof": "01",
         }
         before = world.ledger()
-        for signer in (Identity.generate(), world.feed):
+        for signer in (Identity.generate(), world.sources[0]):
             signed = Answer.parse(body).signed_by(signer)
             response = httpx.post(f"{world.operator.url}/v1/runs/{run_id}/answer", json=signed.to_json())
             assert (response.status_code, response.json()["field"]) == (403, "signer")

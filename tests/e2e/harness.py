@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.service.cli.output import read_json
-from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.institution.agent import Agent
@@ -29,10 +29,10 @@ OVER = ("covered", "settled", "unproven", "failed")
 
 @dataclass
 class World:
-    """Both parties' folders, the feed's key, and the processes that run on them now."""
+    """Both parties' folders, the price sources' keys, and the processes that run on them now."""
 
     root: Path
-    feed: Identity
+    sources: tuple[Identity, ...]
     operator_process: subprocess.Popen[bytes] | None = None
     operator: Http | None = None
     agent: Http | None = None
@@ -52,7 +52,7 @@ class World:
         documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
         files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
         arguments = command(
-            "serve", "--dir", str(self.root / "operator"), "--feed", self.feed.public_key, *files,
+            "serve", "--dir", str(self.root / "operator"), "--price-rules", str(self.root / "price-rules.json"), *files,
             "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
         )  # fmt: skip
         environment = {**os.environ, "ATOMIC_MARGIN_FAULT": fault or ""}
@@ -102,8 +102,8 @@ class World:
     def tick(self, number: int, sequence: int) -> str:
         """Send one of the example markets under a sequence number; return the run it schedules."""
         assert self.operator is not None
-        signed = self.feed.sign("tick", market(number, sequence, minutes=sequence))
-        return str(self.operator.post("/v1/ticks", signed.to_json())["runs"][0])
+        prices = signed_prices(self.sources, market(number, sequence, minutes=sequence))
+        return str(self.operator.post("/v1/ticks", prices)["runs"][0])
 
     def wait_run(self, run_id: str, states: tuple[str, ...] = OVER, seconds: float = 60) -> dict[str, Any]:
         """Wait until a run is in one of the states."""
@@ -130,7 +130,7 @@ class World:
 def copy_world(world: World, root: Path) -> World:
     """Copy an idle world to another folder."""
     shutil.copytree(world.root, root, dirs_exist_ok=True)
-    return World(root, world.feed)
+    return World(root, world.sources)
 
 
 def problem(response_text: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Bad input over HTTP: a 4xx problem document that names the field, the server still up, nothing stored."""
 
+import copy
 import hashlib
 import json
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL, STANDARD
 from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.documents import Enrolment, Submission
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.signing import Identity
@@ -95,7 +96,7 @@ def test_a_wrong_portfolio_is_refused_by_the_agent(
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "field"),
+    ("path", "value", "said"),
     [
         (("underlyings", "BTC", "spot"), "NaN", "underlyings.BTC.spot"),
         (("underlyings", "BTC", "spot"), "Infinity", "underlyings.BTC.spot"),
@@ -107,22 +108,27 @@ def test_a_wrong_portfolio_is_refused_by_the_agent(
         (("as_of",), "yesterday", "as_of"),
     ],
 )
-def test_a_tick_with_a_wrong_price_is_refused(unchanged: World, path: tuple[str, ...], value: str, field: str) -> None:
+def test_a_tick_with_a_wrong_price_is_refused(unchanged: World, path: tuple[str, ...], value: str, said: str) -> None:
+    """Two of three sources send it: one alone would be dropped."""
     document = market(1, 50, minutes=50)
     target = document
     for name in path[:-1]:
         target = target[name]
     target[path[-1]] = value
-    signed = unchanged.feed.sign("tick", document)
-    assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=signed.to_json()), field, 422)
+    prices = signed_prices(unchanged.sources, market(1, 50, minutes=50))
+    prices["prices"] = [source.sign("price", document).to_json() for source in unchanged.sources[:2]]
+    problem = assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=prices), "prices", 422)
+    assert said in problem["detail"]
 
 
 def test_a_tick_signed_by_a_stranger_or_changed_after_signing_is_refused(unchanged: World) -> None:
-    stranger = Identity.generate().sign("tick", market(1, 50, minutes=50)).to_json()
-    changed = unchanged.feed.sign("tick", market(1, 50, minutes=50)).to_json()
+    good = signed_prices(unchanged.sources, market(1, 50, minutes=50))
+    stranger = Identity.generate().sign("price", good["prices"][0]["body"]).to_json()
+    changed = copy.deepcopy(good["prices"][0])
     changed["body"]["underlyings"]["BTC"]["spot"] = "1"
     for document, field in ((stranger, "signer"), (changed, "signature")):
-        assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=document), field, 403)
+        prices = {**good, "prices": [*good["prices"][1:], document]}
+        assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=prices), field, 403)
 
 
 @pytest.mark.parametrize(

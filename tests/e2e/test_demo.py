@@ -64,11 +64,14 @@ def other_hex(text: str) -> str:
 @pytest.mark.parametrize(
     ("path", "change", "step"),
     [
-        ("version", lambda _: "2", "format"),
+        ("version", lambda _: "3", "format"),
         ("model.initial_factor", lambda _: "1.2", "trust anchors"),
         ("universe.name", lambda text: text + "x", "trust anchors"),
         ("schedule.assets.0.haircut", lambda _: "0", "trust anchors"),
-        ("tick.body.underlyings.BTC.spot", lambda _: "99999.5", "price tick"),
+        ("tick.body.market.underlyings.BTC.spot", lambda _: "99999.5", "price tick"),
+        ("tick.body.prices.0.body.underlyings.BTC.spot", lambda _: "99999.5", "price tick"),
+        ("tick.body.previous.prices.0.signature", other_hex, "price tick"),
+        ("tick.signature", other_hex, "run record"),
         ("run.body.posted.USDC", lambda text: text + "0", "run record"),
         ("run.body.deadline", lambda _: "2030-01-01T00:00:00Z", "run record"),
         ("submission.body.commitments.0", other_hex, "submission"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.margin.errors import DocumentError
 from atomic_margin.service.attestation import Report, verify_attestation
 from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.errors import AttestationInvalid
@@ -65,7 +66,7 @@ def leaves(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         for key, item in value.items():
             yield from leaves(item, (*path, key))
     elif isinstance(value, list):
-        for index in sorted({0, len(value) - 1} - {-1}):
+        for index in sorted({0, len(value) - 1}) if value else ():
             yield from leaves(value[index], (*path, index))
     else:
         yield path
@@ -193,6 +194,8 @@ def test_a_bundle_made_anew_by_strangers_fails(stages: Stages, trust: TrustFile,
     """The same story with fresh keys is consistent in itself, and convinces only who trusts those keys."""
     body = copy.deepcopy(stages.bundles["calm"]["body"])
     stranger = Identity.generate()
+    tick = body["tick"]["body"]
+    tick["prices"] = [stranger.sign("price", price["body"]).to_json() for price in tick["prices"]]
     for name in ("tick", "submission", "run", "answer"):
         body[name] = stranger.sign(body[name]["type"], body[name]["body"]).to_json()
     assert step_that_fails(stranger.sign("attestation", body).to_json(), trust, group) == "price tick"
@@ -200,7 +203,7 @@ def test_a_bundle_made_anew_by_strangers_fails(stages: Stages, trust: TrustFile,
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("tick", "price tick"), ("run", "run record"), ("submission", "submission"), ("answer", "answer"),
+    [("tick", "run record"), ("run", "run record"), ("submission", "submission"), ("answer", "answer"),
      ("settlement", "settlement")],
 )  # fmt: skip
 def test_a_part_signed_by_a_stranger_fails(
@@ -223,7 +226,7 @@ def test_a_part_of_another_bundle_fails(
 
 def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, group: Group) -> None:
     body = stages.bundles["fall"]["body"]
-    for signer in (Identity.generate(), stages.funds[FUND].identity, stages.feed):
+    for signer in (Identity.generate(), stages.funds[FUND].identity, stages.source):
         assert step_that_fails(signer.sign("attestation", body).to_json(), trust, group) == "attestation"
 
 
@@ -231,7 +234,7 @@ def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, gro
     ("field", "step"),
     [
         ("operator", "run record"),
-        ("feeds", "price tick"),
+        ("prices", "price tick"),
         ("institutions", "submission"),
         ("model", "trust anchors"),
         ("universe", "trust anchors"),
@@ -241,15 +244,17 @@ def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, gro
     ],
 )
 def test_another_anchor_fails(stages: Stages, group: Group, field: str, step: str) -> None:
-    other: Any = {"feeds": [H], "institutions": {FUND: H}}.get(field, H)
+    prices = {**stages.trust["prices"], "sources": [H]}
+    other: Any = {"prices": prices, "institutions": {FUND: H}}.get(field, H)
     trust = TrustFile.parse({**stages.trust, field: other})
     assert step_that_fails(stages.bundles["fall"], trust, group) == step
 
 
-@pytest.mark.parametrize("field", ["feeds", "institutions"])
-def test_no_anchor_fails(stages: Stages, group: Group, field: str) -> None:
-    trust = TrustFile.parse({**stages.trust, field: [] if field == "feeds" else {}})
-    assert step_that_fails(stages.bundles["fall"], trust, group) in ("price tick", "submission")
+def test_no_anchor_fails(stages: Stages, group: Group) -> None:
+    trust = TrustFile.parse({**stages.trust, "institutions": {}})
+    assert step_that_fails(stages.bundles["fall"], trust, group) == "submission"
+    with pytest.raises(DocumentError, match="at least one"):
+        TrustFile.parse({**stages.trust, "prices": {**stages.trust["prices"], "sources": []}})
 
 
 def by_operator(stages: Stages, identity: Identity, name: str, changes: Json) -> Json:

@@ -12,9 +12,11 @@ from typer.testing import CliRunner, Result
 from atomic_margin.margin.market import Market
 from atomic_margin.service.cli.main import COMMANDS, app
 from atomic_margin.service.cli.verify import ALL_STEPS
+from atomic_margin.service.feed.documents import PriceSet
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.signing import Identity, SignedDocument
 
-from .world import EXAMPLES, FUND, Stages, example, example_terms
+from .world import EXAMPLES, FUND, Stages, example, example_terms, price_rules
 
 TERMS = [
     part
@@ -67,7 +69,7 @@ def test_verify_says_yes_with_status_0(files: Any, tmp_path: Path, name: str, ou
 
 
 def test_verify_says_no_with_status_1_and_names_the_step(files: Any, tmp_path: Path, stages: Stages) -> None:
-    files("trust.json", {**stages.trust, "feeds": ["1a" * 32]})
+    files("trust.json", {**stages.trust, "prices": {**stages.trust["prices"], "sources": ["1a" * 32]}})
     arguments = ["verify", tmp_path / "fall.json", "--trust", tmp_path / "trust.json"]
     plain = call(*arguments)
     assert plain.exit_code == 1
@@ -77,7 +79,12 @@ def test_verify_says_no_with_status_1_and_names_the_step(files: Any, tmp_path: P
     assert result.exit_code == 1
     said = json.loads(result.stdout)
     assert said.pop("reason")
-    assert said == {"valid": False, "held": ["format", "trust anchors"], "failed": "price tick"}
+    assert said == {
+        "valid": False,
+        "held": ["format", "trust anchors"],
+        "failed": "price tick",
+        "not_checked": list(ALL_STEPS[3:]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -138,21 +145,69 @@ def test_names_of_files_are_printed_as_text(files: Any, tmp_path: Path, name: st
     assert name in result.stderr
 
 
-def test_a_feed_makes_its_key_and_signs(tmp_path: Path) -> None:
+def test_a_source_makes_its_key_and_signs(tmp_path: Path) -> None:
     path = tmp_path / "feed.key"
     made = call("feed", "key", "--key", path)
     assert made.exit_code == 0
-    key = json.loads(made.stdout)["feed"]
-    assert json.loads(call("feed", "key", "--key", path).stdout)["feed"] == key
+    key = json.loads(made.stdout)["source"]
+    assert json.loads(call("feed", "key", "--key", path).stdout)["source"] == key
     assert path.stat().st_mode & 0o777 == 0o600
     signed = call("feed", "sign", EXAMPLES / "market-2.json", "--key", path)
     assert signed.exit_code == 0
-    tick = SignedDocument.parse(json.loads(signed.stdout))
-    tick.verify(frozenset({key}))
-    assert Market.parse(tick.body) == Market.parse(example("market-2"))
+    price = SignedDocument.parse(json.loads(signed.stdout))
+    assert price.type == "price"
+    price.verify(frozenset({key}))
+    assert Market.parse(price.body) == Market.parse(example("market-2"))
 
 
-def test_a_feed_signs_no_wrong_market(tmp_path: Path) -> None:
+@pytest.fixture
+def three(tmp_path: Path) -> tuple[list[Path], Path]:
+    """Prices of three sources in files, and rules that want two of them."""
+    sources = [Identity.load_or_create(tmp_path / f"{name}.key") for name in "abc"]
+    keys = [part for source in sources for part in ("--source", source.public_key)]
+    rules = tmp_path / "price-rules.json"
+    rules.write_text(call("feed", "rules", *keys, "--required", "2").stdout)
+    prices = []
+    for name, number in (("a", 1), ("b", 1), ("c", 2)):
+        prices.append(tmp_path / f"{name}.json")
+        prices[-1].write_text(
+            call("feed", "sign", EXAMPLES / f"market-{number}.json", "--key", tmp_path / f"{name}.key").stdout
+        )
+    return prices, rules
+
+
+def test_signed_prices_are_tried_before_they_are_sent(three: tuple[list[Path], Path]) -> None:
+    prices, rules = three
+    made = call("feed", "combine", prices[0], prices[1], "--price-rules", rules)
+    assert made.exit_code == 0
+    assert len(PriceSet.parse(json.loads(made.stdout)).prices) == 2
+    # The third is of the tick after: alone it makes none.
+    refused = call("feed", "combine", *prices, "--price-rules", rules)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "1 of 3 sources count, 2 are required" in refused.stderr
+    twice = call("feed", "combine", prices[0], prices[0], "--price-rules", rules)
+    assert "one of each" in twice.stderr
+    nowhere = call("feed", "post", prices[0], "--operator", "http://127.0.0.1:9")
+    assert (nowhere.exit_code, "does not answer" in nowhere.stderr) == (2, True)
+
+
+def test_price_rules_are_checked(tmp_path: Path) -> None:
+    keys = ["--source", "1a" * 32, "--source", "2b" * 32]
+    made = call("feed", "rules", *keys, "--required", "2", "--max-age", "30", "--move", "0.1", "0.2", "0.01")
+    rules = PriceRules.parse(json.loads(made.stdout))
+    assert (rules.max_age_seconds, str(rules.move.volatility)) == (30, "0.2")
+    for changes, said in (
+        (["--required", "1"], "more than half"),
+        (["--required", "3"], "at most all"),
+        (["--required", "2", "--source", "1a" * 32], "already"),
+        (["--required", "2", "--move", "0", "1", "1"], "move.price"),
+        (["--required", "2", "--max-skew", "-1"], "max_skew_seconds"),
+    ):
+        refused = call("feed", "rules", *keys, *changes)
+        assert (refused.exit_code, said in refused.stderr) == (2, True), said
+
+
+def test_a_source_signs_no_wrong_market(tmp_path: Path) -> None:
     absent = call("feed", "sign", tmp_path / "absent.json", "--key", tmp_path / "feed.key")
     assert (absent.exit_code, "cannot read" in absent.stderr) == (2, True)
     (tmp_path / "market.json").write_text(json.dumps({**example("market-1"), "rate": "7"}))
@@ -172,10 +227,12 @@ def test_an_institution_makes_its_identity(tmp_path: Path) -> None:
     assert (damaged.exit_code, "restore it from your backup" in damaged.stderr) == (2, True)
 
 
-def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages) -> None:
+def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path) -> None:
+    rules = tmp_path / "price-rules.json"
+    rules.write_text(json.dumps(stages.trust["prices"]))
     institution = stages.trust["institutions"][FUND]
     made = call(
-        "trust", "--operator", stages.trust["operator"], "--feed", stages.feed.public_key, "--institution",
+        "trust", "--operator", stages.trust["operator"], "--price-rules", rules, "--institution",
         f"{FUND}={institution}", *TERMS,
     )  # fmt: skip
     assert made.exit_code == 0
@@ -192,14 +249,18 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages) -> None:
         (["--institution", "fund"], "NAME=KEY"),
         (["--institution", "fund=xyz"], "institutions.fund"),
         (["--institution", "a/b=" + "1a" * 32], "institutions"),
+        (["--price-rules", "absent.json"], "cannot read"),
+        (["--price-rules", str(EXAMPLES / "universe.json")], "prices.format"),
         (["--profile", "unknown"], "no profile named"),
         (["--model", "absent.json"], "cannot read"),
         (["--model", str(EXAMPLES / "universe.json")], "format"),
     ],
     ids=str,
 )
-def test_a_wrong_trust_file_is_not_made(changes: list[str], said: str) -> None:
-    arguments = ["trust", "--operator", "9f" * 32, "--feed", "9f" * 32, *TERMS, *changes]
+def test_a_wrong_trust_file_is_not_made(changes: list[str], said: str, tmp_path: Path) -> None:
+    rules = tmp_path / "price-rules.json"
+    rules.write_text(json.dumps(price_rules(Identity.generate()).canonical()))
+    arguments = ["trust", "--operator", "9f" * 32, "--price-rules", rules, *TERMS, *changes]
     result = call(*arguments)
     assert result.exit_code == 2
     assert said in result.stderr

@@ -25,11 +25,22 @@ from atomic_margin.service.documents import (
     parse_signed,
 )
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.feed.documents import PriceTick
+from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.signing import Identity
 
 IDENTITY = Identity.generate()
 H = "1a" * 32
 KEY = "9f" * 32
+MARKET = {
+    "format": "atomic-margin/market/1",
+    "sequence": "7",
+    "as_of": "2026-11-20T08:00:00Z",
+    "rate": "0.04",
+    "underlyings": {},
+    "collateral": {"USDC": "0.9999"},
+}
+PRICE = {"type": "price", "body": MARKET, "signer": KEY, "signature": "5c" * 64}
 
 BODIES: dict[type[Body], dict[str, Any]] = {
     Enrolment: {
@@ -119,8 +130,17 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "asset": "USDC",
         "quantity": "1000000",
     },
+    PriceTick: {
+        "rules": H,
+        "sequence": "7",
+        "received_at": "2026-11-20T08:00:01Z",
+        "prices": [PRICE],
+        "dropped": [{"source": KEY, "reason": "outlier", "quote": "underlyings.BTC.spot"}],
+        "market": MARKET,
+        "previous": {"tick": H, "sequence": "6", "received_at": "2026-11-20T07:59:01Z", "prices": [PRICE]},
+    },
     Attestation: {
-        "version": "1",
+        "version": "2",
         "model": {},
         "universe": {},
         "schedule": {},
@@ -132,10 +152,19 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "settlement": {},
     },
 }
+RULES = {
+    "format": "atomic-margin/price-rules/1",
+    "sources": [KEY],
+    "required": "1",
+    "max_skew_seconds": "30",
+    "max_age_seconds": "120",
+    "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
+    "move": {"price": "0.2", "volatility": "0.5", "rate": "0.02"},
+}
 TRUST = {
-    "format": "atomic-margin/trust/1",
+    "format": "atomic-margin/trust/2",
     "operator": KEY,
-    "feeds": [KEY],
+    "prices": RULES,
     "institutions": {"fund": KEY},
     "model": H,
     "universe": H,
@@ -143,8 +172,14 @@ TRUST = {
     "profile": H,
     "generators": H,
 }
-OPTIONAL = {(Answer, "flag"), (Answer, "flag_output"), (Attestation, "settlement")}
-DOCUMENTS: list[tuple[Any, dict[str, Any]]] = [*BODIES.items(), (TrustFile, TRUST)]
+OPTIONAL = {
+    (PriceTick, "previous"),
+    (PriceRules, "max_age_seconds"),
+    (Answer, "flag"),
+    (Answer, "flag_output"),
+    (Attestation, "settlement"),
+}
+DOCUMENTS: list[tuple[Any, dict[str, Any]]] = [*BODIES.items(), (TrustFile, TRUST), (PriceRules, RULES)]
 EACH_FIELD = [(kind, name) for kind, body in DOCUMENTS for name in body]
 
 
@@ -162,7 +197,7 @@ def test_every_body_is_covered_here() -> None:
         for value in vars(documents).values()
         if isinstance(value, type) and issubclass(value, Body) and value is not Body
     }
-    assert defined | {Attestation} == set(BODIES)
+    assert defined | {Attestation, PriceTick} == set(BODIES)
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=names)
@@ -269,7 +304,10 @@ def test_counters_have_one_spelling_and_a_range(kind: Any, field: str, wrong: st
         (CollateralInstruction, ["quantity"], "-1", "quantity"),
         (EnrolmentConfirmation, ["known_answers"], "wrong", "known_answers"),
         (TrustFile, ["institutions", "fund"], "x", "institutions.fund"),
-        (TrustFile, ["feeds", 0], "x", "feeds[0]"),
+        (TrustFile, ["prices", "sources", 0], "x", "prices.sources[0]"),
+        (PriceRules, ["outlier", "rate"], "0", "outlier.rate"),
+        (PriceTick, ["dropped", 0, "reason"], "sick", "dropped[0].reason"),
+        (PriceTick, ["previous", "tick"], "x", "previous.tick"),
     ],
     ids=lambda value: names(value)[:24],
 )

@@ -14,7 +14,7 @@ from atomic_margin.service.documents import (
     Submission,
     parse_signed,
 )
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.feed.documents import PriceSet
 
 from .world import World
 
@@ -61,9 +61,9 @@ def test_the_example_of_a_signed_document_parses(api: Any, path: str, body: Any)
 
 def test_the_example_of_a_tick_parses(api: Any) -> None:
     example = api["paths"]["/v1/ticks"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    signed = SignedDocument.parse(example)
-    assert signed.type == "tick"
-    Market.parse(signed.body)
+    prices = PriceSet.parse(example)
+    assert [signed.type for signed in prices.prices] == ["price"]
+    Market.parse(prices.prices[0].body)
 
 
 @pytest.mark.parametrize("path", UPLOADS)

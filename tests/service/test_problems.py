@@ -41,6 +41,9 @@ EXPECTED = {
     errors.InsufficientFunds: (409, "insufficient-funds"),
     errors.TooLarge: (413, "too-large"),
     errors.Refused: (422, "refused"),
+    errors.PricesRefused: (422, "prices"),
+    errors.TooFewSources: (422, "too-few-sources"),
+    errors.PriceMoveTooLarge: (422, "price-move"),
 }
 DOMAIN = [
     (MarginError("text"), "margin-error", None),
@@ -187,10 +190,11 @@ SURROGATES = ['{"a": "\\ud800"}', '{"\\ud800": "a"}', '"\\ud800"', '["\\ud800"]'
 
 def surrogate_bodies(world: World) -> Iterator[tuple[str, str]]:
     """Yield path and body for every place of a POST where half of a surrogate pair can stand."""
-    tick = world.tick_document(1).to_json()
+    tick = world.prices(1)
     instruction = world.instruction(FUND, "post", "USDC", 1).to_json()
     paths = {
         "/v1/ticks": tick,
+        "/v1/ticks?prices": tick["prices"][0],
         f"/v1/institutions/{FUND}/collateral": instruction,
         f"/v1/institutions/{FUND}/enrolment/confirmation": instruction,
         f"/v1/runs/{FUND}.1/answer": instruction,

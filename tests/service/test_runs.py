@@ -22,7 +22,7 @@ from atomic_margin.service.errors import (
 )
 from atomic_margin.service.operator import collateral, enrolment, runs, submissions, ticks
 from atomic_margin.service.operator.store import Run
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.signing import Identity, SignedDocument
 
 from .world import FUND, OTHER, Fund, Stages, World
 
@@ -246,14 +246,19 @@ def test_ticks_advance(world_at: WorldAt) -> None:
 
 def test_ticks_of_strangers_and_wrong_ticks_are_refused(world_at: WorldAt) -> None:
     world = world_at("submitted")
-    body = world.tick_document(1).body
+    good = world.prices(1)
+    body = good["prices"][0]["body"]
+
+    def send(signed: SignedDocument) -> None:
+        ticks.take_tick(world.operator, {**good, "prices": [signed.to_json()]})
+
     with pytest.raises(SignatureInvalid):
-        ticks.take_tick(world.operator, Identity.generate().sign("tick", body).to_json())
+        send(Identity.generate().sign("price", body))
     with pytest.raises(MalformedRequest):
-        ticks.take_tick(world.operator, world.feed.sign("run", body).to_json())
+        send(world.source.sign("run", body))
     for wrong in ({**body, "rate": None}, {**body, "collateral": {}}, {**body, "underlyings": {}}, {**body, "x": "1"}):
         with pytest.raises((MarginError, RequestError)):
-            ticks.take_tick(world.operator, world.feed.sign("tick", wrong).to_json())
+            send(world.source.sign("price", wrong))
     assert world.states() == {}
     assert world.tick(1) == [f"{FUND}.1"]
 

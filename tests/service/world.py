@@ -1,4 +1,4 @@
-"""An operator, a feed and institutions in one process, for tests of everything around the encrypted evaluation.
+"""An operator, a price source and institutions in one process, for tests of everything around the encrypted evaluation.
 
 Store, ledger, signatures and proofs are the real ones. Only the evaluator is a double, see `PlainEvaluator`; nothing in
 this folder is an end-to-end test.
@@ -38,6 +38,8 @@ from atomic_margin.service.documents import (
     Submission,
     TrustFile,
 )
+from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.operator import answers, collateral, enrolment, ledger, runs, submissions, ticks
 from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.operator import Operator, Settings
@@ -73,6 +75,21 @@ def example_terms() -> Terms:
         Universe.parse(example("universe")),
         CollateralSchedule.parse(example("collateral-schedule")),
         STANDARD,
+    )
+
+
+def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:
+    """Rules wide enough for the story's crash; one source is k = n = 1 of the same mechanism."""
+    return PriceRules.parse(
+        {
+            "format": "atomic-margin/price-rules/1",
+            "sources": [source.public_key for source in sources],
+            "required": str(len(sources) // 2 + 1 if required is None else required),
+            "max_skew_seconds": "60",
+            "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
+            "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
+            **changes,
+        }
     )
 
 
@@ -161,10 +178,13 @@ class Fund:
 class World:
     """One operator's data directory, opened, and everyone who talks to it."""
 
-    def __init__(self, directory: Path, feed: Identity, funds: dict[str, Fund]) -> None:
-        self.directory, self.feed, self.funds = directory, feed, funds
+    def __init__(
+        self, directory: Path, source: Identity, funds: dict[str, Fund], rules: PriceRules | None = None
+    ) -> None:
+        self.directory, self.source, self.funds = directory, source, funds
+        self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
-        self.operator = Operator(Settings(directory, frozenset({feed.public_key})), example_terms(), self.evaluator)
+        self.operator = Operator(Settings(directory, self.rules), example_terms(), self.evaluator)
         self.client = TestClient(create_app(self.operator, background=False), raise_server_exceptions=False)
 
     @property
@@ -189,7 +209,7 @@ class World:
     def restarted(self) -> "World":
         """Return the same directory opened by a new process's worth of objects."""
         self.close()
-        return World(self.directory, self.feed, self.funds)
+        return World(self.directory, self.source, self.funds, self.rules)
 
     # What the parties do.
 
@@ -292,13 +312,15 @@ class World:
         self.funds[name].sent[sent.submission.sequence] = sent
         return sent
 
-    def tick_document(self, number: int, **changes: object) -> SignedDocument:
-        document = Market.parse({**example(f"market-{number}"), **changes}).canonical()
+    def prices(self, number: int, **changes: object) -> Json:
+        """Return an example's prices as the one source signs them."""
+        signed = sign_market(self.source, Market.parse({**example(f"market-{number}"), **changes}))
+        document = price_set([signed], int(signed.body["sequence"])).canonical()
         assert isinstance(document, dict)
-        return self.feed.sign("tick", document)
+        return dict(document)
 
     def tick(self, number: int, **changes: object) -> list[str]:
-        return ticks.take_tick(self.operator, self.tick_document(number, **changes).to_json())
+        return ticks.take_tick(self.operator, self.prices(number, **changes))
 
     def evaluate(self) -> str | None:
         return runs.evaluate_next(self.operator)
@@ -390,9 +412,9 @@ class World:
 
     def trust(self) -> Json:
         return {
-            "format": "atomic-margin/trust/1",
+            "format": "atomic-margin/trust/2",
             "operator": self.key,
-            "feeds": [self.feed.public_key],
+            "prices": self.rules.canonical(),
             "institutions": {name: fund.identity.public_key for name, fund in self.funds.items()},
             **{part: self.terms.hashes[part] for part in ("model", "universe", "schedule", "profile", "generators")},
         }
@@ -412,7 +434,7 @@ class Stages:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.feed = Identity.generate()
+        self.source = Identity.generate()
         self.funds: dict[str, Fund] = {}
         self.answers: dict[str, SignedDocument] = {}
         self.bundles: dict[str, Json] = {}
@@ -426,10 +448,10 @@ class Stages:
             for name, fund in self.funds.items()
             if name == FUND or stage == "two"
         }
-        return World(directory, self.feed, funds)
+        return World(directory, self.source, funds)
 
     def _play(self) -> None:
-        world = World(self.root / "live", self.feed, self.funds)
+        world = World(self.root / "live", self.source, self.funds)
         self.book = tuple(int(v) for v in encode(Portfolio.parse(example("portfolio")), world.terms.entry_map))
         world.enrol(FUND)
         world = self._keep(world, "enrolled")
@@ -451,7 +473,7 @@ class Stages:
         world.close()
         # A second, flat account beside the first; its name comes first in the alphabet.
         shutil.copytree(self.root / "submitted", self.root / "live-two")
-        world = World(self.root / "live-two", self.feed, self.funds)
+        world = World(self.root / "live-two", self.source, self.funds)
         world.enrol(OTHER)
         world.deposit(OTHER, "USDC", 10**12, "custodian-harbour")
         world.instruct(OTHER, "post", "USDC", 10**11)
@@ -462,4 +484,4 @@ class Stages:
     def _keep(self, world: World, stage: str) -> World:
         world.close()
         shutil.copytree(world.directory, self.root / stage)
-        return World(world.directory, world.feed, world.funds)
+        return World(world.directory, world.source, world.funds)

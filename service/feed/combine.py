@@ -1,0 +1,231 @@
+"""k-of-n prices: drop what is stale or far off, take the median of every quote. Deterministic, no clock, no I/O.
+
+Operator, agent and verifier run the same function on the same signed documents. Rules:
+
+- a document counts if it is a market of the tick's sequence number, its time is within `max_skew_seconds` of the median
+  time, and (with `max_age_seconds`) within that of the moment of arrival;
+- of every quote that at least `required` documents have, the median is taken; a document with a quote beyond the
+  `outlier` bound from its median is dropped;
+- this is repeated on what is left until nothing is dropped, so combining the documents that counted gives the same;
+- if fewer than `required` are left, there are no prices.
+
+The median of an even number is the *lower* of the middle two: always a quote that a source signed, exact in its own
+digits. While fewer than half of those that count are dishonest, every combined quote lies between two honest ones;
+while one that counts is honest, it is within the outlier bound of an honest one.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from atomic_margin.margin.documents import format_instant
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.market import Market
+from atomic_margin.service.errors import MalformedRequest, PriceMoveTooLarge, PricesRefused, TooFewSources
+from atomic_margin.service.feed.documents import Dropped
+from atomic_margin.service.feed.rules import Bounds, PriceRules
+from atomic_margin.service.signing import SignedDocument
+
+Path = tuple[str, ...]
+Kind = Literal["price", "volatility", "rate"]
+
+
+class Quote(NamedTuple):
+    """One number of a market.
+
+    Attributes:
+        value: USD, or a fraction a year.
+        text: as its source spelled it.
+        kind: which bound holds for it.
+    """
+
+    value: Decimal
+    text: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Prices that at least `required` sources agree on.
+
+    Attributes:
+        market: the combined prices.
+        used: the documents that counted, in the order given.
+        dropped: the sources that did not, and why.
+    """
+
+    market: Market
+    used: tuple[SignedDocument, ...]
+    dropped: tuple[Dropped, ...]
+
+
+def combine(documents: Sequence[SignedDocument], rules: PriceRules, sequence: int, received_at: datetime) -> Combined:
+    """Combine signed prices.
+
+    Args:
+        documents: as sent, at most one of each source.
+        rules: sources and bounds.
+        sequence: number of the tick.
+        received_at: when they arrived, UTC to the second.
+
+    Raises:
+        MalformedRequest: another type of document.
+        SignatureInvalid: a document is not signed by a source of the rules.
+        PricesRefused: two documents of one source.
+        TooFewSources: fewer than `required` are left, with the reasons.
+    """
+    # (1) Every document is signed by a source of the rules, and no source speaks twice.
+    seen: set[str] = set()
+    for index, document in enumerate(documents):
+        if document.type != "price":
+            raise MalformedRequest(
+                f"a document of type 'price' is wanted here, this is {document.type!r}", f"prices[{index}].type"
+            )
+        document.verify(frozenset(rules.sources))
+        if document.signer in seen:
+            raise PricesRefused("a second document of one source: send one of each", f"prices[{index}].signer")
+        seen.add(document.signer)
+    # (2) It is a market of this tick.
+    dropped: list[Dropped] = []
+    left: dict[str, Market] = {}
+    details: dict[str, str] = {}
+    for document in documents:
+        try:
+            market = Market.parse(document.body)
+        except MarginError as error:
+            # What exactly is wrong is for people: not recorded, so that nobody has to find the same words.
+            details[document.signer] = str(error)
+            dropped.append(Dropped(source=document.signer, reason="malformed"))
+            continue
+        if market.canonical() != document.body:
+            details[document.signer] = "not in canonical form; leave absent fields out"
+            dropped.append(Dropped(source=document.signer, reason="malformed"))
+        elif market.sequence != sequence:
+            dropped.append(Dropped(source=document.signer, reason="sequence"))
+        else:
+            left[document.signer] = market
+    # (3) Its time, then its quotes, are near the others'; until nobody is dropped any more.
+    while True:
+        if len(left) < rules.required:
+            raise TooFewSources(_told(len(left), rules, dropped, details), "prices")
+        found = list(_out_of_time(left, rules, received_at)) or list(_outliers(left, rules))
+        if not found:
+            break
+        dropped += found
+        for one in found:
+            del left[one.source]
+    market = _market(sequence, _middle([market.as_of for market in left.values()]), _medians(left, rules.required))
+    return Combined(market, tuple(d for d in documents if d.signer in left), tuple(dropped))
+
+
+def check_move(before: Market, after: Market, bounds: Bounds) -> None:
+    """Make sure no quote of `after` is beyond the bounds from the same quote of `before`.
+
+    Raises:
+        PriceMoveTooLarge: naming the first such quote.
+    """
+    earlier = quotes_of(before)
+    for path, quote in sorted(quotes_of(after).items()):
+        if path in earlier and _beyond(quote, earlier[path], bounds):
+            raise PriceMoveTooLarge(
+                f"{quote.text} after {earlier[path].text} is more than the price rules allow from one tick to the "
+                "next: have the sources checked; if the prices are right, publish other rules",
+                ".".join(path),
+            )
+
+
+def quotes_of(market: Market) -> dict[Path, Quote]:
+    """Return every number of a market but its sequence number, by path."""
+    found: dict[Path, Quote] = {("rate",): _quote(market.rate, "rate")}
+    found |= {("collateral", name): _quote(price, "price") for name, price in market.collateral.items()}
+    for name, underlying in market.underlyings.items():
+        found["underlyings", name, "spot"] = _quote(underlying.spot, "price")
+        found["underlyings", name, "perpetual"] = _quote(underlying.perpetual, "price")
+        for expiry, quotes in underlying.expiries.items():
+            found["underlyings", name, "expiries", expiry, "forward"] = _quote(quotes.forward, "price")
+            for strike, volatility in quotes.volatilities.items():
+                found["underlyings", name, "expiries", expiry, "volatilities", strike] = _quote(
+                    volatility, "volatility"
+                )
+    return found
+
+
+def _quote(value: Decimal, kind: Kind) -> Quote:
+    return Quote(value, format(value, "f"), kind)
+
+
+def _out_of_time(left: dict[str, Market], rules: PriceRules, received_at: datetime) -> Iterator[Dropped]:
+    middle, skew = _middle([market.as_of for market in left.values()]), timedelta(seconds=rules.max_skew_seconds)
+    for source, market in left.items():
+        earliest, latest = middle - skew, middle + skew
+        if rules.max_age_seconds is not None:
+            earliest = max(earliest, received_at - timedelta(seconds=rules.max_age_seconds))
+            latest = min(latest, received_at + skew)
+        if market.as_of < earliest:
+            yield Dropped(source=source, reason="stale")
+        elif market.as_of > latest:
+            yield Dropped(source=source, reason="early")
+
+
+def _outliers(left: dict[str, Market], rules: PriceRules) -> Iterator[Dropped]:
+    medians = _medians(left, rules.required)
+    for source, market in left.items():
+        for path, quote in sorted(quotes_of(market).items()):
+            if path in medians and _beyond(quote, medians[path], rules.outlier):
+                yield Dropped(source=source, reason="outlier", quote=".".join(path))
+                break
+
+
+def _medians(left: dict[str, Market], required: int) -> dict[Path, Quote]:
+    """Return the lower median of every quote that at least `required` sources have."""
+    by_path: dict[Path, list[Quote]] = {}
+    for market in left.values():
+        for path, quote in quotes_of(market).items():
+            by_path.setdefault(path, []).append(quote)
+    return {path: _middle(quotes) for path, quotes in by_path.items() if len(quotes) >= required}
+
+
+def _middle(values: list[Any]) -> Any:
+    """Return the lower median; equal numbers in different spellings are ordered by their text."""
+    return sorted(values)[(len(values) - 1) // 2]
+
+
+def _beyond(quote: Quote, reference: Quote, bounds: Bounds) -> bool:
+    limit = getattr(bounds, quote.kind) * (reference.value if quote.kind == "price" else 1)
+    return bool(abs(quote.value - reference.value) > limit)
+
+
+def _market(sequence: int, as_of: datetime, quotes: dict[Path, Quote]) -> Market:
+    body: dict[str, Any] = {
+        "format": "atomic-margin/market/1",
+        "sequence": str(sequence),
+        "as_of": format_instant(as_of),
+        "underlyings": {},
+        "collateral": {},
+    }
+    for path, quote in sorted(quotes.items()):
+        *parents, last = path
+        at = body
+        for name in parents:
+            at = at.setdefault(name, {})
+        at[last] = quote.text
+        # An underlying may have no expiries, and an expiry no options; identifiers may be any word.
+        if path[0] == "underlyings" and len(path) == 3:
+            at.setdefault("expiries", {})
+        elif path[0] == "underlyings" and len(path) == 5:
+            at.setdefault("volatilities", {})
+    return Market.parse(body)
+
+
+def _told(count: int, rules: PriceRules, dropped: list[Dropped], details: dict[str, str]) -> str:
+    reasons = []
+    for one in dropped:
+        detail = one.quote or details.get(one.source)
+        reasons.append(f"{one.source[:8]}… {one.reason}" + ("" if detail is None else f" ({detail})"))
+    why = f"; dropped: {', '.join(reasons)}" if reasons else ""
+    return (
+        f"{count} of {len(rules.sources)} sources count, {rules.required} are required{why}: send fresh prices of more "
+        "sources"
+    )
