@@ -15,17 +15,27 @@ from atomic_margin.zk.errors import PointEncodingError
 from atomic_margin.zk.groups import Group, Point
 
 
-def decode_commitments(group: Group, commitments: Sequence[bytes]) -> list[Point]:
+def decode_commitments(
+    group: Group, commitments: Sequence[bytes], known: dict[bytes, Point] | None = None
+) -> list[Point]:
     """Decode and check every commitment.
+
+    Args:
+        group: backend.
+        commitments: compressed points.
+        known: points of this backend decoded before, by their bytes; those decoded now are added.
 
     Raises:
         PointEncodingError: one is not canonical, or is the identity (a commitment to 0 that hides nothing).
     """
     points: list[Point] = []
+    known = {} if known is None else known
     try:
         # One by one, so that the number decoded so far names the one that fails.
         for data in commitments:
-            points.append(group.decode_point(data))  # noqa: PERF401
+            if data not in known:
+                known[data] = group.decode_point(data)
+            points.append(known[data])
     except PointEncodingError as error:
         raise PointEncodingError(f"commitment {len(points)}: {error}") from None
     return points

@@ -10,7 +10,11 @@ ProofError
 ├── VerificationError          a well-formed proof that does not prove the statement
 │   ├── BitProofInvalid            the bit argument on its own
 │   ├── PortfolioProofInvalid      entry ranges and gross limit
-│   └── SufficiencyProofInvalid    row surpluses
+│   ├── SufficiencyProofInvalid    row surpluses
+│   ├── EncryptionProofInvalid     ciphertexts of the committed entries
+│   ├── DecryptionProofInvalid     what ciphertexts decrypt to
+│   ├── BreachProofInvalid         one row is negative
+│   └── BatchInvalid               at least one of many proofs; names which
 ├── TranscriptError            misuse of the Fiat-Shamir transcript, or a zero challenge
 ├── GeneratorError             generators that do not match the hashes pinned in the code
 └── BackendUnavailable         the group backend asked for is not installed
@@ -20,6 +24,8 @@ Catch `ProofError` to treat every kind of bad proof alike:
 >>> issubclass(PortfolioProofInvalid, ProofError) and issubclass(ProofEncodingError, ProofError)
 True
 """
+
+from collections import abc
 
 
 class ProofError(Exception):
@@ -51,7 +57,12 @@ class WitnessError(ProofError):
 
 
 class VerificationError(ProofError):
-    """A well-formed proof that does not prove this statement."""
+    """A well-formed proof that does not prove this statement. Without a message it says what to do next."""
+
+    advice = "the proof does not prove this statement"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.advice)
 
 
 class BitProofInvalid(VerificationError):
@@ -61,9 +72,59 @@ class BitProofInvalid(VerificationError):
 class PortfolioProofInvalid(VerificationError):
     """The proof does not show that the entries are in range and within the gross limit."""
 
+    advice = (
+        "the portfolio proof does not prove this statement: compare commitments, widths, gross weights, gross limit "
+        "and every context label with the prover's; if all agree, refuse the submission"
+    )
+
 
 class SufficiencyProofInvalid(VerificationError):
     """The proof does not show that every row of the matrix is in range."""
+
+    advice = (
+        "the sufficiency proof does not prove this statement: compare commitments, matrix, offsets, slack, top-up and "
+        "every context label with the prover's; if all agree, treat the run as unproven"
+    )
+
+
+class EncryptionProofInvalid(VerificationError):
+    """The proof does not show that the ciphertexts encrypt the committed entries under the committed key."""
+
+    advice = (
+        "the encryption proof does not prove this statement: compare commitments, key commitments, masks, bodies, "
+        "widths, scale, noise bound and every context label with the prover's; if all agree, refuse the submission"
+    )
+
+
+class DecryptionProofInvalid(VerificationError):
+    """The proof does not show that the ciphertexts decrypt to the claimed values under the committed key."""
+
+    advice = (
+        "the decryption proof does not prove this statement: compare key commitments, ciphertext words, values, scale, "
+        "noise bound and every context label with the prover's; if all agree, the value is not what they decrypt to"
+    )
+
+
+class BreachProofInvalid(VerificationError):
+    """The proof does not show that some row of the matrix is negative."""
+
+    advice = (
+        "the breach proof does not prove this statement: compare commitments, matrix, offsets and every context label "
+        "with the prover's; if all agree, no breach is shown and nothing may be settled"
+    )
+
+
+class BatchInvalid(VerificationError):
+    """At least one proof of a batch does not hold.
+
+    Attributes:
+        culprits: the error of each bad proof by its position; all others were verified.
+    """
+
+    def __init__(self, culprits: abc.Mapping[int, ProofError]) -> None:
+        self.culprits = dict(culprits)
+        named = "; ".join(f"proof {index}: {type(error).__name__}" for index, error in sorted(self.culprits.items()))
+        super().__init__(f"{len(self.culprits)} of the batch do not hold ({named}); the others do")
 
 
 class TranscriptError(ProofError):

@@ -1,8 +1,10 @@
 """Generators nobody knows a discrete logarithm of: the two Pedersen bases and two long vectors. Anyone may call it.
 
-All are hashed to the curve under one domain tag, so none is a known multiple of another. Deriving them takes a while:
-blocks of `BLOCK` per vector are kept on disk, in ``$ATOMIC_MARGIN_CACHE`` or the user's cache directory. The SHA-256 of
-every block is pinned in the code: a block read from disk is believed only if it agrees, and needs no curve checks then.
+All are hashed to the curve under one domain tag, so none is a known multiple of another. Deriving them all takes ten
+seconds on native code and minutes without, so they are shipped, in ``data/generators.bin``. Where that file is missing,
+blocks of `BLOCK` per vector are derived as they are needed and kept in ``$ATOMIC_MARGIN_CACHE`` or the user's cache
+directory. The SHA-256 of every block is pinned in the code: a block read from disk is believed only if it agrees, and
+needs no curve checks then. `write_all` derives the shipped file anew.
 
 >>> from atomic_margin.zk.groups import load_group
 >>> generators = load_generators(load_group("auto"), 8)
@@ -22,7 +24,7 @@ from pathlib import Path
 import platformdirs
 
 from atomic_margin.zk.errors import GeneratorError, StatementError
-from atomic_margin.zk.groups import POINT_BYTES, Group, Point
+from atomic_margin.zk.groups import POINT_BYTES, Group, Point, load_group
 from atomic_margin.zk.pinned import BLINDING_BASE, BLOCK_HASHES, VALUE_BASE
 
 DOMAIN_TAG = b"ATOMIC-MARGIN-V1-GENERATORS-with-BLS12381G1_XMD:SHA-256_SSWU_RO_"
@@ -30,6 +32,9 @@ BLOCK = 512
 """Generators of each vector in one block."""
 MAX_GENERATORS = BLOCK * len(BLOCK_HASHES)
 """Longest vector there are generators for."""
+
+SHIPPED = Path(__file__).parent / "data" / "generators.bin"
+"""All blocks one after the other."""
 
 Progress = Callable[[int, int], None]
 """Called with (points derived, points to derive) while a block is derived."""
@@ -61,9 +66,11 @@ def generators_hash() -> str:
 class GeneratorStore:
     """Generators of one backend, decoded as far as they were asked for. Safe to share between threads."""
 
-    def __init__(self, group: Group, directory: Path) -> None:
+    def __init__(self, group: Group, directory: Path, shipped: Path | None = None) -> None:
+        """Read blocks from ``shipped`` if there is such a file, otherwise keep derived ones in ``directory``."""
         self._group = group
         self._directory = directory
+        self._shipped = shipped
         self._lock = threading.Lock()
         self._left: list[Point] = []
         self._right: list[Point] = []
@@ -92,6 +99,12 @@ class GeneratorStore:
             return Generators(self._value, self._blinding, self._left[:count], self._right[:count])
 
     def _block(self, index: int, progress: Progress | None) -> bytes:
+        if self._shipped is not None:
+            data = _read_shipped(self._shipped, index)
+            if hashlib.sha256(data).hexdigest() == BLOCK_HASHES[index]:
+                return data
+            if data:
+                _log.warning("block %d of %s does not have the pinned hash", index, self._shipped)
         path = self._directory / f"block-{index:03}.bin"
         try:
             data = path.read_bytes()
@@ -137,13 +150,24 @@ def load_generators(group: Group, count: int, progress: Progress | None = None) 
         StatementError: ``count`` is beyond `MAX_GENERATORS`.
         GeneratorError: derived generators disagree with the pinned hash.
     """
+    # Everyday use reads the shipped file; the directory matters where the file was left out.
     cache = os.environ.get("ATOMIC_MARGIN_CACHE") or platformdirs.user_cache_dir("atomic-margin")
     directory = Path(cache) / f"generators-{generators_hash()[:16]}"
     with _stores_lock:
         store = _stores.get((group.name, directory))
         if store is None:
-            store = _stores[(group.name, directory)] = GeneratorStore(group, directory)
+            store = _stores[(group.name, directory)] = GeneratorStore(group, directory, SHIPPED)
     return store.load(count, progress)
+
+
+def _read_shipped(path: Path, index: int) -> bytes:
+    size = 2 * BLOCK * POINT_BYTES
+    try:
+        with path.open("rb") as file:
+            file.seek(index * size)
+            return file.read(size)
+    except OSError:
+        return b""
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
@@ -156,3 +180,18 @@ def _write_atomically(path: Path, data: bytes) -> None:
     except OSError:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_all(path: Path, progress: Progress | None = None) -> None:
+    """Derive every block anew and write the file that is shipped.
+
+    Raises:
+        GeneratorError: derived generators disagree with the pinned hash.
+    """
+    group = load_group()
+    blocks = []
+    for index, pinned in enumerate(BLOCK_HASHES):
+        blocks.append(derive_block(group, index, progress))
+        if hashlib.sha256(blocks[-1]).hexdigest() != pinned:
+            raise GeneratorError(f"block {index} derived with {group.name} does not have the pinned hash")
+    _write_atomically(path, b"".join(blocks))

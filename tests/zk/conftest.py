@@ -7,12 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atomic_margin.zk import PortfolioStatement, SufficiencyStatement, load_group
+from atomic_margin.zk import (
+    BreachStatement,
+    DecryptionStatement,
+    EncryptionStatement,
+    KeyCommitments,
+    PortfolioStatement,
+    SufficiencyStatement,
+    load_group,
+)
 from atomic_margin.zk.groups import Group
+from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
+from atomic_margin.zk.prove.decryption import prove_decryption
+from atomic_margin.zk.prove.encryption import prove_encryption
+from atomic_margin.zk.prove.key import KeyOpening, commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+
+from .ciphertexts import encrypt, random_key
 
 CONTEXT = {
     "institution": "Harbour Fund",
@@ -28,6 +42,7 @@ CONTEXT = {
 }
 VALUES = (3, 0, 31, 7, 1, 0)
 SECRET = bytes(range(32))
+KEY = random_key(20)
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,57 @@ def sufficiency(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]])
     statement = SufficiencyStatement(opened[0], weights, (56, 2, -7), 8, 13, CONTEXT)
     witness = SufficiencyWitness(VALUES, opened[1])
     return Case(statement, witness, prove_sufficiency(statement, witness, group))
+
+
+@pytest.fixture(scope="session")
+def slack(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]]) -> Case:
+    """The larger of two losses, exactly: u >= each of them, and 20 + X - u >= 0 with X in the last row alone."""
+    weights = np.array([[-1, 0, -1, 0, 0, 0], [0, 0, 0, -5, 0, 0], [0, 0, 0, 0, 0, 0]], dtype=np.int64)
+    statement = SufficiencyStatement(
+        opened[0],
+        weights,
+        (0, 0, 20),
+        15,
+        6,
+        CONTEXT,
+        slack=np.array([[1], [1], [-1]], dtype=np.int64),
+        slack_widths=(7,),
+        top_up_weights=(0, 0, 1),
+    )
+    # Losses 34 and 35.
+    witness = SufficiencyWitness(VALUES, opened[1], slack=(35,))
+    return Case(statement, witness, prove_sufficiency(statement, witness, group))
+
+
+@pytest.fixture(scope="session")
+def key(group: Group) -> tuple[KeyCommitments, KeyOpening]:
+    return commit_key(KEY, SECRET, CONTEXT, group)
+
+
+@pytest.fixture(scope="session")
+def encryption(
+    group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]], key: tuple[KeyCommitments, KeyOpening]
+) -> Case:
+    masks, bodies = encrypt(VALUES, KEY, 43)
+    statement = EncryptionStatement(opened[0], key[0], masks, bodies, (5,) * 6, 43, CONTEXT)
+    witness = EncryptionWitness(VALUES, opened[1], key[1])
+    return Case(statement, witness, prove_encryption(statement, witness, group))
+
+
+@pytest.fixture(scope="session")
+def decryption(group: Group, key: tuple[KeyCommitments, KeyOpening]) -> Case:
+    masks, bodies = encrypt((1, 0), KEY, 62, errors=(2**60 - 1, -(2**60)))
+    statement = DecryptionStatement(key[0], masks, bodies, (1, 0), CONTEXT)
+    return Case(statement, key[1], prove_decryption(statement, key[1], group))
+
+
+@pytest.fixture(scope="session")
+def breach(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]]) -> Case:
+    weights = np.array([[-10, 4, -1, 0, 3, 9], [2, -8, 1, -5, 0, 0], [0, 0, 0, 0, -1, 0]], dtype=np.int64)
+    # Surpluses 11, -9 and 1: only the second row is negative.
+    statement = BreachStatement(opened[0], weights, (69, -11, 2), 10, CONTEXT)
+    witness = BreachWitness(VALUES, opened[1])
+    return Case(statement, witness, prove_breach(statement, witness, group))
 
 
 @pytest.fixture(scope="session")

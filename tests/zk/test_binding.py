@@ -177,7 +177,7 @@ def test_commitments_to_the_same_values_made_afresh(portfolio: Case, group: Grou
 def test_the_protocol_version(
     portfolio: Case, sufficiency: Case, group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "PROTOCOL_VERSION", "2")
+    monkeypatch.setattr(checks, "PROTOCOL_VERSION", "1")
     with pytest.raises(PortfolioProofInvalid):
         verify_portfolio(portfolio.statement, portfolio.proof, group)
     with pytest.raises(SufficiencyProofInvalid):

@@ -4,6 +4,7 @@ import dataclasses
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from atomic_margin.zk.bits.challenges import ChallengeSequence
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.bits.proof import BitProof
 from atomic_margin.zk.bits.prove import argue, prove_bits
-from atomic_margin.zk.bits.statement import BitStatement, LinearForm, Relation
+from atomic_margin.zk.bits.statement import BitStatement, DenseForms, LinearForm, Relation
 from atomic_margin.zk.bits.verify import FinalCheck, gather, verify_bits
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.errors import BitProofInvalid, StatementError, WitnessError
@@ -79,6 +80,51 @@ def test_a_relation_off_by_anything_is_refused(seed: int, by: int, which: int) -
         prove_bits(false, witness, group)
     with pytest.raises(BitProofInvalid):
         verify_bits(false, argue(false, witness, group), group)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_dense_forms_are_relations_in_another_spelling(seed: int) -> None:
+    group, rng = load_group("arkworks"), random.Random(seed)
+    sparse, witness = random_case(group, 12, 2, 2, 4, seed)
+    first, words = rng.randrange(3), [(0, 3), (5, 1), (2, 7), (11, 1)]
+    matrix = np.array([[rng.randrange(-(2**63), 2**63) for _ in words] for _ in range(2)], dtype=np.int64)
+    relations = list(sparse.relations)
+    for row, coefficients in enumerate(matrix.tolist(), first):
+        old, indices, on_bits = relations[row], [], []
+        for (start, width), coefficient in zip(words, coefficients, strict=True):
+            indices += range(start, start + width)
+            on_bits += [coefficient << t for t in range(width)]
+        form = LinearForm((*old.bits.indices, *indices), (*old.bits.coefficients, *on_bits))
+        added = LinearForm(indices, on_bits).evaluate(witness.bits)
+        relations[row] = Relation(form, old.values, old.constant + added)
+    constants = [relation.constant for relation in relations]
+    dense = dataclasses.replace(
+        sparse,
+        relations=tuple(dataclasses.replace(r, constant=c) for r, c in zip(sparse.relations, constants, strict=True)),
+        dense=(DenseForms(first, matrix, words),),
+    )
+    sparse = dataclasses.replace(sparse, relations=tuple(relations))
+    rho = rng.randrange(ORDER)
+    assert dense.batch(rho) == sparse.batch(rho)
+    assert dense.differences(witness.bits, witness.values) == [0] * 4
+    verify_bits(sparse, prove_bits(dense, witness, group), group)
+    wrong = dataclasses.replace(dense, dense=(DenseForms(first, matrix + np.eye(2, 4, dtype=np.int64), words),))
+    if any(wrong.differences(witness.bits, witness.values)):
+        with pytest.raises(WitnessError, match="relation"):
+            prove_bits(wrong, witness, group)
+        with pytest.raises(BitProofInvalid):
+            verify_bits(wrong, argue(wrong, witness, group), group)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [(-1, [(0, 1)]), (1, [(0, 1)]), (0, [(3, 1)]), (0, [(2, 2)]), (0, [(-1, 1)]), (0, [])]
+)
+def test_dense_forms_stay_within_the_statement(first: int, words: list[tuple[int, int]]) -> None:
+    relation = Relation(LinearForm((), ()), LinearForm((), ()), 0)
+    forms = DenseForms(first, np.zeros((1, 1), dtype=np.int64), words)
+    with pytest.raises(StatementError, match="dense forms"):
+        BitStatement("x", (("x", b""),), (), (relation,), BitParameters(3, 0), (forms,))
 
 
 @pytest.mark.parametrize("digit", [2, -1, ORDER - 1, pow(2, -1, ORDER), ORDER // 2])

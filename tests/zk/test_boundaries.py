@@ -22,11 +22,21 @@ def test_the_public_names_are_sorted_and_complete() -> None:
     assert public == set(atomic_margin.zk.__all__)
 
 
-@pytest.mark.parametrize("module", ["atomic_margin.zk", "atomic_margin.zk.verify.portfolio", "atomic_margin.zk.bits"])
+@pytest.mark.parametrize(
+    "module",
+    ["atomic_margin.zk", "atomic_margin.zk.verify.batch", "atomic_margin.zk.bits", "atomic_margin.zk.choice"],
+)
 def test_verifying_never_imports_the_prover(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(m for m in sys.modules if m.startswith({PROVER_ONLY!r})))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+def test_verification_never_returns_anything() -> None:
+    names = [name for name in atomic_margin.zk.__all__ if name.startswith("verify")]
+    assert len(names) == 6
+    for name in names:
+        assert getattr(atomic_margin.zk, name).__annotations__["return"] is None
 
 
 def test_every_error_is_under_the_one_root_and_drawn_in_the_tree() -> None:

@@ -8,37 +8,66 @@ import numpy as np
 import pytest
 
 from atomic_margin.zk import (
+    BatchInvalid,
+    BreachStatement,
+    DecryptionStatement,
+    EncryptionStatement,
+    KeyCommitments,
     PortfolioStatement,
     SufficiencyStatement,
     generators_hash,
-    verify_portfolio,
-    verify_sufficiency,
+    verify_batch,
 )
 from atomic_margin.zk.errors import VerificationError
 from atomic_margin.zk.groups import Group
 
+from .kinds import KINDS
+
 FROZEN = json.loads((Path(__file__).parent / "vectors" / "proofs.json").read_text())
+STATEMENTS: dict[str, type[Any]] = {
+    "breach": BreachStatement,
+    "decryption": DecryptionStatement,
+    "encryption": EncryptionStatement,
+    "portfolio": PortfolioStatement,
+    "sufficiency": SufficiencyStatement,
+}
+MATRICES = {"weights": np.int64, "slack": np.int64, "masks": np.uint64, "bodies": np.uint64}
 
 
-def verify(record: dict[str, Any], group: Group) -> None:
-    commitments = tuple(bytes.fromhex(data) for data in record["commitments"])
-    proof, context = bytes.fromhex(record["proof"]), record["context"]
-    if record["statement"] == "portfolio":
-        widths, weights = tuple(record["widths"]), tuple(record["gross_weights"])
-        portfolio = PortfolioStatement(commitments, widths, weights, record["gross_limit"], context)
-        verify_portfolio(portfolio, proof, group)
-    else:
-        matrix, offsets = np.array(record["weights"], dtype=np.int64), tuple(record["offsets"])
-        sufficiency = SufficiencyStatement(commitments, matrix, offsets, record["top_up"], record["bits"], context)
-        verify_sufficiency(sufficiency, proof, group)
+def read(record: dict[str, Any]) -> Any:
+    """The statement of a record."""
+    fields: dict[str, Any] = {}
+    for label, value in record.items():
+        if label in MATRICES:
+            fields[label] = None if value is None else np.array(value, dtype=MATRICES[label])
+        elif label == "commitments":
+            fields[label] = tuple(bytes.fromhex(data) for data in value)
+        elif label == "key":
+            points = tuple(bytes.fromhex(data) for data in value["commitments"])
+            fields[label] = KeyCommitments(value["dimension"], points)
+        elif label not in ("statement", "proof"):
+            fields[label] = tuple(value) if isinstance(value, list) else value
+    return STATEMENTS[record["statement"]](**fields)
 
 
-def test_they_speak_of_the_same_generators() -> None:
+def test_they_speak_of_the_same_generators_and_of_every_statement() -> None:
     assert FROZEN["generators"] == generators_hash()
+    assert {record["statement"] for record in FROZEN["records"]} == set(STATEMENTS)
 
 
 @pytest.mark.parametrize("record", FROZEN["records"], ids=lambda record: record["statement"])
 def test_frozen_proofs_verify(backend: Group, record: dict[str, Any]) -> None:
-    verify(record, backend)
+    kind, proof = KINDS[record["statement"]], bytes.fromhex(record["proof"])
+    kind.verify(read(record), proof, backend)
+    other = read({**record, "context": {**record["context"], "submission": "2"}})
     with pytest.raises(VerificationError):
-        verify({**record, "context": {**record["context"], "submission": "2"}}, backend)
+        kind.verify(other, proof, backend)
+
+
+def test_frozen_proofs_verify_together(backend: Group) -> None:
+    claims = [(read(record), bytes.fromhex(record["proof"])) for record in FROZEN["records"]]
+    verify_batch(claims, backend)
+    claims[3] = (claims[4][0], claims[3][1])
+    with pytest.raises(BatchInvalid) as caught:
+        verify_batch(claims, backend)
+    assert list(caught.value.culprits) == [3]

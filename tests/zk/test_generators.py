@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from atomic_margin.zk import generators as module
 from atomic_margin.zk import generators_hash, load_generators, load_group
 from atomic_margin.zk.errors import GeneratorError, StatementError
-from atomic_margin.zk.generators import BLOCK, DOMAIN_TAG, MAX_GENERATORS, GeneratorStore, derive_block
+from atomic_margin.zk.generators import BLOCK, DOMAIN_TAG, MAX_GENERATORS, SHIPPED, GeneratorStore, derive_block
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.pinned import BLOCK_HASHES
 
@@ -110,6 +112,7 @@ def test_a_directory_that_cannot_be_written_costs_only_a_warning(
 @pytest.mark.usefixtures("derived_before")
 def test_the_environment_chooses_the_directory(group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOMIC_MARGIN_CACHE", os.fspath(tmp_path))
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "nothing here")
     load_generators(group, 1)
     assert [path.name for path in tmp_path.iterdir()] == [f"generators-{generators_hash()[:16]}"]
 
@@ -118,3 +121,44 @@ def test_more_than_there_are_is_refused_at_once(group: Group, monkeypatch: pytes
     monkeypatch.setattr(module, "derive_block", None)
     with pytest.raises(StatementError, match="at most"):
         load_generators(group, MAX_GENERATORS + 1)
+
+
+def test_every_block_is_shipped_as_pinned(group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = SHIPPED.read_bytes()
+    size = len(data) // len(BLOCK_HASHES)
+    assert len(data) < 2_000_000
+    blocks = [data[size * index : size * (index + 1)] for index in range(len(BLOCK_HASHES))]
+    assert tuple(hashlib.sha256(block).hexdigest() for block in blocks) == BLOCK_HASHES
+    # Nothing is derived and nothing is written.
+    monkeypatch.setattr(module, "derive_block", None)
+    generators = GeneratorStore(group, tmp_path, SHIPPED).load(BLOCK + 1)
+    assert group.encode_point(generators.right[BLOCK]) == blocks[1][48 * BLOCK : 48 * (BLOCK + 1)]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("derived_before")
+@pytest.mark.parametrize("content", [None, b"", b"\x00" * 48 * 2 * BLOCK], ids=["missing", "empty", "zeros"])
+def test_a_shipped_file_that_is_not_the_pinned_one_is_not_believed(
+    group: Group, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    shipped = tmp_path / "generators.bin"
+    if content is not None:
+        shipped.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        generators = GeneratorStore(group, tmp_path / "cache", shipped).load(2)
+    assert generators.left == load_generators(group, 2).left
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["block-000.bin"]
+    assert ("does not have the pinned hash" in caplog.text) == bool(content)
+
+
+def test_the_largest_statement_loads_in_a_process_of_its_own(tmp_path: Path) -> None:
+    # The promise is one second on an idle machine; this one may be busy.
+    code = (
+        "import time; from atomic_margin.zk import load_generators, load_group; group = load_group('arkworks');"
+        "start = time.perf_counter(); load_generators(group, 11264); print(time.perf_counter() - start)"
+    )
+    environment = {**os.environ, "ATOMIC_MARGIN_CACHE": os.fspath(tmp_path)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert float(found.stdout) < 3
+    assert not list(tmp_path.iterdir())

@@ -135,6 +135,17 @@ def test_long_multiplications_split_over_threads_agree_with_short_ones(group: Gr
     points = [group.multiply(base, group.scalar(factor)) for factor in factors]
     expected = group.multiply(base, group.scalar(sum(f * s for f, s in zip(factors, scalars, strict=True))))
     assert group.msm(points, group.scalars(scalars)) == expected
+    numbers = group.scalars(scalars)
+    first, second = group.msm_pair((points[:300], numbers[:300]), (points[300:], numbers[300:]))
+    assert first + second == expected
+    with pytest.raises(ValueError, match="300 points but 299 scalars"):
+        group.msm_pair((points[:300], numbers[:299]), (points[300:], numbers[300:]))
+
+
+def test_two_multiplications_side_by_side_are_two_multiplications(backend: Group) -> None:
+    point = backend.decode_point(GENERATOR)
+    pair = backend.msm_pair(([point], [backend.scalar(3)]), ([point, point], backend.scalars([2, 5])))
+    assert pair == (backend.multiply(point, backend.scalar(3)), backend.multiply(point, backend.scalar(7)))
 
 
 def test_unequal_lengths_are_refused(backend: Group) -> None:

@@ -73,3 +73,7 @@ class ChallengeSequence:
         """Absorb the folded vectors; return the weight between the two final equations."""
         self._transcript.absorb("tail", tail)
         return self._transcript.challenge("weight")
+
+    def fingerprint(self) -> bytes:
+        """Return 32 bytes that depend on every byte of statement and proof: what a batch draws its weights from."""
+        return self._transcript.challenge("fingerprint").to_bytes(SCALAR_BYTES, "big")

@@ -48,11 +48,10 @@ def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
         - group.msm(generators.right, complement)
         + group.multiply(generators.blinding, alpha)
     )
-    S = group.msm(
-        [*generators.left, *generators.right, generators.blinding],
-        [*s_left, *s_right, sigma],
+    S_left, S_right = group.msm_pair(
+        (generators.left, s_left), ([*generators.right, generators.blinding], [*s_right, sigma])
     )
-    A_bytes, S_bytes = group.encode_point(A), group.encode_point(S)
+    A_bytes, S_bytes = group.encode_point(A), group.encode_point(S_left + S_right)
     rho, y_integer, z_integer = sequence.after_vectors(A_bytes, S_bytes)
 
     # l(X) = l_0 + l_1 X and r(X) = r_0 + r_1 X; the constant term of <l, r> carries the claim.
@@ -116,10 +115,11 @@ class _Folding:
     def cross_terms(self, left: list[Scalar], right: list[Scalar]) -> tuple[bytes, bytes]:
         """Return L, in which the lower half of ``left`` meets the upper generators, and R, the other way round."""
         half = len(left) // 2
-        return (
+        L, R = self._group.msm_pair(
             self._cross(left[:half], right[half:], upper_left=True),
             self._cross(left[half:], right[:half], upper_left=False),
         )
+        return self._group.encode_point(L), self._group.encode_point(R)
 
     def fold(self, left: list[Scalar], right: list[Scalar], e: Scalar) -> tuple[list[Scalar], list[Scalar]]:
         """Halve both vectors: left_lo + e left_hi and right_lo + right_hi / e; the generators the opposite way."""
@@ -131,7 +131,7 @@ class _Folding:
             self._right_weights[span] = scale(self._right_weights[span], e)
         return plus(left[:half], scale(left[half:], e)), plus(right[:half], scale(right[half:], inverse))
 
-    def _cross(self, left: list[Scalar], right: list[Scalar], *, upper_left: bool) -> bytes:
+    def _cross(self, left: list[Scalar], right: list[Scalar], *, upper_left: bool) -> tuple[list[Point], list[Scalar]]:
         group, half = self._group, len(left)
         points: list[Point] = [self._inner_base]
         scalars = [inner(group, left, right)]
@@ -143,4 +143,4 @@ class _Folding:
             for start in range(half if upper else 0, len(weights), 2 * half):
                 points += generators[start : start + half]
                 scalars += times(vector, weights[start : start + half])
-        return group.encode_point(group.msm(points, scalars))
+        return points, scalars

@@ -1,46 +1,22 @@
 """Verifier of the bit argument: one multi-scalar multiplication. Anyone may call it.
 
 The verifier's equations are gathered as multiples of the generators and of the proof's own points, whose sum must be
-the identity. `gather` returns them before they are multiplied, so that many proofs can share one multiplication.
+the identity. `gather` returns them before they are multiplied, so that many proofs can share one multiplication (see
+`atomic_margin.zk.bits.final`).
 
 Source: Bünz et al., *Bulletproofs* (2018), sections 4.1 and 4.2, with the range replaced by arbitrary linear relations
 and an inner-product argument that stops early. Folding uses G' = G_lo + e^-1 G_hi and H' = H_lo + e H_hi, which takes
 one multiplication per element instead of two.
 """
 
-from dataclasses import dataclass
-
 from atomic_margin.zk.bits.challenges import ChallengeSequence
+from atomic_margin.zk.bits.components import proof_point, proof_scalar
+from atomic_margin.zk.bits.final import FinalCheck, verify_checks
 from atomic_margin.zk.bits.proof import BitProof
 from atomic_margin.zk.bits.statement import BitStatement
 from atomic_margin.zk.commitments import decode_commitments
-from atomic_margin.zk.errors import BitProofInvalid, EncodingError, ProofEncodingError
-from atomic_margin.zk.generators import Generators, load_generators
 from atomic_margin.zk.groups import Group, Point, Scalar
 from atomic_margin.zk.vectors import inner, plus, powers, scale, times
-
-
-@dataclass(frozen=True)
-class FinalCheck:
-    """Multiples of generators and points that must sum to the identity.
-
-    ``value`` and ``blinding`` belong to the Pedersen bases, ``left`` and ``right`` to the generator vectors,
-    ``scalars`` to ``points``.
-    """
-
-    value: Scalar
-    blinding: Scalar
-    left: list[Scalar]
-    right: list[Scalar]
-    scalars: list[Scalar]
-    points: list[Point]
-
-    def terms(self, generators: Generators) -> tuple[list[Scalar], list[Point]]:
-        """Return all scalars and, in the same order, the points they multiply."""
-        return (
-            [self.value, self.blinding, *self.left, *self.right, *self.scalars],
-            [generators.value, generators.blinding, *generators.left, *generators.right, *self.points],
-        )
 
 
 def verify_bits(statement: BitStatement, proof: bytes, group: Group) -> None:
@@ -51,14 +27,11 @@ def verify_bits(statement: BitStatement, proof: bytes, group: Group) -> None:
         PointEncodingError: a commitment of the statement does not decode.
         BitProofInvalid: the proof does not prove the statement.
     """
-    check = gather(statement, proof, group)
-    scalars, points = check.terms(load_generators(group, statement.parameters.padded))
-    if group.msm(points, scalars) != group.identity():
-        raise BitProofInvalid("the proof does not prove this statement")
+    verify_checks([gather(statement, proof, group)], group)
 
 
-def gather(statement: BitStatement, data: bytes, group: Group) -> FinalCheck:
-    """Do everything but the multiplication.
+def gather(statement: BitStatement, data: bytes, group: Group, known: dict[bytes, Point] | None = None) -> FinalCheck:
+    """Do everything but the multiplication; ``known`` are commitments decoded before, see `decode_commitments`.
 
     Raises:
         ProofEncodingError: the proof has the wrong length or version, or a component does not decode.
@@ -69,15 +42,15 @@ def gather(statement: BitStatement, data: bytes, group: Group) -> FinalCheck:
     proof = BitProof.from_bytes(data, parameters)
 
     # (2) Points and scalars: canonical, in the subgroup, not the identity.
-    A, S, T1, T2 = (_point(group, name, getattr(proof, name)) for name in ("A", "S", "T1", "T2"))
-    t_hat, tau_x, mu = (_scalar(group, name, getattr(proof, name)) for name in ("t_hat", "tau_x", "mu"))
+    A, S, T1, T2 = (proof_point(group, name, getattr(proof, name)) for name in ("A", "S", "T1", "T2"))
+    t_hat, tau_x, mu = (proof_scalar(group, name, getattr(proof, name)) for name in ("t_hat", "tau_x", "mu"))
     folds = [
-        (_point(group, f"L of round {k}", L), _point(group, f"R of round {k}", R))
+        (proof_point(group, f"L of round {k}", L), proof_point(group, f"R of round {k}", R))
         for k, (L, R) in enumerate(proof.folds)
     ]
-    left = [_scalar(group, f"left {k}", item) for k, item in enumerate(proof.left)]
-    right = [_scalar(group, f"right {k}", item) for k, item in enumerate(proof.right)]
-    commitments = decode_commitments(group, statement.commitments)
+    left = [proof_scalar(group, f"left {k}", item) for k, item in enumerate(proof.left)]
+    right = [proof_scalar(group, f"right {k}", item) for k, item in enumerate(proof.right)]
+    commitments = decode_commitments(group, statement.commitments, known)
 
     # (3) All challenges, in the order the prover met them.
     sequence = ChallengeSequence(statement)
@@ -86,6 +59,7 @@ def gather(statement: BitStatement, data: bytes, group: Group) -> FinalCheck:
     w = group.scalar(sequence.after_evaluation(proof.t_hat, proof.tau_x, proof.mu))
     e = [group.scalar(sequence.after_round(L, R)) for L, R in proof.folds]
     weight = group.scalar(sequence.after_tail(proof.tail))
+    fingerprint = sequence.fingerprint()
 
     # (4) The public side of the claim, computed from the statement alone.
     y, z = group.scalar(vector_challenges.y), group.scalar(vector_challenges.z)
@@ -118,7 +92,7 @@ def gather(statement: BitStatement, data: bytes, group: Group) -> FinalCheck:
     left_scalars = [-(z + item) for item in opened_left]
     on_y = plus(scale(u, z2), [-item for item in opened_right])
     right_scalars = [z + item for item in times(on_y, y_inverses)]
-    return FinalCheck(value, weight * tau_x - mu, left_scalars, right_scalars, scalars, points)
+    return FinalCheck(value, weight * tau_x - mu, left_scalars, right_scalars, scalars, points, fingerprint)
 
 
 def _block_weights(group: Group, factors: list[Scalar]) -> list[Scalar]:
@@ -128,17 +102,3 @@ def _block_weights(group: Group, factors: list[Scalar]) -> list[Scalar]:
         # The first round decides the highest bit of the block's number, so each later one splits finer.
         weights = [item for low in weights for item in (low, low * factor)]
     return weights
-
-
-def _point(group: Group, name: str, data: bytes) -> Point:
-    try:
-        return group.decode_point(data)
-    except EncodingError as error:
-        raise ProofEncodingError(f"proof component {name}: {error}") from None
-
-
-def _scalar(group: Group, name: str, data: bytes) -> Scalar:
-    try:
-        return group.decode_scalar(data)
-    except EncodingError as error:
-        raise ProofEncodingError(f"proof component {name}: {error}") from None

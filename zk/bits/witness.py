@@ -42,8 +42,8 @@ class BitWitness:
         for index, bit in enumerate(self.bits):
             if bit not in (0, 1):
                 raise WitnessError(f"bit {index} is neither 0 nor 1")
-        for index, relation in enumerate(statement.relations):
-            if relation.bits.evaluate(self.bits) != relation.constant + relation.values.evaluate(self.values):
+        for index, difference in enumerate(statement.differences(self.bits, self.values)):
+            if difference:
                 raise WitnessError(f"relation {index} does not hold")
         check_openings(statement.commitments, self.values, self.blindings, group)
 

@@ -113,3 +113,13 @@ class Group(ABC):
         Raises:
             ValueError: the lengths differ.
         """
+
+    def msm_pair(
+        self, first: tuple[Sequence[Point], Sequence[Scalar]], second: tuple[Sequence[Point], Sequence[Scalar]]
+    ) -> tuple[Point, Point]:
+        """Return two multi-scalar multiplications, side by side where the backend can.
+
+        Raises:
+            ValueError: the lengths of points and scalars differ.
+        """
+        return self.msm(*first), self.msm(*second)

@@ -1,4 +1,4 @@
-"""Prove that every row of A z + c + X is non-negative and fits its bits. Prover only.
+"""Prove that every row of A z + c + X, plus slack, is non-negative and fits its bits. Prover only.
 
 >>> import numpy
 >>> from atomic_margin.zk.prove.commit import commit_values
@@ -23,18 +23,26 @@ def prove_sufficiency(
     """Return a proof of ``statement``.
 
     Raises:
-        WitnessError: naming the row that is negative or too wide, or the commitment that does not open.
+        WitnessError: naming the row that is negative or too wide, the slack value that is, or the commitment that does
+            not open.
     """
     witness.check_count(len(statement.commitments))
+    if len(witness.slack) != len(statement.slack_widths):
+        raise WitnessError(f"the statement takes {len(statement.slack_widths)} slack values, got {len(witness.slack)}")
     bits: list[int] = []
-    for row, weights in enumerate(statement.weights.tolist()):
-        surplus = sum(weight * value for weight, value in zip(weights, witness.values, strict=True))
-        surplus += statement.offsets[row] + statement.top_up
+    rows = zip(statement.weights.tolist(), statement.slack_matrix.tolist(), statement.constants, strict=True)
+    for row, (weights, slack_weights, constant) in enumerate(rows):
+        surplus = constant + sum(weight * value for weight, value in zip(weights, witness.values, strict=True))
+        surplus += sum(weight * value for weight, value in zip(slack_weights, witness.slack, strict=True))
         if surplus < 0:
             raise WitnessError(f"row {row} has a negative surplus: the account needs a top-up")
         if surplus >> statement.bits:
             raise WitnessError(f"the surplus of row {row} takes more than {statement.bits} bits: coarsen the unit")
         bits += binary(surplus, statement.bits)
+    for index, (value, width) in enumerate(zip(witness.slack, statement.slack_widths, strict=True)):
+        if not 0 <= value < 1 << width:
+            raise WitnessError(f"slack {index} is not in [0, 2^{width}): solve for it again or widen it")
+        bits += binary(value, width)
     return prove_bits(
         statement.bit_statement(), BitWitness(bits, witness.values, witness.blindings), group or load_group()
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from atomic_margin.zk.errors import WitnessError
+from atomic_margin.zk.prove.key import KeyOpening
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,22 @@ class PortfolioWitness(EntryWitness):
 
 
 @dataclass(frozen=True)
+class BreachWitness(EntryWitness):
+    """Openings of a breach statement's commitments."""
+
+
+@dataclass(frozen=True)
+class EncryptionWitness(EntryWitness):
+    """Openings of an encryption statement's commitments, and the key. Errors and carries follow from them."""
+
+    key: KeyOpening = field(repr=False)
+
+
+@dataclass(frozen=True)
 class SufficiencyWitness(EntryWitness):
-    """Openings of a sufficiency statement's commitments."""
+    """Openings of a sufficiency statement's commitments, and the slack values u of an exact model."""
+
+    slack: tuple[int, ...] = field(default=(), repr=False)
 
 
 def binary(value: int, width: int) -> Sequence[int]:

@@ -8,17 +8,27 @@ atomic_margin.zk.errors.StatementError: widths[1] is 33, allowed is 1 to 32
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from atomic_margin.margin.canonical import canonical_bytes
 from atomic_margin.margin.errors import CanonicalFormError
+from atomic_margin.zk.bits.parameters import MAX_BITS
 from atomic_margin.zk.errors import StatementError
 from atomic_margin.zk.groups import POINT_BYTES
 
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"
+"""Absorbed by every proof. 2: sufficiency with slack and weighted top-up; encryption, decryption and breach."""
 MAX_ENTRIES = 1024
 MAX_WIDTH = 32
 """Bits of one portfolio entry."""
+MAX_ROWS = 1024
+"""Rows of a matrix; their bits together must still fit into one argument."""
 MAX_TERM_BITS = 80
 """Bits of any integer product inside a statement: a thousand of them stay far below the 255-bit group order."""
+WEIGHT_BOUND = 1 << (MAX_TERM_BITS - MAX_WIDTH)
+"""Entries of A, offsets and the top-up are below it in absolute value: 2^48 times a 32-bit entry stays below 2^80."""
+MAX_ROW_BITS = 48
 MAX_CONTEXT_BYTES = 1 << 16
 
 
@@ -58,6 +68,52 @@ def commitments(values: Sequence[object]) -> tuple[bytes, ...]:
             raise StatementError(f"commitments[{index}] is not {POINT_BYTES} bytes")
         checked.append(value)
     return tuple(checked)
+
+
+def matrix(name: str, value: object, bound: int) -> npt.NDArray[np.int64]:
+    """Return a read-only copy of ``value`` if it is a matrix of int64 with entries below ``bound`` in absolute value.
+
+    Raises:
+        StatementError: it is not.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype != np.int64 or value.ndim != 2:
+        raise StatementError(f"{name} is a two-dimensional numpy array of int64")
+    # A private copy: what was checked must be what is proved.
+    copy = value.copy()
+    copy.setflags(write=False)
+    if copy.size and not -bound < int(copy.min()) <= int(copy.max()) < bound:
+        raise StatementError(f"{name} has an entry of {bound} or more in absolute value: coarsen the unit")
+    return copy
+
+
+def rows(
+    commitments: Sequence[bytes], weights: npt.NDArray[np.int64], offsets: Sequence[object]
+) -> tuple[npt.NDArray[np.int64], tuple[int, ...]]:
+    """Return copies of A and c if they fit each other and the commitments.
+
+    Raises:
+        StatementError: they do not, or there are no rows or too many, or a number is too large.
+    """
+    weights = matrix("weights", weights, WEIGHT_BOUND)
+    count, entries = weights.shape
+    if not 1 <= count <= MAX_ROWS:
+        raise StatementError(f"a matrix has 1 to {MAX_ROWS} rows, got {count}")
+    if (entries, len(offsets)) != (len(commitments), count):
+        raise StatementError(
+            f"weights has shape {count} x {entries}, but there are {len(commitments)} commitments and "
+            f"{len(offsets)} offsets"
+        )
+    return weights, integers("offsets", offsets, 1 - WEIGHT_BOUND, WEIGHT_BOUND - 1)
+
+
+def total_bits(bits: int) -> None:
+    """Check that ``bits`` committed bits fit into one argument, before anything is made of them.
+
+    Raises:
+        StatementError: they do not.
+    """
+    if bits > MAX_BITS:
+        raise StatementError(f"the statement takes {bits} bits together, a proof at most {MAX_BITS}")
 
 
 def context(value: object) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atomic_margin.margin.canonical import canonical_bytes
-from atomic_margin.zk.bits.parameters import MAX_BITS, BitParameters
+from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.bits.statement import BitStatement, LinearForm, Relation
 from atomic_margin.zk.errors import StatementError
 from atomic_margin.zk.statements import checks
@@ -57,9 +57,7 @@ class PortfolioStatement:
         for index, (width, weight) in enumerate(zip(self.widths, self.gross_weights, strict=True)):
             if (weight << width) > high:
                 raise StatementError(f"gross_weights[{index}] times an entry of {width} bits could exceed {high}")
-        bits = sum(self.widths) + self.slack_bits
-        if bits > MAX_BITS:
-            raise StatementError(f"the entries take {bits} bits together, a proof at most {MAX_BITS}")
+        checks.total_bits(sum(self.widths) + self.slack_bits)
         object.__setattr__(self, "context", checks.context(self.context))
 
     @property

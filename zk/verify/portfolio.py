@@ -8,10 +8,12 @@ Traceback (most recent call last):
 atomic_margin.zk.errors.ProofEncodingError: a proof about 10 bits is 929 bytes, got 0
 """
 
-from atomic_margin.zk.bits.verify import verify_bits
-from atomic_margin.zk.errors import BitProofInvalid, PortfolioProofInvalid
-from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.bits.final import FinalCheck
+from atomic_margin.zk.bits.verify import gather
+from atomic_margin.zk.errors import PortfolioProofInvalid
+from atomic_margin.zk.groups import Group, Point, load_group
 from atomic_margin.zk.statements.portfolio import PortfolioStatement
+from atomic_margin.zk.verify.conclude import conclude
 
 
 def verify_portfolio(statement: PortfolioStatement, proof: bytes, group: Group | None = None) -> None:
@@ -22,10 +24,11 @@ def verify_portfolio(statement: PortfolioStatement, proof: bytes, group: Group |
         PointEncodingError: a commitment of the statement does not decode.
         PortfolioProofInvalid: the proof does not prove the statement.
     """
-    try:
-        verify_bits(statement.bit_statement(), proof, group or load_group())
-    except BitProofInvalid:
-        raise PortfolioProofInvalid(
-            "the portfolio proof does not prove this statement: compare commitments, widths, gross weights, gross "
-            "limit and every context label with the prover's; if all agree, refuse the submission"
-        ) from None
+    conclude(gather_portfolio(statement, proof, group := group or load_group()), group, PortfolioProofInvalid)
+
+
+def gather_portfolio(
+    statement: PortfolioStatement, proof: bytes, group: Group, known: dict[bytes, Point] | None = None
+) -> FinalCheck:
+    """Do everything but the multiplication, for a batch; ``known`` are commitments decoded before."""
+    return gather(statement.bit_statement(), proof, group, known)

@@ -9,10 +9,12 @@ Traceback (most recent call last):
 atomic_margin.zk.errors.ProofEncodingError: a proof about 10 bits is 929 bytes, got 0
 """
 
-from atomic_margin.zk.bits.verify import verify_bits
-from atomic_margin.zk.errors import BitProofInvalid, SufficiencyProofInvalid
-from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.bits.final import FinalCheck
+from atomic_margin.zk.bits.verify import gather
+from atomic_margin.zk.errors import SufficiencyProofInvalid
+from atomic_margin.zk.groups import Group, Point, load_group
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
+from atomic_margin.zk.verify.conclude import conclude
 
 
 def verify_sufficiency(statement: SufficiencyStatement, proof: bytes, group: Group | None = None) -> None:
@@ -25,10 +27,11 @@ def verify_sufficiency(statement: SufficiencyStatement, proof: bytes, group: Gro
         PointEncodingError: a commitment of the statement does not decode.
         SufficiencyProofInvalid: the proof does not prove the statement.
     """
-    try:
-        verify_bits(statement.bit_statement(), proof, group or load_group())
-    except BitProofInvalid:
-        raise SufficiencyProofInvalid(
-            "the sufficiency proof does not prove this statement: compare commitments, matrix, offsets, top-up and "
-            "every context label with the prover's; if all agree, treat the run as unproven"
-        ) from None
+    conclude(gather_sufficiency(statement, proof, group := group or load_group()), group, SufficiencyProofInvalid)
+
+
+def gather_sufficiency(
+    statement: SufficiencyStatement, proof: bytes, group: Group, known: dict[bytes, Point] | None = None
+) -> FinalCheck:
+    """Do everything but the multiplication, for a batch; ``known`` are commitments decoded before."""
+    return gather(statement.bit_statement(), proof, group, known)

@@ -1,52 +1,89 @@
-"""How proofs.json was made: ``python tests/zk/vectors/make.py > tests/zk/vectors/proofs.json``.
+"""How proofs.json was made: ``python -m tests.zk.vectors.make > tests/zk/vectors/proofs.json``.
 
 It is frozen. Making it again (with fresh nonces) is right only when the proof format's version changes.
 """
 
 import json
+from typing import Any
 
 import numpy as np
+from tests.zk.ciphertexts import encrypt, random_key
 
-from atomic_margin.zk import PortfolioStatement, SufficiencyStatement, generators_hash, load_group
+from atomic_margin.zk import (
+    BreachStatement,
+    DecryptionStatement,
+    EncryptionStatement,
+    PortfolioStatement,
+    SufficiencyStatement,
+    generators_hash,
+    load_group,
+)
+from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
+from atomic_margin.zk.prove.decryption import prove_decryption
+from atomic_margin.zk.prove.encryption import prove_encryption
+from atomic_margin.zk.prove.key import commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+
+
+def record(name: str, statement: Any, proof: bytes) -> dict[str, Any]:
+    """Every field of the statement and the proof, as JSON takes them; bytes in hex, matrices as lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.hex()
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return vars(value) | {"commitments": plain(value.commitments)} if hasattr(value, "chunks") else value
+
+    return {
+        "statement": name,
+        **{label: plain(value) for label, value in vars(statement).items()},
+        "proof": proof.hex(),
+    }
 
 
 def main() -> None:
     group = load_group("arkworks")
     context = {"institution": "Harbour Fund", "submission": "1"}
     run = {**context, "price sequence": "42", "role": "maintenance"}
-    values = (5, 0, 31)
-    commitments, blindings = commit_values(values, bytes(range(32)), context, group)
+    secret, values, key_bits = bytes(range(32)), (5, 0, 31), random_key(10)
+    commitments, blindings = commit_values(values, secret, context, group)
+    key, opening = commit_key(key_bits, secret, context, group)
     portfolio = PortfolioStatement(commitments, (5, 5, 5), (1, 32, 7), 2**40 - 1, context)
-    suffices = SufficiencyStatement(commitments, np.array([[-3, 4, -1], [9, 0, -2]]), (46, 20), 0, 20, run)
-    topped_up = SufficiencyStatement(commitments, np.array([[-3, 4, -1]]), (0,), 50, 3, run)
-    records = [
-        {
-            "statement": "portfolio",
-            "commitments": [data.hex() for data in commitments],
-            "widths": portfolio.widths,
-            "gross_weights": portfolio.gross_weights,
-            "gross_limit": portfolio.gross_limit,
-            "context": context,
-            "proof": prove_portfolio(portfolio, PortfolioWitness(values, blindings), group).hex(),
-        },
-        *(
-            {
-                "statement": "sufficiency",
-                "commitments": [data.hex() for data in commitments],
-                "weights": statement.weights.tolist(),
-                "offsets": statement.offsets,
-                "top_up": statement.top_up,
-                "bits": statement.bits,
-                "context": run,
-                "proof": prove_sufficiency(statement, SufficiencyWitness(values, blindings), group).hex(),
-            }
-            for statement in (suffices, topped_up)
-        ),
-    ]
+    records = [record("portfolio", portfolio, prove_portfolio(portfolio, PortfolioWitness(values, blindings), group))]
+    exact = SufficiencyStatement(
+        commitments,
+        np.array([[-3, 4, -1], [9, 0, -2], [0, 0, 0]]),
+        (0, 0, 30),
+        10,
+        7,
+        run,
+        slack=np.array([[1], [1], [-1]]),
+        slack_widths=(6,),
+        top_up_weights=(0, 0, 2),
+    )
+    for statement, slack in (
+        (SufficiencyStatement(commitments, np.array([[-3, 4, -1], [9, 0, -2]]), (46, 20), 0, 20, run), ()),
+        (SufficiencyStatement(commitments, np.array([[-3, 4, -1]]), (0,), 50, 3, run), ()),
+        (exact, (46,)),
+    ):
+        proof = prove_sufficiency(statement, SufficiencyWitness(values, blindings, slack), group)
+        records.append(record("sufficiency", statement, proof))
+    encryption = EncryptionStatement(commitments, key, *encrypt(values, key_bits, 43), (5, 5, 5), 43, context)
+    proof = prove_encryption(encryption, EncryptionWitness(values, blindings, opening), group)
+    records.append(record("encryption", encryption, proof))
+    flag = DecryptionStatement(key, *encrypt((1,), key_bits, 62, errors=(2**49,)), (1,), run)
+    number = DecryptionStatement(
+        key, *encrypt((9, 250), key_bits, 55), (9, 250), run, value_bits=8, scale_bits=55, noise_bits=50
+    )
+    records += [record("decryption", s, prove_decryption(s, opening, group)) for s in (flag, number)]
+    breach = BreachStatement(commitments, np.array([[-3, 4, -1], [9, 0, -2]]), (45, 20), 12, run)
+    records.append(record("breach", breach, prove_breach(breach, BreachWitness(values, blindings), group)))
     print(json.dumps({"generators": generators_hash(), "values": values, "records": records}, indent=1))
 
 
