@@ -19,6 +19,7 @@ MarginError
 │   │   ├── UnknownAsset
 │   │   └── UnknownVenue
 │   ├── ExpiredInstrument           expiry at or before the market's time
+│   ├── CrossedPrices               options of one expiry priced so that a spread is worth less than nothing
 │   ├── TierError                   concentration tiers that are no table
 │   │   ├── TierGap                 bands that do not join, or an empty band
 │   │   └── TierRising              a percentage above the one of the band below
@@ -36,7 +37,8 @@ MarginError
 │   └── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
 ├── ModelError
 │   ├── OffsettingPairGain          long + short of one instrument would add margin
-│   └── NonFiniteWeight             a weight or a collateral value is not a finite number
+│   ├── NonFiniteWeight             a weight or a collateral value is not a finite number
+│   └── NegativeGap                 integers, or a conservative form, say more margin than there is
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
 │   ├── WeightMismatch              an entry is not the directed rounding of the true value: `.row`, `.entry`
@@ -147,6 +149,10 @@ class ExpiredInstrument(DocumentError):
     """An instrument's expiry is not after the market's time."""
 
 
+class CrossedPrices(DocumentError):
+    """Volatilities of one expiry price a spread of two strikes below zero: prices are crossed."""
+
+
 class TierError(DocumentError):
     """Concentration tiers do not form a table."""
 
@@ -217,6 +223,10 @@ class OffsettingPairGain(ModelError):
 
 class NonFiniteWeight(ModelError):
     """A compiled value is infinite or not a number."""
+
+
+class NegativeGap(ModelError):
+    """Integers, or a conservative form, say more margin than there is: a defect of the model's rows."""
 
 
 class MatrixError(MarginError):

@@ -17,6 +17,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import model_validator
 
 from atomic_margin.margin.documents import (
@@ -34,12 +35,15 @@ from atomic_margin.margin.documents import (
     integer_in,
     require_unique,
 )
-from atomic_margin.margin.errors import ExpiredInstrument, OutOfRange, UnpricedInstrument
+from atomic_margin.margin.errors import CrossedPrices, ExpiredInstrument, OutOfRange, UnpricedInstrument
 from atomic_margin.margin.instruments import Instrument
+from atomic_margin.margin.pricing import black76
 from atomic_margin.margin.universe import Universe
 
 _YEAR_SECONDS = 365 * 86400
 _MAX_YEARS = 100
+# Options of two strikes may be crossed by this share of the forward: medians of several sources need not fit exactly.
+_CROSSED = 1e-4
 
 
 class ExpiryQuotes(Part):
@@ -141,3 +145,36 @@ def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes) 
         raise UnpricedInstrument(path, f"missing; {item.id!r} needs a forward there")
     if item.strike is not None and quote.volatility(item.strike) is None:
         raise UnpricedInstrument(f"{path}.volatilities.{item.strike:f}", f"missing; {item.id!r} needs it")
+
+
+def check_crossed(market: Market) -> None:
+    """Make sure no two quotes of an expiry are crossed: a vertical spread is worth from 0 to its strikes' difference.
+
+    For whoever takes prices from one source. A tick of several sources is a median quote by quote and need not be free
+    of arbitrage, so `check_market` does not ask for this. Undiscounted; off by up to a ten-thousandth of the forward is
+    let through, and an expiry that is over is not looked at.
+
+    Raises:
+        CrossedPrices: naming the second of two neighbouring strikes.
+    """
+    for name, quotes in market.underlyings.items():
+        for expiry, quote in quotes.expiries.items():
+            years = market.years_to(datetime.fromisoformat(expiry.replace("Z", "+00:00")))
+            if years > 0:
+                _check_spreads(quote, years, f"underlyings.{name}.expiries.{expiry}.volatilities")
+
+
+def _check_spreads(quote: ExpiryQuotes, years: float, path: str) -> None:
+    strikes = sorted(quote.volatilities, key=Decimal)
+    k = np.array([float(strike) for strike in strikes])
+    forward = float(quote.forward)
+    calls = black76(forward, k, [float(quote.volatilities[strike]) for strike in strikes], years, True)
+    spread, room = calls[:-1] - calls[1:], _CROSSED * forward
+    bad = np.flatnonzero((spread < -room) | (spread > np.diff(k) + room))
+    if bad.size:
+        low, high = strikes[bad[0]], strikes[bad[0] + 1]
+        raise CrossedPrices(
+            f"{path}.{high}",
+            f"the call spread of strikes {low} and {high} is worth {spread[bad[0]]:.2f} a unit, not from 0 to their "
+            "difference: correct one of the two volatilities",
+        )

@@ -112,6 +112,22 @@ def needed_cuts(model: CrossMarginModel, venues: list[tuple[Piece, ...]]) -> lis
     )
 
 
+def all_cuts(model: CrossMarginModel, venues: list[tuple[Piece, ...]]) -> list[tuple[Piece, ...]]:
+    """Return every choice of one line a venue, of one scenario.
+
+    Raises:
+        TooManyCuts: one for each scenario are more rows than a matrix has.
+    """
+    size = 1
+    for found in venues:
+        size *= len(found)
+    if size * len(model.scenarios) > MAX_ROWS:
+        raise TooManyCuts(
+            f"{size} cuts a scenario are more rows than the {MAX_ROWS} of a matrix: use the form with slack"
+        )
+    return list(product(*venues))
+
+
 def _limit(venue: Venue, kept: float) -> tuple[Piece, ...]:
     if venue.transfer_limit is None:
         return ()

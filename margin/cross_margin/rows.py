@@ -1,6 +1,6 @@
 """Cross-margin without slack: rows of A and c for `compile_run`, one for each scenario and needed cut of `pieces`.
 
-Server, agent and verifier call it. Two forms:
+Server, agent and verifier call it. Two forms, and one more:
 
 **expanded.** Every line of every venue, chosen in all needed ways. Nothing is lost: the least row, where negative, is
 exactly M + Σ K_v. For V venues at most 4^V - 1 rows a scenario; with no haircut and full credit 2^V - 1.
@@ -11,6 +11,9 @@ exactly M + Σ K_v. For V venues at most 4^V - 1 rows a scenario; with no haircu
 
 because min(x, f x) is concave and homogeneous, hence superadditive. At most 3^V - 1 rows a scenario; conservative by
 what gains and losses inside one venue would have netted before the credit applied.
+
+**complete**, for measurements: `expanded` with the cuts it leaves out because they can only be negative together with
+another. The least row is then M + Σ K_v of covered accounts too.
 """
 
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ import numpy as np
 
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.cross_margin.document import CrossMarginModel
-from atomic_margin.margin.cross_margin.pieces import Piece, needed_cuts, pieces, spread_pieces
+from atomic_margin.margin.cross_margin.pieces import Piece, all_cuts, needed_cuts, pieces, spread_pieces
 from atomic_margin.margin.cross_margin.values import LotValues, lot_values, pool_values
 from atomic_margin.margin.entries import EntryMap
 from atomic_margin.margin.expected_shortfall.moves import columns
@@ -29,7 +32,7 @@ from atomic_margin.margin.model import KINDS, MarginKind, TrueWeights, check_off
 from atomic_margin.margin.pricing import Floats
 from atomic_margin.margin.universe import Universe
 
-Form = Literal["expanded", "spread"]
+Form = Literal["expanded", "spread", "complete"]
 
 
 def compile_cuts(
@@ -89,8 +92,9 @@ def cut_collateral(
 
 
 def _cuts(model: CrossMarginModel, form: Form) -> list[tuple[Piece, ...]]:
-    of = pieces if form == "expanded" else spread_pieces
-    return needed_cuts(model, [of(venue, float(model.credits[venue.id])) for venue in model.venues])
+    of = spread_pieces if form == "spread" else pieces
+    found = [of(venue, float(model.credits[venue.id])) for venue in model.venues]
+    return all_cuts(model, found) if form == "complete" else needed_cuts(model, found)
 
 
 def _labels(model: CrossMarginModel, chosen: list[tuple[Piece, ...]]) -> tuple[str, ...]:

@@ -93,12 +93,19 @@ class Listing:
 
     def expand(self, long: Floats, short: Floats) -> Floats:
         """Return (R, N) weights of all columns from (R, J) weights of one unit of each instrument and side."""
-        lots = np.array([float(lot) for lot in self.lots])
-        index = {name: number for number, name in enumerate(self.names)}
-        source = [SIDES.index(c.side) * len(index) + index[c.instrument] for c in self.entry_map.columns]
-        multiples = np.array([float(c.lots) for c in self.entry_map.columns])
-        columns: Floats = (np.concatenate([long, short], axis=1) * np.tile(lots, 2))[:, source] * multiples
+        source, quantities = self._sources
+        columns: Floats = np.concatenate([long, short], axis=1)[:, source] * quantities
         return columns
+
+    @cached_property
+    def _sources(self) -> tuple[npt.NDArray[np.intp], Floats]:
+        """(N,) instrument of each column, short ones counted after the long ones, and its quantity."""
+        lots = [float(lot) for lot in self.lots]
+        index = {name: number for number, name in enumerate(self.names)}
+        columns = self.entry_map.columns
+        source = [SIDES.index(c.side) * len(index) + index[c.instrument] for c in columns]
+        quantities = [lots[index[c.instrument]] * c.lots for c in columns]
+        return np.array(source, dtype=np.intp), np.array(quantities)
 
     def encode(self, long: Integers, short: Integers) -> Integers:
         """Return z, int64 of shape (N,), of (J,) lots long and short.

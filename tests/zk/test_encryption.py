@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from atomic_margin.zk import EncryptionStatement, KeyCommitments, load_group, verify_encryption
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
-from atomic_margin.zk.errors import EncryptionProofInvalid, ProofEncodingError, StatementError, WitnessError
+from atomic_margin.zk.errors import EncryptionProofInvalid, ProofEncodingError, WitnessError
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.encryption import prove_encryption
@@ -269,60 +269,3 @@ def test_sizes_promised_for_the_service(group: Group) -> None:
         masks, bodies = np.zeros((entries, 2048), dtype=np.uint64), np.zeros(entries, dtype=np.uint64)
         statement = EncryptionStatement((bytes(48),) * entries, key, masks, bodies, (5,) * entries, 43, CONTEXT)
         assert statement.bit_statement().parameters.proof_bytes < size
-
-
-_MASKS, _BODIES = np.zeros((1, 4), dtype=np.uint64), np.zeros(1, dtype=np.uint64)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"masks": _MASKS.astype(np.int64)}, "masks is a numpy array of uint64"),
-        ({"masks": _MASKS[0]}, "2 dimensions"),
-        ({"masks": [[0] * 4]}, "masks is a numpy array"),
-        ({"bodies": _BODIES.astype(np.int64)}, "bodies is a numpy array of uint64"),
-        ({"bodies": _BODIES[:0]}, "0 bodies"),
-        ({"masks": np.zeros((1, 5), dtype=np.uint64)}, "shape 1 x 5, but the key has dimension 4"),
-        ({"masks": np.zeros((0, 4), dtype=np.uint64), "bodies": _BODIES[:0]}, "got 0"),
-        ({"masks": np.zeros((1025, 4), dtype=np.uint64), "bodies": np.zeros(1025, dtype=np.uint64)}, "got 1025"),
-        ({"masks": np.zeros((2, 4), dtype=np.uint64), "bodies": np.zeros(2, dtype=np.uint64)}, "2 ciphertexts"),
-        ({"widths": (5, 5)}, "2 widths"),
-        ({"widths": (0,)}, r"widths\[0\]"),
-        ({"widths": (33,)}, r"widths\[0\]"),
-        ({"scale_bits": 0}, "scale_bits"),
-        ({"scale_bits": 64}, "scale_bits"),
-        ({"scale_bits": 60}, "does not fit 64 bits"),
-        ({"noise_bits": -1}, "noise_bits"),
-        ({"noise_bits": 43}, "opened to two messages"),
-        ({"commitments": ()}, "got 0 commitments"),
-        ({"context": {}}, "context names"),
-    ],
-)
-def test_statements_outside_the_limits_cannot_be_made(change: dict[str, Any], message: str) -> None:
-    fields: dict[str, Any] = {
-        "commitments": (bytes(48),),
-        "key": KeyCommitments(4, (bytes(48),)),
-        "masks": _MASKS,
-        "bodies": _BODIES,
-        "widths": (5,),
-        "scale_bits": 43,
-        "context": {"run": "1"},
-    }
-    EncryptionStatement(**fields)
-    with pytest.raises(StatementError, match=message):
-        EncryptionStatement(**{**fields, **change})
-
-
-def test_too_many_bits_are_refused_at_once() -> None:
-    masks, bodies = np.zeros((500, 2048), dtype=np.uint64), np.zeros(500, dtype=np.uint64)
-    with pytest.raises(StatementError, match="20048 bits"):
-        EncryptionStatement(
-            (bytes(48),) * 500, KeyCommitments(2048, (bytes(48),) * 9), masks, bodies, (5,) * 500, 43, CONTEXT
-        )
-
-
-def test_a_statement_keeps_the_words_that_were_checked(encryption: Case) -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        encryption.statement.masks[0, 0] = 1
-    with pytest.raises(ValueError, match="read-only"):
-        encryption.statement.bodies[0] = 1
