@@ -24,7 +24,7 @@ from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.errors import DecryptionOutOfRange, KeyStoreError
 from atomic_margin.fhe.known_answer import known_entries
 from atomic_margin.fhe.lwe import Words, phases
-from atomic_margin.fhe.masks import bytes_from_words, with_masks
+from atomic_margin.fhe.masks import Ciphertext
 from atomic_margin.fhe.messages import bytes_from_message, words_from_bytes
 
 IntArray = npt.NDArray[np.int64]
@@ -35,28 +35,6 @@ _MAGIC = b"atomic-margin/fhe-keys/1\n"
 _ERROR_MARGIN = 2
 
 _NOISE = random.SystemRandom()
-
-
-@dataclass(frozen=True)
-class Encryption:
-    """Ciphertexts of N entries as they travel, and what their maker alone knows of them.
-
-    Attributes:
-        masks: (N, n) public masks.
-        bodies: (N,) bodies.
-        errors: (N,) int64 errors, secret: whoever knows them solves for the key.
-    """
-
-    masks: Words
-    bodies: Words
-    errors: IntArray
-
-    def __repr__(self) -> str:
-        return f"Encryption({len(self.bodies)} entries)"
-
-    def to_bytes(self) -> bytes:
-        """Return whole ciphertexts, mask then body, as raw words."""
-        return bytes_from_words(with_masks(self.bodies, self.masks))
 
 
 @dataclass(frozen=True)
@@ -137,29 +115,32 @@ class InstitutionKeys:
         Raises:
             ValueError: wrong shape, or an entry that does not fit.
         """
+        if z.shape != (self.profile.entries,):
+            raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
         self._check_entries(z)
         value = self._client.encrypt(z, None, None, function_name=self.profile.functions[0])[0]
         return bytes_from_message(value.serialize(), self._layout.messages["input"])
 
-    def encrypt_under(self, masks: Words, z: IntArray) -> Encryption:
+    def encrypt_under(self, masks: Words, z: IntArray) -> Ciphertext:
         """Encrypt entries, shape (N,), each in [0, 2^entry_bits), under given masks, shape (N, n).
 
-        The caller has never used these masks with these keys. Errors are rounded Gaussian, with the standard deviation
-        pinned for the profile, drawn from the operating system's generator.
+        The caller has never used these masks with these keys. N may be less than the profile's entries. Errors are
+        rounded Gaussian, with the standard deviation pinned for the profile, drawn from the operating system's
+        generator.
 
         Raises:
             ValueError: wrong shapes, or an entry that does not fit.
         """
         message = self._layout.messages["input"]
-        if masks.shape != (message.count, message.dimension) or masks.dtype != np.uint64:
-            raise ValueError(f"masks must be {message.count} rows of {message.dimension} words")
+        if z.ndim != 1 or masks.shape != (len(z), message.dimension) or masks.dtype != np.uint64:
+            raise ValueError(f"masks must be {len(z)} rows of {message.dimension} words, got shape {masks.shape}")
         self._check_entries(z)
         deviation = math.ldexp(self._layout.input_deviation, 64)
         errors = np.array([round(_NOISE.normalvariate(0.0, deviation)) for _ in z], dtype=np.int64)
         scaled = z.astype(np.uint64) << np.uint64(63 - message.width)
         masked = (masks * self._bits[message.key]).sum(axis=1, dtype=np.uint64)
         bodies: Words = masked + scaled + errors.view(np.uint64)
-        return Encryption(masks, bodies, errors)
+        return Ciphertext(masks, bodies, message.count)
 
     def secret_bits(self, function: str) -> Words:
         """Return the bits, shape (n,), of the key that `function`'s output (or `input`) is under: proofs need them."""
@@ -192,8 +173,10 @@ class InstitutionKeys:
         return Decryption(values.astype(np.int64), largest)
 
     def _check_entries(self, z: IntArray) -> None:
-        if z.shape != (self.profile.entries,) or z.min() < 0 or z.max() >= 1 << self.profile.entry_bits:
-            raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
+        if not 0 < len(z) <= self.profile.entries or z.min() < 0 or z.max() >= 1 << self.profile.entry_bits:
+            raise ValueError(
+                f"z must be at most {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits"
+            )
 
 
 def _client(profile: Profile) -> Any:

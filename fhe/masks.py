@@ -7,11 +7,12 @@ seed binds nonce, institution, key and sequence number, and the institution refu
 >>> seed = mask_seed("ab" * 16, "north", "cd" * 32, 1)
 >>> expand_masks(seed, count=2, dimension=3).shape
 (2, 3)
->>> bytes_from_words(with_masks(np.array([5, 6], dtype=np.uint64), expand_masks(seed, 2, 3)))[24:32].hex()
+>>> Ciphertext(expand_masks(seed, 2, 3), np.array([5, 6], dtype=np.uint64), count=4).to_bytes()[24:32].hex()
 '0500000000000000'
 """
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -57,11 +58,30 @@ def bodies_from_bytes(data: bytes, count: int) -> Words:
     return np.frombuffer(data, dtype="<u8").astype(np.uint64)
 
 
-def with_masks(bodies: Words, masks: Words) -> Words:
-    """Return whole ciphertexts, mask then body; shapes (count,), (count, n) -> (count, n + 1)."""
-    return np.concatenate([masks, bodies[:, None]], axis=1)
+@dataclass(frozen=True)
+class Ciphertext:
+    """Ciphertexts of the entries of a book, for a circuit that takes at least as many.
 
+    Attributes:
+        masks: shape (N, n).
+        bodies: shape (N,).
+        count: ciphertexts the circuit takes, N or more; those beyond the book's are trivial encryptions of zero, under
+            columns whose weights are zero.
+    """
 
-def bytes_from_words(words: Words) -> bytes:
-    """Return words as they travel and are hashed: little-endian, in order."""
-    return words.astype("<u8").tobytes()
+    masks: Words
+    bodies: Words
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.masks.shape[0] != self.bodies.shape[0] or self.bodies.shape[0] > self.count:
+            raise MalformedCiphertext(
+                f"{self.masks.shape[0]} masks and {self.bodies.shape[0]} bodies for a circuit of {self.count} entries"
+            )
+
+    def to_bytes(self) -> bytes:
+        """Return the raw words, mask then body, little-endian: what is evaluated, and hashed."""
+        words = np.zeros((self.count, self.masks.shape[1] + 1), dtype="<u8")
+        words[: len(self.bodies), :-1] = self.masks
+        words[: len(self.bodies), -1] = self.bodies
+        return words.tobytes()

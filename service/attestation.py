@@ -20,6 +20,7 @@ from atomic_margin.service.documents import (
     BUNDLE_VERSION,
     Answer,
     Body,
+    Enrolment,
     RunRecord,
     Settlement,
     Submission,
@@ -29,6 +30,8 @@ from atomic_margin.service.documents import (
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.documents import PriceTick
 from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.fields import WordsHex
+from atomic_margin.service.keys import key_pair
 from atomic_margin.service.signing import SignedDocument
 from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
 from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
@@ -48,10 +51,12 @@ class Attestation(Body):
     universe: JsonObject
     schedule: JsonObject
     tick: JsonObject
+    enrolment: JsonObject
     submission: JsonObject
     run: JsonObject
     matrices: JsonObject
     answer: JsonObject
+    flag_words: WordsHex | None = None
     settlement: JsonObject | None = None
 
 
@@ -59,25 +64,29 @@ def bundle_body(
     terms: Terms,
     *,
     tick: JsonObject,
+    enrolment: JsonObject,
     submission: JsonObject,
     run: JsonObject,
     matrices: JsonObject,
     answer: JsonObject,
+    flag_words: str | None,
     settlement: JsonObject | None,
 ) -> JsonObject:
-    """Return the body the operator signs as a bundle."""
+    """Return the body the operator signs as a bundle; flag words, in hex, and settlement go with a breach."""
     body = {
         "version": BUNDLE_VERSION,
         "model": terms.model.canonical(),
         "universe": terms.universe.canonical(),
         "schedule": terms.schedule.canonical(),
         "tick": tick,
+        "enrolment": enrolment,
         "submission": submission,
         "run": run,
         "matrices": matrices,
         "answer": answer,
     }
-    return body if settlement is None else {**body, "settlement": settlement}
+    extra = {"flag_words": flag_words, "settlement": settlement}
+    return body | {name: value for name, value in extra.items() if value is not None}
 
 
 @dataclass
@@ -125,6 +134,7 @@ def verify_attestation(
     with step("format"):
         signed_bundle, bundle = parse_signed(value, Attestation)
         signed_run, record = parse_signed(bundle.run, RunRecord)
+        signed_enrolment, enrolment = parse_signed(bundle.enrolment, Enrolment)
         signed_submission, submission = parse_signed(bundle.submission, Submission)
         signed_answer, answer = parse_signed(bundle.answer, Answer)
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
@@ -155,11 +165,27 @@ def verify_attestation(
             _require(getattr(record, name) == value_, name, f"the run was made with another {name}")
         _require(record.tick == signed_tick.body_hash(), "tick", "the run was made with another price tick")
         _require(record.price_sequence == market.sequence, "price_sequence", "the run names another price sequence")
-    # (5) The trusted institution signed the submission the run names, and its portfolio proof holds.
-    with step("submission"):
+    # (5) The trusted institution enrolled the keys the run was made with, and the trust file pins their commitments.
+    with step("enrolment"):
         identity = trust.institutions.get(record.institution)
         if identity is None:
-            raise AttestationInvalid("submission", f"institution {record.institution!r} is not in the trust file")
+            raise AttestationInvalid("enrolment", f"institution {record.institution!r} is not in the trust file")
+        signed_enrolment.verify(frozenset({identity}))
+        for name, expected in (
+            ("institution", record.institution),
+            ("operator", record.operator),
+            ("profile", record.profile),
+            ("evaluation_keys", record.evaluation_keys),
+        ):
+            _require(getattr(enrolment, name) == expected, name, f"enrolment and run differ in {name}")
+        keys = key_pair(terms.profile, enrolment.input_key, enrolment.flag_key)
+        _require(keys.hash == record.key_commitments, "key_commitments", "the run was made with other keys")
+        pinned = trust.keys.get(record.institution, ())
+        _require(
+            keys.hash in pinned, "keys", f"the trust file pins no such keys of {record.institution!r}: {keys.hash}"
+        )
+    # (6) It signed the submission the run names, and portfolio and encryption proofs hold.
+    with step("submission"):
         _require(record.submission == signed_submission.body_hash(), "submission", "the run names another submission")
         for name, wanted in (
             ("institution", record.institution),
@@ -168,15 +194,19 @@ def verify_attestation(
             ("gross_limit", record.gross_limit),
             ("ciphertext", record.ciphertext),
             ("evaluation_keys", record.evaluation_keys),
+            ("key_commitments", record.key_commitments),
         ):
             _require(getattr(submission, name) == wanted, name, f"submission and run differ in {name}")
-        verify_submission(signed_submission, submission, terms, identity, group)
-    # (6) The matrices are the run's, and are what these prices and this collateral give, rounded down.
+        verify_submission(signed_submission, submission, terms, identity, keys, group)
+    # (7) The matrices are the run's, and are what these prices and this collateral give, rounded down.
     with step("matrices"):
         _require(record.matrices == matrix_hashes(matrices), "matrices", "the run was made with other matrices")
         terms.check(matrices, market, record.posted, record.gross_limit)
-    # (7) The institution signed the answer to this run, and its sufficiency proof holds.
+    # (8) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
+    #     and breach too.
     with step("answer"):
+        breached = answer.outcome == "breach"
+        _require((bundle.flag_words is not None) == breached, "flag_words", "go with a breach, and with nothing else")
         report.result = verify_answer(
             signed_answer,
             answer,
@@ -186,14 +216,16 @@ def verify_attestation(
             matrices=matrices,
             terms=terms,
             identity=identity,
+            keys=keys,
+            flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
             group=group,
         )
-    # (8) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
+    # (9) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
     with step("settlement"):
         if settled is not None:
             report.settlement = settled[1]
         _check_settlement(report.result, settled, terms, market, trust.operator)
-    # (9) The operator signed the bundle as a whole.
+    # (10) The operator signed the bundle as a whole.
     with step("attestation"):
         signed_bundle.verify(frozenset({trust.operator}))
     report.record = record

@@ -9,7 +9,17 @@ from typing import ClassVar, Literal, TypeVar
 from atomic_margin.margin.documents import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.fields import AmountText, Counter, Hash, Nonce, PointHex, ProofHex, PublicKey, Time
+from atomic_margin.service.fields import (
+    AmountText,
+    BodiesHex,
+    Counter,
+    Hash,
+    Nonce,
+    PointHex,
+    ProofHex,
+    PublicKey,
+    Time,
+)
 from atomic_margin.service.signing import DocumentType, Identity, SignedDocument
 
 BUNDLE_VERSION = "2"
@@ -35,7 +45,11 @@ class Body(Document):
 
 
 class Enrolment(Body):
-    """An institution brings its evaluation keys, made for one profile."""
+    """An institution brings its evaluation keys, made for one profile, and commits to the secret keys behind them.
+
+    `input_key` and `flag_key` are commitments to the keys that entries are encrypted under and that the breach flag
+    comes out under.
+    """
 
     TYPE = "enrolment"
     institution: Identifier
@@ -44,6 +58,8 @@ class Enrolment(Body):
     key_sequence: Counter
     evaluation_keys: Hash
     known_answer_input: Hash
+    input_key: ListOf[PointHex]
+    flag_key: ListOf[PointHex]
 
 
 class EnrolmentConfirmation(Body):
@@ -60,7 +76,10 @@ class EnrolmentConfirmation(Body):
 
 
 class Submission(Body):
-    """An encrypted portfolio: the ciphertext's hash, commitments to the same entries, and their portfolio proof."""
+    """An encrypted portfolio: ciphertext bodies, commitments to the same entries, and the two proofs about them.
+
+    The masks are expanded from the operator's nonce; `ciphertext` is the hash of the whole words that result.
+    """
 
     TYPE = "submission"
     institution: Identifier
@@ -71,14 +90,17 @@ class Submission(Body):
     universe: Hash
     entry_map: Hash
     evaluation_keys: Hash
+    key_commitments: Hash
     generators: Hash
     gross_limit: Counter
+    bodies: BodiesHex
     ciphertext: Hash
     commitments: ListOf[PointHex]
     portfolio_proof: ProofHex
+    encryption_proof: ProofHex
 
     def proof_context(self) -> dict[str, str]:
-        """Return everything the portfolio proof is bound to besides its statement."""
+        """Return everything the portfolio and encryption proofs are bound to besides their statements."""
         return {
             "institution": self.institution,
             "operator": self.operator,
@@ -88,6 +110,7 @@ class Submission(Body):
             "universe": self.universe,
             "entry_map": self.entry_map,
             "evaluation_keys": self.evaluation_keys,
+            "key_commitments": self.key_commitments,
             "generators": self.generators,
             "ciphertext": self.ciphertext,
         }
@@ -138,6 +161,7 @@ class RunRecord(Body):
     posted: IdMap[Quantity]
     matrices: MatrixHashes
     evaluation_keys: Hash
+    key_commitments: Hash
     ciphertext: Hash
     outputs: OutputHashes
     fft_plan: Hash
@@ -150,11 +174,13 @@ class Answer(Body):
 
     Attributes:
         outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
-        flag: `1` on a breach, otherwise absent; attested by this signature until the decryption proof exists.
+        flag: `1` on a breach, otherwise absent.
         flag_output: hash of the output ciphertext the flag was decrypted from.
         top_up: X in units of the initial proof matrix, 0 when covered.
         top_up_usd: the same in currency.
         sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
+        decryption_proof: on a breach, that the flag output decrypts to 1 under the committed key.
+        breach_proof: on a breach, that some row of the maintenance proof matrix is negative.
     """
 
     TYPE = "answer"
@@ -170,9 +196,11 @@ class Answer(Body):
     top_up: Counter
     top_up_usd: AmountText
     sufficiency_proof: ProofHex
+    decryption_proof: ProofHex | None = None
+    breach_proof: ProofHex | None = None
 
     def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:
-        """Return everything the sufficiency proof is bound to besides its statement; `matrix` is the matrix's hash."""
+        """Return everything the answer's proofs are bound to besides their statements; `matrix` is a matrix's hash."""
         return {
             "run_id": self.run_id,
             "run": self.run,
@@ -188,8 +216,10 @@ class Answer(Body):
             "schedule": record.schedule,
             "generators": record.generators,
             "evaluation_keys": record.evaluation_keys,
+            "key_commitments": record.key_commitments,
             "matrix": matrix,
             "outcome": self.outcome,
+            "top_up": str(self.top_up),
         }
 
 
@@ -212,7 +242,7 @@ class Settlement(Body):
     operator: PublicKey
     institution: Identifier
     kind: SettlementKind
-    flag: Literal["attested"]
+    flag: Literal["proven"]
     top_up: Counter
     top_up_usd: PriceText
     transfers: ListOf[Transfer]
@@ -246,6 +276,7 @@ class TrustFile(Document):
 
     Attributes:
         prices: whose prices count, how many sources must agree, and within which bounds.
+        keys: for each institution, the commitments to its FHE keys (`KeyPair.hash`), old ones and new.
     """
 
     TAG = "trust"
@@ -253,6 +284,7 @@ class TrustFile(Document):
     operator: PublicKey
     prices: PriceRules
     institutions: IdMap[PublicKey]
+    keys: IdMap[ListOf[Hash]]
     model: Hash
     universe: Hash
     schedule: Hash

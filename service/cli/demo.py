@@ -23,9 +23,9 @@ USUAL_SECONDS = {"generating keys": 7.0, "uploading evaluation keys": 10.0, "eva
 """How long the long stages take on two cores; only the bars' pace depends on it."""
 
 BOUNDARY = (
-    "What this version does not prove: that the ciphertext holds the committed portfolio, and that the flag is what "
-    "the ciphertext decrypts to, rest on the institution's signature (flag: attested). Coverage does not: it rests on "
-    "the proofs alone. SECURITY.md has the whole table."
+    "What is proven: that the ciphertext holds the committed portfolio, that coverage holds, and on a breach the flag, "
+    "the breach and the top-up. What is not: that the portfolio is the whole book (it is the institution's "
+    "declaration), and that a flag is 0, which is why a 0 is never sent. SECURITY.md has the whole table."
 )
 
 

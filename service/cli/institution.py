@@ -83,9 +83,19 @@ def submit(
         print_json(_call(directory, agent, "POST", "/v1/portfolio", read_json(portfolio)))
 
 
+@app.command("rotate-keys")
+def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
+    """Replace the FHE keys through the running agent; tell verifiers the hash that is printed.
+
+    The book is brought under the new keys with the same commitments. The agent does this by itself after an alarm.
+    """
+    with plain_errors():
+        print_json(_call(directory, agent, "POST", "/v1/keys"))
+
+
 @app.command()
 def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Print the agent's stage, problem and alarm."""
+    """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
     with plain_errors():
         print_json(_call(directory, agent, "GET", "/v1/status"))
 

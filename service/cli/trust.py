@@ -27,21 +27,35 @@ def trust(
     universe: UniverseFile,
     schedule: ScheduleFile,
     institution: Annotated[list[str] | None, typer.Option(help="NAME=KEY of an institution; repeatable.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Option(help="NAME=HASH of an institution's FHE key commitments; repeatable.")
+    ] = None,
     profile: ProfileName = "standard",
 ) -> None:
-    """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server."""
+    """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server.
+
+    An institution tells the hash of its FHE key commitments once it has enrolled: `atomic-margin institution status`.
+    """
     with plain_errors():
         hashes = read_terms(model, universe, schedule, profile).hashes
-        pairs = [entry.partition("=") for entry in institution or []]
-        if any(not separator for _, separator, _ in pairs):
-            raise ConfigurationError("--institution takes NAME=KEY")
+        pinned: dict[str, list[str]] = {}
+        for name, key_hash in _pairs(keys, "--keys takes NAME=HASH"):
+            pinned.setdefault(name, []).append(key_hash)
         anchors = TrustFile.parse(
             {
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
                 "prices": read_json(price_rules),
-                "institutions": {name: key for name, _, key in pairs},
+                "institutions": dict(_pairs(institution, "--institution takes NAME=KEY")),
+                "keys": pinned,
                 **{name: hashes[name] for name in ("model", "universe", "schedule", "profile", "generators")},
             }
         )
         print_json(anchors.canonical())
+
+
+def _pairs(entries: list[str] | None, usage: str) -> list[tuple[str, str]]:
+    parted = [entry.partition("=") for entry in entries or []]
+    if any(not separator for _, separator, _ in parted):
+        raise ConfigurationError(usage)
+    return [(name, value) for name, _, value in parted]

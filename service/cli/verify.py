@@ -20,6 +20,7 @@ ALL_STEPS = (
     "trust anchors",
     "price tick",
     "run record",
+    "enrolment",
     "submission",
     "matrices",
     "answer",
@@ -92,7 +93,7 @@ def _summary(report: Report) -> dict[str, object]:
             "top_up_usd": format(report.result.top_up_usd, "f"),
             "flag": report.result.flag,
             "statement": (
-                f"{record.institution} was in breach at price {record.price_sequence} (flag attested); "
+                f"{record.institution} was in breach at price {record.price_sequence} (flag proven); "
                 f"with {report.result.top_up_usd:,.2f} USD added, initial margin holds for the committed portfolio; "
                 f"settled as {report.settlement.kind.replace('_', ' ')}"
             ),

@@ -114,11 +114,11 @@ def parties(
                 {"institution": NAME, "asset": asset, "quantity": str(quantity), "reference": f"custodian-{asset}"},
             )
         published = operator.get("/v1/operator")
-        made = _run(
+        trusted = [
             "trust", "--operator", published["operator"], "--institution", f"{NAME}={identity}", *files,
             "--profile", profile,
-        )  # fmt: skip
-        write_json(trust, json.loads(made))
+        ]  # fmt: skip
+        write_json(trust, json.loads(_run(*trusted)))
 
         watch("starting the institution")
         agent_token = load_token(data / "institution" / "agent.token")
@@ -130,6 +130,8 @@ def parties(
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
         agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
+        commitments = agent.get("/v1/status")["key_commitments"]
+        write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))
         yield Parties(operator, agent, sources, examples, trust)
 
 

@@ -4,19 +4,17 @@ It answers only for pinned terms, once per price sequence number, and only when 
 server evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
 """
 
-import hashlib
 import json
 import logging
 import os
 import secrets
 import threading
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.fhe.errors import DecryptionOutOfRange
@@ -38,16 +36,16 @@ from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.institution import postings
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
-from atomic_margin.service.institution.enrolment import enrol
-from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.enrolment import enrol, key_path
+from atomic_margin.service.institution.openings import read_openings
+from atomic_margin.service.institution.runs import DecryptedFlag, EvaluationMismatch, check_run, decrypt_and_compare
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnKeys, OwnSubmission
+from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.signing import Identity, SignedDocument
 from atomic_margin.service.terms import Terms
 from atomic_margin.zk.generators import generators_hash
 from atomic_margin.zk.prove.commit import commit_values
-from atomic_margin.zk.prove.portfolio import prove_portfolio
-from atomic_margin.zk.prove.witness import PortfolioWitness
 
 JsonObject = dict[str, Any]
 Progress = Callable[[str], None]
@@ -75,20 +73,13 @@ class Agent:
         self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
         self._stage = on_stage
         self._lock = threading.RLock()
-        self._keys: InstitutionKeys | None = None
+        self._keys: dict[str, InstitutionKeys] = {}
         self.terms = self._pinned_terms()
-
-    @property
-    def keys(self) -> InstitutionKeys:
-        """The FHE keys, read from their file once."""
-        if self._keys is None:
-            self._keys = InstitutionKeys.load(self.terms.profile, self.settings.directory / "fhe.keys")
-        return self._keys
 
     def enrol(self) -> None:
         """Enrol unless that is done; see `atomic_margin.service.institution.enrolment.enrol`."""
         with self._lock:
-            enrol(self.settings, self.terms, self.identity, self._store, self._client, self._stage)
+            enrol(self.settings, self.terms, self.identity, self._secret, self._store, self._client, self._stage)
 
     def submit(self, book: Portfolio) -> int:
         """Encrypt, commit to and prove a portfolio, and send it; return its sequence number.
@@ -101,43 +92,9 @@ class Agent:
             z = encode(book, self.terms.entry_map)
             check_gross(z, self.terms.entry_map, self.settings.gross_limit)
             sequence = self._finish_earlier_submission()
-            self._stage("encrypting the portfolio")
-            padded = np.zeros(self.terms.profile.entries, dtype=np.int64)
-            padded[: len(z)] = z
-            ciphertext = self.keys.encrypt(padded)
             values = tuple(int(value) for value in z)
             context = {"institution": self.settings.institution, "submission_sequence": str(sequence)}
-            commitments, blindings = commit_values(values, self._secret, context)
-            unproven = {
-                "institution": self.settings.institution,
-                "operator": self.settings.trust.operator,
-                "sequence": str(sequence),
-                "nonce": self._client.nonce(),
-                **{name: self.terms.hashes[name] for name in ("profile", "universe", "entry_map", "generators")},
-                "evaluation_keys": str(self._store.note("evaluation_keys")),
-                "gross_limit": str(self.settings.gross_limit),
-                "ciphertext": hashlib.sha256(ciphertext).hexdigest(),
-                "commitments": [point.hex() for point in commitments],
-            }
-            self._stage("proving the portfolio")
-            statement = self.terms.portfolio_statement(Submission.parse({**unproven, "portfolio_proof": "00"}))
-            proof = prove_portfolio(statement, PortfolioWitness(values, blindings))
-            signed = Submission.parse({**unproven, "portfolio_proof": proof.hex()}).signed_by(self.identity)
-            with self._store.unit_of_work() as session:
-                session.merge(
-                    OwnSubmission(
-                        sequence=sequence,
-                        sha256=signed.body_hash(),
-                        document=signed.to_json(),
-                        portfolio=_as_object(book.canonical()),
-                        blindings=[str(blinding) for blinding in blindings],
-                        accepted=False,
-                    )
-                )
-            self._stage("sending the submission")
-            self._check_receipt(self._client.submit(signed.to_json(), ciphertext), signed.body_hash())
-            self._accept(sequence)
-            self._stage("submitted")
+            self._submit(sequence, book, CommittedBook(values, *commit_values(values, self._secret, context)))
             return sequence
 
     def instruct(self, action: str, asset: str, quantity: int) -> None:
@@ -176,12 +133,25 @@ class Agent:
             if not self._store.note("enrolled"):
                 return []
             answered = self._send_outstanding()
+            self._replace_alarmed_keys()
             due = [run for run in self._client.account()["runs"] if run["state"] in ANSWERABLE]
             if due:
                 newest = max(due, key=lambda run: int(run["price_sequence"]))
                 self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]))
                 answered += self._send_outstanding()
             return answered
+
+    def rotate_keys(self) -> None:
+        """Make and enrol new FHE keys, and bring the same book, with the same commitments, under them.
+
+        Raises:
+            RemoteError, AgentRefused: as `enrol` and `submit`; the next round goes on from there.
+        """
+        with self._lock:
+            self._store.set_note("passed", "")
+            self._store.set_note("enrolled", "")
+            self.enrol()
+            self._resubmit()
 
     def figures(self) -> list[JsonObject]:
         """Return the private figures of every answered run, oldest first. They stay at the institution."""
@@ -191,13 +161,85 @@ class Agent:
 
     @property
     def alarm(self) -> str | None:
-        """Why flags are withheld until the institution enrols anew, or None."""
-        return self._store.note("alarm")
+        """Why no flag leaves under the keys in use until they are replaced, or None."""
+        keys = self._store.keys(self._store.note("evaluation_keys"))
+        return None if keys is None else keys.alarm
+
+    @property
+    def key_commitments(self) -> str | None:
+        """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
+        keys = self._store.keys(self._store.note("evaluation_keys"))
+        return None if keys is None else keys.key_commitments
 
     def close(self) -> None:
         """Release database and connections."""
         self._client.close()
         self._store.close()
+
+    def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook) -> None:
+        """Make a submission under the keys in use, keep it, and send it."""
+        own = self._keys_of(str(self._store.note("evaluation_keys")))
+        keys = self._secret_keys(own)
+        addressed = {
+            "institution": self.settings.institution,
+            "operator": self.settings.trust.operator,
+            "sequence": str(sequence),
+            "nonce": self._client.nonce(),
+            "evaluation_keys": own.evaluation_keys,
+            "gross_limit": str(self.settings.gross_limit),
+        }
+        openings = read_openings(keys, own.openings)
+        made = make_submission(addressed, self.terms, book, keys, openings, self._store.use_masks, self._stage)
+        signed = made.signed_by(self.identity)
+        with self._store.unit_of_work() as session:
+            session.merge(
+                OwnSubmission(
+                    sequence=sequence,
+                    sha256=signed.body_hash(),
+                    document=signed.to_json(),
+                    portfolio=_as_object(portfolio.canonical()),
+                    blindings=[str(blinding) for blinding in book.blindings],
+                    accepted=False,
+                )
+            )
+        self._stage("sending the submission")
+        self._check_receipt(self._client.submit(signed.to_json()), signed.body_hash())
+        self._accept(sequence)
+        self._stage("submitted")
+
+    def _replace_alarmed_keys(self) -> None:
+        """Replace keys whose decryptions did not agree; finish what an interruption left of it."""
+        if self.alarm is not None and self._client.account()["state"] != "in_default":
+            self.rotate_keys()
+        else:
+            self._resubmit()
+
+    def _resubmit(self) -> None:
+        """Bring the last accepted book under the keys in use, unless it is."""
+        with self._store.unit_of_work() as session:
+            accepted = session.query(OwnSubmission).filter_by(accepted=True)
+            last = accepted.order_by(OwnSubmission.sequence.desc()).first()
+        if last is None or last.document["body"]["evaluation_keys"] == self._store.note("evaluation_keys"):
+            return
+        sequence = self._finish_earlier_submission()
+        portfolio, before = Portfolio.parse(last.portfolio), Submission.parse(last.document["body"])
+        values = tuple(int(value) for value in encode(portfolio, self.terms.entry_map))
+        commitments = tuple(bytes.fromhex(point) for point in before.commitments)
+        blindings = tuple(int(blinding) for blinding in last.blindings)
+        self._submit(sequence, portfolio, CommittedBook(values, commitments, blindings))
+
+    def _keys_of(self, evaluation_keys: str) -> OwnKeys:
+        own = self._store.keys(evaluation_keys)
+        if own is None:
+            raise AgentRefused(f"this agent has no FHE keys {evaluation_keys[:16]}…; enrol, or restore its directory")
+        return own
+
+    def _secret_keys(self, own: OwnKeys) -> InstitutionKeys:
+        """Return FHE keys, read from their file once."""
+        if own.evaluation_keys not in self._keys:
+            path = key_path(self.settings.directory, own.sequence)
+            self._keys[own.evaluation_keys] = InstitutionKeys.load(self.terms.profile, path)
+        return self._keys[own.evaluation_keys]
 
     def _send_outstanding(self) -> list[str]:
         """Send every stored answer that has no receipt; return the runs that have one now."""
@@ -268,14 +310,19 @@ class Agent:
             self._stage("refused a run")
             return None
         self._stage("decrypting")
-        flag: int | None = None
+        flag: DecryptedFlag | None = None
+        own_keys = self._keys_of(submission.evaluation_keys)
+        keys = self._secret_keys(own_keys)
         try:
-            flag = decrypt_and_compare(run, self.keys, lambda name: self._client.output(run_id, name))
+            flag = decrypt_and_compare(run, keys, lambda name: self._client.output(run_id, name))
         except (DecryptionOutOfRange, EvaluationMismatch) as reason:
-            self._raise_alarm(str(reason))
+            self._raise_alarm(own_keys, str(reason))
+        if own_keys.alarm is not None:
+            flag = None
         decrypted = perf_counter()
         self._stage("proving")
-        signed = decide(run, submission, own, flag if self.alarm is None else None, self.terms, self.identity)
+        openings = partial(read_openings, keys, own_keys.openings)
+        signed = decide(run, submission, own, flag, openings, self.terms, self.identity)
         proved = perf_counter()
         figures = private_figures(run, flag, signed, decrypted - started, proved - decrypted)
         answer = OwnAnswer(
@@ -290,9 +337,10 @@ class Agent:
             session.add(answer)
         return answer
 
-    def _raise_alarm(self, reason: str) -> None:
-        if self.alarm is None:
-            self._store.set_note("alarm", reason)
+    def _raise_alarm(self, keys: OwnKeys, reason: str) -> None:
+        with self._store.unit_of_work() as session:
+            keys.alarm = keys.alarm or reason
+            session.merge(keys)
         _log.error("alarm: %s", reason)
 
     def _finish_earlier_submission(self) -> int:

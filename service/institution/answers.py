@@ -4,16 +4,20 @@ A decrypted 0 is never part of an answer, and a flag that is withheld leaves a b
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from atomic_margin.margin.top_up import compute_top_up
 from atomic_margin.service.documents import Answer, Submission
-from atomic_margin.service.institution.runs import CheckedRun
+from atomic_margin.service.institution.openings import KeyOpenings
+from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.signing import Identity, SignedDocument
 from atomic_margin.service.terms import Terms
+from atomic_margin.zk.prove.breach import prove_breach
+from atomic_margin.zk.prove.decryption import prove_decryption
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import SufficiencyWitness
+from atomic_margin.zk.prove.witness import BreachWitness, SufficiencyWitness
 
 JsonObject = dict[str, Any]
 
@@ -24,7 +28,8 @@ def decide(
     run: CheckedRun,
     submission: Submission,
     own: OwnSubmission,
-    flag: int | None,
+    flag: DecryptedFlag | None,
+    openings: Callable[[], KeyOpenings],
     terms: Terms,
     identity: Identity,
 ) -> SignedDocument | None:
@@ -35,12 +40,13 @@ def decide(
         submission: the submission it is about.
         own: the same with what opens its commitments.
         flag: the decrypted flag, None when it is withheld.
+        openings: reads what opens the commitments to the FHE keys; called for a breach only.
         terms: the pinned terms.
         identity: signs the answer.
     """
     top_up, usd = 0, "0"
     if not run.covered:
-        if flag != 1:
+        if flag is None or flag.value != 1:
             _log.error("run %s: the flag is withheld; talk to the operator and enrol anew", run.record.run_id)
             return None
         call = compute_top_up(
@@ -66,23 +72,27 @@ def decide(
     if not run.covered:
         body |= {"flag": "1", "flag_output": run.record.outputs.breach}
     unproven = Answer.parse({**body, "sufficiency_proof": "00"})
-    statement = terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
-    witness = SufficiencyWitness(
-        tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
-    )
-    proof = prove_sufficiency(statement, witness)
-    return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(identity)
+    values, blindings = tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
+    sufficiency = terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
+    proofs = {"sufficiency_proof": prove_sufficiency(sufficiency, SufficiencyWitness(values, blindings))}
+    if not run.covered and flag is not None:
+        keys = openings()
+        decryption = terms.decryption_statement(unproven, run.record, keys.pair, flag.words, run.matrices)
+        proofs["decryption_proof"] = prove_decryption(decryption, keys.flag)
+        breach = terms.breach_statement(unproven, run.record, submission, run.matrices)
+        proofs["breach_proof"] = prove_breach(breach, BreachWitness(values, blindings))
+    return Answer.parse({**body, **{name: proof.hex() for name, proof in proofs.items()}}).signed_by(identity)
 
 
 def private_figures(
-    run: CheckedRun, flag: int | None, signed: SignedDocument | None, check_s: float, prove_s: float
+    run: CheckedRun, flag: DecryptedFlag | None, signed: SignedDocument | None, check_s: float, prove_s: float
 ) -> JsonObject:
     """Return what the institution keeps for itself about an answered run; seconds are those of its own stages."""
     return {
         "run_id": run.record.run_id,
         "price_sequence": str(run.record.price_sequence),
         "plaintext_breach": str(run.plaintext_flag),
-        "decrypted_breach": None if flag is None else str(flag),
+        "decrypted_breach": None if flag is None else str(flag.value),
         "outcome": "withheld" if signed is None else str(signed.body["outcome"]),
         "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
         "surplus_true": f"{float(run.true.maintenance.min()):.2f}",

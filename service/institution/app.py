@@ -130,19 +130,26 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.get("/v1/status")
     def status() -> JsonObject:
-        """Stage of the agent, the problem of its last round, and its alarm."""
+        """Stage of the agent, the problem of its last round, its alarm, and the hash of its FHE key commitments."""
         agent = process._agent
         return {
             "stage": process.stage,
             "problem": process.problem,
             "enrolled": agent is not None,
             "alarm": None if agent is None else agent.alarm,
+            "key_commitments": None if agent is None else agent.key_commitments,
         }
 
     @app.post("/v1/portfolio", status_code=201)
     def portfolio(document: Annotated[Any, Depends(body)]) -> JsonObject:
         """Encrypt, commit to, prove and submit a portfolio."""
         return {"submission_sequence": str(process.agent().submit(Portfolio.parse(document)))}
+
+    @app.post("/v1/keys", status_code=201)
+    def keys() -> JsonObject:
+        """Replace the FHE keys and bring the submitted book under new ones."""
+        process.agent().rotate_keys()
+        return {"key_commitments": process.agent().key_commitments}
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> JsonObject:

@@ -40,13 +40,9 @@ class OperatorClient:
         """Get the nonce of the next submission."""
         return str(self._json("POST", f"{self._path}/nonce").get("nonce"))
 
-    def submit(self, document: JsonObject, ciphertext: bytes) -> JsonObject:
+    def submit(self, document: JsonObject) -> JsonObject:
         """Send a submission; return the receipt."""
-        files = {
-            "document": ("submission.json", _dump(document), "application/json"),
-            "ciphertext": ("ciphertext.words", ciphertext, "application/octet-stream"),
-        }
-        return self._json("POST", f"{self._path}/submissions", files=files)
+        return self._json("POST", f"{self._path}/submissions", json=document)
 
     def instruct(self, document: JsonObject) -> JsonObject:
         """Send a collateral instruction; return the receipt."""

@@ -6,6 +6,7 @@ arbitrary ciphertexts decrypted would have the key. A test that fails costs the 
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from atomic_margin.fhe.errors import FheError
@@ -14,8 +15,9 @@ from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore
+from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
 from atomic_margin.service.signing import Identity
 from atomic_margin.service.terms import Terms
 
@@ -28,6 +30,7 @@ def enrol(
     settings: AgentSettings,
     terms: Terms,
     identity: Identity,
+    secret: bytes,
     store: InstitutionStore,
     client: OperatorClient,
     stage: Callable[[str], None],
@@ -43,14 +46,20 @@ def enrol(
     # A confirmation whose reply was lost is sent again: its keys may be active already and must not be replaced.
     passed = store.note("passed")
     if not passed or not _confirm(settings, identity, store, client, passed):
-        _confirm(settings, identity, store, client, _upload(settings, terms, identity, store, client, stage))
+        _confirm(settings, identity, store, client, _upload(settings, terms, identity, secret, store, client, stage))
     stage("enrolled")
+
+
+def key_path(directory: Path, sequence: int) -> Path:
+    """Return where the secret keys with that sequence number are."""
+    return directory / f"fhe-{sequence}.keys"
 
 
 def _upload(
     settings: AgentSettings,
     terms: Terms,
     identity: Identity,
+    secret: bytes,
     store: InstitutionStore,
     client: OperatorClient,
     stage: Callable[[str], None],
@@ -59,11 +68,12 @@ def _upload(
     stage("generating keys")
     store.set_note("passed", "")
     keys = InstitutionKeys.generate(terms.profile)
-    keys.save(settings.directory / "fhe.keys")
     evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
+    openings = commit_keys(keys, secret, {"institution": settings.institution, "operator": settings.trust.operator})
     # Stored before it is used: after a lost reply the operator may have seen this number.
     sequence = int(store.note("key_sequence") or 0) + 1
     store.set_note("key_sequence", str(sequence))
+    keys.save(key_path(settings.directory, sequence))
     enrolment = Enrolment.parse(
         {
             "institution": settings.institution,
@@ -72,6 +82,8 @@ def _upload(
             "key_sequence": str(sequence),
             "evaluation_keys": hashlib.sha256(evaluation_keys).hexdigest(),
             "known_answer_input": hashlib.sha256(known_answer_input).hexdigest(),
+            "input_key": [point.hex() for point in openings.pair.input.commitments],
+            "flag_key": [point.hex() for point in openings.pair.flag.commitments],
         }
     )
     stage("uploading evaluation keys")
@@ -79,7 +91,15 @@ def _upload(
     stage("checking the known answers")
     _check_known_answers(keys, challenge.get("known_answers"))
     store.set_note("token", str(challenge.get("token")))
-    store.set_note("evaluation_keys", enrolment.evaluation_keys)
+    with store.unit_of_work() as session:
+        session.add(
+            OwnKeys(
+                evaluation_keys=enrolment.evaluation_keys,
+                sequence=sequence,
+                key_commitments=openings.pair.hash,
+                openings=openings.to_json(),
+            )
+        )
     store.set_note("passed", enrolment.evaluation_keys)
     return enrolment.evaluation_keys
 
@@ -119,5 +139,6 @@ def _confirm(
         if error.problem.get("field") == "evaluation_keys":
             return False
         raise
+    store.set_note("evaluation_keys", passed)
     store.set_note("enrolled", "yes")
     return True

@@ -59,6 +59,14 @@ class CheckedRun:
         return bool((self.matrices.maintenance_proof.surplus(self.z) >= 0).all())
 
 
+@dataclass(frozen=True)
+class DecryptedFlag:
+    """The flag of a run, right by the agent's own integers, and the raw words it was decrypted from."""
+
+    value: int
+    words: bytes
+
+
 def check_run(
     view: JsonObject, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
 ) -> CheckedRun:
@@ -80,6 +88,7 @@ def check_run(
             "gross_limit": submission.gross_limit,
             "ciphertext": submission.ciphertext,
             "evaluation_keys": submission.evaluation_keys,
+            "key_commitments": submission.key_commitments,
         }
         _require_equal(record, wanted)
         # (3) Enough pinned sources signed the prices, which combine by the pinned rules to what the operator signed.
@@ -99,8 +108,8 @@ def check_run(
     return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
 
 
-def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Callable[[str], bytes]) -> int:
-    """Decrypt flag and surplus, compare both with the agent's own integers, and return the flag.
+def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Callable[[str], bytes]) -> DecryptedFlag:
+    """Decrypt flag and surplus, compare both with the agent's own integers, and return the flag and its words.
 
     Args:
         run: a checked run.
@@ -121,7 +130,7 @@ def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Calla
     expected = run.matrices.maintenance_fhe.surplus(run.z)
     if flag != run.plaintext_flag or not np.array_equal(surplus[: len(expected)], expected):
         raise EvaluationMismatch("the decrypted outputs are not those of the run's matrix; the flag is withheld")
-    return flag
+    return DecryptedFlag(flag, words["breach"])
 
 
 class EvaluationMismatch(AgentRefused):

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from atomic_margin.service.errors import AgentRefused
+
 JsonObject = dict[str, Any]
 
 
@@ -62,8 +64,30 @@ class OwnPosting(Base):
     evidence: Mapped[JsonObject]
 
 
+class OwnKeys(Base):
+    """FHE keys that passed the known-answer test: what opens their commitments, and why they must not be used, if so.
+
+    The secret keys are in the file `fhe-<sequence>.keys`. `alarm` is set when a decryption under them did not agree
+    with the agent's own integers: no flag leaves any more.
+    """
+
+    __tablename__ = "keys"
+    evaluation_keys: Mapped[str] = mapped_column(primary_key=True)
+    sequence: Mapped[int]
+    key_commitments: Mapped[str]
+    openings: Mapped[str]
+    alarm: Mapped[str | None]
+
+
+class UsedMasks(Base):
+    """Seeds of masks that an encryption was made under. None is used twice: two bodies under one mask tell entries."""
+
+    __tablename__ = "used_masks"
+    seed: Mapped[str] = mapped_column(primary_key=True)
+
+
 class Note(Base):
-    """A named value: the operator's token, the alarm."""
+    """A named value: the operator's token, the hash of the evaluation keys in use."""
 
     __tablename__ = "notes"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -93,6 +117,22 @@ class InstitutionStore:
         with self.unit_of_work() as session:
             found = session.get(Note, name)
         return None if found is None else found.value
+
+    def keys(self, evaluation_keys: str | None) -> OwnKeys | None:
+        """Return the keys with that hash, if they are this institution's."""
+        with self.unit_of_work() as session:
+            return None if evaluation_keys is None else session.get(OwnKeys, evaluation_keys)
+
+    def use_masks(self, seed: bytes) -> None:
+        """Remember that an encryption under these masks begins.
+
+        Raises:
+            AgentRefused: one was made under them before.
+        """
+        with self.unit_of_work() as session:
+            if session.get(UsedMasks, seed.hex()) is not None:
+                raise AgentRefused("the operator's nonce gives masks that were used before; it must issue another")
+            session.add(UsedMasks(seed=seed.hex()))
 
     def set_note(self, name: str, value: str) -> None:
         """Store a named value."""

@@ -112,6 +112,7 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
     with operator.store.unit_of_work() as session:
         submission = session.get_one(SubmissionRow, run.submission_id).document
         identity = session.get_one(Account, run.institution).identity
+    keys = operator.enrolled_keys(run.institution, submission["body"]["evaluation_keys"])
     signed_run = SignedDocument.parse(run.record)
     return verify_answer(
         signed,
@@ -122,6 +123,8 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
         matrices=matrices_from_json(run.matrices or {}),
         terms=operator.terms,
         identity=identity,
+        keys=operator.key_pair(keys),
+        flag_words=run.breach_output,
         group=operator.group,
     )
 

@@ -58,8 +58,6 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     def limit_of(path: str) -> int:
         if path.endswith("/enrolment"):
             return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
-        if path.endswith("/submissions"):
-            return profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
         return MAX_DOCUMENT_BYTES
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
@@ -176,11 +174,10 @@ def _institutions(operator: Operator) -> APIRouter:
         operator.require_account(institution, token)
         return {"nonce": enrolment.issue_nonce(operator, institution)}
 
-    @router.post("/submissions", status_code=201, openapi_extra=examples.upload("submission", "ciphertext"))
-    def submit(institution: str, document: UploadFile, ciphertext: UploadFile) -> JsonObject:
-        """Submit an encrypted portfolio (multipart: signed document, raw words); returns a signed receipt."""
-        receipt = submissions.submit(operator, institution, parse_json(document.file.read()), ciphertext.file.read())
-        return receipt.to_json()
+    @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
+    def submit(institution: str, document: JsonBody) -> JsonObject:
+        """Submit an encrypted portfolio with its proofs; returns a signed receipt. Takes about a second."""
+        return submissions.submit(operator, institution, document).to_json()
 
     @router.post(
         "/collateral",

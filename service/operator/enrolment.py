@@ -20,8 +20,9 @@ from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation, parse_signed
 from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.keys import key_pair
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import Account, AccountState
+from atomic_margin.service.operator.store import SUBMITTING, Account, AccountState, EnrolledKeys
 
 
 class KnownAnswer(BaseModel):
@@ -73,6 +74,8 @@ def enrol(
             "profile",
         )
     _require_key_state(account, enrolment.key_sequence)
+    # The commitments fit the profile's keys; proofs will show what is inside them.
+    key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
     for field, data, claimed in (
         ("evaluation_keys", evaluation_keys, enrolment.evaluation_keys),
         ("known_answer_input", known_answer_input, enrolment.known_answer_input),
@@ -87,15 +90,30 @@ def enrol(
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
         _require_key_state(row, enrolment.key_sequence)
-        row.state = AccountState.PENDING.value
+        if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
+            raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
+        if row.state == AccountState.ADMITTED.value:
+            row.state = AccountState.PENDING.value
         row.key_sequence = enrolment.key_sequence
-        row.evaluation_keys, row.known_answer_input = enrolment.evaluation_keys, enrolment.known_answer_input
         row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
-        row.nonce = None
-        named = session.scalars(select(Account.evaluation_keys)).all()
+        attempts = select(EnrolledKeys).where(
+            EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
+        )
+        abandoned = list(session.scalars(attempts))
+        for attempt in abandoned:
+            session.delete(attempt)
+        session.add(
+            EnrolledKeys(
+                evaluation_keys=enrolment.evaluation_keys,
+                institution=institution,
+                sequence=enrolment.key_sequence,
+                known_answer_input=enrolment.known_answer_input,
+                document=signed.to_json(),
+            )
+        )
     # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
-    if account.evaluation_keys is not None and account.evaluation_keys not in named:
-        operator.blobs.remove(account.evaluation_keys)
+    for attempt in abandoned:
+        operator.blobs.remove(attempt.evaluation_keys)
     return Challenge(known_answers=known_answers, token=token)
 
 
@@ -111,8 +129,13 @@ def confirm(operator: Operator, institution: str, document: object) -> None:
     _require_addressed(operator, institution, confirmation.institution, confirmation.operator)
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
-        if row.evaluation_keys != confirmation.evaluation_keys:
+        keys = session.get(EnrolledKeys, confirmation.evaluation_keys)
+        if keys is None or keys.institution != institution:
             raise Conflict("no known-answer test is open for these keys; enrol first", "evaluation_keys")
+        if not keys.confirmed:
+            # Runs go on under the keys of the last submission until one under these arrives.
+            keys.confirmed = True
+            row.evaluation_keys, row.nonce = keys.evaluation_keys, None
         if row.state == AccountState.PENDING.value:
             row.state = AccountState.ACTIVE.value
 
@@ -127,7 +150,7 @@ def issue_nonce(operator: Operator, institution: str) -> str:
         row = session.get(Account, institution)
         if row is None:
             raise NotFound(f"institution {institution!r} is not admitted here")
-        if row.state != AccountState.ACTIVE.value:
+        if row.state not in SUBMITTING:
             raise Conflict(f"the account is {row.state}; it cannot submit", "state")
         row.nonce = secrets.token_hex(32)
         return row.nonce
@@ -164,8 +187,8 @@ def _require_addressed(operator: Operator, institution: str, named: str, address
 
 
 def _require_key_state(account: Account, key_sequence: int) -> None:
-    # An active account stays watched under the keys it has: enrolling again must not be a way out of a margin run.
-    if account.state not in (AccountState.ADMITTED.value, AccountState.PENDING.value):
+    # An account stays watched under the keys of its last submission: new keys are no way out of a margin run.
+    if account.state == AccountState.IN_DEFAULT.value:
         raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
     # It need not be the next one: an institution that lost a reply goes on from the number it used.
     if key_sequence <= account.key_sequence:

@@ -30,6 +30,8 @@ BODIES: dict[str, JsonObject] = {
         "key_sequence": "1",
         "evaluation_keys": _HASH,
         "known_answer_input": _HASH,
+        "input_key": ["97" + "f1" * 47],
+        "flag_key": ["97" + "f1" * 47],
     },
     "enrolment-confirmation": {
         "institution": "fund",
@@ -46,11 +48,14 @@ BODIES: dict[str, JsonObject] = {
         "universe": _HASH,
         "entry_map": _HASH,
         "evaluation_keys": _HASH,
+        "key_commitments": _HASH,
         "generators": _HASH,
         "gross_limit": "64000000",
+        "bodies": "2a" * 8,
         "ciphertext": _HASH,
         "commitments": ["97" + "f1" * 47],
         "portfolio_proof": "01",
+        "encryption_proof": "01",
     },
     "collateral-instruction": {
         "institution": "fund",

@@ -16,10 +16,12 @@ from sqlalchemy import select
 
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator
 from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.service.documents import Enrolment
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.keys import KeyPair, key_pair
 from atomic_margin.service.operator.blobs import Blobs
-from atomic_margin.service.operator.store import Account, Store, SubmissionRow
+from atomic_margin.service.operator.store import Account, EnrolledKeys, Store, SubmissionRow
 from atomic_margin.service.signing import Identity
 from atomic_margin.service.terms import Terms
 from atomic_margin.service.tokens import load_token
@@ -69,9 +71,8 @@ class Operator:
         with self.store.unit_of_work() as session:
             named = {
                 sha256
-                for account in session.scalars(select(Account))
-                for sha256 in (account.evaluation_keys, account.known_answer_input)
-                if sha256
+                for keys in session.scalars(select(EnrolledKeys))
+                for sha256 in (keys.evaluation_keys, keys.known_answer_input)
             }
             named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
         return self.blobs.keep_only(named)
@@ -88,16 +89,28 @@ class Operator:
             raise NotFound(f"institution {institution!r} is not admitted here; ask the operator to admit it")
         return account
 
-    def key_file(self, account: Account) -> KeyFile:
-        """Return where an account's evaluation keys are, for the worker.
+    def enrolled_keys(self, institution: str, evaluation_keys: str) -> EnrolledKeys:
+        """Return the keys with that hash.
 
         Raises:
-            Refused: the account has none.
+            Refused: the institution has not enrolled them.
         """
-        if account.evaluation_keys is None or account.known_answer_input is None:
-            raise Refused(f"institution {account.institution!r} has not enrolled evaluation keys")
-        path = self.blobs.path(account.evaluation_keys)
-        return KeyFile(path, account.evaluation_keys, self.blobs.get(account.known_answer_input))
+        with self.store.unit_of_work() as session:
+            row = session.get(EnrolledKeys, evaluation_keys)
+        if row is None or row.institution != institution or not row.confirmed:
+            raise Refused(f"institution {institution!r} has not enrolled these evaluation keys", "evaluation_keys")
+        return row
+
+    def key_pair(self, row: EnrolledKeys) -> KeyPair:
+        """Return the key commitments that came with enrolled keys."""
+        enrolment = Enrolment.parse(row.document["body"])
+        return key_pair(self.terms.profile, enrolment.input_key, enrolment.flag_key)
+
+    def key_file(self, row: EnrolledKeys) -> KeyFile:
+        """Return where enrolled evaluation keys are, for the worker."""
+        return KeyFile(
+            self.blobs.path(row.evaluation_keys), row.evaluation_keys, self.blobs.get(row.known_answer_input)
+        )
 
     def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
         """Try uploaded keys in a worker process of their own, one upload at a time.

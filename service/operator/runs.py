@@ -60,7 +60,11 @@ def evaluate_next(operator: Operator) -> str | None:
         matrices = terms.compile(market_of(tick), posted, submission.gross_limit)
         A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
         evaluation = operator.evaluator.evaluate(
-            operator.key_file(account), operator.blobs.get(submission.ciphertext), A, c, ("surplus", "breach")
+            operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys)),
+            operator.blobs.get(submission.ciphertext),
+            A,
+            c,
+            ("surplus", "breach"),
         )
         collateral = Collateral(posted, instructions)
         _record(operator, run.run_id, submission, submission_row.sha256, tick, collateral, matrices, evaluation)
@@ -163,6 +167,7 @@ def _record(
                 "posted": {asset: str(quantity) for asset, quantity in collateral.posted.items()},
                 "matrices": matrix_hashes(matrices).model_dump(),
                 "evaluation_keys": submission.evaluation_keys,
+                "key_commitments": submission.key_commitments,
                 "ciphertext": submission.ciphertext,
                 "outputs": OutputHashes(**outputs).model_dump(),
                 "fft_plan": evaluation.fingerprint,

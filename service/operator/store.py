@@ -38,9 +38,13 @@ class AccountState(str, Enum):
     """Keys uploaded, known answers not yet confirmed."""
     ACTIVE = "active"
     FROZEN = "frozen"
-    """A run is unproven: no submission, no withdrawal, until a valid proof or a settlement."""
+    """A run is unproven: no other positions, no withdrawal, until a valid proof or a settlement."""
     IN_DEFAULT = "in_default"
     """Liquidated."""
+
+
+SUBMITTING = (AccountState.ACTIVE.value, AccountState.FROZEN.value)
+"""States in which a submission is taken; when frozen, only the same commitments under new keys."""
 
 
 class RunState(str, Enum):
@@ -73,9 +77,23 @@ class Account(Base):
     token_sha256: Mapped[str | None]
     key_sequence: Mapped[int] = mapped_column(default=0)
     evaluation_keys: Mapped[str | None]
-    known_answer_input: Mapped[str | None]
     nonce: Mapped[str | None]
     instruction_sequence: Mapped[int] = mapped_column(default=0)
+
+
+class EnrolledKeys(Base):
+    """Evaluation keys that passed their trial, with the signed enrolment they came in.
+
+    They are used once confirmed. Keys that a submission is under stay, so that its runs can be evaluated, and again.
+    """
+
+    __tablename__ = "keys"
+    evaluation_keys: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
+    sequence: Mapped[int]
+    known_answer_input: Mapped[str]
+    document: Mapped[JsonObject]
+    confirmed: Mapped[bool] = mapped_column(default=False)
 
 
 class SubmissionRow(Base):

@@ -1,23 +1,22 @@
-"""Take encrypted portfolios: signature, sequence, nonce, ciphertext and portfolio proof are checked, then stored."""
+"""Take encrypted portfolios: signature, sequence, nonce, ciphertext and both proofs are checked, then stored.
 
-import hashlib
+A frozen account may bring the very same commitments under new keys, which moves nothing: an institution whose keys are
+no longer to be used could otherwise never answer a breach again.
+"""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from atomic_margin.circuits.layout import layout_of
-from atomic_margin.fhe.errors import FheError
-from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.service.documents import Receipt, Submission, parse_signed
 from atomic_margin.service.errors import Conflict, Refused
 from atomic_margin.service.fields import now_text
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import Account, AccountState, SubmissionRow
+from atomic_margin.service.operator.store import SUBMITTING, Account, AccountState, SubmissionRow
 from atomic_margin.service.signing import SignedDocument
 from atomic_margin.service.verification import verify_submission
 
 
-def submit(operator: Operator, institution: str, document: object, ciphertext: bytes) -> SignedDocument:
+def submit(operator: Operator, institution: str, document: object) -> SignedDocument:
     """Verify and store a submission; return the operator's signed receipt.
 
     Raises:
@@ -33,13 +32,8 @@ def submit(operator: Operator, institution: str, document: object, ciphertext: b
         raise Refused("the submission is addressed to another operator", "operator")
     with operator.store.unit_of_work() as session:
         _require_current(session, submission)
-    try:
-        words_from_bytes(ciphertext, layout_of(operator.terms.profile).messages["input"])
-    except FheError as error:
-        raise Refused(str(error), "ciphertext") from error
-    if hashlib.sha256(ciphertext).hexdigest() != submission.ciphertext:
-        raise Refused("the uploaded words do not have the hash that the submission names", "ciphertext")
-    verify_submission(signed, submission, operator.terms, account.identity, operator.group)
+    keys = operator.key_pair(operator.enrolled_keys(institution, submission.evaluation_keys))
+    ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group)
 
     receipt = Receipt(
         document=signed.body_hash(),
@@ -47,7 +41,7 @@ def submit(operator: Operator, institution: str, document: object, ciphertext: b
         result="accepted",
         received_at=now_text(),
     )
-    operator.blobs.put(ciphertext)
+    operator.blobs.put(ciphertext.to_bytes())
     with operator.store.unit_of_work() as session:
         row = _require_current(session, submission)
         row.nonce = None
@@ -71,8 +65,10 @@ def latest_submission(session: Session, institution: str) -> SubmissionRow | Non
 
 def _require_current(session: Session, submission: Submission) -> Account:
     row = session.get_one(Account, submission.institution)
-    if row.state != AccountState.ACTIVE.value:
+    if row.state not in SUBMITTING:
         raise Conflict(f"the account is {row.state}; it cannot submit", "state")
+    if row.state == AccountState.FROZEN.value:
+        _require_same_book(latest_submission(session, submission.institution), submission)
     if submission.evaluation_keys != row.evaluation_keys:
         raise Refused("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
     if row.nonce is None or submission.nonce != row.nonce:
@@ -82,3 +78,13 @@ def _require_current(session: Session, submission: Submission) -> Account:
     if submission.sequence != expected:
         raise Conflict(f"the next submission sequence number is {expected}, got {submission.sequence}", "sequence")
     return row
+
+
+def _require_same_book(latest: SubmissionRow | None, submission: Submission) -> None:
+    before = None if latest is None else Submission.parse(latest.document["body"])
+    if (
+        before is None
+        or (before.commitments, before.gross_limit) != (submission.commitments, submission.gross_limit)
+        or before.evaluation_keys == submission.evaluation_keys
+    ):
+        raise Conflict("the account is frozen; it can only bring the same commitments under new keys", "state")

@@ -23,6 +23,7 @@ STEPS = [
     "trust anchors",
     "price tick",
     "run record",
+    "enrolment",
     "submission",
     "matrices",
     "answer",
@@ -235,7 +236,8 @@ def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, gro
     [
         ("operator", "run record"),
         ("prices", "price tick"),
-        ("institutions", "submission"),
+        ("institutions", "enrolment"),
+        ("keys", "enrolment"),
         ("model", "trust anchors"),
         ("universe", "trust anchors"),
         ("schedule", "trust anchors"),
@@ -245,14 +247,16 @@ def test_only_the_operator_signs_the_whole(stages: Stages, trust: TrustFile, gro
 )
 def test_another_anchor_fails(stages: Stages, group: Group, field: str, step: str) -> None:
     prices = {**stages.trust["prices"], "sources": [H]}
-    other: Any = {"prices": prices, "institutions": {FUND: H}}.get(field, H)
+    other: Any = {"prices": prices, "institutions": {FUND: H}, "keys": {FUND: [H]}}.get(field, H)
     trust = TrustFile.parse({**stages.trust, field: other})
     assert step_that_fails(stages.bundles["fall"], trust, group) == step
 
 
 def test_no_anchor_fails(stages: Stages, group: Group) -> None:
     trust = TrustFile.parse({**stages.trust, "institutions": {}})
-    assert step_that_fails(stages.bundles["fall"], trust, group) == "submission"
+    assert step_that_fails(stages.bundles["fall"], trust, group) == "enrolment"
+    trust = TrustFile.parse({**stages.trust, "keys": {}})
+    assert step_that_fails(stages.bundles["fall"], trust, group) == "enrolment"
     with pytest.raises(DocumentError, match="at least one"):
         TrustFile.parse({**stages.trust, "prices": {**stages.trust["prices"], "sources": []}})
 

@@ -65,7 +65,7 @@ def test_verify_says_yes_with_status_0(files: Any, tmp_path: Path, name: str, ou
     assert (said["valid"], said["held"], said["outcome"]) == (True, list(ALL_STEPS), outcome)
     assert said["institution"] == FUND
     if name == "fall":
-        assert (said["settlement"], said["top_up_usd"], said["flag"]) == ("margin_call", "1250000", "attested")
+        assert (said["settlement"], said["top_up_usd"], said["flag"]) == ("margin_call", "1250000", "proven")
 
 
 def test_verify_says_no_with_status_1_and_names_the_step(files: Any, tmp_path: Path, stages: Stages) -> None:
@@ -233,7 +233,7 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
     institution = stages.trust["institutions"][FUND]
     made = call(
         "trust", "--operator", stages.trust["operator"], "--price-rules", rules, "--institution",
-        f"{FUND}={institution}", *TERMS,
+        f"{FUND}={institution}", "--keys", f"{FUND}={stages.trust['keys'][FUND][0]}", *TERMS,
     )  # fmt: skip
     assert made.exit_code == 0
     wanted = {**stages.trust, "institutions": {FUND: institution}}
@@ -248,6 +248,8 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
         (["--operator", "AB" * 32], "operator"),
         (["--institution", "fund"], "NAME=KEY"),
         (["--institution", "fund=xyz"], "institutions.fund"),
+        (["--keys", "fund"], "NAME=HASH"),
+        (["--keys", "fund=xyz"], "keys.fund"),
         (["--institution", "a/b=" + "1a" * 32], "institutions"),
         (["--price-rules", "absent.json"], "cannot read"),
         (["--price-rules", str(EXAMPLES / "universe.json")], "prices.format"),

@@ -94,25 +94,25 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
     assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
         assert client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20)).status_code == 413
-    words = layout_of(STANDARD).messages["input"].size
-    taken = client.post("/v1/institutions/larkfield/submissions", content=b" " * (words + MAX_DOCUMENT_BYTES))
-    assert taken.status_code == 422
-    refused = client.post("/v1/institutions/larkfield/submissions", content=b" " * (words + MAX_DOCUMENT_BYTES + 1))
+    layout = layout_of(STANDARD)
+    keys = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
+    refused = client.post("/v1/institutions/larkfield/enrolment", content=b" " * (keys + 1))
     assert refused.status_code == 413
 
 
 def test_an_upload_over_its_limit_in_the_middle_of_a_form(world_at: Callable[[str], World]) -> None:
     """The framework's form parser has handlers of its own; the limit must pass through them."""
     client = world_at("submitted").client
-    head = b'--b\r\nContent-Disposition: form-data; name="ciphertext"; filename="c"\r\n\r\n'
-    length = layout_of(STANDARD).messages["input"].size + MAX_DOCUMENT_BYTES + 1
+    head = b'--b\r\nContent-Disposition: form-data; name="evaluation_keys"; filename="c"\r\n\r\n'
+    layout = layout_of(STANDARD)
+    length = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES + 1
 
     def body() -> Iterator[bytes]:
         yield head
         yield from chunks(length, 1 << 20)
 
     response = client.post(
-        "/v1/institutions/larkfield/submissions",
+        "/v1/institutions/larkfield/enrolment",
         content=body(),
         headers={"content-type": "multipart/form-data; boundary=b"},
     )

@@ -20,11 +20,12 @@ from .world import World
 
 INSTITUTION = "/v1/institutions/{institution}"
 JSON_DOCUMENTS = {
+    f"{INSTITUTION}/submissions": Submission,
     f"{INSTITUTION}/enrolment/confirmation": EnrolmentConfirmation,
     f"{INSTITUTION}/collateral": CollateralInstruction,
     "/v1/runs/{run_id}/answer": Answer,
 }
-UPLOADS = {f"{INSTITUTION}/enrolment": Enrolment, f"{INSTITUTION}/submissions": Submission}
+UPLOADS = {f"{INSTITUTION}/enrolment": Enrolment}
 
 
 @pytest.fixture

@@ -70,22 +70,76 @@ def test_a_key_sequence_number_is_used_once(world_at: WorldAt) -> None:
         assert caught.value.field == "key_sequence"
 
 
-def test_keys_that_two_accounts_share_stay_while_one_names_them(world_at: WorldAt) -> None:
-    """A fund with two accounts may bring the same key file to both."""
+def test_keys_belong_to_one_account(world_at: WorldAt) -> None:
     world = world_at("submitted")
     world.admit("second")
-    keys = world.funds[FUND].keys()
-    world.start_enrolment("second", keys)
-    world.start_enrolment("second", keys[:-1] + b"2", sequence=2)
+    with pytest.raises(Conflict) as caught:
+        world.start_enrolment("second", world.funds[FUND].keys())
+    assert caught.value.field == "evaluation_keys"
     world.play(1)
     assert world.run(f"{FUND}.1").state == "awaiting_answer"
 
 
-@pytest.mark.parametrize("stage", ["enrolled", "calm-open", "crash-done"])
-def test_an_account_with_keys_brings_no_others(world_at: WorldAt, stage: str) -> None:
-    world = world_at(stage)
+def test_an_account_in_default_brings_no_keys(world_at: WorldAt) -> None:
+    world = world_at("crash-done")
     with pytest.raises(Conflict, match="cannot enrol keys"):
         world.start_enrolment(FUND, b"other keys", sequence=2)
+
+
+def rotate(world: World, keys: bytes) -> None:
+    world.start_enrolment(FUND, keys, sequence=2)
+    enrolment.confirm(world.operator, FUND, world.confirmation(FUND, keys).to_json())
+
+
+def test_new_keys_are_no_way_out_of_a_run(world_at: WorldAt) -> None:
+    """Until a submission under the new keys arrives, runs go on under those of the last one."""
+    world = world_at("submitted")
+    before = world.operator.account(FUND).evaluation_keys
+    rotate(world, b"other keys")
+    assert world.operator.account(FUND).evaluation_keys != before
+    run_id = world.play(1)
+    assert world.run(run_id).record["body"]["evaluation_keys"] == before  # type: ignore[index]
+    world.answer(run_id)
+    assert world.run(run_id).state == "covered"
+
+
+def test_a_submission_under_replaced_keys_is_refused(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("submitted")
+    before = world.prepare_submission(FUND, stages.book)
+    rotate(world, b"other keys")
+    with pytest.raises(Refused) as caught:
+        submissions.submit(world.operator, FUND, before.signed.to_json())
+    assert caught.value.field == "evaluation_keys"
+    world.submit(FUND, stages.book)
+    assert world.run(world.play(1)).record["body"]["submission_sequence"] == "2"  # type: ignore[index]
+
+
+def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
+    world_at: WorldAt, stages: Stages, later: Callable[[int], None]
+) -> None:
+    world = world_at("calm-open")
+    later(905)
+    runs.sweep_deadlines(world.operator)
+    first = world.funds[FUND].sent[1]
+    committed = (tuple(bytes.fromhex(point) for point in first.submission.commitments), first.blindings)
+
+    def refused(values: tuple[int, ...], same: bool) -> bool:
+        sent = world.prepare_submission(FUND, values, committed if same else None)
+        with pytest.raises(Conflict) as caught:
+            submissions.submit(world.operator, FUND, sent.signed.to_json())
+        return caught.value.field == "state"
+
+    assert refused(stages.book, same=True)  # the keys are the old ones: nothing is gained by it
+    rotate(world, b"other keys")
+    assert refused(stages.book, same=False)
+    assert refused((0,) * len(stages.book), same=False)
+    sent = world.prepare_submission(FUND, stages.book, committed)
+    submissions.submit(world.operator, FUND, sent.signed.to_json())
+    world.funds[FUND].sent[2] = sent
+    assert world.state() == "frozen"
+    run_id = world.play(2)
+    world.answer(run_id)
+    assert (world.state(), world.run(run_id).state) == ("active", "settled")
 
 
 def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
@@ -101,30 +155,24 @@ def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
 
 def test_a_submission_is_taken_once_with_its_nonce(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("enrolled")
-    sent, ciphertext = world.prepare_submission(FUND, stages.book)
-    with pytest.raises(Refused) as refused:
-        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext[:-8])
-    assert refused.value.field == "ciphertext"
-    with pytest.raises(Refused) as refused:
-        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext[:-8] + b"\1" * 8)
-    assert refused.value.field == "ciphertext"
-    receipt = submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+    sent = world.prepare_submission(FUND, stages.book)
+    receipt = submissions.submit(world.operator, FUND, sent.signed.to_json())
     receipt.verify(frozenset({world.key}))
     assert receipt.body["document"] == sent.signed.body_hash()
     with pytest.raises(Conflict) as caught:
-        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
     assert caught.value.field == "nonce"
     enrolment.issue_nonce(world.operator, FUND)
     with pytest.raises(Conflict):
-        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
 
 
 def test_only_a_fresh_nonce_counts(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("enrolled")
-    sent, ciphertext = world.prepare_submission(FUND, stages.book)
+    sent = world.prepare_submission(FUND, stages.book)
     enrolment.issue_nonce(world.operator, FUND)
     with pytest.raises(Conflict) as caught:
-        submissions.submit(world.operator, FUND, sent.signed.to_json(), ciphertext)
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
     assert caught.value.field == "nonce"
 
 
@@ -364,8 +412,6 @@ def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, later: C
     assert (world.state(), world.run(f"{FUND}.1").state) == ("frozen", "unproven")
     with pytest.raises(Conflict, match="nothing can be withdrawn"):
         world.instruct(FUND, "withdraw", "USDC", 1)
-    with pytest.raises(Conflict, match="cannot submit"):
-        enrolment.issue_nonce(world.operator, FUND)
     world.instruct(FUND, "post", "USDC", 1)
     world.answer(f"{FUND}.1")
     assert (world.state(), world.run(f"{FUND}.1").state) == ("active", "covered")

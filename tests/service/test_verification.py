@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,13 +13,14 @@ from atomic_margin.margin.errors import GrossLimitError
 from atomic_margin.service.attestation import verify_attestation
 from atomic_margin.service.documents import Answer, RunRecord, Submission
 from atomic_margin.service.errors import AttestationInvalid, Conflict, Refused, SignatureInvalid
+from atomic_margin.service.keys import KeyPair
 from atomic_margin.service.operator.settlement import settle
 from atomic_margin.service.signing import Identity, SignedDocument
 from atomic_margin.service.terms import Terms, matrices_from_json
 from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, OTHER, Stages, World
+from .world import FUND, OTHER, Fund, Stages, World
 
 H = "1a" * 32
 Verified = VerifiedCoverage | VerifiedBreach
@@ -35,6 +37,8 @@ class Case:
         self.submission = SignedDocument.parse(bundle["submission"])
         self.answer = SignedDocument.parse(bundle["answer"])
         self.matrices = matrices_from_json(bundle["matrices"])
+        self.keys = stages.funds[FUND].pair
+        self.flag_words = bytes.fromhex(bundle["flag_words"]) if "flag_words" in bundle else None
 
     def verify_answer(self, signed: SignedDocument, **other: Any) -> Verified:
         arguments: dict[str, Any] = {
@@ -44,6 +48,8 @@ class Case:
             "matrices": self.matrices,
             "terms": self.terms,
             "identity": self.fund.public_key,
+            "keys": self.keys,
+            "flag_words": self.flag_words,
             "group": self.group,
             **other,
         }
@@ -59,7 +65,7 @@ class Case:
 
     def verify_submission(self, signed: SignedDocument) -> None:
         submission = Submission.parse(signed.body)
-        verify_submission(signed, submission, self.terms, self.fund.public_key, self.group)
+        verify_submission(signed, submission, self.terms, self.fund.public_key, self.keys, self.group)
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def test_the_answers_of_the_story_hold(case: Callable[[str], Case]) -> None:
     fall = case("fall")
     breach = fall.verify_answer(fall.answer)
     assert isinstance(breach, VerifiedBreach)
-    assert (breach.top_up_usd, breach.flag) == (Decimal(1_250_000), "attested")
+    assert (breach.top_up_usd, breach.flag) == (Decimal(1_250_000), "proven")
     assert breach.answer_hash == fall.answer.body_hash()
     assert breach.run_hash == fall.run.body_hash()
 
@@ -164,12 +170,17 @@ SUBMISSION_CHANGES: list[tuple[str, Any, str]] = [
     ("universe", H, "universe"),
     ("entry_map", H, "entry_map"),
     ("generators", H, "generators"),
-    ("institution", OTHER, "portfolio_proof"),
+    # Institution, number, nonce and keys make the masks, so the named ciphertext is no longer what they give.
+    ("institution", OTHER, "ciphertext"),
+    ("sequence", "2", "ciphertext"),
+    ("nonce", H, "ciphertext"),
+    ("key_commitments", H, "key_commitments"),
+    ("bodies", "00" * 8, "bodies"),
+    ("bodies", "00", "bodies"),
+    ("ciphertext", H, "ciphertext"),
     ("operator", H, "portfolio_proof"),
-    ("sequence", "2", "portfolio_proof"),
-    ("nonce", H, "portfolio_proof"),
     ("evaluation_keys", H, "portfolio_proof"),
-    ("ciphertext", H, "portfolio_proof"),
+    ("encryption_proof", "00", "encryption_proof"),
     ("gross_limit", "64000001", "portfolio_proof"),
     ("gross_limit", "63999999", "portfolio_proof"),
     ("portfolio_proof", "00", "portfolio_proof"),
@@ -211,12 +222,35 @@ def test_other_commitments_are_refused(case: Callable[[str], Case], change: str)
 
 
 @pytest.mark.parametrize("at", [0, 100, -100, -1])
-def test_a_changed_portfolio_proof_is_refused(case: Callable[[str], Case], at: int) -> None:
+@pytest.mark.parametrize("name", ["portfolio_proof", "encryption_proof"])
+def test_a_changed_proof_of_a_submission_is_refused(case: Callable[[str], Case], name: str, at: int) -> None:
     calm = case("calm")
-    proof = calm.submission.body["portfolio_proof"]
     with pytest.raises(Refused) as caught:
-        calm.verify_submission(calm.submitted(portfolio_proof=other_hex(proof, at)))
-    assert caught.value.field == "portfolio_proof"
+        calm.verify_submission(calm.submitted(**{name: other_hex(calm.submission.body[name], at)}))
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+def test_another_body_is_refused(case: Callable[[str], Case], named: bool) -> None:
+    """One bit of one body, the hash of the words adjusted to it or not."""
+    calm = case("calm")
+    bodies = other_hex(calm.submission.body["bodies"], 3)
+    changes = {"bodies": bodies}
+    if named:
+        changed = Submission.parse({**calm.submission.body, **changes})
+        changes["ciphertext"] = hashlib.sha256(calm.terms.ciphertext_of(changed).to_bytes()).hexdigest()
+    with pytest.raises(Refused) as caught:
+        calm.verify_submission(calm.submitted(**changes))
+    # The portfolio proof is bound to the ciphertext's hash too, and is looked at first.
+    assert caught.value.field == ("portfolio_proof" if named else "ciphertext")
+
+
+def test_a_submission_under_other_keys_than_the_enrolled_ones_is_refused(case: Callable[[str], Case]) -> None:
+    calm = case("calm")
+    calm.keys = KeyPair(calm.keys.flag, calm.keys.input)
+    with pytest.raises(Refused) as caught:
+        calm.verify_submission(calm.submission)
+    assert caught.value.field == "key_commitments"
 
 
 def test_documents_of_another_signer_are_refused(case: Callable[[str], Case]) -> None:
@@ -245,6 +279,7 @@ def test_an_answer_about_something_else_is_refused(
 
 STEP = 250_000 * 64  # the minimum step of the story, G/256 = 250,000 USD, in units of 2^-6 USD
 
+NO_FLAG = dict.fromkeys(("flag", "flag_output", "decryption_proof", "breach_proof"))
 OUTCOME_CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("calm", {"flag": "1"}, "flag"),
     ("calm", {"flag_output": H}, "flag"),
@@ -252,13 +287,16 @@ OUTCOME_CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("calm", {"top_up_usd": "250000"}, "top_up"),
     ("calm", {"outcome": "breach"}, "flag"),
     ("fall", {"outcome": "covered"}, "flag"),
-    ("fall", {"outcome": "covered", "flag": None, "flag_output": None}, "top_up"),
-    (
-        "fall",
-        {"outcome": "covered", "flag": None, "flag_output": None, "top_up": "0", "top_up_usd": "0"},
-        "sufficiency_proof",
-    ),
+    ("fall", {"outcome": "covered", **NO_FLAG}, "top_up"),
+    ("fall", {"outcome": "covered", **NO_FLAG, "decryption_proof": "00"}, "flag"),
+    ("fall", {"outcome": "covered", **NO_FLAG, "top_up": "0", "top_up_usd": "0"}, "sufficiency_proof"),
+    ("calm", {"decryption_proof": "00"}, "flag"),
+    ("calm", {"breach_proof": "00"}, "flag"),
     ("fall", {"flag": None}, "flag"),
+    ("fall", {"decryption_proof": None}, "decryption_proof"),
+    ("fall", {"decryption_proof": "00"}, "decryption_proof"),
+    ("fall", {"breach_proof": None}, "breach_proof"),
+    ("fall", {"breach_proof": "00"}, "breach_proof"),
     ("fall", {"flag_output": None}, "flag_output"),
     ("fall", {"flag_output": H}, "flag_output"),
     ("fall", {"top_up": "0", "top_up_usd": "0"}, "top_up"),
@@ -283,11 +321,37 @@ def test_outcome_flag_and_top_up_go_together(
 
 
 @pytest.mark.parametrize("at", [0, 100, -100, -1])
-def test_a_changed_sufficiency_proof_is_refused(case: Callable[[str], Case], at: int) -> None:
+@pytest.mark.parametrize("name", ["sufficiency_proof", "decryption_proof", "breach_proof"])
+def test_a_changed_proof_of_an_answer_is_refused(case: Callable[[str], Case], name: str, at: int) -> None:
     run = case("fall")
     with pytest.raises(Refused) as caught:
-        run.verify_answer(run.answered(sufficiency_proof=other_hex(run.answer.body["sufficiency_proof"], at)))
-    assert caught.value.field == "sufficiency_proof"
+        run.verify_answer(run.answered(**{name: other_hex(run.answer.body[name], at)}))
+    assert caught.value.field == name
+
+
+@pytest.mark.parametrize("words", [None, b"", bytes(16_392)], ids=["none", "empty", "zero"])
+def test_a_flag_from_other_words_is_refused(case: Callable[[str], Case], words: bytes | None) -> None:
+    run = case("fall")
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answer, flag_words=words)
+    assert caught.value.field == "flag_output"
+
+
+def test_a_flag_of_another_key_is_refused(case: Callable[[str], Case], stages: Stages) -> None:
+    run = case("fall")
+    other = Fund(FUND).pair  # the same key, committed to with other blindings
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answer, keys=KeyPair(run.keys.input, other.flag))
+    assert caught.value.field == "decryption_proof"
+
+
+def test_a_flag_that_is_right_does_not_make_a_breach(case: Callable[[str], Case]) -> None:
+    """Matrices under which nothing is short: the decryption proof would hold, the breach proof cannot."""
+    run, calm = case("fall"), case("calm")
+    proof = calm.answer.body["sufficiency_proof"]
+    with pytest.raises(Refused) as caught:
+        run.verify_answer(run.answered(breach_proof=proof))
+    assert caught.value.field == "breach_proof"
 
 
 def test_proofs_do_not_move_between_runs(case: Callable[[str], Case]) -> None:
@@ -302,9 +366,17 @@ def test_proofs_do_not_move_between_runs(case: Callable[[str], Case]) -> None:
             run.verify_answer(other.answer)
 
 
-RECORD_CHANGES = (
-    ["submission_sequence", "profile", "model", "universe", "entry_map", "schedule", "generators", "evaluation_keys"]
-)  # fmt: skip
+RECORD_CHANGES = [
+    "submission_sequence",
+    "profile",
+    "model",
+    "universe",
+    "entry_map",
+    "schedule",
+    "generators",
+    "evaluation_keys",
+    "key_commitments",
+]
 
 
 @pytest.mark.parametrize("name", RECORD_CHANGES)

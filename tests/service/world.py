@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from atomic_margin.circuits.layout import MessageLayout, layout_of
 from atomic_margin.circuits.profile import STANDARD, Profile
 from atomic_margin.fhe.errors import EvaluationFailed
 from atomic_margin.fhe.evaluator import Evaluator
+from atomic_margin.fhe.lwe import phases
+from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
@@ -40,16 +43,22 @@ from atomic_margin.service.documents import (
 )
 from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.keys import KEY_OF, KeyPair
 from atomic_margin.service.operator import answers, collateral, enrolment, ledger, runs, submissions, ticks
 from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.store import Account, AttestationRow, Run, SettlementRow
 from atomic_margin.service.signing import Identity, SignedDocument
 from atomic_margin.service.terms import Terms, matrices_from_json
+from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
+from atomic_margin.zk.prove.decryption import prove_decryption
+from atomic_margin.zk.prove.encryption import prove_encryption
+from atomic_margin.zk.prove.key import KeyOpening, commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.statements.key import KeyCommitments
 
 with warnings.catch_warnings():
     # Starlette would rather have a successor of httpx, which is not among our requirements.
@@ -108,8 +117,12 @@ def trivial_values(data: bytes, layout: MessageLayout) -> list[int]:
     return [value - 2 * top if layout.signed and value >= top else value for value in values]
 
 
+# One LWE key for every fund of these tests, and for the double that evaluates: proofs about it are the real ones.
+KEY_BITS = np.random.default_rng(20261122).integers(0, 2, 2048, dtype=np.uint64)
+
+
 class PlainEvaluator(Evaluator):
-    """Evaluates ciphertexts whose masks are zero, in the clear: what the worker computes, without the secrecy.
+    """Decrypts with the tests' key and computes in the clear; its outputs have zero masks, so they hide nothing.
 
     The operator never looks inside an output; it hashes the words, signs the hashes and hands them out. So whether
     A z + c was computed under encryption changes nothing that these tests look at, and a run takes a millisecond
@@ -138,7 +151,10 @@ class PlainEvaluator(Evaluator):
             self.failures -= 1
             raise EvaluationFailed("the test makes this evaluation fail")
         assert hashlib.sha256(keys.path.read_bytes()).hexdigest() == keys.sha256
-        z = np.array(trivial_values(ciphertext, self.layout.messages["input"]), dtype=np.int64)
+        layout = self.layout.messages["input"]
+        phase = phases(words_from_bytes(ciphertext, layout), KEY_BITS)
+        half = np.uint64(1 << (62 - layout.width))
+        z = ((phase + half) >> np.uint64(63 - layout.width)).astype(np.int64)
         surplus = (A @ z + c).tolist()
         values = {"surplus": surplus, "breach": [int(min(surplus) < 0)]}
         self.evaluated += 1
@@ -170,6 +186,21 @@ class Fund:
     identity: Identity = field(default_factory=Identity.generate)
     sent: dict[int, Sent] = field(default_factory=dict)
     token: str = ""
+
+    def copy(self, sent: bool) -> "Fund":
+        """Return the same institution for another test, with what it sent so far or without."""
+        other = Fund(self.name, self.identity, dict(self.sent) if sent else {}, self.token)
+        other.__dict__["openings"] = self.openings
+        return other
+
+    @cached_property
+    def openings(self) -> dict[str, tuple[KeyCommitments, KeyOpening]]:
+        bits = tuple(int(bit) for bit in KEY_BITS)
+        return {name: commit_key(bits, bytes(32), {"institution": self.name, "key": name}) for name in KEY_OF}
+
+    @property
+    def pair(self) -> KeyPair:
+        return KeyPair(self.openings["input_key"][0], self.openings["flag_key"][0])
 
     def keys(self) -> bytes:
         return b"evaluation keys of " + self.name.encode()
@@ -227,6 +258,10 @@ class World:
                 "key_sequence": str(sequence),
                 "evaluation_keys": hashlib.sha256(keys).hexdigest(),
                 "known_answer_input": hashlib.sha256(known).hexdigest(),
+                **{
+                    key: [point.hex() for point in commitments.commitments]
+                    for key, (commitments, _) in self.funds[name].openings.items()
+                },
             }
         )
         return body.signed_by(self.funds[name].identity)
@@ -283,32 +318,45 @@ class World:
     def instruct(self, name: str, action: str, asset: str, quantity: int) -> SignedDocument:
         return collateral.instruct(self.operator, name, self.instruction(name, action, asset, quantity).to_json())
 
-    def prepare_submission(self, name: str, values: tuple[int, ...]) -> tuple[Sent, bytes]:
-        """Commit, prove and sign; nothing is sent."""
+    def prepare_submission(
+        self, name: str, values: tuple[int, ...], committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None
+    ) -> Sent:
+        """Encrypt, commit (unless that was done before), prove and sign; nothing is sent."""
         fund, terms = self.funds[name], self.terms
         layout = self.evaluator.layout.messages["input"]
-        ciphertext = trivial_words(list(values), layout)
         sequence = max(fund.sent, default=0) + 1
-        commitments, blindings = commit_values(values, bytes(32), {"institution": name, "sequence": str(sequence)})
-        unproven = {
+        context = {"institution": name, "sequence": str(sequence)}
+        commitments, blindings = committed or commit_values(values, bytes(32), context)
+        nonce = enrolment.issue_nonce(self.operator, name)
+        masks = expand_masks(mask_seed(nonce, name, fund.pair.hash, sequence), len(values), layout.dimension)
+        errors = np.arange(len(values), dtype=np.uint64) * np.uint64(97)
+        scaled = np.array(values, dtype=np.uint64) << np.uint64(63 - layout.width)
+        ciphertext = Ciphertext(masks, (masks * KEY_BITS).sum(axis=1, dtype=np.uint64) + scaled + errors, layout.count)
+        fields = {
             "institution": name,
             "operator": self.key,
             "sequence": str(sequence),
-            "nonce": enrolment.issue_nonce(self.operator, name),
+            "nonce": nonce,
             **{part: terms.hashes[part] for part in ("profile", "universe", "entry_map", "generators")},
             "evaluation_keys": self.operator.account(name).evaluation_keys,
+            "key_commitments": fund.pair.hash,
             "gross_limit": str(GROSS_LIMIT),
-            "ciphertext": hashlib.sha256(ciphertext).hexdigest(),
+            "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
+            "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
             "commitments": [point.hex() for point in commitments],
         }
-        statement = terms.portfolio_statement(Submission.parse({**unproven, "portfolio_proof": "00"}))
-        proof = prove_portfolio(statement, PortfolioWitness(values, blindings))
-        signed = Submission.parse({**unproven, "portfolio_proof": proof.hex()}).signed_by(fund.identity)
-        return Sent(signed, values, blindings), ciphertext
+        unproven = Submission.parse({**fields, "portfolio_proof": "00", "encryption_proof": "00"})
+        portfolio = prove_portfolio(terms.portfolio_statement(unproven), PortfolioWitness(values, blindings))
+        encryption = prove_encryption(
+            terms.encryption_statement(unproven, fund.pair),
+            EncryptionWitness(values, blindings, fund.openings["input_key"][1]),
+        )
+        proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex()}
+        return Sent(Submission.parse({**fields, **proofs}).signed_by(fund.identity), values, blindings)
 
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
-        sent, ciphertext = self.prepare_submission(name, values)
-        submissions.submit(self.operator, name, sent.signed.to_json(), ciphertext)
+        sent = self.prepare_submission(name, values)
+        submissions.submit(self.operator, name, sent.signed.to_json())
         self.funds[name].sent[sent.submission.sequence] = sent
         return sent
 
@@ -366,8 +414,14 @@ class World:
         body |= changes
         unproven = Answer.parse({**body, "sufficiency_proof": "00"})
         statement = self.terms.sufficiency_statement(unproven, record, sent.submission, matrices)
-        proof = prove_sufficiency(statement, SufficiencyWitness(sent.values, sent.blindings))
-        return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(fund.identity)
+        proofs = {"sufficiency_proof": prove_sufficiency(statement, SufficiencyWitness(sent.values, sent.blindings))}
+        if body["outcome"] == "breach":
+            words = row.breach_output or b""
+            decryption = self.terms.decryption_statement(unproven, record, fund.pair, words, matrices)
+            proofs["decryption_proof"] = prove_decryption(decryption, fund.openings["flag_key"][1])
+            breach = self.terms.breach_statement(unproven, record, sent.submission, matrices)
+            proofs["breach_proof"] = prove_breach(breach, BreachWitness(sent.values, sent.blindings))
+        return Answer.parse({**body, **{key: proof.hex() for key, proof in proofs.items()}}).signed_by(fund.identity)
 
     def answer(self, run_id: str, document: SignedDocument | None = None) -> SignedDocument:
         document = document or self.prove_answer(run_id)
@@ -416,6 +470,7 @@ class World:
             "operator": self.key,
             "prices": self.rules.canonical(),
             "institutions": {name: fund.identity.public_key for name, fund in self.funds.items()},
+            "keys": {name: [fund.pair.hash] for name, fund in self.funds.items()},
             **{part: self.terms.hashes[part] for part in ("model", "universe", "schedule", "profile", "generators")},
         }
 
@@ -444,7 +499,7 @@ class Stages:
         shutil.copytree(self.root / stage, directory)
         # Each test may submit more; the proofs of what was sent before are shared.
         funds = {
-            name: Fund(name, fund.identity, {} if stage == "enrolled" else dict(fund.sent), fund.token)
+            name: fund.copy(sent=stage != "enrolled")
             for name, fund in self.funds.items()
             if name == FUND or stage == "two"
         }

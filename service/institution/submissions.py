@@ -1,0 +1,92 @@
+"""Make a submission: encrypt a book under masks of the operator's nonce, and prove it in range and rightly encrypted.
+
+Institution only. What it makes is signed by the caller, kept, and only then sent.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.fhe.masks import expand_masks, mask_seed
+from atomic_margin.service.documents import Submission
+from atomic_margin.service.institution.openings import KeyOpenings
+from atomic_margin.service.terms import Terms
+from atomic_margin.zk.prove.encryption import prove_encryption
+from atomic_margin.zk.prove.portfolio import prove_portfolio
+from atomic_margin.zk.prove.witness import EncryptionWitness, PortfolioWitness
+
+JsonObject = dict[str, Any]
+
+TERMS_NAMED = ("profile", "universe", "entry_map", "generators")
+
+
+@dataclass(frozen=True)
+class CommittedBook:
+    """The entries of a book and their commitments; nothing secret appears in its ``repr``.
+
+    Attributes:
+        values: the N entries.
+        commitments: compressed points.
+        blindings: what opens them.
+    """
+
+    values: tuple[int, ...] = field(repr=False)
+    commitments: tuple[bytes, ...]
+    blindings: tuple[int, ...] = field(repr=False)
+
+
+def make_submission(
+    addressed: JsonObject,
+    terms: Terms,
+    book: CommittedBook,
+    keys: InstitutionKeys,
+    openings: KeyOpenings,
+    use_masks: Callable[[bytes], None],
+    stage: Callable[[str], None],
+) -> Submission:
+    """Return a submission with both its proofs.
+
+    Args:
+        addressed: its fields institution, operator, sequence, nonce, evaluation_keys and gross_limit.
+        terms: the pinned terms.
+        book: what is submitted.
+        keys: the FHE keys in use.
+        openings: of the commitments to them.
+        use_masks: remembers a mask seed; raises when it was used before.
+        stage: told what is going on.
+
+    Raises:
+        AgentRefused: the nonce leads to masks that were used before.
+    """
+    stage("encrypting the portfolio")
+    layout = layout_of(terms.profile).messages["input"]
+    seed = mask_seed(addressed["nonce"], addressed["institution"], openings.pair.hash, int(addressed["sequence"]))
+    use_masks(seed)
+    z = np.array(book.values, dtype=np.int64)
+    ciphertext = keys.encrypt_under(expand_masks(seed, len(z), layout.dimension), z)
+    fields = {
+        **addressed,
+        **{name: terms.hashes[name] for name in TERMS_NAMED},
+        "key_commitments": openings.pair.hash,
+        "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
+        "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
+        "commitments": [point.hex() for point in book.commitments],
+    }
+    stage("proving the portfolio")
+    unproven = Submission.parse({**fields, "portfolio_proof": "00", "encryption_proof": "00"})
+    portfolio_proof = prove_portfolio(
+        terms.portfolio_statement(unproven), PortfolioWitness(book.values, book.blindings)
+    )
+    stage("proving the encryption")
+    encryption_proof = prove_encryption(
+        terms.encryption_statement(unproven, openings.pair),
+        EncryptionWitness(book.values, book.blindings, openings.input),
+    )
+    return Submission.parse(
+        {**fields, "portfolio_proof": portfolio_proof.hex(), "encryption_proof": encryption_proof.hex()}
+    )
