@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from atomic_margin.service.demo.parties import NAME, verify_apart
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service.demo.parties import verify_apart
 from atomic_margin.service.errors import RemoteError
 
 from .harness import World, problem
@@ -62,10 +63,9 @@ def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(world: 
         run_id = world.tick(1, 1)
         world.wait_run(run_id, ("unproven",))
         assert world.account()["state"] == "frozen"
-        token = {"Authorization": world.operator._client.headers["Authorization"]}
-        refused = httpx.post(f"{world.operator.url}/v1/institutions/{NAME}/nonce", headers=token)
-        assert refused.status_code == 409
-        assert "frozen" in refused.json()["detail"]
+        with world.own_agent() as agent, pytest.raises(RemoteError, match="frozen") as refused:
+            agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
+        assert refused.value.status == 409
         with world.answering() as agent:
             assert world.wait_run(run_id, ("covered",))["settlement"] is None
             assert world.account()["state"] == "active"
@@ -91,3 +91,16 @@ def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(world: World)
                 world.tick(number, sequence)
             assert problem(str(refused.value))["field"] == "sequence"
         assert len(world.account()["runs"]) == 1
+
+
+def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world: World) -> None:
+    with world.both():
+        before = world.agent.get("/v1/status")["key_commitments"]
+        first = world.wait_run(world.tick(1, 1))
+        after = world.agent.post("/v1/keys", {})["key_commitments"]
+        second = world.wait_run(world.tick(2, 2))
+    records = [view["record"]["body"] for view in (first, second)]
+    assert [record["key_commitments"] for record in records] == [before, after]
+    assert records[0]["evaluation_keys"] != records[1]["evaluation_keys"]
+    assert [record["submission_sequence"] for record in records] == ["1", "2"]
+    assert [settlement_kind(view) for view in (first, second)] == ["none", "margin_call"]
