@@ -148,6 +148,11 @@ def pmrm_case(number: int, seed: int = 0) -> PmrmCase:
 
 def pmrm2_case(number: int, seed: int = 0) -> Pmrm2Case:
     """Return generated `pmrm2` case ``number``."""
+    return Pmrm2Case.parse(pmrm2_document(number, seed))
+
+
+def pmrm2_document(number: int, seed: int = 0) -> dict[str, Any]:
+    """Return the same as a JSON object, parameters included."""
     draw = _drawing("pmrm2", seed, number)
     expiries = draw.sample(_EXPIRIES, 3)
     scenario = {
@@ -194,7 +199,7 @@ def pmrm2_case(number: int, seed: int = 0) -> Pmrm2Case:
             for expiry in expiries
         ],
     }
-    return Pmrm2Case.parse({"Scenario": scenario, "Parameters": dict(_PMRM2)})
+    return {"Scenario": scenario, "Parameters": dict(_PMRM2)}
 
 
 def portfolios(universe: Universe, market: Market, count: int, seed: int = 0) -> Iterator[Portfolio]:

@@ -99,7 +99,7 @@ class FormMargin:
         for name, part in (("rounding", rounding), ("model", model)):
             if not part >= -noise:
                 raise NegativeGap(f"{self.form} rows of {self.bits} bits, {kind}: the {name} gap is {part} USD")
-        if self.integer[kind] > Decimal(true):
+        if self.integer[kind] > Decimal(true + noise):
             raise NegativeGap(f"{self.form} rows of {self.bits} bits, {kind}: {self.integer[kind]} is above {true} USD")
         return Gap(max(rounding, 0.0), max(model, 0.0))
 

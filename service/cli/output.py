@@ -32,16 +32,20 @@ def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn the errors a command can meet into one sentence. The FHE library's stay out: a verifier has none of it."""
+def plain_errors(*, named: bool = False) -> Iterator[None]:
+    """Turn the errors a command can meet into one sentence. The FHE library's stay out: a verifier has none of it.
+
+    Args:
+        named: put the name of a margin error before its message.
+    """
     try:
         yield
     except (ServiceError, MarginError, CircuitError, ProofError, OSError) as error:
-        fail(str(error))
+        fail(f"{type(error).__name__}: {error}" if named and isinstance(error, MarginError) else str(error))
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON of a file that a person or another party wrote.
+def read_json(path: Path, *, numbers: bool = False) -> Any:
+    """Return the JSON of a file that a person or another party wrote; see `parse_json` for ``numbers``.
 
     Raises:
         ConfigurationError: it cannot be read, is too large, or is not JSON of the form used here.
@@ -49,7 +53,7 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-        return parse_json(path.read_bytes(), str(path))
+        return parse_json(path.read_bytes(), str(path), numbers=numbers)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
 

@@ -74,7 +74,11 @@ class Agent:
         self._stage = on_stage
         self._lock = threading.RLock()
         self._keys: dict[str, InstitutionKeys] = {}
-        self.terms = self._pinned_terms()
+        try:
+            self.terms = self._pinned_terms()
+        except BaseException:
+            self.close()
+            raise
 
     def enrol(self) -> None:
         """Enrol unless that is done; see `atomic_margin.service.institution.enrolment.enrol`."""

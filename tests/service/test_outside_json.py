@@ -1,6 +1,9 @@
 """JSON from outside: one reading or a named error, never a crash."""
 
 import json
+import subprocess
+import sys
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -55,6 +58,36 @@ def test_what_is_refused(data: bytes, said: str) -> None:
         parse_json(data, "the part")
     assert caught.value.field == "the part"
     assert len(str(caught.value)) < 300
+
+
+def test_deep_nesting_is_refused_when_a_library_has_raised_the_recursion_limit() -> None:
+    """In a process of its own, which a parser that recurses would end."""
+    code = """
+import sys
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.outside_json import parse_json
+sys.setrecursionlimit(1_000_000)
+for data in (b"[" * 10**6, b'{"a":' * 10**6, b'["[",' * 10**6):
+    try:
+        parse_json(data)
+    except MalformedRequest:
+        print("refused")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["refused"] * 3
+
+
+def test_brackets_in_strings_do_not_nest() -> None:
+    value = ["[" * 2000, '"{' * 2000, "\\[" * 2000]
+    assert parse_json(json.dumps(value).encode()) == value
+
+
+def test_numbers_are_let_through_where_a_format_has_them() -> None:
+    data = b'{"a": 1500000000000000000001, "b": 0.10, "c": 1e3}'
+    assert parse_json(data, numbers=True) == {"a": 1500000000000000000001, "b": Decimal("0.10"), "c": Decimal(1000)}
+    for text in (b'{"a": NaN}', b'{"a": Infinity}'):
+        with pytest.raises(MalformedRequest, match="numbers are finite here"):
+            parse_json(text, numbers=True)
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:

@@ -1,0 +1,88 @@
+"""Documents that the margin commands read, with those of `examples/` as the default."""
+
+from pathlib import Path
+
+import atomic_margin
+from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
+from atomic_margin.margin.cross_margin import CrossMarginModel, PoolHoldings
+from atomic_margin.margin.expected_shortfall import ExpectedShortfallModel
+from atomic_margin.margin.gap import Documents
+from atomic_margin.margin.market import Market, check_crossed, check_market
+from atomic_margin.margin.pmrm import PmrmCase, PmrmParameters, parse_cases, parse_parameters
+from atomic_margin.margin.portfolio import Institution
+from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.universe import Universe
+from atomic_margin.service.cli.output import read_json
+from atomic_margin.service.errors import ConfigurationError
+
+EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
+MODELS = {
+    "scan": EXAMPLES / "model-scan.json",
+    "expected_shortfall": EXAMPLES / "expected-shortfall" / "model.json",
+    "cross_margin": EXAMPLES / "cross-margin" / "model.json",
+}
+UNIVERSE = EXAMPLES / "universe.json"
+SCHEDULE = EXAMPLES / "collateral-schedule.json"
+POSTED = EXAMPLES / "collateral.json"
+POOLS = EXAMPLES / "cross-margin" / "pools.json"
+INSTITUTION = EXAMPLES / "institution.json"
+MARKET = EXAMPLES / "market-1.json"
+
+
+def read_market(path: Path, universe: Universe) -> Market:
+    """Return the prices in a file.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        DocumentError: it is no market, does not price the universe, or its prices are crossed.
+    """
+    market = Market.parse(read_json(path))
+    check_market(market, universe)
+    check_crossed(market)
+    return market
+
+
+def example_gross_limit() -> int:
+    """Return the gross limit of the example's institution, whole USD."""
+    return Institution.parse(read_json(INSTITUTION)).gross_limit
+
+
+def example_documents(market: Path = MARKET) -> Documents:
+    """Return the example documents, with the prices of a file.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+        DocumentError: a document is wrong, or they do not fit together.
+    """
+    universe = Universe.parse(read_json(UNIVERSE))
+    return Documents(
+        universe=universe,
+        market=read_market(market, universe),
+        schedule=CollateralSchedule.parse(read_json(SCHEDULE)),
+        posted=CollateralHoldings.parse(read_json(POSTED)).posted,
+        pools=PoolHoldings.parse(read_json(POOLS)).posted,
+        scan=ScanModel.parse(read_json(MODELS["scan"])),
+        expected_shortfall=ExpectedShortfallModel.parse(read_json(MODELS["expected_shortfall"])),
+        cross_margin=CrossMarginModel.parse(read_json(MODELS["cross_margin"])),
+    )
+
+
+def read_pmrm(case: Path, parameters: Path | None, name: str | None) -> tuple[dict[str, PmrmCase], PmrmParameters]:
+    """Return the cases of a file in the outside format of `pmrm`, and one parameter set of another.
+
+    Raises:
+        ConfigurationError: a file cannot be read, or no parameters are given.
+        DocumentError: a field is wrong, or there is no such set.
+    """
+    if parameters is None:
+        raise ConfigurationError("pmrm takes its parameters from a file: give --parameters FILE and --set NAME")
+    sets = read_json(parameters, numbers=True)
+    if name is None:
+        names = sorted(sets) if isinstance(sets, dict) else []
+        if len(names) != 1:
+            raise ConfigurationError(f"--set NAME is wanted, one of {', '.join(names) or 'none'}")
+        name = names[0]
+    given = read_json(case, numbers=True)
+    if isinstance(given, dict) and "Scenario" in given:
+        given = {case.stem: given}
+    return parse_cases(given), parse_parameters(sets, name)
