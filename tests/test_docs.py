@@ -99,11 +99,11 @@ def test_the_protocol_lists_states() -> None:
 
 
 def test_the_documents_list_the_verification_steps() -> None:
-    steps = re.findall(r"^\d\. `([^`]+)`:", _section(PROTOCOL, "Verification of a bundle"), re.MULTILINE)
+    steps = re.findall(r"^\d+\. `([^`]+)`:", _section(PROTOCOL, "Verification of a bundle"), re.MULTILINE)
     assert steps == list(ALL_STEPS)
     verifier = (ROOT / "docs" / "verifier.md").read_text()
     assert _first_cells(_section(verifier, "What each step means")) == list(ALL_STEPS)
-    assert re.findall(r"^✓ \(\d\) (.*)$", verifier, re.MULTILINE) == list(ALL_STEPS)
+    assert re.findall(r"^✓ \(\d+\) (.*)$", verifier, re.MULTILINE) == list(ALL_STEPS)
 
 
 def test_the_documents_list_the_fault_points() -> None:

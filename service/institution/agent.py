@@ -134,15 +134,18 @@ class Agent:
             AgentRefused: the operator took a breach and shows no settlement; the next call asks again.
         """
         with self._lock:
-            if not self._store.note("enrolled"):
+            if self._store.note("evaluation_keys") is None:
                 return []
             answered = self._send_outstanding()
-            self._replace_alarmed_keys()
-            due = [run for run in self._client.account()["runs"] if run["state"] in ANSWERABLE]
+            account = self._client.account()
+            due = [run for run in account["runs"] if run["state"] in ANSWERABLE]
             if due:
                 newest = max(due, key=lambda run: int(run["price_sequence"]))
                 self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]))
                 answered += self._send_outstanding()
+            # Last, so that a rotation that fails keeps no run from its answer.
+            if account["state"] != "in_default":
+                self._replace_alarmed_keys()
             return answered
 
     def rotate_keys(self) -> None:
@@ -212,10 +215,11 @@ class Agent:
         self._stage("submitted")
 
     def _replace_alarmed_keys(self) -> None:
-        """Replace keys whose decryptions did not agree; finish what an interruption left of it."""
-        if self.alarm is not None and self._client.account()["state"] != "in_default":
+        """Replace keys whose decryptions did not agree; finish a replacement that was interrupted."""
+        if self.alarm is not None and self._store.note("enrolled"):
             self.rotate_keys()
         else:
+            self.enrol()
             self._resubmit()
 
     def _resubmit(self) -> None:

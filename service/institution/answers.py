@@ -47,7 +47,9 @@ def decide(
     top_up, usd = 0, "0"
     if not run.covered:
         if flag is None or flag.value != 1:
-            _log.error("run %s: the flag is withheld; talk to the operator and enrol anew", run.record.run_id)
+            _log.error(
+                "run %s: the flag is withheld; the keys are replaced, then a new run can be answered", run.record.run_id
+            )
             return None
         call = compute_top_up(
             run.matrices.initial_proof,

@@ -104,3 +104,26 @@ def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world
     assert records[0]["evaluation_keys"] != records[1]["evaluation_keys"]
     assert [record["submission_sequence"] for record in records] == ["1", "2"]
     assert [settlement_kind(view) for view in (first, second)] == ["none", "margin_call"]
+
+
+def test_a_rotation_that_is_interrupted_keeps_no_run_from_its_answer_and_is_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise RemoteError("the operator does not answer")
+
+    with world.serving(), world.own_agent() as agent:
+        before = agent.key_commitments
+        with monkeypatch.context() as broken:
+            broken.setattr(agent._client, "enrol", unreachable)
+            with pytest.raises(RemoteError):
+                agent.rotate_keys()
+            run_id = world.tick(1, 1)
+            world.wait_run(run_id, ("awaiting_answer",))
+            with pytest.raises(RemoteError):
+                agent.answer_due()
+        assert world.wait_run(run_id)["state"] == "covered"
+        assert agent.key_commitments == before
+        agent.answer_due()
+        assert agent.key_commitments != before
+        assert world.account()["next_submission"] == "3"
