@@ -3,10 +3,11 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo-out
+FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-all lint format lock clean
+.PHONY: help install demo test test-all fuzz mutate lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -24,6 +25,14 @@ test: $(VENV)/.installed ## the tests CI runs
 
 test-all: $(VENV)/.installed ## the long ones too
 	scripts/test.sh
+
+fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside bytes (hours; FUZZ=1000 for minutes)
+	ATOMIC_MARGIN_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/fhe/test_fuzz_words.py
+	ATOMIC_MARGIN_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/zk/test_fuzz_proofs.py \
+	    tests/service/test_fuzz_documents.py
+
+mutate: $(VENV)/.installed ## disable the protocol's checks one by one; a test must fail each time
+	$(BIN)/python scripts/mutate.py
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .

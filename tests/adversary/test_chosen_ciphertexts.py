@@ -12,7 +12,7 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.documents import Submission, TrustFile
+from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution import enrolment
 from atomic_margin.service.institution.enrolment import _check_known_answers
@@ -21,7 +21,7 @@ from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
 from atomic_margin.service.signing import Identity
 
-from ..e2e.harness import World
+from .attacks import Stage
 
 pytestmark = pytest.mark.fhe
 
@@ -106,43 +106,39 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
                 "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
             },
             "institutions": {},
+            "keys": {},
             **dict.fromkeys(("model", "universe", "schedule", "profile", "generators"), anything),
         }
     )
     settings = AgentSettings(tmp_path, "fund", "http://127.0.0.1:9", trust, 1)
-    store = InstitutionStore(tmp_path)
+    store, identity = InstitutionStore(tmp_path), Identity.generate()
     for _ in range(2):
         with pytest.raises(AgentRefused):
-            enrolment.enrol(settings, Terms, Identity.generate(), store, CheatingOperator(), lambda _: None)
+            enrolment.enrol(settings, Terms, identity, bytes(32), store, CheatingOperator(), lambda _: None)
     assert len(set(sent)) == 2
     assert store.note("enrolled") is None
     store.close()
 
 
-def test_an_output_that_is_not_the_run_s_function_raises_the_alarm(world: World) -> None:
+def test_an_output_that_is_not_the_run_s_function_is_not_decrypted_or_withheld(stage: Stage) -> None:
     """The server puts another flag into the record, duly signed: the agent compares and withholds."""
-    with world.serving():
-        run_id = world.tick(1, 1)
-        world.wait_run(run_id, ("awaiting_answer",))
-        with world.own_agent() as agent:
-            other = layout_of(SMALL).messages["breach"]
-            flipped = np.zeros(other.shape, dtype="<u8")
-            flipped[0, -1] = 1 << 62
-            seen = _checked(agent, run_id)
-            outputs = {name: agent._client.output(run_id, name) for name in ("surplus", "breach")}
-            assert decrypt_and_compare(seen, agent.keys, outputs.__getitem__) == 0
-            with pytest.raises(AgentRefused, match="not the one of the run record"):
-                decrypt_and_compare(seen, agent.keys, {**outputs, "breach": flipped.tobytes()}.__getitem__)
-            cheated = _with_breach_output(seen, flipped.tobytes())
-            with pytest.raises(EvaluationMismatch, match="withheld"):
-                decrypt_and_compare(cheated, agent.keys, {**outputs, "breach": flipped.tobytes()}.__getitem__)
+    keys, run = stage.secrets.keys, _checked(stage)
+    outputs = {name: stage.agent._client.output(stage.open, name) for name in ("surplus", "breach")}
+    assert decrypt_and_compare(run, keys, outputs.__getitem__).value == 1
+    other = np.zeros(layout_of(SMALL).messages["breach"].shape, dtype="<u8")
+    with pytest.raises(AgentRefused, match="not the one of the run record"):
+        decrypt_and_compare(run, keys, {**outputs, "breach": other.tobytes()}.__getitem__)
+    cheated = _with_breach_output(run, other.tobytes())
+    with pytest.raises(EvaluationMismatch, match="withheld"):
+        decrypt_and_compare(cheated, keys, {**outputs, "breach": other.tobytes()}.__getitem__)
 
 
-def _checked(agent: Any, run_id: str) -> Any:
-    with agent._store.unit_of_work() as session:
+def _checked(stage: Stage) -> Any:
+    with stage.agent._store.unit_of_work() as session:
         own = session.get_one(OwnSubmission, 1)
-    submission, book = Submission.parse(own.document["body"]), Portfolio.parse(own.portfolio)
-    return check_run(agent._client.run(run_id), agent.settings.trust, agent.terms, submission, own.sha256, book)
+    book, agent = Portfolio.parse(own.portfolio), stage.agent
+    view = stage.view(stage.open)
+    return check_run(view, agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
 
 
 def _with_breach_output(run: Any, output: bytes) -> Any:

@@ -1,17 +1,16 @@
-"""Row: "server or a third party fabricates a breach". The hook fires on the institution's own signed answer alone."""
+"""Row: "server or a third party fabricates a breach". The hook fires on the institution's own proven answer alone."""
 
 import sqlite3
 import time
 from contextlib import closing
 
-import httpx
 import pytest
 
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import Answer
 from atomic_margin.service.signing import Identity
 
 from ..e2e.harness import World
+from .attacks import Stage, signed_again
 
 pytestmark = pytest.mark.fhe
 
@@ -36,29 +35,14 @@ def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(world: World)
         assert "has signed for 300000000000" in (world.root / "agent.log").read_text()
 
 
-def test_a_stranger_cannot_answer_for_the_institution(world: World) -> None:
-    with world.serving():
-        run_id = world.tick(2, 1)
-        view = world.wait_run(run_id, ("awaiting_answer",))
-        record = view["record"]["body"]
-        body = {
-            "run_id": run_id,
-            "run": "0" * 64,
-            "operator": record["operator"],
-            "institution": NAME,
-            "submission": record["submission"],
-            "price_sequence": "1",
-            "outcome": "breach",
-            "flag": "1",
-            "flag_output": record["outputs"]["breach"],
-            "top_up": "6400000",
-            "top_up_usd": "100000",
-            "sufficiency_proof": "01",
-        }
-        before = world.ledger()
-        for signer in (Identity.generate(), world.sources[0]):
-            signed = Answer.parse(body).signed_by(signer)
-            response = httpx.post(f"{world.operator.url}/v1/runs/{run_id}/answer", json=signed.to_json())
-            assert (response.status_code, response.json()["field"]) == (403, "signer")
-        assert world.ledger() == before
-        assert world.operator.get(f"/v1/runs/{run_id}")["state"] == "awaiting_answer"
+def test_a_stranger_cannot_answer_for_the_institution(stage: Stage, unmoved: None) -> None:
+    """With every proof right, as a server that was shown them could have them."""
+    for signer in (Identity.generate(), stage.server, stage.world.sources[0]):
+        assert stage.reply(signed_again(stage.answer, signer)) == (403, "signer")
+
+
+def test_a_breach_without_one_of_its_proofs_is_none(stage: Stage, unmoved: None) -> None:
+    for proof in ("decryption_proof", "breach_proof"):
+        assert stage.reply(signed_again(stage.answer, stage.agent.identity, **{proof: None})) == (422, proof)
+    more = {"top_up": str(2 * int(stage.answer["body"]["top_up"]))}
+    assert stage.reply(signed_again(stage.answer, stage.agent.identity, **more)) == (422, "top_up_usd")

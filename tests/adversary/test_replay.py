@@ -1,48 +1,71 @@
 """Row: "replay of an old proof, old submission, other unit, profile, model or price": a proof is bound to its run."""
 
-import json
 from typing import Any
 
-import httpx
+import numpy as np
 import pytest
 
-from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.signing import SignedDocument
 
-from ..e2e.harness import World
+from .attacks import Stage, signed_again
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
 
-
-def test_an_answer_to_one_run_answers_no_other(world: World) -> None:
-    with world.serving():
-        first = world.tick(1, 1)
-        with world.answering():
-            world.wait_run(first, ("covered",))
-        bundle = world.operator.get(f"/v1/attestations/{first}")
-        second = world.tick(2, 2)
-        record = world.wait_run(second, ("awaiting_answer",))["record"]
-
-        def post(document: dict[str, Any]) -> httpx.Response:
-            return httpx.post(f"{world.operator.url}/v1/runs/{second}/answer", json=document)
-
-        # The old answer as it was: about another run.
-        old = bundle["body"]["answer"]
-        assert post(old).json()["field"] == "run_id"
-        # Re-signed by the institution itself for the new run, with the old proof: the proof is bound to the old one.
-        body = {**old["body"], "run_id": second, "run": SignedDocument.parse(record).body_hash(), "price_sequence": "2"}
-        with world.own_agent() as agent:
-            response = post(agent.identity.sign("answer", body).to_json())
-        assert (response.status_code, response.json()["field"]) == (422, "sufficiency_proof")
-        assert world.operator.get(f"/v1/runs/{second}")["state"] == "awaiting_answer"
+OTHER = "5a" * 32
 
 
-def test_an_old_submission_is_not_taken_again(world: World) -> None:
-    with world.both():
-        run_id = world.tick(1, 1)
-        world.wait_run(run_id, ("covered",))
-        old = world.operator.get(f"/v1/attestations/{run_id}")["body"]["submission"]
-        ciphertext = (world.root / "operator" / "blobs" / old["body"]["ciphertext"]).read_bytes()
-        files = {"document": json.dumps(old).encode(), "ciphertext": ciphertext}
-        response = httpx.post(f"{world.operator.url}/v1/institutions/{NAME}/submissions", files=files)
-        assert (response.status_code, response.json()["field"]) == (409, "nonce")
+def test_an_answer_to_one_run_answers_no_other(stage: Stage) -> None:
+    # The old answer as it was: about another run.
+    old = stage.bundle["body"]["answer"]
+    assert stage.reply(old) == (422, "run_id")
+    # Re-signed by the institution itself for the new run, with the old proof: the proof is bound to the old one.
+    record = stage.view(stage.open)["record"]
+    addressed: dict[str, Any] = {"run_id": stage.open, "run": SignedDocument.parse(record).body_hash()}
+    replayed = signed_again(old, stage.agent.identity, **addressed, price_sequence="2")
+    assert stage.reply(replayed) == (422, "sufficiency_proof")
+    # Nor does the other kind of proof of the very same run.
+    parts = {"outcome": "covered", "top_up": "0", "top_up_usd": "0"}
+    absent = dict.fromkeys(("flag", "flag_output", "decryption_proof", "breach_proof"))
+    assert stage.reply(signed_again(stage.answer, stage.agent.identity, **parts, **absent)) == (
+        422,
+        "sufficiency_proof",
+    )
+
+
+def test_the_proofs_of_a_breach_are_bound_to_it(stage: Stage) -> None:
+    body = stage.answer["body"]
+    exchanged = {"breach_proof": body["decryption_proof"], "decryption_proof": body["breach_proof"]}
+    assert stage.reply(signed_again(stage.answer, stage.agent.identity, **exchanged)) == (422, "decryption_proof")
+    other_words = signed_again(stage.answer, stage.agent.identity, flag_output=OTHER)
+    assert stage.reply(other_words) == (422, "flag_output")
+
+
+def test_an_old_submission_is_not_taken_again(stage: Stage) -> None:
+    old = stage.bundle["body"]["submission"]
+    assert stage.submit(old) == (409, "nonce")
+    fresh = {"nonce": stage.agent._client.nonce()}
+    assert stage.submit(signed_again(old, stage.agent.identity, **fresh)) == (409, "sequence")
+    # Addressed anew throughout, its proofs and its words are still those of the old one.
+    addressed = {**fresh, "sequence": "2"}
+    assert stage.submit(signed_again(old, stage.agent.identity, **addressed)) == (422, "ciphertext")
+    # With everything else made anew, the old bodies are under other masks than those of the nonce.
+    bodies = np.frombuffer(bytes.fromhex(old["body"]["bodies"]), dtype="<u8").astype(np.uint64)
+    assert stage.submit(stage.secrets.submit(bodies=lambda _: bodies)) == (422, "encryption_proof")
+
+
+@pytest.mark.parametrize("name", ["profile", "universe", "entry_map", "generators"])
+def test_a_submission_for_other_terms_is_refused(stage: Stage, name: str) -> None:
+    assert stage.submit(stage.secrets.submit(**{name: OTHER})) == (422, name)
+
+
+def test_proofs_do_not_move_to_another_submission(stage: Stage) -> None:
+    """Reordered commitments, and each proof of one submission in the next."""
+    secrets = stage.secrets
+    first = secrets.submit()
+    commitments = first["body"]["commitments"]
+    reordered = [commitments[1], commitments[0], *commitments[2:]]
+    assert stage.submit(signed_again(first, stage.agent.identity, commitments=reordered)) == (422, "portfolio_proof")
+    second = secrets.submit()
+    for proof in ("portfolio_proof", "encryption_proof"):
+        mixed = signed_again(second, stage.agent.identity, **{proof: first["body"][proof]})
+        assert stage.submit(mixed) == (422, proof)

@@ -1,0 +1,53 @@
+"""The running protocol that cheats attack: played once, then shared by tests that only send what is refused."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from atomic_margin.circuits.profile import SMALL
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.service.institution.store import OwnAnswer
+
+from ..e2e.harness import World, copy_world
+from .attacks import Stage
+
+
+@pytest.fixture(scope="session")
+def played(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world, stopped, after one covered run and one breached run whose answer is made but not sent."""
+    world = copy_world(enrolled, tmp_path_factory.mktemp("played"))
+    with world.serving(), world.own_agent() as agent:
+        first = world.tick(1, 1)
+        world.wait_run(first, ("awaiting_answer",))
+        assert agent.answer_due() == [first]
+        second = world.tick(2, 2)
+        world.wait_run(second, ("awaiting_answer",))
+        agent._prepare_once(second, 2)
+    return world
+
+
+@pytest.fixture(scope="session")
+def stage(played: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The played world, running. Only for tests that leave it as it is."""
+    world = copy_world(played, tmp_path_factory.mktemp("stage"))
+    with world.serving() as operator, world.own_agent() as agent:
+        first, second = "larkfield.1", "larkfield.2"
+        with agent._store.unit_of_work() as session:
+            answer = session.get_one(OwnAnswer, 2).document
+        assert answer is not None
+        bundle = operator.get(f"/v1/attestations/{first}")
+        yield Stage(world, agent, first, second, bundle, answer)
+
+
+@pytest.fixture(scope="session")
+def second_keys() -> InstitutionKeys:
+    """FHE keys that nobody enrolled."""
+    return InstitutionKeys.generate(SMALL)
+
+
+@pytest.fixture
+def unmoved(stage: Stage) -> Iterator[None]:
+    """Whatever the test sends is refused: account, ledger and run are the same afterwards."""
+    before = stage.state()
+    yield
+    assert stage.state() == before

@@ -1,0 +1,110 @@
+"""Row: "server evaluates another function, or sends chosen ciphertexts". The agent compares, and withholds the flag."""
+
+import copy
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service.cli.output import read_json
+from atomic_margin.service.demo.processes import command
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.errors import AgentRefused, ConfigurationError
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.runs import check_run
+from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.terms import matrices_from_json, matrix_hashes
+
+from ..e2e import harness
+from ..e2e.harness import World
+from .attacks import Stage, signed_again
+
+pytestmark = pytest.mark.fhe
+
+SERVER = Path(__file__).with_name("cheating_server.py")
+
+
+def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_new_keys(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        harness,
+        "command",
+        lambda *words: [sys.executable, str(SERVER), *words] if words[0] == "serve" else command(*words),
+    )
+    (world.root / "cheat").write_text("0")
+    with world.serving(answer_seconds=5), world.own_agent() as agent:
+        pinned = agent.key_commitments
+        first = world.tick(2, 1)
+        world.wait_run(first, ("awaiting_answer",))
+        # The flag says 0, the agent's own integers say 1: no answer, and an alarm that tells neither.
+        assert agent.answer_due() == []
+        assert agent.alarm == "the decrypted outputs are not those of the run's matrix; the flag is withheld"
+        assert agent.figures()[-1]["outcome"] == "withheld"
+        assert agent.figures()[-1]["decrypted_breach"] is None
+        alarms = [record.getMessage() for record in caplog.records if "alarm" in record.getMessage()]
+        assert alarms == [f"alarm: {agent.alarm}"]
+        world.wait_run(first, ("unproven",))
+        assert world.account()["state"] == "frozen"
+        # The next round replaces the keys and brings the same book under them, which even a frozen account may.
+        before = agent._client.account()["next_submission"]
+        assert agent.answer_due() == []
+        assert agent.alarm is None
+        assert agent.key_commitments not in (None, pinned)
+        assert int(agent._client.account()["next_submission"]) == int(before) + 1
+        with agent._store.unit_of_work() as session:
+            old, new = (session.get_one(OwnSubmission, number).document["body"] for number in (1, 2))
+        assert old["commitments"] == new["commitments"]
+        assert old["key_commitments"] != new["key_commitments"] == agent.key_commitments
+        # Once the server evaluates the run's own matrix again, the breach is answered under the new keys and settled.
+        (world.root / "cheat").unlink()
+        second = world.tick(2, 2)
+        world.wait_run(second, ("awaiting_answer",))
+        assert agent.answer_due() == [second]
+        view = world.wait_run(second)
+        assert (view["state"], view["settlement"]["body"]["flag"]) == ("settled", "proven")
+        assert world.account()["state"] == "active"
+
+
+def test_a_run_that_is_asked_twice_is_answered_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same price sequence number under another name, or an earlier one: nothing is even fetched."""
+    monkeypatch.setattr(stage.agent._client, "run", lambda run_id: pytest.fail(f"{run_id} was fetched"))
+    figures = stage.agent.figures()
+    for sequence in (2, 1, 0):
+        stage.agent._prepare_once("larkfield.twice", sequence)
+    assert stage.agent.figures() == figures
+
+
+def test_runs_of_another_matrix_or_an_unpinned_model_are_refused(stage: Stage) -> None:
+    view = stage.view(stage.open)
+    check(stage, view)
+    for name in ("model", "universe", "schedule", "profile", "generators", "entry_map"):
+        record = signed_again(view["record"], stage.server, **{name: "5a" * 32})
+        with pytest.raises(AgentRefused, match=f"another {name} than this agent pinned"):
+            check(stage, {**view, "record": record})
+    other = copy.deepcopy(view)
+    collateral = other["matrices"]["maintenance_fhe"]["collateral"].split(",")
+    other["matrices"]["maintenance_fhe"]["collateral"] = ",".join([str(int(collateral[0]) - 3), *collateral[1:]])
+    with pytest.raises(AgentRefused, match="not those of the run record"):
+        check(stage, other)
+    # Named rightly in the record too: the agent's own computation disagrees.
+    hashes = matrix_hashes(matrices_from_json(other["matrices"])).model_dump()
+    with pytest.raises(AgentRefused, match=r"maintenance|collateral|row"):
+        check(stage, {**other, "record": signed_again(view["record"], stage.server, matrices=hashes)})
+
+
+def test_an_agent_does_not_start_on_terms_that_are_not_pinned(stage: Stage) -> None:
+    for name in ("model", "universe", "schedule"):
+        anchors = TrustFile.parse({**read_json(stage.world.trust), name: "5a" * 32})
+        with pytest.raises(ConfigurationError, match=f"{name} is not the pinned one"):
+            Agent(dataclasses.replace(stage.agent.settings, trust=anchors)).close()
+
+
+def check(stage: Stage, view: dict[str, Any]) -> None:
+    with stage.agent._store.unit_of_work() as session:
+        own = session.get_one(OwnSubmission, 1)
+    book, agent = Portfolio.parse(own.portfolio), stage.agent
+    check_run(view, agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)

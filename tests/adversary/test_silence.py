@@ -1,0 +1,29 @@
+"""Row: "silence of an insolvent institution". The account is frozen at the deadline, and stays watched."""
+
+import pytest
+
+from atomic_margin.service.errors import RemoteError
+
+from ..e2e.harness import World
+from .attacks import Secrets, Stage
+
+pytestmark = pytest.mark.fhe
+
+
+def test_silence_freezes_the_account(world: World) -> None:
+    with world.serving(answer_seconds=1), world.own_agent() as agent:
+        run_id = world.tick(2, 1)
+        assert world.wait_run(run_id, ("unproven",))["settlement"] is None
+        frozen = world.account()
+        assert frozen["state"] == "frozen"
+        # Collateral stays where it is, and another book cannot take the place of this one.
+        with pytest.raises(RemoteError) as refused:
+            agent.instruct("withdraw", "TBILL-2027-02", 1)
+        assert refused.value.status == 409
+        stage = Stage(world, agent, run_id, run_id, {}, {})
+        flat = (0,) * len(agent.terms.entry_map)
+        secrets = Secrets.of(agent)
+        assert stage.submit(secrets.submit(committed=flat)) == (409, "state")
+        opened = (secrets.commitments, secrets.blindings)
+        assert stage.submit(secrets.submit(opened=opened)) == (409, "state")
+        assert world.account()["collateral"] == frozen["collateral"]
