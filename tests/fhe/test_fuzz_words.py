@@ -103,9 +103,10 @@ def test_bodies_have_one_length_and_go_round(data: bytes, count: int) -> None:
         Ciphertext(expand_masks(b"seed", count + 1, 3), bodies, count)
 
 
+@pytest.mark.slow
 @pytest.mark.fhe
 @settings(
-    max_examples=max(3, EXAMPLES // 1000),
+    max_examples=max(1, EXAMPLES // 1000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

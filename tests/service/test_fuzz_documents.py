@@ -100,7 +100,7 @@ def mutated(draw: st.DrawFn, document: Json) -> Json:
 
 
 @pytest.mark.parametrize("name", ["calm", "fall"])
-@brief
+@settings(brief, max_examples=max(1, EXAMPLES // 4))
 @given(data=st.data())
 def test_mutated_bundles(name: str, stages: Stages, trust: TrustFile, group: Group, data: st.DataObject) -> None:
     bundle = data.draw(mutated(stages.bundles[name]))
