@@ -136,6 +136,7 @@ class Agent:
         with self._lock:
             if self._store.note("evaluation_keys") is None:
                 return []
+            alarmed = self.alarm is not None
             answered = self._send_outstanding()
             account = self._client.account()
             due = [run for run in account["runs"] if run["state"] in ANSWERABLE]
@@ -143,9 +144,9 @@ class Agent:
                 newest = max(due, key=lambda run: int(run["price_sequence"]))
                 self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]))
                 answered += self._send_outstanding()
-            # Last, so that a rotation that fails keeps no run from its answer.
+            # Last, so that a rotation that fails keeps no run from its answer; and in the round after the alarm.
             if account["state"] != "in_default":
-                self._replace_alarmed_keys()
+                self._replace_keys(alarmed)
             return answered
 
     def rotate_keys(self) -> None:
@@ -214,9 +215,9 @@ class Agent:
         self._accept(sequence)
         self._stage("submitted")
 
-    def _replace_alarmed_keys(self) -> None:
+    def _replace_keys(self, alarmed: bool) -> None:
         """Replace keys whose decryptions did not agree; finish a replacement that was interrupted."""
-        if self.alarm is not None and self._store.note("enrolled"):
+        if alarmed and self._store.note("enrolled"):
             self.rotate_keys()
         else:
             self.enrol()
