@@ -162,7 +162,7 @@ def pytest(tree: Path, tests: list[str]) -> tuple[str, str]:
     """Run tests in a copy of the tree; return `passed`, `failed` or `broken`, and pytest's last lines."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our interpreter
     # An error in a fixture would be no test that noticed anything.
     outcome = "passed" if done.returncode == 0 else "failed" if re.search(r"\d+ failed", done.stdout) else "broken"
     return outcome, "\n".join((done.stdout + done.stderr).splitlines()[-12:])

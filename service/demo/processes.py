@@ -36,7 +36,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process for the length of the block, its output in `log`."""
     with log.open("ab") as output:
-        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603
+        process = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 - our own command
         try:
             yield process
         finally:

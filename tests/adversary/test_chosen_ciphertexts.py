@@ -90,7 +90,7 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
 
     class Terms:
         profile = SMALL
-        hashes = {"profile": SMALL.hash()}  # noqa: RUF012
+        hashes = {"profile": SMALL.hash()}  # noqa: RUF012  # read only
 
     anything = "00" * 32
     trust = TrustFile.parse(

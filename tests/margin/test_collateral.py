@@ -144,7 +144,7 @@ def test_assets_move_by_priority(
     assert list(moved) == ["TBILL-2027-02"]
     assert moved["TBILL-2027-02"] == 101_864  # 1000.01 / (0.99163 * 0.99) = 1018.637…, rounded up to the cent
     with pytest.raises(TypeError):
-        moved["USDC"] = 1  # type: ignore[index]
+        moved["USDC"] = 1  # type: ignore[index]  # what the test is about
 
 
 def test_an_asset_worth_nothing_in_one_row_is_moved_only_for_the_others(
@@ -283,7 +283,7 @@ def test_the_integers_of_c_are_never_above_the_exact_value(
     for kind in ("maintenance", "initial"):
         exact = exact_values(schedule, model, markets[0], posted, kind)
         for place in ("fhe", "proof"):
-            matrix = run.of(kind, place)  # type: ignore[arg-type]
+            matrix = run.of(kind, place)  # type: ignore[arg-type]  # two of the literals
             unit = Fraction(2) ** matrix.unit_exponent
             for entry, value in zip(matrix.collateral.tolist(), exact, strict=True):
                 assert value - 2 * unit < entry * unit <= value

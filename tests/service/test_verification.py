@@ -345,12 +345,11 @@ def test_a_flag_of_another_key_is_refused(case: Callable[[str], Case], stages: S
     assert caught.value.field == "decryption_proof"
 
 
-def test_a_flag_that_is_right_does_not_make_a_breach(case: Callable[[str], Case]) -> None:
-    """Matrices under which nothing is short: the decryption proof would hold, the breach proof cannot."""
-    run, calm = case("fall"), case("calm")
-    proof = calm.answer.body["sufficiency_proof"]
+def test_a_breach_proof_of_another_run_is_refused(case: Callable[[str], Case]) -> None:
+    """It is whole, and about the same commitments; the matrix and the run are others."""
+    run, crash = case("fall"), case("crash")
     with pytest.raises(Refused) as caught:
-        run.verify_answer(run.answered(breach_proof=proof))
+        run.verify_answer(run.answered(breach_proof=crash.answer.body["breach_proof"]))
     assert caught.value.field == "breach_proof"
 
 
