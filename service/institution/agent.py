@@ -16,14 +16,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.fhe.errors import DecryptionOutOfRange
-from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.portfolio import Portfolio, check_gross, encode
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
 from atomic_margin.service.documents import (
     CollateralInstruction,
     Receipt,
@@ -31,20 +26,19 @@ from atomic_margin.service.documents import (
     Submission,
     parse_signed,
 )
-from atomic_margin.service.errors import AgentRefused, ConfigurationError, RemoteError, RequestError
-from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.errors import AgentRefused, RemoteError, RequestError
 from atomic_margin.service.institution import postings
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
-from atomic_margin.service.institution.enrolment import enrol, key_path
+from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.keyring import KeyRing
 from atomic_margin.service.institution.openings import read_openings
+from atomic_margin.service.institution.pinning import pinned_terms
 from atomic_margin.service.institution.runs import DecryptedFlag, EvaluationMismatch, check_run, decrypt_and_compare
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnKeys, OwnSubmission
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import Terms
-from atomic_margin.zk.generators import generators_hash
 from atomic_margin.zk.prove.commit import commit_values
 
 JsonObject = dict[str, Any]
@@ -73,12 +67,12 @@ class Agent:
         self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
         self._stage = on_stage
         self._lock = threading.RLock()
-        self._keys: dict[str, InstitutionKeys] = {}
         try:
-            self.terms = self._pinned_terms()
+            self.terms = pinned_terms(settings.trust, self._client, settings.institution, self.identity.public_key)
         except BaseException:
             self.close()
             raise
+        self._keys = KeyRing(settings, self.terms.profile, self._store)
 
     def enrol(self) -> None:
         """Enrol unless that is done; see `atomic_margin.service.institution.enrolment.enrol`."""
@@ -170,13 +164,13 @@ class Agent:
     @property
     def alarm(self) -> str | None:
         """Why no flag leaves under the keys in use until they are replaced, or None."""
-        keys = self._store.keys(self._store.note("evaluation_keys"))
+        keys = self._keys.in_use()
         return None if keys is None else keys.alarm
 
     @property
     def key_commitments(self) -> str | None:
         """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
-        keys = self._store.keys(self._store.note("evaluation_keys"))
+        keys = self._keys.in_use()
         return None if keys is None else keys.key_commitments
 
     def close(self) -> None:
@@ -186,8 +180,8 @@ class Agent:
 
     def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook) -> None:
         """Make a submission under the keys in use, keep it, and send it."""
-        own = self._keys_of(str(self._store.note("evaluation_keys")))
-        keys = self._secret_keys(own)
+        own = self._keys.of(str(self._store.note("evaluation_keys")))
+        keys = self._keys.secret(own)
         addressed = {
             "institution": self.settings.institution,
             "operator": self.settings.trust.operator,
@@ -236,19 +230,6 @@ class Agent:
         commitments = tuple(bytes.fromhex(point) for point in before.commitments)
         blindings = tuple(int(blinding) for blinding in last.blindings)
         self._submit(sequence, portfolio, CommittedBook(values, commitments, blindings))
-
-    def _keys_of(self, evaluation_keys: str) -> OwnKeys:
-        own = self._store.keys(evaluation_keys)
-        if own is None:
-            raise AgentRefused(f"this agent has no FHE keys {evaluation_keys[:16]}…; enrol, or restore its directory")
-        return own
-
-    def _secret_keys(self, own: OwnKeys) -> InstitutionKeys:
-        """Return FHE keys, read from their file once."""
-        if own.evaluation_keys not in self._keys:
-            path = key_path(self.settings.directory, own.sequence)
-            self._keys[own.evaluation_keys] = InstitutionKeys.load(self.terms.profile, path)
-        return self._keys[own.evaluation_keys]
 
     def _send_outstanding(self) -> list[str]:
         """Send every stored answer that has no receipt; return the runs that have one now."""
@@ -320,12 +301,12 @@ class Agent:
             return None
         self._stage("decrypting")
         flag: DecryptedFlag | None = None
-        own_keys = self._keys_of(submission.evaluation_keys)
-        keys = self._secret_keys(own_keys)
+        own_keys = self._keys.of(submission.evaluation_keys)
+        keys = self._keys.secret(own_keys)
         try:
             flag = decrypt_and_compare(run, keys, lambda name: self._client.output(run_id, name))
         except (DecryptionOutOfRange, EvaluationMismatch) as reason:
-            self._raise_alarm(own_keys, str(reason))
+            self._keys.raise_alarm(own_keys, str(reason))
         if own_keys.alarm is not None:
             flag = None
         decrypted = perf_counter()
@@ -345,12 +326,6 @@ class Agent:
         with self._store.unit_of_work() as session:
             session.add(answer)
         return answer
-
-    def _raise_alarm(self, keys: OwnKeys, reason: str) -> None:
-        with self._store.unit_of_work() as session:
-            keys.alarm = keys.alarm or reason
-            session.merge(keys)
-        _log.error("alarm: %s", reason)
 
     def _finish_earlier_submission(self) -> int:
         """Settle whether an interrupted submission arrived; return the next sequence number."""
@@ -373,28 +348,6 @@ class Agent:
         signed.verify(frozenset({self.settings.trust.operator}))
         if receipt.document != document:
             raise RemoteError("the operator's receipt is for another document")
-
-    def _pinned_terms(self) -> Terms:
-        trust = self.settings.trust
-        profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
-        if not profiles:
-            raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
-        terms = Terms(
-            ScanModel.parse(self._client.terms("model")),
-            Universe.parse(self._client.terms("universe")),
-            CollateralSchedule.parse(self._client.terms("schedule")),
-            profiles[0],
-        )
-        for name in ("model", "universe", "schedule"):
-            if terms.hashes[name] != getattr(trust, name):
-                raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")
-        if PriceRules.parse(self._client.terms("price_rules")).hash() != trust.prices.hash():
-            raise ConfigurationError("the operator's price rules are not the pinned ones; agree on them and pin them")
-        if generators_hash() != trust.generators:
-            raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
-        if trust.institutions.get(self.settings.institution, self.identity.public_key) != self.identity.public_key:
-            raise ConfigurationError("the trust file pins another identity key for this institution")
-        return terms
 
 
 def _as_object(value: object) -> JsonObject:

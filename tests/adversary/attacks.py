@@ -111,8 +111,8 @@ class Secrets:
 
     @classmethod
     def of(cls, agent: Agent) -> "Secrets":
-        own = agent._keys_of(str(agent._store.note("evaluation_keys")))
-        keys = agent._secret_keys(own)
+        own = agent._keys.of(str(agent._store.note("evaluation_keys")))
+        keys = agent._keys.secret(own)
         with agent._store.unit_of_work() as session:
             sent = session.query(OwnSubmission).order_by(OwnSubmission.sequence.desc()).first()
         assert sent is not None

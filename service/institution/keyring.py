@@ -1,0 +1,59 @@
+"""The institution's FHE keys, old and in use, by the hash of their evaluation keys. Institution only.
+
+Old keys are kept: a run under them may still want its answer. Keys with an alarm decrypt nothing that leaves.
+"""
+
+import logging
+
+from atomic_margin.circuits.profile import Profile
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.enrolment import key_path
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
+
+_log = logging.getLogger(__name__)
+
+
+class KeyRing:
+    """Keys of one institution for one profile; secret keys are read from their files once."""
+
+    def __init__(self, settings: AgentSettings, profile: Profile, store: InstitutionStore) -> None:
+        """Use the keys in the institution's directory."""
+        self._directory = settings.directory
+        self._profile = profile
+        self._store = store
+        self._read: dict[str, InstitutionKeys] = {}
+
+    def in_use(self) -> OwnKeys | None:
+        """Return the keys that submissions are made under, None before the first enrolment."""
+        return self._store.keys(self._store.note("evaluation_keys"))
+
+    def of(self, evaluation_keys: str) -> OwnKeys:
+        """Return the keys with that hash.
+
+        Raises:
+            AgentRefused: they are not this institution's.
+        """
+        own = self._store.keys(evaluation_keys)
+        if own is None:
+            raise AgentRefused(f"this agent has no FHE keys {evaluation_keys[:16]}…; enrol, or restore its directory")
+        return own
+
+    def secret(self, own: OwnKeys) -> InstitutionKeys:
+        """Return the secret keys.
+
+        Raises:
+            KeyStoreError: their file is missing or damaged.
+        """
+        if own.evaluation_keys not in self._read:
+            path = key_path(self._directory, own.sequence)
+            self._read[own.evaluation_keys] = InstitutionKeys.load(self._profile, path)
+        return self._read[own.evaluation_keys]
+
+    def raise_alarm(self, own: OwnKeys, reason: str) -> None:
+        """Let no flag leave under these keys any more; the first reason is kept."""
+        with self._store.unit_of_work() as session:
+            own.alarm = own.alarm or reason
+            session.merge(own)
+        _log.error("alarm: %s", reason)

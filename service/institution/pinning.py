@@ -1,0 +1,46 @@
+"""The operator's terms, taken only when they are the pinned ones. Institution only."""
+
+from atomic_margin.circuits.profile import PROFILES
+from atomic_margin.margin.collateral import CollateralSchedule
+from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.universe import Universe
+from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.terms import Terms
+from atomic_margin.zk.generators import generators_hash
+
+
+def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, identity: str) -> Terms:
+    """Fetch the operator's terms and compare them with the pinned hashes.
+
+    Args:
+        trust: the pins.
+        client: of the operator.
+        institution: this institution's name.
+        identity: its public key.
+
+    Raises:
+        ConfigurationError: something is not what is pinned; it is named.
+        RemoteError: the operator does not answer.
+    """
+    profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
+    if not profiles:
+        raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
+    terms = Terms(
+        ScanModel.parse(client.terms("model")),
+        Universe.parse(client.terms("universe")),
+        CollateralSchedule.parse(client.terms("schedule")),
+        profiles[0],
+    )
+    for name in ("model", "universe", "schedule"):
+        if terms.hashes[name] != getattr(trust, name):
+            raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")
+    if PriceRules.parse(client.terms("price_rules")).hash() != trust.prices.hash():
+        raise ConfigurationError("the operator's price rules are not the pinned ones; agree on them and pin them")
+    if generators_hash() != trust.generators:
+        raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
+    if trust.institutions.get(institution, identity) != identity:
+        raise ConfigurationError("the trust file pins another identity key for this institution")
+    return terms
