@@ -57,3 +57,15 @@ def prepare_thread() -> None:
 
     if not hasattr(tag_context, "stack"):
         tag_context.stack = []
+
+
+def parameter_ranges(log2_polynomial_sizes: tuple[int, ...], glwe_dimensions: tuple[int, ...]) -> Any:
+    """Return a restriction of the compiler's search for parameters."""
+    from concrete.compiler import RangeRestriction
+
+    ranges = RangeRestriction()
+    for size in log2_polynomial_sizes:
+        ranges.add_available_glwe_log_polynomial_size(size)
+    for dimension in glwe_dimensions:
+        ranges.add_available_glwe_dimension(dimension)
+    return ranges

@@ -3,6 +3,7 @@
 CircuitError
 ├── ProfileError          a profile whose numbers do not fit together, or a compiled circuit that misses its profile
 ├── ClearInputError       A or c outside the shape or width that the circuit was compiled for
+├── CacheUnsafe           others may write to the directory of compiled modules
 └── LibraryUnavailable    concrete-python cannot be imported
 """
 
@@ -17,6 +18,10 @@ class ProfileError(CircuitError):
 
 class ClearInputError(CircuitError):
     """A clear matrix or collateral vector would wrap silently in the circuit; it is refused before evaluation."""
+
+
+class CacheUnsafe(CircuitError):
+    """Compiled code would be loaded from a directory that others may write to."""
 
 
 class LibraryUnavailable(CircuitError):

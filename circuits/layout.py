@@ -62,6 +62,7 @@ class Layout:
         client_specs_sha256: hash of the parameters from which an institution makes its keys.
         evaluation_key_bytes: exact length of serialised, compressed evaluation keys.
         key_dimensions: dimensions of the secret keys, in the library's order.
+        log2_p_error: base-2 logarithm of the failure probability of one lookup that the compiler reached.
         input_deviation: standard deviation of a fresh encryption's error, as a fraction of 2^64.
         messages: `input` (z, one ciphertext for every function) and each function's output, by name.
     """
@@ -69,6 +70,7 @@ class Layout:
     client_specs_sha256: str
     evaluation_key_bytes: int
     key_dimensions: tuple[int, ...]
+    log2_p_error: float
     input_deviation: float
     messages: dict[str, MessageLayout]
 
@@ -95,6 +97,7 @@ def layout_of(profile: Profile) -> Layout:
         pinned["client_specs_sha256"],
         pinned["evaluation_key_bytes"],
         tuple(pinned["key_dimensions"]),
+        pinned["log2_p_error"],
         math.sqrt(pinned["input_variance"]),
         messages,
     )

@@ -5,10 +5,13 @@ refused for every other. Anyone may import this module; it needs no FHE library.
 
 >>> STANDARD.entries, STANDARD.rows, STANDARD.bits
 (256, 24, 20)
+>>> profile_by_name("1024x33x20").weight_bits
+17
 >>> profile_by_name("unknown")
 Traceback (most recent call last):
     ...
-atomic_margin.circuits.errors.ProfileError: no profile named 'unknown'; there are: small, standard
+atomic_margin.circuits.errors.ProfileError: no profile named 'unknown'; there are: small, standard and entries x rows \
+x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, bits 16, 20, 24
 """
 
 from dataclasses import asdict, dataclass
@@ -17,6 +20,12 @@ from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.margin.canonical import canonical_hash
 
 KNOWN_ANSWER_ROWS = 2
+
+FUNCTIONS = ("surplus", "breach", "shortfall", "exceedances", "known_answer", "known_shortfall")
+"""What a service may run: every output is exact, so its decryption tells nothing about noise."""
+
+REVISION = 2
+"""Of the programs. Raised when one changes, so that keys and ciphertexts of another revision are refused."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,8 @@ class Profile:
         log2_p_error: base-2 logarithm of the failure probability of one table lookup.
         security_bits: security level of the LWE parameters.
         library: the library and version whose compiler derives the parameters.
+        functions: names of the circuits under the profile's one key set.
+        revision: of the programs.
     """
 
     name: str
@@ -44,6 +55,8 @@ class Profile:
     log2_p_error: int = -128
     security_bits: int = 128
     library: str = "concrete-python 2.11.0"
+    functions: tuple[str, ...] = FUNCTIONS
+    revision: int = REVISION
 
     def __post_init__(self) -> None:
         limits = {"entries": (2, 1024), "rows": (2, 64), "bits": (8, 24), "entry_bits": (1, 5), "weight_bits": (4, 20)}
@@ -58,11 +71,6 @@ class Profile:
                 "2^-128 at most and the security level is 128 bits at least"
             )
 
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """Names of the functions under the profile's one key set."""
-        return ("surplus", "breach", "known_answer")
-
     def hash(self) -> str:
         """SHA-256 of the canonical form; names the profile in every signed document."""
         fields: dict[str, str | list[str]] = {key: str(value) for key, value in asdict(self).items()}
@@ -73,11 +81,37 @@ class Profile:
 STANDARD = Profile("standard", entries=256, rows=24, bits=20)
 SMALL = Profile("small", entries=16, rows=16, bits=16, weight_bits=14)
 
-PROFILES = {profile.name: profile for profile in (SMALL, STANDARD)}
+ENTRIES, ROWS, BITS = (16, 64, 256, 512, 1024), (16, 24, 33), (16, 20, 24)
+
+
+def weight_bits_of(entries: int, bits: int) -> int:
+    """Return the widest weights whose noise keeps a profile at polynomial size 2048 with one GLWE polynomial.
+
+    Beyond, every bootstrap costs two thirds more (docs/benchmarks.md).
+    """
+    return {16: 14, 20: 18 if entries <= 256 else 17, 24: 14 if entries <= 256 else 13}[bits]
+
+
+def _grid() -> dict[str, Profile]:
+    profiles = {}
+    for entries in ENTRIES:
+        for rows in ROWS:
+            for bits in BITS:
+                name = f"{entries}x{rows}x{bits}"
+                profiles[name] = Profile(name, entries, rows, bits, weight_bits=weight_bits_of(entries, bits))
+    # Two of them have had names of their own from the start.
+    profiles["16x16x16"], profiles["256x24x20"] = SMALL, STANDARD
+    return profiles
+
+
+GRID = _grid()
+"""Profiles by ``entries x rows x bits``."""
+
+PROFILES = {"small": SMALL, "standard": STANDARD, **GRID}
 
 
 def profile_by_name(name: str) -> Profile:
-    """Return a published profile.
+    """Return a published profile, by its name or by ``entries x rows x bits``.
 
     Raises:
         ProfileError: no profile has that name.
@@ -85,4 +119,8 @@ def profile_by_name(name: str) -> Profile:
     try:
         return PROFILES[name]
     except KeyError:
-        raise ProfileError(f"no profile named {name!r}; there are: {', '.join(sorted(PROFILES))}") from None
+        entries, rows, bits = (", ".join(map(str, values)) for values in (ENTRIES, ROWS, BITS))
+        raise ProfileError(
+            f"no profile named {name!r}; there are: small, standard and entries x rows x bits such as 64x16x20, "
+            f"with entries {entries}, rows {rows}, bits {bits}"
+        ) from None

@@ -1,7 +1,6 @@
 """Profiles are data with a hash, and the compiler's result is pinned."""
 
-import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from atomic_margin.circuits.clear_inputs import checked_clear_inputs
 from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.errors import ClearInputError, ProfileError
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import PROFILES, SMALL, STANDARD, Profile
+from atomic_margin.circuits.profile import SMALL, STANDARD, profile_by_name
 
 
 def test_every_field_of_a_profile_is_in_its_hash() -> None:
@@ -25,7 +24,10 @@ def test_every_field_of_a_profile_is_in_its_hash() -> None:
         "log2_p_error": -129,
         "security_bits": 132,
         "library": "another",
+        "functions": ("surplus", "breach"),
+        "revision": 99,
     }
+    assert set(changes) == {field.name for field in fields(STANDARD)}
     hashes = {STANDARD.hash()} | {replace(STANDARD, **{field: value}).hash() for field, value in changes.items()}
     assert len(hashes) == 1 + len(changes)
 
@@ -47,13 +49,6 @@ def test_a_profile_outside_the_limits_is_refused(field: str, value: int) -> None
         replace(STANDARD, **{field: value})
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_compiled_parameters_are_the_pinned_ones_and_reach_the_failure_probability(profile: Profile) -> None:
-    statistics = compile_profile(profile).statistics
-    assert math.log2(statistics["p_error"]) <= profile.log2_p_error
-    assert layout_of(profile).messages["breach"].dimension == 2048, "the flag's key sets the cost of its proof"
-
-
 def test_other_parameters_than_the_pinned_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     other = replace(layout_of(SMALL), client_specs_sha256="0" * 64)
     monkeypatch.setattr(compiling, "layout_of", lambda profile: other)
@@ -64,6 +59,16 @@ def test_other_parameters_than_the_pinned_ones_are_refused(monkeypatch: pytest.M
 def test_a_profile_without_pinned_parameters_is_refused() -> None:
     with pytest.raises(ProfileError, match="nothing is pinned"):
         layout_of(replace(SMALL, rows=12))
+
+
+def test_a_profile_that_is_not_published_is_named_with_those_that_are() -> None:
+    with pytest.raises(ProfileError, match=r"small, standard and entries x rows x bits"):
+        profile_by_name("48x16x16")
+
+
+def test_a_research_circuit_enters_no_profile_that_is_served() -> None:
+    with pytest.raises(ProfileError, match="research only"):
+        compile_profile(replace(SMALL, functions=(*SMALL.functions, "approximate_breach")))
 
 
 def fitting() -> tuple[np.ndarray, np.ndarray]:

@@ -21,9 +21,11 @@ def dispositions() -> list[str]:
 
 
 def test_a_closed_connection_raises_after_a_circuit_has_run() -> None:
-    module = compile_module(Profile("two", entries=2, rows=2, bits=8, weight_bits=4), simulation=True)
+    module = compile_module(
+        Profile("two", entries=2, rows=2, bits=8, weight_bits=4, functions=("surplus",)), simulation=True
+    )
     before = dispositions()
-    simulate(module, "breach", np.zeros(2, np.int64), np.zeros((2, 2), np.int64), np.zeros(2, np.int64))
+    simulate(module, "surplus", np.zeros(2, np.int64), np.zeros((2, 2), np.int64), np.zeros(2, np.int64))
     assert dispositions() == before
     ours, theirs = socket.socketpair()
     theirs.close()
@@ -41,8 +43,9 @@ if sys.argv[1] == "unguarded":
 import numpy as np
 from atomic_margin.circuits.compiling import compile_module, simulate
 from atomic_margin.circuits.profile import Profile
-module = compile_module(Profile("two", entries=2, rows=2, bits=8, weight_bits=4), simulation=True)
-simulate(module, "breach", np.zeros(2, np.int64), np.zeros((2, 2), np.int64), np.zeros(2, np.int64))
+profile = Profile("two", entries=2, rows=2, bits=8, weight_bits=4, functions=("surplus",))
+module = compile_module(profile, simulation=True)
+simulate(module, "surplus", np.zeros(2, np.int64), np.zeros((2, 2), np.int64), np.zeros(2, np.int64))
 if sys.argv[2] == "interrupt":
     os.kill(os.getpid(), signal.SIGINT)
 if sys.argv[2] == "exit":
