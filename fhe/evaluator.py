@@ -1,4 +1,4 @@
-"""The operator's side of evaluation: a worker process behind a `concurrent.futures.Executor`.
+"""The operator's side of evaluation: worker processes, each behind a `concurrent.futures.Executor`.
 
 The operator's service calls it; no secret key can come near it. A worker that dies takes its call with it and is
 replaced, so that bytes which abort the FHE library cost their sender an error and nobody else anything.
@@ -6,11 +6,14 @@ replaced, so that bytes which abort the FHE library cost their sender an error a
 
 import contextlib
 import multiprocessing
+import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TypeVar
 
@@ -32,8 +35,7 @@ DEFAULT_SECONDS = 600.0
 class Evaluator:
     """Evaluates encrypted portfolios in a worker process.
 
-    Calls block; they may come from several threads and are served one after the other, because one evaluation already
-    uses every core.
+    Calls block; they may come from several threads and are served one after the other.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Evaluator:
         *,
         memory_bytes: int = DEFAULT_MEMORY_BYTES,
         seconds: float = DEFAULT_SECONDS,
+        threads: int | None = None,
         make_executor: Callable[[], Executor] | None = None,
     ) -> None:
         """Prepare for `profile`; the process starts with the first call or with `start`.
@@ -50,13 +53,16 @@ class Evaluator:
             profile: what to evaluate.
             memory_bytes: address-space limit of the process.
             seconds: longest time a call may take, the waiting for its turn included; then the process is killed.
+            threads: threads that an evaluation may use; by default what the environment says, or every core.
             make_executor: for tests and other process layouts; by default one spawned process.
         """
         self.profile = profile
         self._seconds = seconds
-        self._make_executor = make_executor or (lambda: _process(profile, memory_bytes))
+        self._make_executor = make_executor or (lambda: _process(profile, memory_bytes, threads))
         self._executor: Executor | None = None
         self._lock = threading.Lock()
+        self.replaced = 0
+        """How many worker processes were given up so far: what one kept in memory is gone with it."""
 
     def start(self) -> None:
         """Start the worker and wait until it has compiled the profile."""
@@ -67,10 +73,20 @@ class Evaluator:
         return self._call(worker.check_keys, keys, challenges)
 
     def evaluate(
-        self, keys: KeyFile, ciphertext: bytes, A: IntArray, c: IntArray, functions: tuple[str, ...]
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: IntArray,
+        c: IntArray,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
     ) -> Evaluation:
         """See `atomic_margin.fhe.worker.evaluate`."""
-        return self._call(worker.evaluate, keys, ciphertext, A, c, functions)
+        return self._call(worker.evaluate, keys, ciphertext, A, c, functions, chosen)
+
+    def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
+        """See `atomic_margin.fhe.worker.warm_up`."""
+        return self._call(worker.warm_up, keys, functions)
 
     def close(self) -> None:
         """Stop the worker."""
@@ -109,6 +125,7 @@ class Evaluator:
         with self._lock:
             if self._executor is executor:
                 self._executor = None
+                self.replaced += 1
         # The standard library has no public way to end a hanging worker before Python 3.14.
         for process in list((getattr(executor, "_processes", None) or {}).values()):
             process.kill()
@@ -116,11 +133,131 @@ class Evaluator:
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _process(profile: Profile, memory_bytes: int) -> Executor:
+@dataclass
+class _Slot:
+    """One worker of a pool: calls in hand, and the keys its process has expanded, as far as is known, oldest first."""
+
+    evaluator: Evaluator
+    calls: int = 0
+    replaced: int = 0
+    warm: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
+
+    def held(self) -> "OrderedDict[str, None]":
+        if self.replaced != self.evaluator.replaced:
+            self.replaced = self.evaluator.replaced
+            self.warm.clear()
+        return self.warm
+
+
+class EvaluatorPool:
+    """Several evaluators behind the interface of one. Calls block; as many run at once as there are workers.
+
+    A call goes to a free worker that has its keys in memory, else to the free one that holds fewest keys; when none is
+    free, it queues at the one with the shortest queue. So an account's keys stay with one worker, and a worker that
+    dies takes one call with it.
+    """
+
+    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
+        """Serve calls by these evaluators, which are all of one profile."""
+        if not evaluators:
+            raise ValueError("a pool needs an evaluator at least")
+        self.profile = evaluators[0].profile
+        self._slots = [_Slot(evaluator) for evaluator in evaluators]
+        self._lock = threading.Lock()
+
+    @property
+    def workers(self) -> int:
+        """How many calls run at once."""
+        return len(self._slots)
+
+    def start(self) -> None:
+        """Start every worker and wait until each has compiled the profile."""
+        # The first one fills the cache that the others load from.
+        self._slots[0].evaluator.start()
+        with ThreadPoolExecutor(self.workers) as starting:
+            list(starting.map(lambda slot: slot.evaluator.start(), self._slots[1:]))
+
+    def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
+        """See `atomic_margin.fhe.worker.check_keys`."""
+        with self._worker_for(keys) as evaluator:
+            return evaluator.check_keys(keys, challenges)
+
+    def evaluate(
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: IntArray,
+        c: IntArray,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
+    ) -> Evaluation:
+        """See `atomic_margin.fhe.worker.evaluate`."""
+        with self._worker_for(keys) as evaluator:
+            return evaluator.evaluate(keys, ciphertext, A, c, functions, *(() if chosen is None else (chosen,)))
+
+    def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
+        """See `atomic_margin.fhe.worker.warm_up`."""
+        with self._worker_for(keys) as evaluator:
+            return evaluator.warm_up(keys, functions)
+
+    def is_warm(self, keys: str) -> bool:
+        """Return whether some worker has the keys with this hash in memory."""
+        with self._lock:
+            return any(keys in slot.held() for slot in self._slots)
+
+    def has_room(self) -> bool:
+        """Return whether some worker can take further keys without giving up others."""
+        with self._lock:
+            return any(len(slot.held()) < worker.WARM_KEYS for slot in self._slots)
+
+    def close(self) -> None:
+        """Stop every worker."""
+        for slot in self._slots:
+            slot.evaluator.close()
+
+    def __enter__(self) -> "EvaluatorPool":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _worker_for(self, keys: KeyFile) -> Iterator[Evaluator]:
+        with self._lock:
+            slot = min(self._slots, key=lambda one: (one.calls, keys.sha256 not in one.held(), len(one.held())))
+            slot.calls += 1
+        try:
+            yield slot.evaluator
+            with self._lock:
+                warm = slot.held()
+                warm[keys.sha256] = None
+                warm.move_to_end(keys.sha256)
+                while len(warm) > worker.WARM_KEYS:
+                    warm.popitem(last=False)
+        finally:
+            with self._lock:
+                slot.calls -= 1
+
+
+def threads_of_each(workers: int) -> int | None:
+    """Return how many threads each of `workers` evaluators gets of the cores this process may use; None: no limit."""
+    return None if workers == 1 else max(1, len(os.sched_getaffinity(0)) // workers)
+
+
+def _process(profile: Profile, memory_bytes: int, threads: int | None) -> Executor:
     # Spawned, not forked: the parent has threads, and the child must not inherit what the parent holds in memory.
     return ProcessPoolExecutor(
         max_workers=1,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=worker.start,
-        initargs=(profile, memory_bytes),
+        initializer=_start_worker,
+        initargs=(profile, memory_bytes, threads),
     )
+
+
+def _start_worker(profile: Profile, memory_bytes: int, threads: int | None) -> None:
+    """Initialise a worker process, with a limit on its threads that the FHE library's runtime reads when it starts."""
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    worker.start(profile, memory_bytes)

@@ -118,7 +118,7 @@ class InstitutionKeys:
         if z.shape != (self.profile.entries,):
             raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
         self._check_entries(z)
-        value = self._client.encrypt(z, None, None, function_name=self.profile.functions[0])[0]
+        value = self._client.encrypt(z, None, None, function_name="surplus")[0]
         return bytes_from_message(value.serialize(), self._layout.messages["input"])
 
     def encrypt_under(self, masks: Words, z: IntArray) -> Ciphertext:
@@ -180,5 +180,5 @@ class InstitutionKeys:
 
 
 def _client(profile: Profile) -> Any:
-    specs = compile_profile(profile).server.client_specs.serialize()
+    specs = compile_profile(profile).client_specs
     return cfhe.Client(cfhe.ClientSpecs.deserialize(specs))

@@ -7,7 +7,7 @@ proves nothing about a cheating institution (docs/protocol.md).
 
 Evaluation is byte-stable within a process but not between processes, because the FFT plan is chosen by timing at
 start. The output of one fixed known-answer evaluation tells the plans apart: processes in which it is equal gave equal
-outputs.
+outputs. A function that bootstraps with several polynomial sizes has a two-row function of its own that does so too.
 """
 
 import hashlib
@@ -21,6 +21,15 @@ IntArray = npt.NDArray[np.int64]
 
 KNOWN_ANSWERS = 4
 """Evaluations of one test, flags 0 and 1 in turn."""
+
+
+FINGERPRINTED_BY = {"shortfall": "known_shortfall", "known_shortfall": "known_shortfall"}
+"""Two-row functions that use the same polynomial sizes as a function; `known_answer` for those not named."""
+
+
+def fingerprint_function(functions: tuple[str, ...]) -> str:
+    """Return the two-row function whose output fingerprints the FFT plans that `functions` use."""
+    return next((FINGERPRINTED_BY[name] for name in functions if name in FINGERPRINTED_BY), "known_answer")
 
 
 def known_entries(profile: Profile) -> IntArray:

@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomic_margin.circuits.circuit import circuit_by_name
 from atomic_margin.circuits.clear_inputs import checked_clear_inputs
-from atomic_margin.circuits.compiling import compile_profile
+from atomic_margin.circuits.compiling import Compiled, compile_profile
 from atomic_margin.circuits.concrete import cfhe
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import KNOWN_ANSWER_ROWS, Profile
+from atomic_margin.circuits.profile import Profile
 from atomic_margin.circuits.signals import kept_signal_handlers
 from atomic_margin.fhe.errors import EvaluationFailed, MalformedKeys
-from atomic_margin.fhe.known_answer import fingerprint, known_matrix
+from atomic_margin.fhe.known_answer import fingerprint, fingerprint_function, known_matrix
 from atomic_margin.fhe.messages import bytes_from_message, message_from_bytes
 
 IntArray = npt.NDArray[np.int64]
@@ -57,10 +58,18 @@ class Evaluation:
 
 
 @dataclass
+class _WarmKeys:
+    """Parsed evaluation keys, and fingerprints of the FFT plans under them, by two-row function."""
+
+    parsed: Any
+    plans: dict[str, str]
+
+
+@dataclass
 class _Worker:
     profile: Profile
-    module: Any
-    warm: "OrderedDict[str, tuple[Any, str]]"
+    module: Compiled
+    warm: "OrderedDict[str, _WarmKeys]"
 
 
 _worker: _Worker | None = None
@@ -87,7 +96,14 @@ def ready() -> bool:
     return _worker is not None
 
 
-def evaluate(keys: KeyFile, ciphertext: bytes, A: IntArray, c: IntArray, functions: tuple[str, ...]) -> Evaluation:
+def evaluate(
+    keys: KeyFile,
+    ciphertext: bytes,
+    A: IntArray,
+    c: IntArray,
+    functions: tuple[str, ...],
+    chosen: dict[str, int] | None = None,
+) -> Evaluation:
     """Evaluate `functions` of the profile on one ciphertext.
 
     Args:
@@ -95,7 +111,8 @@ def evaluate(keys: KeyFile, ciphertext: bytes, A: IntArray, c: IntArray, functio
         ciphertext: raw words of z.
         A: clear weights, shape (R, N).
         c: clear collateral, shape (R,).
-        functions: names, among the profile's.
+        functions: names, among the profile's, over the same number of rows.
+        chosen: clear inputs that a function lets its caller choose, by name.
 
     Raises:
         MalformedKeys: the key file is not what it was, or cannot be parsed.
@@ -104,15 +121,16 @@ def evaluate(keys: KeyFile, ciphertext: bytes, A: IntArray, c: IntArray, functio
         EvaluationFailed: the library refused.
     """
     worker, seconds = _running(), {}
-    rows = KNOWN_ANSWER_ROWS if functions == ("known_answer",) else None
+    (rows,) = {circuit_by_name(function).rows_of(worker.profile) for function in functions}
     A, c = checked_clear_inputs(worker.profile, A, c, rows)
     started = perf_counter()
-    key_object, plan = _warm(worker, keys)
+    warm = _warm(worker, keys)
+    plan = _plan(worker, keys, warm, fingerprint_function(functions))
     seconds["load_keys"] = perf_counter() - started
     outputs = {}
     for function in functions:
         started = perf_counter()
-        outputs[function] = _run(worker, key_object, ciphertext, A, c, function)
+        outputs[function] = _run(worker, warm.parsed, ciphertext, A, c, function, chosen)
         seconds[function] = perf_counter() - started
     return Evaluation(outputs, plan, seconds)
 
@@ -126,11 +144,11 @@ def check_keys(keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tupl
         EvaluationFailed: the library refused to evaluate with them.
     """
     worker = _running()
-    key_object, _ = _warm(worker, keys)
+    warm = _warm(worker, keys)
     outputs = []
     for seed, flag in challenges:
         A, c = known_matrix(worker.profile, seed, flag)
-        outputs.append(_run(worker, key_object, keys.known_answer_input, A, c, "known_answer"))
+        outputs.append(_run(worker, warm.parsed, keys.known_answer_input, A, c, "known_answer"))
     return tuple(outputs)
 
 
@@ -140,8 +158,21 @@ def _running() -> _Worker:
     return _worker
 
 
-def _warm(worker: _Worker, keys: KeyFile) -> tuple[Any, str]:
-    """Return the parsed keys and the fingerprint under them, from the warm cache or the file."""
+def warm_up(keys: KeyFile, functions: tuple[str, ...]) -> str:
+    """Load keys and expand them by a two-row run, so that the first real run does not pay for it.
+
+    Returns:
+        The fingerprint of the FFT plans that `functions` use in this process.
+
+    Raises:
+        MalformedKeys: the key file is not what it was, or cannot be parsed.
+    """
+    worker = _running()
+    return _plan(worker, keys, _warm(worker, keys), fingerprint_function(functions))
+
+
+def _warm(worker: _Worker, keys: KeyFile) -> _WarmKeys:
+    """Return the parsed keys from the warm cache or the file."""
     if keys.sha256 in worker.warm:
         worker.warm.move_to_end(keys.sha256)
         return worker.warm[keys.sha256]
@@ -159,22 +190,38 @@ def _warm(worker: _Worker, keys: KeyFile) -> tuple[Any, str]:
         parsed = cfhe.EvaluationKeys.deserialize(data)
     except RuntimeError as error:
         raise MalformedKeys("the bytes cannot be parsed as evaluation keys") from error
-    A, c = known_matrix(worker.profile, b"fft-plan", 0)
-    # Also expands the keys, which otherwise the first real run would pay for.
-    plan = fingerprint(_run(worker, parsed, keys.known_answer_input, A, c, "known_answer"))
+    warm = _WarmKeys(parsed, {})
+    _plan(worker, keys, warm, "known_answer")
     while len(worker.warm) >= WARM_KEYS:
         worker.warm.popitem(last=False)
-    worker.warm[keys.sha256] = parsed, plan
-    return parsed, plan
+    worker.warm[keys.sha256] = warm
+    return warm
 
 
-def _run(worker: _Worker, keys: Any, ciphertext: bytes, A: IntArray, c: IntArray, function: str) -> bytes:
+def _plan(worker: _Worker, keys: KeyFile, warm: _WarmKeys, function: str) -> str:
+    """Return the fingerprint by a two-row function; its run also expands the keys that it uses."""
+    if function not in warm.plans:
+        A, c = known_matrix(worker.profile, b"fft-plan", 0)
+        warm.plans[function] = fingerprint(_run(worker, warm.parsed, keys.known_answer_input, A, c, function))
+    return warm.plans[function]
+
+
+def _run(
+    worker: _Worker,
+    keys: Any,
+    ciphertext: bytes,
+    A: IntArray,
+    c: IntArray,
+    function: str,
+    chosen: dict[str, int] | None = None,
+) -> bytes:
     messages = layout_of(worker.profile).messages
     message = message_from_bytes(ciphertext, messages["input"])
     try:
         value = cfhe.Value.deserialize(message)
+        clear = circuit_by_name(function).clear_inputs(worker.profile, chosen)
         with kept_signal_handlers():
-            output = worker.module.server.run(value, A, c, evaluation_keys=keys, function_name=function)
+            output = worker.module.server.run(value, A, c, *clear, evaluation_keys=keys, function_name=function)
     except (RuntimeError, ValueError, MemoryError) as error:
         raise EvaluationFailed(f"{function}: the library refused ({str(error).splitlines()[0]})") from error
     return bytes_from_message(output.serialize(), messages[function])

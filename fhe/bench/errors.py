@@ -1,0 +1,19 @@
+"""What can go wrong in a measurement."""
+
+from atomic_margin.fhe.errors import FheError
+
+
+class BenchFailed(FheError):
+    """A measuring process ended without a result; the message has its last words."""
+
+
+class NoCircuit(FheError):
+    """A file that was to define a circuit defines none, or a circuit cannot be found in a file of its own."""
+
+
+class ExtraMissing(FheError):
+    """Something of the optional extra `bench` is not installed."""
+
+
+class NoMeasurements(FheError):
+    """A file that was to hold measurements does not."""

@@ -1,0 +1,243 @@
+"""Several worker processes behind one interface: each on its threads, keys stay, a death costs one call.
+
+The pools here are of real worker processes with real keys; choosing a worker is tested on doubles that only say which
+of them was called.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atomic_margin.circuits import reference
+from atomic_margin.circuits.profile import SMALL, Profile
+from atomic_margin.fhe import worker
+from atomic_margin.fhe.errors import EvaluationFailed
+from atomic_margin.fhe.evaluator import Evaluator, EvaluatorPool, IntArray, threads_of_each
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.fhe.worker import Evaluation, KeyFile
+
+from ..circuits.cases import cases
+
+FUNCTIONS = ("surplus", "breach")
+
+Doubles = tuple[EvaluatorPool, "list[Noted]", list[int]]
+
+
+class Noted(Evaluator):
+    """Does not evaluate: it notes whose call it got, and may be told to wait or to fail."""
+
+    def __init__(self, calls: list[int], number: int) -> None:
+        super().__init__(SMALL)
+        self.calls, self.number = calls, number
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def evaluate(
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: IntArray,
+        c: IntArray,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
+    ) -> Evaluation:
+        self.calls.append(self.number)
+        self.meanwhile()
+        return Evaluation({}, "f0" * 32, {})
+
+
+@pytest.fixture
+def noted() -> Doubles:
+    calls: list[int] = []
+    evaluators = [Noted(calls, number) for number in range(3)]
+    return EvaluatorPool(evaluators), evaluators, calls
+
+
+def some_keys(number: int) -> KeyFile:
+    return KeyFile(Path("nowhere"), hashlib.sha256(bytes([number])).hexdigest(), b"")
+
+
+def call(pool: EvaluatorPool, number: int) -> None:
+    zero = np.zeros((1, 1), dtype=np.int64)
+    pool.evaluate(some_keys(number), b"", zero, zero, FUNCTIONS)
+
+
+def test_an_account_stays_with_the_worker_that_has_its_keys(
+    noted: Doubles,
+) -> None:
+    pool, _, calls = noted
+    for number in (1, 2, 3, 3, 2, 1):
+        call(pool, number)
+    assert calls == [0, 1, 2, 2, 1, 0]
+    assert pool.is_warm(some_keys(1).sha256)
+    assert not pool.is_warm(some_keys(4).sha256)
+
+
+def test_a_free_worker_is_better_than_a_warm_one(noted: Doubles) -> None:
+    pool, evaluators, calls = noted
+    call(pool, 1)
+
+    def meanwhile() -> None:
+        evaluators[0].meanwhile = lambda: None
+        call(pool, 1)
+
+    evaluators[0].meanwhile = meanwhile
+    call(pool, 1)
+    assert calls == [0, 0, 1]
+
+
+def test_with_no_free_worker_a_call_queues_at_the_shortest(noted: Doubles) -> None:
+    pool, evaluators, calls = noted
+    entered, go = threading.Barrier(4), threading.Event()
+
+    def wait() -> None:
+        entered.wait(10)
+        go.wait(10)
+
+    for evaluator in evaluators:
+        evaluator.meanwhile = wait
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(call, pool, number) for number in (1, 2, 3)]
+        entered.wait(10)
+        for evaluator in evaluators:
+            evaluator.meanwhile = lambda: None
+        call(pool, 4)
+        go.set()
+        for future in waiting:
+            future.result(10)
+    assert sorted(calls) == [0, 0, 1, 2]
+    assert calls[3] == 0
+
+
+def test_room_ends_and_old_keys_make_way(noted: Doubles) -> None:
+    pool, _, _ = noted
+    places = 3 * worker.WARM_KEYS
+    for number in range(places):
+        assert pool.has_room()
+        call(pool, number)
+    assert not pool.has_room()
+    call(pool, places)
+    assert pool.is_warm(some_keys(places).sha256)
+    assert sum(pool.is_warm(some_keys(number).sha256) for number in range(places)) == places - 1
+
+
+def test_what_a_replaced_worker_had_in_memory_is_forgotten(noted: Doubles) -> None:
+    pool, evaluators, _ = noted
+    call(pool, 1)
+    evaluators[0].replaced += 1
+    assert not pool.is_warm(some_keys(1).sha256)
+
+
+@pytest.mark.parametrize(("cores", "workers", "threads"), [(8, 1, None), (8, 2, 4), (8, 3, 2), (2, 4, 1)])
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, threads: int | None
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert threads_of_each(workers) == threads
+
+
+def test_a_pool_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="an evaluator at least"):
+        EvaluatorPool([])
+
+
+@pytest.fixture(scope="module")
+def pool(profile: Profile) -> Iterator[EvaluatorPool]:
+    with EvaluatorPool([Evaluator(profile, threads=threads_of_each(2)) for _ in range(2)]) as running:
+        running.start()
+        yield running
+
+
+def process_of(evaluator: Evaluator) -> int:
+    (number,) = evaluator._executor._processes  # type: ignore[union-attr]
+    return int(number)
+
+
+def busiest_share(process: int, work: Callable[[], object]) -> float:
+    """Share of the process's computing time during `work` that its busiest thread had; load does not change it."""
+
+    def spent() -> dict[str, int]:
+        tasks = Path(f"/proc/{process}/task").iterdir()
+        return {task.name: int((task / "schedstat").read_text().split()[0]) for task in tasks}
+
+    before = spent()
+    work()
+    grown = [after - before.get(task, 0) for task, after in spent().items()]
+    return max(grown) / sum(grown)
+
+
+@pytest.mark.fhe
+@pytest.mark.parametrize(("threads", "least", "most"), [(1, 0.9, 1.0), (2, 0.3, 0.75)])
+def test_a_worker_uses_the_threads_it_is_given(
+    keys: InstitutionKeys, key_file: KeyFile, profile: Profile, threads: int, least: float, most: float
+) -> None:
+    z, A, c = next(cases(profile, 1, seed=4))
+    ciphertext = keys.encrypt(z)
+    with Evaluator(profile, threads=threads) as evaluator:
+        evaluator.warm_up(key_file, FUNCTIONS)
+        share = busiest_share(process_of(evaluator), lambda: evaluator.evaluate(key_file, ciphertext, A, c, FUNCTIONS))
+    assert least <= share <= most
+
+
+@pytest.mark.fhe
+def test_two_calls_run_at_once_in_two_workers_and_are_right(
+    pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile
+) -> None:
+    work = list(cases(keys.profile, 2, seed=5))
+    pool.warm_up(key_file, FUNCTIONS)
+    assert pool.is_warm(key_file.sha256)
+    started = threading.Barrier(2)
+
+    def evaluate(case: tuple[IntArray, IntArray, IntArray]) -> Evaluation:
+        z, A, c = case
+        ciphertext = keys.encrypt(z)
+        started.wait(60)
+        return pool.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
+
+    with ThreadPoolExecutor(2) as threads:
+        evaluations = list(threads.map(evaluate, work))
+    # One of them found the keys warm; the other worker had to load them.
+    assert sorted(evaluation.seconds["load_keys"] > 0.01 for evaluation in evaluations) == [False, True]
+    for (z, A, c), evaluation in zip(work, evaluations, strict=True):
+        assert int(keys.decrypt("breach", evaluation.outputs["breach"]).values[0]) == reference.breach(z, A, c)
+        surplus = keys.decrypt("surplus", evaluation.outputs["surplus"])
+        assert np.array_equal(surplus.values, reference.surplus(z, A, c))
+
+
+@pytest.mark.fhe
+def test_a_worker_that_dies_costs_its_own_call_alone(
+    pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile
+) -> None:
+    z, A, c = next(cases(keys.profile, 1, seed=6))
+    ciphertext = keys.encrypt(z)
+    pool.warm_up(key_file, FUNCTIONS)
+    victim, other = (slot.evaluator for slot in pool._slots)
+    survivor = process_of(other)
+    next(iter(victim._executor._processes.values())).kill()  # type: ignore[union-attr]
+    with pytest.raises(EvaluationFailed, match="died and is replaced"):
+        victim.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
+    assert victim.replaced == 1
+    flags = [
+        int(keys.decrypt("breach", pool.evaluate(key_file, ciphertext, A, c, FUNCTIONS).outputs["breach"]).values[0])
+        for _ in range(2)
+    ]
+    assert flags == [reference.breach(z, A, c)] * 2
+    assert process_of(other) == survivor
+
+
+@pytest.mark.fhe
+def test_keys_that_cannot_be_loaded_do_not_count_as_warm(
+    pool: EvaluatorPool, key_file: KeyFile, tmp_path: Path
+) -> None:
+    path = tmp_path / "cut"
+    path.write_bytes(key_file.path.read_bytes()[:-1])
+    broken = replace(key_file, path=path, sha256="0" * 64)
+    with pytest.raises(Exception, match="make keys for this profile"):
+        pool.warm_up(broken, FUNCTIONS)
+    assert not pool.is_warm("0" * 64)
