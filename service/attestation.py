@@ -98,6 +98,12 @@ class Report:
     record: RunRecord | None = None
     settlement: Settlement | None = None
 
+    @property
+    def evaluation(self) -> Literal["recorded", "skipped by policy"]:
+        """Whether the record names what the exact circuit gave, or the run was proven without it."""
+        evaluated = self.record is not None and self.record.outputs is not None
+        return "recorded" if evaluated else "skipped by policy"
+
 
 def verify_attestation(
     value: object, trust: TrustFile, group: Group, on_step: Callable[[str], None] | None = None

@@ -6,8 +6,11 @@ nothing is believed because it was sent along.
 
 from typing import ClassVar, Literal, TypeVar
 
+from pydantic import model_validator
+
 from atomic_margin.margin.documents import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
-from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.margin.errors import MalformedDocument
+from atomic_margin.service.errors import MalformedRequest, Refused
 from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.fields import (
     AmountText,
@@ -133,8 +136,9 @@ class OutputHashes(Part):
 
 
 class RunRecord(Body):
-    """What the operator evaluated: named by hash, signed, and chained to the run before it.
+    """What the operator evaluated, or is to be proven first: named by hash, signed, and chained to the run before it.
 
+    A record of a run that was not evaluated has neither `outputs` nor `fft_plan`; it takes a covered answer alone.
     `posted` is the ledger's posted collateral when the evaluation began; `instructions` is the sequence number of the
     institution's last collateral instruction that was booked by then, so that the institution can tell whether all it
     has posted is counted.
@@ -163,10 +167,32 @@ class RunRecord(Body):
     evaluation_keys: Hash
     key_commitments: Hash
     ciphertext: Hash
-    outputs: OutputHashes
-    fft_plan: Hash
+    outputs: OutputHashes | None = None
+    fft_plan: Hash | None = None
     evaluated_at: Time
     deadline: Time
+
+    @model_validator(mode="after")
+    def _check(self) -> "RunRecord":
+        if (self.outputs is None) != (self.fft_plan is None):
+            missing = "outputs" if self.outputs is None else "fft_plan"
+            raise MalformedDocument(
+                missing, "missing: outputs and fft_plan go together; a run that was not evaluated has neither"
+            )
+        return self
+
+    @property
+    def breach_output(self) -> str:
+        """Hash of the breach output's words.
+
+        Raises:
+            Refused: the run was not evaluated.
+        """
+        if self.outputs is None:
+            raise Refused(
+                "the run was not evaluated, so no breach can be answered; wait for the run that is", "outputs"
+            )
+        return self.outputs.breach
 
 
 class Answer(Body):
@@ -247,6 +273,27 @@ class Settlement(Body):
     top_up_usd: PriceText
     transfers: ListOf[Transfer]
     settled_at: Time
+
+
+class ShortfallRecord(Body):
+    """That the operator evaluated `shortfall` for a run, on the run's own ciphertext, keys and coarse maintenance rows.
+
+    Attributes:
+        run: hash of the run record, which names all inputs.
+        operator: who evaluated.
+        ciphertext: SHA-256 of the input words, as in the run record.
+        output: SHA-256 of the output words.
+        fft_plan: as in a run record, of the plans that `shortfall` uses.
+        evaluated_at: time.
+    """
+
+    TYPE = "shortfall"
+    run: Hash
+    operator: PublicKey
+    ciphertext: Hash
+    output: Hash
+    fft_plan: Hash
+    evaluated_at: Time
 
 
 class Receipt(Body):

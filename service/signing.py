@@ -26,7 +26,7 @@ from atomic_margin.service.fields import PublicKey, Signature
 
 DocumentType = Literal[
     "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement", "receipt",
-    "collateral-instruction", "attestation",
+    "collateral-instruction", "attestation", "shortfall",
 ]  # fmt: skip
 
 

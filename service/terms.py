@@ -175,7 +175,7 @@ class Terms:
             scale_bits=63 - layout.width,
             context={
                 **answer.proof_context(record, matrices.maintenance_fhe.hash()),
-                "flag_output": record.outputs.breach,
+                "flag_output": record.breach_output,
             },
         )
 

@@ -184,6 +184,8 @@ def _check_flag(
     matrices: RunMatrices,
     group: Group,
 ) -> None:
+    if record.outputs is None:
+        raise Refused("the run was not evaluated; it has no flag", "flag_output")
     if flag_words is None or hashlib.sha256(flag_words).hexdigest() != record.outputs.breach:
         raise Refused("the words of the run's breach output are not at hand", "flag_output")
     try:
@@ -203,6 +205,8 @@ def _check_outcome(answer: Answer, record: RunRecord, matrices: RunMatrices, ter
         if answer.top_up != 0 or answer.top_up_usd != "0":
             raise Refused("a covered answer has no top-up", "top_up")
         return
+    if record.outputs is None:
+        raise Refused("the run was not evaluated; a breach is answered at the run of this tick that is", "outcome")
     if answer.flag != "1":
         raise Refused("a breach answer carries the decrypted flag 1", "flag")
     if answer.flag_output != record.outputs.breach:

@@ -18,6 +18,7 @@ from atomic_margin.service.cli.terms import (
 from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.operator import Operator, Settings
+from atomic_margin.service.operator.policy import Policy
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -33,17 +34,24 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
     answer_seconds: Annotated[int, typer.Option(help="Time an institution has to answer a run.", min=1)] = 900,
-    memory_gib: Annotated[int, typer.Option(help="Address-space limit of the evaluation worker.", min=4)] = 16,
+    memory_gib: Annotated[int, typer.Option(help="Address-space limit of each evaluation worker.", min=4)] = 16,
+    workers: Annotated[int, typer.Option(help="Evaluation workers; they share the cores.", min=1, max=64)] = 1,
+    policy: Annotated[
+        Policy, typer.Option(help="Whether runs that are proven covered first are evaluated.")
+    ] = Policy.ALWAYS,
+    proof_seconds: Annotated[int, typer.Option(help="With unless_proven: time for that proof.", min=1)] = 10,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
-    """Serve the operator's API (OpenAPI at /docs), evaluating runs in a worker process.
+    """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
     The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
     but loopback.
     """
     with plain_errors():
         prices = PriceRules.parse(read_json(price_rules))
-        settings = Settings(directory, prices, answer_seconds, memory_gib << 30, database)
+        settings = Settings(
+            directory, prices, answer_seconds, memory_gib << 30, database, workers, policy, proof_seconds
+        )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
     uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

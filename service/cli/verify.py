@@ -86,6 +86,7 @@ def _summary(report: Report) -> dict[str, object]:
         "institution": record.institution,
         "price_sequence": str(record.price_sequence),
         "outcome": "breach" if isinstance(report.result, VerifiedBreach) else "covered",
+        "evaluation": report.evaluation,
     }
     if isinstance(report.result, VerifiedBreach) and report.settlement is not None:
         summary |= {
@@ -102,5 +103,6 @@ def _summary(report: Report) -> dict[str, object]:
         summary["statement"] = (
             f"the portfolio {record.institution} committed to is covered by its posted collateral at price "
             f"{record.price_sequence}"
+            + ("" if record.outputs is not None else "; the exact circuit was skipped by policy")
         )
     return summary

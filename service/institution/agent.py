@@ -27,14 +27,20 @@ from atomic_margin.service.documents import (
     parse_signed,
 )
 from atomic_margin.service.errors import AgentRefused, RemoteError, RequestError
-from atomic_margin.service.institution import postings
+from atomic_margin.service.institution import first_runs, postings, shortfalls
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.keyring import KeyRing
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.pinning import pinned_terms
-from atomic_margin.service.institution.runs import DecryptedFlag, EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.runs import (
+    CheckedRun,
+    DecryptedFlag,
+    EvaluationMismatch,
+    check_run,
+    decrypt_and_compare,
+)
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
@@ -45,6 +51,8 @@ JsonObject = dict[str, Any]
 Progress = Callable[[str], None]
 
 ANSWERABLE = ("awaiting_answer", "unproven")
+ALWAYS = "always"
+"""The operator's policy under which every run is evaluated."""
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +129,8 @@ class Agent:
     def answer_due(self) -> list[str]:
         """Send what is stored and not receipted, then answer the newest run if it waits; return the runs answered now.
 
-        The operator takes an answer to the newest run alone: an older one that was missed is made good by it.
+        The operator takes an answer to the newest run alone: an older one that was missed is made good by it. Then the
+        shortfalls of breaches answered before are checked.
 
         Raises:
             RemoteError: the operator does not answer or refuses.
@@ -136,11 +145,13 @@ class Agent:
             due = [run for run in account["runs"] if run["state"] in ANSWERABLE]
             if due:
                 newest = max(due, key=lambda run: int(run["price_sequence"]))
-                self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]))
+                policy = str(account.get("policy"))
+                self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]), policy)
                 answered += self._send_outstanding()
             # Last, so that a rotation that fails keeps no run from its answer; and in the round after the alarm.
             if account["state"] != "in_default":
                 self._replace_keys(alarmed)
+            shortfalls.check_recorded(self._party(), account.get("shortfalls") or [])
             return answered
 
     def rotate_keys(self) -> None:
@@ -159,7 +170,10 @@ class Agent:
         """Return the private figures of every answered run, oldest first. They stay at the institution."""
         with self._store.unit_of_work() as session:
             rows = session.query(OwnAnswer).order_by(OwnAnswer.price_sequence).all()
-        return [row.figures | {"delivered": row.receipt is not None} for row in rows]
+        short = shortfalls.figures(self._store)
+        return [
+            row.figures | {"delivered": row.receipt is not None, "shortfall": short.get(row.run_id)} for row in rows
+        ]
 
     @property
     def alarm(self) -> str | None:
@@ -177,6 +191,9 @@ class Agent:
         """Release database and connections."""
         self._client.close()
         self._store.close()
+
+    def _party(self) -> shortfalls.Party:
+        return shortfalls.Party(self.settings.trust, self.terms, self._keys, self._store, self._client)
 
     def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook) -> None:
         """Make a submission under the keys in use, keep it, and send it."""
@@ -267,14 +284,15 @@ class Agent:
             row.receipt, row.instructions = receipt, postings.booked_instructions(session)
         self._stage("answered")
 
-    def _prepare_once(self, run_id: str, price_sequence: int) -> None:
+    def _prepare_once(self, run_id: str, price_sequence: int, policy: str = ALWAYS) -> None:
         """Prepare an answer unless this price sequence number, or a later one, has one."""
         with self._store.unit_of_work() as session:
-            answered = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= price_sequence).first()
+            decided = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= price_sequence)
+            answered = decided.filter(~first_runs.followed_by(run_id, price_sequence)).first()
         if answered is None:
-            self._prepare(run_id, price_sequence)
+            self._prepare(run_id, price_sequence, policy)
 
-    def _prepare(self, run_id: str, price_sequence: int) -> OwnAnswer | None:
+    def _prepare(self, run_id: str, price_sequence: int, policy: str = ALWAYS) -> OwnAnswer | None:
         """Check a run, decide, prove, and store the answer before anything is sent."""
         started = perf_counter()
         view = self._client.run(run_id)
@@ -295,16 +313,21 @@ class Agent:
                 raise AgentRefused(f"run {run_id!r} carries the record of another run")
             with self._store.unit_of_work() as session:
                 postings.check_posted(session, run.record)
+                first_runs.check(session, run.record, policy)
         except AgentRefused as refusal:
             _log.error("no answer: %s", refusal)
             self._stage("refused a run")
             return None
+        if run.record.outputs is None and not run.covered:
+            # Nothing is said before it is evaluated, and nothing was decrypted.
+            return self._keep(run, None, private_figures(run, None, None, perf_counter() - started, 0.0))
         self._stage("decrypting")
         flag: DecryptedFlag | None = None
         own_keys = self._keys.of(submission.evaluation_keys)
         keys = self._keys.secret(own_keys)
         try:
-            flag = decrypt_and_compare(run, keys, lambda name: self._client.output(run_id, name))
+            if run.record.outputs is not None:
+                flag = decrypt_and_compare(run, keys, lambda name: self._client.output(run_id, name))
         except (DecryptionOutOfRange, EvaluationMismatch) as reason:
             self._keys.raise_alarm(own_keys, str(reason))
         if own_keys.alarm is not None:
@@ -314,16 +337,23 @@ class Agent:
         openings = partial(read_openings, keys, own_keys.openings)
         signed = decide(run, submission, own, flag, openings, self.terms, self.identity)
         proved = perf_counter()
-        figures = private_figures(run, flag, signed, decrypted - started, proved - decrypted)
+        return self._keep(run, signed, private_figures(run, flag, signed, decrypted - started, proved - decrypted))
+
+    def _keep(self, run: CheckedRun, signed: SignedDocument | None, figures: JsonObject) -> OwnAnswer:
+        """Store what was decided about a run, in place of what was decided before it was evaluated."""
         answer = OwnAnswer(
-            price_sequence=price_sequence,
-            run_id=run_id,
+            price_sequence=run.record.price_sequence,
+            run_id=run.record.run_id,
             run_hash=run.run_hash,
             document=None if signed is None else signed.to_json(),
             figures=figures,
             receipt=None,
+            superseded=False,
+            instructions=0,
+            counted=first_runs.counted(run.record),
         )
         with self._store.unit_of_work() as session:
+            first_runs.make_way(session, answer)
             session.add(answer)
         return answer
 

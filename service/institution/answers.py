@@ -72,7 +72,7 @@ def decide(
         "top_up_usd": usd,
     }
     if not run.covered:
-        body |= {"flag": "1", "flag_output": run.record.outputs.breach}
+        body |= {"flag": "1", "flag_output": run.record.breach_output}
     unproven = Answer.parse({**body, "sufficiency_proof": "00"})
     values, blindings = tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
     sufficiency = terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
@@ -90,12 +90,13 @@ def private_figures(
     run: CheckedRun, flag: DecryptedFlag | None, signed: SignedDocument | None, check_s: float, prove_s: float
 ) -> JsonObject:
     """Return what the institution keeps for itself about an answered run; seconds are those of its own stages."""
+    unsaid = "silent" if run.record.outputs is None else "withheld"
     return {
         "run_id": run.record.run_id,
         "price_sequence": str(run.record.price_sequence),
         "plaintext_breach": str(run.plaintext_flag),
         "decrypted_breach": None if flag is None else str(flag.value),
-        "outcome": "withheld" if signed is None else str(signed.body["outcome"]),
+        "outcome": unsaid if signed is None else str(signed.body["outcome"]),
         "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
         "surplus_true": f"{float(run.true.maintenance.min()):.2f}",
         "worst_scenario": run.true.worst("maintenance"),

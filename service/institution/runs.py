@@ -117,10 +117,12 @@ def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Calla
         output_of: fetches the raw words of a function's output.
 
     Raises:
-        AgentRefused: an output is not the one the record names.
+        AgentRefused: the run was not evaluated, or an output is not the one the record names.
         DecryptionOutOfRange: an error that honest evaluation does not leave.
         EvaluationMismatch: flag or surplus are not what the agent's integers give.
     """
+    if run.record.outputs is None:
+        raise AgentRefused(f"run {run.record.run_id!r} was not evaluated; there is nothing to decrypt")
     words = {name: output_of(name) for name in ("surplus", "breach")}
     for name, data in words.items():
         if hashlib.sha256(data).hexdigest() != getattr(run.record.outputs, name):

@@ -1,6 +1,8 @@
-"""The institution's own database: what it submitted, what it answered, and its alarms. Holds secrets; mode 0600.
+"""The institution's own database: what it submitted, answered and was short of, its alarms. Holds secrets; mode 0600.
 
-Answers are stored before they are sent and resent identically, so no price sequence number ever gets two answers.
+Answers are stored before they are sent and resent identically, so no price sequence number ever gets two answers. The
+one exception is a run without evaluation, which decrypts nothing: what was decided about it makes way for the answer to
+the run that is evaluated in its place.
 """
 
 from collections.abc import Iterator
@@ -36,7 +38,11 @@ class OwnSubmission(Base):
 
 
 class OwnAnswer(Base):
-    """The one answer to a price sequence number, and the private figures behind it."""
+    """The one answer to a price sequence number, and the private figures behind it.
+
+    `counted` is set for a run that was not evaluated: what its record counts as posted, by asset, and up to which
+    `instructions`.
+    """
 
     __tablename__ = "answers"
     price_sequence: Mapped[int] = mapped_column(primary_key=True)
@@ -47,6 +53,25 @@ class OwnAnswer(Base):
     receipt: Mapped[JsonObject | None]
     superseded: Mapped[bool] = mapped_column(default=False)
     instructions: Mapped[int] = mapped_column(default=0)
+    counted: Mapped[JsonObject | None]
+
+
+class OwnShortfall(Base):
+    """What became of the encrypted shortfall of an answered breach, once. It stays at the institution.
+
+    `agreed` is whether it decrypts to the agent's own integers; amounts are stored only then. `problem` says why it did
+    not, or why it was not decrypted.
+    """
+
+    __tablename__ = "shortfalls"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    record: Mapped[str | None]
+    document: Mapped[JsonObject | None]
+    agreed: Mapped[bool]
+    units: Mapped[int | None] = mapped_column(BigInteger)
+    usd: Mapped[str | None]
+    within_top_up: Mapped[bool | None]
+    problem: Mapped[str | None]
 
 
 class OwnPosting(Base):

@@ -62,7 +62,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
-    app.include_router(_institutions(operator))
+    app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(_operator_only(operator))
     return app
@@ -90,12 +90,14 @@ def _public(operator: Operator) -> APIRouter:
 
     @router.get("/v1/operator")
     def describe() -> JsonObject:
-        """The operator's key and the hashes of its terms: to compare with your trust file, not to replace it."""
+        """The operator's key, policy, and hashes of its terms: to compare with your trust file, not to replace it."""
         return {
             "operator": operator.identity.public_key,
             "price_rules": operator.settings.prices.hash(),
             "profile_name": operator.terms.profile.name,
             "answer_seconds": str(operator.settings.answer_seconds),
+            "policy": operator.settings.policy.value,
+            "proof_seconds": str(operator.settings.proof_seconds),
             **operator.terms.hashes,
         }
 
@@ -135,7 +137,7 @@ def _public(operator: Operator) -> APIRouter:
     return router
 
 
-def _institutions(operator: Operator) -> APIRouter:
+def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1/institutions/{institution}", tags=["institution"])
 
     @router.post(
@@ -148,7 +150,7 @@ def _institutions(operator: Operator) -> APIRouter:
     ) -> JsonObject:
         """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
 
-        Takes some seconds: the keys are tried in the worker process before they are stored.
+        Takes some seconds: the keys are tried in a worker process before they are stored.
         """
         challenge = enrolment.enrol(
             operator,
@@ -166,6 +168,7 @@ def _institutions(operator: Operator) -> APIRouter:
     def confirm(institution: str, document: JsonBody) -> dict[str, str]:
         """Confirm the known-answer test; it activates the account. No decrypted bit is sent."""
         enrolment.confirm(operator, institution, document)
+        work.wake()
         return {"state": "active"}
 
     @router.post("/nonce", status_code=201)
@@ -223,13 +226,13 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
 
     @router.get("/runs/{run_id}")
     def run(run_id: str, token: Token) -> JsonObject:
-        """State and signed record of a run, with its matrices and, once settled, the settlement."""
+        """State and signed record of a run, with its matrices and, once settled, settlement and shortfall record."""
         return views.run_view(operator, run_for(run_id, token))
 
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
     def output(run_id: str, function: str, token: Token) -> Response:
-        """Raw words of an output ciphertext: `surplus` or `breach`."""
-        words = views.output_of(run_for(run_id, token), function)
+        """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
+        words = views.output_of(operator, run_for(run_id, token), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.post(

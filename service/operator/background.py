@@ -1,12 +1,15 @@
-"""The operator's background work: one thread that evaluates due runs and watches deadlines."""
+"""The operator's background work: threads that watch deadlines, evaluate runs, one a worker, and shortfalls."""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from atomic_margin.service.operator.answers import settle_unfinished
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import evaluate_next, recover, sweep_deadlines
+from atomic_margin.service.operator.runs import ask_next, evaluate_next, recover, sweep_deadlines
+from atomic_margin.service.operator.shortfalls import ShortfallWork, recover_shortfalls
+from atomic_margin.service.operator.warming import KeyWarmer
 
 SETTLEMENT_SECONDS = 5.0
 """Time between two tries to settle what could not be settled."""
@@ -21,40 +24,65 @@ class BackgroundWork:
         """Prepare; `start` begins. `interval` is the longest idle time in seconds."""
         self._operator = operator
         self._interval = interval
-        self._wake, self._stop = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="runs", daemon=True)
+        self._warmer = KeyWarmer(operator)
+        self._shortfalls = ShortfallWork(operator)
+        self._stop = threading.Event()
+        self._next_settlement = 0.0
+        rounds: list[tuple[str, Callable[[], bool]]] = [("watch", self._watch)]
+        rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
+        rounds.append(("shortfalls", self._shortfalls.evaluate_next))
+        self._wakes = [threading.Event() for _ in rounds]
+        self._threads = [
+            threading.Thread(target=self._loop, args=(work, wake), name=name, daemon=True)
+            for (name, work), wake in zip(rounds, self._wakes, strict=True)
+        ]
 
     def start(self) -> None:
-        """Finish what a crash left open, start the worker process and the thread."""
+        """Finish what a crash left open, start the worker processes and the threads."""
         removed, settled = self._operator.remove_orphans(), settle_unfinished(self._operator)
-        again = recover(self._operator)
+        again = recover(self._operator) + recover_shortfalls(self._operator)
         _log.info("recovered: %d files removed, settled %s, scheduled again %s", removed, settled, again)
         self._operator.evaluator.start()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """Look for work now."""
-        self._wake.set()
+        self._warmer.look_again()
+        for wake in self._wakes:
+            wake.set()
 
     def stop(self) -> None:
-        """Stop after the run in hand; the worker process is stopped by the operator."""
+        """Stop after the runs in hand; the worker processes are stopped by the operator."""
         self._stop.set()
-        self._wake.set()
-        self._thread.join(timeout=30)
+        self._shortfalls.stop()
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout=30)
 
-    def _loop(self) -> None:
-        next_settlement = 0.0
+    def _loop(self, work: Callable[[], bool], wake: threading.Event) -> None:
         while not self._stop.is_set():
             try:
-                sweep_deadlines(self._operator)
-                if time.monotonic() >= next_settlement:
-                    settle_unfinished(self._operator)
-                    next_settlement = time.monotonic() + SETTLEMENT_SECONDS
-                worked = evaluate_next(self._operator) is not None
+                worked = work()
             except Exception:
                 # A database that is locked or full for a while must not end the watch.
                 _log.exception("background work failed; going on")
                 worked = False
             if not worked:
-                self._wake.wait(self._interval)
-                self._wake.clear()
+                wake.wait(self._interval)
+                wake.clear()
+
+    def _watch(self) -> bool:
+        sweep_deadlines(self._operator)
+        if time.monotonic() >= self._next_settlement:
+            settle_unfinished(self._operator)
+            self._next_settlement = time.monotonic() + SETTLEMENT_SECONDS
+        return ask_next(self._operator) is not None
+
+    def _evaluate(self) -> bool:
+        """Do one thing. No run that is due waits behind an expansion that has not begun."""
+        if evaluate_next(self._operator) is not None:
+            # It may have cost a worker, and the keys in its memory.
+            self._warmer.look_again()
+            return True
+        return self._warmer.warm_next()

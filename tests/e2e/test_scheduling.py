@@ -1,0 +1,209 @@
+"""Warm keys, several workers and the policy `unless_proven`, with real processes, real FHE and real proofs."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.service.cli.output import read_json
+from atomic_margin.service.cli.terms import read_terms
+from atomic_margin.service.demo.parties import NAME, signed_prices, verify_apart
+from atomic_margin.service.documents import Answer, TrustFile
+from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.operator import ticks
+from atomic_margin.service.operator.background import BackgroundWork
+from atomic_margin.service.operator.operator import Operator, Settings
+from atomic_margin.service.operator.runs import GENESIS
+from atomic_margin.service.operator.store import Run
+from atomic_margin.service.signing import Identity, SignedDocument
+
+from .harness import World, problem
+from .small import GROSS_LIMIT, PORTFOLIO, market
+
+pytestmark = pytest.mark.fhe
+
+SECOND = "harbour"
+
+
+def eventually(good: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def opened(world: World) -> Iterator[tuple[Operator, BackgroundWork]]:
+    """The operator in this process, its evaluation in a worker process of its own as always."""
+    files = [world.examples / name for name in ("model-scan.json", "universe.json", "collateral-schedule.json")]
+    rules = PriceRules.parse(read_json(world.root / "price-rules.json"))
+    operator = Operator(Settings(world.root / "operator", rules), read_terms(*files, "small"))
+    work = BackgroundWork(operator)
+    work.start()
+    yield operator, work
+    work.stop()
+    operator.close()
+
+
+def test_the_first_run_after_a_start_finds_its_keys_expanded(
+    world: World, opened: tuple[Operator, BackgroundWork]
+) -> None:
+    operator, work = opened
+    keys = str(operator.account(NAME).evaluation_keys)
+    eventually(lambda: operator.evaluator.is_warm(keys))
+    (run_id,) = ticks.take_tick(operator, signed_prices(world.sources, market(1, 1)))
+    work.wake()
+
+    def stored() -> Run:
+        with operator.store.unit_of_work() as session:
+            return session.get_one(Run, run_id)
+
+    eventually(lambda: stored().state == "awaiting_answer")
+    # Loading and expanding them takes most of a second at least.
+    assert float((stored().seconds or {})["load_keys"]) < 0.1
+
+
+def workers_of(world: World) -> list[int]:
+    """The evaluation workers' process numbers: children that compute."""
+    assert world.operator_process is not None
+    pid = world.operator_process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if int(Path(f"/proc/{child}/statm").read_text().split()[1]) > 30_000]
+
+
+def join_second(world: World) -> Agent:
+    """Have a second institution admitted, enrolled and watched with the same book; its agent is in this process."""
+    assert world.operator is not None
+    trust = TrustFile.parse(read_json(world.trust))
+    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT))
+    identity = agent.identity.public_key
+    world.operator.post("/v1/admissions", {"institution": SECOND, "name": "Harbour", "identity": identity})
+    deposit = {"institution": SECOND, "asset": "USDC", "quantity": "300000000000", "reference": "custodian-harbour"}
+    world.operator.post("/v1/deposits", deposit)
+    agent.enrol()
+    agent.instruct("post", "USDC", 300_000_000_000)
+    agent.submit(Portfolio.parse(PORTFOLIO))
+    return agent
+
+
+def computing(view: dict[str, Any]) -> tuple[datetime, datetime]:
+    """When the worker began and ended computing a run: its seconds, counted back from the recorded end."""
+    ended = datetime.fromisoformat(view["evaluation"]["ended_at"])
+    assert datetime.fromisoformat(view["evaluation"]["started_at"]) < ended
+    return ended - timedelta(seconds=sum(map(float, view["seconds"].values()))), ended
+
+
+def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world: World) -> None:
+    with world.serving(options=("--workers", "2")):
+        second = join_second(world)
+        assert len(workers_of(world)) == 2
+
+        def tick(number: int) -> list[str]:
+            prices = signed_prices(world.sources, market(1, number, minutes=number))
+            return list(map(str, world.operator.post("/v1/ticks", prices)["runs"]))
+
+        def answer() -> None:
+            with world.own_agent() as first:
+                assert first.answer_due()
+            assert second.answer_due()
+
+        runs = tick(1)
+        assert runs == [f"{SECOND}.1", f"{NAME}.1"]
+        views = [world.wait_run(run_id, ("awaiting_answer",)) for run_id in runs]
+        times = [computing(view) for view in views]
+        assert max(start for start, _ in times) < min(end for _, end in times)
+        answer()
+
+        before = workers_of(world)
+        runs += tick(2)
+        eventually(lambda: world.operator.get(f"/v1/runs/{NAME}.2")["state"] != "scheduled")
+        os.kill(before[0], signal.SIGKILL)
+        for run_id in runs[2:]:
+            world.wait_run(run_id, ("awaiting_answer",))
+        # Whether or not it died in the middle of a run, both were evaluated, and the other worker is the same one.
+        assert before[1] in workers_of(world)
+        answer()
+        second.close()
+
+        records = sorted(
+            (world.wait_run(run_id, ("covered",))["record"] for run_id in runs),
+            key=lambda one: int(one["body"]["number"]),
+        )
+        previous = GENESIS
+        for number, record in enumerate(records, 1):
+            signed = SignedDocument.parse(record)
+            signed.verify(frozenset({str(world.operator.get("/v1/operator")["operator"])}))
+            assert (signed.body["number"], signed.body["previous"]) == (str(number), previous)
+            previous = signed.body_hash()
+        assert world.account()["state"] == "active"
+
+
+def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
+    path = world.root / f"{run_id}.json"
+    path.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{run_id}").text)
+    return verify_apart(path, world.trust)
+
+
+def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(world: World) -> None:
+    with world.both(options=("--policy", "unless_proven", "--proof-seconds", "8")):
+        assert world.operator.get("/v1/operator")["policy"] == "unless_proven"
+        covered = world.wait_run(world.tick(1, 1), ("covered", "not_proven"))
+        assert covered["state"] == "covered"
+        assert covered["seconds"] is None
+        assert {"outputs", "fft_plan"}.isdisjoint(covered["record"]["body"])
+        verdict = bundle_verdict(world, f"{NAME}.1")
+        assert (verdict["valid"], verdict["evaluation"]) == (True, "skipped by policy"), verdict
+        assert "the exact circuit was skipped by policy" in verdict["statement"]
+
+        first, second = world.tick(2, 2), f"{NAME}.2.exact"
+        asked = world.wait_run(first, ("awaiting_answer",))
+        refused = breach_without_outputs(world, asked)
+        assert refused["status"] == 422
+        assert refused["field"] == "outcome"
+        assert world.wait_run(first, ("not_proven", "covered", "settled"))["state"] == "not_proven"
+        settled = world.wait_run(second, ("settled", "covered", "failed"))
+        assert (settled["state"], settled["settlement"]["body"]["kind"]) == ("settled", "margin_call")
+        assert float(settled["seconds"]["breach"]) > 0
+        verdict = bundle_verdict(world, second)
+        assert (verdict["valid"], verdict["evaluation"], verdict["outcome"]) == (True, "recorded", "breach"), verdict
+
+        figures = {run["price_sequence"]: run for run in world.agent.get("/v1/runs")["runs"]}
+        assert [(figures[number]["run_id"], figures[number]["outcome"]) for number in ("1", "2")] == [
+            (f"{NAME}.1", "covered"),
+            (second, "breach"),
+        ]
+        assert figures["1"]["decrypted_breach"] is None
+        account = world.account()
+        assert account["state"] == "active"
+        assert [run["state"] for run in account["runs"]] == ["covered", "not_proven", "settled"]
+        assert world.agent.get("/v1/status")["alarm"] is None
+
+
+def breach_without_outputs(world: World, asked: dict[str, Any]) -> dict[str, Any]:
+    """Send what a cheating institution might: a signed breach answer to a run that was not evaluated."""
+    signed_run = SignedDocument.parse(asked["record"])
+    record = signed_run.body
+    body = {
+        **{name: record[name] for name in ("run_id", "operator", "institution", "submission", "price_sequence")},
+        "run": signed_run.body_hash(),
+        "outcome": "breach",
+        "flag": "1",
+        "flag_output": "0" * 64,
+        "top_up": "1",
+        "top_up_usd": "1",
+        **dict.fromkeys(("sufficiency_proof", "decryption_proof", "breach_proof"), "00"),
+    }
+    identity = Identity.load_or_create(world.root / "institution" / "identity.key")
+    with pytest.raises(RemoteError) as caught:
+        world.operator.post(f"/v1/runs/{record['run_id']}/answer", Answer.parse(body).signed_by(identity).to_json())
+    return {**problem(str(caught.value)), "status": caught.value.status}

@@ -1,0 +1,363 @@
+"""The policy `unless_proven`: a run is asked for its proof before anything is evaluated. Real store and proofs."""
+
+import copy
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic_margin.margin.errors import DocumentError
+from atomic_margin.service.attestation import verify_attestation
+from atomic_margin.service.documents import Answer, RunRecord, TrustFile, parse_signed
+from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict, Refused
+from atomic_margin.service.institution import first_runs
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
+from atomic_margin.service.operator import background, runs
+from atomic_margin.service.operator.app import create_app
+from atomic_margin.service.operator.operator import Operator, Settings
+from atomic_margin.service.operator.policy import Policy
+from atomic_margin.service.signing import SignedDocument
+from atomic_margin.zk.groups import Group
+
+from .world import FUND, OTHER, PlainEvaluator, TestClient, World
+
+WorldAt = Callable[[str], World]
+HASH = "4d" * 32
+
+
+def reopened(world: World, policy: Policy) -> World:
+    """Have another server on the same directory, under a policy."""
+    terms = world.terms
+    world.close()
+    world.evaluator = PlainEvaluator()
+    world.operator = Operator(Settings(world.directory, world.rules, policy=policy), terms, world.evaluator)
+    world.client = TestClient(create_app(world.operator, background=False), raise_server_exceptions=False)
+    return world
+
+
+@pytest.fixture
+def asking(world_at: WorldAt) -> Callable[[str], World]:
+    return lambda stage: reopened(world_at(stage), Policy.UNLESS_PROVEN)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    def move(seconds: int) -> None:
+        monkeypatch.setattr(runs, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds))
+
+    return move
+
+
+def record_of(world: World, run_id: str) -> RunRecord:
+    return parse_signed(world.run(run_id).record, RunRecord)[1]
+
+
+def breach_answer(world: World, run_id: str) -> SignedDocument:
+    """A breach answer to a run, with proofs of nothing."""
+    record = record_of(world, run_id)
+    body = {
+        "run_id": run_id,
+        "run": world.run(run_id).record_hash,
+        "operator": record.operator,
+        "institution": record.institution,
+        "submission": record.submission,
+        "price_sequence": str(record.price_sequence),
+        "outcome": "breach",
+        "flag": "1",
+        "flag_output": HASH,
+        "top_up": "1",
+        "top_up_usd": "1",
+        "sufficiency_proof": "00",
+        "decryption_proof": "00",
+        "breach_proof": "00",
+    }
+    return Answer.parse(body).signed_by(world.funds[FUND].identity)
+
+
+def test_a_run_proven_in_time_is_covered_and_never_evaluated(
+    asking: Callable[[str], World], group: Group, trust: TrustFile
+) -> None:
+    world = asking("submitted")
+    run_id = f"{FUND}.1"
+    world.tick(1)
+    assert world.evaluate() is None
+    assert runs.ask_next(world.operator) == run_id
+    record = record_of(world, run_id)
+    assert (record.outputs, record.fft_plan) == (None, None)
+    assert {"outputs", "fft_plan"}.isdisjoint(world.run(run_id).record["body"])  # type: ignore[index]
+    assert world.run(run_id).seconds is None
+    # Nothing else of the account is touched until it is over.
+    assert (runs.ask_next(world.operator), world.evaluate()) == (None, None)
+    with pytest.raises(Conflict, match="is not over"):
+        world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
+    world.answer(run_id)
+    assert world.states() == {run_id: "covered"}
+    assert world.evaluator.evaluated == 0
+    report = verify_attestation(world.bundle(run_id), trust, group)
+    assert report.evaluation == "skipped by policy"
+
+
+def test_a_bundle_of_an_evaluated_run_says_so(stages: Any, group: Group, trust: TrustFile) -> None:
+    assert verify_attestation(stages.bundles["calm"], trust, group).evaluation == "recorded"
+
+
+def test_a_run_not_proven_in_time_is_evaluated_as_another_and_nobody_is_frozen(
+    asking: Callable[[str], World], later: Callable[[int], None]
+) -> None:
+    world = asking("submitted")
+    first, second = f"{FUND}.2", f"{FUND}.2.exact"
+    world.tick(2)
+    world.tick(3)
+    assert runs.ask_next(world.operator) == first
+    assert runs.sweep_deadlines(world.operator) == []
+    later(12)
+    assert runs.sweep_deadlines(world.operator) == [first]
+    assert world.states() == {first: "not_proven", second: "scheduled", f"{FUND}.3": "scheduled"}
+    assert world.state() == "active"
+    with pytest.raises(Conflict, match="is not over"):
+        world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
+    # The next tick of the account waits for the evaluation of this one.
+    assert runs.ask_next(world.operator) is None
+    assert world.evaluate() == second
+    assert runs.ask_next(world.operator) is None
+    asked, evaluated = record_of(world, first), record_of(world, second)
+    assert (evaluated.number, evaluated.previous) == (asked.number + 1, world.run(first).record_hash)
+    assert evaluated.outputs is not None
+    assert (evaluated.submission, evaluated.tick, evaluated.matrices) == (
+        asked.submission,
+        asked.tick,
+        asked.matrices,
+    )
+    world.answer(second)
+    assert world.states() == {first: "not_proven", second: "settled", f"{FUND}.3": "scheduled"}
+    assert runs.ask_next(world.operator) == f"{FUND}.3"
+    later(0)
+    world.answer(f"{FUND}.3")
+    assert world.run(f"{FUND}.3").state == "covered"
+    assert not any(world.totals().values())
+
+
+def test_a_proof_that_comes_late_is_refused_and_another_is_due_for_the_second_run(
+    asking: Callable[[str], World], later: Callable[[int], None]
+) -> None:
+    world = asking("submitted")
+    first, second = f"{FUND}.1", f"{FUND}.1.exact"
+    world.tick(1)
+    runs.ask_next(world.operator)
+    late = world.prove_answer(first)
+    later(12)
+    runs.sweep_deadlines(world.operator)
+    with pytest.raises(Conflict, match="is not_proven; it takes no answer"):
+        world.answer(first, late)
+    assert world.evaluate() == second
+    with pytest.raises(Refused) as caught:
+        world.answer(second, late)
+    assert caught.value.field == "run_id"
+    world.answer(second)
+    assert world.states() == {first: "not_proven", second: "covered"}
+    # From here on it is a run like any other.
+    later(1000)
+    assert runs.sweep_deadlines(world.operator) == []
+
+
+def test_a_second_run_has_the_deadline_of_every_run(
+    asking: Callable[[str], World], later: Callable[[int], None]
+) -> None:
+    world = asking("submitted")
+    world.tick(1)
+    runs.ask_next(world.operator)
+    later(12)
+    runs.sweep_deadlines(world.operator)
+    world.evaluate()
+    later(600)
+    assert runs.sweep_deadlines(world.operator) == []
+    later(905)
+    assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1.exact"]
+    assert (world.state(), world.run(f"{FUND}.1.exact").state) == ("frozen", "unproven")
+
+
+def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Callable[[str], World]) -> None:
+    world = asking("submitted")
+    run_id = f"{FUND}.2"
+    world.tick(2)
+    runs.ask_next(world.operator)
+    with pytest.raises(Refused, match="was not evaluated") as caught:
+        world.answer(run_id, breach_answer(world, run_id))
+    assert caught.value.field == "outcome"
+    assert world.run(run_id).state == "awaiting_answer"
+    assert world.settlements() == {}
+    path = f"/v1/runs/{run_id}/outputs/breach"
+    assert world.client.get(path, headers=world.bearer()).status_code == 404
+
+
+def test_a_bundle_of_a_breach_without_evaluation_is_refused(
+    world_at: WorldAt, stages: Any, trust: TrustFile, group: Group
+) -> None:
+    """Even one that operator and institution sign together."""
+    world = world_at("fall-done")
+    body = copy.deepcopy(stages.bundles["fall"]["body"])
+    record = {name: value for name, value in body["run"]["body"].items() if name not in ("outputs", "fft_plan")}
+    run = world.operator.identity.sign("run", record)
+    answer = world.funds[FUND].identity.sign("answer", {**body["answer"]["body"], "run": run.body_hash()})
+    body |= {"run": run.to_json(), "answer": answer.to_json()}
+    bundle = world.operator.identity.sign("attestation", body).to_json()
+    with pytest.raises(AttestationInvalid, match="was not evaluated") as caught:
+        verify_attestation(bundle, trust, group)
+    assert caught.value.step == "answer"
+
+
+def test_outputs_and_plan_go_together(stages: Any) -> None:
+    body = stages.bundles["calm"]["body"]["run"]["body"]
+    for name in ("outputs", "fft_plan"):
+        with pytest.raises(DocumentError, match="go together") as caught:
+            RunRecord.parse({key: value for key, value in body.items() if key != name})
+        assert caught.value.field == name
+
+
+def test_the_policy_of_the_day_decides_about_runs_that_wait(world_at: WorldAt, later: Callable[[int], None]) -> None:
+    world = world_at("two")
+    world.tick(1)
+    reopened(world, Policy.UNLESS_PROVEN)
+    asked = [runs.ask_next(world.operator) for _ in range(3)]
+    assert asked == [f"{OTHER}.1", f"{FUND}.1", None]
+    later(12)
+    runs.sweep_deadlines(world.operator)
+    reopened(world, Policy.ALWAYS)
+    assert [world.evaluate() for _ in range(3)] == [f"{OTHER}.1.exact", f"{FUND}.1.exact", None]
+    world.answer(f"{OTHER}.1.exact")
+    world.tick(2)
+    assert runs.ask_next(world.operator) is None
+    assert world.evaluate() == f"{OTHER}.2"
+
+
+def test_a_run_that_cannot_be_recorded_is_given_back(
+    asking: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = asking("submitted")
+    world.tick(1)
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(runs, "record", full)
+        assert runs.ask_next(world.operator) == f"{FUND}.1"
+    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("scheduled", 1)
+    assert runs.ask_next(world.operator) == f"{FUND}.1"
+    assert world.run(f"{FUND}.1").state == "awaiting_answer"
+
+
+def test_the_background_work_asks_and_evaluates(asking: Callable[[str], World]) -> None:
+    world = asking("two")
+    work = background.BackgroundWork(world.operator, interval=0.01)
+    work.start()
+    world.tick(1)
+    work.wake()
+    deadline = datetime.now(timezone.utc) + timedelta(seconds=10)
+    while set(world.states().values()) != {"awaiting_answer"}:
+        assert datetime.now(timezone.utc) < deadline
+    work.stop()
+    assert world.evaluator.evaluated == 0
+
+
+def test_the_policy_is_published(asking: Callable[[str], World], world_at: WorldAt) -> None:
+    for world, policy in ((asking("submitted"), "unless_proven"), (world_at("submitted"), "always")):
+        shown = world.client.get("/v1/operator").json()
+        assert (shown["policy"], shown["proof_seconds"]) == (policy, "10")
+        account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
+        assert account["policy"] == policy
+
+
+# What the agent accepts
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[InstitutionStore]:
+    store = InstitutionStore(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def evaluated(stages: Any) -> RunRecord:
+    return parse_signed(stages.bundles["calm"]["body"]["run"], RunRecord)[1]
+
+
+def without_outputs(record: RunRecord) -> RunRecord:
+    return record.model_copy(update={"outputs": None, "fft_plan": None})
+
+
+def decided(record: RunRecord, receipt: dict[str, Any] | None = None) -> OwnAnswer:
+    return OwnAnswer(
+        price_sequence=record.price_sequence,
+        run_id=record.run_id,
+        run_hash=HASH,
+        document=None,
+        figures={},
+        receipt=receipt,
+        counted=first_runs.counted(record),
+    )
+
+
+def following(record: RunRecord, **changes: Any) -> RunRecord:
+    return record.model_copy(update={"run_id": f"{record.run_id}.exact", **changes})
+
+
+def is_open(store: InstitutionStore, record: RunRecord) -> bool:
+    with store.unit_of_work() as session:
+        answered = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= record.price_sequence)
+        return answered.filter(~first_runs.followed_by(record.run_id, record.price_sequence)).first() is None
+
+
+def test_dropped_outputs_are_noticed_when_the_policy_is_to_evaluate(
+    own: InstitutionStore, evaluated: RunRecord
+) -> None:
+    with own.unit_of_work() as session:
+        for policy in ("always", "None", ""):
+            with pytest.raises(AgentRefused, match="was not evaluated, but the operator's policy"):
+                first_runs.check(session, without_outputs(evaluated), policy)
+        first_runs.check(session, without_outputs(evaluated), "unless_proven")
+        first_runs.check(session, evaluated, "always")
+
+
+def test_one_run_without_evaluation_and_one_with_it_are_decided_at_a_price(
+    own: InstitutionStore, evaluated: RunRecord
+) -> None:
+    first = without_outputs(evaluated)
+    assert is_open(own, first)
+    with own.unit_of_work() as session:
+        session.add(decided(first))
+    assert not is_open(own, first)
+    with own.unit_of_work() as session, pytest.raises(AgentRefused, match="came before it"):
+        first_runs.check(session, following(first), "unless_proven")
+    second = following(evaluated)
+    assert is_open(own, second)
+    with own.unit_of_work() as session:
+        first_runs.check(session, second, "unless_proven")
+        answer = decided(second)
+        first_runs.make_way(session, answer)
+        session.add(answer)
+    assert not is_open(own, second)
+    assert not is_open(own, following(evaluated, run_id="another"))
+
+
+def test_no_second_run_is_answered_when_the_operator_took_the_first_answer(
+    own: InstitutionStore, evaluated: RunRecord
+) -> None:
+    with own.unit_of_work() as session:
+        session.add(decided(without_outputs(evaluated), receipt={"signed": "yes"}))
+    assert not is_open(own, following(evaluated))
+
+
+def test_a_second_run_counts_the_collateral_of_the_first(own: InstitutionStore, evaluated: RunRecord) -> None:
+    with own.unit_of_work() as session:
+        session.add(decided(without_outputs(evaluated)))
+    more = {**evaluated.posted, "USDC": evaluated.posted["USDC"] + 1}
+    with own.unit_of_work() as session:
+        with pytest.raises(AgentRefused, match="other collateral"):
+            first_runs.check(session, following(evaluated, posted=more), "unless_proven")
+        # Something the institution posted in between.
+        booked = following(evaluated, posted=more, instructions=evaluated.instructions + 1)
+        first_runs.check(session, booked, "unless_proven")

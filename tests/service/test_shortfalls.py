@@ -1,0 +1,238 @@
+"""Shortfalls at the operator: scheduled by the settlement, in order, tried again, recovered; and what X is held to."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from atomic_margin.circuits.limbs import join
+from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.margin.collateral import CollateralValues
+from atomic_margin.margin.entries import EntryMap
+from atomic_margin.margin.market import Market
+from atomic_margin.margin.matrix import MarginMatrix
+from atomic_margin.margin.model import TrueWeights
+from atomic_margin.margin.top_up import compute_top_up
+from atomic_margin.margin.units import RunMatrices, check_matrix
+from atomic_margin.service.documents import ShortfallRecord, parse_signed
+from atomic_margin.service.institution.shortfalls import within_top_up
+from atomic_margin.service.operator.background import BackgroundWork
+from atomic_margin.service.operator.shortfalls import ShortfallWork, recover_shortfalls
+from atomic_margin.service.operator.store import ShortfallRow
+from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.terms import Terms, matrices_from_json
+
+from .world import FUND, GROSS_LIMIT, Stages, World, example, trivial_values
+
+WorldAt = Callable[[str], World]
+FALL, CRASH = f"{FUND}.2", f"{FUND}.4"
+HASH = "5a" * 32
+
+
+def row_of(world: World, run_id: str) -> ShortfallRow | None:
+    with world.operator.store.unit_of_work() as session:
+        return session.get(ShortfallRow, run_id)
+
+
+def states(world: World) -> dict[str, tuple[str, int]]:
+    with world.operator.store.unit_of_work() as session:
+        return {row.run_id: (row.state, row.attempts) for row in session.query(ShortfallRow)}
+
+
+def test_only_a_settled_breach_has_a_shortfall(world_at: WorldAt) -> None:
+    assert states(world_at("calm-done")) == {}
+    assert states(world_at("fall-open")) == {}
+    assert states(world_at("fall-done")) == {FALL: ("waiting", 0)}
+
+
+def test_it_is_of_the_run_s_own_inputs_and_signed(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("fall-done")
+    work = ShortfallWork(world.operator)
+    assert work.evaluate_next() is True
+    assert work.evaluate_next() is False
+    row, run = row_of(world, FALL), world.run(FALL)
+    assert row is not None
+    assert row.output is not None
+    matrix = matrices_from_json(run.matrices or {}).maintenance_fhe
+    z = np.array(stages.book, dtype=np.int64)
+    limbs = trivial_values(row.output, world.evaluator.layout.messages["shortfall"])
+    assert join(np.array(limbs)) == -int(matrix.surplus(z).min()) > 0
+    signed, record = parse_signed(row.record, ShortfallRecord)
+    signed.verify(frozenset({world.key}))
+    run_record = SignedDocument.parse(run.record)
+    assert record.run == run_record.body_hash()
+    assert record.ciphertext == run_record.body["ciphertext"]
+    assert record.output == hashlib.sha256(row.output).hexdigest()
+
+
+def test_it_is_shown_to_the_institution_alone(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+    path, mine = f"/v1/runs/{FALL}/outputs/shortfall", world.bearer()
+    account = f"/v1/institutions/{FUND}"
+    assert world.client.get(path, headers=mine).status_code == 404
+    assert world.client.get(account, headers=mine).json()["shortfalls"] == []
+    ShortfallWork(world.operator).evaluate_next()
+    row = row_of(world, FALL)
+    assert row is not None
+    assert world.client.get(path, headers=mine).content == row.output
+    assert world.client.get(path).status_code == 401
+    assert world.client.get(account, headers=mine).json()["shortfalls"] == [FALL]
+    shown = world.client.get(f"/v1/runs/{FALL}", headers=mine).json()["shortfall"]
+    assert shown == {"state": "recorded", "record": row.record, "seconds": {"shortfall": "0.001"}, "problem": None}
+
+
+def test_shortfalls_are_evaluated_in_the_order_of_their_runs(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+    crash = world.play(4)
+    world.answer(crash)
+    assert world.state() == "in_default"
+    work, seen = ShortfallWork(world.operator), []
+    while work.evaluate_next():
+        seen.append(sorted(run_id for run_id, (state, _) in states(world).items() if state == "recorded"))
+    assert seen == [[FALL], [FALL, crash]]
+
+
+def test_one_that_fails_is_tried_again_then_given_up_and_touches_nothing_else(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+    work = ShortfallWork(world.operator)
+    world.evaluator.failures = 1
+    work.evaluate_next()
+    assert states(world) == {FALL: ("waiting", 1)}
+    world.evaluator.failures = 2
+    work.evaluate_next()
+    work.evaluate_next()
+    assert states(world) == {FALL: ("failed", 3)}
+    row = row_of(world, FALL)
+    assert row is not None
+    assert "EvaluationFailed" in str(row.problem)
+    assert (row.record, row.output) == (None, None)
+    assert work.evaluate_next() is False
+    assert (world.state(), world.run(FALL).state) == ("active", "settled")
+
+
+def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+
+    class PowerCut(BaseException):
+        pass
+
+    def cut() -> None:
+        raise PowerCut
+
+    for _ in range(4):
+        world.evaluator.meanwhile = cut
+        with pytest.raises(PowerCut):
+            ShortfallWork(world.operator).evaluate_next()
+        assert states(world) == {FALL: ("evaluating", 1)}
+        assert ShortfallWork(world.operator).evaluate_next() is False
+        world = world.restarted()
+        assert recover_shortfalls(world.operator) == [FALL]
+        assert states(world) == {FALL: ("waiting", 0)}
+    assert ShortfallWork(world.operator).evaluate_next() is True
+    assert states(world) == {FALL: ("recorded", 1)}
+    world.close()
+
+
+def test_one_that_is_stopped_half_way_is_found_at_the_next_start(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+    work = ShortfallWork(world.operator)
+    world.evaluator.failures, world.evaluator.meanwhile = 1, work.stop
+    assert work.evaluate_next() is False
+    assert states(world) == {FALL: ("evaluating", 1)}
+    world = world.restarted()
+    background = BackgroundWork(world.operator, interval=0.01)
+    background.start()
+    for thread in background._threads:
+        assert thread.is_alive()
+    while states(world) != {FALL: ("recorded", 1)}:
+        assert states(world)[FALL][0] != "failed"
+    background.stop()
+    world.close()
+
+
+# X against the shortfall.
+
+
+def matrix(kind: str, place: str, exponent: int, weights: list[list[int]], collateral: list[int]) -> MarginMatrix:
+    labels = tuple(f"row {number}" for number in range(len(weights)))
+    return MarginMatrix(kind, place, exponent, labels, np.array(weights), np.array(collateral), HASH, HASH)  # type: ignore[arg-type]
+
+
+@dataclass
+class Rows:
+    """Matrices of one row with units of 16 USD (coarse) and 1/256 USD (fine)."""
+
+    maintenance: int
+    initial: int
+
+    def matrices(self) -> RunMatrices:
+        return RunMatrices(
+            maintenance_fhe=matrix("maintenance", "fhe", 4, [[self.maintenance]], [0]),
+            maintenance_proof=matrix("maintenance", "proof", -8, [[self.maintenance << 12]], [0]),
+            initial_fhe=matrix("initial", "fhe", 4, [[self.initial]], [0]),
+            initial_proof=matrix("initial", "proof", -8, [[self.initial << 12]], [0]),
+        )
+
+
+@pytest.mark.parametrize("z", [[0], [1], [31]])
+def test_the_inequality_at_its_boundary(z: list[int]) -> None:
+    matrices, explained = Rows(-3, -4).matrices(), 2 * (z[0] + 1)
+    for short in (1, 700, 1 << 19):
+        # (S - 2 (z + 1)) 16 USD = X / 256 USD
+        least = (short - explained) << 12
+        assert within_top_up(short, least, matrices, np.array(z))
+        assert not within_top_up(short, least - 1, matrices, np.array(z))
+        assert not within_top_up(short + 1, least, matrices, np.array(z))
+
+
+def test_no_smaller_allowance_would_do() -> None:
+    """An operator may round every entry two units down; then S exceeds the true shortfall by all of the allowance."""
+    z = np.array([5, 1])
+    entries = ("a", "b")
+    weights = TrueWeights(("row 0",), entries, HASH, HASH, np.array([[-48.0, -48.0]]), np.array([[-48.0, -48.0]]))
+    posted = CollateralValues(np.array([0.0]), np.array([0.0]))
+    coarse = matrix("maintenance", "fhe", 4, [[-5, -5]], [-2])
+    fine = matrix("initial", "proof", -8, [[-3 << 12, -3 << 12]], [0])
+    check_matrix(coarse, weights, posted)
+    check_matrix(fine, weights, posted)
+    matrices = RunMatrices(coarse, matrix("maintenance", "proof", -8, [[0, 0]], [0]), coarse, fine)
+    short, top_up = -int(coarse.surplus(z).min()), -int(fine.surplus(z).min())
+    assert within_top_up(short, top_up, matrices, z)
+    assert not within_top_up(short, top_up - 1, matrices, z)
+
+
+def test_it_tells_that_initial_margin_is_the_weaker_one() -> None:
+    """A model may have no scenario that hurts a book; then X restores initial, and not maintenance, margin."""
+    z = np.array([31])
+    weaker = Rows(maintenance=-100, initial=-90).matrices()
+    short, top_up = 3100, -int(weaker.initial_proof.surplus(z).min())
+    assert not within_top_up(short, top_up, weaker, z)
+
+
+def test_it_holds_for_random_books_of_the_example(terms: Terms) -> None:
+    generator, breaches = np.random.default_rng(20261123), 0
+    entry_map = EntryMap.of(terms.universe)
+    gross = np.array(entry_map.gross_weights)
+    for number in (1, 2, 3, 4):
+        market = Market.parse(example(f"market-{number}"))
+        for posted in ({}, {"USDC": 10**12}):
+            matrices = terms.compile(market, posted, GROSS_LIMIT)
+            terms.check(matrices, market, posted, GROSS_LIMIT)
+            for _ in range(40):
+                z = generator.integers(0, 32, len(entry_map)) * (generator.random(len(entry_map)) < 0.1)
+                while int(gross @ z) > GROSS_LIMIT:
+                    z[np.argmax(gross * z)] = 0
+                coarse = matrices.maintenance_fhe
+                short = max(0, -int(coarse.surplus(z).min()))
+                call = compute_top_up(
+                    matrices.initial_proof,
+                    z,
+                    minimum_transfer_amount=terms.model.minimum_transfer_amount,
+                    gross_limit=GROSS_LIMIT,
+                )
+                breaches += short > 0
+                assert within_top_up(short, call.units, matrices, z)
+    assert breaches > 100
+    assert terms.profile == STANDARD
