@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-all fuzz mutate lint format lock clean
+.PHONY: help install demo test test-all bench-all fuzz mutate lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -25,6 +25,10 @@ test: $(VENV)/.installed ## the tests CI runs
 
 test-all: $(VENV)/.installed ## the long ones too
 	scripts/test.sh
+
+bench-all: $(VENV)/.installed ## all circuits of all profiles in real FHE (hours); figures in demo-out/bench-all.json
+	mkdir -p $(OUT)
+	$(BIN)/atomic-margin bench fhe --profile all --runs 1 --trials 2 --json $(OUT)/bench-all.json
 
 fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside bytes (hours; FUZZ=1000 for minutes)
 	ATOMIC_MARGIN_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q --timeout 0 tests/fhe/test_fuzz_words.py

@@ -55,6 +55,7 @@ class Mutant:
 
 
 ZK, SERVICE, ADVERSARY = "tests/zk/test_", "tests/service/test_", "tests/adversary/test_"
+CIRCUITS = "tests/circuits/test_"
 VERIFICATION, ATTESTATION, RUNS = "service/verification.py", "service/attestation.py", "service/institution/runs.py"
 CONTEXT = '                "context": self.context,\n'
 
@@ -70,6 +71,10 @@ def _attestation(name: str, old: str, new: str, chosen: str, which: int = 0) -> 
 def _context(name: str, tests: str) -> Mutant:
     file = f"zk/statements/{name}.py"
     return Mutant(f"{name}: context is absorbed", file, CONTEXT, "", f"{ZK}{tests}.py", "every_context_value")
+
+
+def _circuit(name: str, file: str, old: str, new: str, tests: str, chosen: str) -> Mutant:
+    return Mutant(name, f"circuits/{file}.py", old, new, f"{CIRCUITS}{tests}.py", chosen)
 
 
 MUTANTS = (
@@ -155,13 +160,57 @@ MUTANTS = (
            f"{ADVERSARY}chosen_ciphertexts.py", "decrypted_or_withheld"),
     Mutant("agent: one answer to a price", "service/institution/agent.py", "if answered is None:", "if True:",
            f"{ADVERSARY}other_function.py", "asked_twice"),
+    _circuit("zoom: reach of the grid", "zoom", "REACH = (1 << GRID_BITS) - 1", "REACH = 1 << GRID_BITS", "zoom",
+             "no_reading_of_any_row or multipliers"),
+    _circuit("zoom: every level", "zoom", "[*values, box]", "[*values[:-1], box]", "zoom", "no_reading_of_any_row"),
+    _circuit("zoom: zero counts as covered", "zoom", "np.where(np.asarray(x) >= 0, 1, -1)",
+             "np.where(np.asarray(x) > 0, 1, -1)", "zoom", "first_sign_wins"),
+    _circuit("zoom: earlier readings outweigh later ones", "zoom", "_WEIGHTS = (4, 2, 1)", "_WEIGHTS = (4, 1, 2)",
+             "zoom", "first_sign_wins"),
+    _circuit("zoom: inner joins keep zero", "zoom", "plus_minus if last else ternary", "plus_minus", "zoom",
+             "first_sign_wins"),
+    _circuit("zoom: boxes of the grid", "zoom", "multiples, bits - GRID_BITS, over",
+             "multiples, bits - GRID_BITS - 1, over", "widths", "keep_to_the_grid and small"),
+    _circuit("flags: the last row of a group", "any_row", "i * count // groups", "i * (count - 1) // groups",
+             "any_row", "joins_any_number"),
+    _circuit("flags: no booleans", "any_row", "np.where(np.asarray(x) > 0, 1, 0)", "np.asarray(x) > 0", "traps",
+             "adds_booleans and not standard"),
+    _circuit("flags: the anchor is multiplied by 0", "row_signs", "[0]) * anchor", "[0]) * (1 - anchor)", "any_row",
+             "anchor_never_shows"),
+    _circuit("exceedances: as many as allowed", "programs/exceedances", "left = allowed - np.sum",
+             "left = allowed - 1 - np.sum", "any_row", "counts_any_number"),
+    _circuit("shortfall: the odd row's bracket", "programs/shortfall", "else right[-1] for slot",
+             "else False for slot", "shortfall", "brackets"),
+    _circuit("shortfall: the sign bit turns the comparison", "programs/shortfall", "[right[0] - left[0],",
+             "[left[0] - right[0],", "shortfall", "least_row"),
+    _circuit("shortfall: one more than the complement", "programs/shortfall",
+             "limbs[0] = limbs[0] + values[bits - 1 :]", "limbs[0] = limbs[0] + 0", "shortfall", "every_limb"),
+    _circuit("limbs: one more than the complement", "limbs", "    limbs[0] += positive\n", "", "shortfall",
+             "limbs_join"),
+    _circuit("inputs: lowest weight", "inputs", "weight_top - 1, -weight_top", "weight_top - 1, 1 - weight_top",
+             "widths", "keep_to_the_grid and small"),
+    _circuit("parameters: noise of the keys", "security", "if deviation < least_deviation(dimension) - _TOLERANCE:",
+             "if False:", "security", "less_noise or before_it_makes_keys"),
+    _circuit("parameters: noise of the encryption of z", "security", "if ciphertext is not None:", "if False:",
+             "security", "encryption_of_z"),
+    _circuit("parameters: failure probability", "compiling", "if statistics.p_error > 2.0**profile.log2_p_error:",
+             "if False:", "cache", "checked_like"),
+    _circuit("parameters: pinned", "compiling", "if derived != layout_of(profile).client_specs_sha256:", "if False:",
+             "profile", "other_parameters"),
+    _circuit("parameters: nothing of research", "compiling", "if circuit_by_name(name).research_only:", "if False:",
+             "profile", "research_circuit"),
+    _circuit("cache: writable by others", "cache", "status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)", "False", "cache",
+             "others_may_write"),
+    _circuit("cache: whole or nothing", "cache", "complete = Path(temporary) / \"entry\"", "complete = place", "cache",
+             "while_storing"),
+    _circuit("clear inputs: width", "clear_inputs", "if len(outside):", "if False:", "profile", "would_wrap"),
 )  # fmt: skip
 
 
-def pytest(tree: Path, tests: list[str]) -> tuple[str, str]:
+def pytest(tree: Path, tests: list[str], extra: dict[str, str]) -> tuple[str, str]:
     """Run tests in a copy of the tree; return `passed`, `failed` or `broken`, and pytest's last lines."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1", **extra}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our interpreter
     # An error in a fixture would be no test that noticed anything.
     outcome = "passed" if done.returncode == 0 else "failed" if re.search(r"\d+ failed", done.stdout) else "broken"
@@ -201,9 +250,12 @@ def main() -> int:
                     files = sorted({one.tests for one in chosen})
                     # Any test that some mutant counts on; more may match, none is left out.
                     wanted = " or ".join(sorted({f"({one.chosen})" for one in chosen}))
-                    return (*pytest(tree, [*files, "-k", wanted]), time.monotonic() - began)
+                    return (*pytest(tree, [*files, "-m", "not slow", "-k", wanted], {}), time.monotonic() - began)
                 with mutated(tree, mutant):
-                    return (*pytest(tree, [mutant.tests, "-k", mutant.chosen]), time.monotonic() - began)
+                    # A mutated circuit has the same hash: it must neither fill nor use the cache of compiled modules.
+                    extra = {"ATOMIC_MARGIN_CACHE": "off"} if mutant.file.startswith("circuits/") else {}
+                    arguments = [mutant.tests, "-m", "not slow", "-k", mutant.chosen]
+                    return (*pytest(tree, arguments, extra), time.monotonic() - began)
             finally:
                 trees.put(tree)
 

@@ -23,7 +23,7 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.store import AccountState, RunState
+from atomic_margin.service.operator.store import AccountState, RunState, ShortfallState
 from atomic_margin.service.signing import SignedDocument
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +48,7 @@ SIGNED_BODIES = [
     documents.RunRecord,
     documents.Answer,
     documents.Settlement,
+    documents.ShortfallRecord,
     documents.Receipt,
     documents.CollateralInstruction,
     Attestation,
@@ -95,7 +96,7 @@ def test_the_protocol_lists_document_types() -> None:
 
 def test_the_protocol_lists_states() -> None:
     states = _first_cells(_section(PROTOCOL, "States"))
-    assert states == [state.value for state in (*AccountState, *RunState)]
+    assert states == [state.value for state in (*AccountState, *RunState, *ShortfallState)]
 
 
 def test_the_documents_list_the_verification_steps() -> None:
