@@ -63,11 +63,29 @@ def cases(profile: Profile, count: int, seed: int) -> Iterator[Case]:
         # Of even number, so that it takes no boundary's place.
         if number % 8 == 6:
             target = rng.integers(-top, top, profile.rows)
-        c = target - A @ z
-        # Where the collateral would not fit its width, the row keeps its weights and loses the target.
-        wide = (c < -top) | (c >= top)
-        A[wide], c[wide] = 0, target[wide]
-        yield z, A, c
+        yield z, A, collateral_for(target, z, A, profile.bits)
+
+
+def collateral_for(target: IntArray, z: IntArray, A: IntArray, bits: int) -> IntArray:
+    """Return c, shape (R,), with A z + c = target; rows of A with which c would not fit its width are changed in place.
+
+    They are left with one weight of 1 or -1, and so are rows without any weight: without one a row is no ciphertext but
+    a plain number, whose lookups have no noise and cost nothing.
+
+    Args:
+        target: rows, shape (R,), each in `bits` signed bits.
+        z: entries, shape (N,).
+        A: weights, shape (R, N).
+        bits: of a row.
+    """
+    top = 1 << (bits - 1)
+    c = target - A @ z
+    unfit = (c < -top) | (c >= top) | (A == 0).all(axis=1)
+    A[unfit] = 0
+    # In the middle, and towards the target, so that c stays within its width.
+    A[unfit, len(z) // 2] = np.where(target[unfit] < 0, -1, 1)
+    fitting: IntArray = target - A @ z
+    return fitting
 
 
 def trials_of(circuit: Circuit, profile: Profile, count: int, seed: int) -> Iterator[Trial]:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from atomic_margin.circuits import cache as disk
 from atomic_margin.circuits import programs as _programs  # noqa: F401  # defines the circuits that profiles name
 from atomic_margin.circuits.circuit import Circuit, circuit_by_name
-from atomic_margin.circuits.concrete import cfhe, parameter_ranges, prepare_thread
+from atomic_margin.circuits.concrete import ParameterRanges, cfhe, prepare_thread
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import Profile
@@ -35,9 +35,14 @@ IntArray = npt.NDArray[np.int64]
 _log = logging.getLogger(__name__)
 
 # The library's cost model takes polynomials of 512 coefficients for the cheapest in extracting bits; measured, 1,024
-# are a quarter faster. Three-bit lookups at 2^-128 need 2,048 (docs/benchmarks.md).
-LOG2_POLYNOMIAL_SIZES = (10, 11)
-GLWE_DIMENSIONS = (1, 2)
+# are faster. Three-bit lookups at 2^-128 need 2,048 (docs/benchmarks.md).
+FAST = ParameterRanges(log2_polynomial_sizes=(10, 11), glwe_dimensions=(1, 2))
+# Rows beyond 20 bits would get seven decomposition levels and evaluation keys of 130 MB. With five, which polynomials
+# of 512 allow, keys take 89 MB, and a run 5 % longer.
+SMALL_KEYS = ParameterRanges(
+    log2_polynomial_sizes=(9, 10, 11), glwe_dimensions=(1, 2, 4), decomposition_levels=(1, 2, 3, 4, 5)
+)
+FAST_BITS = 20
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
         dump_artifacts_on_unexpected_failures=False,
         range_restriction=None
         if any(circuit.default_parameters for circuit in circuits)
-        else parameter_ranges(LOG2_POLYNOMIAL_SIZES, GLWE_DIMENSIONS),
+        else (FAST if profile.bits <= FAST_BITS else SMALL_KEYS).restriction(),
     )
     inputs = {circuit.name: circuit.inputs(profile) for circuit in circuits}
     return cfhe.module()(module_class).compile(inputs, configuration)

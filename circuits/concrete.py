@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import types
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 from atomic_margin.circuits.errors import LibraryUnavailable
@@ -59,13 +60,23 @@ def prepare_thread() -> None:
         tag_context.stack = []
 
 
-def parameter_ranges(log2_polynomial_sizes: tuple[int, ...], glwe_dimensions: tuple[int, ...]) -> Any:
-    """Return a restriction of the compiler's search for parameters."""
-    from concrete.compiler import RangeRestriction
+@dataclass(frozen=True)
+class ParameterRanges:
+    """What the compiler's search for bootstrap parameters may choose from; empty means anything."""
 
-    ranges = RangeRestriction()
-    for size in log2_polynomial_sizes:
-        ranges.add_available_glwe_log_polynomial_size(size)
-    for dimension in glwe_dimensions:
-        ranges.add_available_glwe_dimension(dimension)
-    return ranges
+    log2_polynomial_sizes: tuple[int, ...]
+    glwe_dimensions: tuple[int, ...]
+    decomposition_levels: tuple[int, ...] = ()
+
+    def restriction(self) -> Any:
+        """Return the library's form of it."""
+        from concrete.compiler import RangeRestriction
+
+        ranges = RangeRestriction()
+        for size in self.log2_polynomial_sizes:
+            ranges.add_available_glwe_log_polynomial_size(size)
+        for dimension in self.glwe_dimensions:
+            ranges.add_available_glwe_dimension(dimension)
+        for levels in self.decomposition_levels:
+            ranges.add_available_pbs_level_count(levels)
+        return ranges

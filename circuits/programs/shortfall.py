@@ -21,9 +21,16 @@ from atomic_margin.circuits.zoom import first_sign, freshened
 
 IntArray = npt.NDArray[np.int64]
 
-# The lowest bits come out of the extraction with the noise of a whole row. Reading them once more before they are
-# weighted and added spares the extraction a decomposition level (docs/benchmarks.md).
-FRESHENED = 2
+_WIDE_BITS = 20
+
+
+def freshened_planes(bits: int) -> int:
+    """Return how many of the lowest bits of every row are read once more before they are weighted and added.
+
+    They come out of the extraction with the noise of a whole row. Reading them again spares the extraction a
+    decomposition level in rows of up to 20 bits, two in wider ones (docs/benchmarks.md).
+    """
+    return 2 if bits <= _WIDE_BITS else 3
 
 
 def integers(profile: Profile, z: IntArray, A: IntArray, c: IntArray) -> IntArray:
@@ -38,7 +45,8 @@ def program_of(profile: Profile, rows: int) -> Any:
     def shortfall(z: Any, A: Any, c: Any) -> Any:
         extracted = cfhe.bits(A @ z + c)
         planes = [extracted[i] for i in range(bits)]
-        planes[:FRESHENED] = [freshened(plane) for plane in planes[:FRESHENED]]
+        lowest = freshened_planes(bits)
+        planes[:lowest] = [freshened(plane) for plane in planes[:lowest]]
         # Shape (bits, R), highest first.
         remaining = np.concatenate(tuple(plane.reshape((1, rows)) for plane in reversed(planes)))
         count = rows

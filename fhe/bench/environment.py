@@ -13,9 +13,14 @@ LIBRARIES = ("concrete-python", "numpy", "tenseal")
 
 
 def environment(command: str) -> dict[str, Any]:
-    """Return machine, libraries, python, git (None outside a checkout), date (UTC, ISO 8601) and the command."""
+    """Return machine, libraries, python, git (None outside a checkout), date (UTC, ISO 8601) and the command.
+
+    `threads` of the machine are those that an evaluation may use: `OMP_NUM_THREADS`, or every core.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS")
+    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "threads": threads, "memory_bytes": _memory()}
     return {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "memory_bytes": _memory()},
+        "machine": machine,
         "libraries": {name: _version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "git": _revision(),

@@ -32,7 +32,8 @@ HEAD = """# Benchmarks
 Circuits in real FHE, measured and held against plain integers in the same run, every module in processes of its own:
 
 ```console
-atomic-margin bench fhe --profile 64x16x20 --compare --scaling all --json docs/benchmarks/fhe.json
+atomic-margin bench fhe --profile 64x16x20 --compare --scaling all --json fhe.json
+mv fhe.json docs/benchmarks/
 atomic-margin bench report docs/benchmarks/*.json --plot docs/benchmarks --out docs/benchmarks.md
 ```
 """

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from atomic_margin.circuits.cases import collateral_for
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.circuits.zoom import GRID_BITS, multipliers
 
@@ -31,12 +32,9 @@ def with_rows(profile: Profile, target: IntArray, rng: np.random.Generator) -> C
     z = rng.integers(0, 1 << profile.entry_bits, profile.entries)
     reach = 1 << int(rng.integers(0, profile.weight_bits))
     A = rng.integers(-reach, reach, (rows, profile.entries))
-    # Few weights where they are large, so that c mostly fits; where it does not, the row has no weights.
+    # Few weights where they are large, so that c mostly fits.
     A *= rng.random(A.shape) < min(1.0, top / (32 * reach * profile.entries))
-    c = target - A @ z
-    wide = (c < -top) | (c >= top)
-    A[wide], c[wide] = 0, target[wide]
-    return z, A, c
+    return z, A, collateral_for(target, z, A, profile.bits)
 
 
 def comfortable(profile: Profile, rows: int, rng: np.random.Generator) -> IntArray:

@@ -64,6 +64,11 @@ def assert_on_the_grid(name: str, found: FunctionStatistics) -> None:
     assert others == 1, f"{name}: {found.lookups}"
 
 
+@pytest.mark.parametrize("profile", [SMALL, STANDARD, *OTHERS], ids=lambda profile: profile.name)
+def test_evaluation_keys_of_all_functions_together_are_small(profile: Profile) -> None:
+    assert layout_of(profile).evaluation_key_bytes <= 100_000_000
+
+
 def test_breach_costs_a_lookup_for_each_level_and_join_of_a_row() -> None:
     # 24 rows, 7 readings joined in 3 and 1; one freshened anchor; 24 flags in 4 groups and 1.
     assert compile_profile(STANDARD).statistics.functions["breach"].bootstraps == 24 * (7 + 2 + 1) + 1 + 1 + 4 + 1
