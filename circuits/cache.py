@@ -1,4 +1,4 @@
-"""Compiled modules on this machine's disk, by hash of profile and programs.
+"""Compiled modules on this machine's disk, by hash of profile and programs, and by version of the compiler.
 
 Compiling takes some seconds, loading hundredths.
 
@@ -16,6 +16,7 @@ import stat
 import sys
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
@@ -50,8 +51,8 @@ def entry(profile_hash: str) -> Path | None:
     directory = cache_directory()
     if directory is None:
         return None
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    return directory / "modules" / f"{profile_hash}-{_programs_hash()[:16]}-{python}"
+    made_with = f"cp{sys.version_info.major}{sys.version_info.minor}-concrete{version('concrete-python')}"
+    return directory / "modules" / f"{profile_hash}-{_programs_hash()[:16]}-{made_with}"
 
 
 @cache

@@ -11,8 +11,9 @@ from atomic_margin.circuits.cases import cases
 from atomic_margin.fhe.bench.environment import peak_memory_bytes
 from atomic_margin.fhe.bench.jobs import Job
 
-# 128 bits of security at this degree allow 218 bits of modulus. One product uses up one level of 40 bits; what is left
-# holds a row of 24 bits at this scale.
+SECURITY_BITS = 128
+# That many bits of security at this degree allow 218 bits of modulus. One product uses up one level of 40 bits; what is
+# left holds a row of 24 bits at this scale.
 POLYNOMIAL_DEGREE = 8192
 MODULUS_BITS = (60, 40, 40, 60)
 LOG2_SCALE = 40
@@ -52,7 +53,10 @@ def measure_ckks(job: Job, stage: Callable[[str], None]) -> dict[str, Any]:
         wrong_rounded += int(((np.rint(decrypted) < 0) != (rows < 0))[close].sum())
     return {
         "bootstraps": 0,
+        "compile_s": 0.0,
         "keygen_s": keygen_s,
+        "p_error": None,
+        "security_bits": SECURITY_BITS,
         "evaluation_key_bytes": len(public),
         "cold_s": seconds[0],
         "warm_s": statistics.median(seconds[1:]),
@@ -61,6 +65,7 @@ def measure_ckks(job: Job, stage: Callable[[str], None]) -> dict[str, Any]:
         "peak_memory_bytes": peak_memory_bytes(),
         "runs": len(seconds) - 1,
         "trials": job.evaluations,
+        "wrong": None,
         "largest_error": error,
         "signs_near_zero": near,
         "wrong_signs_near_zero": wrong,

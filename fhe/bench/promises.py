@@ -106,7 +106,9 @@ def _keys(found: Found) -> Iterator[Verdict]:
 
 
 def _wrong(results: list[Figures]) -> Iterator[Verdict]:
-    tried = [figures for figures in results if "wrong" in figures and figures["circuit"] != "leveled_only"]
+    tried = [
+        figures for figures in results if figures.get("wrong") is not None and figures["circuit"] != "leveled_only"
+    ]
     if tried:
         wrong, trials = sum(figures["wrong"] for figures in tried), sum(figures["trials"] for figures in tried)
         yield Verdict("no wrong result", f"{wrong} of {trials} trials", wrong == 0)

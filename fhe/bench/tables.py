@@ -20,7 +20,7 @@ def _bytes(key: str, unit: float, digits: int) -> Cell:
 
 def _power(key: str) -> Cell:
     def cell(figures: Figures) -> str:
-        if key not in figures:
+        if figures.get(key) is None:
             return ""
         return f"2^{math.log2(figures[key]):.1f}" if figures[key] > 0 else "0"
 
@@ -41,7 +41,7 @@ def _complexity(figures: Figures) -> str:
 
 
 def _wrong(figures: Figures) -> str:
-    return f"{figures['wrong']} of {figures['trials']}" if "wrong" in figures else ""
+    return f"{figures['wrong']} of {figures['trials']}" if figures.get("wrong") is not None else ""
 
 
 MODULE_COLUMNS: dict[str, Cell] = {
@@ -86,7 +86,7 @@ def module_rows(results: list[Figures]) -> list[list[str]]:
     return [
         [cell(figures) for cell in MODULE_COLUMNS.values()]
         for figures in modules.values()
-        if "evaluation_key_bytes" in figures
+        if figures.get("evaluation_key_bytes")
     ]
 
 

@@ -244,7 +244,9 @@ def test_the_page_is_what_the_files_give() -> None:
 
 
 def test_a_page_shows_the_last_figures_and_every_remark(tmp_path: Path) -> None:
-    surplus = figures("surplus", 0.25, decrypt_s=0.5, input_bytes=1, output_bytes=2, runs=1)
+    made = {"compile_s": 1.0, "keygen_s": 2.0, "p_error": 1e-39, "security_bits": 128, "peak_memory_bytes": 1}
+    surplus = figures("surplus", 0.25, decrypt_s=0.5, cold_s=1.0, input_bytes=1, output_bytes=2, runs=1, **made)
+    assert set(leveled_only(surplus)) >= PROMISED
     skipped = {key: value for key, value in figures("ckks_linear", 0).items() if key not in {"warm_s", "wrong"}}
     results = [
         figures("breach", 9.87),
@@ -258,7 +260,7 @@ def test_a_page_shows_the_last_figures_and_every_remark(tmp_path: Path) -> None:
     text = page(results, "See [the record](../adr/0020-zoom.md).\n")
     assert "9.87" not in text
     assert "| breach | 1 |  |  |  | 1.23 |  |  | 0 of 6 |" in text
-    assert "| leveled_only | 0 | 0 | 0 |  | 0.75 |" in text
+    assert "| leveled_only | 0 | 0 | 0 | 1.50 | 0.75 |" in text
     assert "`leveled_only`: the institution alone learns" in text
     assert "`ckks_linear`: skipped: not installed." in text
     assert "takes at most 60 % of `straightforward_breach` | 27 % (1.23 s of 4.56 s) | yes |" in text
@@ -300,6 +302,8 @@ def test_ckks_has_an_error_and_loses_signs_at_zero(tmp_path: Path) -> None:
     pytest.importorskip("tenseal")
     job = Job(CKKS, SMALL, ("ckks_linear",), tmp_path, None, 1, 8, 1, False)
     found = measure_ckks(job, lambda stage: None)
+    assert {*found, *figures("ckks_linear", 0)} >= PROMISED
+    assert found["p_error"] is found["wrong"] is None, "an error is certain, and small"
     assert 0 < found["largest_error"] < 0.1
     assert found["signs_near_zero"] >= 4 * SMALL.rows
     assert 0 < found["wrong_signs_near_zero"] < found["signs_near_zero"]
