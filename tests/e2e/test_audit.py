@@ -144,7 +144,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 def test_a_run_of_a_real_server_is_repeated_by_fresh_workers(operator: Path, tmp_path: Path) -> None:
     before = contents(operator)
-    result = call(COVERED, "--dir", operator, "--json", tmp_path / "audit.json", "--starts", 40)
+    result = call(COVERED, "--dir", operator, "--json", tmp_path / "audit.json", "--starts", 12)
     found = read_json(tmp_path / "audit.json", numbers=True)
     assert contents(operator) == before
     assert found["held"] == list(STEPS)
@@ -158,7 +158,7 @@ def test_a_run_of_a_real_server_is_repeated_by_fresh_workers(operator: Path, tmp
         assert (found["verdict"], result.exit_code) == ("confirmed", 0)
         assert evaluation["repeated"] == evaluation["recorded"]
     else:
-        assert (found["verdict"], result.exit_code, evaluation["starts"]) == ("undecided", 2, 40)
+        assert (found["verdict"], result.exit_code, evaluation["starts"]) == ("undecided", 2, 12)
 
 
 def test_the_recorded_plan_confirms_the_run(operator: Path, kept: Kept) -> None:
