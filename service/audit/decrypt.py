@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.errors import DecryptionOutOfRange, FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown, StoreMissing
@@ -54,7 +55,7 @@ def compare(outputs: Path, directory: Path) -> list[Comparison]:
         AuditError: it is not this institution's run, or the words are not those of its record.
         FheError: the secret keys are not there, or words are of another length.
     """
-    manifest = read_json(outputs / MANIFEST)
+    manifest = _object(read_json(outputs / MANIFEST), "the manifest")
     signed, record = parse_signed(manifest.get("run"), RunRecord)
     if not (directory / "institution.db").is_file():
         raise StoreMissing(f"there is no institution.db in {directory}; give the agent's folder")
@@ -67,10 +68,17 @@ def compare(outputs: Path, directory: Path) -> list[Comparison]:
         store.close()
     if own is None or signed.body_hash() not in answers:
         raise RunUnknown(f"this agent has decrypted no run {record.run_id!r} with this record; nothing is decrypted")
-    keys = InstitutionKeys.load(profile_of(record), key_path(directory, own.sequence))
+    profile = profile_of(record)
+    keys, sizes = InstitutionKeys.load(profile, key_path(directory, own.sequence)), layout_of(profile).messages
     found = []
-    for function, described in sorted(manifest.get("functions", {}).items()):
-        words = {kind: _words(outputs, described, kind) for kind in KINDS}
+    functions = _object(manifest.get("functions"), "`functions` of the manifest")
+    if not functions:
+        raise RecordInconsistent("the manifest names no function; have the audit write its outputs again")
+    for function, value in sorted(functions.items()):
+        if function not in profile.functions:
+            raise RecordInconsistent(f"the manifest names a function that the profile does not have: {function[:40]!r}")
+        described = _object(value, f"what the manifest says of {function}")
+        words = {kind: _words(outputs, described, kind, sizes[function].size) for kind in KINDS}
         wanted = _recorded_hash(described, function, signed.body_hash(), record)
         if hashlib.sha256(words["recorded"]).hexdigest() != wanted:
             raise RecordInconsistent(f"the recorded {function} words are not those that the record names")
@@ -78,10 +86,20 @@ def compare(outputs: Path, directory: Path) -> list[Comparison]:
     return found
 
 
-def _words(outputs: Path, described: dict[str, Any], kind: str) -> bytes:
+def _object(value: object, what: str) -> dict[str, Any]:
+    """Return `value`, which came from the auditor, if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise RecordInconsistent(f"{what} is no JSON object; have the audit write its outputs again")
+    return value
+
+
+def _words(outputs: Path, described: dict[str, Any], kind: str, size: int) -> bytes:
     path = outputs / Path(str(described.get(kind))).name
     if not path.is_file():
         raise BytesMissing(f"{path} is not there; have the audit write its outputs again")
+    # Before it is read: the file may be of any size.
+    if path.stat().st_size != size:
+        raise BytesMissing(f"{path} has {path.stat().st_size} bytes instead of {size}; have it written again")
     return path.read_bytes()
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.service.audit.decrypt import compare
-from atomic_margin.service.audit.errors import RunUnknown
+from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown
 from atomic_margin.service.audit.evidence import STEPS, Evidence, anchors, gather
 from atomic_margin.service.audit.report import MANIFEST
 from atomic_margin.service.audit.search import Verdict, overall, repeat
@@ -241,7 +241,18 @@ def test_the_institution_compares_what_both_outputs_decrypt_to(
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert told.returncode == 2
     assert "not those that the record names" in told.stderr
-    assert json.loads((outputs / MANIFEST).read_text())["run"]["body"]["run_id"] == BREACHED
+    manifest = json.loads((outputs / MANIFEST).read_text())
+    assert manifest["run"]["body"]["run_id"] == BREACHED
+
+    # What an auditor sends may be anything: it is refused by name, and nothing large is read.
+    (outputs / "surplus.recorded.words").write_bytes(bytes(9))
+    with pytest.raises(BytesMissing, match="has 9 bytes instead of"):
+        compare(outputs, institution)
+    odd: list[Any] = [[], "x", {**manifest, "functions": []}, {**manifest, "functions": {"breach": 1}}]
+    for value in (*odd, {**manifest, "functions": {}}, {**manifest, "functions": {"other": {}}}):
+        (outputs / MANIFEST).write_text(json.dumps(value))
+        with pytest.raises(RecordInconsistent, match="manifest"):
+            compare(outputs, institution)
 
 
 def break_blob(directory: Path, field: str, data: bytes | None, evidence: Evidence | None = None) -> None:
