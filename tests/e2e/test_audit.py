@@ -248,7 +248,7 @@ def test_the_institution_compares_what_both_outputs_decrypt_to(
     (outputs / "surplus.recorded.words").write_bytes(bytes(9))
     with pytest.raises(BytesMissing, match="has 9 bytes instead of"):
         compare(outputs, institution)
-    odd: list[Any] = [[], "x", {**manifest, "functions": []}, {**manifest, "functions": {"breach": 1}}]
+    odd: list[Any] = [[], "x", {**manifest, "functions": []}, {**manifest, "functions": {"breach": "x"}}]
     for value in (*odd, {**manifest, "functions": {}}, {**manifest, "functions": {"other": {}}}):
         (outputs / MANIFEST).write_text(json.dumps(value))
         with pytest.raises(RecordInconsistent, match="manifest"):
