@@ -193,7 +193,7 @@ class EvaluatorPool:
     ) -> Evaluation:
         """See `atomic_margin.fhe.worker.evaluate`."""
         with self._worker_for(keys) as evaluator:
-            return evaluator.evaluate(keys, ciphertext, A, c, functions, *(() if chosen is None else (chosen,)))
+            return evaluator.evaluate(keys, ciphertext, A, c, functions, chosen)
 
     def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
         """See `atomic_margin.fhe.worker.warm_up`."""

@@ -193,16 +193,8 @@ def verify_attestation(
     # (6) It signed the submission the run names, and portfolio and encryption proofs hold.
     with step("submission"):
         _require(record.submission == signed_submission.body_hash(), "submission", "the run names another submission")
-        for name, wanted in (
-            ("institution", record.institution),
-            ("operator", record.operator),
-            ("sequence", record.submission_sequence),
-            ("gross_limit", record.gross_limit),
-            ("ciphertext", record.ciphertext),
-            ("evaluation_keys", record.evaluation_keys),
-            ("key_commitments", record.key_commitments),
-        ):
-            _require(getattr(submission, name) == wanted, name, f"submission and run differ in {name}")
+        for name in record.differing_from(submission):
+            _require(False, name, f"submission and run differ in {name}")
         verify_submission(signed_submission, submission, terms, identity, keys, group)
     # (7) The matrices are the run's, and are what these prices and this collateral give, rounded down.
     with step("matrices"):

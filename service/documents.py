@@ -181,6 +181,19 @@ class RunRecord(Body):
             )
         return self
 
+    def differing_from(self, submission: Submission) -> tuple[str, ...]:
+        """Return the names of the submission's fields that the record repeats with another value; none may."""
+        repeated = {
+            "institution": self.institution,
+            "operator": self.operator,
+            "sequence": self.submission_sequence,
+            "gross_limit": self.gross_limit,
+            "ciphertext": self.ciphertext,
+            "evaluation_keys": self.evaluation_keys,
+            "key_commitments": self.key_commitments,
+        }
+        return tuple(name for name, value in repeated.items() if getattr(submission, name) != value)
+
     @property
     def breach_output(self) -> str:
         """Hash of the breach output's words.

@@ -7,9 +7,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-# Imported for the circuits that they define.
-from atomic_margin.circuits import baselines as _baselines  # noqa: F401
-from atomic_margin.circuits import programs as _programs  # noqa: F401
+from atomic_margin.circuits import baselines as _baselines  # noqa: F401  # defines the circuits of comparisons
+from atomic_margin.circuits import programs as _programs  # noqa: F401  # defines the circuits of profiles
 from atomic_margin.circuits.circuit import Circuit, defined
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.bench.errors import NoCircuit

@@ -21,11 +21,17 @@ class OtherFunction(Evaluator):
     """Evaluates what the file says."""
 
     def evaluate(
-        self, keys: KeyFile, ciphertext: bytes, A: IntArray, c: IntArray, functions: tuple[str, ...]
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: IntArray,
+        c: IntArray,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
     ) -> Evaluation:
         if CHEAT.exists():
             A, c = np.zeros_like(A), np.full_like(c, int(CHEAT.read_text()))
-        return super().evaluate(keys, ciphertext, A, c, functions)
+        return super().evaluate(keys, ciphertext, A, c, functions, chosen)
 
 
 if __name__ == "__main__":

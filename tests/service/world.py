@@ -154,7 +154,15 @@ class PlainEvaluator(Evaluator):
             raise EvaluationFailed("the test makes this expansion fail")
         return "f0" * 32
 
-    def evaluate(self, keys: KeyFile, ciphertext: bytes, A: Ints, c: Ints, functions: tuple[str, ...]) -> Evaluation:
+    def evaluate(
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: Ints,
+        c: Ints,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
+    ) -> Evaluation:
         self.meanwhile()
         if self.failures:
             self.failures -= 1
