@@ -17,7 +17,7 @@ x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, b
 from dataclasses import asdict, dataclass
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.margin.canonical import canonical_hash
+from atomic_margin.documents.canonical import canonical_hash
 
 KNOWN_ANSWER_ROWS = 2
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.lwe import Words
-from atomic_margin.margin.canonical import canonical_bytes
 
 _TAG = b"atomic-margin/lwe-masks/1\0"
 

@@ -13,15 +13,16 @@ parsed JSON objects, strict and named by hash; nothing here does I/O. The usual 
 Errors are in `atomic_margin.margin.errors`, all under `MarginError`.
 """
 
-from atomic_margin.margin.canonical import CanonicalValue, canonical_bytes, canonical_hash
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, canonical_hash
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.margin.collateral import (
     Asset,
+    AssetPriceSource,
     CollateralHoldings,
     CollateralSchedule,
     CollateralValues,
     ConcentrationTier,
     Eligibility,
-    PriceSource,
     check_accepted,
     check_holdings,
     check_schedule,
@@ -29,18 +30,20 @@ from atomic_margin.margin.collateral import (
     collateral_values,
     select_transfer,
 )
-from atomic_margin.margin.entries import RADIX_BITS, Column, EntryMap, check_entries
-from atomic_margin.margin.errors import DocumentError, MarginError
-from atomic_margin.margin.instruments import Instrument, Side, Underlying, gross_weight
-from atomic_margin.margin.market import ExpiryQuotes, Market, UnderlyingQuotes, check_market
-from atomic_margin.margin.matrix import MarginMatrix, Place
-from atomic_margin.margin.model import MarginKind, TrueWeights, check_offsetting_pairs, compile_weights
-from atomic_margin.margin.portfolio import Institution, Portfolio, Position, check_gross, encode
-from atomic_margin.margin.pricing import black76
-from atomic_margin.margin.report import TrueSurplus, true_surplus
-from atomic_margin.margin.scenarios import Charges, ScanModel, Scenario, check_model
-from atomic_margin.margin.top_up import TopUp, compute_top_up, step_units
-from atomic_margin.margin.units import (
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.market.entries import RADIX_BITS, Column, EntryMap, check_entries
+from atomic_margin.margin.market.instruments import Instrument, Side, Underlying, gross_weight
+from atomic_margin.margin.market.market import ExpiryQuotes, Market, UnderlyingQuotes, check_market
+from atomic_margin.margin.market.portfolio import Institution, Portfolio, Position, check_gross, encode
+from atomic_margin.margin.market.pricing import black76
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.lot_charges import LotCharges
+from atomic_margin.margin.models.scan.document import ScanModel, Scenario, check_model
+from atomic_margin.margin.models.scan.reference import TrueSurplus, true_surplus
+from atomic_margin.margin.models.scan.weights import compile_weights
+from atomic_margin.margin.rows.matrix import MarginMatrix, Place
+from atomic_margin.margin.rows.rounding import (
     BITS,
     PROOF_SHIFT,
     WEIGHT_BITS,
@@ -52,7 +55,8 @@ from atomic_margin.margin.units import (
     choose_exponent,
     compile_run,
 )
-from atomic_margin.margin.universe import Universe
+from atomic_margin.margin.rows.top_up import TopUp, compute_top_up, step_units
+from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
 __all__ = [
     "BITS",
@@ -60,8 +64,8 @@ __all__ = [
     "RADIX_BITS",
     "WEIGHT_BITS",
     "Asset",
+    "AssetPriceSource",
     "CanonicalValue",
-    "Charges",
     "CollateralHoldings",
     "CollateralSchedule",
     "CollateralValues",
@@ -73,6 +77,7 @@ __all__ = [
     "ExpiryQuotes",
     "Institution",
     "Instrument",
+    "LotCharges",
     "MarginError",
     "MarginKind",
     "MarginMatrix",
@@ -80,7 +85,6 @@ __all__ = [
     "Place",
     "Portfolio",
     "Position",
-    "PriceSource",
     "RunMatrices",
     "ScanModel",
     "Scenario",

@@ -1,23 +1,13 @@
-"""Every error this package raises, in one tree.
+"""Every error this package raises of its own, in one tree; strict parsing raises those of `documents.errors`.
 
 MarginError
-├── CanonicalFormError              a value that has no canonical JSON form
-├── DocumentError                   one field of a document is wrong: `.field` is its JSON path
-│   ├── MalformedDocument           missing, unknown or wrongly typed field, wrong format, bad timestamp or identifier
-│   ├── NotADecimal                 not a plain decimal string (NaN, Infinity, 1e999, +1, 007, a JSON number, …)
-│   ├── OutOfRange                  a number outside its range
-│   │   ├── NonPositivePrice
-│   │   ├── NegativeVolatility
-│   │   ├── NegativeLots
-│   │   ├── NegativeHolding
-│   │   └── LotsTooLarge
-│   ├── DuplicateId
-│   │   └── DuplicatePosition
-│   ├── UnknownId                   refers to something the other document does not have
-│   │   ├── UnknownInstrument
-│   │   ├── UnknownUnderlying
-│   │   ├── UnknownAsset
-│   │   └── UnknownVenue
+├── (of one field of a document, under `documents.errors.DocumentError` too: `.field` is its JSON path)
+│   ├── LotsTooLarge                a position does not fit its digits                             an OutOfRange
+│   ├── DuplicatePosition           one instrument and side twice                                  a DuplicateId
+│   ├── UnknownInstrument           refers to something the other document does not have           an UnknownId
+│   ├── UnknownUnderlying                                                                          an UnknownId
+│   ├── UnknownAsset                                                                               an UnknownId
+│   ├── UnknownVenue                                                                               an UnknownId
 │   ├── ExpiredInstrument           expiry at or before the market's time
 │   ├── CrossedPrices               options of one expiry priced so that a spread is worth less than nothing
 │   ├── TierError                   concentration tiers that are no table
@@ -59,101 +49,46 @@ MarginError
     └── InsufficientFreeCollateral  all free collateral together does not reach the amount
 """
 
+from atomic_margin.documents.errors import DocumentError, DuplicateId, OutOfRange, UnknownId
+
 
 class MarginError(Exception):
     """Root of the errors of `atomic_margin.margin`. The message says which field is wrong and what would be right."""
 
 
-class CanonicalFormError(MarginError):
-    """A value that is to be hashed or signed has no canonical JSON form."""
-
-
-class DocumentError(MarginError):
-    """One field of a document is wrong.
-
-    Attributes:
-        field: JSON path of the field, such as ``positions[3].lots``; ``$`` is the document itself.
-        problem: what is wrong and what would be right.
-    """
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(field, problem)
-        self.field = field
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.problem}"
-
-
-class MalformedDocument(DocumentError):
-    """A field is missing, unknown, of the wrong type or not of the form its document's format asks for."""
-
-
-class NotADecimal(DocumentError):
-    """A number is not a plain decimal string with one spelling."""
-
-
-class OutOfRange(DocumentError):
-    """A number is well formed but outside the range its meaning allows."""
-
-
-class NonPositivePrice(OutOfRange):
-    """A price is zero or negative."""
-
-
-class NegativeVolatility(OutOfRange):
-    """A volatility is negative."""
-
-
-class NegativeLots(OutOfRange):
-    """A position has negative lots; sides are told apart by `side`."""
-
-
-class NegativeHolding(OutOfRange):
-    """A ledger quantity is negative."""
-
-
-class LotsTooLarge(OutOfRange):
+class LotsTooLarge(OutOfRange, MarginError):
     """A position does not fit the digits its instrument has."""
 
 
-class DuplicateId(DocumentError):
-    """Two items share an identifier."""
-
-
-class DuplicatePosition(DuplicateId):
+class DuplicatePosition(DuplicateId, MarginError):
     """One instrument and side appear twice in a portfolio."""
 
 
-class UnknownId(DocumentError):
-    """An identifier has no counterpart in the document it refers to."""
-
-
-class UnknownInstrument(UnknownId):
+class UnknownInstrument(UnknownId, MarginError):
     """The universe has no such instrument."""
 
 
-class UnknownUnderlying(UnknownId):
+class UnknownUnderlying(UnknownId, MarginError):
     """The universe, the model or the market has no such underlying."""
 
 
-class UnknownAsset(UnknownId):
+class UnknownAsset(UnknownId, MarginError):
     """The collateral schedule has no such asset."""
 
 
-class UnknownVenue(UnknownId):
+class UnknownVenue(UnknownId, MarginError):
     """The cross-margin model has no such venue."""
 
 
-class ExpiredInstrument(DocumentError):
+class ExpiredInstrument(DocumentError, MarginError):
     """An instrument's expiry is not after the market's time."""
 
 
-class CrossedPrices(DocumentError):
+class CrossedPrices(DocumentError, MarginError):
     """Volatilities of one expiry price a spread of two strikes below zero: prices are crossed."""
 
 
-class TierError(DocumentError):
+class TierError(DocumentError, MarginError):
     """Concentration tiers do not form a table."""
 
 
@@ -165,15 +100,15 @@ class TierRising(TierError):
     """A percentage of a tier table is above the one of the band below it."""
 
 
-class IneligibleAsset(DocumentError):
+class IneligibleAsset(DocumentError, MarginError):
     """The collateral schedule takes no more of an asset."""
 
 
-class ScheduleNotInForce(DocumentError):
+class ScheduleNotInForce(DocumentError, MarginError):
     """The market is of a time before the collateral schedule takes effect."""
 
 
-class Unpriced(DocumentError):
+class Unpriced(DocumentError, MarginError):
     """The market lacks a quote; the field is where it would stand."""
 
 
@@ -185,11 +120,11 @@ class UnpricedAsset(Unpriced):
     """The market lacks the price of a collateral asset."""
 
 
-class NotACovariance(DocumentError):
+class NotACovariance(DocumentError, MarginError):
     """A covariance matrix is not symmetric, or has a negative eigenvalue."""
 
 
-class CoverTooSmall(DocumentError):
+class CoverTooSmall(DocumentError, MarginError):
     """The corners of an expected-shortfall cover leave out some tail average of the scores."""
 
 

@@ -56,7 +56,11 @@ class Mutant:
 
 ZK, SERVICE, ADVERSARY = "tests/zk/test_", "tests/service/test_", "tests/adversary/test_"
 CIRCUITS = "tests/circuits/test_"
-VERIFICATION, ATTESTATION, RUNS = "service/verification.py", "service/attestation.py", "service/institution/runs.py"
+VERIFICATION, ATTESTATION, RUNS = (
+    "service/protocol/verification.py",
+    "service/verifier/attestation.py",
+    "service/institution/runs.py",
+)
 CONTEXT = '                "context": self.context,\n'
 
 
@@ -134,7 +138,7 @@ MUTANTS = (
     _verification("breach: breach proof", 'verify_breach(breach, bytes.fromhex(answer.breach_proof or ""), group)',
                   "pass", "changed_proof_of_an_answer"),
     _verification("the verifier's seal", "if seal is not _SEAL:", "if False:", "made_by_hand or made_by_replace"),
-    Mutant("settlement: takes verified breaches alone", "service/operator/settlement.py",
+    Mutant("settlement: takes verified breaches alone", "service/operator/settlement/hook.py",
            "if not isinstance(breach, VerifiedBreach):", "if False:", f"{SERVICE}verification.py",
            "hook_takes_nothing_else"),
     _attestation("bundle: anchors of the terms",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from atomic_margin.service.cli.output import read_json
 from atomic_margin.service.demo.parties import NAME, parties
+from atomic_margin.service.files import read_json
 
 from .e2e.harness import World, copy_world
 from .e2e.small import write_small_examples

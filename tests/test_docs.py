@@ -11,20 +11,21 @@ import typer
 
 from atomic_margin.circuits.profile import STANDARD
 from atomic_margin.fhe.evaluator import Evaluator
-from atomic_margin.service import documents
-from atomic_margin.service.attestation import Attestation
 from atomic_margin.service.cli import main as command_line
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.cli.verify import ALL_STEPS
-from atomic_margin.service.feed.documents import PriceSet, PriceTick
-from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
-from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.store import AccountState, RunState, ShortfallState
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.operator.store.tables import AccountState, RunState, ShortfallState
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.attestation import Attestation
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -52,7 +53,7 @@ SIGNED_BODIES = [
     documents.Receipt,
     documents.CollateralInstruction,
     Attestation,
-    documents.TrustFile,
+    TrustFile,
     PriceRules,
     PriceSet,
     PriceTick,
@@ -133,7 +134,7 @@ def test_commands_and_options_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_are_named_exist(document: Path) -> None:
-    folders = "margin|circuits|fhe|zk|service|tests|scripts"
+    folders = "documents|margin|circuits|fhe|zk|service|bench|tests|scripts"
     named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []
 

@@ -1,6 +1,6 @@
 """Print rows and gaps of each form of the cross-margin model, on generated books with a fifth of the example's pools.
 
-    python examples/cross-margin/gap.py [BOOKS]
+    python examples/cross-bench/gap.py [BOOKS]
 
 Model gap: M + Σ K_v of the reference less the least row of true weights, where a book is short of margin in either.
 Rounding gap: least row of true weights less least integer row. The gross limit is the smallest power of two of USD that
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from atomic_margin.margin import CollateralSchedule, EntryMap, Market, Universe, compile_run
-from atomic_margin.margin.cross_margin import (
+from atomic_margin.margin.models.cross_margin import (
     CrossMarginModel,
     PoolHoldings,
     compile_cuts,
@@ -24,9 +24,11 @@ from atomic_margin.margin.cross_margin import (
     cut_collateral,
     exact_cross_collateral,
 )
-from atomic_margin.margin.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.expected_shortfall import digits, revalue_moves, sample_books
-from atomic_margin.margin.slack import compile_exact, exact_surplus, least_slack
+from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
+from atomic_margin.margin.models.expected_shortfall import digits, revalue_moves, sample_books
+from atomic_margin.margin.rows.least_slack import least_slack
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 HERE = Path(__file__).parent
 

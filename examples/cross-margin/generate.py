@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.margin import Universe
-from atomic_margin.margin.cross_margin import CrossMarginModel, JointDistribution, PoolHoldings, generate_moves
+from atomic_margin.margin.models.cross_margin import CrossMarginModel, JointDistribution, PoolHoldings, generate_moves
 
 HERE = Path(__file__).parent
 NAMES = ("BTC", "ETH")

@@ -26,7 +26,7 @@ from atomic_margin.margin import (
     Universe,
     compile_run,
 )
-from atomic_margin.margin.expected_shortfall import (
+from atomic_margin.margin.models.expected_shortfall import (
     KINDS_OF_BOOK,
     ExpectedShortfallModel,
     compile_conservative,
@@ -40,7 +40,8 @@ from atomic_margin.margin.expected_shortfall import (
     tail_average,
     tail_slack,
 )
-from atomic_margin.margin.slack import compile_exact, exact_surplus
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 HERE = Path(__file__).parent
 

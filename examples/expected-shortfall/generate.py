@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from atomic_margin.margin import Market, Universe
-from atomic_margin.margin.expected_shortfall import ExpectedShortfallModel, fit_cover
+from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel, fit_cover
 
 HERE = Path(__file__).parent
 MOVES = 260

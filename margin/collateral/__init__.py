@@ -6,11 +6,11 @@ For the operator and for everyone who recomputes c. `schedule` holds the documen
 
 from atomic_margin.margin.collateral.schedule import (
     Asset,
+    AssetPriceSource,
     CollateralHoldings,
     CollateralSchedule,
     ConcentrationTier,
     Eligibility,
-    PriceSource,
     check_accepted,
     check_holdings,
     check_schedule,
@@ -20,12 +20,12 @@ from atomic_margin.margin.collateral.values import CollateralValues, collateral_
 
 __all__ = [
     "Asset",
+    "AssetPriceSource",
     "CollateralHoldings",
     "CollateralSchedule",
     "CollateralValues",
     "ConcentrationTier",
     "Eligibility",
-    "PriceSource",
     "check_accepted",
     "check_holdings",
     "check_schedule",

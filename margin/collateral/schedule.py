@@ -20,7 +20,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import model_validator
 
-from atomic_margin.margin.documents import (
+from atomic_margin.documents.errors import MalformedDocument, NegativeHolding, OutOfRange
+from atomic_margin.documents.strict import (
     MAX_QUANTITY,
     Document,
     Identifier,
@@ -35,22 +36,19 @@ from atomic_margin.margin.documents import (
     integer_in,
     require_unique,
 )
+from atomic_margin.margin.collateral.tiers import NO_LIMIT, Tier, TierTable
 from atomic_margin.margin.errors import (
     IneligibleAsset,
-    MalformedDocument,
-    NegativeHolding,
-    OutOfRange,
     ScheduleNotInForce,
     UnknownAsset,
     UnknownUnderlying,
     UnpricedAsset,
 )
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.tiers.table import NO_LIMIT, Tier, TierTable
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.models.scan.document import ScanModel
 
 
-class PriceSource(Part):
+class AssetPriceSource(Part):
     """Where an asset's price stands in the market: the spot of an underlying, or the collateral price of an asset."""
 
     quote: Literal["spot", "collateral"]
@@ -58,7 +56,7 @@ class PriceSource(Part):
 
 
 class ConcentrationTier(Part):
-    """One band of an asset's value, of which only a percentage counts; see `margin.tiers`.
+    """One band of an asset's value, of which only a percentage counts; see `tiers`.
 
     Attributes:
         above: lower bound, whole USD; 0 in the first band, else the bound of the band before.
@@ -115,7 +113,7 @@ class Asset(Part):
     kind: Literal["cash", "crypto", "money_market_fund", "stablecoin", "treasury_bill"]
     decimals: Annotated[int, integer_in(0, 8)]
     haircut: Annotated[Decimal, in_range("0", "1", below=True)]
-    price_source: PriceSource
+    price_source: AssetPriceSource
     risk_underlying: Identifier | None = None
     priority: Annotated[int, integer_in(0, 10**6)]
     tiers: NonEmptyListOf[ConcentrationTier] | None = None

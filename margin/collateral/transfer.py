@@ -14,9 +14,9 @@ from types import MappingProxyType
 from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
 from atomic_margin.margin.collateral.values import credited, exact_values, unit_values
 from atomic_margin.margin.errors import BadAmount, InsufficientFreeCollateral, TransferTooSmall
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.model import KINDS
-from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.models.scan.document import ScanModel
 
 # A transfer is worth this much more than asked, so that recomputing c in floating point cannot lose a unit of it.
 _TRANSFER_CUSHION = Fraction(1, 100)

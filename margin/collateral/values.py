@@ -19,10 +19,10 @@ import numpy as np
 
 from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
 from atomic_margin.margin.errors import NonFiniteWeight
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.model import KINDS, MarginKind, read_only
-from atomic_margin.margin.pricing import Floats
-from atomic_margin.margin.scenarios import ScanModel
+from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.pricing import Floats, read_only
+from atomic_margin.margin.models.scan.document import ScanModel
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,16 @@
 """For the institution: do an audit's outputs decrypt to what the recorded ones decrypt to?
 
-    python -m atomic_margin.service.audit.decrypt AUDIT_OUTPUTS --dir INSTITUTION
+    atomic-margin institution compare-audit AUDIT_OUTPUTS --dir INSTITUTION
 
 AUDIT_OUTPUTS is the folder that `atomic-margin audit RUN --outputs` wrote, INSTITUTION the agent's folder. It is the
 substitute for equal bytes when no worker had the recorded FFT plan. Only runs that the agent has checked and decrypted
 itself are taken, and no value is shown, only whether they agree.
 
-Exit status 0: they agree. 1: they do not, or an error is larger than honest evaluation leaves. 2: nothing was decided.
-
 The other words are somebody else's choice. Whoever is told that they decrypt to something else learns a bit about your
 keys if the words were made for that: replace the keys first (`atomic-margin institution rotate-keys`), then tell.
 """
 
-import argparse
 import hashlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +18,15 @@ from typing import Any
 import numpy as np
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.fhe.errors import DecryptionOutOfRange, FheError
+from atomic_margin.fhe.errors import DecryptionOutOfRange
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown, StoreMissing
 from atomic_margin.service.audit.report import MANIFEST
 from atomic_margin.service.audit.terms import profile_of
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, read_json
-from atomic_margin.service.documents import RunRecord, ShortfallRecord, parse_signed
+from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.enrolment import key_path
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, parse_signed
 
 KINDS = ("recorded", "repeated")
 
@@ -120,25 +116,3 @@ def _compare(keys: InstitutionKeys, function: str, recorded: bytes, repeated: by
         return Comparison(function, False, str(error))
     agree = np.array_equal(before, now)
     return Comparison(function, agree, "the same values" if agree else "other values")
-
-
-def main() -> None:
-    """Compare what is in a folder, and say whether it agrees."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("outputs", type=Path, help="folder that `atomic-margin audit --outputs` wrote")
-    parser.add_argument("--dir", type=Path, required=True, help="the agent's folder")
-    options = parser.parse_args()
-    with plain_errors():
-        try:
-            found = compare(options.outputs, options.dir)
-        except FheError as error:
-            fail(str(error))
-    for comparison in found:
-        out.print(f"{'agrees' if comparison.agree else 'differs'}: {comparison.function}: {comparison.reason}")
-    if not all(comparison.agree for comparison in found):
-        err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
-        sys.exit(EXIT_REFUSED)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,22 +18,22 @@ from atomic_margin.service.audit.errors import (
     RunNotEvaluated,
 )
 from atomic_margin.service.audit.stored import ReadOnlyStore, StoredRun
-from atomic_margin.service.audit.terms import Documents, terms_of
-from atomic_margin.service.documents import (
+from atomic_margin.service.audit.terms import TermsDocuments, terms_of
+from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.operator.runs.records import GENESIS
+from atomic_margin.service.protocol.documents import (
     Enrolment,
     OutputHashes,
     RunRecord,
     ShortfallRecord,
     Submission,
-    TrustFile,
     parse_signed,
 )
-from atomic_margin.service.feed.documents import PriceTick
-from atomic_margin.service.feed.tick import verify_tick
-from atomic_margin.service.keys import key_pair
-from atomic_margin.service.operator.records import GENESIS
-from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import MATRIX_NAMES, Terms, matrix_hashes
+from atomic_margin.service.protocol.keys import key_pair
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import MATRIX_NAMES, Terms, matrix_hashes
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
 
 IntArray = npt.NDArray[np.int64]
 
@@ -41,7 +41,7 @@ STEPS = ("run record", "chain", "terms", "price tick", "submission", "evaluation
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedFunction:
     """One evaluation that the operator recorded.
 
     Attributes:
@@ -84,7 +84,7 @@ class Evidence:
     ciphertext: bytes
     A: IntArray
     c: IntArray
-    evaluations: tuple[Evaluated, ...]
+    evaluations: tuple[EvaluatedFunction, ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def gather(
     store: ReadOnlyStore,
     run_id: str,
     anchor: Anchors,
-    documents: Documents | None = None,
+    documents: TermsDocuments | None = None,
     on_step: Callable[[str], None] = lambda name: None,
 ) -> Evidence:
     """Read a run, check what it rests on, and return what it takes to evaluate it again.
@@ -240,15 +240,17 @@ def _identity(stored: StoredRun, record: RunRecord, anchor: Anchors) -> str:
     return anchor.trust.institutions[record.institution]
 
 
-def _run_evaluation(stored: StoredRun, signed: SignedDocument, outputs: OutputHashes, fft_plan: str) -> Evaluated:
+def _run_evaluation(
+    stored: StoredRun, signed: SignedDocument, outputs: OutputHashes, fft_plan: str
+) -> EvaluatedFunction:
     words = {"surplus": stored.run.surplus_output, "breach": stored.run.breach_output}
     recorded = {name: getattr(outputs, name) for name in words}
-    return Evaluated(tuple(words), fft_plan, _recorded_words(words, recorded), signed)
+    return EvaluatedFunction(tuple(words), fft_plan, _recorded_words(words, recorded), signed)
 
 
 def _shortfall_evaluation(
     stored: StoredRun, signed_run: SignedDocument, record: RunRecord, anchor: Anchors
-) -> list[Evaluated]:
+) -> list[EvaluatedFunction]:
     if stored.shortfall is None:
         return []
     signed, shortfall = parse_signed(stored.shortfall.record, ShortfallRecord)
@@ -260,7 +262,7 @@ def _shortfall_evaluation(
     ):
         _require(getattr(shortfall, name) == wanted, f"its shortfall record is about another {name}")
     words = _recorded_words({"shortfall": stored.shortfall.output}, {"shortfall": shortfall.output})
-    return [Evaluated(("shortfall",), shortfall.fft_plan, words, signed)]
+    return [EvaluatedFunction(("shortfall",), shortfall.fft_plan, words, signed)]
 
 
 def _recorded_words(words: dict[str, bytes | None], recorded: dict[str, str]) -> dict[str, bytes]:

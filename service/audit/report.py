@@ -5,7 +5,7 @@ from typing import Any
 
 from atomic_margin.service.audit.evidence import STEPS, Evidence
 from atomic_margin.service.audit.search import Repetition, Verdict, overall
-from atomic_margin.service.cli.output import write_json
+from atomic_margin.service.files import write_json
 
 JsonObject = dict[str, Any]
 
@@ -14,7 +14,7 @@ ADVICE = (
     "Start more workers (--starts), on the type of processor and with the number of cores that the server had, and "
     "under a similar load: plans are chosen by timing. If the recorded plan never comes up, write the audit's own "
     "outputs with --outputs and have the institution compare what they decrypt to: "
-    "`python -m atomic_margin.service.audit.decrypt --help`."
+    "`atomic-margin institution compare-audit --help`."
 )
 
 

@@ -12,7 +12,7 @@ from enum import Enum
 
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.worker import Evaluation
-from atomic_margin.service.audit.evidence import Evaluated, Evidence
+from atomic_margin.service.audit.evidence import EvaluatedFunction, Evidence
 
 DEFAULT_STARTS = 60
 
@@ -45,7 +45,7 @@ class Repetition:
         plan_free: functions whose recorded bytes were repeated without regard to the plan.
     """
 
-    evaluated: Evaluated
+    evaluated: EvaluatedFunction
     verdict: Verdict = Verdict.UNDECIDED
     plans: Counter[str] = field(default_factory=Counter)
     words: dict[str, bytes] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def repeat(
     """Repeat every evaluation of a run, each in the first fresh worker that has its recorded plan.
 
     What no worker had the plan for is evaluated in the last one all the same: its words are other bytes, and the
-    institution can tell whether they say the same (`atomic_margin.service.audit.decrypt`).
+    institution can tell whether they say the same (`atomic-margin institution compare-audit`).
 
     Args:
         evidence: of the run.
@@ -136,5 +136,5 @@ def _evaluate(evidence: Evidence, evaluator: Evaluator, functions: tuple[str, ..
     return evaluator.evaluate(evidence.keys, evidence.ciphertext, evidence.A, evidence.c, functions)
 
 
-def _differing(evaluated: Evaluated, outputs: dict[str, bytes]) -> tuple[str, ...]:
+def _differing(evaluated: EvaluatedFunction, outputs: dict[str, bytes]) -> tuple[str, ...]:
     return tuple(name for name, words in outputs.items() if words != evaluated.words[name])

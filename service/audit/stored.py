@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.audit.errors import BytesMissing, RunNotEvaluated, RunUnknown, StoreMissing
-from atomic_margin.service.operator.store import (
+from atomic_margin.service.operator.store.tables import (
     Account,
     AttestationRow,
     EnrolledKeys,

@@ -2,17 +2,17 @@
 
 from atomic_margin.circuits.profile import PROFILES, Profile
 from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.audit.errors import TermsMissing
 from atomic_margin.service.audit.stored import ReadOnlyStore
-from atomic_margin.service.documents import RunRecord
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.terms import Terms
 
-Documents = tuple[ScanModel, Universe, CollateralSchedule]
+TermsDocuments = tuple[ScanModel, Universe, CollateralSchedule]
 
 
-def terms_of(store: ReadOnlyStore, record: RunRecord, documents: Documents | None) -> Terms:
+def terms_of(store: ReadOnlyStore, record: RunRecord, documents: TermsDocuments | None) -> Terms:
     """Return the terms made of `documents`, or of those in a stored bundle that have the record's hashes.
 
     Given documents are not compared with the record here.
@@ -38,7 +38,7 @@ def profile_of(record: RunRecord) -> Profile:
     )
 
 
-def _published(store: ReadOnlyStore, record: RunRecord) -> Documents:
+def _published(store: ReadOnlyStore, record: RunRecord) -> TermsDocuments:
     for body in store.published_terms(record.run_id):
         found = (
             ScanModel.parse(body["model"]),

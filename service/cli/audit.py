@@ -8,29 +8,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.audit.evidence import Evidence, anchors, gather
 from atomic_margin.service.audit.report import as_json, sentences, write_outputs
 from atomic_margin.service.audit.search import DEFAULT_STARTS, Repetition, Verdict, overall, repeat
 from atomic_margin.service.audit.stored import ReadOnlyStore
-from atomic_margin.service.audit.terms import Documents
-from atomic_margin.service.cli.output import (
-    EXIT_REFUSED,
-    EXIT_USAGE,
-    err,
-    fail,
-    out,
-    plain_errors,
-    read_json,
-    write_json,
-)
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.audit.terms import TermsDocuments
+from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, fail, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError, ServiceError
+from atomic_margin.service.files import read_json, write_json
+from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.errors import ProofError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -53,7 +46,7 @@ is named. 2, nothing decided: no worker had that plan (undecided), or something 
 said.
 
 Undecided? Start more workers (--starts) on the type of processor the server had. Or write the audit's own outputs
-(--outputs) and have the institution compare what they decrypt to: python -m atomic_margin.service.audit.decrypt. See
+(--outputs) and have the institution compare what they decrypt to: atomic-margin institution compare-audit. See
 docs/audit.md.
 """
 
@@ -80,7 +73,7 @@ def audit(
     try:
         evidence = _evidence(run, directory, trust, (model, universe, schedule), database)
         found = _repeat(evidence, starts, memory_gib)
-    except (ServiceError, MarginError, CircuitError, FheError, ProofError, OSError) as error:
+    except (ServiceError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError) as error:
         name = type(error).__name__
         if json_file is not None:
             write_json(json_file, {"run": run, "verdict": "error", "error": name, "reason": str(error)})
@@ -115,7 +108,7 @@ def _evidence(
         store.close()
 
 
-def _documents(model: Path | None, universe: Path | None, schedule: Path | None) -> Documents | None:
+def _documents(model: Path | None, universe: Path | None, schedule: Path | None) -> TermsDocuments | None:
     if model is None and universe is None and schedule is None:
         return None
     if model is None or universe is None or schedule is None:

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from atomic_margin.margin.gap.speed import recompilations
+from atomic_margin.bench.gap.speed import recompilations
 from atomic_margin.service.cli import bench_fhe
 from atomic_margin.service.cli.bench_zk import zk
-from atomic_margin.service.cli.output import out, plain_errors, write_json
+from atomic_margin.service.cli.output import out, plain_errors
+from atomic_margin.service.files import write_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -12,10 +12,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from atomic_margin.fhe.errors import FheError
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, write_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
+from atomic_margin.service.files import write_json
 
 if TYPE_CHECKING:
-    from atomic_margin.fhe.bench.run import Module
+    from atomic_margin.bench.fhe.run import Module
 
 
 class Scaling(str, Enum):
@@ -84,7 +85,7 @@ def report(
     atomic-margin bench report docs/benchmarks/fhe.json --out docs/benchmarks.md
     """
     with plain_errors():
-        from atomic_margin.fhe.bench.report import page, read_measurements
+        from atomic_margin.bench.fhe.report import page, read_measurements
 
         try:
             results = read_measurements(files)
@@ -108,8 +109,8 @@ def _measure(
     cached_keys: bool,
     json_file: Path | None,
 ) -> list[dict[str, Any]]:
-    from atomic_margin.fhe.bench.plan import plan, profiles_named
-    from atomic_margin.fhe.bench.run import ckks, leveled_only, measure
+    from atomic_margin.bench.fhe.plan import plan, profiles_named
+    from atomic_margin.bench.fhe.run import ckks, leveled_only, measure
 
     sizes = profiles_named(profiles)
     modules: list[Module] = plan(sizes, circuits, scaling=scaling, compare=compare, circuit_file=circuit_file)
@@ -141,8 +142,8 @@ def _measure(
 
 
 def _show(results: list[dict[str, Any]]) -> None:
-    from atomic_margin.fhe.bench.promises import verdicts
-    from atomic_margin.fhe.bench.tables import (
+    from atomic_margin.bench.fhe.promises import verdicts
+    from atomic_margin.bench.fhe.tables import (
         CIRCUIT_COLUMNS,
         MODULE_COLUMNS,
         circuit_rows,
@@ -175,7 +176,7 @@ def _print_table(title: str, columns: Names, rows: list[Names]) -> None:
 
 
 def _draw(results: list[dict[str, Any]], directory: Path, endings: tuple[str, ...]) -> None:
-    from atomic_margin.fhe.bench.charts import charts, draw
+    from atomic_margin.bench.fhe.charts import charts, draw
 
     for path in draw(charts(results), directory, endings):
         out.print(f"drew {path}", soft_wrap=True, markup=False)

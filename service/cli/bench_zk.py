@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from atomic_margin.bench.zk.benchmark import SIZES, SMALL, line, run_benchmark, write_json
 from atomic_margin.service.cli.output import err, out, plain_errors
-from atomic_margin.zk.prove.benchmark import SIZES, SMALL, line, run_benchmark, write_json
 
 
 def zk(

@@ -11,9 +11,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import atomic_margin
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, write_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
 from atomic_margin.service.demo.parties import parties
 from atomic_margin.service.demo.story import Outputs, play_tick, problems_of
+from atomic_margin.service.files import write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -1,19 +1,19 @@
-"""Documents that the margin commands read, with those of `examples/` as the default."""
+"""ExampleDocuments that the margin commands read, with those of `examples/` as the default."""
 
 from pathlib import Path
 
 import atomic_margin
+from atomic_margin.bench.gap import ExampleDocuments
 from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
-from atomic_margin.margin.cross_margin import CrossMarginModel, PoolHoldings
-from atomic_margin.margin.expected_shortfall import ExpectedShortfallModel
-from atomic_margin.margin.gap import Documents
-from atomic_margin.margin.market import Market, check_crossed, check_market
-from atomic_margin.margin.pmrm import PmrmCase, PmrmParameters, parse_cases, parse_parameters
-from atomic_margin.margin.portfolio import Institution
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
-from atomic_margin.service.cli.output import read_json
+from atomic_margin.margin.market.market import Market, check_crossed, check_market
+from atomic_margin.margin.market.portfolio import Institution
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.cross_margin import CrossMarginModel, PoolHoldings
+from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel
+from atomic_margin.margin.models.pmrm import PmrmCase, PmrmParameters, parse_cases, parse_parameters
+from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import read_json
 
 EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
 MODELS = {
@@ -47,7 +47,7 @@ def example_gross_limit() -> int:
     return Institution.parse(read_json(INSTITUTION)).gross_limit
 
 
-def example_documents(market: Path = MARKET) -> Documents:
+def example_documents(market: Path = MARKET) -> ExampleDocuments:
     """Return the example documents, with the prices of a file.
 
     Raises:
@@ -55,7 +55,7 @@ def example_documents(market: Path = MARKET) -> Documents:
         DocumentError: a document is wrong, or they do not fit together.
     """
     universe = Universe.parse(read_json(UNIVERSE))
-    return Documents(
+    return ExampleDocuments(
         universe=universe,
         market=read_market(market, universe),
         schedule=CollateralSchedule.parse(read_json(SCHEDULE)),

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from atomic_margin.margin.market import Market
-from atomic_margin.service.cli.output import plain_errors, print_json, read_json
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.combine import combine
-from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.feed.source import price_set, sign_market
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 app = typer.Typer(
     add_completion=False,

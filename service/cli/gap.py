@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from atomic_margin.margin.gap import (
+from atomic_margin.bench.gap import (
     LEAST_REQUIREMENT,
     MODELS,
     AccountMargin,
@@ -19,8 +19,9 @@ from atomic_margin.margin.gap import (
     generated_accounts,
 )
 from atomic_margin.service.cli.examples import MARKET, example_documents, read_pmrm
-from atomic_margin.service.cli.output import err, out, plain_errors, write_json
+from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

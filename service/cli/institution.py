@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, plain_errors, print_json, read_json
-from atomic_margin.service.documents import TrustFile
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.tokens import load_token
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, print_json
+from atomic_margin.service.files import read_json
+from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.trust import TrustFile
 
 app = typer.Typer(
     add_completion=False,
@@ -105,6 +106,31 @@ def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the private figures of every answered run."""
     with plain_errors():
         print_json(_call(directory, agent, "GET", "/v1/runs"))
+
+
+@app.command("compare-audit")
+def compare_audit(
+    outputs: Annotated[Path, typer.Argument(help="Folder that `atomic-margin audit RUN --outputs` wrote.")],
+    directory: Directory,
+) -> None:
+    """Say whether an audit's outputs decrypt to what the recorded ones decrypt to; no value is shown.
+
+    Exit status 0: they agree. 1: they do not, or an error is larger than honest evaluation leaves. 2: nothing was
+    decided. Replace your keys before you tell anybody that they differ: the words are somebody else's choice.
+    """
+    from atomic_margin.fhe.errors import FheError
+    from atomic_margin.service.audit.decrypt import compare
+
+    with plain_errors():
+        try:
+            found = compare(outputs, directory)
+        except FheError as error:
+            fail(str(error))
+    for comparison in found:
+        out.print(f"{'agrees' if comparison.agree else 'differs'}: {comparison.function}: {comparison.reason}")
+    if not all(comparison.agree for comparison in found):
+        err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _call(directory: Path, agent: str, method: str, path: str, body: Any = None) -> Any:

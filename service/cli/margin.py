@@ -9,11 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
-from atomic_margin.margin.cross_margin import CrossMarginModel, PoolHoldings
-from atomic_margin.margin.errors import MalformedDocument, NegativeGap
-from atomic_margin.margin.expected_shortfall import ExpectedShortfallModel
-from atomic_margin.margin.gap import (
+from atomic_margin.bench.gap import (
     AccountMargin,
     Desk,
     FormMargin,
@@ -23,12 +19,17 @@ from atomic_margin.margin.gap import (
     measure_pmrm2,
     scan_desk,
 )
-from atomic_margin.margin.model import MarginKind
-from atomic_margin.margin.pmrm.fields import json_object, parse_at
-from atomic_margin.margin.pmrm2 import Pmrm2Case
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
+from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
+from atomic_margin.margin.errors import NegativeGap
+from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.cross_margin import CrossMarginModel, PoolHoldings
+from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel
+from atomic_margin.margin.models.pmrm2 import Pmrm2Case
+from atomic_margin.margin.models.portfolio_margin.fields import json_object, parse_at
+from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.cli.examples import (
     MODELS,
     POOLS,
@@ -39,8 +40,9 @@ from atomic_margin.service.cli.examples import (
     read_market,
     read_pmrm,
 )
-from atomic_margin.service.cli.output import out, plain_errors, print_json, read_json
+from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import read_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -4,22 +4,20 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 
 from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import ConfigurationError, ServiceError
-from atomic_margin.service.outside_json import parse_json
+from atomic_margin.service.errors import ServiceError
 from atomic_margin.zk.errors import ProofError
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 
-MAX_FILE_BYTES = 16 << 20
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -40,27 +38,12 @@ def plain_errors(*, named: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (ServiceError, MarginError, CircuitError, ProofError, OSError) as error:
-        fail(f"{type(error).__name__}: {error}" if named and isinstance(error, MarginError) else str(error))
-
-
-def read_json(path: Path, *, numbers: bool = False) -> Any:
-    """Return the JSON of a file that a person or another party wrote; see `parse_json` for ``numbers``.
-
-    Raises:
-        ConfigurationError: it cannot be read, is too large, or is not JSON of the form used here.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
-        return parse_json(path.read_bytes(), str(path), numbers=numbers)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people and machines: indented, sorted, ended by a newline."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    except (ServiceError, DocumentsError, MarginError, CircuitError, ProofError, OSError) as error:
+        fail(
+            f"{type(error).__name__}: {error}"
+            if named and isinstance(error, (DocumentsError, MarginError))
+            else str(error)
+        )
 
 
 def print_json(value: Any) -> None:

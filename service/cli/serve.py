@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from atomic_margin.service.cli.output import err, plain_errors, read_json
+from atomic_margin.service.cli.output import err, plain_errors
 from atomic_margin.service.cli.terms import (
     ModelFile,
     PriceRulesFile,
@@ -15,10 +15,11 @@ from atomic_margin.service.cli.terms import (
     UniverseFile,
     read_terms,
 )
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.operator.app import create_app
+from atomic_margin.service.files import read_json
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.policy import Policy
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.price_rules import PriceRules
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -7,10 +7,10 @@ import typer
 
 from atomic_margin.circuits.profile import profile_by_name
 from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
-from atomic_margin.service.cli.output import read_json
-from atomic_margin.service.terms import Terms
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.terms import Terms
 
 ModelFile = Annotated[Path, typer.Option("--model", help="Margin model; examples/model-scan.json is one.")]
 UniverseFile = Annotated[Path, typer.Option("--universe", help="Instruments; examples/universe.json is one.")]

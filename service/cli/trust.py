@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from atomic_margin.service.cli.output import plain_errors, print_json, read_json
+from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.cli.terms import (
     ModelFile,
     PriceRulesFile,
@@ -13,8 +13,9 @@ from atomic_margin.service.cli.terms import (
     UniverseFile,
     read_terms,
 )
-from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.trust import TrustFile
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from atomic_margin.service.attestation import Report, verify_attestation
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json, read_json
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
-from atomic_margin.service.verification import VerifiedBreach
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.verification import VerifiedBreach
+from atomic_margin.service.verifier.attestation import Report, verify_attestation
 from atomic_margin.zk.groups import load_group
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.margin.collateral import CollateralHoldings
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.portfolio import Institution
-from atomic_margin.service.cli.output import read_json, write_json
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Institution
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.tokens import load_token
+from atomic_margin.service.files import read_json, write_json
+from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.protocol.signing import Identity
 
 JsonObject = dict[str, Any]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from atomic_margin.service.cli.output import write_json
 from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.files import write_json
 
 JsonObject = dict[str, Any]
 

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.market import Market
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import RoundIncomplete, RoundMalformed, RoundStale, SourceError, SourceUnreachable
 from atomic_margin.service.feed.combine import quotes_of
 from atomic_margin.service.feed.source import sign_market
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 EthCall = Callable[[str, bytes], bytes]
 """Carries out a call of a contract (address, call data) and returns the bytes it answers."""
@@ -113,7 +114,7 @@ class ChainlinkSource:
             at[last] = format(read_price(self._eth_call, aggregator, base.as_of), "f")
         try:
             market = Market.parse(body)
-        except MarginError as error:
+        except (DocumentsError, MarginError) as error:
             raise RoundMalformed(f"the aggregators' prices make no market: {error}") from error
         return sign_market(self._identity, market, sequence)
 

@@ -20,13 +20,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from atomic_margin.margin.documents import format_instant
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.documents.strict import format_instant
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.market import Market
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import MalformedRequest, PriceMoveTooLarge, PricesRefused, TooFewSources
-from atomic_margin.service.feed.documents import Dropped
-from atomic_margin.service.feed.rules import Bounds, PriceRules
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.protocol.price_rules import Bounds, PriceRules
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import Dropped
 
 Path = tuple[str, ...]
 Kind = Literal["price", "volatility", "rate"]
@@ -94,7 +95,7 @@ def combine(documents: Sequence[SignedDocument], rules: PriceRules, sequence: in
     for document in documents:
         try:
             market = Market.parse(document.body)
-        except MarginError as error:
+        except (DocumentsError, MarginError) as error:
             # What exactly is wrong is for people: not recorded, so that nobody has to find the same words.
             details[document.signer] = str(error)
             dropped.append(Dropped(source=document.signer, reason="malformed"))

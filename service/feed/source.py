@@ -1,6 +1,6 @@
 """Where signed prices come from: the interface of a source, and the plainest one.
 
->>> from atomic_margin.service.signing import Identity
+>>> from atomic_margin.service.protocol.signing import Identity
 >>> source = DocumentSource(Identity.generate(), Market.parse({
 ...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
 ...     "underlyings": {}, "collateral": {"USDC": "1"}}))
@@ -11,9 +11,9 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from atomic_margin.margin.market import Market
-from atomic_margin.service.feed.documents import PriceSet
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.ticks import PriceSet
 
 
 class PriceSource(Protocol):

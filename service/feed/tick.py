@@ -7,13 +7,13 @@ tick carries the documents that counted in it.
 
 from datetime import datetime, timezone
 
-from atomic_margin.margin.market import Market
+from atomic_margin.documents.fields import instant_text
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, PricesRefused
 from atomic_margin.service.feed.combine import check_move, combine
-from atomic_margin.service.feed.documents import PriceSet, PriceTick
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.fields import instant_text
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
 
 
 def make_tick(

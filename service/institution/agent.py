@@ -16,16 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import DecryptionOutOfRange
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.portfolio import Portfolio, check_gross, encode
-from atomic_margin.service.documents import (
-    CollateralInstruction,
-    Receipt,
-    RunRecord,
-    Submission,
-    parse_signed,
-)
+from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
 from atomic_margin.service.errors import AgentRefused, RemoteError, RequestError
 from atomic_margin.service.institution import first_runs, postings, shortfalls
 from atomic_margin.service.institution.answers import decide, private_figures
@@ -44,7 +38,8 @@ from atomic_margin.service.institution.runs import (
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.zk.prove.commit import commit_values
 
 JsonObject = dict[str, Any]
@@ -298,7 +293,7 @@ class Agent:
         view = self._client.run(run_id)
         try:
             claimed = parse_signed(view.get("record"), RunRecord)[1].submission_sequence
-        except (RequestError, MarginError) as error:
+        except (RequestError, DocumentsError, MarginError) as error:
             _log.error("no answer: run %s has no readable record (%s)", run_id, error)
             return None
         with self._store.unit_of_work() as session:

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from atomic_margin.margin.top_up import compute_top_up
-from atomic_margin.service.documents import Answer, Submission
+from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.service.institution.openings import KeyOpenings
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag
 from atomic_margin.service.institution.store import OwnSubmission
-from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.documents import Answer, Submission
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.decryption import prove_decryption
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency

@@ -17,12 +17,12 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 import atomic_margin
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service import problems
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
+from atomic_margin.service.http import problems
+from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.limits import BodyLimit
-from atomic_margin.service.outside_json import parse_json
 
 JsonObject = dict[str, Any]
 

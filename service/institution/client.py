@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 
-from atomic_margin.margin.canonical import canonical_bytes
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_json
 
 JsonObject = dict[str, Any]
 

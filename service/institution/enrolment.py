@@ -12,14 +12,14 @@ from typing import Any
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
-from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
 
 JsonObject = dict[str, Any]
 

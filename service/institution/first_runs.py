@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Session
 
-from atomic_margin.service.documents import RunRecord
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.protocol.documents import RunRecord
 
 JsonObject = dict[str, Any]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.service.keys import KEY_OF, KeyPair
+from atomic_margin.service.protocol.keys import KEY_OF, KeyPair
 from atomic_margin.zk.prove.key import KeyOpening, commit_key
 from atomic_margin.zk.statements.key import KeyCommitments
 

@@ -2,13 +2,13 @@
 
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.universe import Universe
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.institution.client import OperatorClient
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.generators import generators_hash
 
 

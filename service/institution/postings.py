@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from atomic_margin.service.documents import CollateralInstruction, RunRecord, Settlement, parse_signed
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.store import OwnAnswer, OwnPosting, OwnSubmission
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.protocol.documents import CollateralInstruction, RunRecord, Settlement, parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
 
 JsonObject = dict[str, Any]
 

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.portfolio import Portfolio, encode
-from atomic_margin.margin.report import TrueSurplus, true_surplus
-from atomic_margin.margin.units import RunMatrices
-from atomic_margin.service.documents import RunRecord, Submission, TrustFile, parse_signed
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.models.scan.reference import TrueSurplus, true_surplus
+from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
-from atomic_margin.service.feed.documents import PriceTick
 from atomic_margin.service.feed.tick import verify_tick
-from atomic_margin.service.terms import Terms, matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.documents import RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
 
 IntArray = npt.NDArray[np.int64]
 JsonObject = dict[str, Any]
@@ -101,7 +103,7 @@ def check_run(
         if matrix_hashes(matrices) != record.matrices:
             raise AgentRefused("the matrices sent are not those of the run record")
         terms.check(matrices, market, record.posted, record.gross_limit)
-    except (RequestError, MarginError) as error:
+    except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.get('run_id')!r}: {error}") from error
     z = encode(book, terms.entry_map)
     true = true_surplus(terms.model, terms.universe, market, terms.schedule, book, record.posted)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.protocol.trust import TrustFile
 
 
 @dataclass(frozen=True)

@@ -32,19 +32,21 @@ import numpy.typing as npt
 
 from atomic_margin.circuits import reference
 from atomic_margin.circuits.limbs import join, split
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import DecryptionOutOfRange, MalformedCiphertext
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.margin.units import RunMatrices
-from atomic_margin.service.documents import RunRecord, ShortfallRecord, Submission, TrustFile, parse_signed
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.keyring import KeyRing
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall, OwnSubmission
-from atomic_margin.service.signing import SignedDocument
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, Submission, parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.trust import TrustFile
 
 JsonObject = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
@@ -183,7 +185,7 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
             party.keys.raise_alarm(own_keys, str(reason))
             result.problem = str(reason)
             return result
-    except (AgentRefused, RequestError, MarginError) as refusal:
+    except (AgentRefused, RequestError, DocumentsError, MarginError) as refusal:
         # Nothing was decrypted, so the keys are as good as before.
         _log.error("the shortfall of run %s is not looked at: %s", row.run_id, refusal)
         result.problem = str(refusal)

@@ -13,9 +13,9 @@ import numpy as np
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.masks import expand_masks, mask_seed
-from atomic_margin.service.documents import Submission
 from atomic_margin.service.institution.openings import KeyOpenings
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.documents import Submission
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.witness import EncryptionWitness, PortfolioWitness

@@ -16,16 +16,17 @@ from sqlalchemy import select
 
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
-from atomic_margin.service.documents import Enrolment
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.keys import KeyPair, key_pair
-from atomic_margin.service.operator.blobs import Blobs
+from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.operator.policy import Policy
-from atomic_margin.service.operator.store import Account, EnrolledKeys, Store, SubmissionRow
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.terms import Terms
-from atomic_margin.service.tokens import load_token
+from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.operator.store.database import Store
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
+from atomic_margin.service.protocol.documents import Enrolment
+from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.groups import Group, load_group
 
 

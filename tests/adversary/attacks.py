@@ -20,13 +20,13 @@ from atomic_margin.fhe.lwe import Words
 from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
 from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import Answer, RunRecord, Submission
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.submissions import TERMS_NAMED
-from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import matrices_from_json
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import matrices_from_json
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.groups import load_group

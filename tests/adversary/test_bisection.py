@@ -10,7 +10,7 @@ import pytest
 
 from atomic_margin.service.demo.parties import signed_prices
 from atomic_margin.service.errors import AgentRefused
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from ..e2e.small import market
 from .attacks import Stage, signed_again

@@ -11,15 +11,15 @@ import pytest
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution import enrolment
 from atomic_margin.service.institution.enrolment import _check_known_answers
 from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.trust import TrustFile
 
 from .attacks import Stage
 

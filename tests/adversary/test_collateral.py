@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import CollateralInstruction
+from atomic_margin.service.protocol.documents import CollateralInstruction
 
 from .attacks import Stage
 

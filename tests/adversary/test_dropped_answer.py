@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.documents import Receipt, RunRecord, parse_signed
 from atomic_margin.service.errors import RemoteError, SignatureInvalid
 from atomic_margin.service.institution.store import OwnAnswer
-from atomic_margin.service.operator.runs import GENESIS
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.operator.runs.evaluation import GENESIS
+from atomic_margin.service.protocol.documents import Receipt, RunRecord, parse_signed
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .attacks import Stage, signed_again, verify
 

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.protocol.signing import Identity
 
 from ..e2e.harness import World
 from .attacks import Stage, signed_again

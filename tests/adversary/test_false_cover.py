@@ -8,9 +8,9 @@ import pytest
 
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.enrolment import _check_known_answers
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
 
 from ..e2e.harness import World
 from .attacks import Secrets, Stage, signed_again

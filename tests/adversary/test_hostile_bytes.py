@@ -10,7 +10,7 @@ import pytest
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import Enrolment
+from atomic_margin.service.protocol.documents import Enrolment
 
 from .attacks import Stage, signed_again
 

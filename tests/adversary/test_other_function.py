@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.cli.output import read_json
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.processes import command
-from atomic_margin.service.documents import TrustFile
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
+from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.runs import check_run
 from atomic_margin.service.institution.store import OwnSubmission
-from atomic_margin.service.terms import matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.terms import matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.trust import TrustFile
 
 from ..e2e import harness
 from ..e2e.harness import World

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.service.documents import Submission
-from atomic_margin.service.signing import SignedDocument
-from atomic_margin.service.verification import verify_submission
+from atomic_margin.service.protocol.documents import Submission
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.verification import verify_submission
 from atomic_margin.zk.groups import load_group
 
 from .attacks import Stage

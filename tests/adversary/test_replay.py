@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.protocol.signing import SignedDocument
 
 from .attacks import Stage, signed_again
 

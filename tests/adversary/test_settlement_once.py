@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.protocol.signing import SignedDocument
 
 from ..e2e.harness import World, copy_world
 from .attacks import Stage, signed_again

@@ -2,8 +2,8 @@
 
 import pytest
 
-from atomic_margin.service.cli.output import read_json
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .attacks import Stage, signed_again, verify
 

@@ -8,9 +8,9 @@ import copy
 import pytest
 
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.cli.output import read_json
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.zk.groups import ORDER
 
 from .attacks import Stage, signed_again, verify

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atomic_margin.service.cli.output import read_json
 from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.demo.processes import Http, command, free_port, running
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.service.files import read_json
+from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.tokens import load_token
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.trust import TrustFile
 
 from .small import GROSS_LIMIT, market
 

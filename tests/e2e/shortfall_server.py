@@ -45,7 +45,7 @@ class Disloyal(Evaluator):
 
 
 if __name__ == "__main__":
-    from atomic_margin.service.operator import shortfalls as module
+    from atomic_margin.service.operator.runs import shortfalls as module
 
     module.Evaluator = Disloyal  # type: ignore[misc]  # the attack is to put another class in its place
     main()

@@ -25,11 +25,12 @@ from atomic_margin.service.audit.report import MANIFEST
 from atomic_margin.service.audit.search import Verdict, overall, repeat
 from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.cli.main import app
-from atomic_margin.service.cli.output import read_json
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.documents import RunRecord, ShortfallRecord
-from atomic_margin.service.operator.store import AttestationRow, Run, ShortfallRow, ShortfallState, Store
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.files import read_json
+from atomic_margin.service.operator.store.database import Store
+from atomic_margin.service.operator.store.tables import AttestationRow, Run, ShortfallRow, ShortfallState
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
+from atomic_margin.service.protocol.signing import Identity
 
 from .harness import World, copy_world
 
@@ -229,7 +230,16 @@ def test_the_institution_compares_what_both_outputs_decrypt_to(
     path = outputs / "breach.repeated.words"
     words = path.read_bytes()
     path.write_bytes(words[:-1] + bytes([(words[-1] + 64) % 256]))
-    command = [sys.executable, "-m", "atomic_margin.service.audit.decrypt", str(outputs), "--dir", str(institution)]
+    command = [
+        sys.executable,
+        "-m",
+        "atomic_margin",
+        "institution",
+        "compare-audit",
+        str(outputs),
+        "--dir",
+        str(institution),
+    ]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (told.returncode, told.stdout.count("agrees"), told.stdout.count("differs: breach")) == (1, 2, 1), (
         told.stderr

@@ -14,11 +14,11 @@ import pytest
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL, STANDARD
-from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import NAME, signed_prices
-from atomic_margin.service.documents import Enrolment, Submission
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.protocol.documents import Enrolment, Submission
+from atomic_margin.service.protocol.signing import Identity
 
 from .harness import World, copy_world
 from .small import PORTFOLIO, market

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from atomic_margin.margin.portfolio import Portfolio
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import verify_apart
 from atomic_margin.service.errors import RemoteError
 

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from atomic_margin.bench.gap.books import pmrm_parameters
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.margin.gap.books import pmrm_parameters
-from atomic_margin.margin.matrix import MarginMatrix
-from atomic_margin.margin.pmrm import PmrmCase, compile_case, pmrm_margin
-from atomic_margin.margin.rows import CompiledCase, integer_matrices
-from atomic_margin.margin.units import RunMatrices
+from atomic_margin.margin.models.pmrm import PmrmCase, compile_case, pmrm_margin
+from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, integer_matrices
+from atomic_margin.margin.rows.matrix import MarginMatrix
+from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.zk import (
     PortfolioStatement,
     SufficiencyStatement,

@@ -11,21 +11,22 @@ from typing import Any
 import httpx
 import pytest
 
-from atomic_margin.margin.portfolio import Portfolio
-from atomic_margin.service.cli.output import read_json
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.demo.parties import NAME, signed_prices, verify_apart
-from atomic_margin.service.documents import Answer, TrustFile
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.feed.rules import PriceRules
+from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.operator import ticks
-from atomic_margin.service.operator.background import BackgroundWork
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.runs import GENESIS
-from atomic_margin.service.operator.store import Run
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.operator.runs import ticks
+from atomic_margin.service.operator.runs.background import BackgroundWork
+from atomic_margin.service.operator.runs.evaluation import GENESIS
+from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.documents import Answer
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.trust import TrustFile
 
 from .harness import World, problem
 from .small import GROSS_LIMIT, PORTFOLIO, market

@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from atomic_margin.circuits import reference
-from atomic_margin.margin.portfolio import Portfolio, encode
+from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.service.demo.processes import command
-from atomic_margin.service.documents import ShortfallRecord, parse_signed
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
-from atomic_margin.service.signing import SignedDocument
-from atomic_margin.service.terms import matrices_from_json
+from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import matrices_from_json
 
 from . import harness
 from .harness import World

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import (
     CollateralHoldings,
     CollateralSchedule,
@@ -172,15 +173,15 @@ def test_a_call_is_a_positive_amount(
     ("held", "error", "field"),
     [
         ({"DOGE": 1}, errors.UnknownAsset, "DOGE"),
-        ({"BTC": -1}, errors.NegativeHolding, "BTC"),
-        ({"BTC": 1.0}, errors.OutOfRange, "BTC"),
-        ({"BTC": True}, errors.OutOfRange, "BTC"),
-        ({"BTC": 10**24 + 1}, errors.OutOfRange, "BTC"),
+        ({"BTC": -1}, document_errors.NegativeHolding, "BTC"),
+        ({"BTC": 1.0}, document_errors.OutOfRange, "BTC"),
+        ({"BTC": True}, document_errors.OutOfRange, "BTC"),
+        ({"BTC": 10**24 + 1}, document_errors.OutOfRange, "BTC"),
     ],
 )
 def test_only_ledger_quantities_of_eligible_assets_count(
     held: Any,
-    error: type[errors.DocumentError],
+    error: type[document_errors.DocumentError],
     field: str,
     schedule: CollateralSchedule,
     model: ScanModel,
@@ -190,7 +191,7 @@ def test_only_ledger_quantities_of_eligible_assets_count(
         lambda: collateral_values(schedule, model, markets[0], held),
         lambda: select_transfer(Decimal(1), held, schedule, model, markets[0], posted={}),
     ):
-        with pytest.raises(errors.DocumentError) as caught:
+        with pytest.raises(document_errors.DocumentError) as caught:
             call()
         assert type(caught.value) is error
         assert caught.value.field == field
@@ -301,28 +302,28 @@ BANDS = [("0", "10", "100"), ("10", "20", "90"), ("20", None, "90")]
         ((1, 1, "10"), errors.TierGap, "assets[3].tiers[1].up_to"),
         ((1, 1, None), errors.TierGap, "assets[3].tiers[2].above"),
         ((1, 2, "89"), errors.TierRising, "assets[3].tiers[2].percent"),
-        ((0, 2, "101"), errors.OutOfRange, "assets[3].tiers[0].percent"),
-        ((0, 2, "-1"), errors.OutOfRange, "assets[3].tiers[0].percent"),
-        ((0, 2, "99.5"), errors.NotADecimal, "assets[3].tiers[0].percent"),
-        ((0, 1, str(2**64)), errors.OutOfRange, "assets[3].tiers[0].up_to"),
+        ((0, 2, "101"), document_errors.OutOfRange, "assets[3].tiers[0].percent"),
+        ((0, 2, "-1"), document_errors.OutOfRange, "assets[3].tiers[0].percent"),
+        ((0, 2, "99.5"), document_errors.NotADecimal, "assets[3].tiers[0].percent"),
+        ((0, 1, str(2**64)), document_errors.OutOfRange, "assets[3].tiers[0].up_to"),
     ],
     ids=str,
 )
 def test_tiers_that_are_no_table_are_refused(
-    change: tuple[int, int, str | None], error: type[errors.DocumentError], field: str, example: Example
+    change: tuple[int, int, str | None], error: type[document_errors.DocumentError], field: str, example: Example
 ) -> None:
     bands = [list(band) for band in BANDS]
     bands[change[0]][change[1]] = change[2]  # type: ignore[call-overload]
     names = ("above", "up_to", "percent")
     tiers = [{k: v for k, v in zip(names, band, strict=True) if v is not None} for band in bands]
-    with pytest.raises(errors.DocumentError) as caught:
+    with pytest.raises(document_errors.DocumentError) as caught:
         CollateralSchedule.parse(with_asset(example, 3, tiers=tiers))
     assert (type(caught.value), caught.value.field) == (error, field)
 
 
 @pytest.mark.parametrize("tiers", [[], [{"above": str(i), "up_to": str(i + 1), "percent": "5"} for i in range(13)]])
 def test_a_table_has_one_to_twelve_tiers(tiers: list[Any], example: Example) -> None:
-    with pytest.raises(errors.MalformedDocument) as caught:
+    with pytest.raises(document_errors.MalformedDocument) as caught:
         CollateralSchedule.parse(with_asset(example, 3, tiers=tiers))
     assert caught.value.field == "assets[3].tiers"
 
@@ -383,7 +384,7 @@ def test_only_accepted_assets_are_taken(example: Example) -> None:
     ids=str,
 )
 def test_eligibility_is_complete(eligibility: dict[str, Any], field: str, example: Example) -> None:
-    with pytest.raises(errors.DocumentError) as caught:
+    with pytest.raises(document_errors.DocumentError) as caught:
         CollateralSchedule.parse(with_asset(example, 3, eligibility=eligibility))
     assert caught.value.field == f"assets[3].eligibility.{field}"
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import (
     CollateralSchedule,
     EntryMap,
@@ -27,7 +28,7 @@ from atomic_margin.margin import (
     errors,
     true_surplus,
 )
-from atomic_margin.margin.cross_margin import (
+from atomic_margin.margin.models.cross_margin import (
     CrossMarginModel,
     JointDistribution,
     PoolHoldings,
@@ -40,10 +41,12 @@ from atomic_margin.margin.cross_margin import (
     exact_cross_collateral,
     generate_moves,
 )
-from atomic_margin.margin.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.expected_shortfall import digits, sample_books
-from atomic_margin.margin.expected_shortfall.moves import as_scan
-from atomic_margin.margin.slack import check_exact, compile_exact, exact_surplus, least_slack
+from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
+from atomic_margin.margin.models.expected_shortfall import digits, sample_books
+from atomic_margin.margin.models.moves import as_scan
+from atomic_margin.margin.rows.least_slack import least_slack
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
+from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
 
 Json = dict[str, Any]
 Posted = Mapping[str, Mapping[str, int]]
@@ -429,8 +432,8 @@ def test_a_singular_covariance_moves_both_alike() -> None:
         ([["0.01", "0.02"], ["0.02", "0.01"]], errors.NotACovariance),
         ([["0.01", "0.005"], ["0.006", "0.01"]], errors.NotACovariance),
         ([["-0.01", "0"], ["0", "-0.01"]], errors.NotACovariance),
-        ([["0.01", "0"]], errors.MalformedDocument),
-        ([["0.01", "nan"], ["0", "0.01"]], errors.NotADecimal),
+        ([["0.01", "0"]], document_errors.MalformedDocument),
+        ([["0.01", "nan"], ["0", "0.01"]], document_errors.NotADecimal),
     ],
 )
 def test_a_matrix_that_is_no_covariance_is_refused(rows: Any, error: type[Exception]) -> None:
@@ -444,19 +447,19 @@ def test_a_matrix_that_is_no_covariance_is_refused(rows: Any, error: type[Except
 @pytest.mark.parametrize(
     ("path", "value", "error"),
     [
-        (("venues", 0, "id"), "options", errors.DuplicateId),
-        (("venues", 0, "id"), "central", errors.MalformedDocument),
-        (("venues", 0, "transfer_haircut"), "1", errors.OutOfRange),
-        (("venues", 0, "transfer_limit"), "-1", errors.OutOfRange),
-        (("venues", 0, "instruments"), ["BTC-PERP", "BTC-PERP"], errors.DuplicateId),
-        (("venues", 1, "instruments", 0), "BTC-PERP", errors.DuplicateId),
+        (("venues", 0, "id"), "options", document_errors.DuplicateId),
+        (("venues", 0, "id"), "central", document_errors.MalformedDocument),
+        (("venues", 0, "transfer_haircut"), "1", document_errors.OutOfRange),
+        (("venues", 0, "transfer_limit"), "-1", document_errors.OutOfRange),
+        (("venues", 0, "instruments"), ["BTC-PERP", "BTC-PERP"], document_errors.DuplicateId),
+        (("venues", 1, "instruments", 0), "BTC-PERP", document_errors.DuplicateId),
         (("offsets", 0, "venues"), ["futures", "elsewhere"], errors.UnknownVenue),
-        (("offsets", 0, "venues"), ["futures"], errors.MalformedDocument),
-        (("offsets", 0, "credit"), "1.2", errors.OutOfRange),
-        (("scenarios", 1, "label"), "spot 0 vol up", errors.DuplicateId),
-        (("scenarios", 0, "volatility", "BTC"), "-1.5", errors.OutOfRange),
-        (("scenarios", 0, "coverage"), "0", errors.OutOfRange),
-        (("scenarios", 0, "source"), "guess", errors.MalformedDocument),
+        (("offsets", 0, "venues"), ["futures"], document_errors.MalformedDocument),
+        (("offsets", 0, "credit"), "1.2", document_errors.OutOfRange),
+        (("scenarios", 1, "label"), "spot 0 vol up", document_errors.DuplicateId),
+        (("scenarios", 0, "volatility", "BTC"), "-1.5", document_errors.OutOfRange),
+        (("scenarios", 0, "coverage"), "0", document_errors.OutOfRange),
+        (("scenarios", 0, "source"), "guess", document_errors.MalformedDocument),
     ],
 )
 def test_bad_models_are_refused(document: Json, path: tuple[Any, ...], value: Any, error: type[Exception]) -> None:
@@ -470,7 +473,7 @@ def test_bad_models_are_refused(document: Json, path: tuple[Any, ...], value: An
 
 def test_offset_sets_must_not_disagree(document: Json) -> None:
     document["offsets"].append({"id": "again", "venues": ["options", "futures"], "credit": "0.1"})
-    with pytest.raises(errors.DuplicateId):
+    with pytest.raises(document_errors.DuplicateId):
         CrossMarginModel.parse(document)
 
 
@@ -494,7 +497,7 @@ def test_documents_that_do_not_fit_together_are_refused(
     with pytest.raises(errors.UnknownInstrument):
         compile_cuts(CrossMarginModel.parse(document), universe, markets[0])
     del document["venues"][0]["instruments"][0]
-    with pytest.raises(errors.MalformedDocument, match="on no venue"):
+    with pytest.raises(document_errors.MalformedDocument, match="on no venue"):
         compile_exact_cross(CrossMarginModel.parse(document), universe, markets[0])
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import (
     CollateralHoldings,
     CollateralSchedule,
@@ -29,7 +30,7 @@ from atomic_margin.margin import (
     encode,
     errors,
 )
-from atomic_margin.margin.expected_shortfall import (
+from atomic_margin.margin.models.expected_shortfall import (
     ExpectedShortfallModel,
     check_cover,
     compile_conservative,
@@ -45,7 +46,8 @@ from atomic_margin.margin.expected_shortfall import (
     tail_slack,
     value_at_risk,
 )
-from atomic_margin.margin.slack import check_exact, compile_exact, exact_surplus
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
+from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
 
 Json = dict[str, Any]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "expected-shortfall" / "model.json"
@@ -418,20 +420,20 @@ def spoil(document: Json, path: tuple[Any, ...], value: Any) -> Json:
 @pytest.mark.parametrize(
     ("path", "value", "error"),
     [
-        (("tail",), "0", errors.OutOfRange),
-        (("tail",), "1.1", errors.OutOfRange),
-        (("tail",), 0.025, errors.NotADecimal),
-        (("tail",), "0.024999917", errors.OutOfRange),
-        (("confidence",), "0.975", errors.MalformedDocument),
-        (("scenarios",), [], errors.MalformedDocument),
-        (("scenarios", 1, "label"), "2026-03-05", errors.DuplicateId),
-        (("scenarios", 1, "label"), "expected shortfall", errors.MalformedDocument),
-        (("scenarios", 0, "spot", "BTC"), "-1", errors.OutOfRange),
-        (("scenarios", 0, "volatility", "BTC"), "-1.01", errors.OutOfRange),
-        (("initial_factor",), "0.9", errors.OutOfRange),
-        (("charges", "option_long"), "-0.1", errors.OutOfRange),
-        (("cover", "scores"), [["0", "0"]], errors.MalformedDocument),
-        (("cover", "corners", 0), ["1"], errors.MalformedDocument),
+        (("tail",), "0", document_errors.OutOfRange),
+        (("tail",), "1.1", document_errors.OutOfRange),
+        (("tail",), 0.025, document_errors.NotADecimal),
+        (("tail",), "0.024999917", document_errors.OutOfRange),
+        (("confidence",), "0.975", document_errors.MalformedDocument),
+        (("scenarios",), [], document_errors.MalformedDocument),
+        (("scenarios", 1, "label"), "2026-03-05", document_errors.DuplicateId),
+        (("scenarios", 1, "label"), "expected shortfall", document_errors.MalformedDocument),
+        (("scenarios", 0, "spot", "BTC"), "-1", document_errors.OutOfRange),
+        (("scenarios", 0, "volatility", "BTC"), "-1.01", document_errors.OutOfRange),
+        (("initial_factor",), "0.9", document_errors.OutOfRange),
+        (("charges", "option_long"), "-0.1", document_errors.OutOfRange),
+        (("cover", "scores"), [["0", "0"]], document_errors.MalformedDocument),
+        (("cover", "corners", 0), ["1"], document_errors.MalformedDocument),
     ],
 )
 def test_bad_models_are_refused(given_model: Json, path: tuple[Any, ...], value: Any, error: type[Exception]) -> None:

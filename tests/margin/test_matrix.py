@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import MarginMatrix, compute_top_up, errors, step_units
-from atomic_margin.margin.matrix import usd
+from atomic_margin.margin.rows.matrix import usd
 
 MODEL, ENTRIES = "ab" * 32, "cd" * 32
 
@@ -128,17 +129,17 @@ def test_the_canonical_form_round_trips(weights: list[list[int]], exponent: int,
     ],
 )
 def test_only_the_canonical_form_is_read(field: str, value: object, reported: str) -> None:
-    with pytest.raises(errors.DocumentError) as caught:
+    with pytest.raises(document_errors.DocumentError) as caught:
         MarginMatrix.from_canonical({**CANONICAL, field: value})
     assert caught.value.field == reported
 
 
 def test_a_missing_field_and_other_types_are_refused() -> None:
-    with pytest.raises(errors.MalformedDocument, match="missing") as caught:
+    with pytest.raises(document_errors.MalformedDocument, match="missing") as caught:
         MarginMatrix.from_canonical({key: item for key, item in CANONICAL.items() if key != "collateral"})
     assert caught.value.field == "collateral"
     for value in (None, [], "x", 3):
-        with pytest.raises(errors.MalformedDocument):
+        with pytest.raises(document_errors.MalformedDocument):
             MarginMatrix.from_canonical(value)
 
 
@@ -151,7 +152,7 @@ def test_arrays_are_copied_and_read_only() -> None:
         made.weights[0, 0] = 99
     with pytest.raises(ValueError, match="read-only"):
         made.collateral[0] = 99
-    with pytest.raises(errors.MalformedDocument, match="signed integers"):
+    with pytest.raises(document_errors.MalformedDocument, match="signed integers"):
         matrix(weights=weights.astype(float))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import (
     CollateralHoldings,
     CollateralSchedule,
@@ -150,17 +151,17 @@ def test_weights_are_finite_and_read_only(universe: Universe, model: ScanModel, 
 
 
 def test_everything_in_the_universe_is_alive_and_priced(universe: Universe, example: Example) -> None:
-    def refused(change: Callable[[dict[str, Any]], object]) -> errors.DocumentError:
+    def refused(change: Callable[[dict[str, Any]], object]) -> document_errors.DocumentError:
         given = example("market-1")
         change(given)
-        with pytest.raises(errors.DocumentError) as caught:
+        with pytest.raises(document_errors.DocumentError) as caught:
             check_market(Market.parse(given), universe)
         return caught.value
 
     error = refused(lambda m: m.update(as_of=DEC))
     assert (type(error), error.field) == (errors.ExpiredInstrument, "instruments[1].expiry")
     error = refused(lambda m: m.update(as_of="1900-01-01T00:00:00Z"))
-    assert (type(error), error.field) == (errors.OutOfRange, "instruments[1].expiry")
+    assert (type(error), error.field) == (document_errors.OutOfRange, "instruments[1].expiry")
     error = refused(lambda m: m["underlyings"].pop("ETH"))
     assert (type(error), error.field) == (errors.UnpricedInstrument, "underlyings.ETH")
     error = refused(lambda m: m["underlyings"]["BTC"]["expiries"].pop(DEC))

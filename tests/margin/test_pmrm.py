@@ -12,8 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import errors
-from atomic_margin.margin.pmrm import PmrmCase, PmrmMargin, PmrmParameters, parse_cases, parse_parameters, pmrm_margin
+from atomic_margin.margin.models.pmrm import (
+    PmrmCase,
+    PmrmMargin,
+    PmrmParameters,
+    parse_cases,
+    parse_parameters,
+    pmrm_margin,
+)
 
 Json = dict[str, Any]
 VECTORS = Path(__file__).parents[3] / "shared" / "data" / "pmrm"
@@ -420,34 +428,34 @@ def same_expiry(scenario: Json) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "field"),
     [
-        (put("Cash", float("nan")), errors.NotADecimal, "Cash"),
-        (put("Cash", float("inf")), errors.NotADecimal, "Cash"),
-        (put("OptionStrikes", 1.5e21, 1), errors.NotADecimal, "OptionStrikes[1]"),
-        (put("Base", True), errors.NotADecimal, "Base"),
-        (put("Base", "7"), errors.NotADecimal, "Base"),
-        (put("Base", -1), errors.NegativeHolding, "Base"),
-        (put("Cash", 10**100), errors.OutOfRange, "Cash"),
-        (put("Cash", 10**50), errors.OutOfRange, "Cash"),
-        (put("OptionVols", -1, 0), errors.NegativeVolatility, "OptionVols[0]"),
+        (put("Cash", float("nan")), document_errors.NotADecimal, "Cash"),
+        (put("Cash", float("inf")), document_errors.NotADecimal, "Cash"),
+        (put("OptionStrikes", 1.5e21, 1), document_errors.NotADecimal, "OptionStrikes[1]"),
+        (put("Base", True), document_errors.NotADecimal, "Base"),
+        (put("Base", "7"), document_errors.NotADecimal, "Base"),
+        (put("Base", -1), document_errors.NegativeHolding, "Base"),
+        (put("Cash", 10**100), document_errors.OutOfRange, "Cash"),
+        (put("Cash", 10**50), document_errors.OutOfRange, "Cash"),
+        (put("OptionVols", -1, 0), document_errors.NegativeVolatility, "OptionVols[0]"),
         (put("OptionExpiries", 0, 1), errors.ExpiredInstrument, "OptionExpiries[1]"),
         (put("OptionExpiries", -60, 1), errors.ExpiredInstrument, "OptionExpiries[1]"),
-        (put("OptionExpiries", 10**10, 1), errors.OutOfRange, "OptionExpiries[1]"),
+        (put("OptionExpiries", 10**10, 1), document_errors.OutOfRange, "OptionExpiries[1]"),
         (put("OptionExpiries", 86401, 1), errors.UnpricedInstrument, "OptionExpiries[1]"),
-        (put("OptionIsCall", 2, 0), errors.OutOfRange, "OptionIsCall[0]"),
-        (put("OptionStrikes", 0, 0), errors.NonPositivePrice, "OptionStrikes[0]"),
-        (put("SpotPrice", 0), errors.NonPositivePrice, "SpotPrice"),
-        (put("StablePrice", -UNIT), errors.NonPositivePrice, "StablePrice"),
-        (put("SpotConfidence", UNIT + 1), errors.OutOfRange, "SpotConfidence"),
-        (put("ForwardsVariable", 0, 0), errors.NonPositivePrice, "ForwardsVariable[0]"),
-        (lambda c: c.update(Perps=1, PerpPrice=0), errors.NonPositivePrice, "PerpPrice"),
-        (lambda c: c["OptionAmounts"].pop(), errors.MalformedDocument, "OptionAmounts"),
-        (lambda c: c["Rates"].append(0), errors.MalformedDocument, "Rates"),
-        (lambda c: c.pop("UnrealisedPerpPNL"), errors.MalformedDocument, "UnrealisedPerpPNL"),
-        (put("Perpetuals", 0), errors.MalformedDocument, "Perpetuals"),
-        (put("Rates", None), errors.MalformedDocument, "Rates"),
-        (repeat_feed, errors.DuplicateId, "FeedExpiries[2]"),
-        (repeat_option, errors.DuplicateId, "OptionVols[2]"),
-        (same_expiry, errors.DuplicateId, "OptionVolConfidences[1]"),
+        (put("OptionIsCall", 2, 0), document_errors.OutOfRange, "OptionIsCall[0]"),
+        (put("OptionStrikes", 0, 0), document_errors.NonPositivePrice, "OptionStrikes[0]"),
+        (put("SpotPrice", 0), document_errors.NonPositivePrice, "SpotPrice"),
+        (put("StablePrice", -UNIT), document_errors.NonPositivePrice, "StablePrice"),
+        (put("SpotConfidence", UNIT + 1), document_errors.OutOfRange, "SpotConfidence"),
+        (put("ForwardsVariable", 0, 0), document_errors.NonPositivePrice, "ForwardsVariable[0]"),
+        (lambda c: c.update(Perps=1, PerpPrice=0), document_errors.NonPositivePrice, "PerpPrice"),
+        (lambda c: c["OptionAmounts"].pop(), document_errors.MalformedDocument, "OptionAmounts"),
+        (lambda c: c["Rates"].append(0), document_errors.MalformedDocument, "Rates"),
+        (lambda c: c.pop("UnrealisedPerpPNL"), document_errors.MalformedDocument, "UnrealisedPerpPNL"),
+        (put("Perpetuals", 0), document_errors.MalformedDocument, "Perpetuals"),
+        (put("Rates", None), document_errors.MalformedDocument, "Rates"),
+        (repeat_feed, document_errors.DuplicateId, "FeedExpiries[2]"),
+        (repeat_option, document_errors.DuplicateId, "OptionVols[2]"),
+        (same_expiry, document_errors.DuplicateId, "OptionVolConfidences[1]"),
     ],
 )
 def test_a_bad_case_is_refused_by_name(change: Callable[[Json], object], error: type[Exception], field: str) -> None:
@@ -455,13 +463,13 @@ def test_a_bad_case_is_refused_by_name(change: Callable[[Json], object], error: 
     change(scenario)
     with pytest.raises(error) as caught:
         parse_cases({"Mine": {"Scenario": scenario}})
-    assert isinstance(caught.value, errors.DocumentError)
+    assert isinstance(caught.value, document_errors.DocumentError)
     assert caught.value.field == f"Mine.Scenario.{field}"
 
 
 @pytest.mark.parametrize(("value", "field"), [([], "$"), ({"A": 1}, "A"), ({"A": {}}, "A.Scenario")])
 def test_a_file_of_another_shape_is_refused(value: object, field: str) -> None:
-    with pytest.raises(errors.MalformedDocument) as caught:
+    with pytest.raises(document_errors.MalformedDocument) as caught:
         parse_cases(value)
     assert caught.value.field == field
 
@@ -474,16 +482,16 @@ def test_informative_fields_are_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "field"),
     [
-        (put("im_facter", "1"), errors.MalformedDocument, "vectors.im_facter"),
-        (lambda p: p.pop("im_factor"), errors.MalformedDocument, "vectors.im_factor"),
-        (put("im_factor", 1.3), errors.NotADecimal, "vectors.im_factor"),
-        (put("im_factor", "NaN"), errors.NotADecimal, "vectors.im_factor"),
-        (put("im_factor", "-1"), errors.OutOfRange, "vectors.im_factor"),
-        (put("dte_floor_seconds", 0), errors.OutOfRange, "vectors.dte_floor_seconds"),
-        (put("scenarios", []), errors.MalformedDocument, "vectors.scenarios"),
-        (put("scenarios", [GRID[0], GRID[0]]), errors.DuplicateId, "vectors.scenarios[1]"),
-        (put("scenarios", [{"spot": "1.1", "vol": 2}]), errors.OutOfRange, "vectors.scenarios[0].vol"),
-        (put("scenarios", [{"spot": "0", "vol": 1}]), errors.OutOfRange, "vectors.scenarios[0].spot"),
+        (put("im_facter", "1"), document_errors.MalformedDocument, "vectors.im_facter"),
+        (lambda p: p.pop("im_factor"), document_errors.MalformedDocument, "vectors.im_factor"),
+        (put("im_factor", 1.3), document_errors.NotADecimal, "vectors.im_factor"),
+        (put("im_factor", "NaN"), document_errors.NotADecimal, "vectors.im_factor"),
+        (put("im_factor", "-1"), document_errors.OutOfRange, "vectors.im_factor"),
+        (put("dte_floor_seconds", 0), document_errors.OutOfRange, "vectors.dte_floor_seconds"),
+        (put("scenarios", []), document_errors.MalformedDocument, "vectors.scenarios"),
+        (put("scenarios", [GRID[0], GRID[0]]), document_errors.DuplicateId, "vectors.scenarios[1]"),
+        (put("scenarios", [{"spot": "1.1", "vol": 2}]), document_errors.OutOfRange, "vectors.scenarios[0].vol"),
+        (put("scenarios", [{"spot": "0", "vol": 1}]), document_errors.OutOfRange, "vectors.scenarios[0].spot"),
     ],
 )
 def test_a_bad_parameter_set_is_refused_by_name(
@@ -493,11 +501,11 @@ def test_a_bad_parameter_set_is_refused_by_name(
     change(sets["vectors"])
     with pytest.raises(error) as caught:
         parse_parameters(sets, "vectors")
-    assert isinstance(caught.value, errors.DocumentError)
+    assert isinstance(caught.value, document_errors.DocumentError)
     assert caught.value.field == field
 
 
 def test_an_unknown_parameter_set_is_refused() -> None:
-    with pytest.raises(errors.UnknownId, match="'mainnet', 'vectors'"):
+    with pytest.raises(document_errors.UnknownId, match="'mainnet', 'vectors'"):
         parse_parameters(SETS, "testnet")
     assert isinstance(parse_parameters(SETS, "mainnet"), PmrmParameters)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import errors
-from atomic_margin.margin.pmrm2 import Pmrm2Case, Pmrm2Margin, pmrm2_margin
+from atomic_margin.margin.models.pmrm2 import Pmrm2Case, Pmrm2Margin, pmrm2_margin
 
 Json = dict[str, Any]
 
@@ -479,53 +480,61 @@ def put(path: str, value: Any) -> Callable[[Json], None]:
 @pytest.mark.parametrize(
     ("change", "error", "field"),
     [
-        (put("Scenario.Cash", float("nan")), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", "NaN"), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", "Infinity"), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", float("-inf")), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", True), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", None), errors.NotADecimal, "Scenario.Cash"),
-        (put("Scenario.Cash", "1e999"), errors.OutOfRange, "Scenario.Cash"),
-        (put("Scenario.Options.1.MarkVol", "-0.1"), errors.NegativeVolatility, "Scenario.Options[1].MarkVol"),
+        (put("Scenario.Cash", float("nan")), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", "NaN"), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", "Infinity"), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", float("-inf")), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", True), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", None), document_errors.NotADecimal, "Scenario.Cash"),
+        (put("Scenario.Cash", "1e999"), document_errors.OutOfRange, "Scenario.Cash"),
+        (put("Scenario.Options.1.MarkVol", "-0.1"), document_errors.NegativeVolatility, "Scenario.Options[1].MarkVol"),
         (put("Scenario.Options.1.Expiry", 0), errors.ExpiredInstrument, "Scenario.Options[1].Expiry"),
         (put("Scenario.Options.1.Expiry", "-5"), errors.ExpiredInstrument, "Scenario.Options[1].Expiry"),
         (put("Scenario.Options.1.Expiry", 86401), errors.UnpricedInstrument, "Scenario.Options[1].Expiry"),
-        (put("Scenario.Options.0.IsCall", 2), errors.OutOfRange, "Scenario.Options[0].IsCall"),
-        (put("Scenario.Options.0.Strike", 0), errors.NonPositivePrice, "Scenario.Options[0].Strike"),
-        (put("Scenario.OptionFeeds.0.Forward", 0), errors.NonPositivePrice, "Scenario.OptionFeeds[0].Forward"),
+        (put("Scenario.Options.0.IsCall", 2), document_errors.OutOfRange, "Scenario.Options[0].IsCall"),
+        (put("Scenario.Options.0.Strike", 0), document_errors.NonPositivePrice, "Scenario.Options[0].Strike"),
+        (put("Scenario.OptionFeeds.0.Forward", 0), document_errors.NonPositivePrice, "Scenario.OptionFeeds[0].Forward"),
         (
             lambda c: c["Scenario"]["OptionFeeds"].append(feed(DAY, 1502)),
-            errors.DuplicateId,
+            document_errors.DuplicateId,
             "Scenario.OptionFeeds[2].FeedExpiry",
         ),
         (
             lambda c: c["Scenario"]["Options"].append(option(DAY, 1500, 0, "0.7", 1)),
-            errors.DuplicateId,
+            document_errors.DuplicateId,
             "Scenario.Options[2].MarkVol",
         ),
-        (lambda c: c["Scenario"].pop("StablePrice"), errors.MalformedDocument, "Scenario.StablePrice"),
-        (lambda c: c["Scenario"].update(NumPerps=1, PerpPrice=0), errors.NonPositivePrice, "Scenario.PerpPrice"),
-        (put("Scenario.StablePrice", 0), errors.NonPositivePrice, "Scenario.StablePrice"),
-        (put("Scenario.SpotConfidence", "1.1"), errors.OutOfRange, "Scenario.SpotConfidence"),
-        (put("Scenario.Collaterals.0.Amount", -1), errors.NegativeHolding, "Scenario.Collaterals[0].Amount"),
-        (put("Scenario.Collaterals.0.IMHaircut", "1.5"), errors.OutOfRange, "Scenario.Collaterals[0].IMHaircut"),
-        (lambda c: c.pop("Parameters"), errors.MalformedDocument, "Parameters"),
+        (lambda c: c["Scenario"].pop("StablePrice"), document_errors.MalformedDocument, "Scenario.StablePrice"),
+        (
+            lambda c: c["Scenario"].update(NumPerps=1, PerpPrice=0),
+            document_errors.NonPositivePrice,
+            "Scenario.PerpPrice",
+        ),
+        (put("Scenario.StablePrice", 0), document_errors.NonPositivePrice, "Scenario.StablePrice"),
+        (put("Scenario.SpotConfidence", "1.1"), document_errors.OutOfRange, "Scenario.SpotConfidence"),
+        (put("Scenario.Collaterals.0.Amount", -1), document_errors.NegativeHolding, "Scenario.Collaterals[0].Amount"),
+        (
+            put("Scenario.Collaterals.0.IMHaircut", "1.5"),
+            document_errors.OutOfRange,
+            "Scenario.Collaterals[0].IMHaircut",
+        ),
+        (lambda c: c.pop("Parameters"), document_errors.MalformedDocument, "Parameters"),
         (
             lambda c: c["Parameters"]["Margin"].pop("IM_LOSS_FACTOR"),
-            errors.MalformedDocument,
+            document_errors.MalformedDocument,
             "Parameters.Margin.IM_LOSS_FACTOR",
         ),
         (
             put("Parameters.Scenarios.0.VolShockDirection", "Sideways"),
-            errors.MalformedDocument,
+            document_errors.MalformedDocument,
             "Parameters.Scenarios[0].VolShockDirection",
         ),
-        (put("Parameters.Scenarios", []), errors.MalformedDocument, "Parameters.Scenarios"),
-        (put("Parameters.SkewShock.MIN_K_STAR", 0), errors.OutOfRange, "Parameters.SkewShock.MIN_K_STAR"),
-        (put("Parameters.VolShock.DTE_FLOOR", 0), errors.OutOfRange, "Parameters.VolShock.DTE_FLOOR"),
+        (put("Parameters.Scenarios", []), document_errors.MalformedDocument, "Parameters.Scenarios"),
+        (put("Parameters.SkewShock.MIN_K_STAR", 0), document_errors.OutOfRange, "Parameters.SkewShock.MIN_K_STAR"),
+        (put("Parameters.VolShock.DTE_FLOOR", 0), document_errors.OutOfRange, "Parameters.VolShock.DTE_FLOOR"),
         (
             put("Scenario.OptionFeeds.0.OptionVolConfidences", [1, 2]),
-            errors.OutOfRange,
+            document_errors.OutOfRange,
             "Scenario.OptionFeeds[0].OptionVolConfidences",
         ),
     ],
@@ -535,7 +544,7 @@ def test_a_bad_case_is_refused_by_name(change: Callable[[Json], object], error: 
     change(case)
     with pytest.raises(error) as caught:
         Pmrm2Case.parse(case)
-    assert isinstance(caught.value, errors.DocumentError)
+    assert isinstance(caught.value, document_errors.DocumentError)
     assert caught.value.field == field
 
 

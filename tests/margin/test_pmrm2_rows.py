@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from atomic_margin.margin import errors
-from atomic_margin.margin.model import KINDS
-from atomic_margin.margin.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
-from atomic_margin.margin.rows import integer_margin, integer_matrices, model_rows
-from atomic_margin.margin.slack import ExactRun, ExactWeights, check_exact
+from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
+from atomic_margin.margin.models.portfolio_margin.compiled import integer_margin, integer_matrices, model_rows
+from atomic_margin.margin.rows.slack_matrix import ExactWeights
+from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact
 
 Json = dict[str, Any]
 DAY = 86400

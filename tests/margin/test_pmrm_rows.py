@@ -14,11 +14,25 @@ import numpy as np
 import pytest
 
 from atomic_margin.margin import errors
-from atomic_margin.margin.model import KINDS, TrueWeights
-from atomic_margin.margin.pmrm import PmrmCase, PmrmParameters, compile_case, parse_cases, parse_parameters, pmrm_margin
-from atomic_margin.margin.rows import CompiledCase, integer_margin, integer_matrices, model_rows
-from atomic_margin.margin.slack import ExactRun, ExactWeights, check_exact
-from atomic_margin.margin.units import RunMatrices, check_run
+from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.models.pmrm import (
+    PmrmCase,
+    PmrmParameters,
+    compile_case,
+    parse_cases,
+    parse_parameters,
+    pmrm_margin,
+)
+from atomic_margin.margin.models.portfolio_margin.compiled import (
+    CompiledCase,
+    integer_margin,
+    integer_matrices,
+    model_rows,
+)
+from atomic_margin.margin.rows.rounding import RunMatrices, check_run
+from atomic_margin.margin.rows.slack_matrix import ExactWeights
+from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact
+from atomic_margin.margin.rows.weights import TrueWeights
 
 Json = dict[str, Any]
 VECTORS = Path(__file__).parents[3] / "shared" / "data" / "pmrm"

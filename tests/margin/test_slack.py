@@ -9,18 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import CollateralValues, Column, EntryMap, MarginMatrix, TrueWeights, errors
-from atomic_margin.margin.slack import (
-    ExactMatrix,
-    ExactRun,
-    ExactWeights,
-    check_exact,
-    compile_exact,
-    exact_surplus,
-    least_slack,
-    slack_bounds,
-    true_rows,
-)
+from atomic_margin.margin.rows.least_slack import least_slack, true_rows
+from atomic_margin.margin.rows.slack_matrix import ExactMatrix, ExactWeights, exact_surplus
+from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact, compile_exact, slack_bounds
 
 MODEL = "ab" * 32
 ENTRIES = EntryMap("cd" * 32, tuple(Column(name, side, 0, 100) for name in "ab" for side in ("long", "short")))
@@ -238,7 +231,7 @@ def test_the_canonical_form_comes_back_and_names_the_matrix() -> None:
 )
 def test_any_other_form_is_refused(field: str, value: object) -> None:
     form: dict[str, Any] = run().maintenance.to_canonical() | {field: value}
-    with pytest.raises(errors.DocumentError):
+    with pytest.raises(document_errors.DocumentError):
         ExactMatrix.from_canonical(form)
 
 

@@ -13,22 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import errors
-from atomic_margin.margin.matrix import MAX_ENTRY
-from atomic_margin.margin.tiers import (
-    NO_LIMIT,
-    AssetTiers,
-    Tier,
-    TierTable,
-    best_slack,
-    combine_rows,
-    compile_rows,
-    finest_scale,
-    parse_account,
-    parse_asset,
-    slack_rows,
-    value_account,
-)
+from atomic_margin.margin.collateral.tiered_accounts import AssetTiers, parse_account, parse_asset, value_account
+from atomic_margin.margin.collateral.tiers import NO_LIMIT, Tier, TierTable
+from atomic_margin.margin.rows.matrix import MAX_ENTRY
+from atomic_margin.margin.rows.tier_rows import best_slack, combine_rows, compile_rows, finest_scale, slack_rows
 
 VECTORS = Path(__file__).parents[3] / "shared" / "data" / "collateral_tiers"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "collateral.md"
@@ -181,16 +171,16 @@ def test_more_never_counts_at_a_better_rate(table: TierTable, value: int, more: 
         (f"[0-{NO_LIMIT}:100,{NO_LIMIT}-{NO_LIMIT}:90]", errors.TierGap, "tiers[1].above"),
         (f"[0-{2**64}:100]", errors.TierGap, "tiers[0].up_to"),
         ("[0-10:90,10-20:91]", errors.TierRising, "tiers[1].percent"),
-        ("[0-10:101]", errors.OutOfRange, "tiers[0].percent"),
-        ("[0-10]", errors.MalformedDocument, "tiers[0]"),
-        ("[0-10:-5]", errors.MalformedDocument, "tiers[0]"),
-        ("[0-10:9.5]", errors.MalformedDocument, "tiers[0]"),
-        ("0-10:100", errors.MalformedDocument, "tiers"),
-        ("[" + ",".join(f"{i}-{i + 1}:50" for i in range(13)) + "]", errors.MalformedDocument, "tiers"),
+        ("[0-10:101]", document_errors.OutOfRange, "tiers[0].percent"),
+        ("[0-10]", document_errors.MalformedDocument, "tiers[0]"),
+        ("[0-10:-5]", document_errors.MalformedDocument, "tiers[0]"),
+        ("[0-10:9.5]", document_errors.MalformedDocument, "tiers[0]"),
+        ("0-10:100", document_errors.MalformedDocument, "tiers"),
+        ("[" + ",".join(f"{i}-{i + 1}:50" for i in range(13)) + "]", document_errors.MalformedDocument, "tiers"),
     ],
 )
-def test_what_is_no_table_is_refused(text: str, error: type[errors.DocumentError], field: str) -> None:
-    with pytest.raises(errors.DocumentError) as caught:
+def test_what_is_no_table_is_refused(text: str, error: type[document_errors.DocumentError], field: str) -> None:
+    with pytest.raises(document_errors.DocumentError) as caught:
         TierTable.parse(text)
     assert (type(caught.value), caught.value.field) == (error, field)
 
@@ -198,15 +188,15 @@ def test_what_is_no_table_is_refused(text: str, error: type[errors.DocumentError
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"usdt_price": "0"}, errors.NonPositivePrice),
-        ({"usdt_price": "-1"}, errors.NotADecimal),
-        ({"usdt_price": "1e5"}, errors.NotADecimal),
-        ({"usdt_price": None}, errors.MalformedDocument),
+        ({"usdt_price": "0"}, document_errors.NonPositivePrice),
+        ({"usdt_price": "-1"}, document_errors.NotADecimal),
+        ({"usdt_price": "1e5"}, document_errors.NotADecimal),
+        ({"usdt_price": None}, document_errors.MalformedDocument),
         ({"margin_tiers_ratio": "[0-10:50,10-20:60]"}, errors.TierRising),
     ],
     ids=str,
 )
-def test_bad_asset_rows_are_refused(change: dict[str, str | None], error: type[errors.DocumentError]) -> None:
+def test_bad_asset_rows_are_refused(change: dict[str, str | None], error: type[document_errors.DocumentError]) -> None:
     names = ("loan_tiers_ratio", "margin_tiers_ratio", "portfolio_tiers_ratio")
     row = {"symbol": "btc", "usdt_price": "65100.22", **dict.fromkeys(names, SAMPLE), **change}
     with pytest.raises(error):
@@ -223,14 +213,14 @@ def test_bad_account_rows_are_refused() -> None:
     owing = {**good, "d_btc": "2.00000001"}
     assert value_account(parse_account(owing, assets), assets).status == "debt_exceeds_collateral"
     for change, error in (
-        ({"vl_btc": "0.000000001"}, errors.NotADecimal),
-        ({"vl_btc": "-1"}, errors.NotADecimal),
+        ({"vl_btc": "0.000000001"}, document_errors.NotADecimal),
+        ({"vl_btc": "-1"}, document_errors.NotADecimal),
         ({"e_eth": "1"}, errors.UnknownAsset),
     ):
         with pytest.raises(error):
             parse_account({**good, **change}, assets)
     del good["m_btc"]
-    with pytest.raises(errors.MalformedDocument, match="missing"):
+    with pytest.raises(document_errors.MalformedDocument, match="missing"):
         parse_account(good, assets)
 
 

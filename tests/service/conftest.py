@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from atomic_margin.service.documents import TrustFile
-from atomic_margin.service.terms import Terms
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.groups import Group, load_group
 
 from .world import Stages, World, example_terms

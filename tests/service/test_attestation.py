@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.errors import DocumentError
-from atomic_margin.service.attestation import Report, verify_attestation
-from atomic_margin.service.documents import TrustFile
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import AttestationInvalid
-from atomic_margin.service.signing import Identity
-from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage
+from atomic_margin.service.verifier.attestation import Report, verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .world import FUND, Json, Stages, World

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atomic_margin.service.errors import NotFound
-from atomic_margin.service.operator.blobs import Blobs
+from atomic_margin.service.operator.store.blobs import Blobs
 
 from .world import FUND, World
 

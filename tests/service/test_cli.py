@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from atomic_margin.margin.market import Market
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.cli.main import COMMANDS, app
 from atomic_margin.service.cli.verify import ALL_STEPS
-from atomic_margin.service.feed.documents import PriceSet
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.ticks import PriceSet
 
 from .world import EXAMPLES, FUND, Stages, example, example_terms, price_rules
 

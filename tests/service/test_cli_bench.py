@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from atomic_margin.bench.zk.benchmark import Size
 from atomic_margin.service.cli import bench_zk
 from atomic_margin.service.cli.main import app
-from atomic_margin.zk.prove.benchmark import Size
 
 
 def test_bench_zk_writes_a_list_of_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic_margin.margin.errors import DocumentError
-from atomic_margin.service import documents
-from atomic_margin.service.attestation import Attestation
-from atomic_margin.service.documents import (
+from atomic_margin.documents.errors import DocumentError
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
     CollateralInstruction,
@@ -22,13 +22,13 @@ from atomic_margin.service.documents import (
     Settlement,
     ShortfallRecord,
     Submission,
-    TrustFile,
     parse_signed,
 )
-from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.feed.documents import PriceTick
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.attestation import Attestation
 
 IDENTITY = Identity.generate()
 H = "1a" * 32

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.market import Market
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import (
     RoundIncomplete,
     RoundMalformed,
@@ -28,7 +28,7 @@ from atomic_margin.service.feed.chainlink import (
 )
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import PriceSource
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.protocol.signing import Identity
 
 from .world import example, price_rules
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomic_margin.margin.errors import DocumentError, DuplicateId, OutOfRange
-from atomic_margin.margin.market import Market
+from atomic_margin.documents.errors import DocumentError, DuplicateId, OutOfRange
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import (
     MalformedRequest,
     PriceMoveTooLarge,
@@ -17,8 +17,8 @@ from atomic_margin.service.errors import (
     TooFewSources,
 )
 from atomic_margin.service.feed.combine import check_move, combine, quotes_of
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .world import Json, example, price_rules
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.market import Market
-from atomic_margin.service.documents import parse_signed
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, PricesRefused, RequestError, SignatureInvalid
-from atomic_margin.service.feed.documents import PriceTick
-from atomic_margin.service.feed.rules import PriceRules
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.feed.tick import verify_tick
-from atomic_margin.service.operator import ticks
-from atomic_margin.service.operator.store import Tick
-from atomic_margin.service.signing import Identity
+from atomic_margin.service.operator.runs import ticks
+from atomic_margin.service.operator.store.tables import Tick
+from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.ticks import PriceTick
 
 from .world import FUND, Json, Stages, World, example, price_rules
 

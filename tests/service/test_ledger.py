@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy.exc import IntegrityError
 
 from atomic_margin.service.errors import Conflict, InsufficientFunds
-from atomic_margin.service.operator import ledger
-from atomic_margin.service.operator.ledger import EXTERNAL, LIQUIDATION, MAX_AMOUNT, Move, book, free, posted
-from atomic_margin.service.operator.store import LedgerPosting, LedgerTransaction, Store
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.settlement.ledger import EXTERNAL, LIQUIDATION, MAX_AMOUNT, Move, book, free, posted
+from atomic_margin.service.operator.store.database import Store
+from atomic_margin.service.operator.store.tables import LedgerPosting, LedgerTransaction
 
 TOP = MAX_AMOUNT - 1
 FUNDS = ("alpha", "beta")

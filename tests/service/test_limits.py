@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import STANDARD
-from atomic_margin.service.limits import BodyLimit
-from atomic_margin.service.operator.app import MAX_DOCUMENT_BYTES
+from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES
 
 from .world import TestClient, World
 

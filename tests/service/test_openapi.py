@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.market import Market
-from atomic_margin.service.documents import (
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
     Enrolment,
@@ -14,7 +14,7 @@ from atomic_margin.service.documents import (
     Submission,
     parse_signed,
 )
-from atomic_margin.service.feed.documents import PriceSet
+from atomic_margin.service.protocol.ticks import PriceSet
 
 from .world import World
 

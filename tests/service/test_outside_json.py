@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.outside_json import MAX_DEPTH, parse_json
+from atomic_margin.service.http.outside_json import MAX_DEPTH, parse_json
 
 
 def nested(levels: int) -> bytes:
@@ -65,7 +65,7 @@ def test_deep_nesting_is_refused_when_a_library_has_raised_the_recursion_limit()
     code = """
 import sys
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_json
 sys.setrecursionlimit(1_000_000)
 for data in (b"[" * 10**6, b'{"a":' * 10**6, b'["[",' * 10**6):
     try:

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.errors import DocumentError
-from atomic_margin.service.attestation import verify_attestation
-from atomic_margin.service.documents import Answer, RunRecord, TrustFile, parse_signed
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict, Refused
 from atomic_margin.service.institution import first_runs
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
-from atomic_margin.service.operator import background, runs
-from atomic_margin.service.operator.app import create_app
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.policy import Policy
-from atomic_margin.service.signing import SignedDocument
+from atomic_margin.service.operator.runs import background
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .world import FUND, OTHER, PlainEvaluator, TestClient, World

@@ -8,17 +8,12 @@ import pytest
 from fastapi import FastAPI
 
 from atomic_margin.circuits.errors import CircuitError, ProfileError
+from atomic_margin.documents.errors import DocumentError, NotADecimal
 from atomic_margin.fhe.errors import EvaluationFailed, FheError, MalformedKeys
-from atomic_margin.margin.errors import (
-    DocumentError,
-    GrossLimitTooLarge,
-    MarginError,
-    MarginOverflow,
-    NotADecimal,
-    UnknownAsset,
-)
-from atomic_margin.service import errors, problems
+from atomic_margin.margin.errors import GrossLimitTooLarge, MarginError, MarginOverflow, UnknownAsset
+from atomic_margin.service import errors
 from atomic_margin.service.errors import RequestError
+from atomic_margin.service.http import problems
 from atomic_margin.zk.errors import ProofError, StatementError
 
 from .world import FUND, TestClient, World

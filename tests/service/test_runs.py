@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.errors import DocumentError, MarginError
-from atomic_margin.service.documents import RunRecord, parse_signed
+from atomic_margin.documents.errors import DocumentError, DocumentsError
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import (
     ConfigurationError,
     Conflict,
@@ -20,9 +20,12 @@ from atomic_margin.service.errors import (
     RequestError,
     SignatureInvalid,
 )
-from atomic_margin.service.operator import collateral, enrolment, runs, submissions, ticks
-from atomic_margin.service.operator.store import Run
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.runs import ticks
+from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.documents import RunRecord, parse_signed
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .world import FUND, OTHER, Fund, Stages, World
 
@@ -305,7 +308,7 @@ def test_ticks_of_strangers_and_wrong_ticks_are_refused(world_at: WorldAt) -> No
     with pytest.raises(MalformedRequest):
         send(world.source.sign("run", body))
     for wrong in ({**body, "rate": None}, {**body, "collateral": {}}, {**body, "underlyings": {}}, {**body, "x": "1"}):
-        with pytest.raises((MarginError, RequestError)):
+        with pytest.raises((DocumentsError, MarginError, RequestError)):
             send(world.source.sign("price", wrong))
     assert world.states() == {}
     assert world.tick(1) == [f"{FUND}.1"]
@@ -317,7 +320,7 @@ def test_a_tick_that_is_taken_can_be_evaluated(world_at: WorldAt, sequence: int)
     world = world_at("submitted")
     try:
         world.play(1, sequence=str(sequence))
-    except (MarginError, RequestError):
+    except (DocumentsError, MarginError, RequestError):
         assert world.states() == {}
         return
     assert set(world.states().values()) == {"awaiting_answer"}

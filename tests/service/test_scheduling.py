@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from atomic_margin.fhe import worker
-from atomic_margin.service.documents import RunRecord, parse_signed
-from atomic_margin.service.operator import background, enrolment, runs
+from atomic_margin.service.operator.accounts import enrolment
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.store import Run
-from atomic_margin.service.operator.warming import KeyWarmer
+from atomic_margin.service.operator.runs import background
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.runs.warming import KeyWarmer
+from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.documents import RunRecord, parse_signed
 
 from .world import FUND, OTHER, PlainEvaluator, World
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.collateral import CollateralHoldings
-from atomic_margin.service.attestation import verify_attestation
-from atomic_margin.service.documents import Settlement, parse_signed
 from atomic_margin.service.errors import Conflict, NotFound, RequestError, SignatureInvalid
-from atomic_margin.service.operator import answers, background, ledger
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.operator.runs import answers, background
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.protocol.documents import Settlement, parse_signed
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .world import FUND, Stages, World, example
@@ -189,7 +190,7 @@ def test_a_settlement_that_fails_moves_nothing_and_is_finished_at_the_next_start
         raise OSError(28, "disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"atomic_margin.service.operator.settlement.{point}", fail)
+        patched.setattr(f"atomic_margin.service.operator.settlement.hook.{point}", fail)
         with pytest.raises(OSError, match="disk full"):
             world.answer(run_id, stages.answers[name])
         assert (world.ledger(), len(world.settlements())) == (before, settled_before)

@@ -10,19 +10,19 @@ import pytest
 from atomic_margin.circuits.limbs import join
 from atomic_margin.circuits.profile import STANDARD
 from atomic_margin.margin.collateral import CollateralValues
-from atomic_margin.margin.entries import EntryMap
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.matrix import MarginMatrix
-from atomic_margin.margin.model import TrueWeights
-from atomic_margin.margin.top_up import compute_top_up
-from atomic_margin.margin.units import RunMatrices, check_matrix
-from atomic_margin.service.documents import ShortfallRecord, parse_signed
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.matrix import MarginMatrix
+from atomic_margin.margin.rows.rounding import RunMatrices, check_matrix
+from atomic_margin.margin.rows.top_up import compute_top_up
+from atomic_margin.margin.rows.weights import TrueWeights
 from atomic_margin.service.institution.shortfalls import within_top_up
-from atomic_margin.service.operator.background import BackgroundWork
-from atomic_margin.service.operator.shortfalls import ShortfallWork, recover_shortfalls
-from atomic_margin.service.operator.store import ShortfallRow
-from atomic_margin.service.signing import SignedDocument
-from atomic_margin.service.terms import Terms, matrices_from_json
+from atomic_margin.service.operator.runs.background import BackgroundWork
+from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recover_shortfalls
+from atomic_margin.service.operator.store.tables import ShortfallRow
+from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import Terms, matrices_from_json
 
 from .world import FUND, GROSS_LIMIT, Stages, World, example, trivial_values
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomic_margin.margin.errors import DocumentError, MarginError
+from atomic_margin.documents.errors import DocumentError, DocumentsError
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import ConfigurationError, RequestError, SignatureInvalid
-from atomic_margin.service.outside_json import parse_json
-from atomic_margin.service.signing import Identity, SignedDocument
+from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 IDENTITY, STRANGER = Identity.generate(), Identity.generate()
 BODY = {"sequence": "1", "deep": {"list": ["a", {"b": "c"}]}}
@@ -130,7 +131,7 @@ def test_numbers_are_not_signed(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\udfff": "a"}', '{"a": [{"b": "x\\udc00y"}]}'])
 def test_lone_surrogates_end_in_a_named_error(text: str) -> None:
     """JSON can spell half of a surrogate pair, which has no UTF-8 and therefore no canonical form."""
-    with pytest.raises((MarginError, RequestError)):
+    with pytest.raises((DocumentsError, MarginError, RequestError)):
         IDENTITY.sign("answer", parse_json(text.encode()))
 
 
@@ -139,9 +140,9 @@ def test_lone_surrogates_are_refused_when_hashing_and_verifying(text: str) -> No
     def received() -> SignedDocument:
         return SignedDocument.parse({**signed().to_json(), "body": parse_json(text.encode())})
 
-    with pytest.raises((MarginError, RequestError)):
+    with pytest.raises((DocumentsError, MarginError, RequestError)):
         received().verify(trusted(IDENTITY))
-    with pytest.raises((MarginError, RequestError)):
+    with pytest.raises((DocumentsError, MarginError, RequestError)):
         received().body_hash()
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import TransferTooSmall
-from atomic_margin.service.attestation import verify_attestation
-from atomic_margin.service.documents import Settlement, parse_signed
 from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.protocol.documents import Settlement, parse_signed
+from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .world import FUND, World, example

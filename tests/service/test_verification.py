@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.errors import GrossLimitError
-from atomic_margin.service.attestation import verify_attestation
-from atomic_margin.service.documents import Answer, RunRecord, Submission
 from atomic_margin.service.errors import AttestationInvalid, Conflict, Refused, SignatureInvalid
-from atomic_margin.service.keys import KeyPair
-from atomic_margin.service.operator.settlement import settle
-from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import Terms, matrices_from_json
-from atomic_margin.service.verification import VerifiedBreach, VerifiedCoverage, verify_answer, verify_submission
+from atomic_margin.service.operator.settlement.hook import settle
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import Terms, matrices_from_json
+from atomic_margin.service.protocol.verification import (
+    VerifiedBreach,
+    VerifiedCoverage,
+    verify_answer,
+    verify_submission,
+)
+from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .world import FUND, OTHER, Fund, Stages, World
@@ -158,7 +163,7 @@ def test_a_copy_with_another_amount_convinces_no_verifier(
     world, fall = world_at("fall-open"), case("fall")
     forged = copy.copy(fall.verify_answer(fall.answer))
     object.__setattr__(forged, "top_up_usd", Decimal(1_000_000))
-    monkeypatch.setattr("atomic_margin.service.operator.answers._verify", lambda *_: forged)
+    monkeypatch.setattr("atomic_margin.service.operator.runs.answers._verify", lambda *_: forged)
     world.answer(f"{FUND}.2", fall.answer)
     with pytest.raises(AttestationInvalid) as caught:
         verify_attestation(world.bundle(f"{FUND}.2"), world.trust_file(), group)

@@ -28,29 +28,32 @@ from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
-from atomic_margin.margin.market import Market
-from atomic_margin.margin.portfolio import Portfolio, encode
-from atomic_margin.margin.scenarios import ScanModel
-from atomic_margin.margin.top_up import compute_top_up
-from atomic_margin.margin.universe import Universe
-from atomic_margin.service.documents import (
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.rows.top_up import compute_top_up
+from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
+from atomic_margin.service.operator.operator import Operator, Settings
+from atomic_margin.service.operator.runs import answers, ticks
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, SettlementRow
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
     RunRecord,
     Submission,
-    TrustFile,
 )
-from atomic_margin.service.feed.rules import PriceRules
-from atomic_margin.service.feed.source import price_set, sign_market
-from atomic_margin.service.keys import KEY_OF, KeyPair
-from atomic_margin.service.operator import answers, collateral, enrolment, ledger, runs, submissions, ticks
-from atomic_margin.service.operator.app import create_app
-from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.store import Account, AttestationRow, Run, SettlementRow
-from atomic_margin.service.signing import Identity, SignedDocument
-from atomic_margin.service.terms import Terms, matrices_from_json
+from atomic_margin.service.protocol.keys import KEY_OF, KeyPair
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import Terms, matrices_from_json
+from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.decryption import prove_decryption

@@ -7,7 +7,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from atomic_margin.margin.canonical import canonical_bytes
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.zk.errors import WitnessError
 from atomic_margin.zk.generators import load_generators
 from atomic_margin.zk.groups import ORDER, SCALAR_BYTES, Group, load_group

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from atomic_margin.margin.canonical import canonical_bytes
-from atomic_margin.margin.errors import CanonicalFormError
+from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.documents.errors import CanonicalFormError
 from atomic_margin.zk.bits.parameters import MAX_BITS
 from atomic_margin.zk.errors import StatementError
 from atomic_margin.zk.groups import POINT_BYTES

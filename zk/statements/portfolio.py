@@ -12,7 +12,7 @@ It is made once per submission, on the commitments alone, and every sufficiency 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from atomic_margin.margin.canonical import canonical_bytes
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.bits.statement import BitStatement, LinearForm, Relation
 from atomic_margin.zk.errors import StatementError

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atomic_margin.margin.canonical import canonical_bytes
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.bits.statement import BitStatement, DenseForms, LinearForm, Relation
 from atomic_margin.zk.errors import StatementError

@@ -1,0 +1,57 @@
+"""Field types of the signed documents: lower-case hex of exact length, instants, counters.
+
+Built on the strict documents of `atomic_margin.documents.strict`: unknown fields, other spellings and other types are
+refused with the JSON path of the field.
+"""
+
+import re
+from datetime import datetime, timezone
+from typing import Annotated, TypeAlias
+
+from pydantic import PlainValidator, TypeAdapter
+
+from atomic_margin.documents.strict import InstantText, PriceText, integer_in
+
+MAX_COUNTER = 2**63 - 1
+
+
+def _hex(length: int | None, limit: int) -> PlainValidator:
+    pattern = re.compile(rf"[0-9a-f]{{{length}}}" if length else rf"(?:[0-9a-f]{{2}}){{1,{limit}}}")
+    wanted = f"{length} lower-case hex digits" if length else f"lower-case hex of 1 to {limit} bytes"
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{wanted} here")
+        return value
+
+    return PlainValidator(check)
+
+
+def _amount(value: object) -> str:
+    return "0" if value == "0" else _price_text.validate_python(value)
+
+
+_price_text: TypeAdapter[str] = TypeAdapter(PriceText)
+
+AmountText: TypeAlias = Annotated[str, PlainValidator(_amount)]
+"""An amount of money: a positive decimal, or 0."""
+Hash: TypeAlias = Annotated[str, _hex(64, 0)]
+PublicKey: TypeAlias = Annotated[str, _hex(64, 0)]
+Signature: TypeAlias = Annotated[str, _hex(128, 0)]
+PointHex: TypeAlias = Annotated[str, _hex(96, 0)]
+ProofHex: TypeAlias = Annotated[str, _hex(None, 65535)]
+BodiesHex: TypeAlias = Annotated[str, _hex(None, 8192)]
+WordsHex: TypeAlias = Annotated[str, _hex(None, 1 << 17)]
+Nonce: TypeAlias = Annotated[str, _hex(64, 0)]
+Counter: TypeAlias = Annotated[int, integer_in(0, MAX_COUNTER)]
+Time: TypeAlias = InstantText
+
+
+def now_text() -> str:
+    """Return the present time as documents spell it."""
+    return instant_text(datetime.now(timezone.utc))
+
+
+def instant_text(instant: datetime) -> str:
+    """Return an instant as documents spell it: UTC, to the second."""
+    return instant.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

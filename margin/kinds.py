@@ -1,0 +1,11 @@
+"""The two kinds of margin, and the two forms of rows."""
+
+from typing import Literal
+
+MarginKind = Literal["maintenance", "initial"]
+
+
+KINDS: tuple[MarginKind, MarginKind] = ("maintenance", "initial")
+
+Form = Literal["conservative", "exact"]
+"""Conservative rows have no slack; exact rows have slack values wherever the model has kinks."""

@@ -1,0 +1,181 @@
+"""One tick of market data: what the price feed signs and every party prices from.
+
+Anyone may read it. `Market.parse` refuses malformed quotes; `check_market` then makes sure everything in a universe is
+alive and priced, before anything is computed.
+
+>>> market = Market.parse({
+...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
+...     "underlyings": {"BTC": {"spot": "96420.5", "perpetual": "96431", "expiries": {
+...         "2026-12-25T08:00:00Z": {"forward": "96890", "volatilities": {"100000": "0.52"}}}}},
+...     "collateral": {"USDC": "0.9999"}})
+>>> market.underlyings["BTC"].expiries["2026-12-25T08:00:00Z"].volatility(Decimal("100000"))
+Decimal('0.52')
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from atomic_margin.documents.errors import OutOfRange
+from atomic_margin.documents.strict import (
+    Document,
+    IdMap,
+    Instant,
+    InstantText,
+    MapOf,
+    Part,
+    Price,
+    PriceText,
+    Volatility,
+    format_instant,
+    in_range,
+    integer_in,
+    require_unique,
+)
+from atomic_margin.margin.errors import CrossedPrices, ExpiredInstrument, UnpricedInstrument
+from atomic_margin.margin.market.instruments import Instrument
+from atomic_margin.margin.market.pricing import black76
+from atomic_margin.margin.market.universe import Universe
+
+_YEAR_SECONDS = 365 * 86400
+_MAX_YEARS = 100
+# Options of two strikes may be crossed by this share of the forward: medians of several sources need not fit exactly.
+_CROSSED = 1e-4
+
+
+class ExpiryQuotes(Part):
+    """Quotes of one expiry.
+
+    Attributes:
+        forward: USD per unit of underlying; also the price of the dated future.
+        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market).
+    """
+
+    forward: Price
+    volatilities: MapOf[PriceText, Volatility]
+
+    @cached_property
+    def _by_strike(self) -> dict[Decimal, Decimal]:
+        return {Decimal(strike): volatility for strike, volatility in self.volatilities.items()}
+
+    def volatility(self, strike: Decimal) -> Decimal | None:
+        """Return the volatility at ``strike``, however it is spelled, or None."""
+        return self._by_strike.get(strike)
+
+
+class UnderlyingQuotes(Part):
+    """Quotes of one underlying, USD per unit.
+
+    Attributes:
+        spot: index price.
+        perpetual: mark of the perpetual.
+        expiries: quotes by expiry.
+    """
+
+    spot: Price
+    perpetual: Price
+    expiries: MapOf[InstantText, ExpiryQuotes]
+
+
+class Market(Document):
+    """One tick, format ``atomic-margin/market/1``.
+
+    Attributes:
+        sequence: number of the tick, rising.
+        as_of: time of the quotes.
+        rate: continuously compounded interest rate, a fraction a year.
+        underlyings: quotes by underlying.
+        collateral: USD price of one whole unit of each collateral asset that has no spot.
+    """
+
+    TAG: ClassVar[str] = "market"
+
+    format: Literal["atomic-margin/market/1"]
+    sequence: Annotated[int, integer_in(0, 2**63 - 1)]
+    as_of: Instant
+    rate: Annotated[Decimal, in_range("-1", "1")]
+    underlyings: IdMap[UnderlyingQuotes]
+    collateral: IdMap[Price]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Market":
+        for name, quotes in self.underlyings.items():
+            for expiry, quote in quotes.expiries.items():
+                path = f"underlyings.{name}.expiries.{expiry}.volatilities."
+                strikes = list(quote.volatilities)
+                require_unique(map(Decimal, strikes), [path + strike for strike in strikes].__getitem__)
+        return self
+
+    def years_to(self, expiry: datetime) -> float:
+        """Return the time from `as_of` to ``expiry`` in years of 365 days (ACT/365 fixed)."""
+        return (expiry - self.as_of).total_seconds() / _YEAR_SECONDS
+
+
+def check_market(market: Market, universe: Universe) -> None:
+    """Make sure every instrument of ``universe`` is alive and priced by ``market``.
+
+    Raises:
+        ExpiredInstrument: expiry at or before the market's time (field: in the universe).
+        OutOfRange: expiry over 100 years ahead.
+        UnpricedInstrument: no spot, forward or volatility (field: where the quote is missing in the market).
+    """
+    for index, item in enumerate(universe.instruments):
+        if item.expiry is not None and item.expiry <= market.as_of:
+            raise ExpiredInstrument(
+                f"instruments[{index}].expiry",
+                f"{item.id!r} expired at {format_instant(item.expiry)}, the market is of "
+                f"{format_instant(market.as_of)}: publish a universe without it",
+            )
+        if item.expiry is not None and market.years_to(item.expiry) > _MAX_YEARS:
+            raise OutOfRange(f"instruments[{index}].expiry", f"at most {_MAX_YEARS} years ahead of the market")
+        quotes = market.underlyings.get(item.underlying)
+        if quotes is None:
+            raise UnpricedInstrument(f"underlyings.{item.underlying}", f"missing; {item.id!r} needs it")
+        if item.expiry is not None:
+            _check_expiry(item, item.expiry, quotes)
+
+
+def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes) -> None:
+    path = f"underlyings.{item.underlying}.expiries.{format_instant(expiry)}"
+    quote = quotes.expiries.get(format_instant(expiry))
+    if quote is None:
+        raise UnpricedInstrument(path, f"missing; {item.id!r} needs a forward there")
+    if item.strike is not None and quote.volatility(item.strike) is None:
+        raise UnpricedInstrument(f"{path}.volatilities.{item.strike:f}", f"missing; {item.id!r} needs it")
+
+
+def check_crossed(market: Market) -> None:
+    """Make sure no two quotes of an expiry are crossed: a vertical spread is worth from 0 to its strikes' difference.
+
+    For whoever takes prices from one source. A tick of several sources is a median quote by quote and need not be free
+    of arbitrage, so `check_market` does not ask for this. Undiscounted; off by up to a ten-thousandth of the forward is
+    let through, and an expiry that is over is not looked at.
+
+    Raises:
+        CrossedPrices: naming the second of two neighbouring strikes.
+    """
+    for name, quotes in market.underlyings.items():
+        for expiry, quote in quotes.expiries.items():
+            years = market.years_to(datetime.fromisoformat(expiry.replace("Z", "+00:00")))
+            if years > 0:
+                _check_spreads(quote, years, f"underlyings.{name}.expiries.{expiry}.volatilities")
+
+
+def _check_spreads(quote: ExpiryQuotes, years: float, path: str) -> None:
+    strikes = sorted(quote.volatilities, key=Decimal)
+    k = np.array([float(strike) for strike in strikes])
+    forward = float(quote.forward)
+    calls = black76(forward, k, [float(quote.volatilities[strike]) for strike in strikes], years, True)
+    spread, room = calls[:-1] - calls[1:], _CROSSED * forward
+    bad = np.flatnonzero((spread < -room) | (spread > np.diff(k) + room))
+    if bad.size:
+        low, high = strikes[bad[0]], strikes[bad[0] + 1]
+        raise CrossedPrices(
+            f"{path}.{high}",
+            f"the call spread of strikes {low} and {high} is worth {spread[bad[0]]:.2f} a unit, not from 0 to their "
+            "difference: correct one of the two volatilities",
+        )

@@ -1,0 +1,130 @@
+"""Cross-margin with slack: fewer rows where venues are many, exact, for the sufficiency proof.
+
+Server, agent and verifier compile them; `slack.least_slack` solves for the slack. For each scenario and venue one value
+u >= 0 says by how much K_v is below its first line, base = P_v + C_v:
+
+    margin row of s          M + Σ_v (P_v + C_v - u_v)  >=  0
+    validity row of a line   line - base + u_v  >=  0        for every other line of K_v (`pieces`)
+
+The least slack makes base - u_v the least line, K_v; more only lowers the margin row. S rows and S V slack values, plus
+at most three validity rows for each of those: linear in the number of venues, where the expanded cuts are exponential.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
+from atomic_margin.margin.errors import TooManyCuts
+from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.cross_margin.document import CrossMarginModel
+from atomic_margin.margin.models.cross_margin.pieces import Piece, pieces
+from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
+from atomic_margin.margin.models.moves import columns
+from atomic_margin.margin.rows.matrix import MAX_ROWS
+from atomic_margin.margin.rows.slack_matrix import ExactWeights
+from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
+
+
+def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Market) -> ExactWeights:
+    """Compile margin rows and validity rows with their slack.
+
+    Returns:
+        S margin rows, then for each venue and each of its lines but the base S validity rows; S V slack values.
+
+    Raises:
+        DocumentError: the documents do not fit together.
+        TooManyCuts: more rows than a matrix has.
+        OffsettingPairGain, NonFiniteWeight: see `model.compile_weights`.
+    """
+    entry_map = EntryMap.of(universe)
+    count, venues = len(model.scenarios), len(model.venues)
+    lines = _lines(model)
+    labels = tuple(f"scenario {s + 1}" for s in range(count)) + tuple(
+        f"{number + 1} {piece.name} {s + 1}" for number, piece in lines for s in range(count)
+    )
+    names = tuple(item.id for item in universe.instruments)
+
+    def weights(kind: MarginKind) -> tuple[Floats, Floats]:
+        lots = lot_values(model, universe, market, kind)
+        check_offsetting_pairs(lots.long, lots.short, labels[:count], names)
+        factor = np.vstack([np.ones(len(names))] + [(piece.gain - 1) * (lots.venue == v) for v, piece in lines])
+        long, short = (
+            (factor[:, None, :] * side[None, :, :]).reshape(-1, len(names)) for side in (lots.long, lots.short)
+        )
+        used = np.repeat(factor != 0, count, axis=0).astype(np.float64)
+        return columns(long, short, entry_map, universe), columns(used, used, entry_map, universe)
+
+    (maintenance, used), (initial, _) = weights("maintenance"), weights("initial")
+    slack = np.zeros((len(labels), count * venues), dtype=np.int64)
+    for s in range(count):
+        slack[s, s * venues : (s + 1) * venues] = -1
+    for place, (number, _piece) in enumerate(lines):
+        for s in range(count):
+            slack[(place + 1) * count + s, s * venues + number] = 1
+    return ExactWeights(
+        weights=TrueWeights(
+            labels=labels,
+            entries=entry_map.labels,
+            model_hash=model.hash(),
+            entry_map_hash=entry_map.hash(),
+            maintenance=maintenance,
+            initial=initial,
+        ),
+        slack_labels=tuple(f"{venue.id[:40]} {s + 1}" for s in range(count) for venue in model.venues),
+        slack_maintenance=slack,
+        slack_initial=slack,
+        validity=np.arange(len(labels)) >= count,
+        structure=used > 0,
+        caps=_caps(model, lines),
+    )
+
+
+def exact_cross_collateral(
+    model: CrossMarginModel,
+    schedule: CollateralSchedule,
+    market: Market,
+    posted: Mapping[str, Mapping[str, int]],
+) -> CollateralValues:
+    """Return c for the rows of `compile_exact_cross`, USD.
+
+    Raises:
+        UnknownVenue, UnknownAsset, NegativeHolding, OutOfRange, UnpricedAsset, UnknownUnderlying: see
+            `values.pool_values`.
+    """
+    pools, lines = pool_values(model, schedule, market, posted), _lines(model)
+    maintenance, initial = (
+        np.concatenate(
+            [pools[kind].central + pools[kind].venues.sum(axis=1)]
+            + [(piece.pool - 1) * pools[kind].venues[:, v] + piece.constant for v, piece in lines]
+        )
+        for kind in KINDS
+    )
+    return CollateralValues(maintenance, initial)
+
+
+def _lines(model: CrossMarginModel) -> list[tuple[int, Piece]]:
+    """Return every line but the base, with the index of its venue."""
+    found = [
+        (number, piece)
+        for number, venue in enumerate(model.venues)
+        for piece in pieces(venue, float(model.credits[venue.id]))[1:]
+    ]
+    if (1 + len(found)) * len(model.scenarios) > MAX_ROWS:
+        raise TooManyCuts(
+            f"{len(model.scenarios)} scenarios take {(1 + len(found)) * len(model.scenarios)} rows, a matrix has at "
+            f"most {MAX_ROWS}: publish fewer"
+        )
+    return found
+
+
+def _caps(model: CrossMarginModel, lines: list[tuple[int, Piece]]) -> Floats:
+    """A venue with no line but the base has no validity row and needs no slack."""
+    bounded = {number for number, _ in lines}
+    return np.array(
+        [np.inf if number in bounded else 0.0 for number in range(len(model.venues))] * len(model.scenarios)
+    )

@@ -1,0 +1,128 @@
+"""Expected shortfall of a book in plain floating point, straight from positions: what the rows are held against.
+
+For the institution and for tests. The loss of move s is that of the whole account, collateral that moves with spot
+included; expected shortfall is the average of the k = a S largest losses, the last of them counted in part:
+
+    surplus = profit so far + collateral now - charges - ES(losses)            (maintenance)
+    surplus = profit so far + collateral now - f charges - ES(losses_f)        (initial)
+
+with moves of positions f times as large in losses_f, and collateral as `collateral` values it for initial margin.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
+from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.expected_shortfall.cover import tail_average
+from atomic_margin.margin.models.expected_shortfall.document import ExpectedShortfallModel
+from atomic_margin.margin.models.moves import JointMove, as_scan, lots_of, revalue_moves
+
+
+@dataclass(frozen=True)
+class ExpectedShortfall:
+    """An account's expected shortfall, USD.
+
+    Attributes:
+        profit: profit and loss of the book since the reference prices, as of now.
+        charges: on gross lots, maintenance.
+        collateral: posted collateral after haircut, now.
+        losses: (S,) of the account under each move, maintenance; gains are negative.
+        value_at_risk: the smallest loss that at most a fraction a of the moves exceed, maintenance.
+        maintenance_shortfall: expected shortfall of `losses`.
+        initial_shortfall: likewise for initial margin.
+        maintenance: surplus under maintenance margin.
+        initial: surplus under initial margin.
+        maintenance_requirement: expected shortfall of the positions alone plus charges, at least 0.
+        initial_requirement: likewise for initial margin.
+    """
+
+    profit: float
+    charges: float
+    collateral: float
+    losses: Floats
+    value_at_risk: float
+    maintenance_shortfall: float
+    initial_shortfall: float
+    maintenance: float
+    initial: float
+    maintenance_requirement: float
+    initial_requirement: float
+
+    def of(self, kind: MarginKind) -> float:
+        """Return the surplus of one kind."""
+        return self.maintenance if kind == "maintenance" else self.initial
+
+    def shortfall(self, kind: MarginKind) -> float:
+        """Return max(0, -surplus), USD."""
+        return max(0.0, -self.of(kind))
+
+
+def value_at_risk(losses: Floats, depth: Fraction) -> float:
+    """Return the loss that at most ``depth`` of the S moves exceed, the smallest such: the ⌊k⌋ + 1-th largest.
+
+    At k = S it is the smallest loss. Rockafellar & Uryasev 2002 (their α is 1 - a).
+    """
+    ordered = np.sort(losses)[::-1]
+    return float(ordered[min(int(depth), len(ordered) - 1)])
+
+
+def collateral_moves(
+    model: ExpectedShortfallModel, schedule: CollateralSchedule, market: Market, holdings: Mapping[str, int]
+) -> tuple[float, CollateralValues]:
+    """Return what posted collateral is worth now, and what it gains under each move, both after haircut, USD.
+
+    Raises:
+        UnknownAsset, NegativeHolding, OutOfRange, UnpricedAsset, UnknownUnderlying: see `collateral.collateral_values`.
+    """
+    still = {name: 0 * move for name, move in model.scenarios[0].spot.items()}
+    today = JointMove.model_construct(label="now", spot=still, volatility=still, basis=still)
+    rows = as_scan((today, *model.scenarios), model.charges, model.initial_factor)
+    values = collateral_values(schedule, rows, market, holdings)
+    now = float(values.maintenance[0])
+    return now, CollateralValues(values.maintenance[1:] - now, values.initial[1:] - now)
+
+
+def expected_shortfall(
+    model: ExpectedShortfallModel,
+    universe: Universe,
+    market: Market,
+    schedule: CollateralSchedule,
+    portfolio: Portfolio,
+    holdings: Mapping[str, int],
+) -> ExpectedShortfall:
+    """Return the expected shortfall and the surplus of a book with ``holdings`` posted (smallest units), unrounded.
+
+    Raises:
+        DocumentError: the documents do not fit together.
+    """
+    long, short = lots_of(portfolio, universe)
+    values = revalue_moves(model.scenarios, model.charges, universe, market)
+    now, gains = collateral_moves(model, schedule, market, holdings)
+    scan = values.gain @ (long - short)
+    profit = float(values.profit @ (long - short))
+    charges = float(values.charge_long @ long + values.charge_short @ short)
+    factor, depth = float(model.initial_factor), float(model.depth)
+    maintenance = float(tail_average(-scan - gains.maintenance, depth))
+    initial = float(tail_average(-factor * scan - gains.initial, depth))
+    alone = float(tail_average(-scan, depth)) + charges
+    return ExpectedShortfall(
+        profit=profit,
+        charges=charges,
+        collateral=now,
+        losses=-scan - gains.maintenance,
+        value_at_risk=value_at_risk(-scan - gains.maintenance, model.depth),
+        maintenance_shortfall=maintenance,
+        initial_shortfall=initial,
+        maintenance=profit + now - charges - maintenance,
+        initial=profit + now - factor * charges - initial,
+        maintenance_requirement=max(0.0, alone),
+        initial_requirement=max(0.0, factor * alone),
+    )

@@ -1,0 +1,42 @@
+"""Scenario portfolio margin, second version (`pmrm2`): the case format and the plain floating-point reference.
+
+Against `pmrm` it has several collaterals, discounted prices, a two-sided static discount, dampened scenarios, skew
+scenarios, and factors and haircuts of their own for initial and maintenance margin. No I/O here.
+
+    pmrm2_margin(Pmrm2Case.parse(json.loads(text))).initial_margin
+"""
+
+from atomic_margin.margin.models.pmrm2.cases import (
+    BasisContingency,
+    Collateral,
+    MarginFactors,
+    OptionFeed,
+    OptionPosition,
+    OtherContingency,
+    Pmrm2Case,
+    Pmrm2Parameters,
+    Pmrm2Scenario,
+    Shock,
+    SkewShock,
+    VolShock,
+)
+from atomic_margin.margin.models.pmrm2.reference import Pmrm2Margin, pmrm2_margin
+from atomic_margin.margin.models.pmrm2.rows import compile_case
+
+__all__ = [
+    "BasisContingency",
+    "Collateral",
+    "MarginFactors",
+    "OptionFeed",
+    "OptionPosition",
+    "OtherContingency",
+    "Pmrm2Case",
+    "Pmrm2Margin",
+    "Pmrm2Parameters",
+    "Pmrm2Scenario",
+    "Shock",
+    "SkewShock",
+    "VolShock",
+    "compile_case",
+    "pmrm2_margin",
+]

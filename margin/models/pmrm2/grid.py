@@ -1,0 +1,100 @@
+"""Option values under the scenarios of `pmrm2`, one unit of each instrument, and the two-sided static discount.
+
+For the reference, which weighs them with positions, and for `rows`, which turns them into margin rows.
+"""
+
+from decimal import Decimal
+
+import numpy as np
+
+from atomic_margin.margin.market.pricing import Floats, black76
+from atomic_margin.margin.models.pmrm.grid import TERM_SECONDS
+from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Case, Pmrm2Parameters, SkewShock
+from atomic_margin.margin.models.portfolio_margin.positions import Legs, floats
+
+SETTLEMENT_SECONDS = 1800
+_DIRECTIONS = ("down", "none", "up", "linear", "abs")
+_LARGEST_EXPONENT = 700.0
+
+
+def spot_moves(parameters: Pmrm2Parameters) -> Floats:
+    """Return (R,) spot multipliers; skew scenarios are at unchanged spot."""
+    return floats(Decimal(1) if item.is_skew else item.spot_shock for item in parameters.scenarios)
+
+
+def price_grid(legs: Legs, case: Pmrm2Case) -> Floats:
+    """Return (R + 3, n) values, discounted at the floored rate: every scenario, now, then the two basis moves."""
+    parameters, feeds = case.parameters, expiry_feeds(legs, case)
+    basis = parameters.basis_contingency
+    moves = np.concatenate(
+        [spot_moves(parameters), [1.0, float(basis.scenario_spot_up), float(basis.scenario_spot_down)]]
+    )
+    directions = [item.vol_shock_direction for item in parameters.scenarios] + ["none"] * 3
+    forward = floats(feed.forward for feed in feeds)
+    # In the last half hour the settlement average is partly observed, and only the rest moves with spot.
+    moving = np.minimum(floats(legs.expiries) / SETTLEMENT_SECONDS, 1.0)
+    moved = forward * (1 - moving) + np.outer(moves, forward * moving)
+    volatility = _volatilities(legs, forward, parameters)[[_DIRECTIONS.index(item) for item in directions]]
+    price = black76(moved[:, legs.group], legs.strike, volatility, legs.years[legs.group], legs.is_call)
+    values: Floats = price * np.exp(-_rates(feeds) * legs.years)[legs.group]
+    return values
+
+
+def static_factors(legs: Legs, case: Pmrm2Case) -> tuple[Floats, Floats]:
+    """Return (E,) factors of an expiry's shocked value where that is positive, and where it is negative."""
+    margin, feeds = case.parameters.margin, expiry_feeds(legs, case)
+    rates, years = _rates(feeds), legs.years
+    positive: Floats = float(margin.base_static_discount) * np.exp(
+        -years * (rates * float(margin.long_rate_multscale) + float(margin.long_rate_addscale))
+    )
+    # Both exponents are cut off long before they could overflow; a shocked value so far discounted is nothing anyway.
+    growth = years * (rates * float(margin.short_rate_multscale) + float(margin.short_rate_addscale))
+    short = float(margin.base_static_discount_neg) * np.exp(np.minimum(growth, _LARGEST_EXPONENT))
+    undiscounted = np.exp(np.minimum(rates * years, _LARGEST_EXPONENT))
+    negative: Floats = np.minimum(undiscounted, short)
+    return positive, negative
+
+
+def expiry_feeds(legs: Legs, case: Pmrm2Case) -> list[OptionFeed]:
+    """Return the feed of each of the E expiries."""
+    by_expiry = case.scenario.feeds()
+    return [by_expiry[expiry] for expiry in legs.expiries]
+
+
+def _volatilities(legs: Legs, forward: Floats, parameters: Pmrm2Parameters) -> Floats:
+    """Return (5, n) shocked volatilities, in the order of ``_DIRECTIONS``."""
+    shock = parameters.vol_shock
+    seconds = floats(legs.expiries)
+    power = np.where(seconds <= TERM_SECONDS, float(shock.shorttermpower), float(shock.longtermpower))
+    m = ((TERM_SECONDS / np.maximum(seconds, 86400 * float(shock.dte_floor))) ** power)[legs.group]
+    k = np.log(legs.strike / forward[legs.group])
+    root = np.sqrt(legs.years)[legs.group]
+    skew = parameters.skew_shock
+    multiplied: Floats = legs.volatility * np.stack(
+        [
+            np.maximum(0.0, 1 - float(shock.volrangedown) * m),
+            np.ones_like(m),
+            1 + float(shock.volrangeup) * m,
+            _skew(k, root, skew, float(skew.linear_cbase), float(skew.linear_scale_cap)),
+            _skew(np.abs(k), root, skew, float(skew.abs_cbase), float(skew.abs_scale_cap)),
+        ]
+    )
+    up = _DIRECTIONS.index("up")
+    multiplied[up] = np.maximum(float(shock.min_vol_eval_shocked), multiplied[up])
+    return multiplied
+
+
+def _skew(k: Floats, root: Floats, skew: SkewShock, base: float, scale_cap: float) -> Floats:
+    """Return (n,) volatility multipliers at log moneyness ``k`` and square root of years ``root``."""
+    cap = base * root + scale_cap
+    width = float(skew.vol_param_static) + root * float(skew.vol_param_scale)
+    k_star = np.maximum(float(skew.min_k_star), root * float(skew.min_width_scale) * width)
+    move = k * cap / k_star
+    clamped = np.where(k > 0, np.minimum(move, cap), np.where(k < 0, np.maximum(move, -cap), 0.0))
+    multiplier: Floats = np.maximum(0.0, 1 + clamped)
+    return multiplier
+
+
+def _rates(feeds: list[OptionFeed]) -> Floats:
+    rates: Floats = np.maximum(floats(feed.rate for feed in feeds), 0.0)
+    return rates

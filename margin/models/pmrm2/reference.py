@@ -1,0 +1,152 @@
+"""The margin of one `pmrm2` case in plain floating point: the figure its integer rows are held against.
+
+For the institution, the command line and tests. Source: the second version of the rules, specified as differences from
+the first (`atomic_margin.margin.models.pmrm`); what they do not change is as there.
+Money is in the currency of cash, years have 365 days, and a negative margin means under-margined.
+
+Three readings the text leaves open: the static discount also applies to the shocked value of a skew scenario, before
+the difference to the value now is taken; of the two clamps, the upper acts where k > 0 and the lower where k < 0, which
+matters only for a negative cap; SpotShock of a skew scenario is not used.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Case
+from atomic_margin.margin.models.pmrm2.grid import expiry_feeds, price_grid, spot_moves, static_factors
+from atomic_margin.margin.models.portfolio_margin.positions import NetOptions, floats, net_options
+
+
+@dataclass(frozen=True)
+class Pmrm2Margin:
+    """Margin of an account, R scenarios over E expiries with a position.
+
+    Attributes:
+        labels: R scenario labels.
+        losses: (R,) dampened profit (positive) or loss (negative) under each scenario.
+        expiries: E seconds to expiry, ascending.
+        expiry_values: (E,) value of each expiry's options now.
+        expiry_shocked: (R, E) value under each scenario, before the static discount.
+        expiry_basis: (E,) basis contingency of each expiry, at most 0.
+        mark_to_market: value of the account now, cash included.
+        min_span: the least of ``losses``.
+        basis_contingency: the sum of ``expiry_basis``.
+        maintenance_contingency: MMc, at least 0, subtracted from both margins.
+        initial_contingency: IMc, at least 0, with the confidence terms; subtracted from initial margin as well.
+        confidence_contingency: the confidence terms in ``initial_contingency``.
+        maintenance_loss_factor: multiplier of the worst loss for maintenance margin.
+        initial_loss_factor: likewise for initial margin, with the peg term.
+        initial_margin: mark to market less the initial margin requirement.
+        maintenance_margin: mark to market less the maintenance margin requirement.
+    """
+
+    labels: tuple[str, ...]
+    losses: Floats
+    expiries: tuple[Decimal, ...]
+    expiry_values: Floats
+    expiry_shocked: Floats
+    expiry_basis: Floats
+    mark_to_market: float
+    min_span: float
+    basis_contingency: float
+    maintenance_contingency: float
+    initial_contingency: float
+    confidence_contingency: float
+    maintenance_loss_factor: float
+    initial_loss_factor: float
+    initial_margin: float
+    maintenance_margin: float
+
+    @property
+    def worst(self) -> str:
+        """Label of the binding scenario, or ``basis`` when the basis contingency is worse."""
+        return "basis" if self.basis_contingency < self.min_span else self.labels[int(self.losses.argmin())]
+
+
+def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
+    """Return the margin of ``case``, unrounded."""
+    account, parameters = case.scenario, case.parameters
+    book = net_options(account.rows())
+    feeds = expiry_feeds(book, case)
+    spot, stable, perps = float(account.spot_price), float(account.stable_price), float(account.num_perps)
+    values = floats(item.amount for item in account.collaterals) * floats(item.price for item in account.collaterals)
+    values = values / stable
+    cancelling = np.array([item.is_risk_cancelling for item in account.collaterals], dtype=np.bool_)
+
+    # Profit and loss of every scenario.
+    x = spot_moves(parameters)
+    skew = np.array([item.is_skew for item in parameters.scenarios])
+    priced = book.by_expiry(price_grid(book, case) * book.amount)
+    shocked, now, basis = priced[:-3], priced[-3], priced[-2:] - priced[-3]
+    positive, negative = static_factors(book, case)
+    change = shocked * np.where(shocked >= 0, positive, negative) - now
+    change = np.where(skew[:, None], -np.abs(change), change).sum(axis=1)
+    delta = values[cancelling].sum() + perps * float(account.perp_price)
+    losses: Floats = floats(item.dampening_factor for item in parameters.scenarios) * (change + delta * (x - 1))
+
+    # Basis contingency, without static discount.
+    share = parameters.basis_contingency
+    expiry_basis: Floats = np.minimum(basis.min(axis=0), 0.0) * (
+        float(share.basis_cont_add_factor) + float(share.basis_cont_mult_factor) * book.years
+    )
+
+    perp_value = float(account.unrealised_perp_pnl) + float(account.unrealised_funding) if perps else 0.0
+    mark_to_market = float(values.sum()) + perp_value + float(now.sum()) + float(account.cash)
+
+    # Contingencies outside the loss factor.
+    other, margin = parameters.other_contingency, parameters.margin
+    perp_notional, naked_notional = abs(perps) * spot, float(book.naked.sum()) * spot
+    maintenance_contingency = (
+        perp_notional * float(other.mm_perp_percent)
+        + naked_notional * float(other.mm_option_percent)
+        + float(values @ floats(item.mm_haircut for item in account.collaterals))
+    )
+    confidence_contingency = _confidence_contingency(case, book, feeds, values)
+    initial_contingency = (
+        perp_notional * float(other.im_perp_percent)
+        + naked_notional * float(other.im_option_percent)
+        + float(values @ floats(item.im_haircut for item in account.collaterals))
+        + confidence_contingency
+    )
+
+    min_span, basis_contingency = float(losses.min()), float(expiry_basis.sum())
+    worst = min(min_span, basis_contingency)
+    maintenance_loss_factor, initial_loss_factor = float(margin.mm_loss_factor), float(margin.im_loss_factor)
+    if account.stable_price < other.peg_loss_threshold:
+        initial_loss_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - account.stable_price)
+    return Pmrm2Margin(
+        labels=tuple(item.label for item in parameters.scenarios),
+        losses=losses,
+        expiries=book.expiries,
+        expiry_values=now,
+        expiry_shocked=shocked,
+        expiry_basis=expiry_basis,
+        mark_to_market=mark_to_market,
+        min_span=min_span,
+        basis_contingency=basis_contingency,
+        maintenance_contingency=maintenance_contingency,
+        initial_contingency=initial_contingency,
+        confidence_contingency=confidence_contingency,
+        maintenance_loss_factor=maintenance_loss_factor,
+        initial_loss_factor=initial_loss_factor,
+        initial_margin=initial_loss_factor * worst - initial_contingency - maintenance_contingency + mark_to_market,
+        maintenance_margin=maintenance_loss_factor * worst - maintenance_contingency + mark_to_market,
+    )
+
+
+def _confidence_contingency(case: Pmrm2Case, book: NetOptions, feeds: list[OptionFeed], values: Floats) -> float:
+    """Return the confidence terms; compared in decimals, so a confidence equal to the threshold does not trigger."""
+    account, other = case.scenario, case.parameters.other_contingency
+    held = account.num_perps != 0
+    confidence = min(account.spot_confidence, account.perp_confidence) if held else account.spot_confidence
+    spot = float(account.spot_price)
+    doubts = [(confidence, abs(float(account.num_perps)) * spot)]
+    for feed, gross in zip(feeds, book.gross, strict=True):
+        least = min(confidence, feed.forward_confidence, feed.rate_confidence, feed.option_vol_confidences)
+        doubts.append((least, float(gross) * spot))
+    for item, value in zip(account.collaterals, values, strict=True):
+        doubts.append((min(item.confidence, account.spot_confidence), float(value)))
+    return sum((float(other.conf_margin) * float(1 - c) * n for c, n in doubts if c < other.conf_threshold), 0.0)

@@ -1,0 +1,222 @@
+"""The columns of a case: its instruments and the combinations of them that are priced as one entry, and its lots.
+
+For `rows` and whoever wants to know which column is what. In the service a universe is published; a lone case has none,
+so one is made of the instruments it lists: their lot is the largest power of ten that divides every quantity of the
+expiry, and they have as many radix-32 digits as the largest quantity needs. Combinations stay within an expiry:
+
+    vertical     long the lower of two strikes, short the higher; calls or puts
+    synthetic    long a call, short a put
+    box          a vertical of calls less the vertical of puts: worth the strike difference whatever happens
+    fly          a vertical of neighbouring strikes less the next higher one of the same type
+
+In an expiry of more than 12 instruments, verticals are of neighbouring strikes and synthetics of one strike only, so
+that entries grow with instruments, not with their square.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import numpy.typing as npt
+
+from atomic_margin.documents.canonical import CanonicalValue, canonical_hash
+from atomic_margin.margin.errors import LotsTooLarge
+from atomic_margin.margin.market.entries import RADIX_BITS, Column, EntryMap
+from atomic_margin.margin.market.instruments import SIDES
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.models.portfolio_margin.model import plain
+from atomic_margin.margin.models.portfolio_margin.positions import Legs, OptionKey
+from atomic_margin.margin.rows.matrix import Integers
+
+MAX_DIGITS = 5
+WIDE = 12
+PERPETUAL = "PERP"
+NOTHING = "NONE"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """J instruments of one universe: n legs, then combinations, then the perpetual if it is listed.
+
+    Attributes:
+        names: J identifiers.
+        legs: (J, n) int64, quantity of each leg in one unit of the instrument.
+        group: (J,) index of its expiry, -1 for what has none.
+        lots: J contract sizes.
+        digits: J numbers of radix-32 digits a side.
+        gross_weights: J gross weights of one lot, whole USD.
+    """
+
+    names: tuple[str, ...]
+    legs: Integers
+    group: npt.NDArray[np.intp]
+    lots: tuple[Decimal, ...]
+    digits: tuple[int, ...]
+    gross_weights: tuple[int, ...]
+
+    @property
+    def is_perpetual(self) -> npt.NDArray[np.bool_]:
+        """(J,) true for the perpetual."""
+        return np.array([name == PERPETUAL for name in self.names])
+
+    @property
+    def most(self) -> Integers:
+        """(J,) the most lots a side holds."""
+        return np.array([(1 << RADIX_BITS * digits) - 1 for digits in self.digits], dtype=np.int64)
+
+    @cached_property
+    def entry_map(self) -> EntryMap:
+        """The columns: instrument, side, digit."""
+        terms: list[CanonicalValue] = [
+            {
+                "name": name,
+                "lot": plain(lot),
+                "digits": str(digits),
+                "legs": {str(leg): str(row[leg]) for leg in np.flatnonzero(row)},
+            }
+            for name, lot, digits, row in zip(self.names, self.lots, self.digits, self.legs, strict=True)
+        ]
+        return EntryMap(
+            canonical_hash("case-universe", terms),
+            tuple(
+                Column(name, side, digit, gross << RADIX_BITS * digit)
+                for name, gross, digits in zip(self.names, self.gross_weights, self.digits, strict=True)
+                for side in SIDES
+                for digit in range(digits)
+            ),
+        )
+
+    def expand(self, long: Floats, short: Floats) -> Floats:
+        """Return (R, N) weights of all columns from (R, J) weights of one unit of each instrument and side."""
+        source, quantities = self._sources
+        columns: Floats = np.concatenate([long, short], axis=1)[:, source] * quantities
+        return columns
+
+    @cached_property
+    def _sources(self) -> tuple[npt.NDArray[np.intp], Floats]:
+        """(N,) instrument of each column, short ones counted after the long ones, and its quantity."""
+        lots = [float(lot) for lot in self.lots]
+        index = {name: number for number, name in enumerate(self.names)}
+        columns = self.entry_map.columns
+        source = [SIDES.index(c.side) * len(index) + index[c.instrument] for c in columns]
+        quantities = [lots[index[c.instrument]] * c.lots for c in columns]
+        return np.array(source, dtype=np.intp), np.array(quantities)
+
+    def encode(self, long: Integers, short: Integers) -> Integers:
+        """Return z, int64 of shape (N,), of (J,) lots long and short.
+
+        Raises:
+            LotsTooLarge: an instrument has too few digits.
+        """
+        for lots in (long, short):
+            for number in np.flatnonzero(lots > self.most)[:1]:
+                raise LotsTooLarge(
+                    self.names[number],
+                    f"at most {self.most[number]} lots here, got {lots[number]}: give it more digits",
+                )
+        index = {name: number for number, name in enumerate(self.names)}
+        lots_of = {"long": long, "short": short}
+        digits = [
+            int(lots_of[c.side][index[c.instrument]]) >> RADIX_BITS * c.digit & (1 << RADIX_BITS) - 1
+            for c in self.entry_map.columns
+        ]
+        return np.array(digits, dtype=np.int64)
+
+
+def list_case(
+    legs: Legs,
+    net: Mapping[OptionKey, Decimal],
+    perpetual: Decimal | None,
+    reference_price: Decimal,
+    combine: bool,
+) -> Listing:
+    """Return the instruments of a case.
+
+    Args:
+        legs: the option instruments.
+        net: net quantity of each, exact.
+        perpetual: quantity of perpetuals, or None if the universe does not list them.
+        reference_price: of the underlying, USD; gross weights are counted at it.
+        combine: whether combinations are listed.
+
+    Raises:
+        LotsTooLarge: a quantity has so many digits that no lot suits it.
+    """
+    names = [f"{plain(e)}-{plain(k)}-{'C' if call else 'P'}" for e, k, call in legs.keys]
+    rows = list(np.eye(len(names), dtype=np.int64))
+    if combine:
+        for name, quantities in _combinations(legs):
+            names.append(name)
+            rows.append(np.zeros(len(legs.keys), dtype=np.int64))
+            for leg, quantity in quantities:
+                rows[-1][leg] = quantity
+    group = [int(legs.group[int(np.flatnonzero(row)[0])]) for row in rows]
+    by_expiry = {
+        number: _lot((amount for key, amount in net.items() if key[0] == expiry), f"options at {plain(expiry)} seconds")
+        for number, expiry in enumerate(legs.expiries)
+    }
+    terms = [by_expiry[number] for number in group]
+    if perpetual is not None:
+        names.append(PERPETUAL)
+        terms.append(_lot([perpetual], "perpetuals"))
+    elif not names:
+        # A matrix has at least one column: an account of collateral alone gets one of no value.
+        names.append(NOTHING)
+        terms.append((Decimal(1), 1))
+    rows += [np.zeros(len(legs.keys), dtype=np.int64)] * (len(names) - len(rows))
+    group += [-1] * (len(names) - len(group))
+    return Listing(
+        names=tuple(names),
+        legs=np.array(rows, dtype=np.int64).reshape(len(names), len(legs.keys)),
+        group=np.array(group, dtype=np.intp),
+        lots=tuple(lot for lot, _ in terms),
+        digits=tuple(digits for _, digits in terms),
+        gross_weights=tuple(max(1, math.ceil(Fraction(lot) * Fraction(reference_price))) for lot, _ in terms),
+    )
+
+
+def _lot(amounts: Iterable[Decimal], what: str) -> tuple[Decimal, int]:
+    """Return the largest power of ten that divides every quantity, and the digits the largest of them needs."""
+    parts = [Fraction(amount) for amount in amounts if amount]
+    exponent = 0
+    while parts and all((part / Fraction(10) ** (exponent + 1)).denominator == 1 for part in parts):
+        exponent += 1
+    while any((part / Fraction(10) ** exponent).denominator != 1 for part in parts):
+        exponent -= 1
+    most = max((abs(part) / Fraction(10) ** exponent for part in parts), default=Fraction(0))
+    digits = max(1, -(-int(most).bit_length() // RADIX_BITS))
+    if digits > MAX_DIGITS:
+        raise LotsTooLarge(
+            what,
+            f"the largest quantity is {int(most)} lots of 1e{exponent}, at most {(1 << RADIX_BITS * MAX_DIGITS) - 1} "
+            "fit: round the quantities to a coarser lot",
+        )
+    return Decimal(1).scaleb(exponent), digits
+
+
+def _combinations(legs: Legs) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+    """Return name and (leg, quantity) terms of every combination."""
+    found: list[tuple[str, tuple[tuple[int, int], ...]]] = []
+    for number, expiry in enumerate(legs.expiries):
+        own = [leg for leg in range(len(legs.keys)) if legs.group[leg] == number]
+        calls, puts = ({legs.keys[leg][1]: leg for leg in own if legs.keys[leg][2] is side} for side in (True, False))
+        stem = plain(expiry)
+        sides = (("C", sorted(calls.items())), ("P", sorted(puts.items())))
+        wide = len(own) <= WIDE
+        for letter, items in sides:
+            for (low, first), (high, second) in combinations(items, 2) if wide else pairwise(items):
+                found.append((f"{stem}-{plain(low)}-{plain(high)}-{letter}V", ((first, 1), (second, -1))))
+            for (low, first), (_, middle), (high, last) in zip(items, items[1:], items[2:], strict=False):
+                found.append((f"{stem}-{plain(low)}-{plain(high)}-{letter}F", ((first, 1), (middle, -2), (last, 1))))
+        for call, put in product(calls, puts):
+            if wide or call == put:
+                found.append((f"{stem}-{plain(call)}-{plain(put)}-S", ((calls[call], 1), (puts[put], -1))))
+        for low, high in pairwise(sorted(calls.keys() & puts.keys())):
+            terms = ((calls[low], 1), (calls[high], -1), (puts[low], -1), (puts[high], 1))
+            found.append((f"{stem}-{plain(low)}-{plain(high)}-B", terms))
+    return found

@@ -1,0 +1,91 @@
+"""The book's margin in plain floating point, straight from positions: the figure the integer matrices are held against.
+
+For the institution and for tests. It never touches digit columns: scenario profit and loss comes from signed net lots,
+charges from gross lots, as a risk desk would compute them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from atomic_margin.margin.collateral import CollateralSchedule, collateral_values
+from atomic_margin.margin.errors import UnknownInstrument
+from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.models.scan.weights import revalue
+
+
+@dataclass(frozen=True)
+class TrueSurplus:
+    """Surplus of an account in every row, USD.
+
+    Attributes:
+        labels: R row labels.
+        profit: profit and loss of the book since the reference prices, as of now.
+        maintenance: (R,) surplus under maintenance margin.
+        initial: (R,) surplus under initial margin.
+        maintenance_requirement: largest scenario loss plus charges, without profit and loss so far; at least 0.
+        initial_requirement: likewise for initial margin.
+    """
+
+    labels: tuple[str, ...]
+    profit: float
+    maintenance: Floats
+    initial: Floats
+    maintenance_requirement: float
+    initial_requirement: float
+
+    def of(self, kind: MarginKind) -> Floats:
+        """Return the surplus of one kind."""
+        return self.maintenance if kind == "maintenance" else self.initial
+
+    def shortfall(self, kind: MarginKind) -> float:
+        """Return max(0, -min over rows), USD."""
+        return max(0.0, -float(self.of(kind).min()))
+
+    def worst(self, kind: MarginKind) -> str:
+        """Return the label of the row with the least surplus."""
+        return self.labels[int(self.of(kind).argmin())]
+
+
+def true_surplus(
+    model: ScanModel,
+    universe: Universe,
+    market: Market,
+    schedule: CollateralSchedule,
+    portfolio: Portfolio,
+    holdings: Mapping[str, int],
+) -> TrueSurplus:
+    """Return the surplus of a book with ``holdings`` posted (quantities in smallest units), unrounded.
+
+    Raises:
+        DocumentError: the documents do not fit together.
+    """
+    index = {item.id: i for i, item in enumerate(universe.instruments)}
+    long, short = np.zeros(len(index)), np.zeros(len(index))
+    for number, position in enumerate(portfolio.positions):
+        if position.instrument not in index:
+            raise UnknownInstrument(
+                f"positions[{number}].instrument", f"the universe has no instrument {position.instrument!r}"
+            )
+        (long if position.side == "long" else short)[index[position.instrument]] += position.lots
+    values = revalue(model, universe, market)
+    collateral = collateral_values(schedule, model, market, holdings)
+    net = (long - short) * values.lot
+    profit = float((values.now - values.reference) @ net)
+    charges = float(long @ values.charge_long + short @ values.charge_short)
+    scan = values.coverage * ((values.shocked - values.now) @ net) - charges
+    factor = float(model.initial_factor)
+    return TrueSurplus(
+        labels=model.labels,
+        profit=profit,
+        maintenance=scan + profit + collateral.maintenance,
+        initial=factor * scan + profit + collateral.initial,
+        maintenance_requirement=max(0.0, -float(scan.min())),
+        initial_requirement=max(0.0, -factor * float(scan.min())),
+    )

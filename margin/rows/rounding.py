@@ -1,0 +1,328 @@
+"""From true weights to the four matrices of a run: choose the unit, round down, and check what others have rounded.
+
+The server compiles with `compile_run`; agent and verifier recompute the true values from the signed prices and call
+`check_run` before anything is evaluated. The unit of a kind is the smallest power of two of USD for which both its
+matrices, FHE and proof, satisfy in every row
+
+    |c_r| + max_i(|A_ri| / g_i) * G  <  2^(bits-1)
+
+with ``bits + proof_shift`` in place of ``bits`` for the proof matrix, and fit their declared widths. Since g·z <= G is
+proven of every book, no row can overflow. The bound is checked in integers. In a crash the unit coarsens; for a gross
+limit that passes `check_gross_limit` some unit always fits, so a run is never refused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atomic_margin.margin.collateral import CollateralValues
+from atomic_margin.margin.errors import (
+    GrossLimitTooLarge,
+    GrossLimitTooSmall,
+    MarginOverflow,
+    MatrixMismatch,
+    UnitTooCoarse,
+    WeightMismatch,
+)
+from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.rows.matrix import MAX_ENTRY, Integers, MarginMatrix, Place, require_same
+from atomic_margin.margin.rows.weights import TrueWeights
+
+BITS = 20
+WEIGHT_BITS = 18
+PROOF_SHIFT = 12
+
+# Entries are floor(true/unit - _SLACK): float noise between two computers stays far below it, see `check_matrix`.
+_SLACK = 2.0**-10
+_FINEST_EXPONENT = -32
+
+
+@dataclass(frozen=True)
+class RunMatrices:
+    """The four matrices of one run.
+
+    Attributes:
+        maintenance_fhe: decides the operator's early warning.
+        maintenance_proof: decides breach.
+        initial_fhe: the margin statement's coarse form.
+        initial_proof: sets the top-up.
+    """
+
+    maintenance_fhe: MarginMatrix
+    maintenance_proof: MarginMatrix
+    initial_fhe: MarginMatrix
+    initial_proof: MarginMatrix
+
+    def of(self, kind: MarginKind, place: Place) -> MarginMatrix:
+        """Return one of the four."""
+        matrix: MarginMatrix = getattr(self, f"{kind}_{place}")
+        return matrix
+
+
+def compile_run(
+    weights: TrueWeights,
+    collateral: CollateralValues,
+    entry_map: EntryMap,
+    gross_limit: int,
+    *,
+    bits: int = BITS,
+    weight_bits: int = WEIGHT_BITS,
+    proof_shift: int = PROOF_SHIFT,
+) -> RunMatrices:
+    """Choose both units and compile the four matrices of a run.
+
+    Args:
+        weights: true weights, from `compile_weights`.
+        collateral: posted collateral after haircut, from `collateral_values`.
+        entry_map: names the columns and their gross weights.
+        gross_limit: G, whole USD.
+        bits: width of a row of the FHE profile, sign included.
+        weight_bits: width of its weights, sign included.
+        proof_shift: a proof unit is 2^proof_shift finer than the FHE unit of its kind.
+
+    Raises:
+        GrossLimitTooSmall, GrossLimitTooLarge: see `check_gross_limit`.
+        MatrixMismatch: weights, collateral and entry map do not belong together.
+    """
+    check_gross_limit(gross_limit, entry_map, bits)
+    _require_together(weights, collateral, entry_map)
+    found: dict[str, MarginMatrix] = {}
+    for kind in KINDS:
+        exponent = choose_exponent(
+            weights.of(kind), collateral.of(kind), entry_map, gross_limit, bits, weight_bits, proof_shift
+        )
+        places: tuple[tuple[Place, int], ...] = (("fhe", exponent), ("proof", exponent - proof_shift))
+        for place, unit_exponent in places:
+            found[f"{kind}_{place}"] = MarginMatrix(
+                kind=kind,
+                place=place,
+                unit_exponent=unit_exponent,
+                labels=weights.labels,
+                weights=round_down(weights.of(kind), unit_exponent),
+                collateral=round_collateral(collateral.of(kind), unit_exponent),
+                model_hash=weights.model_hash,
+                entry_map_hash=weights.entry_map_hash,
+            )
+    return RunMatrices(**found)
+
+
+def choose_exponent(
+    weights: Floats,
+    collateral: Floats,
+    entry_map: EntryMap,
+    gross_limit: int,
+    bits: int = BITS,
+    weight_bits: int = WEIGHT_BITS,
+    proof_shift: int = PROOF_SHIFT,
+) -> int:
+    """Return the exponent of the smallest FHE unit, not below 2^-32 USD, whose FHE and proof matrices both fit.
+
+    The gross limit must have passed `check_gross_limit`, otherwise there may be none.
+    """
+    gross = np.array(entry_map.gross_weights, dtype=np.float64)
+    reach = float((np.abs(collateral) + (np.abs(weights) / gross).max(axis=1) * gross_limit).max())
+    # Rounding takes at most 1 + 2^-10 off a magnitude and G/g < 2^(bits-1), so with reach/unit at 2^(bits+2) or more
+    # the bound fails for certain: the search starts there.
+    exponent = _FINEST_EXPONENT
+    if reach > 0:
+        exponent = max(exponent, int(np.floor(np.log2(reach))) - bits - 2)
+    while not all(
+        _fits(weights, collateral, entry_map, gross_limit, exponent - shift, bits + shift, weight_bits + shift)
+        for shift in (0, proof_shift)
+    ):
+        exponent += 1
+    return exponent
+
+
+def check_gross_limit(gross_limit: int, entry_map: EntryMap, bits: int = BITS) -> None:
+    """Make sure a gross limit goes with a universe and a profile; independent of prices, so once at enrolment.
+
+    Raises:
+        GrossLimitTooSmall: G < 4 * max(g): a column the account could hardly use would force the unit up.
+        GrossLimitTooLarge: G >= (2^(bits-1) - 1) * min(g): rounding the smallest lots could overflow in any unit.
+    """
+    largest, smallest = max(entry_map.gross_weights), min(entry_map.gross_weights)
+    if gross_limit < 4 * largest:
+        name = entry_map.labels[entry_map.gross_weights.index(largest)]
+        raise GrossLimitTooSmall(
+            f"the gross limit is {gross_limit} USD; {name} weighs {largest} USD, so at least {4 * largest} USD is "
+            "wanted (or a universe with fewer digits)"
+        )
+    if gross_limit >= ((1 << (bits - 1)) - 1) * smallest:
+        name = entry_map.labels[entry_map.gross_weights.index(smallest)]
+        raise GrossLimitTooLarge(
+            f"the gross limit is {gross_limit} USD; with {name} at {smallest} USD a lot and {bits}-bit rows it must be "
+            f"below {((1 << (bits - 1)) - 1) * smallest} USD: use larger lots or a wider profile"
+        )
+
+
+def check_bounds(
+    matrix: MarginMatrix, entry_map: EntryMap, gross_limit: int, bits: int = BITS, weight_bits: int = WEIGHT_BITS
+) -> None:
+    """Make sure no book within the gross limit can overflow a row, in exact integer arithmetic.
+
+    For a proof matrix pass ``bits + proof_shift`` and ``weight_bits + proof_shift``.
+
+    Raises:
+        MarginOverflow: a weight or a collateral entry is wider than declared, or
+            |c_r| + max_i(|A_ri| / g_i) * G >= 2^(bits-1) in some row.
+        MatrixMismatch: the matrix is of another entry map.
+    """
+    require_same(matrix, matrix.model_hash, entry_map.hash(), (matrix.rows, len(entry_map)))
+    _check_width(matrix, entry_map, bits, weight_bits)
+    over = np.argwhere(_over(matrix.weights, matrix.collateral, entry_map, gross_limit, bits))
+    if over.size:
+        row, column = (int(i) for i in over[0])
+        raise MarginOverflow(
+            matrix.labels[row],
+            entry_map.labels[column],
+            f"a book at the gross limit of {gross_limit} USD can reach |{matrix.collateral[row]}| + "
+            f"|{matrix.weights[row, column]}| * {gross_limit}/{entry_map.gross_weights[column]}, not below "
+            f"2^{bits - 1}: use a coarser unit",
+        )
+
+
+def check_matrix(matrix: MarginMatrix, weights: TrueWeights, collateral: CollateralValues) -> None:
+    """Accept ``matrix`` only as a directed rounding of the caller's own true values.
+
+    An entry is accepted if it is at most the caller's true value / unit and not more than two units below it. An honest
+    entry is 2^-10 to 1 + 2^-10 units below the server's true value, so floating point may differ by 2^-10 units between
+    two machines; with rows of 32 bits and G >= 4 * max(g) it differs by some 2^-20.
+
+    Raises:
+        MatrixMismatch: another model, entry map, set of rows or shape.
+        WeightMismatch: naming row and entry.
+    """
+    require_same(matrix, weights.model_hash, weights.entry_map_hash, weights.shape)
+    if matrix.labels != weights.labels:
+        raise MatrixMismatch("the matrix has other row labels than the model")
+    own = np.column_stack([weights.of(matrix.kind), collateral.of(matrix.kind)])
+    own = np.ldexp(own, -matrix.unit_exponent)
+    entries = np.column_stack([matrix.weights, matrix.collateral])
+    bad = np.argwhere(~((entries <= own) & (entries >= own - 2)))
+    if bad.size:
+        row, column = (int(i) for i in bad[0])
+        raise WeightMismatch(
+            matrix.labels[row],
+            (*weights.entries, "collateral")[column],
+            f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
+            "server used other prices, another model, or rounded up",
+        )
+
+
+def check_run(
+    run: RunMatrices,
+    weights: TrueWeights,
+    collateral: CollateralValues,
+    entry_map: EntryMap,
+    gross_limit: int,
+    *,
+    bits: int = BITS,
+    weight_bits: int = WEIGHT_BITS,
+    proof_shift: int = PROOF_SHIFT,
+) -> None:
+    """Check all four matrices of a run against the caller's own true values; arguments as for `compile_run`.
+
+    Raises:
+        GrossLimitTooSmall, GrossLimitTooLarge, MatrixMismatch, MarginOverflow, WeightMismatch: as the single checks.
+        UnitTooCoarse: a unit is more than twice the smallest admissible one (float noise explains a factor of two).
+    """
+    # (1) The gross limit suits the universe and the profile.
+    check_gross_limit(gross_limit, entry_map, bits)
+    _require_together(weights, collateral, entry_map)
+    for kind in KINDS:
+        fhe, proof = run.of(kind, "fhe"), run.of(kind, "proof")
+        # (2) Each matrix is what its place says, and the proof unit is exactly 2^proof_shift finer.
+        if (fhe.kind, fhe.place, proof.kind, proof.place) != (kind, "fhe", kind, "proof"):
+            raise MatrixMismatch(f"the {kind} matrices are of another kind or place")
+        if proof.unit_exponent != fhe.unit_exponent - proof_shift:
+            raise MatrixMismatch(f"the {kind} proof unit is not 2^{proof_shift} finer than the FHE unit")
+        # (3) No book within the gross limit can overflow.
+        check_bounds(fhe, entry_map, gross_limit, bits, weight_bits)
+        check_bounds(proof, entry_map, gross_limit, bits + proof_shift, weight_bits + proof_shift)
+        # (4) Every entry is the true one, rounded down.
+        check_matrix(fhe, weights, collateral)
+        check_matrix(proof, weights, collateral)
+        # (5) The unit does not waste margin.
+        smallest = choose_exponent(
+            weights.of(kind), collateral.of(kind), entry_map, gross_limit, bits, weight_bits, proof_shift
+        )
+        if fhe.unit_exponent > smallest + 1:
+            raise UnitTooCoarse(f"the {kind} unit is 2^{fhe.unit_exponent} USD where 2^{smallest} USD would fit")
+
+
+def _require_together(weights: TrueWeights, collateral: CollateralValues, entry_map: EntryMap) -> None:
+    if weights.entry_map_hash != entry_map.hash():
+        raise MatrixMismatch("the weights are compiled for another entry map")
+    if any(collateral.of(kind).shape != (len(weights.labels),) for kind in KINDS):
+        raise MatrixMismatch("the collateral has another number of rows than the weights: value it with the same model")
+
+
+def round_down(values: Floats, exponent: int) -> Integers:
+    """Return floor(values / 2^exponent - 2^-10), for values in USD of any shape."""
+    down: Integers = np.floor(np.ldexp(values, -exponent) - _SLACK).astype(np.int64)
+    return down
+
+
+def round_collateral(values: Floats, exponent: int) -> Integers:
+    """Return the same, but 0 for a value that is exactly 0."""
+    # No collateral is exactly zero for everybody, so an empty account owes nothing. Weights get no such exception: a
+    # zero there may be float noise on another machine.
+    down: Integers = np.where(values == 0, 0, round_down(values, exponent))
+    return down
+
+
+def _fits(
+    weights: Floats,
+    collateral: Floats,
+    entry_map: EntryMap,
+    gross_limit: int,
+    exponent: int,
+    bits: int,
+    weight_bits: int,
+) -> bool:
+    if np.ldexp(max(np.abs(weights).max(), np.abs(collateral).max()), -exponent) >= MAX_ENTRY:
+        return False
+    A, c = round_down(weights, exponent), round_collateral(collateral, exponent)
+    if _too_wide(A, weight_bits).any() or _too_wide(c, bits).any():
+        return False
+    return not _over(A, c, entry_map, gross_limit, bits).any()
+
+
+def _too_wide(values: Integers, bits: int) -> npt.NDArray[np.bool_]:
+    top = 1 << (bits - 1)
+    wide: npt.NDArray[np.bool_] = (values >= top) | (values < -top)
+    return wide
+
+
+def _over(A: Integers, c: Integers, entry_map: EntryMap, gross_limit: int, bits: int) -> npt.NDArray[np.bool_]:
+    """Return where |A_ri| * G >= (2^(bits-1) - |c_r|) * g_i, shape (R, N), exactly."""
+    top = 1 << (bits - 1)
+    largest = max(int(np.abs(A).max()) * gross_limit, (top + int(np.abs(c).max())) * max(entry_map.gross_weights))
+    exact = np.int64 if largest < 1 << 62 else object
+    g = np.array(entry_map.gross_weights, dtype=exact)
+    room = (top - np.abs(c)).astype(exact)[:, None]
+    over: npt.NDArray[np.bool_] = (np.abs(A).astype(exact) * gross_limit >= room * g).astype(np.bool_)
+    return over
+
+
+def _check_width(matrix: MarginMatrix, entry_map: EntryMap, bits: int, weight_bits: int) -> None:
+    wide = np.argwhere(_too_wide(matrix.weights, weight_bits))
+    if wide.size:
+        row, column = (int(i) for i in wide[0])
+        raise MarginOverflow(
+            matrix.labels[row],
+            entry_map.labels[column],
+            f"weight {matrix.weights[row, column]} does not fit {weight_bits} signed bits: use a coarser unit",
+        )
+    wide = np.argwhere(_too_wide(matrix.collateral, bits))
+    if wide.size:
+        row = int(wide[0, 0])
+        raise MarginOverflow(
+            matrix.labels[row],
+            "collateral",
+            f"{matrix.collateral[row]} does not fit {bits} signed bits: use a coarser unit",
+        )

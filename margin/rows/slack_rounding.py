@@ -1,0 +1,267 @@
+"""From true weights with slack to exact integer matrices: unit, rounding and widths, and the check of what others made.
+
+The server compiles with `compile_exact`; agent and verifier call `check_exact` with weights of their own. What a slack
+value can need follows from the validity rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within the
+gross limit G,
+
+    bound(u_j)  =  max over validity rows r with S_rj > 0 of  (reach_r + sum_{k: S_rk < 0} |S_rk| bound(u_k)) / S_rj
+
+and its declared width is that of this bound. The unit is the smallest power of two of USD for which in every row
+
+    reach_r + sum_j |S_rj| bound(u_j)  <  2^(bits-1)
+
+so that no book within the gross limit overflows a row with slack it may need.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from atomic_margin.margin.collateral import CollateralValues
+from atomic_margin.margin.errors import (
+    MarginOverflow,
+    MatrixMismatch,
+    SlackUnbounded,
+    UnitTooCoarse,
+    WeightMismatch,
+)
+from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatrix, require_same
+from atomic_margin.margin.rows.rounding import check_gross_limit, round_collateral, round_down
+from atomic_margin.margin.rows.slack_matrix import Booleans, ExactMatrix, ExactWeights
+
+EXACT_BITS = 32
+
+_FINEST_EXPONENT = -44
+# Reach is a product of two correctly rounded operations, so the same everywhere; this lifts it above the true value.
+_LIFT = 1 + 2.0**-40
+
+
+@dataclass(frozen=True)
+class ExactRun:
+    """The exact matrices of one run, one for each kind of margin."""
+
+    maintenance: ExactMatrix
+    initial: ExactMatrix
+
+    def of(self, kind: MarginKind) -> ExactMatrix:
+        """Return one of the two."""
+        return self.maintenance if kind == "maintenance" else self.initial
+
+
+def compile_exact(
+    weights: ExactWeights,
+    collateral: CollateralValues,
+    entry_map: EntryMap,
+    gross_limit: int,
+    *,
+    bits: int = EXACT_BITS,
+) -> ExactRun:
+    """Choose both units and compile the exact matrices of a run.
+
+    Args:
+        weights: true weights with slack.
+        collateral: public part of every row, USD; for a validity row what is public of the kink.
+        entry_map: names the columns and their gross weights.
+        gross_limit: G, whole USD.
+        bits: width of a row, sign included.
+
+    Raises:
+        GrossLimitTooSmall, GrossLimitTooLarge: see `check_gross_limit`.
+        MatrixMismatch: weights, collateral and entry map do not belong together.
+        SlackUnbounded: a slack value has neither a validity row nor a cap.
+        MarginOverflow: no unit up to 2^63 USD fits.
+    """
+    check_gross_limit(gross_limit, entry_map, bits)
+    _require_together(weights, collateral, entry_map)
+    maintenance, initial = (_compile(weights, collateral, entry_map, gross_limit, kind, bits) for kind in KINDS)
+    return ExactRun(maintenance, initial)
+
+
+def check_exact(
+    run: ExactRun,
+    weights: ExactWeights,
+    collateral: CollateralValues,
+    entry_map: EntryMap,
+    gross_limit: int,
+    *,
+    bits: int = EXACT_BITS,
+) -> None:
+    """Check both exact matrices against the caller's own true values; arguments as for `compile_exact`.
+
+    Raises:
+        GrossLimitTooSmall, GrossLimitTooLarge: as `check_gross_limit`.
+        MatrixMismatch: other model, entry map, rows, slack, widths or kind than the caller's.
+        MarginOverflow: a book within the gross limit could overflow a row.
+        WeightMismatch: an entry is above the caller's true value, or more than two units below.
+        UnitTooCoarse: a unit is more than twice the smallest admissible one.
+    """
+    # (1) The gross limit suits the universe.
+    check_gross_limit(gross_limit, entry_map, bits)
+    _require_together(weights, collateral, entry_map)
+    for kind in KINDS:
+        given = run.of(kind)
+        matrix = given.matrix
+        # (2) It is the matrix of this model, kind and universe, with these rows and this slack.
+        require_same(matrix, weights.weights.model_hash, weights.weights.entry_map_hash, weights.weights.shape)
+        labels = (*weights.slack_labels, *weights.switch_labels)
+        if matrix.kind != kind or matrix.labels != weights.weights.labels or given.slack_labels != labels:
+            raise MatrixMismatch(f"the {kind} matrix has another kind, other rows or other slack than the model")
+        if given.switches != len(weights.switch_labels) or not np.array_equal(given.validity, weights.validity):
+            raise MatrixMismatch(f"the {kind} matrix declares other switches or validity rows than the model")
+        if not np.array_equal(given.slack[:, : len(weights.slack_labels)], weights.slack(kind)):
+            raise MatrixMismatch(f"the {kind} matrix has other slack coefficients than the model")
+        # (3) Every entry is the true one, rounded down.
+        _check_entries(given, weights, collateral)
+        # (4) Slack is as wide as a book within the gross limit can need, and no row overflows.
+        bounds = slack_bounds(given, weights.caps, entry_map, gross_limit)
+        if given.slack_widths != _widths(bounds):
+            raise MatrixMismatch(f"the {kind} matrix declares other slack widths than its validity rows ask for")
+        reach = _reach(matrix.weights, matrix.collateral, entry_map, gross_limit) + np.abs(given.slack) @ bounds
+        over = np.flatnonzero(reach >= 2.0 ** (bits - 1))
+        if over.size:
+            raise MarginOverflow(
+                matrix.labels[int(over[0])], "slack", f"the row can reach 2^{bits - 1}: use a coarser unit"
+            )
+        # (5) The unit does not waste margin.
+        smallest = _compile(weights, collateral, entry_map, gross_limit, kind, bits).matrix.unit_exponent
+        if matrix.unit_exponent > smallest + 1:
+            raise UnitTooCoarse(f"the {kind} unit is 2^{matrix.unit_exponent} USD where 2^{smallest} USD would fit")
+
+
+def slack_bounds(matrix: ExactMatrix, caps: Floats, entry_map: EntryMap, gross_limit: int) -> Integers:
+    """Return what each slack value may need for a book within the gross limit, int64 of shape (M + B,), in units.
+
+    Args:
+        matrix: only A, c, S and the validity flags are read.
+        caps: (M,) USD, see `ExactWeights`.
+        entry_map: gives the gross weights g.
+        gross_limit: G, whole USD.
+
+    Raises:
+        SlackUnbounded: a slack value has neither a validity row nor a cap, or two bound each other in a circle.
+    """
+    plain = matrix.matrix
+    bounds = _bounds(
+        matrix.slack,
+        matrix.validity,
+        _reach(plain.weights, plain.collateral, entry_map, gross_limit),
+        _capped(caps, plain.unit_exponent, matrix.switches),
+        matrix.slack_labels,
+        matrix.switches,
+    )
+    return bounds.astype(np.int64)
+
+
+def _compile(
+    weights: ExactWeights,
+    collateral: CollateralValues,
+    entry_map: EntryMap,
+    gross_limit: int,
+    kind: MarginKind,
+    bits: int,
+) -> ExactMatrix:
+    values, switch, base = weights.weights.of(kind), weights.switch(kind), collateral.of(kind)
+    labels = (*weights.slack_labels, *weights.switch_labels)
+    largest = max(float(np.abs(item).max(initial=0.0)) for item in (values, switch, base))
+    # With an entry at 2^bits units or more the bound fails for certain: the search starts there.
+    exponent = _FINEST_EXPONENT
+    if largest > 0:
+        exponent = max(exponent, int(np.floor(np.log2(largest))) - bits)
+    while exponent <= MAX_EXPONENT:
+        A = np.where(weights.structure, round_down(values, exponent), 0)
+        c = round_collateral(base, exponent)
+        S = np.concatenate([weights.slack(kind), round_collateral(switch, exponent)], axis=1)
+        reach = _reach(A, c, entry_map, gross_limit)
+        switches = len(weights.switch_labels)
+        bounds = _bounds(S, weights.validity, reach, _capped(weights.caps, exponent, switches), labels, switches)
+        if (reach + np.abs(S) @ bounds < 2.0 ** (bits - 1)).all():
+            break
+        exponent += 1
+    else:
+        raise MarginOverflow(weights.weights.labels[0], "slack", f"no unit up to 2^{MAX_EXPONENT} USD fits {bits} bits")
+    return ExactMatrix(
+        matrix=MarginMatrix(
+            kind=kind,
+            place="proof",
+            unit_exponent=exponent,
+            labels=weights.weights.labels,
+            weights=A,
+            collateral=c,
+            model_hash=weights.weights.model_hash,
+            entry_map_hash=weights.weights.entry_map_hash,
+        ),
+        slack=S,
+        slack_labels=labels,
+        slack_widths=_widths(bounds),
+        switches=len(weights.switch_labels),
+        validity=weights.validity,
+    )
+
+
+def _reach(A: Integers, c: Integers, entry_map: EntryMap, gross_limit: int) -> Floats:
+    """Return (R,) whole numbers no |A z + c| of a book within the gross limit exceeds."""
+    gross = np.array(entry_map.gross_weights, dtype=np.float64)
+    reach: Floats = np.ceil(np.abs(c) + (np.abs(A) / gross).max(axis=1) * gross_limit * _LIFT)
+    return reach
+
+
+def _capped(caps: Floats, exponent: int, switches: int) -> Floats:
+    units: Floats = np.concatenate([np.floor(np.ldexp(caps, -exponent)), np.ones(switches)])
+    return units
+
+
+def _bounds(
+    S: Integers, validity: Booleans, reach: Floats, caps: Floats, labels: tuple[str, ...], switches: int
+) -> Floats:
+    """Return (M + B,) bounds in units, whole numbers."""
+    lifting, lowering = (np.maximum(sign * S[validity], 0).astype(np.float64) for sign in (1, -1))
+    # Only a row that bounds a plain slack value says how large that may get; a cap, or 1 for a switch, needs no row.
+    rows, columns = np.nonzero(lifting)
+    bounds = caps
+    bounded = np.isin(np.arange(len(caps)), columns) & (np.arange(len(caps)) < len(caps) - switches)
+    for _ in range(len(caps) + 1):
+        # Slack that lowers a row raises what the others in it may need; in a circle this stays infinite.
+        charged = np.where(lowering > 0, lowering * np.where(lowering > 0, bounds, 0.0), 0.0).sum(axis=1)
+        need = np.zeros(len(caps))
+        np.maximum.at(need, columns, np.ceil((reach[validity][rows] + charged[rows]) / lifting[rows, columns]))
+        tighter = np.where(bounded, np.minimum(need, caps), caps)
+        if np.array_equal(tighter, bounds):
+            break
+        bounds = tighter
+    for label, bound in zip(labels, bounds, strict=True):
+        if not np.isfinite(bound):
+            raise SlackUnbounded(f"slack {label!r} has no validity row that bounds it: add one, or a cap in USD")
+    return bounds
+
+
+def _widths(bounds: Floats | Integers) -> tuple[int, ...]:
+    return tuple(max(1, int(bound).bit_length()) for bound in bounds)
+
+
+def _check_entries(given: ExactMatrix, weights: ExactWeights, collateral: CollateralValues) -> None:
+    matrix, kind = given.matrix, given.matrix.kind
+    switches = given.slack[:, len(weights.slack_labels) :]
+    own = np.column_stack([weights.weights.of(kind), weights.switch(kind), collateral.of(kind)])
+    own = np.ldexp(own, -matrix.unit_exponent)
+    entries = np.column_stack([matrix.weights, switches, matrix.collateral])
+    # What is zero by construction, whatever the prices, is not rounded: there and only there nothing else will do.
+    fixed = np.column_stack([~weights.structure, weights.switch(kind) == 0, np.zeros(matrix.rows, dtype=np.bool_)])
+    bad = np.argwhere(~((entries <= own) & (entries >= own - 2)) | (fixed & (entries != 0)))
+    if bad.size:
+        row, column = (int(i) for i in bad[0])
+        raise WeightMismatch(
+            matrix.labels[row],
+            (*weights.weights.entries, *weights.switch_labels, "collateral")[column],
+            f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
+            "server used other prices, another model, or rounded up",
+        )
+
+
+def _require_together(weights: ExactWeights, collateral: CollateralValues, entry_map: EntryMap) -> None:
+    if weights.weights.entry_map_hash != entry_map.hash():
+        raise MatrixMismatch("the weights are compiled for another entry map")
+    if any(collateral.of(kind).shape != (len(weights.weights.labels),) for kind in KINDS):
+        raise MatrixMismatch("the collateral has another number of rows than the weights: value it with the same model")

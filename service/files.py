@@ -1,0 +1,29 @@
+"""Read and write the JSON files that people and other parties hand over; size and nesting are limited."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.outside_json import parse_json
+
+MAX_FILE_BYTES = 16 << 20
+
+
+def read_json(path: Path, *, numbers: bool = False) -> Any:
+    """Return the JSON of a file that a person or another party wrote; see `parse_json` for ``numbers``.
+
+    Raises:
+        ConfigurationError: it cannot be read, is too large, or is not JSON of the form used here.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+        return parse_json(path.read_bytes(), str(path), numbers=numbers)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and machines: indented, sorted, ended by a newline."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,195 @@
+"""Admit an institution, take its evaluation keys, and activate them when it confirms the known-answer test.
+
+Uploaded bytes are checked in a worker process before anything is stored. The institution knows which flags to expect
+and says only whether they came out right; what it decrypts does not leave it.
+"""
+
+import hashlib
+import secrets
+import tempfile
+from pathlib import Path
+
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.fhe.errors import FheError
+from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
+from atomic_margin.fhe.messages import words_from_bytes
+from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store.tables import SUBMITTING, Account, AccountState, EnrolledKeys
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, parse_signed
+from atomic_margin.service.protocol.keys import key_pair
+
+
+class KnownAnswer(BaseModel):
+    """One evaluation of the known-answer test: what makes its matrix, its flag, and the output words in hex."""
+
+    seed: str
+    flag: str
+    output: str
+
+
+class Challenge(BaseModel):
+    """The known-answer test for the institution to check, and the token for its later reads."""
+
+    known_answers: list[KnownAnswer]
+    token: str
+
+
+def admit(operator: Operator, institution: str, name: str, identity: str) -> None:
+    """Admit an institution under its Ed25519 public key.
+
+    Raises:
+        Conflict: the name or the key is taken.
+    """
+    with operator.store.unit_of_work() as session:
+        if session.get(Account, institution) is not None:
+            raise Conflict(f"institution {institution!r} is admitted already", "institution")
+        if session.query(Account).filter_by(identity=identity).first() is not None:
+            raise Conflict("another institution has this identity key", "identity")
+        session.add(Account(institution=institution, name=name, identity=identity, state=AccountState.ADMITTED.value))
+
+
+def enrol(
+    operator: Operator, institution: str, document: object, evaluation_keys: bytes, known_answer_input: bytes
+) -> Challenge:
+    """Check and store evaluation keys; return the known-answer outputs that the institution must decrypt.
+
+    Raises:
+        SignatureInvalid, Refused, Conflict, DocumentError: what is wrong with the document.
+        Refused: the bytes are no evaluation keys of the profile; nothing is stored.
+    """
+    account = operator.account(institution)
+    signed, enrolment = parse_signed(document, Enrolment)
+    signed.verify(frozenset({account.identity}))
+    _require_addressed(operator, institution, enrolment.institution, enrolment.operator)
+    if enrolment.profile != operator.terms.hashes["profile"]:
+        raise Refused(
+            f"these keys are for another profile; make keys for {operator.terms.profile.name!r} "
+            f"({operator.terms.hashes['profile']})",
+            "profile",
+        )
+    _require_key_state(account, enrolment.key_sequence)
+    # The commitments fit the profile's keys; proofs will show what is inside them.
+    key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
+    for field, data, claimed in (
+        ("evaluation_keys", evaluation_keys, enrolment.evaluation_keys),
+        ("known_answer_input", known_answer_input, enrolment.known_answer_input),
+    ):
+        if hashlib.sha256(data).hexdigest() != claimed:
+            raise Refused(f"the uploaded bytes do not have the hash that the document names for {field}", field)
+    known_answers = _known_answers(operator, evaluation_keys, known_answer_input)
+
+    token = secrets.token_hex(32)
+    for data in (evaluation_keys, known_answer_input):
+        operator.blobs.put(data)
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Account, institution)
+        _require_key_state(row, enrolment.key_sequence)
+        if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
+            raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
+        if row.state == AccountState.ADMITTED.value:
+            row.state = AccountState.PENDING.value
+        row.key_sequence = enrolment.key_sequence
+        row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
+        attempts = select(EnrolledKeys).where(
+            EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
+        )
+        abandoned = list(session.scalars(attempts))
+        for attempt in abandoned:
+            session.delete(attempt)
+        session.add(
+            EnrolledKeys(
+                evaluation_keys=enrolment.evaluation_keys,
+                institution=institution,
+                sequence=enrolment.key_sequence,
+                known_answer_input=enrolment.known_answer_input,
+                document=signed.to_json(),
+            )
+        )
+    # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
+    for attempt in abandoned:
+        operator.blobs.remove(attempt.evaluation_keys)
+    return Challenge(known_answers=known_answers, token=token)
+
+
+def confirm(operator: Operator, institution: str, document: object) -> None:
+    """Activate an account whose institution confirms the known answers. Confirming again changes nothing.
+
+    Raises:
+        SignatureInvalid, Conflict, DocumentError: what is wrong with the document.
+    """
+    account = operator.account(institution)
+    signed, confirmation = parse_signed(document, EnrolmentConfirmation)
+    signed.verify(frozenset({account.identity}))
+    _require_addressed(operator, institution, confirmation.institution, confirmation.operator)
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Account, institution)
+        keys = session.get(EnrolledKeys, confirmation.evaluation_keys)
+        if keys is None or keys.institution != institution:
+            raise Conflict("no known-answer test is open for these keys; enrol first", "evaluation_keys")
+        if not keys.confirmed:
+            # Runs go on under the keys of the last submission until one under these arrives.
+            keys.confirmed = True
+            row.evaluation_keys, row.nonce = keys.evaluation_keys, None
+        if row.state == AccountState.PENDING.value:
+            row.state = AccountState.ACTIVE.value
+
+
+def issue_nonce(operator: Operator, institution: str) -> str:
+    """Return the nonce that the next submission must carry. It is only issued after the keys are fixed.
+
+    Raises:
+        Conflict: the account cannot submit in its state.
+    """
+    with operator.store.unit_of_work() as session:
+        row = session.get(Account, institution)
+        if row is None:
+            raise NotFound(f"institution {institution!r} is not admitted here")
+        if row.state not in SUBMITTING:
+            raise Conflict(f"the account is {row.state}; it cannot submit", "state")
+        row.nonce = secrets.token_hex(32)
+        return row.nonce
+
+
+def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes) -> list[KnownAnswer]:
+    layout = layout_of(operator.terms.profile)
+    try:
+        words_from_bytes(known_answer_input, layout.messages["input"])
+    except FheError as error:
+        raise Refused(str(error), "known_answer_input") from error
+    # Both flags occur, in an order that the institution knows.
+    challenges = tuple((secrets.token_bytes(16), number % 2) for number in range(KNOWN_ANSWERS))
+    # Outside the blob folder until they have passed: the worker is the first to parse them.
+    with tempfile.TemporaryDirectory(dir=operator.settings.directory) as folder:
+        path = Path(folder) / "evaluation.keys"
+        path.write_bytes(keys)
+        try:
+            file = KeyFile(path, hashlib.sha256(keys).hexdigest(), known_answer_input)
+            outputs = operator.check_keys(file, challenges)
+        except (FheError, CircuitError) as error:
+            raise Refused(str(error), "evaluation_keys") from error
+    return [
+        KnownAnswer(seed=seed.hex(), flag=str(flag), output=output.hex())
+        for (seed, flag), output in zip(challenges, outputs, strict=True)
+    ]
+
+
+def _require_addressed(operator: Operator, institution: str, named: str, addressed: str) -> None:
+    if named != institution:
+        raise Refused(f"the document is of institution {named!r}, the path says {institution!r}", "institution")
+    if addressed != operator.identity.public_key:
+        raise Refused("the document is addressed to another operator", "operator")
+
+
+def _require_key_state(account: Account, key_sequence: int) -> None:
+    # An account stays watched under the keys of its last submission: new keys are no way out of a margin run.
+    if account.state == AccountState.IN_DEFAULT.value:
+        raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
+    # It need not be the next one: an institution that lost a reply goes on from the number it used.
+    if key_sequence <= account.key_sequence:
+        raise Conflict(f"the last key sequence number was {account.key_sequence}, got {key_sequence}", "key_sequence")

@@ -1,0 +1,180 @@
+"""Evaluate scheduled runs, and freeze accounts whose runs are not answered in time.
+
+Runs of one account are evaluated one after the other, each after the answer to the one before (or its deadline), so
+that collateral moved by a settlement counts in the next run and no shortfall is called twice.
+"""
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atomic_margin.documents.fields import instant_text
+from atomic_margin.service.operator.faults import fault_point
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.policy import Policy
+from atomic_margin.service.operator.runs.records import Claimed, TimedEvaluation, record
+from atomic_margin.service.operator.runs.ticks import market_of
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store.database import now
+from atomic_margin.service.operator.store.tables import Account, AccountState, Run, RunState, SubmissionRow, Tick
+from atomic_margin.service.protocol.documents import Submission
+
+FUNCTIONS = ("surplus", "breach")
+"""What is evaluated in a run."""
+MAX_ATTEMPTS = 3
+
+# While a run of the account is in one of these, its next run waits.
+OPEN = (RunState.EVALUATING.value, RunState.AWAITING_ANSWER.value, RunState.BREACH_VERIFIED.value)
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate_next(operator: Operator) -> str | None:
+    """Evaluate the oldest run that is due and to be evaluated; return its identifier, or None when none is.
+
+    Several threads may call it: a run is claimed by one of them, and an account's next run waits for it.
+    """
+    always = operator.settings.policy is Policy.ALWAYS
+    claimed = claim(operator, lambda run: always or run.exact)
+    if claimed is None:
+        return None
+    run_id = claimed.run.run_id
+    try:
+        terms, submission = operator.terms, claimed.submission
+        matrices = terms.compile(market_of(claimed.tick), claimed.posted, submission.gross_limit)
+        A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
+        started = now()
+        evaluation = operator.evaluator.evaluate(
+            operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys)),
+            operator.blobs.get(submission.ciphertext),
+            A,
+            c,
+            FUNCTIONS,
+        )
+        record(
+            operator, claimed, matrices, TimedEvaluation(evaluation, started, now()), operator.settings.answer_seconds
+        )
+    except Exception as error:
+        # Whatever it was must not leave the run half-way, nor stop the other accounts' runs.
+        _log.exception("run %s was not evaluated (attempt %d)", run_id, claimed.run.attempts)
+        give_back(operator, run_id, f"{type(error).__name__}: {error}")
+        return run_id
+    fault_point("run-evaluated")
+    return run_id
+
+
+def ask_next(operator: Operator) -> str | None:
+    """Record the oldest due run that is to be proven first, without evaluating it; return its identifier, or None.
+
+    The institution has `Settings.proof_seconds` to prove it covered. `sweep_deadlines` schedules the run that is
+    evaluated when it does not.
+    """
+    if operator.settings.policy is not Policy.UNLESS_PROVEN:
+        return None
+    claimed = claim(operator, lambda run: not run.exact)
+    if claimed is None:
+        return None
+    run_id = claimed.run.run_id
+    try:
+        matrices = operator.terms.compile(market_of(claimed.tick), claimed.posted, claimed.submission.gross_limit)
+        record(operator, claimed, matrices, None, operator.settings.proof_seconds)
+    except Exception as error:
+        _log.exception("run %s was not recorded (attempt %d)", run_id, claimed.run.attempts)
+        give_back(operator, run_id, f"{type(error).__name__}: {error}")
+    return run_id
+
+
+def sweep_deadlines(operator: Operator) -> list[str]:
+    """Mark runs without an answer at their deadline as unproven and freeze their accounts; return their identifiers.
+
+    A run that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
+    """
+    with operator.store.unit_of_work() as session:
+        query = select(Run).where(Run.state == RunState.AWAITING_ANSWER.value, Run.deadline < instant_text(now()))
+        late = list(session.scalars(query))
+        for run in late:
+            if run.breach_output is None:
+                run.state = RunState.NOT_PROVEN.value
+                session.add(_exact_run(run))
+                continue
+            run.state = RunState.UNPROVEN.value
+            account = session.get_one(Account, run.institution)
+            if account.state == AccountState.ACTIVE.value:
+                account.state = AccountState.FROZEN.value
+        return [run.run_id for run in late]
+
+
+def recover(operator: Operator) -> list[str]:
+    """Schedule again what a crash interrupted; return the identifiers."""
+    with operator.store.unit_of_work() as session:
+        interrupted = list(session.scalars(select(Run).where(Run.state == RunState.EVALUATING.value)))
+        for run in interrupted:
+            # The process died, not the evaluation: it is not the run's fault.
+            run.state, run.attempts = RunState.SCHEDULED.value, max(0, run.attempts - 1)
+        return [run.run_id for run in interrupted]
+
+
+def latest_evaluated(session: Session, institution: str) -> Run | None:
+    """Return the account's run with the highest record number, if any was evaluated."""
+    query = select(Run).where(Run.institution == institution, Run.number.is_not(None))
+    return session.scalar(query.order_by(Run.number.desc()).limit(1))
+
+
+def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Claimed | None:
+    """Take the oldest run that is due and `wanted`; one unit of work, so that no two callers take the same."""
+    with operator.store.unit_of_work() as session:
+        run = _next_due(session, wanted)
+        if run is None:
+            return None
+        run.state, run.attempts = RunState.EVALUATING.value, run.attempts + 1
+        submission = session.get_one(SubmissionRow, run.submission_id)
+        return Claimed(
+            run=run,
+            submission=Submission.parse(submission.document["body"]),
+            submission_hash=submission.sha256,
+            tick=session.get_one(Tick, run.price_sequence),
+            posted=ledger.balances(session, ledger.posted(run.institution)),
+            instructions=session.get_one(Account, run.institution).instruction_sequence,
+        )
+
+
+def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
+    busy = select(Run.institution).where(Run.state.in_(OPEN))
+    query = select(Run).where(Run.state == RunState.SCHEDULED.value, Run.institution.not_in(busy))
+    passed = set()
+    for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
+        if session.get_one(Account, run.institution).state == AccountState.IN_DEFAULT.value:
+            run.state, run.problem = RunState.FAILED.value, "the account is in default"
+            continue
+        if run.institution not in passed and wanted(run):
+            return run
+        # Its later runs wait for this one, whoever takes it.
+        passed.add(run.institution)
+    return None
+
+
+def _exact_run(run: Run) -> Run:
+    return Run(
+        run_id=f"{run.run_id}.exact",
+        institution=run.institution,
+        submission_id=run.submission_id,
+        price_sequence=run.price_sequence,
+        exact=True,
+        state=RunState.SCHEDULED.value,
+    )
+
+
+def give_back(operator: Operator, run_id: str, problem: str) -> None:
+    """Schedule a run again, or end it as failed and freeze the account when it has failed too often."""
+    with operator.store.unit_of_work() as session:
+        run = session.get_one(Run, run_id)
+        run.problem = problem
+        if run.attempts < MAX_ATTEMPTS:
+            run.state = RunState.SCHEDULED.value
+            return
+        run.state = RunState.FAILED.value
+        account = session.get_one(Account, run.institution)
+        if account.state == AccountState.ACTIVE.value:
+            account.state = AccountState.FROZEN.value

@@ -1,0 +1,183 @@
+"""The encrypted shortfall of a settled breach, evaluated, signed and kept for the institution alone.
+
+Nothing that the operator does depends on it: the breach is settled by then, and only the institution can decrypt it. So
+it is evaluated in a process of its own of the lowest priority, and no run waits for it. A row is added by the
+settlement's own transaction, and words and record are stored in one; what a crash interrupts in between is found again
+at the next start.
+"""
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import threading
+from concurrent.futures import Executor, ProcessPoolExecutor
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atomic_margin.circuits.profile import Profile
+from atomic_margin.documents.fields import now_text
+from atomic_margin.fhe import worker
+from atomic_margin.fhe.evaluator import Evaluator
+from atomic_margin.fhe.worker import Evaluation
+from atomic_margin.service.errors import Conflict
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs.evaluation import MAX_ATTEMPTS
+from atomic_margin.service.operator.store.tables import Run, ShortfallRow, ShortfallState
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import matrices_from_json
+
+FUNCTION = "shortfall"
+LONGEST_SECONDS = 3600.0
+"""Longest time of one evaluation: on a busy machine the process gets little of the cores."""
+
+_log = logging.getLogger(__name__)
+
+
+def schedule(operator: Operator, session: Session, run: Run) -> None:
+    """Have the shortfall of a run that is settled in this transaction evaluated later, if the profile has it."""
+    if FUNCTION in operator.terms.profile.functions:
+        session.add(ShortfallRow(run_id=run.run_id, state=ShortfallState.WAITING.value))
+
+
+class ShortfallWork:
+    """Evaluates shortfalls one after the other, in the order of their runs, for one thread at a time."""
+
+    def __init__(self, operator: Operator) -> None:
+        """Prepare; the process starts when a shortfall waits, and ends when none does."""
+        self._operator = operator
+        self._evaluator: Evaluator | None = None
+        self._process: int | None = None
+        self._stopping = threading.Event()
+
+    def evaluate_next(self) -> bool:
+        """Evaluate the shortfall of the oldest run that waits for it; return False when none does.
+
+        One that is stopped half-way counts as interrupted; `recover_shortfalls` finds it at the next start.
+        """
+        run = None if self._stopping.is_set() else _take(self._operator)
+        if run is None:
+            self._end_process()
+            return False
+        try:
+            signed = SignedDocument.parse(run.record)
+            record, profile = RunRecord.parse(signed.body), self._operator.terms.profile
+            matrix = matrices_from_json(run.matrices or {}).maintenance_fhe
+            A, c = matrix.padded(profile.rows, profile.entries, profile.bits)
+            keys = self._operator.enrolled_keys(record.institution, record.evaluation_keys)
+            evaluation = self._started().evaluate(
+                self._operator.key_file(keys), self._operator.blobs.get(record.ciphertext), A, c, (FUNCTION,)
+            )
+            _record(self._operator, run.run_id, signed.body_hash(), record.ciphertext, evaluation)
+        except Exception as error:
+            if self._stopping.is_set():
+                _log.info("the shortfall of run %s was interrupted", run.run_id)
+                return False
+            # Whatever it was must not leave the row half-way, nor stop the other shortfalls.
+            _log.exception("the shortfall of run %s was not evaluated", run.run_id)
+            _give_back(self._operator, run.run_id, f"{type(error).__name__}: {error}")
+        return True
+
+    def stop(self) -> None:
+        """End the evaluation in hand at once; callable from another thread."""
+        self._stopping.set()
+        for process in multiprocessing.active_children():
+            if process.pid == self._process:
+                process.kill()
+
+    def _started(self) -> Evaluator:
+        """Return the evaluator, its process running."""
+        shared = self._operator.shared_evaluator
+        if shared is not None:
+            return shared
+        if self._evaluator is None:
+            self._evaluator = Evaluator(
+                self._operator.terms.profile, seconds=LONGEST_SECONDS, make_executor=self._make_executor
+            )
+        self._evaluator.start()
+        if self._stopping.is_set():
+            raise Conflict("the server is being stopped")
+        return self._evaluator
+
+    def _make_executor(self) -> Executor:
+        executor = ProcessPoolExecutor(
+            max_workers=1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_patiently,
+            initargs=(self._operator.terms.profile, self._operator.settings.memory_bytes),
+        )
+        self._process = executor.submit(os.getpid).result()
+        return executor
+
+    def _end_process(self) -> None:
+        self._process = None
+        if self._evaluator is not None:
+            self._evaluator.close()
+            self._evaluator = None
+
+
+def recover_shortfalls(operator: Operator) -> list[str]:
+    """Let what a crash interrupted wait again; return the identifiers of the runs."""
+    with operator.store.unit_of_work() as session:
+        query = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.EVALUATING.value)
+        interrupted = list(session.scalars(query))
+        for row in interrupted:
+            # The process died, not the evaluation: it is not the run's fault.
+            row.state, row.attempts = ShortfallState.WAITING.value, max(0, row.attempts - 1)
+        return [row.run_id for row in interrupted]
+
+
+def recorded(session: Session, institution: str, limit: int) -> list[str]:
+    """Return the institution's newest runs, oldest first, whose shortfall is recorded."""
+    query = select(Run.run_id).join(ShortfallRow, ShortfallRow.run_id == Run.run_id)
+    query = query.where(Run.institution == institution, ShortfallRow.state == ShortfallState.RECORDED.value)
+    return list(session.scalars(query.order_by(Run.number.desc()).limit(limit)))[::-1]
+
+
+def _start_patiently(profile: Profile, memory_bytes: int) -> None:
+    """Initialise a worker process that leaves the cores to every other."""
+    os.nice(19)
+    worker.start(profile, memory_bytes)
+
+
+def _take(operator: Operator) -> Run | None:
+    """Take the shortfall of the oldest run that waits for it in hand; return the run."""
+    with operator.store.unit_of_work() as session:
+        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING.value)
+        row = session.scalar(waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1))
+        if row is None:
+            return None
+        row.state, row.attempts = ShortfallState.EVALUATING.value, row.attempts + 1
+        return session.get_one(Run, row.run_id)
+
+
+def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluation: Evaluation) -> None:
+    """Sign and store the record of an evaluation together with its words."""
+    words = evaluation.outputs[FUNCTION]
+    record = ShortfallRecord(
+        run=run,
+        operator=operator.identity.public_key,
+        ciphertext=ciphertext,
+        output=hashlib.sha256(words).hexdigest(),
+        fft_plan=evaluation.fingerprint,
+        evaluated_at=now_text(),
+    )
+    signed = record.signed_by(operator.identity)
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(ShortfallRow, run_id)
+        if row.state != ShortfallState.EVALUATING.value:
+            raise Conflict(f"the shortfall of run {run_id} is {row.state}; another process evaluates it", "run_id")
+        row.record, row.output = signed.to_json(), words
+        row.seconds = {name: f"{seconds:.3f}" for name, seconds in evaluation.seconds.items()}
+        row.state, row.problem = ShortfallState.RECORDED.value, None
+
+
+def _give_back(operator: Operator, run_id: str, problem: str) -> None:
+    """Let a shortfall wait again, or give it up when it has failed too often. The account is not touched."""
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(ShortfallRow, run_id)
+        row.problem = problem
+        failed = row.attempts >= MAX_ATTEMPTS
+        row.state = ShortfallState.FAILED.value if failed else ShortfallState.WAITING.value

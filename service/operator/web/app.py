@@ -1,0 +1,290 @@
+"""The operator's HTTP face: FastAPI over the functions of this package.
+
+Bodies are limited while they arrive; signed documents are parsed by our own strict parser, not by the framework, so
+that what is verified is what was sent.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response, UploadFile
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import select
+
+import atomic_margin
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.service.errors import NotFound
+from atomic_margin.service.http import problems
+from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs import answers, ticks
+from atomic_margin.service.operator.runs.background import BackgroundWork
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
+from atomic_margin.service.operator.web import examples, views
+
+JsonObject = dict[str, Any]
+
+MAX_DOCUMENT_BYTES = 2 << 20
+
+_bearer = HTTPBearer(auto_error=False, description="admin.token of the operator, or the token enrolment returned")
+
+
+def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
+    """Return the application of an operator; with `background`, runs are evaluated while it serves."""
+    work = BackgroundWork(operator)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if background:
+            work.start()
+        yield
+        if background:
+            work.stop()
+        operator.close()
+
+    app = FastAPI(
+        title="atomic-margin operator",
+        version=atomic_margin.__version__,
+        summary="Margin verification that never sees a position",
+        description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
+        lifespan=lifespan,
+        responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
+    )
+    problems.install(app)
+    profile_layout = layout_of(operator.terms.profile)
+
+    def limit_of(path: str) -> int:
+        if path.endswith("/enrolment"):
+            return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
+        return MAX_DOCUMENT_BYTES
+
+    app.add_middleware(BodyLimit, limit_of=limit_of)
+    app.include_router(_public(operator))
+    app.include_router(_institutions(operator, work))
+    app.include_router(_runs(operator, work))
+    app.include_router(_operator_only(operator))
+    return app
+
+
+async def _json_body(request: Request) -> Any:
+    return parse_json(await request.body())
+
+
+async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str | None:
+    return None if credentials is None else credentials.credentials
+
+
+JsonBody = Annotated[Any, Depends(_json_body)]
+Token = Annotated[str | None, Depends(_token)]
+
+
+def _public(operator: Operator) -> APIRouter:
+    router = APIRouter(tags=["public"])
+
+    @router.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """Say that the server answers."""
+        return {"status": "ok", "version": atomic_margin.__version__}
+
+    @router.get("/v1/operator")
+    def describe() -> JsonObject:
+        """The operator's key, policy, and hashes of its terms: to compare with your trust file, not to replace it."""
+        return {
+            "operator": operator.identity.public_key,
+            "price_rules": operator.settings.prices.hash(),
+            "profile_name": operator.terms.profile.name,
+            "answer_seconds": str(operator.settings.answer_seconds),
+            "policy": operator.settings.policy.value,
+            "proof_seconds": str(operator.settings.proof_seconds),
+            **operator.terms.hashes,
+        }
+
+    @router.get("/v1/terms/{name}")
+    def terms(name: str) -> Any:
+        """The published `model`, `universe`, collateral `schedule` or `price_rules`."""
+        if name == "price_rules":
+            return operator.settings.prices.canonical()
+        if name not in ("model", "universe", "schedule"):
+            raise NotFound("there are: model, universe, schedule, price_rules", "name")
+        return getattr(operator.terms, name).canonical()
+
+    @router.get("/v1/ticks/{sequence}")
+    def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> JsonObject:
+        """A price tick: the sources' signed documents, and what the operator combined them to, signed by it."""
+        with operator.store.unit_of_work() as session:
+            row = session.get(Tick, sequence)
+        if row is None:
+            raise NotFound(f"there is no tick {sequence}", "sequence")
+        return row.document
+
+    @router.get("/v1/attestations")
+    def attestations() -> dict[str, list[str]]:
+        """Runs whose bundles are published."""
+        with operator.store.unit_of_work() as session:
+            return {"runs": list(session.scalars(select(AttestationRow.run_id).order_by(AttestationRow.run_id)))}
+
+    @router.get("/v1/attestations/{run_id}")
+    def attestation(run_id: str) -> JsonObject:
+        """A bundle for `atomic-margin verify`."""
+        with operator.store.unit_of_work() as session:
+            row = session.get(AttestationRow, run_id)
+        if row is None:
+            raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
+        return row.document
+
+    return router
+
+
+def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
+    router = APIRouter(prefix="/v1/institutions/{institution}", tags=["institution"])
+
+    @router.post(
+        "/enrolment",
+        status_code=201,
+        openapi_extra=examples.upload("enrolment", "evaluation_keys", "known_answer_input"),
+    )
+    def enrol(
+        institution: str, document: UploadFile, evaluation_keys: UploadFile, known_answer_input: UploadFile
+    ) -> JsonObject:
+        """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
+
+        Takes some seconds: the keys are tried in a worker process before they are stored.
+        """
+        challenge = enrolment.enrol(
+            operator,
+            institution,
+            parse_json(document.file.read()),
+            evaluation_keys.file.read(),
+            known_answer_input.file.read(),
+        )
+        return challenge.model_dump()
+
+    @router.post(
+        "/enrolment/confirmation",
+        openapi_extra=examples.signed_json("enrolment-confirmation"),
+    )
+    def confirm(institution: str, document: JsonBody) -> dict[str, str]:
+        """Confirm the known-answer test; it activates the account. No decrypted bit is sent."""
+        enrolment.confirm(operator, institution, document)
+        work.wake()
+        return {"state": "active"}
+
+    @router.post("/nonce", status_code=201)
+    def nonce(institution: str, token: Token) -> dict[str, str]:
+        """Get the nonce of the next submission."""
+        operator.require_account(institution, token)
+        return {"nonce": enrolment.issue_nonce(operator, institution)}
+
+    @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
+    def submit(institution: str, document: JsonBody) -> JsonObject:
+        """Submit an encrypted portfolio with its proofs; returns a signed receipt. Takes about a second."""
+        return submissions.submit(operator, institution, document).to_json()
+
+    @router.post(
+        "/collateral",
+        status_code=201,
+        openapi_extra=examples.signed_json("collateral-instruction"),
+    )
+    def instruct(institution: str, document: JsonBody) -> JsonObject:
+        """Post or withdraw one's own free collateral; returns a signed receipt."""
+        return collateral.instruct(operator, institution, document).to_json()
+
+    @router.get("")
+    def account(institution: str, token: Token) -> JsonObject:
+        """State, ledger balances, next sequence numbers and runs of an account."""
+        return views.account_view(operator, operator.require_account(institution, token))
+
+    return router
+
+
+def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["runs"])
+
+    def run_for(run_id: str, token: str | None) -> Run:
+        with operator.store.unit_of_work() as session:
+            run = session.get(Run, run_id)
+        operator.require_account("" if run is None else run.institution, token)
+        if run is None:
+            raise NotFound(f"there is no run {run_id!r}", "run_id")
+        return run
+
+    @router.post(
+        "/ticks",
+        status_code=202,
+        openapi_extra=examples.price_set(),
+    )
+    def take_tick(document: JsonBody) -> JsonObject:
+        """Combine the prices that sources signed into a tick and schedule a run for every watched account.
+
+        No token is needed: the sources' signatures count. A tick that fails is refused with the reason.
+        """
+        scheduled = ticks.take_tick(operator, document)
+        work.wake()
+        return {"runs": scheduled}
+
+    @router.get("/runs/{run_id}")
+    def run(run_id: str, token: Token) -> JsonObject:
+        """State and signed record of a run, with its matrices and, once settled, settlement and shortfall record."""
+        return views.run_view(operator, run_for(run_id, token))
+
+    @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
+    def output(run_id: str, function: str, token: Token) -> Response:
+        """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
+        words = views.output_of(operator, run_for(run_id, token), function)
+        return Response(words, media_type="application/octet-stream")
+
+    @router.post(
+        "/runs/{run_id}/answer",
+        openapi_extra=examples.signed_json("answer"),
+    )
+    def answer(run_id: str, document: JsonBody) -> JsonObject:
+        """Take the institution's signed answer; a verified breach is settled before this returns."""
+        receipt = answers.take_answer(operator, run_id, document)
+        work.wake()
+        return receipt.to_json()
+
+    return router
+
+
+def _operator_only(operator: Operator) -> APIRouter:
+    def require_admin(token: Token) -> None:
+        operator.require_admin(token)
+
+    router = APIRouter(prefix="/v1", tags=["operator"], dependencies=[Depends(require_admin)])
+
+    @router.post("/admissions", status_code=201)
+    def admit(admission: views.Admission) -> dict[str, str]:
+        """Admit an institution under its identity key."""
+        enrolment.admit(operator, admission.institution, admission.name, admission.identity)
+        return {"state": "admitted"}
+
+    @router.post("/deposits", status_code=201)
+    def deposit(arrived: views.Deposit) -> dict[str, str]:
+        """Book collateral that arrived for an institution as free."""
+        collateral.deposit(operator, arrived.institution, arrived.asset, int(arrived.quantity), arrived.reference)
+        return {"result": "booked"}
+
+    @router.get("/ledger")
+    def whole_ledger() -> JsonObject:
+        """Every account's balances, and the sum of every asset, which is zero."""
+        with operator.store.unit_of_work() as session:
+            return {
+                "accounts": {
+                    name: {asset: str(amount) for asset, amount in held.items()}
+                    for name, held in ledger.accounts(session).items()
+                },
+                "totals": {asset: str(amount) for asset, amount in ledger.totals(session).items()},
+            }
+
+    @router.get("/institutions")
+    def institutions() -> JsonObject:
+        """Admitted institutions and their states."""
+        with operator.store.unit_of_work() as session:
+            return {row.institution: row.state for row in session.scalars(select(Account))}
+
+    return router

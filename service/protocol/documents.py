@@ -1,0 +1,346 @@
+"""The bodies of the signed documents, and the trust file. Numbers are decimal strings; unknown fields are refused.
+
+`parse_signed` turns outside JSON into a checked pair of signed document and typed body. Hashes name other documents;
+nothing is believed because it was sent along.
+"""
+
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import model_validator
+
+from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.documents.fields import (
+    AmountText,
+    BodiesHex,
+    Counter,
+    Hash,
+    Nonce,
+    PointHex,
+    ProofHex,
+    PublicKey,
+    Time,
+)
+from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
+from atomic_margin.service.errors import MalformedRequest, Refused
+from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
+
+BUNDLE_VERSION = "2"
+
+Outcome = Literal["covered", "breach"]
+SettlementKind = Literal["margin_call", "liquidation"]
+
+B = TypeVar("B", bound="Body")
+
+
+class Body(Document):
+    """Body of a signed document of type `TYPE`."""
+
+    TAG: ClassVar[str] = "body"
+    TYPE: ClassVar[DocumentType]
+
+    def signed_by(self, identity: Identity) -> SignedDocument:
+        """Return the document with this body and a signature of `identity`."""
+        body = self.canonical()
+        if not isinstance(body, dict):
+            raise TypeError("a body is a JSON object")
+        return identity.sign(self.TYPE, body)
+
+
+class Enrolment(Body):
+    """An institution brings its evaluation keys, made for one profile, and commits to the secret keys behind them.
+
+    `input_key` and `flag_key` are commitments to the keys that entries are encrypted under and that the breach flag
+    comes out under.
+    """
+
+    TYPE = "enrolment"
+    institution: Identifier
+    operator: PublicKey
+    profile: Hash
+    key_sequence: Counter
+    evaluation_keys: Hash
+    known_answer_input: Hash
+    input_key: ListOf[PointHex]
+    flag_key: ListOf[PointHex]
+
+
+class EnrolmentConfirmation(Body):
+    """The institution's word that its keys passed the known-answer test; it activates them.
+
+    It carries no decrypted bit: an answer that did would decrypt whatever a cheating server sends.
+    """
+
+    TYPE = "enrolment-confirmation"
+    institution: Identifier
+    operator: PublicKey
+    evaluation_keys: Hash
+    known_answers: Literal["right"]
+
+
+class Submission(Body):
+    """An encrypted portfolio: ciphertext bodies, commitments to the same entries, and the two proofs about them.
+
+    The masks are expanded from the operator's nonce; `ciphertext` is the hash of the whole words that result.
+    """
+
+    TYPE = "submission"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    nonce: Nonce
+    profile: Hash
+    universe: Hash
+    entry_map: Hash
+    evaluation_keys: Hash
+    key_commitments: Hash
+    generators: Hash
+    gross_limit: Counter
+    bodies: BodiesHex
+    ciphertext: Hash
+    commitments: ListOf[PointHex]
+    portfolio_proof: ProofHex
+    encryption_proof: ProofHex
+
+    def proof_context(self) -> dict[str, str]:
+        """Return everything the portfolio and encryption proofs are bound to besides their statements."""
+        return {
+            "institution": self.institution,
+            "operator": self.operator,
+            "submission_sequence": str(self.sequence),
+            "nonce": self.nonce,
+            "profile": self.profile,
+            "universe": self.universe,
+            "entry_map": self.entry_map,
+            "evaluation_keys": self.evaluation_keys,
+            "key_commitments": self.key_commitments,
+            "generators": self.generators,
+            "ciphertext": self.ciphertext,
+        }
+
+
+class MatrixHashes(Part):
+    """Hashes of the run's matrices: the coarse ones are evaluated, the fine ones are what proofs are about."""
+
+    maintenance_fhe: Hash
+    maintenance_proof: Hash
+    initial_fhe: Hash
+    initial_proof: Hash
+
+
+class OutputHashes(Part):
+    """SHA-256 of each function's output words."""
+
+    surplus: Hash
+    breach: Hash
+
+
+class RunRecord(Body):
+    """What the operator evaluated, or is to be proven first: named by hash, signed, and chained to the run before it.
+
+    A record of a run that was not evaluated has neither `outputs` nor `fft_plan`; it takes a covered answer alone.
+    `posted` is the ledger's posted collateral when the evaluation began; `instructions` is the sequence number of the
+    institution's last collateral instruction that was booked by then, so that the institution can tell whether all it
+    has posted is counted.
+    """
+
+    TYPE = "run"
+    run_id: Identifier
+    number: Counter
+    previous: Hash
+    operator: PublicKey
+    institution: Identifier
+    submission_sequence: Counter
+    submission: Hash
+    price_sequence: Counter
+    tick: Hash
+    model: Hash
+    universe: Hash
+    entry_map: Hash
+    schedule: Hash
+    profile: Hash
+    generators: Hash
+    gross_limit: Counter
+    instructions: Counter
+    posted: IdMap[Quantity]
+    matrices: MatrixHashes
+    evaluation_keys: Hash
+    key_commitments: Hash
+    ciphertext: Hash
+    outputs: OutputHashes | None = None
+    fft_plan: Hash | None = None
+    evaluated_at: Time
+    deadline: Time
+
+    @model_validator(mode="after")
+    def _check(self) -> "RunRecord":
+        if (self.outputs is None) != (self.fft_plan is None):
+            missing = "outputs" if self.outputs is None else "fft_plan"
+            raise MalformedDocument(
+                missing, "missing: outputs and fft_plan go together; a run that was not evaluated has neither"
+            )
+        return self
+
+    def differing_from(self, submission: Submission) -> tuple[str, ...]:
+        """Return the names of the submission's fields that the record repeats with another value; none may."""
+        repeated = {
+            "institution": self.institution,
+            "operator": self.operator,
+            "sequence": self.submission_sequence,
+            "gross_limit": self.gross_limit,
+            "ciphertext": self.ciphertext,
+            "evaluation_keys": self.evaluation_keys,
+            "key_commitments": self.key_commitments,
+        }
+        return tuple(name for name, value in repeated.items() if getattr(submission, name) != value)
+
+    @property
+    def breach_output(self) -> str:
+        """Hash of the breach output's words.
+
+        Raises:
+            Refused: the run was not evaluated.
+        """
+        if self.outputs is None:
+            raise Refused(
+                "the run was not evaluated, so no breach can be answered; wait for the run that is", "outputs"
+            )
+        return self.outputs.breach
+
+
+class Answer(Body):
+    """The institution's answer to a run.
+
+    Attributes:
+        outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
+        flag: `1` on a breach, otherwise absent.
+        flag_output: hash of the output ciphertext the flag was decrypted from.
+        top_up: X in units of the initial proof matrix, 0 when covered.
+        top_up_usd: the same in currency.
+        sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
+        decryption_proof: on a breach, that the flag output decrypts to 1 under the committed key.
+        breach_proof: on a breach, that some row of the maintenance proof matrix is negative.
+    """
+
+    TYPE = "answer"
+    run_id: Identifier
+    run: Hash
+    operator: PublicKey
+    institution: Identifier
+    submission: Hash
+    price_sequence: Counter
+    outcome: Outcome
+    flag: Literal["1"] | None = None
+    flag_output: Hash | None = None
+    top_up: Counter
+    top_up_usd: AmountText
+    sufficiency_proof: ProofHex
+    decryption_proof: ProofHex | None = None
+    breach_proof: ProofHex | None = None
+
+    def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:
+        """Return everything the answer's proofs are bound to besides their statements; `matrix` is a matrix's hash."""
+        return {
+            "run_id": self.run_id,
+            "run": self.run,
+            "operator": self.operator,
+            "institution": self.institution,
+            "submission": self.submission,
+            "submission_sequence": str(record.submission_sequence),
+            "price_sequence": str(self.price_sequence),
+            "profile": record.profile,
+            "model": record.model,
+            "universe": record.universe,
+            "entry_map": record.entry_map,
+            "schedule": record.schedule,
+            "generators": record.generators,
+            "evaluation_keys": record.evaluation_keys,
+            "key_commitments": record.key_commitments,
+            "matrix": matrix,
+            "outcome": self.outcome,
+            "top_up": str(self.top_up),
+        }
+
+
+class Transfer(Part):
+    """Quantity of one asset moved, in its smallest ledger unit."""
+
+    asset: Identifier
+    quantity: Quantity
+    source: Literal["free", "posted"]
+    destination: Literal["posted", "liquidation"]
+
+
+class Settlement(Body):
+    """What a verified breach moved, once."""
+
+    TYPE = "settlement"
+    run_id: Identifier
+    run: Hash
+    answer: Hash
+    operator: PublicKey
+    institution: Identifier
+    kind: SettlementKind
+    flag: Literal["proven"]
+    top_up: Counter
+    top_up_usd: PriceText
+    transfers: ListOf[Transfer]
+    settled_at: Time
+
+
+class ShortfallRecord(Body):
+    """That the operator evaluated `shortfall` for a run, on the run's own ciphertext, keys and coarse maintenance rows.
+
+    Attributes:
+        run: hash of the run record, which names all inputs.
+        operator: who evaluated.
+        ciphertext: SHA-256 of the input words, as in the run record.
+        output: SHA-256 of the output words.
+        fft_plan: as in a run record, of the plans that `shortfall` uses.
+        evaluated_at: time.
+    """
+
+    TYPE = "shortfall"
+    run: Hash
+    operator: PublicKey
+    ciphertext: Hash
+    output: Hash
+    fft_plan: Hash
+    evaluated_at: Time
+
+
+class Receipt(Body):
+    """The operator's signed word that a document arrived and what it did."""
+
+    TYPE = "receipt"
+    document: Hash
+    operator: PublicKey
+    result: Identifier
+    received_at: Time
+
+
+class CollateralInstruction(Body):
+    """The institution moves its own free collateral: `post` to the margin account, or `withdraw`."""
+
+    TYPE = "collateral-instruction"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    action: Literal["post", "withdraw"]
+    asset: Identifier
+    quantity: Quantity
+
+
+def parse_signed(value: object, body: type[B]) -> tuple[SignedDocument, B]:
+    """Return the signed document in parsed JSON and its typed body. The signature is *not* checked here.
+
+    Raises:
+        MalformedRequest: another type of document.
+        DocumentError: a field is wrong, named by its path.
+    """
+    signed = SignedDocument.parse(value)
+    if signed.type != body.TYPE:
+        raise MalformedRequest(f"a document of type {body.TYPE!r} is wanted here, this is {signed.type!r}", "type")
+    typed = body.parse(signed.body)
+    if typed.canonical() != signed.body:
+        raise MalformedRequest("the body is not in its canonical form; leave absent fields out", "body")
+    return signed, typed

@@ -1,0 +1,112 @@
+"""Ed25519 identities and signed documents. Everyone uses it; a private key never leaves the `Identity` that holds it.
+
+A signature covers a domain tag, the document's type and its canonical bytes (RFC 8032 over RFC 8785), so a signature on
+one type of document is none on another:
+
+>>> identity = Identity.generate()
+>>> signed = identity.sign("tick", {"sequence": "1"})
+>>> signed.verify(frozenset({identity.public_key}))
+>>> signed.verify(frozenset())
+Traceback (most recent call last):
+    ...
+atomic_margin.service.errors.SignatureInvalid: tick: signed by a key that is not trusted for it
+"""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, canonical_hash
+from atomic_margin.documents.fields import PublicKey, Signature
+from atomic_margin.documents.strict import Document
+from atomic_margin.service.errors import ConfigurationError, SignatureInvalid
+
+DocumentType = Literal[
+    "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement", "receipt",
+    "collateral-instruction", "attestation", "shortfall",
+]  # fmt: skip
+
+
+class SignedDocument(Document):
+    """A body with the Ed25519 signature of one key over its type and canonical bytes."""
+
+    TAG: ClassVar[str] = "signed"
+
+    type: DocumentType
+    body: dict[str, Any]
+    signer: PublicKey
+    signature: Signature
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole signed document as a JSON object."""
+        return {"type": self.type, "body": self.body, "signer": self.signer, "signature": self.signature}
+
+    def canonical(self) -> CanonicalValue:
+        """Return the same, for hashing."""
+        return self.to_json()
+
+    def body_hash(self) -> str:
+        """Return the hash that names the body in other documents; the signature is not part of it."""
+        return canonical_hash(self.type, self.body)
+
+    def verify(self, trusted: frozenset[str]) -> None:
+        """Check the signature.
+
+        Raises:
+            SignatureInvalid: the signer is not among `trusted`, or the signature is wrong.
+        """
+        if self.signer not in trusted:
+            raise SignatureInvalid(f"{self.type}: signed by a key that is not trusted for it", "signer")
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.signer))
+            key.verify(bytes.fromhex(self.signature), _message(self.type, self.body))
+        except (InvalidSignature, ValueError):
+            raise SignatureInvalid(f"{self.type}: the signature does not match the document", "signature") from None
+
+
+class Identity:
+    """An Ed25519 key pair."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        """Use `generate` or `load_or_create`."""
+        self._key = key
+        self.public_key: str = key.public_key().public_bytes_raw().hex()
+
+    @classmethod
+    def generate(cls) -> "Identity":
+        """Make a fresh key pair."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> "Identity":
+        """Read the key at `path`, or make one there (mode 0600).
+
+        Raises:
+            ConfigurationError: the file is no Ed25519 key.
+        """
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            identity = cls.generate()
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(identity._key.private_bytes_raw())
+                file.flush()
+                os.fsync(file.fileno())
+            return identity
+        if len(data) != 32:
+            raise ConfigurationError(f"{path} is not a 32-byte Ed25519 key; restore it from your backup")
+        return cls(Ed25519PrivateKey.from_private_bytes(data))
+
+    def sign(self, kind: DocumentType, body: dict[str, Any]) -> SignedDocument:
+        """Sign a body of the given type."""
+        signature = self._key.sign(_message(kind, body)).hex()
+        return SignedDocument(type=kind, body=body, signer=self.public_key, signature=signature)
+
+
+def _message(kind: str, body: dict[str, Any]) -> bytes:
+    return b"atomic-margin/v1/signature/" + kind.encode() + b"\n" + canonical_bytes(body)

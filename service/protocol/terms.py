@@ -1,0 +1,231 @@
+"""The published terms of an operator (model, universe, schedule, profile) and what follows from them for one run.
+
+Operator, agent and verifier hold the same terms, by hash, and compute the same things from them: which matrices a price
+tick and posted collateral give, and what statement a proof is about. No secret, no I/O.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from atomic_margin.circuits.errors import ProfileError
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.circuits.profile import Profile
+from atomic_margin.documents.canonical import CanonicalValue
+from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
+from atomic_margin.fhe.messages import words_from_bytes
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.market import Market, check_market
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.models.scan.weights import compile_weights
+from atomic_margin.margin.rows.matrix import MarginMatrix
+from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_run, compile_run
+from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.service.protocol.documents import Answer, MatrixHashes, RunRecord, Submission
+from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.zk.generators import generators_hash
+from atomic_margin.zk.statements.breach import BreachStatement
+from atomic_margin.zk.statements.decryption import DecryptionStatement
+from atomic_margin.zk.statements.encryption import EncryptionStatement
+from atomic_margin.zk.statements.portfolio import PortfolioStatement
+from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
+
+# A row with X added can be as large as twice the widest row, and X is rounded up to its step.
+TOP_UP_BITS = 2
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an operator publishes and everyone pins by hash.
+
+    Raises:
+        ProfileError: the model has more rows, or the universe more entries, than the profile.
+    """
+
+    model: ScanModel
+    universe: Universe
+    schedule: CollateralSchedule
+    profile: Profile
+
+    def __post_init__(self) -> None:
+        rows, entries = len(self.model.scenarios), len(self.entry_map)
+        if rows > self.profile.rows or entries > self.profile.entries:
+            raise ProfileError(
+                f"the model's {rows} rows and the universe's {entries} entries do not fit profile "
+                f"{self.profile.name!r} ({self.profile.rows} rows, {self.profile.entries} entries)"
+            )
+
+    @cached_property
+    def entry_map(self) -> EntryMap:
+        """Names the columns of every matrix."""
+        return EntryMap.of(self.universe)
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Hash of each part, by the name that signed documents use."""
+        return {
+            "model": self.model.hash(),
+            "universe": self.universe.hash(),
+            "entry_map": self.entry_map.hash(),
+            "schedule": self.schedule.hash(),
+            "profile": self.profile.hash(),
+            "generators": generators_hash(),
+        }
+
+    def true_values(self, market: Market, posted: Mapping[str, int]) -> tuple[TrueWeights, CollateralValues]:
+        """Return the unrounded weights and collateral values under `market`.
+
+        Raises:
+            MarginError: the market does not price the universe, or the documents do not fit together.
+        """
+        check_market(market, self.universe)
+        return (
+            compile_weights(self.model, self.universe, market),
+            collateral_values(self.schedule, self.model, market, posted),
+        )
+
+    def compile(self, market: Market, posted: Mapping[str, int], gross_limit: int) -> RunMatrices:
+        """Return the matrices of a run. The operator's direction of the computation."""
+        weights, collateral = self.true_values(market, posted)
+        return compile_run(
+            weights,
+            collateral,
+            self.entry_map,
+            gross_limit,
+            bits=self.profile.bits,
+            weight_bits=self.profile.weight_bits,
+        )
+
+    def check(self, matrices: RunMatrices, market: Market, posted: Mapping[str, int], gross_limit: int) -> None:
+        """Check matrices against one's own true values. The agent's and the verifier's direction.
+
+        Raises:
+            MarginError: an entry above its true value or two units below it, an overflow, a wasteful unit.
+        """
+        weights, collateral = self.true_values(market, posted)
+        check_run(
+            matrices,
+            weights,
+            collateral,
+            self.entry_map,
+            gross_limit,
+            bits=self.profile.bits,
+            weight_bits=self.profile.weight_bits,
+        )
+
+    def portfolio_statement(self, submission: Submission) -> PortfolioStatement:
+        """Return what the submission's portfolio proof must show.
+
+        Raises:
+            StatementError: sizes or limits outside what the argument is sound for.
+        """
+        return PortfolioStatement(
+            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+            widths=self.entry_map.widths,
+            gross_weights=self.entry_map.gross_weights,
+            gross_limit=submission.gross_limit,
+            context=submission.proof_context(),
+        )
+
+    def ciphertext_of(self, submission: Submission) -> Ciphertext:
+        """Return the whole ciphertexts of a submission: masks expanded from its nonce, bodies as sent.
+
+        Raises:
+            MalformedCiphertext: another number of bodies than the universe has entries.
+        """
+        layout = layout_of(self.profile).messages["input"]
+        bodies = bodies_from_bytes(bytes.fromhex(submission.bodies), len(self.entry_map))
+        seed = mask_seed(submission.nonce, submission.institution, submission.key_commitments, submission.sequence)
+        return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
+
+    def encryption_statement(self, submission: Submission, keys: KeyPair) -> EncryptionStatement:
+        """Return what the submission's encryption proof must show.
+
+        Raises:
+            MalformedCiphertext: another number of bodies than the universe has entries.
+            StatementError: sizes outside what the argument is sound for.
+        """
+        ciphertext = self.ciphertext_of(submission)
+        return EncryptionStatement(
+            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+            key=keys.input,
+            masks=ciphertext.masks,
+            bodies=ciphertext.bodies,
+            widths=self.entry_map.widths,
+            scale_bits=63 - layout_of(self.profile).messages["input"].width,
+            context=submission.proof_context(),
+        )
+
+    def decryption_statement(
+        self, answer: Answer, record: RunRecord, keys: KeyPair, flag_words: bytes, matrices: RunMatrices
+    ) -> DecryptionStatement:
+        """Return what a breach answer's decryption proof must show: these words decrypt to 1.
+
+        Raises:
+            MalformedCiphertext: the words are no flag of the profile.
+        """
+        layout = layout_of(self.profile).messages["breach"]
+        words = words_from_bytes(flag_words, layout)
+        return DecryptionStatement(
+            key=keys.flag,
+            masks=words[:, :-1],
+            bodies=words[:, -1],
+            values=(1,),
+            scale_bits=63 - layout.width,
+            context={
+                **answer.proof_context(record, matrices.maintenance_fhe.hash()),
+                "flag_output": record.breach_output,
+            },
+        )
+
+    def breach_statement(
+        self, answer: Answer, record: RunRecord, submission: Submission, matrices: RunMatrices
+    ) -> BreachStatement:
+        """Return what a breach answer's breach proof must show: a negative row of the maintenance proof matrix."""
+        matrix = matrices.maintenance_proof
+        return BreachStatement(
+            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+            weights=matrix.weights,
+            offsets=tuple(int(value) for value in matrix.collateral),
+            bits=self.profile.bits + PROOF_SHIFT,
+            context=answer.proof_context(record, matrix.hash()),
+        )
+
+    def sufficiency_statement(
+        self, answer: Answer, record: RunRecord, submission: Submission, matrices: RunMatrices
+    ) -> SufficiencyStatement:
+        """Return what the answer's sufficiency proof must show: coverage, or initial margin with the top-up added."""
+        matrix = matrices.maintenance_proof if answer.outcome == "covered" else matrices.initial_proof
+        width = self.profile.bits + PROOF_SHIFT + (0 if answer.outcome == "covered" else TOP_UP_BITS)
+        return SufficiencyStatement(
+            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+            weights=matrix.weights,
+            offsets=tuple(int(value) for value in matrix.collateral),
+            top_up=answer.top_up,
+            bits=width,
+            context=answer.proof_context(record, matrix.hash()),
+        )
+
+
+MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")
+
+
+def matrix_hashes(matrices: RunMatrices) -> MatrixHashes:
+    """Return the hashes by which a run record names its matrices."""
+    return MatrixHashes(**{name: getattr(matrices, name).hash() for name in MATRIX_NAMES})
+
+
+def matrices_to_json(matrices: RunMatrices) -> dict[str, CanonicalValue]:
+    """Return the matrices in canonical form, by name."""
+    return {name: getattr(matrices, name).to_canonical() for name in MATRIX_NAMES}
+
+
+def matrices_from_json(value: Mapping[str, object]) -> RunMatrices:
+    """Read what `matrices_to_json` wrote.
+
+    Raises:
+        DocumentError: naming the field.
+    """
+    return RunMatrices(**{name: MarginMatrix.from_canonical(value.get(name)) for name in MATRIX_NAMES})

@@ -1,0 +1,223 @@
+"""What makes an answer count: the only place where a `VerifiedCoverage` or a `VerifiedBreach` can be made.
+
+The operator calls `verify_submission` and `verify_answer` on what institutions send; the verifier calls the same
+functions on bundles. They raise a named error or return; none returns a bool.
+"""
+
+import hashlib
+from dataclasses import InitVar, dataclass
+from decimal import Decimal
+
+from atomic_margin.fhe.errors import MalformedCiphertext
+from atomic_margin.fhe.masks import Ciphertext
+from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit
+from atomic_margin.margin.rows.top_up import step_units
+from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.zk.errors import ProofError
+from atomic_margin.zk.groups import Group
+from atomic_margin.zk.verify.breach import verify_breach
+from atomic_margin.zk.verify.decryption import verify_decryption
+from atomic_margin.zk.verify.encryption import verify_encryption
+from atomic_margin.zk.verify.portfolio import verify_portfolio
+from atomic_margin.zk.verify.sufficiency import verify_sufficiency
+
+_SEAL = object()
+
+
+@dataclass(frozen=True)
+class _Verified:
+    record: RunRecord
+    run_hash: str
+    answer_hash: str
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        # Not a field, so that `dataclasses.replace` cannot carry it over to an altered copy.
+        if seal is not _SEAL:
+            raise TypeError(f"only verify_answer makes a {type(self).__name__}")
+
+
+@dataclass(frozen=True)
+class VerifiedCoverage(_Verified):
+    """The committed portfolio plus the posted collateral covers maintenance margin under the run's prices."""
+
+
+@dataclass(frozen=True)
+class VerifiedBreach(_Verified):
+    """A proven breach flag 1, a proven breach, and a proven top-up. It alone opens the settlement hook.
+
+    Attributes:
+        top_up: X in units of the initial proof matrix.
+        top_up_usd: the same in USD, exactly.
+        flag: how the flag is known: `proven`, by the decryption proof.
+    """
+
+    top_up: int
+    top_up_usd: Decimal
+    flag: str = "proven"
+
+
+def verify_submission(
+    signed: SignedDocument, submission: Submission, terms: Terms, identity: str, keys: KeyPair, group: Group
+) -> Ciphertext:
+    """Check a submission against the terms it names, its signature and both its proofs; return its ciphertexts.
+
+    Args:
+        signed: the document as received.
+        submission: its typed body.
+        terms: the operator's published terms.
+        identity: the institution's registered public key.
+        keys: the commitments of the enrolment that the evaluation keys came with.
+        group: backend of the proofs.
+
+    Raises:
+        SignatureInvalid: not signed by the institution.
+        Refused: other terms or keys, a gross limit outside what the universe allows, a ciphertext hash that is not that
+            of the bodies under the nonce's masks, or a proof that does not hold.
+        MarginError: the gross limit does not go with the universe.
+    """
+    # (1) The institution signed it.
+    signed.verify(frozenset({identity}))
+    # (2) It is about these terms.
+    for name in ("profile", "universe", "entry_map", "generators"):
+        if getattr(submission, name) != terms.hashes[name]:
+            raise Refused(f"the submission is for another {name}; fetch the operator's terms and submit again", name)
+    if len(submission.commitments) != len(terms.entry_map):
+        raise Refused(
+            f"the universe has {len(terms.entry_map)} entries, got {len(submission.commitments)} commitments",
+            "commitments",
+        )
+    # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
+    if submission.key_commitments != keys.hash:
+        raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
+    try:
+        ciphertext = terms.ciphertext_of(submission)
+    except MalformedCiphertext as error:
+        raise Refused(str(error), "bodies") from error
+    if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
+        raise Refused("the words expanded from nonce and bodies do not have the hash that is named", "ciphertext")
+    # (4) The gross limit suits universe and profile, so that no book within it can overflow a row.
+    check_gross_limit(submission.gross_limit, terms.entry_map, terms.profile.bits)
+    # (5) Every entry is in its range and the book is within the gross limit.
+    try:
+        verify_portfolio(terms.portfolio_statement(submission), bytes.fromhex(submission.portfolio_proof), group)
+    except ProofError as error:
+        raise Refused(str(error), "portfolio_proof") from error
+    # (6) Each ciphertext encrypts the committed entry under the committed key.
+    try:
+        statement = terms.encryption_statement(submission, keys)
+        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group)
+    except ProofError as error:
+        raise Refused(str(error), "encryption_proof") from error
+    return ciphertext
+
+
+def verify_answer(
+    signed: SignedDocument,
+    answer: Answer,
+    *,
+    record: RunRecord,
+    run_hash: str,
+    submission: Submission,
+    matrices: RunMatrices,
+    terms: Terms,
+    identity: str,
+    keys: KeyPair,
+    flag_words: bytes | None,
+    group: Group,
+) -> VerifiedCoverage | VerifiedBreach:
+    """Check an answer to a run. The submission and its proofs must have been verified before.
+
+    `keys` are the commitments of the submission's enrolment; `flag_words` the raw words of the run's breach output,
+    needed for a breach only.
+
+    Raises:
+        SignatureInvalid: not signed by the institution.
+        Refused: about another run, a flag that does not go with the outcome, a top-up off its step, or a proof that
+            does not hold; `.field` names which.
+    """
+    # (1) The institution signed it.
+    signed.verify(frozenset({identity}))
+    # (2) It is about this very run.
+    for name, wanted in (
+        ("run_id", record.run_id),
+        ("run", run_hash),
+        ("operator", record.operator),
+        ("institution", record.institution),
+        ("submission", record.submission),
+        ("price_sequence", record.price_sequence),
+    ):
+        if getattr(answer, name) != wanted:
+            raise Refused(f"the answer is about another {name} than the run's", name)
+    # (3) Outcome, flag and top-up go together.
+    _check_outcome(answer, record, matrices, terms)
+    # (4) The sufficiency proof holds: on maintenance margin as it is, or on initial margin with the top-up added.
+    statement = terms.sufficiency_statement(answer, record, submission, matrices)
+    try:
+        verify_sufficiency(statement, bytes.fromhex(answer.sufficiency_proof), group)
+    except ProofError as error:
+        raise Refused(str(error), "sufficiency_proof") from error
+    answer_hash = signed.body_hash()
+    if answer.outcome == "covered":
+        return VerifiedCoverage(record, run_hash, answer_hash, _SEAL)
+    # (5) The flag is 1: the run's own output ciphertext decrypts to it under the committed flag key.
+    _check_flag(answer, record, keys, flag_words, terms, matrices, group)
+    # (6) And rightly so: some row of the maintenance proof matrix is negative for the committed portfolio.
+    try:
+        breach = terms.breach_statement(answer, record, submission, matrices)
+        verify_breach(breach, bytes.fromhex(answer.breach_proof or ""), group)
+    except ProofError as error:
+        raise Refused(str(error), "breach_proof") from error
+    return VerifiedBreach(record, run_hash, answer_hash, _SEAL, answer.top_up, Decimal(answer.top_up_usd))
+
+
+def _check_flag(
+    answer: Answer,
+    record: RunRecord,
+    keys: KeyPair,
+    flag_words: bytes | None,
+    terms: Terms,
+    matrices: RunMatrices,
+    group: Group,
+) -> None:
+    if record.outputs is None:
+        raise Refused("the run was not evaluated; it has no flag", "flag_output")
+    if flag_words is None or hashlib.sha256(flag_words).hexdigest() != record.outputs.breach:
+        raise Refused("the words of the run's breach output are not at hand", "flag_output")
+    try:
+        statement = terms.decryption_statement(answer, record, keys, flag_words, matrices)
+        verify_decryption(statement, bytes.fromhex(answer.decryption_proof or ""), group)
+    except (ProofError, MalformedCiphertext) as error:
+        raise Refused(str(error), "decryption_proof") from error
+
+
+def _check_outcome(answer: Answer, record: RunRecord, matrices: RunMatrices, terms: Terms) -> None:
+    if answer.outcome == "covered":
+        # A decrypted 0 proves nothing and would be an answer to whoever fishes for key bits.
+        if answer.flag is not None or answer.flag_output is not None:
+            raise Refused("a covered answer carries no flag; its proof is the evidence", "flag")
+        if answer.decryption_proof is not None or answer.breach_proof is not None:
+            raise Refused("a covered answer proves coverage alone; a decryption proof would tell key bits", "flag")
+        if answer.top_up != 0 or answer.top_up_usd != "0":
+            raise Refused("a covered answer has no top-up", "top_up")
+        return
+    if record.outputs is None:
+        raise Refused("the run was not evaluated; a breach is answered at the run of this tick that is", "outcome")
+    if answer.flag != "1":
+        raise Refused("a breach answer carries the decrypted flag 1", "flag")
+    if answer.flag_output != record.outputs.breach:
+        raise Refused("the flag was decrypted from another ciphertext than the run's breach output", "flag_output")
+    for name in ("decryption_proof", "breach_proof"):
+        if getattr(answer, name) is None:
+            raise Refused(f"a breach answer carries its {name.replace('_', ' ')}", name)
+    matrix = matrices.initial_proof
+    step = step_units(matrix.unit_exponent, terms.model.minimum_transfer_amount, record.gross_limit)
+    if answer.top_up == 0 or answer.top_up % step:
+        raise Refused(f"the top-up must be a positive multiple of {step} units, got {answer.top_up}", "top_up")
+    exact = format(matrix.usd(answer.top_up), "f")
+    if answer.top_up_usd != exact:
+        raise Refused(f"{answer.top_up} units are {exact} USD, not {answer.top_up_usd}", "top_up_usd")

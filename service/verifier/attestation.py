@@ -1,0 +1,287 @@
+"""Attestation bundles: everything a verifier needs except the trust anchors, and the numbered checks of one bundle.
+
+`verify_attestation` needs no network, no FHE library and no secret. Anchors come from the trust file alone, so a bundle
+re-signed by a stranger fails however consistent it is.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.circuits.profile import PROFILES
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.documents.fields import WordsHex
+from atomic_margin.margin.collateral import CollateralSchedule, check_transfer
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.service.errors import AttestationInvalid, ServiceError
+from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.protocol.documents import (
+    BUNDLE_VERSION,
+    Answer,
+    Body,
+    Enrolment,
+    RunRecord,
+    Settlement,
+    Submission,
+    parse_signed,
+)
+from atomic_margin.service.protocol.keys import key_pair
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.verification import (
+    VerifiedBreach,
+    VerifiedCoverage,
+    verify_answer,
+    verify_submission,
+)
+from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
+from atomic_margin.zk.groups import Group
+
+JsonObject = dict[str, Any]
+
+
+class Attestation(Body):
+    """Body of a bundle: one verified answer with everything it rests on."""
+
+    TYPE = "attestation"
+    TAG: ClassVar[str] = "attestation"
+    version: Literal["2"]
+    model: JsonObject
+    universe: JsonObject
+    schedule: JsonObject
+    tick: JsonObject
+    enrolment: JsonObject
+    submission: JsonObject
+    run: JsonObject
+    matrices: JsonObject
+    answer: JsonObject
+    flag_words: WordsHex | None = None
+    settlement: JsonObject | None = None
+
+
+def bundle_body(
+    terms: Terms,
+    *,
+    tick: JsonObject,
+    enrolment: JsonObject,
+    submission: JsonObject,
+    run: JsonObject,
+    matrices: JsonObject,
+    answer: JsonObject,
+    flag_words: str | None,
+    settlement: JsonObject | None,
+) -> JsonObject:
+    """Return the body the operator signs as a bundle; flag words, in hex, and settlement go with a breach."""
+    body = {
+        "version": BUNDLE_VERSION,
+        "model": terms.model.canonical(),
+        "universe": terms.universe.canonical(),
+        "schedule": terms.schedule.canonical(),
+        "tick": tick,
+        "enrolment": enrolment,
+        "submission": submission,
+        "run": run,
+        "matrices": matrices,
+        "answer": answer,
+    }
+    extra = {"flag_words": flag_words, "settlement": settlement}
+    return body | {name: value for name, value in extra.items() if value is not None}
+
+
+@dataclass
+class Report:
+    """What was checked, in order, and what the bundle shows."""
+
+    steps: list[str] = field(default_factory=list)
+    result: VerifiedCoverage | VerifiedBreach | None = None
+    record: RunRecord | None = None
+    settlement: Settlement | None = None
+
+    @property
+    def evaluation(self) -> Literal["recorded", "skipped by policy"]:
+        """Whether the record names what the exact circuit gave, or the run was proven without it."""
+        evaluated = self.record is not None and self.record.outputs is not None
+        return "recorded" if evaluated else "skipped by policy"
+
+
+def verify_attestation(
+    value: object, trust: TrustFile, group: Group, on_step: Callable[[str], None] | None = None
+) -> Report:
+    """Check a bundle against trust anchors, step by step.
+
+    Args:
+        value: the parsed JSON of the bundle.
+        trust: the verifier's anchors.
+        group: backend of the proofs.
+        on_step: called with the name of each step that held.
+
+    Raises:
+        AttestationInvalid: the first step that does not hold, by name.
+    """
+    report = Report()
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        try:
+            yield
+        except (GeneratorError, BackendUnavailable):
+            # The verifier's own installation is at fault, not the bundle.
+            raise
+        except (ServiceError, DocumentsError, MarginError, CircuitError, ProofError) as error:
+            path = getattr(error, "field", None)
+            detail = str(error) if path is None or str(error).startswith(path) else f"{path}: {error}"
+            raise AttestationInvalid(name, detail) from error
+        report.steps.append(name)
+        if on_step is not None:
+            on_step(name)
+
+    # (1) The bundle has the form of this version, nothing missing and nothing added.
+    with step("format"):
+        signed_bundle, bundle = parse_signed(value, Attestation)
+        signed_run, record = parse_signed(bundle.run, RunRecord)
+        signed_enrolment, enrolment = parse_signed(bundle.enrolment, Enrolment)
+        signed_submission, submission = parse_signed(bundle.submission, Submission)
+        signed_answer, answer = parse_signed(bundle.answer, Answer)
+        signed_tick, tick = parse_signed(bundle.tick, PriceTick)
+        settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
+        matrices = matrices_from_json(bundle.matrices)
+        _require(len(bundle.matrices) == 4, "matrices", "the bundle has other matrices than the four of a run")
+    # (2) Model, universe, collateral schedule, profile and generators are the trusted ones.
+    with step("trust anchors"):
+        profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
+        _require(bool(profiles), "profile", "the trusted profile is unknown to this version of atomic-margin")
+        terms = Terms(
+            ScanModel.parse(bundle.model),
+            Universe.parse(bundle.universe),
+            CollateralSchedule.parse(bundle.schedule),
+            profiles[0],
+        )
+        for name in ("model", "universe", "schedule", "profile", "generators"):
+            _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
+    # (3) Enough trusted sources signed prices, and combined by the trusted rules they are the tick's.
+    with step("price tick"):
+        market = verify_tick(tick, trust.prices)
+    # (4) The trusted operator signed the tick and the run record, which names these very documents.
+    with step("run record"):
+        signed_tick.verify(frozenset({trust.operator}))
+        signed_run.verify(frozenset({trust.operator}))
+        _require(record.operator == trust.operator, "operator", "the run record names another operator")
+        for name, value_ in terms.hashes.items():
+            _require(getattr(record, name) == value_, name, f"the run was made with another {name}")
+        _require(record.tick == signed_tick.body_hash(), "tick", "the run was made with another price tick")
+        _require(record.price_sequence == market.sequence, "price_sequence", "the run names another price sequence")
+    # (5) The trusted institution enrolled the keys the run was made with, and the trust file pins their commitments.
+    with step("enrolment"):
+        identity = trust.institutions.get(record.institution)
+        if identity is None:
+            raise AttestationInvalid("enrolment", f"institution {record.institution!r} is not in the trust file")
+        signed_enrolment.verify(frozenset({identity}))
+        for name, expected in (
+            ("institution", record.institution),
+            ("operator", record.operator),
+            ("profile", record.profile),
+            ("evaluation_keys", record.evaluation_keys),
+        ):
+            _require(getattr(enrolment, name) == expected, name, f"enrolment and run differ in {name}")
+        keys = key_pair(terms.profile, enrolment.input_key, enrolment.flag_key)
+        _require(keys.hash == record.key_commitments, "key_commitments", "the run was made with other keys")
+        pinned = trust.keys.get(record.institution, ())
+        _require(
+            keys.hash in pinned, "keys", f"the trust file pins no such keys of {record.institution!r}: {keys.hash}"
+        )
+    # (6) It signed the submission the run names, and portfolio and encryption proofs hold.
+    with step("submission"):
+        _require(record.submission == signed_submission.body_hash(), "submission", "the run names another submission")
+        for name in record.differing_from(submission):
+            _require(False, name, f"submission and run differ in {name}")
+        verify_submission(signed_submission, submission, terms, identity, keys, group)
+    # (7) The matrices are the run's, and are what these prices and this collateral give, rounded down.
+    with step("matrices"):
+        _require(record.matrices == matrix_hashes(matrices), "matrices", "the run was made with other matrices")
+        terms.check(matrices, market, record.posted, record.gross_limit)
+    # (8) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
+    #     and breach too.
+    with step("answer"):
+        breached = answer.outcome == "breach"
+        _require((bundle.flag_words is not None) == breached, "flag_words", "go with a breach, and with nothing else")
+        report.result = verify_answer(
+            signed_answer,
+            answer,
+            record=record,
+            run_hash=signed_run.body_hash(),
+            submission=submission,
+            matrices=matrices,
+            terms=terms,
+            identity=identity,
+            keys=keys,
+            flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
+            group=group,
+        )
+    # (9) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
+    with step("settlement"):
+        if settled is not None:
+            report.settlement = settled[1]
+        _check_settlement(report.result, settled, terms, market, trust.operator)
+    # (10) The operator signed the bundle as a whole.
+    with step("attestation"):
+        signed_bundle.verify(frozenset({trust.operator}))
+    report.record = record
+    return report
+
+
+def _check_settlement(
+    result: VerifiedCoverage | VerifiedBreach,
+    settled: tuple[SignedDocument, Settlement] | None,
+    terms: Terms,
+    market: Market,
+    operator: str,
+) -> None:
+    if isinstance(result, VerifiedCoverage):
+        _require(settled is None, "settlement", "a covered run settles nothing")
+        return
+    if settled is None:
+        raise AttestationInvalid("settlement", "a breach without its settlement")
+    signed, settlement = settled
+    signed.verify(frozenset({operator}))
+    for name, wanted in (
+        ("run_id", result.record.run_id),
+        ("run", result.run_hash),
+        ("answer", result.answer_hash),
+        ("operator", operator),
+        ("institution", result.record.institution),
+        ("flag", result.flag),
+        ("top_up", result.top_up),
+        ("top_up_usd", format(result.top_up_usd, "f")),
+    ):
+        _require(getattr(settlement, name) == wanted, name, f"the settlement differs from the answer in {name}")
+    if settlement.kind == "margin_call":
+        routes = {(move.source, move.destination) for move in settlement.transfers}
+        _require(routes == {("free", "posted")}, "transfers", "a margin call moves free to posted collateral")
+        moved = {move.asset: move.quantity for move in settlement.transfers}
+        _require(len(moved) == len(settlement.transfers), "transfers", "an asset is moved twice")
+        check_transfer(result.top_up_usd, moved, terms.schedule, terms.model, market, posted=result.record.posted)
+    else:
+        destinations = {move.destination for move in settlement.transfers}
+        _require(destinations <= {"liquidation"}, "transfers", "a liquidation moves to the liquidation account")
+        taken = {(move.source, move.asset): move.quantity for move in settlement.transfers}
+        _require(len(taken) == len(settlement.transfers), "transfers", "an asset is moved twice")
+        for asset, quantity in result.record.posted.items():
+            # More may have been posted since; less cannot be.
+            complete = taken.get(("posted", asset), 0) >= quantity
+            _require(complete, "transfers", f"the liquidation leaves posted {asset} behind")
+
+
+def _require(good: bool, name: str, detail: str) -> None:
+    if not good:
+        raise _Mismatch(f"{name}: {detail}")
+
+
+class _Mismatch(ServiceError):
+    """Two parts of a bundle disagree; becomes an AttestationInvalid that names the step."""

@@ -1,0 +1,3 @@
+"""Fixtures of the example documents."""
+
+from ..example_documents import *  # noqa: F403
