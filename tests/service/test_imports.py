@@ -9,7 +9,7 @@ import pytest
 from atomic_margin.service import operator
 
 RUNTIME = ("atomic_margin.fhe.evaluator", "atomic_margin.fhe.worker", "atomic_margin.fhe.known_answer")
-OPERATOR = ["atomic_margin.service.operator." + module.name for module in pkgutil.iter_modules(operator.__path__)]
+OPERATOR = [module.name for module in pkgutil.walk_packages(operator.__path__, operator.__name__ + ".")]
 SECRET = (
     "atomic_margin.fhe.institution",
     "atomic_margin.fhe.pin",

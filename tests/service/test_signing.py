@@ -124,7 +124,7 @@ def test_every_json_body_without_numbers_goes_round(body: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("body", [{"sequence": 1}, {"price": 0.5}, {"list": [1]}])
 def test_numbers_are_not_signed(body: dict[str, Any]) -> None:
-    with pytest.raises(MarginError, match="decimal strings"):
+    with pytest.raises(DocumentsError, match="decimal strings"):
         IDENTITY.sign("run", body)
 
 
