@@ -72,7 +72,7 @@ def measure_pmrm2(case: Pmrm2Case, bits: Sequence[int] = (20,), gross_limit: int
 
 
 def _reference(model: str, true: PmrmMargin | Pmrm2Margin, details: tuple[str, ...]) -> Reference:
-    mark, maintenance, initial = true.mark_to_market, true.maintenance_margin, true.initial_margin
+    mark, maintenance, initial = true.mark_to_market, true.maintenance_excess, true.initial_excess
     return Reference(
         model=model,
         margin={"maintenance": maintenance, "initial": initial},

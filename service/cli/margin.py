@@ -148,13 +148,13 @@ def report(label: str, account: AccountMargin) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": true.model,
         "case": label,
-        "initial_margin": true.margin["initial"],
-        "maintenance_margin": true.margin["maintenance"],
+        "initial_excess": true.margin["initial"],
+        "maintenance_excess": true.margin["maintenance"],
         "mark_to_market": true.mark_to_market,
         **true.details,
         "worst": true.worst["maintenance"],
         "worst_initial": true.worst["initial"],
-        "requirement": true.requirement["initial"],
+        "initial_requirement": true.requirement["initial"],
         "maintenance_requirement": true.requirement["maintenance"],
         "gross": account.gross,
         "gross_limit": account.gross_limit,
@@ -166,8 +166,8 @@ def report(label: str, account: AccountMargin) -> dict[str, Any]:
                 "rows": item.rows,
                 "entries": item.entries,
                 "slack": item.slack,
-                "initial_margin": float(item.integer["initial"]),
-                "maintenance_margin": float(item.integer["maintenance"]),
+                "initial_excess": float(item.integer["initial"]),
+                "maintenance_excess": float(item.integer["maintenance"]),
                 **_gap(account, item, "initial"),
                 "maintenance": _gap(account, item, "maintenance"),
             }
@@ -250,12 +250,17 @@ def _desk(model: str, universe: Universe, market: Path, schedule: Path, posted: 
     return desks[kind]()
 
 
+def _excess(amount: float) -> str:
+    """Return what is left, or missing, of collateral and profit after the margin requirement."""
+    return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
+
+
 def _print(label: str, account: AccountMargin) -> None:
     true = account.reference
     out.print(
-        f"[bold]{escape(label)}[/], model {true.model}: initial margin {true.margin['initial']:,.2f} USD, maintenance "
-        f"margin {true.margin['maintenance']:,.2f} USD (negative: under-margined); mark to market "
-        f"{true.mark_to_market:,.2f} USD, requirement {true.requirement['initial']:,.2f} USD, worst: "
+        f"[bold]{escape(label)}[/], model {true.model}: initial {_excess(true.margin['initial'])}, maintenance "
+        f"{_excess(true.margin['maintenance'])}; mark to market {true.mark_to_market:,.2f} USD, initial requirement "
+        f"{true.requirement['initial']:,.2f} USD, worst: "
         f"{escape(true.worst['initial'])}",
         soft_wrap=True,
     )
@@ -263,7 +268,7 @@ def _print(label: str, account: AccountMargin) -> None:
     out.print(", ".join(details), soft_wrap=True)
     if account.forms:
         table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
-        for column in ("form", "place", "bits", "rows", "unit", "initial margin", "rounding", "model", "gap, %"):
+        for column in ("form", "place", "bits", "rows", "unit", "initial excess", "rounding", "model", "gap, %"):
             table.add_column(column, justify="left" if column in ("form", "place") else "right")
         for item in account.forms:
             gap = _gap(account, item, "initial")
@@ -281,8 +286,8 @@ def _print(label: str, account: AccountMargin) -> None:
             )
         out.print(table)
         out.print(
-            "The gap, rounding plus model, is initial margin that the integers do not see: USD, and % of the "
-            "requirement. It is never below zero.",
+            "The gap, rounding plus model, is initial excess that the integers do not see: USD, and % of the "
+            "initial requirement. It is never below zero.",
             soft_wrap=True,
         )
     if account.problem:

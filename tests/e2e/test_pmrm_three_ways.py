@@ -77,7 +77,7 @@ def compiled(case: PmrmCase) -> tuple[CompiledCase, MarginMatrix]:
     assert isinstance(run, RunMatrices)
     true = pmrm_margin(case, chosen)
     matrix = run.maintenance_fhe
-    assert matrix.usd(int(matrix.surplus(compiled_case.z).min())) <= true.maintenance_margin
+    assert matrix.usd(int(matrix.surplus(compiled_case.z).min())) <= true.maintenance_excess
     return compiled_case, matrix
 
 

@@ -35,8 +35,8 @@ FIELDS = {
     "OptionContingency": "option_contingency",
     "OracleContingency": "oracle_contingency",
     "LossFactor": "loss_factor",
-    "InitialMarginHand": "initial_margin",
-    "MaintenanceMarginHand": "maintenance_margin",
+    "InitialMarginHand": "initial_excess",
+    "MaintenanceMarginHand": "maintenance_excess",
 }
 # The set `vectors` and the set `mainnet`, from the specification, so that the tests without outside files have one.
 COMMON: Json = {
@@ -227,8 +227,8 @@ def slow(c: Json, p: Json) -> dict[str, float]:
         "option_contingency": -par("option_percent") * spot * naked,
         "oracle_contingency": -oracle,
         "loss_factor": factor,
-        "initial_margin": factor * loss - oracle + mtm,
-        "maintenance_margin": loss + mtm,
+        "initial_excess": factor * loss - oracle + mtm,
+        "maintenance_excess": loss + mtm,
     }
 
 
@@ -325,7 +325,7 @@ def test_cash_moves_the_mark_and_both_margins_and_nothing_else(seed: int) -> Non
     scenario = random_case(random.Random(seed))
     before, after = margin(scenario), margin(scenario | {"Cash": scenario["Cash"] + whole(12345)})
     for field in FIELDS.values():
-        shift = 12345 if field in ("mark_to_market", "initial_margin", "maintenance_margin") else 0
+        shift = 12345 if field in ("mark_to_market", "initial_excess", "maintenance_excess") else 0
         assert getattr(after, field) == pytest.approx(getattr(before, field) + shift, rel=1e-12, abs=1e-9)
 
 
@@ -476,7 +476,7 @@ def test_a_file_of_another_shape_is_refused(value: object, field: str) -> None:
 
 def test_informative_fields_are_not_looked_at() -> None:
     extra: Json = {"Forwards": [float("nan")], "SVIparams": None, "PercentFixed": 0.75, "StableConfidence": -1}
-    assert margin(good() | extra).initial_margin == margin(good()).initial_margin
+    assert margin(good() | extra).initial_excess == margin(good()).initial_excess
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ SCENARIO: Json = {
     "Options": [],
     "OptionFeeds": [],
 }
-AMOUNTS = ("initial_margin", "maintenance_margin", "mark_to_market", "min_span", "basis_contingency")
+AMOUNTS = ("initial_excess", "maintenance_excess", "mark_to_market", "min_span", "basis_contingency")
 
 
 def option(expiry: int, strike: Any, call: int, volatility: Any, amount: Any) -> Json:
@@ -226,8 +226,8 @@ def slow(case: Json) -> dict[str, float]:
     mmc, imc = charge("MM"), charge("IM") + doubt
     peg = q("OtherContingency", "PEG_LOSS_FACTOR") * max(0.0, q("OtherContingency", "PEG_LOSS_THRESHOLD") - stable)
     return {
-        "initial_margin": (q("Margin", "IM_LOSS_FACTOR") + peg) * worst - imc - mmc + mtm,
-        "maintenance_margin": q("Margin", "MM_LOSS_FACTOR") * worst - mmc + mtm,
+        "initial_excess": (q("Margin", "IM_LOSS_FACTOR") + peg) * worst - imc - mmc + mtm,
+        "maintenance_excess": q("Margin", "MM_LOSS_FACTOR") * worst - mmc + mtm,
         "mark_to_market": mtm,
         "min_span": min(outcomes),
         "basis_contingency": basis,
@@ -324,8 +324,8 @@ def test_a_perpetual_with_cash() -> None:
     assert found.worst == "0.82 up"
     assert found.min_span == pytest.approx(worst)
     assert found.mark_to_market == 1020
-    assert found.maintenance_margin == pytest.approx(0.8 * worst - 60 + 1020)
-    assert found.initial_margin == pytest.approx(worst - 90 - 60 + 1020)
+    assert found.maintenance_excess == pytest.approx(0.8 * worst - 60 + 1020)
+    assert found.initial_excess == pytest.approx(worst - 90 - 60 + 1020)
 
 
 def test_only_risk_cancelling_collateral_moves_with_spot() -> None:
@@ -336,8 +336,8 @@ def test_only_risk_cancelling_collateral_moves_with_spot() -> None:
     assert found.initial_loss_factor == pytest.approx(1 + 2 * 0.18)
     assert found.maintenance_loss_factor == 0.8
     haircut = value + other
-    assert found.maintenance_margin == pytest.approx(-0.8 * 0.18 * value + 0.95 * haircut)
-    assert found.initial_margin == pytest.approx(-1.36 * 0.18 * value + 0.85 * haircut)
+    assert found.maintenance_excess == pytest.approx(-0.8 * 0.18 * value + 0.95 * haircut)
+    assert found.initial_excess == pytest.approx(-1.36 * 0.18 * value + 0.85 * haircut)
 
 
 def test_in_the_last_half_hour_the_observed_part_of_the_average_stays() -> None:
@@ -388,7 +388,7 @@ def test_skew_scenarios_never_gain_and_do_not_read_the_spot_shock(seed: int) -> 
     assert np.all(found.losses <= 0)
     for row in skew:
         row["SpotShock"] = 2
-    assert pmrm2_margin(Pmrm2Case.parse(case)).initial_margin == found.initial_margin
+    assert pmrm2_margin(Pmrm2Case.parse(case)).initial_excess == found.initial_excess
 
 
 # --- limits and symmetries
@@ -410,7 +410,7 @@ def test_cash_moves_the_mark_and_both_margins_and_nothing_else(seed: int) -> Non
     case["Scenario"]["Cash"] = str(Decimal(str(case["Scenario"]["Cash"])) + 12345)
     after = pmrm2_margin(Pmrm2Case.parse(case))
     for field in AMOUNTS:
-        shift = 12345 if field in ("mark_to_market", "initial_margin", "maintenance_margin") else 0
+        shift = 12345 if field in ("mark_to_market", "initial_excess", "maintenance_excess") else 0
         assert getattr(after, field) == pytest.approx(getattr(before, field) + shift, rel=1e-12, abs=1e-9)
 
 
@@ -441,7 +441,7 @@ def test_discounted_put_call_parity_in_every_scenario() -> None:
 def test_a_negative_rate_counts_as_none() -> None:
     rows = [option(90 * DAY, 1400, 1, "0.7", -1)]
     below = margin(Options=rows, OptionFeeds=[feed(90 * DAY, 1510, "-0.05")])
-    assert below.initial_margin == margin(Options=rows, OptionFeeds=[feed(90 * DAY, 1510, 0)]).initial_margin
+    assert below.initial_excess == margin(Options=rows, OptionFeeds=[feed(90 * DAY, 1510, 0)]).initial_excess
 
 
 def test_an_empty_account_needs_no_margin() -> None:
@@ -454,7 +454,7 @@ def test_extreme_but_allowed_rates_stay_finite() -> None:
     rows = [option(years, 1500, 1, 50, -1), option(years, 10, 0, 50, 1)]
     extreme = parameters(Margin={"SHORT_RATE_MULTSCALE": "100", "LONG_RATE_MULTSCALE": "100"})
     found = margin(extreme, Options=rows, OptionFeeds=[feed(years, 1500, 10)])
-    assert math.isfinite(found.initial_margin)
+    assert math.isfinite(found.initial_excess)
 
 
 # --- bad input
@@ -550,9 +550,9 @@ def test_a_bad_case_is_refused_by_name(change: Callable[[Json], object], error: 
 
 def test_unknown_fields_are_ignored_and_spellings_of_a_number_are_equal() -> None:
     case = good()
-    plain = pmrm2_margin(Pmrm2Case.parse(case)).initial_margin
+    plain = pmrm2_margin(Pmrm2Case.parse(case)).initial_excess
     case["Scenario"] |= {"Owner": [float("nan")], "StablePrice": 1.0, "SpotPrice": "1.5e3"}
     case["Parameters"]["Margin"]["COMMENT"] = {}
     case["Scenario"]["OptionFeeds"][0] |= {"FeedExpiry": "604800.0", "OptionVolConfidences": ["1", 0.9]}
     case["Scenario"]["Collaterals"][0]["IsRiskCancelling"] = False
-    assert pmrm2_margin(Pmrm2Case.parse(case)).initial_margin == plain
+    assert pmrm2_margin(Pmrm2Case.parse(case)).initial_excess == plain

@@ -96,7 +96,7 @@ def check(case: Pmrm2Case, exactly: bool = True) -> None:
     conservative, exact = (compile_case(case, form) for form in ("conservative", "exact"))
     coarse, fine = integer_margin(conservative, 24, "fhe"), integer_margin(conservative, 20, "proof")
     proof = integer_margin(exact, 20, "proof")
-    for kind, true in zip(KINDS, (reference.maintenance_margin, reference.initial_margin), strict=True):
+    for kind, true in zip(KINDS, (reference.maintenance_excess, reference.initial_excess), strict=True):
         scale = max(1.0, abs(true), float(exact.gross))
         low, high = model_rows(conservative, kind).min(), model_rows(exact, kind).min()
         assert low <= high + 1e-9 * scale
@@ -167,7 +167,7 @@ def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
     """Shares of the initial margin requirement, in percent: what each form and each rounding loses."""
     for case in books:
         true = pmrm2_margin(case)
-        required = true.mark_to_market - true.initial_margin
+        required = true.mark_to_market - true.initial_excess
         alone, combined, exact = (
             compile_case(case, form, how)
             for form, how in (("conservative", False), ("conservative", True), ("exact", True))
@@ -177,7 +177,7 @@ def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
             continue
         forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
         rounded = [
-            float(integer_margin(item, bits, place).initial_margin)
+            float(integer_margin(item, bits, place).initial_excess)
             for item, bits, place in (
                 (combined, 20, "fhe"),
                 (combined, 24, "fhe"),
@@ -185,7 +185,7 @@ def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
                 (exact, 20, "proof"),
             )
         ]
-        losses = [true.initial_margin - value for value in forms]
+        losses = [true.initial_excess - value for value in forms]
         losses += [forms[1] - rounded[0], forms[1] - rounded[1], forms[1] - rounded[2], forms[2] - rounded[3]]
         yield [100 * loss / required for loss in losses]
 

@@ -156,7 +156,7 @@ def check(case: PmrmCase, parameters: PmrmParameters, exactly: bool = True, **mo
     conservative, exact = (compile_case(case, parameters, form, **more) for form in ("conservative", "exact"))
     coarse, fine = integer_margin(conservative, 24, "fhe"), integer_margin(conservative, 20, "proof")
     proof = integer_margin(exact, 20, "proof")
-    for kind, true in zip(KINDS, (reference.maintenance_margin, reference.initial_margin), strict=True):
+    for kind, true in zip(KINDS, (reference.maintenance_excess, reference.initial_excess), strict=True):
         scale = max(1.0, abs(true), float(exact.gross))
         low, high = model_rows(conservative, kind).min(), model_rows(exact, kind).min()
         assert low <= high + 1e-9 * scale
@@ -227,7 +227,7 @@ def test_low_confidence_of_a_perpetual_nobody_holds_costs_nothing() -> None:
     week = 7 * DAY
     sure = book([(week, 1500, 1, 0.8, 1)], [(week, 1500, 0)])
     unsure = sure.model_copy(update={"perp_confidence": Decimal("0.3")})
-    margins = [integer_margin(compile_case(case, ONE)).initial_margin for case in (sure, unsure)]
+    margins = [integer_margin(compile_case(case, ONE)).initial_excess for case in (sure, unsure)]
     assert margins[0] == margins[1]
 
 
@@ -235,8 +235,8 @@ def looseness(case: PmrmCase, combinations: bool) -> float:
     """Conservative against true initial margin, as a share of the requirement."""
     true = pmrm_margin(case, ONE)
     compiled = compile_case(case, ONE, "conservative", combinations)
-    gap: float = true.initial_margin - model_rows(compiled, "initial").min()
-    return gap / (true.mark_to_market - true.initial_margin)
+    gap: float = true.initial_excess - model_rows(compiled, "initial").min()
+    return gap / (true.mark_to_market - true.initial_excess)
 
 
 def test_combinations_tighten_books_of_twelve_options() -> None:
@@ -256,7 +256,7 @@ def test_a_box_is_exact_as_one_entry_and_loose_as_four(side: int) -> None:
         [(week, k, c, 0.8, a) for (k, c), a in zip(((1400, 1), (1400, 0), (1600, 1), (1600, 0)), amounts, strict=True)],
         [(week, 1500, 0)],
     )
-    true = pmrm_margin(box, ONE).initial_margin
+    true = pmrm_margin(box, ONE).initial_excess
     gaps = [true - model_rows(compile_case(box, ONE, "conservative", how), "initial").min() for how in (False, True)]
     assert gaps[0] > 20
     assert gaps[1] == pytest.approx(0, abs=1e-9)
@@ -281,7 +281,7 @@ def test_any_split_of_a_book_is_conservative_and_exact_with_slack(seed: int) -> 
     keys = zip(case.option_expiries, case.option_strikes, case.option_is_call, strict=True)
     netted = case.model_copy(update={"option_amounts": tuple(amount[key] for key in keys)})
     true = pmrm_margin(netted, parameters)
-    for kind, margin in zip(KINDS, (true.maintenance_margin, true.initial_margin), strict=True):
+    for kind, margin in zip(KINDS, (true.maintenance_excess, true.initial_excess), strict=True):
         scale = max(1.0, compiled.entry_map.gross(z))
         conservative = replace(compiled, z=z)
         exact = replace(compile_case(case, parameters, "exact"), z=z)
@@ -341,12 +341,12 @@ def test_gaps_of_rounding_on_books_of_twelve_options() -> None:
     for seed in range(20):
         case = twelve_options(seed)
         true = pmrm_margin(case, ONE)
-        required = true.mark_to_market - true.initial_margin
+        required = true.mark_to_market - true.initial_excess
         slack_free, with_slack = (compile_case(case, ONE, form) for form in ("conservative", "exact"))
         model = model_rows(slack_free, "initial").min()
-        fhe.append((model - float(integer_margin(slack_free, 24, "fhe").initial_margin)) / required)
-        proof.append((model - float(integer_margin(slack_free, 20, "proof").initial_margin)) / required)
-        exact.append((true.initial_margin - float(integer_margin(with_slack, 20, "proof").initial_margin)) / required)
+        fhe.append((model - float(integer_margin(slack_free, 24, "fhe").initial_excess)) / required)
+        proof.append((model - float(integer_margin(slack_free, 20, "proof").initial_excess)) / required)
+        exact.append((true.initial_excess - float(integer_margin(with_slack, 20, "proof").initial_excess)) / required)
     assert 0 <= np.mean(fhe) < 0.01
     assert 0 <= max(proof) < 1e-4
     assert 0 <= max(exact) < 3e-4
@@ -356,7 +356,7 @@ def measured(books: Iterable[PmrmCase]) -> Iterator[list[float]]:
     """Shares of the initial margin requirement, in percent: what each form and each rounding loses."""
     for case in books:
         true = pmrm_margin(case, ONE)
-        required = true.mark_to_market - true.initial_margin
+        required = true.mark_to_market - true.initial_excess
         alone, combined, exact = (
             compile_case(case, ONE, form, how)
             for form, how in (("conservative", False), ("conservative", True), ("exact", True))
@@ -366,7 +366,7 @@ def measured(books: Iterable[PmrmCase]) -> Iterator[list[float]]:
             continue
         forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
         rounded = [
-            float(integer_margin(item, bits, place).initial_margin)
+            float(integer_margin(item, bits, place).initial_excess)
             for item, bits, place in (
                 (combined, 20, "fhe"),
                 (combined, 24, "fhe"),
@@ -374,7 +374,7 @@ def measured(books: Iterable[PmrmCase]) -> Iterator[list[float]]:
                 (exact, 20, "proof"),
             )
         ]
-        losses = [true.initial_margin - value for value in forms]
+        losses = [true.initial_excess - value for value in forms]
         losses += [forms[1] - rounded[0], forms[1] - rounded[1], forms[1] - rounded[2], forms[2] - rounded[3]]
         yield [100 * loss / required for loss in losses]
 

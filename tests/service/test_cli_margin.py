@@ -27,8 +27,8 @@ FIELDS = {
     "OptionContingency": "option_contingency",
     "OracleContingency": "oracle_contingency",
     "LossFactor": "loss_factor",
-    "InitialMarginHand": "initial_margin",
-    "MaintenanceMarginHand": "maintenance_margin",
+    "InitialMarginHand": "initial_excess",
+    "MaintenanceMarginHand": "maintenance_excess",
 }
 # One short call, in the outside format.
 SCENARIO: Json = {
@@ -131,7 +131,7 @@ def assert_sound(found: Json) -> None:
     assert found["integer"]
     for item in found["integer"]:
         for kind, part in (("initial", item), ("maintenance", item["maintenance"])):
-            true, integer = found[f"{kind}_margin"], item[f"{kind}_margin"]
+            true, integer = found[f"{kind}_excess"], item[f"{kind}_excess"]
             assert integer <= true
             assert part["rounding_gap"] >= 0
             assert part["model_gap"] >= 0
@@ -174,25 +174,25 @@ def test_a_bare_scenario_and_the_only_set_need_no_name(pmrm: Any) -> None:
 def test_the_second_version_brings_its_parameters(write: Any) -> None:
     given = pmrm2_document(4)
     bare = said("--model", "pmrm2", "--case", write("case.json", given))
-    for name in ("initial_margin", "maintenance_margin", "mark_to_market", "min_span", "basis_contingency"):
+    for name in ("initial_excess", "maintenance_excess", "mark_to_market", "min_span", "basis_contingency"):
         assert isinstance(bare[name], float)
     assert_sound(bare)
     named = said("--model", "pmrm2", "--case", write("cases.json", {"a": given, "b": given}), "--bits", 24)
     assert list(named) == ["a", "b"]
-    assert named["a"]["initial_margin"] == bare["initial_margin"]
+    assert named["a"]["initial_excess"] == bare["initial_excess"]
     assert named["a"]["integer"][0]["bits"] == 24
     # JSON numbers are as good as strings, and exact.
     given["Scenario"]["SpotPrice"] = float(given["Scenario"]["SpotPrice"])
     given["Scenario"]["Unknown"] = 1e-3
     again = said("--model", "pmrm2", "--case", write("case.json", given))
-    assert again["initial_margin"] == bare["initial_margin"]
+    assert again["initial_excess"] == bare["initial_excess"]
 
 
 def test_what_integers_cannot_hold_still_has_a_true_margin(pmrm: Any) -> None:
     found = said(*pmrm(OptionAmounts=[-3 * UNIT, 2123456789123456789]))
     assert found["integer"] == []
     assert found["integer_problem"].startswith("LotsTooLarge: ")
-    assert found["initial_margin"] < found["mark_to_market"]
+    assert found["initial_excess"] < found["mark_to_market"]
     plain = call(*pmrm(OptionAmounts=[-3 * UNIT, 2123456789123456789]))
     assert "no integer rows: LotsTooLarge" in plain.stdout
 
@@ -203,9 +203,9 @@ def test_the_models_of_a_universe(model: str, bits: int) -> None:
     found = said("--model", model, *SCAN[2:], "--bits", bits)
     assert (found["model"], found["case"], found["gross_limit"]) == (model, "portfolio", 64_000_000)
     assert_sound(found)
-    assert found["requirement"] > found["maintenance_requirement"] > 0
+    assert found["initial_requirement"] > found["maintenance_requirement"] > 0
     if model == "scan":
-        assert found["maintenance_margin"] == pytest.approx(973027.7124794633, rel=1e-12)
+        assert found["maintenance_excess"] == pytest.approx(973027.7124794633, rel=1e-12)
     if model != "expected_shortfall":
         assert all(item["model_gap"] < 1e-6 for item in found["integer"])
 
@@ -220,7 +220,7 @@ def test_a_model_document_says_itself_which_model_it_is(write: Any) -> None:
 def test_people_get_a_table_and_what_the_gap_means() -> None:
     plain = call(*SCAN)
     assert plain.exit_code == 0
-    for words in ("initial margin 33,801.03 USD", "conservative fhe", "15,488.00", "The gap, rounding plus model"):
+    for words in ("initial excess 33,801.03 USD", "conservative fhe", "15,488.00", "The gap, rounding plus model"):
         assert words in plain.stdout
 
 

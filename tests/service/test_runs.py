@@ -23,6 +23,7 @@ from atomic_margin.service.errors import (
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.runs import ticks
+from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -379,7 +380,7 @@ def test_records_form_one_chain(world_at: WorldAt) -> None:
     with world.operator.store.unit_of_work() as session:
         rows = session.query(Run).order_by(Run.number).all()
     assert [row.number for row in rows] == [1, 2, 3, 4]
-    previous = runs.GENESIS
+    previous = GENESIS
     for row in rows:
         signed, record = parse_signed(row.record, RunRecord)
         signed.verify(frozenset({world.key}))

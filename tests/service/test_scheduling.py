@@ -11,7 +11,7 @@ from atomic_margin.fhe import worker
 from atomic_margin.service.operator.accounts import enrolment
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import background
-from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
@@ -182,7 +182,7 @@ def test_two_accounts_are_evaluated_at_once_and_one_account_in_order(
     with world.operator.store.unit_of_work() as session:
         rows = session.query(Run).order_by(Run.number).all()
     assert [row.number for row in rows] == [1, 2, 3, 4]
-    previous = runs.GENESIS
+    previous = GENESIS
     for row in rows:
         signed, record = parse_signed(row.record, RunRecord)
         assert record.previous == previous

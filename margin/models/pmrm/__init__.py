@@ -5,7 +5,7 @@ vectors. No I/O and no integer rows here; `atomic_margin.margin.models.pmrm2` is
 
     cases = parse_cases(json.loads(text))                 # {name: PmrmCase}
     parameters = parse_parameters(json.loads(other), "vectors")
-    pmrm_margin(cases["Test1"], parameters).initial_margin
+    pmrm_margin(cases["Test1"], parameters).initial_excess
 """
 
 from atomic_margin.margin.models.pmrm.cases import PmrmCase, parse_cases

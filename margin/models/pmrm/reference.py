@@ -35,8 +35,8 @@ class PmrmMargin:
         option_contingency: charge on naked short options.
         oracle_contingency: charge for feeds of low confidence; initial margin only.
         loss_factor: multiplier of initial margin, with the peg term.
-        initial_margin: mark to market less the initial margin requirement.
-        maintenance_margin: mark to market less the maintenance margin requirement.
+        initial_excess: mark to market less the initial margin requirement.
+        maintenance_excess: mark to market less the maintenance margin requirement.
     """
 
     labels: tuple[str, ...]
@@ -53,8 +53,8 @@ class PmrmMargin:
     option_contingency: float
     oracle_contingency: float
     loss_factor: float
-    initial_margin: float
-    maintenance_margin: float
+    initial_excess: float
+    maintenance_excess: float
 
     @property
     def worst(self) -> str:
@@ -119,6 +119,6 @@ def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
         option_contingency=option_contingency,
         oracle_contingency=oracle_contingency,
         loss_factor=loss_factor,
-        initial_margin=loss_factor * loss + oracle_contingency + mark_to_market,
-        maintenance_margin=loss + mark_to_market,
+        initial_excess=loss_factor * loss + oracle_contingency + mark_to_market,
+        maintenance_excess=loss + mark_to_market,
     )

@@ -3,7 +3,7 @@
 Against `pmrm` it has several collaterals, discounted prices, a two-sided static discount, dampened scenarios, skew
 scenarios, and factors and haircuts of their own for initial and maintenance margin. No I/O here.
 
-    pmrm2_margin(Pmrm2Case.parse(json.loads(text))).initial_margin
+    pmrm2_margin(Pmrm2Case.parse(json.loads(text))).initial_excess
 """
 
 from atomic_margin.margin.models.pmrm2.cases import (

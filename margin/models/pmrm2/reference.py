@@ -39,8 +39,8 @@ class Pmrm2Margin:
         confidence_contingency: the confidence terms in ``initial_contingency``.
         maintenance_loss_factor: multiplier of the worst loss for maintenance margin.
         initial_loss_factor: likewise for initial margin, with the peg term.
-        initial_margin: mark to market less the initial margin requirement.
-        maintenance_margin: mark to market less the maintenance margin requirement.
+        initial_excess: mark to market less the initial margin requirement.
+        maintenance_excess: mark to market less the maintenance margin requirement.
     """
 
     labels: tuple[str, ...]
@@ -57,8 +57,8 @@ class Pmrm2Margin:
     confidence_contingency: float
     maintenance_loss_factor: float
     initial_loss_factor: float
-    initial_margin: float
-    maintenance_margin: float
+    initial_excess: float
+    maintenance_excess: float
 
     @property
     def worst(self) -> str:
@@ -132,8 +132,8 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
         confidence_contingency=confidence_contingency,
         maintenance_loss_factor=maintenance_loss_factor,
         initial_loss_factor=initial_loss_factor,
-        initial_margin=initial_loss_factor * worst - initial_contingency - maintenance_contingency + mark_to_market,
-        maintenance_margin=maintenance_loss_factor * worst - maintenance_contingency + mark_to_market,
+        initial_excess=initial_loss_factor * worst - initial_contingency - maintenance_contingency + mark_to_market,
+        maintenance_excess=maintenance_loss_factor * worst - maintenance_contingency + mark_to_market,
     )
 
 

@@ -3,9 +3,9 @@
 Both models make a `CompiledCase` with their `compile_case`. An integer margin is a lower bound of the true one:
 
     compiled = compile_case(case, parameters, form="conservative")
-    integer_margin(compiled, bits=24, place="fhe").initial_margin          # FHE matrix
-    integer_margin(compiled, bits=20, place="proof").initial_margin        # proof matrix, 32-bit rows
-    integer_margin(compile_case(case, parameters, form="exact"), bits=20, place="proof").initial_margin
+    integer_margin(compiled, bits=24, place="fhe").initial_excess          # FHE matrix
+    integer_margin(compiled, bits=20, place="proof").initial_excess        # proof matrix, 32-bit rows
+    integer_margin(compile_case(case, parameters, form="exact"), bits=20, place="proof").initial_excess
 """
 
 import math
@@ -86,12 +86,12 @@ class IntegerMargin:
     initial_unit: Fraction
 
     @property
-    def maintenance_margin(self) -> Decimal:
+    def maintenance_excess(self) -> Decimal:
         """The least row; negative means under-margined."""
         return min(self.maintenance)
 
     @property
-    def initial_margin(self) -> Decimal:
+    def initial_excess(self) -> Decimal:
         """The least row; negative means under-margined."""
         return min(self.initial)
 
