@@ -1,0 +1,92 @@
+"""Weights are compiled once a tick, however many accounts and attempts there are, and documents are parsed once.
+
+    .venv/bin/python -m tests.service.test_compute_once
+
+prints what a tick costs an operator with many accounts, evaluation left out (`PlainEvaluator`): CPU seconds.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
+
+from .world import FUND, Stages, World
+
+def add_accounts(world: World, count: int) -> None:
+    """Give the operator `count` accounts more, with the fund's book: rows alone, since nothing is proved again here."""
+    with world.operator.store.unit_of_work() as session:
+        account = session.get_one(Account, FUND)
+        keys = session.get_one(EnrolledKeys, account.evaluation_keys)
+        submission = session.query(SubmissionRow).filter_by(institution=FUND).one()
+        for number in range(count):
+            name = f"fund-{number:03}"
+            key = world.operator.blobs.put(b"evaluation keys of " + name.encode())
+            session.add(
+                Account(
+                    institution=name,
+                    name=name,
+                    identity=key,
+                    state=account.state,
+                    key_sequence=1,
+                    evaluation_keys=key,
+                    instruction_sequence=0,
+                )
+            )
+            session.flush()
+            session.add(
+                EnrolledKeys(
+                    evaluation_keys=key,
+                    institution=name,
+                    sequence=1,
+                    known_answer_input=keys.known_answer_input,
+                    document=keys.document,
+                    confirmed=True,
+                )
+            )
+            body = {**submission.document["body"], "institution": name, "evaluation_keys": key}
+            session.add(
+                SubmissionRow(
+                    institution=name,
+                    sequence=1,
+                    sha256=key,
+                    document={**submission.document, "body": body},
+                    received_at=submission.received_at,
+                )
+            )
+
+
+def main() -> None:
+    """Print what a tick costs with many accounts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--accounts", type=int, default=50)
+    accounts = parser.parse_args().accounts
+    with tempfile.TemporaryDirectory() as root:
+        stages = Stages(Path(root) / "stages")
+        world = stages.open("submitted", Path(root) / "world")
+        add_accounts(world, accounts - 1)
+        # The double looks into ciphertexts; that is no work of the operator's.
+        evaluate, inside = world.evaluator.evaluate, 0.0
+
+        def timed(*args: object, **options: object) -> object:
+            nonlocal inside
+            began = time.process_time()
+            result = evaluate(*args, **options)
+            inside += time.process_time() - began
+            return result
+
+        world.evaluator.evaluate = timed
+        start = time.process_time()
+        world.tick(1)
+        taken = time.process_time()
+        done = 0
+        while world.evaluate() is not None:
+            done += 1
+        spent = time.process_time() - taken - inside
+        print(f"{done} runs: tick taken in {taken - start:.3f} s, runs {spent:.3f} s, {1000 * spent / done:.1f} ms a run")
+        world.close()
+
+
+if __name__ == "__main__":
+    main()
