@@ -48,7 +48,7 @@ _INSTANT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 K = TypeVar("K")
 T = TypeVar("T")
-D = TypeVar("D", bound="Document")
+D = TypeVar("D", bound="Part")
 
 
 class Part(BaseModel):
@@ -56,15 +56,9 @@ class Part(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-
-class Document(Part):
-    """A hashed document. Subclasses add a `format` field and their hash tag."""
-
-    TAG: ClassVar[str]
-
     @classmethod
     def parse(cls: type[D], value: object) -> D:
-        """Return the document in a parsed JSON object.
+        """Return what a parsed JSON object holds.
 
         Raises:
             DocumentError: the first wrong field, named by its JSON path.
@@ -73,6 +67,12 @@ class Document(Part):
             return cls.model_validate(value)
         except ValidationError as error:
             raise _named(error) from None
+
+
+class Document(Part):
+    """A hashed document. Subclasses add a `format` field and their hash tag."""
+
+    TAG: ClassVar[str]
 
     def canonical(self) -> CanonicalValue:
         """Return the canonical form: the document as given, fields that are null left out."""

@@ -117,7 +117,7 @@ MUTANTS = (
                   "check_gross_limit(submission.gross_limit, terms.entry_map, terms.profile.bits)", "pass",
                   "does_not_suit"),
     _verification("submission: portfolio proof",
-                  "verify_portfolio(terms.portfolio_statement(submission), "
+                  "verify_portfolio(portfolio_statement(submission, terms), "
                   "bytes.fromhex(submission.portfolio_proof), group)", "pass", "changed_proof_of_a_submission"),
     _verification("submission: encryption proof",
                   "verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group)", "pass",

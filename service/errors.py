@@ -7,6 +7,7 @@ ServiceError
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
+│   │   └── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       └── PricesRefused        422  prices that make no tick under the price rules
@@ -21,6 +22,7 @@ ServiceError
 │   └── RoundStale               an aggregator's answer is too old, or carried over from an earlier round
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
 ├── RemoteError                  the other side answered with a problem
+│   └── MalformedResponse        it answered with something else than the protocol's message
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
 """
 
@@ -77,6 +79,10 @@ class Conflict(RequestError):
     """Out of sequence, in the wrong state, or already done otherwise."""
 
     status, slug, title = 409, "conflict", "The state does not allow it"
+
+
+class IllegalTransition(Conflict):
+    """An event that is not possible in the state of an account, a run or a shortfall; see `protocol.states`."""
 
 
 class InsufficientFunds(Conflict):
@@ -164,6 +170,18 @@ class RemoteError(ServiceError):
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
+
+
+class MalformedResponse(RemoteError):
+    """The other side answered with something else than the protocol's message.
+
+    Attributes:
+        field: JSON path of the part that is wrong.
+    """
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class ConfigurationError(ServiceError):

@@ -7,6 +7,8 @@ import pytest
 
 from atomic_margin.service.demo.parties import NAME, parties
 from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.messages import AccountView
+from atomic_margin.service.protocol.states import AccountState
 
 from .e2e.harness import World, copy_world
 from .e2e.small import write_small_examples
@@ -20,7 +22,8 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> World:
     with parties(examples, root, root, root / "trust.json", lambda _: None, profile="small") as running:
         running.post_collateral()
         running.submit()
-        assert running.operator.get(f"/v1/institutions/{NAME}")["state"] == "active"
+        account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)
+        assert account.state is AccountState.ACTIVE
     assert read_json(root / "trust.json")["institutions"].keys() == {NAME}
     return World(root, running.sources)
 

@@ -18,11 +18,19 @@ from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.store.tables import AccountState, RunState, ShortfallState
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import (
+    ACCOUNTS,
+    RUNS,
+    SHORTFALLS,
+    AccountState,
+    RunState,
+    ShortfallState,
+    Transitions,
+)
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
@@ -98,6 +106,13 @@ def test_the_protocol_lists_document_types() -> None:
 def test_the_protocol_lists_states() -> None:
     states = _first_cells(_section(PROTOCOL, "States"))
     assert states == [state.value for state in (*AccountState, *RunState, *ShortfallState)]
+
+
+@pytest.mark.parametrize(("kind", "transitions"), [("accounts", ACCOUNTS), ("runs", RUNS), ("shortfalls", SHORTFALLS)])
+def test_the_protocol_shows_the_table_of_transitions(kind: str, transitions: Transitions[Any, Any]) -> None:
+    lines = ["| event | in state | makes it |", "|---|---|---|"]
+    lines += [f"| {event} | `{before}` | `{after}` |" for event, before, after in transitions.rows()]
+    assert _section(PROTOCOL, f"Transitions of {kind}").strip() == "\n".join(lines)
 
 
 def test_the_documents_list_the_verification_steps() -> None:

@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.documents import (
     ShortfallRecord,
     Submission,
     parse_signed,
+    second_run_of,
 )
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -144,7 +145,7 @@ def gather(
     if record.outputs is None or record.fft_plan is None:
         raise RunNotEvaluated(
             f"run {run_id!r} was to be proven first and was not evaluated; there is nothing to repeat. If it was not "
-            f"proven in time, the run that was evaluated is {run_id}.exact"
+            f"proven in time, the run that was evaluated is {second_run_of(run_id)}"
         )
     _check_chain(record, signed.body_hash(), stored)
     on_step("chain")

@@ -15,6 +15,7 @@ from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain
 from atomic_margin.service.demo.parties import parties
 from atomic_margin.service.demo.story import Outputs, play_tick, problems_of
 from atomic_margin.service.files import write_json
+from atomic_margin.service.protocol.agent_messages import RunFigures
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -51,7 +52,7 @@ class _Screen:
         if total is not None:
             self._progress.update(self._task, completed=min(time.monotonic() - self._since, 0.98 * total))
 
-    def tick(self, entry: dict[str, Any], private: dict[str, Any], verdict: dict[str, Any]) -> None:
+    def tick(self, entry: dict[str, Any], private: RunFigures, verdict: dict[str, Any]) -> None:
         outcome = {
             "none": "[green]covered[/]",
             "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
@@ -60,7 +61,7 @@ class _Screen:
         seconds = entry["seconds"]
         self._progress.console.print(
             f"tick {entry['tick']}: {outcome}; decrypted flag {entry['decrypted_breach']}, worst row "
-            f"{float(private['surplus_true']):+,.0f} USD ({private['worst_scenario']}); encrypted evaluation "
+            f"{float(private.surplus_true):+,.0f} USD ({private.worst_scenario}); encrypted evaluation "
             f"{seconds['evaluate_breach']:.1f} s, proof {seconds['institution_prove']:.2f} s; verifier says "
             f"{'[green]valid[/]' if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
             soft_wrap=True,

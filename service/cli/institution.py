@@ -10,6 +10,8 @@ import typer
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, print_json
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, KeysReplaced, Submitted
+from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -81,7 +83,7 @@ def submit(
 ) -> None:
     """Encrypt, commit to, prove and submit a portfolio through the running agent."""
     with plain_errors():
-        print_json(_call(directory, agent, "POST", "/v1/portfolio", read_json(portfolio)))
+        print_json(_call(Submitted, directory, agent, "POST", "/v1/portfolio", read_json(portfolio)))
 
 
 @app.command("rotate-keys")
@@ -91,21 +93,21 @@ def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     The book is brought under the new keys with the same commitments. The agent does this by itself after an alarm.
     """
     with plain_errors():
-        print_json(_call(directory, agent, "POST", "/v1/keys"))
+        print_json(_call(KeysReplaced, directory, agent, "POST", "/v1/keys"))
 
 
 @app.command()
 def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
     with plain_errors():
-        print_json(_call(directory, agent, "GET", "/v1/status"))
+        print_json(_call(AgentStatus, directory, agent, "GET", "/v1/status"))
 
 
 @app.command()
 def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the private figures of every answered run."""
     with plain_errors():
-        print_json(_call(directory, agent, "GET", "/v1/runs"))
+        print_json(_call(Figures, directory, agent, "GET", "/v1/runs"))
 
 
 @app.command("compare-audit")
@@ -133,7 +135,7 @@ def compare_audit(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _call(directory: Path, agent: str, method: str, path: str, body: Any = None) -> Any:
+def _call(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {load_token(directory / TOKEN_FILE)}"}
     try:
         response = httpx.request(method, agent + path, json=body, headers=headers, timeout=180)
@@ -143,4 +145,4 @@ def _call(directory: Path, agent: str, method: str, path: str, body: Any = None)
     if response.is_error:
         print_json(value)
         raise typer.Exit(EXIT_REFUSED)
-    return value
+    return kind.parse(value).to_json()

@@ -17,8 +17,8 @@ from atomic_margin.service.cli.terms import (
 )
 from atomic_margin.service.files import read_json
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.policy import Policy
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -18,6 +18,16 @@ from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, Instruction, RunFigures
+from atomic_margin.service.protocol.messages import (
+    AccountStanding,
+    Admission,
+    Booked,
+    Deposit,
+    Health,
+    OperatorView,
+    TickAccepted,
+)
 from atomic_margin.service.protocol.signing import Identity
 
 JsonObject = dict[str, Any]
@@ -40,22 +50,23 @@ class Parties:
 
     def send_tick(self, market: Path) -> str:
         """Sign a market file as every source, send the prices, and return the run they schedule."""
-        accepted = self.operator.post("/v1/ticks", signed_prices(self.sources, read_json(market)))
-        return str(accepted["runs"][0])
+        return TickAccepted.parse(self.operator.post("/v1/ticks", signed_prices(self.sources, read_json(market)))).runs[
+            0
+        ]
 
     def post_collateral(self) -> None:
         """As the back office, post what examples/collateral.json has posted."""
         holdings = CollateralHoldings.parse(read_json(self.examples / "collateral.json"))
         for asset, quantity in holdings.posted.items():
-            self.agent.post("/v1/collateral", {"action": "post", "asset": asset, "quantity": str(quantity)})
+            self.agent.send("/v1/collateral", Instruction(action="post", asset=asset, quantity=str(quantity)), Booked)
 
     def submit(self) -> None:
         """As the back office, hand the portfolio to the agent."""
         self.agent.post("/v1/portfolio", read_json(self.examples / "portfolio.json"))
 
-    def figures(self, run_id: str) -> JsonObject:
+    def figures(self, run_id: str) -> RunFigures:
         """Ask the agent for its private figures of a run."""
-        return next(run for run in self.agent.get("/v1/runs")["runs"] if run["run_id"] == run_id)
+        return next(run for run in self.agent.read("/v1/runs", Figures).runs if run.run_id == run_id)
 
 
 @contextmanager
@@ -97,25 +108,24 @@ def parties(
     with ExitStack() as stack:
         operator_process = stack.enter_context(running(serve, operator_log))
         with Http(operator_url, operator_process, operator_log) as public:
-            public.wait("/healthz", lambda _: True, 60, lambda _: None)
+            public.wait("/healthz", Health, lambda _: True, 60, lambda _: None)
         token = (data / "operator" / "admin.token").read_text().strip()
         operator = stack.enter_context(Http(operator_url, operator_process, operator_log, token))
 
         watch("admitting the institution")
         identity = json.loads(_run("institution", "init", "--dir", str(data / "institution")))["identity"]
-        operator.post("/v1/admissions", {"institution": NAME, "name": account.name, "identity": identity})
+        admission = Admission(institution=NAME, name=account.name, identity=identity)
+        operator.send("/v1/admissions", admission, AccountStanding)
         arrived = {
             asset: holdings.posted.get(asset, 0) + holdings.free.get(asset, 0)
             for asset in sorted({*holdings.posted, *holdings.free})
         }
         for asset, quantity in arrived.items():
-            operator.post(
-                "/v1/deposits",
-                {"institution": NAME, "asset": asset, "quantity": str(quantity), "reference": f"custodian-{asset}"},
-            )
-        published = operator.get("/v1/operator")
+            arrival = Deposit(institution=NAME, asset=asset, quantity=str(quantity), reference=f"custodian-{asset}")
+            operator.send("/v1/deposits", arrival, Booked)
+        published = operator.read("/v1/operator", OperatorView)
         trusted = [
-            "trust", "--operator", published["operator"], "--institution", f"{NAME}={identity}", *files,
+            "trust", "--operator", published.operator, "--institution", f"{NAME}={identity}", *files,
             "--profile", profile,
         ]  # fmt: skip
         write_json(trust, json.loads(_run(*trusted)))
@@ -129,8 +139,10 @@ def parties(
         )  # fmt: skip
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
-        agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 120, lambda status: _watch(status, watch))
-        commitments = agent.get("/v1/status")["key_commitments"]
+        enrolled = agent.wait(
+            "/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda status: _watch(status, watch)
+        )
+        commitments = enrolled.key_commitments
         write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))
         yield Parties(operator, agent, sources, examples, trust)
 
@@ -159,11 +171,11 @@ def verify_apart(bundle: Path, trust: Path) -> JsonObject:
     return {**result, "exit_status": done.returncode}
 
 
-def _watch(status: JsonObject, watch: Callable[[str], None]) -> None:
+def _watch(status: AgentStatus, watch: Callable[[str], None]) -> None:
     # The agent tries again whatever happens; a demo has nothing to wait for.
-    if status["problem"] is not None:
-        raise RemoteError(f"the agent cannot go on: {status['problem']}")
-    watch(status["stage"])
+    if status.problem is not None:
+        raise RemoteError(f"the agent cannot go on: {status.problem}")
+    watch(status.stage)
 
 
 def _run(*arguments: str) -> str:

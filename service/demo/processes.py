@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from atomic_margin.service.errors import RemoteError
-
-T = TypeVar("T")
+from atomic_margin.service.protocol.messages import M, Request
 
 POLL_SECONDS = 0.1
 
@@ -59,15 +58,25 @@ class Http:
         self._client = httpx.Client(base_url=url, headers=headers, timeout=180)
 
     def get(self, path: str) -> Any:
-        """GET a JSON resource."""
+        """GET a document as JSON."""
         return self._call("GET", path, None)
 
     def post(self, path: str, body: Any) -> Any:
-        """POST JSON."""
+        """POST a document as JSON."""
         return self._call("POST", path, body)
 
-    def wait(self, path: str, until: Callable[[Any], bool], seconds: float, watch: Callable[[Any], None]) -> Any:
-        """Poll a resource until it satisfies `until`; `watch` sees every reading.
+    def read(self, path: str, kind: type[M]) -> M:
+        """GET a message."""
+        return kind.parse(self.get(path))
+
+    def send(self, path: str, request: Request, kind: type[M]) -> M:
+        """POST a message, and return the message that comes back."""
+        return kind.parse(self.post(path, request.to_json()))
+
+    def wait(
+        self, path: str, kind: type[M], until: Callable[[M], bool], seconds: float, watch: Callable[[M], None]
+    ) -> M:
+        """Poll a message until it satisfies `until`; `watch` sees every reading.
 
         Raises:
             RemoteError: it does not in time, or the process ended.
@@ -79,7 +88,7 @@ class Http:
                     f"the process behind {self.url} ended with status {self._process.returncode}{self._tail()}"
                 )
             try:
-                last = self._call("GET", path, None)
+                last = self.read(path, kind)
             except RemoteError as error:
                 if error.status:
                     raise

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
+from atomic_margin.service.protocol.agent_messages import Figures, RunFigures
+from atomic_margin.service.protocol.messages import LedgerView, RunView
+from atomic_margin.service.protocol.states import OVER, RunState
 
 JsonObject = dict[str, Any]
-
-OVER = ("covered", "settled", "unproven", "failed")
 
 
 class Watcher(Protocol):
@@ -24,7 +25,7 @@ class Watcher(Protocol):
     def stage(self, text: str) -> None:
         """Say what is being done now."""
 
-    def tick(self, entry: JsonObject, private: JsonObject, verdict: JsonObject) -> None:
+    def tick(self, entry: JsonObject, private: RunFigures, verdict: JsonObject) -> None:
         """Show a finished tick."""
 
 
@@ -59,18 +60,18 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     started = time.perf_counter()
     run_id = parties.send_tick(market)
 
-    def watch(run: JsonObject) -> None:
+    def watch(run: RunView) -> None:
         doing = "the institution decrypts and proves"
-        if run["state"] in ("scheduled", "evaluating"):
+        if run.state in (RunState.SCHEDULED, RunState.EVALUATING):
             doing = "evaluating on ciphertexts"
         watcher.stage(f"tick {number}: {doing}")
 
-    run = parties.operator.wait(f"/v1/runs/{run_id}", lambda view: view["state"] in OVER, 180, watch)
+    run = parties.operator.wait(f"/v1/runs/{run_id}", RunView, lambda view: view.state in OVER, 180, watch)
     over = time.perf_counter()
-    if run["state"] not in ("covered", "settled"):
-        raise RemoteError(f"run {run_id} ended {run['state']}: {run['problem'] or 'no answer in time'}")
+    if run.state not in (RunState.COVERED, RunState.SETTLED):
+        raise RemoteError(f"run {run_id} ended {run.state}: {run.problem or 'no answer in time'}")
     parties.agent.wait(
-        "/v1/runs", lambda seen: any(item["run_id"] == run_id for item in seen["runs"]), 30, lambda _: None
+        "/v1/runs", Figures, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
     )
     private = parties.figures(run_id)
     bundle = outputs.attestations / f"tick-{number}.json"
@@ -79,20 +80,19 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     verify_started = time.perf_counter()
     verdict = verify_apart(bundle, outputs.trust)
     verified = time.perf_counter()
-    totals = parties.operator.get("/v1/ledger")["totals"]
-    settlement = run["settlement"]
+    totals = parties.operator.read("/v1/ledger", LedgerView).totals
     entry = {
         "tick": number,
-        "plaintext_breach": int(private["plaintext_breach"]),
-        "decrypted_breach": None if private["decrypted_breach"] is None else int(private["decrypted_breach"]),
-        "shortfall_true": float(private["shortfall_true"]),
-        "top_up": float(private["top_up"]),
+        "plaintext_breach": private.plaintext_breach,
+        "decrypted_breach": private.decrypted_breach,
+        "shortfall_true": float(private.shortfall_true),
+        "top_up": float(private.top_up),
         "answer_verified": bool(verdict["valid"]) and verdict["exit_status"] == 0,
-        "settlement": "none" if settlement is None else settlement["body"]["kind"],
-        "ledger_sum": sum(abs(int(total)) for total in totals.values()),
+        "settlement": "none" if run.settlement is None else run.settlement["body"]["kind"],
+        "ledger_sum": sum(abs(total) for total in totals.values()),
         "seconds": {
-            **{f"evaluate_{name}": float(value) for name, value in run["seconds"].items()},
-            **{f"institution_{name}": float(value) for name, value in private["seconds"].items()},
+            **{f"evaluate_{name}": float(value) for name, value in (run.seconds or {}).items()},
+            **{f"institution_{name}": float(value) for name, value in private.seconds.items()},
             "tick_to_settled": round(over - started, 3),
             "verify_process": round(verified - verify_started, 3),
         },

@@ -146,8 +146,8 @@ def read_price(eth_call: EthCall, aggregator: Aggregator, at: datetime) -> Decim
     # (3) It is a price.
     if latest.answer <= 0:
         raise RoundMalformed(f"{name}: the answer {latest.answer} is not a price")
-    with localcontext() as exact:
-        exact.prec = 80
+    with localcontext() as context:
+        context.prec = 80
         return Decimal(latest.answer).scaleb(-decimals).normalize()
 
 

@@ -1,7 +1,7 @@
 """The institution's agent: enrols, submits portfolios, answers runs. Holds every secret of the institution.
 
 It answers only for pinned terms, once per price sequence number, and only when its own computation agrees with what the
-server evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
+operator evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
 """
 
 import json
@@ -38,16 +38,15 @@ from atomic_margin.service.institution.runs import (
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
+from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures
 from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import ANSWERABLE, AccountState
 from atomic_margin.zk.prove.commit import commit_values
 
 JsonObject = dict[str, Any]
 Progress = Callable[[str], None]
-
-ANSWERABLE = ("awaiting_answer", "unproven")
-ALWAYS = "always"
-"""The operator's policy under which every run is evaluated."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class Agent:
                 {
                     "institution": self.settings.institution,
                     "operator": self.settings.trust.operator,
-                    "sequence": str(self._client.account()["next_instruction"]),
+                    "sequence": str(self._client.account().next_instruction),
                     "action": action,
                     "asset": asset,
                     "quantity": str(quantity),
@@ -137,16 +136,15 @@ class Agent:
             alarmed = self.alarm is not None
             answered = self._send_outstanding()
             account = self._client.account()
-            due = [run for run in account["runs"] if run["state"] in ANSWERABLE]
+            due = [run for run in account.runs if run.state in ANSWERABLE]
             if due:
-                newest = max(due, key=lambda run: int(run["price_sequence"]))
-                policy = str(account.get("policy"))
-                self._prepare_once(str(newest["run_id"]), int(newest["price_sequence"]), policy)
+                newest = max(due, key=lambda run: run.price_sequence)
+                self._prepare_once(newest.run_id, newest.price_sequence, account.policy)
                 answered += self._send_outstanding()
             # Last, so that a rotation that fails keeps no run from its answer; and in the round after the alarm.
-            if account["state"] != "in_default":
+            if account.state is not AccountState.IN_DEFAULT:
                 self._replace_keys(alarmed)
-            shortfalls.check_recorded(self._party(), account.get("shortfalls") or [])
+            shortfalls.check_recorded(self._party(), account.shortfalls)
             return answered
 
     def rotate_keys(self) -> None:
@@ -161,13 +159,18 @@ class Agent:
             self.enrol()
             self._resubmit()
 
-    def figures(self) -> list[JsonObject]:
+    def figures(self) -> list[RunFigures]:
         """Return the private figures of every answered run, oldest first. They stay at the institution."""
         with self._store.unit_of_work() as session:
             rows = session.query(OwnAnswer).order_by(OwnAnswer.price_sequence).all()
         short = shortfalls.figures(self._store)
         return [
-            row.figures | {"delivered": row.receipt is not None, "shortfall": short.get(row.run_id)} for row in rows
+            RunFigures(
+                **dict(PrivateFigures.parse(row.figures)),
+                delivered=row.receipt is not None,
+                shortfall=short.get(row.run_id),
+            )
+            for row in rows
         ]
 
     @property
@@ -271,15 +274,15 @@ class Agent:
         answer = SignedDocument.parse(stored.document)
         receipt = self._client.answer(stored.run_id, stored.document)
         self._check_receipt(receipt, answer.body_hash())
-        settlement = self._client.run(stored.run_id).get("settlement")
+        settlement = self._client.run(stored.run_id).settlement
         with self._store.unit_of_work() as session:
             if answer.body["outcome"] == "breach":
                 postings.remember_settlement(session, settlement, answer, self.settings.trust.operator)
             row = session.get_one(OwnAnswer, stored.price_sequence)
-            row.receipt, row.instructions = receipt, postings.booked_instructions(session)
+            row.receipt, row.instructions = receipt.to_json(), postings.booked_instructions(session)
         self._stage("answered")
 
-    def _prepare_once(self, run_id: str, price_sequence: int, policy: str = ALWAYS) -> None:
+    def _prepare_once(self, run_id: str, price_sequence: int, policy: Policy = Policy.ALWAYS) -> None:
         """Prepare an answer unless this price sequence number, or a later one, has one."""
         with self._store.unit_of_work() as session:
             decided = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= price_sequence)
@@ -287,12 +290,12 @@ class Agent:
         if answered is None:
             self._prepare(run_id, price_sequence, policy)
 
-    def _prepare(self, run_id: str, price_sequence: int, policy: str = ALWAYS) -> OwnAnswer | None:
+    def _prepare(self, run_id: str, price_sequence: int, policy: Policy = Policy.ALWAYS) -> OwnAnswer | None:
         """Check a run, decide, prove, and store the answer before anything is sent."""
         started = perf_counter()
         view = self._client.run(run_id)
         try:
-            claimed = parse_signed(view.get("record"), RunRecord)[1].submission_sequence
+            claimed = parse_signed(view.record, RunRecord)[1].submission_sequence
         except (RequestError, DocumentsError, MarginError) as error:
             _log.error("no answer: run %s has no readable record (%s)", run_id, error)
             return None
@@ -334,14 +337,14 @@ class Agent:
         proved = perf_counter()
         return self._keep(run, signed, private_figures(run, flag, signed, decrypted - started, proved - decrypted))
 
-    def _keep(self, run: CheckedRun, signed: SignedDocument | None, figures: JsonObject) -> OwnAnswer:
+    def _keep(self, run: CheckedRun, signed: SignedDocument | None, figures: PrivateFigures) -> OwnAnswer:
         """Store what was decided about a run, in place of what was decided before it was evaluated."""
         answer = OwnAnswer(
             price_sequence=run.record.price_sequence,
             run_id=run.record.run_id,
             run_hash=run.run_hash,
             document=None if signed is None else signed.to_json(),
-            figures=figures,
+            figures=figures.to_json(),
             receipt=None,
             superseded=False,
             instructions=0,
@@ -354,7 +357,7 @@ class Agent:
 
     def _finish_earlier_submission(self) -> int:
         """Settle whether an interrupted submission arrived; return the next sequence number."""
-        expected = int(str(self._client.account()["next_submission"]))
+        expected = self._client.account().next_submission
         with self._store.unit_of_work() as session:
             for row in session.query(OwnSubmission).filter_by(accepted=False):
                 if row.sequence < expected:
@@ -368,8 +371,8 @@ class Agent:
             row = session.get_one(OwnSubmission, sequence)
             row.accepted, row.instructions = True, postings.booked_instructions(session)
 
-    def _check_receipt(self, value: JsonObject, document: str) -> None:
-        signed, receipt = parse_signed(value, Receipt)
+    def _check_receipt(self, signed: SignedDocument, document: str) -> None:
+        _, receipt = parse_signed(signed, Receipt)
         signed.verify(frozenset({self.settings.trust.operator}))
         if receipt.document != document:
             raise RemoteError("the operator's receipt is for another document")

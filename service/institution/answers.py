@@ -11,8 +11,10 @@ from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.service.institution.openings import KeyOpenings
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag
 from atomic_margin.service.institution.store import OwnSubmission
-from atomic_margin.service.protocol.documents import Answer, Submission
+from atomic_margin.service.protocol.agent_messages import PrivateFigures
+from atomic_margin.service.protocol.documents import Answer, AnswerClaim, Submission
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.statements import breach_statement, decryption_statement, sufficiency_statement
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.decryption import prove_decryption
@@ -73,33 +75,33 @@ def decide(
     }
     if not run.covered:
         body |= {"flag": "1", "flag_output": run.record.breach_output}
-    unproven = Answer.parse({**body, "sufficiency_proof": "00"})
+    claim = AnswerClaim.parse(body)
     values, blindings = tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
-    sufficiency = terms.sufficiency_statement(unproven, run.record, submission, run.matrices)
+    sufficiency = sufficiency_statement(claim, terms, run.record, submission, run.matrices)
     proofs = {"sufficiency_proof": prove_sufficiency(sufficiency, SufficiencyWitness(values, blindings))}
     if not run.covered and flag is not None:
         keys = openings()
-        decryption = terms.decryption_statement(unproven, run.record, keys.pair, flag.words, run.matrices)
+        decryption = decryption_statement(claim, terms, run.record, keys.pair, flag.words, run.matrices)
         proofs["decryption_proof"] = prove_decryption(decryption, keys.flag)
-        breach = terms.breach_statement(unproven, run.record, submission, run.matrices)
+        breach = breach_statement(claim, terms, run.record, submission, run.matrices)
         proofs["breach_proof"] = prove_breach(breach, BreachWitness(values, blindings))
-    return Answer.parse({**body, **{name: proof.hex() for name, proof in proofs.items()}}).signed_by(identity)
+    return claim.proven(Answer, **proofs).signed_by(identity)
 
 
 def private_figures(
     run: CheckedRun, flag: DecryptedFlag | None, signed: SignedDocument | None, check_s: float, prove_s: float
-) -> JsonObject:
+) -> PrivateFigures:
     """Return what the institution keeps for itself about an answered run; seconds are those of its own stages."""
     unsaid = "silent" if run.record.outputs is None else "withheld"
-    return {
-        "run_id": run.record.run_id,
-        "price_sequence": str(run.record.price_sequence),
-        "plaintext_breach": str(run.plaintext_flag),
-        "decrypted_breach": None if flag is None else str(flag.value),
-        "outcome": unsaid if signed is None else str(signed.body["outcome"]),
-        "shortfall_true": f"{run.true.shortfall('maintenance'):.2f}",
-        "surplus_true": f"{float(run.true.maintenance.min()):.2f}",
-        "worst_scenario": run.true.worst("maintenance"),
-        "top_up": "0" if signed is None else str(signed.body["top_up_usd"]),
-        "seconds": {"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
-    }
+    return PrivateFigures(
+        run_id=run.record.run_id,
+        price_sequence=run.record.price_sequence,
+        plaintext_breach=run.plaintext_flag,
+        decrypted_breach=None if flag is None else flag.value,
+        outcome=unsaid if signed is None else str(signed.body["outcome"]),
+        shortfall_true=f"{run.true.shortfall('maintenance'):.2f}",
+        surplus_true=f"{float(run.true.maintenance.min()):.2f}",
+        worst_scenario=run.true.worst("maintenance"),
+        top_up="0" if signed is None else str(signed.body["top_up_usd"]),
+        seconds={"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
+    )

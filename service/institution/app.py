@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
 
 import atomic_margin
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -23,21 +22,18 @@ from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.agent import Agent
-
-JsonObject = dict[str, Any]
+from atomic_margin.service.protocol.agent_messages import (
+    AgentStatus,
+    Figures,
+    Instruction,
+    KeysReplaced,
+    Submitted,
+)
+from atomic_margin.service.protocol.messages import Booked
 
 MAX_BODY_BYTES = 2 << 20
 
 _log = logging.getLogger(__name__)
-
-
-class Instruction(BaseModel):
-    """Move one's own free collateral."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    action: str = Field(pattern="^(post|withdraw)$", examples=["post"])
-    asset: str = Field(examples=["USDC"])
-    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
 
 
 class AgentProcess:
@@ -129,37 +125,37 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         return parse_json(await request.body())
 
     @app.get("/v1/status")
-    def status() -> JsonObject:
+    def status() -> AgentStatus:
         """Stage of the agent, the problem of its last round, its alarm, and the hash of its FHE key commitments."""
         agent = process._agent
-        return {
-            "stage": process.stage,
-            "problem": process.problem,
-            "enrolled": agent is not None,
-            "alarm": None if agent is None else agent.alarm,
-            "key_commitments": None if agent is None else agent.key_commitments,
-        }
+        return AgentStatus(
+            stage=process.stage,
+            problem=process.problem,
+            enrolled=agent is not None,
+            alarm=None if agent is None else agent.alarm,
+            key_commitments=None if agent is None else agent.key_commitments,
+        )
 
     @app.post("/v1/portfolio", status_code=201)
-    def portfolio(document: Annotated[Any, Depends(body)]) -> JsonObject:
+    def portfolio(document: Annotated[Any, Depends(body)]) -> Submitted:
         """Encrypt, commit to, prove and submit a portfolio."""
-        return {"submission_sequence": str(process.agent().submit(Portfolio.parse(document)))}
+        return Submitted(submission_sequence=process.agent().submit(Portfolio.parse(document)))
 
     @app.post("/v1/keys", status_code=201)
-    def keys() -> JsonObject:
+    def keys() -> KeysReplaced:
         """Replace the FHE keys and bring the submitted book under new ones."""
         process.agent().rotate_keys()
-        return {"key_commitments": process.agent().key_commitments}
+        return KeysReplaced(key_commitments=process.agent().key_commitments)
 
     @app.post("/v1/collateral", status_code=201)
-    def collateral(instruction: Instruction) -> JsonObject:
+    def collateral(instruction: Instruction) -> Booked:
         """Post or withdraw free collateral at the operator."""
         process.agent().instruct(instruction.action, instruction.asset, int(instruction.quantity))
-        return {"result": "booked"}
+        return Booked()
 
     @app.get("/v1/runs")
-    def runs() -> JsonObject:
+    def runs() -> Figures:
         """Private figures of every answered run."""
-        return {"runs": process.agent().figures()}
+        return Figures(runs=process.agent().figures())
 
     return app

@@ -6,8 +6,12 @@ from typing import Any
 import httpx
 
 from atomic_margin.documents.canonical import canonical_bytes
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.documents.errors import DocumentError
+from atomic_margin.documents.strict import D
+from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.messages import AccountStanding, AccountView, Challenge, Nonce, RunView
+from atomic_margin.service.protocol.signing import SignedDocument
 
 JsonObject = dict[str, Any]
 
@@ -23,46 +27,46 @@ class OperatorClient:
         self._path = f"/v1/institutions/{institution}"
         self.token = token
 
-    def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> JsonObject:
+    def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
         """Upload evaluation keys; return the known-answer challenge."""
         files = {
             "document": ("enrolment.json", _dump(document), "application/json"),
             "evaluation_keys": ("evaluation.keys", evaluation_keys, "application/octet-stream"),
             "known_answer_input": ("known-answer.words", known_answer_input, "application/octet-stream"),
         }
-        return self._json("POST", f"{self._path}/enrolment", files=files)
+        return self._message(Challenge, "POST", f"{self._path}/enrolment", files=files)
 
-    def confirm(self, document: JsonObject) -> JsonObject:
+    def confirm(self, document: JsonObject) -> AccountStanding:
         """Report the known answers."""
-        return self._json("POST", f"{self._path}/enrolment/confirmation", json=document)
+        return self._message(AccountStanding, "POST", f"{self._path}/enrolment/confirmation", json=document)
 
     def nonce(self) -> str:
         """Get the nonce of the next submission."""
-        return str(self._json("POST", f"{self._path}/nonce").get("nonce"))
+        return self._message(Nonce, "POST", f"{self._path}/nonce").nonce
 
-    def submit(self, document: JsonObject) -> JsonObject:
+    def submit(self, document: JsonObject) -> SignedDocument:
         """Send a submission; return the receipt."""
-        return self._json("POST", f"{self._path}/submissions", json=document)
+        return self._message(SignedDocument, "POST", f"{self._path}/submissions", json=document)
 
-    def instruct(self, document: JsonObject) -> JsonObject:
+    def instruct(self, document: JsonObject) -> SignedDocument:
         """Send a collateral instruction; return the receipt."""
-        return self._json("POST", f"{self._path}/collateral", json=document)
+        return self._message(SignedDocument, "POST", f"{self._path}/collateral", json=document)
 
-    def account(self) -> JsonObject:
+    def account(self) -> AccountView:
         """Get the account's state."""
-        return self._json("GET", self._path)
+        return self._message(AccountView, "GET", self._path)
 
-    def run(self, run_id: str) -> JsonObject:
+    def run(self, run_id: str) -> RunView:
         """Get a run."""
-        return self._json("GET", f"/v1/runs/{run_id}")
+        return self._message(RunView, "GET", f"/v1/runs/{run_id}")
 
     def output(self, run_id: str, function: str) -> bytes:
         """Get the raw words of an output."""
         return self._call("GET", f"/v1/runs/{run_id}/outputs/{function}")
 
-    def answer(self, run_id: str, document: JsonObject) -> JsonObject:
+    def answer(self, run_id: str, document: JsonObject) -> SignedDocument:
         """Send an answer; return the receipt."""
-        return self._json("POST", f"/v1/runs/{run_id}/answer", json=document)
+        return self._message(SignedDocument, "POST", f"/v1/runs/{run_id}/answer", json=document)
 
     def terms(self, name: str) -> Any:
         """Get a published document."""
@@ -72,10 +76,25 @@ class OperatorClient:
         """Release the connections."""
         self._http.close()
 
+    def _message(self, kind: type[D], method: str, path: str, **arguments: Any) -> D:
+        """Return what the operator answers, as the message that the protocol has there.
+
+        Raises:
+            MalformedResponse: it is something else; the field is named.
+        """
+        try:
+            return kind.parse(self._json(method, path, **arguments))
+        except DocumentError as error:
+            raise MalformedResponse(
+                f"the operator answers {method} {path} with no {kind.__name__}: {error}; one of the two sides may need "
+                "an update",
+                error.field,
+            ) from error
+
     def _json(self, method: str, path: str, **arguments: Any) -> JsonObject:
         value = parse_json(self._call(method, path, **arguments), path)
         if not isinstance(value, dict):
-            raise RemoteError(f"the operator answered {method} {path} with something else than a JSON object")
+            raise MalformedResponse(f"the operator answers {method} {path} with something else than a JSON object", "$")
         return value
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:

@@ -18,6 +18,7 @@ from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
+from atomic_margin.service.protocol.messages import KnownAnswer
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
 
@@ -89,8 +90,8 @@ def _upload(
     stage("uploading evaluation keys")
     challenge = client.enrol(enrolment.signed_by(identity).to_json(), evaluation_keys, known_answer_input)
     stage("checking the known answers")
-    _check_known_answers(keys, challenge.get("known_answers"))
-    store.set_note("token", str(challenge.get("token")))
+    _check_known_answers(keys, challenge.known_answers)
+    store.set_note("token", challenge.token)
     with store.unit_of_work() as session:
         session.add(
             OwnKeys(
@@ -104,16 +105,15 @@ def _upload(
     return enrolment.evaluation_keys
 
 
-def _check_known_answers(keys: InstitutionKeys, answers: object) -> None:
-    if not isinstance(answers, list) or len(answers) != KNOWN_ANSWERS:
+def _check_known_answers(keys: InstitutionKeys, answers: tuple[KnownAnswer, ...]) -> None:
+    if len(answers) != KNOWN_ANSWERS:
         raise AgentRefused(f"the operator's known-answer test does not have {KNOWN_ANSWERS} evaluations")
     for number, answer in enumerate(answers):
-        output = answer.get("output") if isinstance(answer, dict) else None
-        if not isinstance(output, str) or len(output) > _MAX_OUTPUT_HEX:
-            raise AgentRefused("the operator's known-answer test is malformed")
+        if len(answer.output) > _MAX_OUTPUT_HEX:
+            raise AgentRefused(f"the operator's known-answer test is malformed: known_answers[{number}].output is long")
         try:
             # The expected flags are this side's knowledge, not the operator's word.
-            right = int(keys.decrypt("known_answer", bytes.fromhex(output)).values[0]) == number % 2
+            right = int(keys.decrypt("known_answer", bytes.fromhex(answer.output)).values[0]) == number % 2
         except (FheError, ValueError):
             right = False
         if not right:

@@ -13,11 +13,9 @@ from sqlalchemy.orm import Session
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.policy import Policy
 
 JsonObject = dict[str, Any]
-
-UNLESS_PROVEN = "unless_proven"
-"""The operator's policy under which a run may be left without evaluation."""
 
 
 def followed_by(run_id: str, price_sequence: int) -> ColumnElement[bool]:
@@ -49,7 +47,7 @@ def make_way(session: Session, answer: OwnAnswer) -> None:
         session.flush()
 
 
-def check(session: Session, record: RunRecord, policy: str) -> None:
+def check(session: Session, record: RunRecord, policy: Policy) -> None:
     """Check that a run may come without evaluation, or after one that did.
 
     Args:
@@ -63,9 +61,9 @@ def check(session: Session, record: RunRecord, policy: str) -> None:
     """
     before = session.get(OwnAnswer, record.price_sequence)
     if record.outputs is None:
-        if policy != UNLESS_PROVEN:
+        if policy is not Policy.UNLESS_PROVEN:
             raise AgentRefused(
-                f"run {record.run_id!r} was not evaluated, but the operator's policy is {policy!r}; talk to it"
+                f"run {record.run_id!r} was not evaluated, but the operator's policy is {policy.value!r}; talk to it"
             )
         if before is not None:
             raise AgentRefused(f"run {record.run_id!r} was not evaluated, and run {before.run_id!r} came before it")

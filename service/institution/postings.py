@@ -17,19 +17,19 @@ from atomic_margin.service.protocol.signing import SignedDocument
 JsonObject = dict[str, Any]
 
 
-def remember_instruction(session: Session, instruction: CollateralInstruction, receipt: JsonObject) -> None:
+def remember_instruction(session: Session, instruction: CollateralInstruction, receipt: SignedDocument) -> None:
     """Keep a booked instruction. A withdrawal is of free collateral, so it counts for nothing here but its number."""
     session.add(
         OwnPosting(
             asset=instruction.asset,
             quantity=instruction.quantity if instruction.action == "post" else 0,
             instruction=instruction.sequence,
-            evidence=receipt,
+            evidence=receipt.to_json(),
         )
     )
 
 
-def remember_settlement(session: Session, document: object, answer: SignedDocument, operator: str) -> None:
+def remember_settlement(session: Session, document: JsonObject | None, answer: SignedDocument, operator: str) -> None:
     """Keep what the settlement of an answered breach moved to posted collateral.
 
     Raises:

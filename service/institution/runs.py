@@ -22,12 +22,12 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.documents import RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 
 IntArray = npt.NDArray[np.int64]
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class DecryptedFlag:
 
 
 def check_run(
-    view: JsonObject, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
+    view: RunView, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
 ) -> CheckedRun:
     """Check a run as the operator presents it.
 
@@ -78,7 +78,7 @@ def check_run(
         AgentRefused: it is not what the agent pinned, or not about this submission.
     """
     try:
-        signed, record = parse_signed(view.get("record"), RunRecord)
+        signed, record = parse_signed(view.record, RunRecord)
         # (1) The pinned operator signed it, under the pinned terms.
         signed.verify(frozenset({trust.operator}))
         _require_equal(record, {"operator": trust.operator, **terms.hashes})
@@ -94,17 +94,17 @@ def check_run(
         }
         _require_equal(record, wanted)
         # (3) Enough pinned sources signed the prices, which combine by the pinned rules to what the operator signed.
-        signed_tick, tick = parse_signed(view.get("tick"), PriceTick)
+        signed_tick, tick = parse_signed(view.tick, PriceTick)
         signed_tick.verify(frozenset({trust.operator}))
         market = verify_tick(tick, trust.prices)
         _require_equal(record, {"tick": signed_tick.body_hash(), "price_sequence": market.sequence})
         # (4) The matrices are the run's, and what these prices give.
-        matrices = matrices_from_json(view.get("matrices") or {})
+        matrices = matrices_from_json(view.matrices or {})
         if matrix_hashes(matrices) != record.matrices:
             raise AgentRefused("the matrices sent are not those of the run record")
         terms.check(matrices, market, record.posted, record.gross_limit)
     except (RequestError, DocumentsError, MarginError) as error:
-        raise AgentRefused(f"run {view.get('run_id')!r}: {error}") from error
+        raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = encode(book, terms.entry_map)
     true = true_surplus(terms.model, terms.universe, market, terms.schedule, book, record.posted)
     return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
@@ -138,7 +138,7 @@ def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Calla
 
 
 class EvaluationMismatch(AgentRefused):
-    """The server evaluated something else: withhold the flag, raise the alarm, replace the keys."""
+    """The operator evaluated something else: withhold the flag, raise the alarm, replace the keys."""
 
 
 def _require_equal(record: RunRecord, wanted: dict[str, Any]) -> None:

@@ -23,9 +23,8 @@ at its floor of zero), so that X does not end the breach.
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +42,13 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.keyring import KeyRing
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall, OwnSubmission
+from atomic_margin.service.protocol.agent_messages import ShortfallFigures
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, Submission, parse_signed
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
 
-JsonObject = dict[str, Any]
 IntArray = npt.NDArray[np.int64]
 
 FUNCTION = "shortfall"
@@ -69,7 +69,7 @@ class Party:
     client: OperatorClient
 
 
-def check_recorded(party: Party, recorded: list[str]) -> list[str]:
+def check_recorded(party: Party, recorded: Sequence[str]) -> list[str]:
     """Check the shortfall of every answered breach among `recorded` that was not checked; return their runs.
 
     What is refused or does not agree is stored as that, and not looked at again.
@@ -94,18 +94,18 @@ def check_recorded(party: Party, recorded: list[str]) -> list[str]:
     return [row.run_id for row in due]
 
 
-def figures(store: InstitutionStore) -> dict[str, JsonObject]:
+def figures(store: InstitutionStore) -> dict[str, ShortfallFigures]:
     """Return what is known of every checked shortfall, by run."""
     with store.unit_of_work() as session:
         return {
-            row.run_id: {
-                "agreed": row.agreed,
-                "units": None if row.units is None else str(row.units),
-                "usd": row.usd,
-                "within_top_up": row.within_top_up,
-                "record": row.record,
-                "problem": row.problem,
-            }
+            row.run_id: ShortfallFigures(
+                agreed=row.agreed,
+                units=row.units,
+                usd=row.usd,
+                within_top_up=row.within_top_up,
+                record=row.record,
+                problem=row.problem,
+            )
             for row in session.query(OwnShortfall)
         }
 
@@ -156,7 +156,7 @@ def decrypt_and_compare(
 
 
 def within_top_up(shortfall: int, top_up: int, matrices: RunMatrices, z: IntArray) -> bool:
-    """Return whether the top-up is at least the shortfall less what rounding explains; exact.
+    """Return whether the top-up is at least the shortfall less what rounding explains, in integers.
 
     Args:
         shortfall: S, in units of the coarse maintenance matrix.
@@ -173,7 +173,7 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
     try:
         view = party.client.run(row.run_id)
         run = _run(party, view, row)
-        signed, record = parse_signed((view.get(FUNCTION) or {}).get("record"), ShortfallRecord)
+        signed, record = parse_signed(None if view.shortfall is None else view.shortfall.record, ShortfallRecord)
         result.record, result.document = signed.body_hash(), signed.to_json()
         check_record(signed, record, party.trust.operator, run)
         own_keys = party.keys.of(run.record.evaluation_keys)
@@ -203,9 +203,9 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
     return result
 
 
-def _run(party: Party, view: JsonObject, row: OwnAnswer) -> CheckedRun:
+def _run(party: Party, view: RunView, row: OwnAnswer) -> CheckedRun:
     """Check the run once more, as when it was answered, and that it is the one that was."""
-    claimed = parse_signed(view.get("record"), RunRecord)[1].submission_sequence
+    claimed = parse_signed(view.record, RunRecord)[1].submission_sequence
     with party.store.unit_of_work() as session:
         own = session.get(OwnSubmission, claimed)
     if own is None:

@@ -14,7 +14,8 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.masks import expand_masks, mask_seed
 from atomic_margin.service.institution.openings import KeyOpenings
-from atomic_margin.service.protocol.documents import Submission
+from atomic_margin.service.protocol.documents import Submission, SubmissionClaim
+from atomic_margin.service.protocol.statements import encryption_statement, portfolio_statement
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.portfolio import prove_portfolio
@@ -69,24 +70,21 @@ def make_submission(
     use_masks(seed)
     z = np.array(book.values, dtype=np.int64)
     ciphertext = keys.encrypt_under(expand_masks(seed, len(z), layout.dimension), z)
-    fields = {
-        **addressed,
-        **{name: terms.hashes[name] for name in TERMS_NAMED},
-        "key_commitments": openings.pair.hash,
-        "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
-        "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
-        "commitments": [point.hex() for point in book.commitments],
-    }
-    stage("proving the portfolio")
-    unproven = Submission.parse({**fields, "portfolio_proof": "00", "encryption_proof": "00"})
-    portfolio_proof = prove_portfolio(
-        terms.portfolio_statement(unproven), PortfolioWitness(book.values, book.blindings)
+    claim = SubmissionClaim.parse(
+        {
+            **addressed,
+            **{name: terms.hashes[name] for name in TERMS_NAMED},
+            "key_commitments": openings.pair.hash,
+            "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
+            "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
+            "commitments": [point.hex() for point in book.commitments],
+        }
     )
+    stage("proving the portfolio")
+    portfolio_proof = prove_portfolio(portfolio_statement(claim, terms), PortfolioWitness(book.values, book.blindings))
     stage("proving the encryption")
     encryption_proof = prove_encryption(
-        terms.encryption_statement(unproven, openings.pair),
+        encryption_statement(claim, terms, openings.pair),
         EncryptionWitness(book.values, book.blindings, openings.input),
     )
-    return Submission.parse(
-        {**fields, "portfolio_proof": portfolio_proof.hex(), "encryption_proof": encryption_proof.hex()}
-    )
+    return claim.proven(Submission, portfolio_proof=portfolio_proof, encryption_proof=encryption_proof)

@@ -18,12 +18,12 @@ from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, Evaluat
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.operator.policy import Policy
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
@@ -56,7 +56,7 @@ class Settings:
 
 
 class Operator:
-    """One operator's server, without its HTTP face and its background work."""
+    """One operator, without its HTTP face and its background work."""
 
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
         """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""
@@ -181,5 +181,5 @@ def _lock_directory(path: Path) -> IO[bytes]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise ConfigurationError(f"another server runs on {path.parent}; stop it or use another folder") from None
+        raise ConfigurationError(f"another operator runs on {path.parent}; stop it or use another folder") from None
     return file

@@ -46,6 +46,19 @@ class Body(Document):
         return identity.sign(self.TYPE, body)
 
 
+class Claim(Document):
+    """What a document with proofs says, before there are any: the statements of its proofs are about this."""
+
+    TAG: ClassVar[str] = "claim"
+
+    def proven(self, document: type[B], **proofs: bytes) -> B:
+        """Return the document that says this, with its proofs by field name."""
+        said = self.canonical()
+        if not isinstance(said, dict):
+            raise TypeError("a claim is a JSON object")
+        return document.parse({**said, **{name: proof.hex() for name, proof in proofs.items()}})
+
+
 class Enrolment(Body):
     """An institution brings its evaluation keys, made for one profile, and commits to the secret keys behind them.
 
@@ -67,7 +80,7 @@ class Enrolment(Body):
 class EnrolmentConfirmation(Body):
     """The institution's word that its keys passed the known-answer test; it activates them.
 
-    It carries no decrypted bit: an answer that did would decrypt whatever a cheating server sends.
+    It carries no decrypted bit: an answer that did would decrypt whatever a cheating operator sends.
     """
 
     TYPE = "enrolment-confirmation"
@@ -77,13 +90,12 @@ class EnrolmentConfirmation(Body):
     known_answers: Literal["right"]
 
 
-class Submission(Body):
-    """An encrypted portfolio: ciphertext bodies, commitments to the same entries, and the two proofs about them.
+class SubmissionClaim(Claim):
+    """An encrypted portfolio: ciphertext bodies, and commitments to the same entries.
 
     The masks are expanded from the operator's nonce; `ciphertext` is the hash of the whole words that result.
     """
 
-    TYPE = "submission"
     institution: Identifier
     operator: PublicKey
     sequence: Counter
@@ -98,8 +110,6 @@ class Submission(Body):
     bodies: BodiesHex
     ciphertext: Hash
     commitments: ListOf[PointHex]
-    portfolio_proof: ProofHex
-    encryption_proof: ProofHex
 
     def proof_context(self) -> dict[str, str]:
         """Return everything the portfolio and encryption proofs are bound to besides their statements."""
@@ -116,6 +126,20 @@ class Submission(Body):
             "generators": self.generators,
             "ciphertext": self.ciphertext,
         }
+
+
+class Submission(Body, SubmissionClaim):
+    """The claim with the two proofs about it. It is taken wherever the claim is."""
+
+    TYPE = "submission"
+    portfolio_proof: ProofHex
+    encryption_proof: ProofHex
+
+
+def second_run_of(run_id: str) -> str:
+    """Return the identifier of the run that is evaluated after one of the same tick that was not proven in time."""
+    # The suffix stands in signed records: it stays as it is, whatever the run is called elsewhere.
+    return f"{run_id}.exact"
 
 
 class MatrixHashes(Part):
@@ -207,8 +231,8 @@ class RunRecord(Body):
         return self.outputs.breach
 
 
-class Answer(Body):
-    """The institution's answer to a run.
+class AnswerClaim(Claim):
+    """What the institution answers to a run.
 
     Attributes:
         outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
@@ -216,12 +240,8 @@ class Answer(Body):
         flag_output: hash of the output ciphertext the flag was decrypted from.
         top_up: X in units of the initial proof matrix, 0 when covered.
         top_up_usd: the same in currency.
-        sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
-        decryption_proof: on a breach, that the flag output decrypts to 1 under the committed key.
-        breach_proof: on a breach, that some row of the maintenance proof matrix is negative.
     """
 
-    TYPE = "answer"
     run_id: Identifier
     run: Hash
     operator: PublicKey
@@ -233,9 +253,6 @@ class Answer(Body):
     flag_output: Hash | None = None
     top_up: Counter
     top_up_usd: AmountText
-    sufficiency_proof: ProofHex
-    decryption_proof: ProofHex | None = None
-    breach_proof: ProofHex | None = None
 
     def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:
         """Return everything the answer's proofs are bound to besides their statements; `matrix` is a matrix's hash."""
@@ -259,6 +276,21 @@ class Answer(Body):
             "outcome": self.outcome,
             "top_up": str(self.top_up),
         }
+
+
+class Answer(Body, AnswerClaim):
+    """The claim with its proofs. It is taken wherever the claim is.
+
+    Attributes:
+        sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
+        decryption_proof: on a breach, that the flag output decrypts to 1 under the committed key.
+        breach_proof: on a breach, that some row of the maintenance proof matrix is negative.
+    """
+
+    TYPE = "answer"
+    sufficiency_proof: ProofHex
+    decryption_proof: ProofHex | None = None
+    breach_proof: ProofHex | None = None
 
 
 class Transfer(Part):

@@ -1,7 +1,7 @@
 """The published terms of an operator (model, universe, schedule, profile) and what follows from them for one run.
 
 Operator, agent and verifier hold the same terms, by hash, and compute the same things from them: which matrices a price
-tick and posted collateral give, and what statement a proof is about. No secret, no I/O.
+tick and posted collateral give. What proofs are about is in `protocol.statements`. No secret, no I/O.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import CanonicalValue
-from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
-from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market, check_market
@@ -21,19 +18,10 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.weights import compile_weights
 from atomic_margin.margin.rows.matrix import MarginMatrix
-from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_run, compile_run
+from atomic_margin.margin.rows.rounding import RunMatrices, check_run, compile_run
 from atomic_margin.margin.rows.weights import TrueWeights
-from atomic_margin.service.protocol.documents import Answer, MatrixHashes, RunRecord, Submission
-from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.zk.generators import generators_hash
-from atomic_margin.zk.statements.breach import BreachStatement
-from atomic_margin.zk.statements.decryption import DecryptionStatement
-from atomic_margin.zk.statements.encryption import EncryptionStatement
-from atomic_margin.zk.statements.portfolio import PortfolioStatement
-from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
-
-# A row with X added can be as large as twice the widest row, and X is rounded up to its step.
-TOP_UP_BITS = 2
 
 
 @dataclass(frozen=True)
@@ -113,99 +101,6 @@ class Terms:
             gross_limit,
             bits=self.profile.bits,
             weight_bits=self.profile.weight_bits,
-        )
-
-    def portfolio_statement(self, submission: Submission) -> PortfolioStatement:
-        """Return what the submission's portfolio proof must show.
-
-        Raises:
-            StatementError: sizes or limits outside what the argument is sound for.
-        """
-        return PortfolioStatement(
-            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-            widths=self.entry_map.widths,
-            gross_weights=self.entry_map.gross_weights,
-            gross_limit=submission.gross_limit,
-            context=submission.proof_context(),
-        )
-
-    def ciphertext_of(self, submission: Submission) -> Ciphertext:
-        """Return the whole ciphertexts of a submission: masks expanded from its nonce, bodies as sent.
-
-        Raises:
-            MalformedCiphertext: another number of bodies than the universe has entries.
-        """
-        layout = layout_of(self.profile).messages["input"]
-        bodies = bodies_from_bytes(bytes.fromhex(submission.bodies), len(self.entry_map))
-        seed = mask_seed(submission.nonce, submission.institution, submission.key_commitments, submission.sequence)
-        return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
-
-    def encryption_statement(self, submission: Submission, keys: KeyPair) -> EncryptionStatement:
-        """Return what the submission's encryption proof must show.
-
-        Raises:
-            MalformedCiphertext: another number of bodies than the universe has entries.
-            StatementError: sizes outside what the argument is sound for.
-        """
-        ciphertext = self.ciphertext_of(submission)
-        return EncryptionStatement(
-            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-            key=keys.input,
-            masks=ciphertext.masks,
-            bodies=ciphertext.bodies,
-            widths=self.entry_map.widths,
-            scale_bits=63 - layout_of(self.profile).messages["input"].width,
-            context=submission.proof_context(),
-        )
-
-    def decryption_statement(
-        self, answer: Answer, record: RunRecord, keys: KeyPair, flag_words: bytes, matrices: RunMatrices
-    ) -> DecryptionStatement:
-        """Return what a breach answer's decryption proof must show: these words decrypt to 1.
-
-        Raises:
-            MalformedCiphertext: the words are no flag of the profile.
-        """
-        layout = layout_of(self.profile).messages["breach"]
-        words = words_from_bytes(flag_words, layout)
-        return DecryptionStatement(
-            key=keys.flag,
-            masks=words[:, :-1],
-            bodies=words[:, -1],
-            values=(1,),
-            scale_bits=63 - layout.width,
-            context={
-                **answer.proof_context(record, matrices.maintenance_fhe.hash()),
-                "flag_output": record.breach_output,
-            },
-        )
-
-    def breach_statement(
-        self, answer: Answer, record: RunRecord, submission: Submission, matrices: RunMatrices
-    ) -> BreachStatement:
-        """Return what a breach answer's breach proof must show: a negative row of the maintenance proof matrix."""
-        matrix = matrices.maintenance_proof
-        return BreachStatement(
-            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-            weights=matrix.weights,
-            offsets=tuple(int(value) for value in matrix.collateral),
-            bits=self.profile.bits + PROOF_SHIFT,
-            context=answer.proof_context(record, matrix.hash()),
-        )
-
-    def sufficiency_statement(
-        self, answer: Answer, record: RunRecord, submission: Submission, matrices: RunMatrices
-    ) -> SufficiencyStatement:
-        """Return what the answer's sufficiency proof must show: coverage, or initial margin with the top-up added."""
-        matrix = matrices.maintenance_proof if answer.outcome == "covered" else matrices.initial_proof
-        width = self.profile.bits + PROOF_SHIFT + (0 if answer.outcome == "covered" else TOP_UP_BITS)
-        return SufficiencyStatement(
-            commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-            weights=matrix.weights,
-            offsets=tuple(int(value) for value in matrix.collateral),
-            top_up=answer.top_up,
-            bits=width,
-            context=answer.proof_context(record, matrix.hash()),
         )
 
 

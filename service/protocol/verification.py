@@ -16,6 +16,14 @@ from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.statements import (
+    breach_statement,
+    ciphertext_of,
+    decryption_statement,
+    encryption_statement,
+    portfolio_statement,
+    sufficiency_statement,
+)
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group
@@ -95,7 +103,7 @@ def verify_submission(
     if submission.key_commitments != keys.hash:
         raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
     try:
-        ciphertext = terms.ciphertext_of(submission)
+        ciphertext = ciphertext_of(submission, terms)
     except MalformedCiphertext as error:
         raise Refused(str(error), "bodies") from error
     if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
@@ -104,12 +112,12 @@ def verify_submission(
     check_gross_limit(submission.gross_limit, terms.entry_map, terms.profile.bits)
     # (5) Every entry is in its range and the book is within the gross limit.
     try:
-        verify_portfolio(terms.portfolio_statement(submission), bytes.fromhex(submission.portfolio_proof), group)
+        verify_portfolio(portfolio_statement(submission, terms), bytes.fromhex(submission.portfolio_proof), group)
     except ProofError as error:
         raise Refused(str(error), "portfolio_proof") from error
     # (6) Each ciphertext encrypts the committed entry under the committed key.
     try:
-        statement = terms.encryption_statement(submission, keys)
+        statement = encryption_statement(submission, terms, keys)
         verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group)
     except ProofError as error:
         raise Refused(str(error), "encryption_proof") from error
@@ -156,7 +164,7 @@ def verify_answer(
     # (3) Outcome, flag and top-up go together.
     _check_outcome(answer, record, matrices, terms)
     # (4) The sufficiency proof holds: on maintenance margin as it is, or on initial margin with the top-up added.
-    statement = terms.sufficiency_statement(answer, record, submission, matrices)
+    statement = sufficiency_statement(answer, terms, record, submission, matrices)
     try:
         verify_sufficiency(statement, bytes.fromhex(answer.sufficiency_proof), group)
     except ProofError as error:
@@ -168,7 +176,7 @@ def verify_answer(
     _check_flag(answer, record, keys, flag_words, terms, matrices, group)
     # (6) And rightly so: some row of the maintenance proof matrix is negative for the committed portfolio.
     try:
-        breach = terms.breach_statement(answer, record, submission, matrices)
+        breach = breach_statement(answer, terms, record, submission, matrices)
         verify_breach(breach, bytes.fromhex(answer.breach_proof or ""), group)
     except ProofError as error:
         raise Refused(str(error), "breach_proof") from error
@@ -189,7 +197,7 @@ def _check_flag(
     if flag_words is None or hashlib.sha256(flag_words).hexdigest() != record.outputs.breach:
         raise Refused("the words of the run's breach output are not at hand", "flag_output")
     try:
-        statement = terms.decryption_statement(answer, record, keys, flag_words, matrices)
+        statement = decryption_statement(answer, terms, record, keys, flag_words, matrices)
         verify_decryption(statement, bytes.fromhex(answer.decryption_proof or ""), group)
     except (ProofError, MalformedCiphertext) as error:
         raise Refused(str(error), "decryption_proof") from error
@@ -218,6 +226,6 @@ def _check_outcome(answer: Answer, record: RunRecord, matrices: RunMatrices, ter
     step = step_units(matrix.unit_exponent, terms.model.minimum_transfer_amount, record.gross_limit)
     if answer.top_up == 0 or answer.top_up % step:
         raise Refused(f"the top-up must be a positive multiple of {step} units, got {answer.top_up}", "top_up")
-    exact = format(matrix.usd(answer.top_up), "f")
-    if answer.top_up_usd != exact:
-        raise Refused(f"{answer.top_up} units are {exact} USD, not {answer.top_up_usd}", "top_up_usd")
+    usd = format(matrix.usd(answer.top_up), "f")
+    if answer.top_up_usd != usd:
+        raise Refused(f"{answer.top_up} units are {usd} USD, not {answer.top_up_usd}", "top_up_usd")

@@ -24,8 +24,15 @@ from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.submissions import TERMS_NAMED
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord, Submission, SubmissionClaim
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.statements import (
+    ciphertext_of,
+    encryption_statement,
+    portfolio_statement,
+    sufficiency_statement,
+)
 from atomic_margin.service.protocol.terms import matrices_from_json
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
@@ -118,7 +125,7 @@ class Secrets:
         assert sent is not None
         submission = Submission.parse(sent.document["body"])
         layout = layout_of(agent.terms.profile).messages["input"]
-        whole = keys.decrypt("input", agent.terms.ciphertext_of(submission).to_bytes()).values
+        whole = keys.decrypt("input", ciphertext_of(submission, agent.terms).to_bytes()).values
         assert len(whole) == layout.count
         return cls(
             agent,
@@ -135,7 +142,7 @@ class Secrets:
         return {
             "institution": NAME,
             "operator": self.agent.settings.trust.operator,
-            "sequence": str(self.agent._client.account()["next_submission"]),
+            "sequence": str(self.agent._client.account().next_submission),
             "nonce": self.agent._client.nonce(),
             **{name: self.agent.terms.hashes[name] for name in TERMS_NAMED},
             "evaluation_keys": self.submission.evaluation_keys,
@@ -192,17 +199,17 @@ class Secrets:
             "commitments": [point.hex() for point in commitments],
             **changes,
         }
-        unproven = Submission.parse({**fields, "portfolio_proof": "00", "encryption_proof": "00"})
-        portfolio = force_portfolio(terms.portfolio_statement(unproven), values, blindings)
-        statement = terms.encryption_statement(unproven, self.openings.pair)
+        claim = SubmissionClaim.parse({name: fields[name] for name in SubmissionClaim.model_fields})
+        portfolio = force_portfolio(portfolio_statement(claim, terms), values, blindings)
+        statement = encryption_statement(claim, terms, self.openings.pair)
         encryption = force_encryption(statement, values, blindings, self.openings.input)
         proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex()}
         return Submission.parse({**fields, **proofs, **changes}).signed_by(self.agent.identity).to_json()
 
-    def claim_covered(self, view: Json) -> Json:
+    def claim_covered(self, view: RunView) -> Json:
         """Return the answer "covered" to a run, whatever the book, with a proof forced to that."""
-        signed = SignedDocument.parse(view["record"])
-        record, matrices = RunRecord.parse(signed.body), matrices_from_json(view["matrices"])
+        signed = SignedDocument.parse(view.record)
+        record, matrices = RunRecord.parse(signed.body), matrices_from_json(view.matrices)
         body = {
             "run_id": record.run_id,
             "run": signed.body_hash(),
@@ -214,10 +221,10 @@ class Secrets:
             "top_up": "0",
             "top_up_usd": "0",
         }
-        unproven = Answer.parse({**body, "sufficiency_proof": "00"})
-        statement = self.agent.terms.sufficiency_statement(unproven, record, self.submission, matrices)
+        claim = AnswerClaim.parse(body)
+        statement = sufficiency_statement(claim, self.agent.terms, record, self.submission, matrices)
         proof = force_sufficiency(statement, self.values, self.blindings)
-        return Answer.parse({**body, "sufficiency_proof": proof.hex()}).signed_by(self.agent.identity).to_json()
+        return claim.proven(Answer, sufficiency_proof=proof).signed_by(self.agent.identity).to_json()
 
 
 # The running protocol at a point of the story, and what it says to a cheat.

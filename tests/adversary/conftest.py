@@ -7,6 +7,7 @@ import pytest
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.protocol.states import RunState
 
 from ..e2e.harness import World, copy_world
 from .attacks import Stage
@@ -18,10 +19,10 @@ def played(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     world = copy_world(enrolled, tmp_path_factory.mktemp("played"))
     with world.serving(), world.own_agent() as agent:
         first = world.tick(1, 1)
-        world.wait_run(first, ("awaiting_answer",))
+        world.wait_run(first, (RunState.AWAITING_ANSWER,))
         assert agent.answer_due() == [first]
         second = world.tick(2, 2)
-        world.wait_run(second, ("awaiting_answer",))
+        world.wait_run(second, (RunState.AWAITING_ANSWER,))
         agent._prepare_once(second, 2)
     return world
 

@@ -18,6 +18,7 @@ from atomic_margin.service.institution.enrolment import _check_known_answers
 from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -138,7 +139,7 @@ def _checked(stage: Stage) -> Any:
         own = session.get_one(OwnSubmission, 1)
     book, agent = Portfolio.parse(own.portfolio), stage.agent
     view = stage.view(stage.open)
-    return check_run(view, agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
+    return check_run(RunView.parse(view), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
 
 
 def _with_breach_output(run: Any, output: bytes) -> Any:

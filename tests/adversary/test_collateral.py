@@ -16,7 +16,7 @@ def instruct(stage: Stage, action: str, asset: str, quantity: int, sequence: int
     body = {
         "institution": NAME,
         "operator": stage.agent.settings.trust.operator,
-        "sequence": str(stage.world.account()["next_instruction"] if sequence is None else sequence),
+        "sequence": str(stage.world.account().next_instruction if sequence is None else sequence),
         "action": action,
         "asset": asset,
         "quantity": str(quantity),
@@ -26,7 +26,7 @@ def instruct(stage: Stage, action: str, asset: str, quantity: int, sequence: int
 
 
 def test_more_than_there_is_cannot_be_posted(stage: Stage) -> None:
-    free = {asset: int(quantity) for asset, quantity in stage.world.account()["collateral"]["free"].items()}
+    free = stage.world.account().collateral.free
     assert free
     for asset, quantity in free.items():
         assert instruct(stage, "post", asset, quantity + 1)[0] == 409

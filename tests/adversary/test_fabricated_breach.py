@@ -7,7 +7,10 @@ from contextlib import closing
 import pytest
 
 from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.protocol.agent_messages import AgentStatus
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.states import RunState
 
 from ..e2e.harness import World
 from .attacks import Stage, signed_again
@@ -26,12 +29,14 @@ def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(world: World)
             )
     with world.both():
         run_id = world.tick(1, 1)
-        world.wait_run(run_id, ("awaiting_answer",))
-        refused = world.agent.wait("/v1/status", lambda seen: seen["stage"] == "refused a run", 30, lambda _: None)
-        assert refused["alarm"] is None
+        world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
+        refused = world.agent.wait(
+            "/v1/status", AgentStatus, lambda seen: seen.stage == "refused a run", 30, lambda _: None
+        )
+        assert refused.alarm is None
         time.sleep(1)
-        assert world.operator.get(f"/v1/runs/{run_id}")["state"] == "awaiting_answer"
-        assert world.account()["collateral"]["posted"] == {"USDC": "150000000000"}
+        assert world.operator.read(f"/v1/runs/{run_id}", RunView).state is RunState.AWAITING_ANSWER
+        assert world.account().collateral.posted == {"USDC": 150_000_000_000}
         assert "has signed for 300000000000" in (world.root / "agent.log").read_text()
 
 

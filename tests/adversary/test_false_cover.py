@@ -11,6 +11,8 @@ from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.enrolment import _check_known_answers
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
+from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..e2e.harness import World
 from .attacks import Secrets, Stage, signed_again
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.fhe
 
 
 def test_covered_without_a_proof_of_it_is_refused(stage: Stage, unmoved: None) -> None:
-    assert stage.reply(stage.secrets.claim_covered(stage.view(stage.open))) == (422, "sufficiency_proof")
+    assert stage.reply(stage.secrets.claim_covered(RunView.parse(stage.view(stage.open)))) == (422, "sufficiency_proof")
     # A decrypted 0 is no document at all, whoever's flag it is.
     assert stage.reply(signed_again(stage.answer, stage.agent.identity, flag="0")) == (422, "flag")
 
@@ -44,13 +46,13 @@ def test_evaluation_keys_of_a_second_secret_key_cover_nothing(world: World, seco
         book = secrets.submit(evaluation_keys=enrolled, opened=openings)
         agent._client.submit(book)
         run_id = world.tick(2, 1)
-        view = world.wait_run(run_id, ("awaiting_answer",))
-        assert view["record"]["body"]["evaluation_keys"] == enrolled
+        view = world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
+        assert view.record["body"]["evaluation_keys"] == enrolled
         stage = Stage(world, agent, run_id, run_id, {}, {})
         assert stage.reply(secrets.claim_covered(view)) == (422, "sufficiency_proof")
         # So nothing is left to it but silence, which freezes the account.
-        world.wait_run(run_id, ("unproven",))
-        assert world.account()["state"] == "frozen"
+        world.wait_run(run_id, (RunState.UNPROVEN,))
+        assert world.account().state is AccountState.FROZEN
 
 
 def enrol_others(agent: Agent, secrets: Secrets, second: InstitutionKeys) -> str:
@@ -70,8 +72,8 @@ def enrol_others(agent: Agent, secrets: Secrets, second: InstitutionKeys) -> str
         }
     )
     challenge = agent._client.enrol(body.signed_by(agent.identity).to_json(), data, known)
-    _check_known_answers(second, challenge["known_answers"])
-    agent._client.token = str(challenge["token"])
+    _check_known_answers(second, challenge.known_answers)
+    agent._client.token = challenge.token
     done = EnrolmentConfirmation.parse({**parties, "evaluation_keys": sha256, "known_answers": "right"})
     agent._client.confirm(done.signed_by(agent.identity).to_json())
     return sha256

@@ -15,6 +15,8 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.runs import check_run
 from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.terms import matrices_from_json, matrix_hashes
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -39,22 +41,22 @@ def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_ne
     with world.serving(answer_seconds=5), world.own_agent() as agent:
         pinned = agent.key_commitments
         first = world.tick(2, 1)
-        world.wait_run(first, ("awaiting_answer",))
+        world.wait_run(first, (RunState.AWAITING_ANSWER,))
         # The flag says 0, the agent's own integers say 1: no answer, and an alarm that tells neither.
         assert agent.answer_due() == []
         assert agent.alarm == "the decrypted outputs are not those of the run's matrix; the flag is withheld"
-        assert agent.figures()[-1]["outcome"] == "withheld"
-        assert agent.figures()[-1]["decrypted_breach"] is None
+        assert agent.figures()[-1].outcome == "withheld"
+        assert agent.figures()[-1].decrypted_breach is None
         alarms = [record.getMessage() for record in caplog.records if "alarm" in record.getMessage()]
         assert alarms == [f"alarm: {agent.alarm}"]
-        world.wait_run(first, ("unproven",))
-        assert world.account()["state"] == "frozen"
+        world.wait_run(first, (RunState.UNPROVEN,))
+        assert world.account().state is AccountState.FROZEN
         # The next round replaces the keys and brings the same book under them, which even a frozen account may.
-        before = agent._client.account()["next_submission"]
+        before = agent._client.account().next_submission
         assert agent.answer_due() == []
         assert agent.alarm is None
         assert agent.key_commitments not in (None, pinned)
-        assert int(agent._client.account()["next_submission"]) == int(before) + 1
+        assert agent._client.account().next_submission == before + 1
         with agent._store.unit_of_work() as session:
             old, new = (session.get_one(OwnSubmission, number).document["body"] for number in (1, 2))
         assert old["commitments"] == new["commitments"]
@@ -62,11 +64,11 @@ def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_ne
         # Once the server evaluates the run's own matrix again, the breach is answered under the new keys and settled.
         (world.root / "cheat").unlink()
         second = world.tick(2, 2)
-        world.wait_run(second, ("awaiting_answer",))
+        world.wait_run(second, (RunState.AWAITING_ANSWER,))
         assert agent.answer_due() == [second]
         view = world.wait_run(second)
-        assert (view["state"], view["settlement"]["body"]["flag"]) == ("settled", "proven")
-        assert world.account()["state"] == "active"
+        assert (view.state, view.settlement["body"]["flag"]) == (RunState.SETTLED, "proven")
+        assert world.account().state is AccountState.ACTIVE
 
 
 def test_a_run_that_is_asked_twice_is_answered_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +109,4 @@ def check(stage: Stage, view: dict[str, Any]) -> None:
     with stage.agent._store.unit_of_work() as session:
         own = session.get_one(OwnSubmission, 1)
     book, agent = Portfolio.parse(own.portfolio), stage.agent
-    check_run(view, agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
+    check_run(RunView.parse(view), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)

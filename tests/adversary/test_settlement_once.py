@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fhe
 def test_answers_at_once_and_again_settle_once(played: World, stage: Stage, tmp_path: Path) -> None:
     world = copy_world(played, tmp_path / "world")
     with world.serving() as operator:
-        before = world.account()["collateral"]
+        before = world.account().collateral
         url = f"{operator.url}/v1/runs/{stage.open}/answer"
 
         def send(_: int) -> httpx.Response:
@@ -31,15 +31,15 @@ def test_answers_at_once_and_again_settle_once(played: World, stage: Stage, tmp_
         assert all(receipt == taken[0] for receipt in taken)
         assert {response.status_code for response in responses} <= {200, 201, 409}
         view = world.wait_run(stage.open)
-        moves = view["settlement"]["body"]["transfers"]
-        after, ledger = world.account()["collateral"], world.ledger()
+        moves = view.settlement["body"]["transfers"]
+        after, ledger = world.account().collateral, world.ledger()
         assert moves
         for move in moves:
-            was = int(before["posted"].get(move["asset"], "0"))
-            assert int(after["posted"][move["asset"]]) == was + int(move["quantity"])
+            was = before.posted.get(move["asset"], 0)
+            assert after.posted[move["asset"]] == was + int(move["quantity"])
         # Again, and with another signature over another body: nothing more.
         assert send(0).json() == taken[0]
         other = signed_again(stage.answer, stage.agent.identity, top_up=str(2 * int(stage.answer["body"]["top_up"])))
         assert httpx.post(url, json=other).status_code == 409
         assert world.ledger() == ledger
-        assert view["settlement"]["body"]["answer"] == SignedDocument.parse(stage.answer).body_hash()
+        assert view.settlement["body"]["answer"] == SignedDocument.parse(stage.answer).body_hash()

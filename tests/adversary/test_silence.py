@@ -3,6 +3,7 @@
 import pytest
 
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..e2e.harness import World
 from .attacks import Secrets, Stage
@@ -13,9 +14,9 @@ pytestmark = pytest.mark.fhe
 def test_silence_freezes_the_account(world: World) -> None:
     with world.serving(answer_seconds=1), world.own_agent() as agent:
         run_id = world.tick(2, 1)
-        assert world.wait_run(run_id, ("unproven",))["settlement"] is None
+        assert world.wait_run(run_id, (RunState.UNPROVEN,)).settlement is None
         frozen = world.account()
-        assert frozen["state"] == "frozen"
+        assert frozen.state is AccountState.FROZEN
         # Collateral stays where it is, and another book cannot take the place of this one.
         with pytest.raises(RemoteError) as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
@@ -26,4 +27,4 @@ def test_silence_freezes_the_account(world: World) -> None:
         assert stage.submit(secrets.submit(committed=flat)) == (409, "state")
         opened = (secrets.commitments, secrets.blindings)
         assert stage.submit(secrets.submit(opened=opened)) == (409, "state")
-        assert world.account()["collateral"] == frozen["collateral"]
+        assert world.account().collateral == frozen.collateral

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,13 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.protocol.agent_messages import AgentStatus
+from atomic_margin.service.protocol.messages import AccountView, Health, LedgerView, RunView, TickAccepted
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.states import OVER, RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .small import GROSS_LIMIT, market
-
-OVER = ("covered", "settled", "unproven", "failed")
 
 
 @dataclass
@@ -62,7 +63,7 @@ class World:
         log = self.root / "operator.log"
         with running(arguments, log, environment) as process:
             with Http(f"http://127.0.0.1:{port}", process, log) as public:
-                public.wait("/healthz", lambda _: True, 60, lambda _: None)
+                public.wait("/healthz", Health, lambda _: True, 60, lambda _: None)
             token = (self.root / "operator" / "admin.token").read_text().strip()
             self.operator_process = process
             with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
@@ -80,7 +81,7 @@ class World:
         )  # fmt: skip
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
         with running(arguments, log) as process, Http(url, process, log, token) as self.agent:
-            self.agent.wait("/v1/status", lambda status: bool(status["enrolled"]), 60, lambda _: None)
+            self.agent.wait("/v1/status", AgentStatus, lambda status: status.enrolled, 60, lambda _: None)
             yield self.agent
 
     @contextmanager
@@ -106,27 +107,25 @@ class World:
         """Send one of the example markets under a sequence number; return the run it schedules."""
         assert self.operator is not None
         prices = signed_prices(self.sources, market(number, sequence, minutes=sequence))
-        return str(self.operator.post("/v1/ticks", prices)["runs"][0])
+        return TickAccepted.parse(self.operator.post("/v1/ticks", prices)).runs[0]
 
-    def wait_run(self, run_id: str, states: tuple[str, ...] = OVER, seconds: float = 60) -> dict[str, Any]:
+    def wait_run(self, run_id: str, states: Iterable[RunState] = OVER, seconds: float = 60) -> RunView:
         """Wait until a run is in one of the states."""
         assert self.operator is not None
-        view: dict[str, Any] = self.operator.wait(
-            f"/v1/runs/{run_id}", lambda seen: seen["state"] in states, seconds, lambda _: None
+        return self.operator.wait(
+            f"/v1/runs/{run_id}", RunView, lambda seen: seen.state in states, seconds, lambda _: None
         )
-        return view
 
-    def account(self) -> dict[str, Any]:
+    def account(self) -> AccountView:
         """The institution's account as the operator sees it."""
         assert self.operator is not None
-        view: dict[str, Any] = self.operator.get(f"/v1/institutions/{NAME}")
-        return view
+        return self.operator.read(f"/v1/institutions/{NAME}", AccountView)
 
-    def ledger(self) -> dict[str, Any]:
+    def ledger(self) -> LedgerView:
         """Accounts and totals of the operator's ledger."""
         assert self.operator is not None
-        view: dict[str, Any] = self.operator.get("/v1/ledger")
-        assert all(total == "0" for total in view["totals"].values())
+        view = self.operator.read("/v1/ledger", LedgerView)
+        assert not any(view.totals.values())
         return view
 
 

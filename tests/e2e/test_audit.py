@@ -28,9 +28,10 @@ from atomic_margin.service.cli.main import app
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.files import read_json
 from atomic_margin.service.operator.store.database import Store
-from atomic_margin.service.operator.store.tables import AttestationRow, Run, ShortfallRow, ShortfallState
+from atomic_margin.service.operator.store.tables import AttestationRow, Run, ShortfallRow
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.states import RunState, ShortfallState
 
 from .harness import World, copy_world
 
@@ -46,9 +47,9 @@ def audited(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     world = copy_world(enrolled, tmp_path_factory.mktemp("audited"))
     with world.both():
         world.wait_run(world.tick(1, 1))
-        world.wait_run(world.tick(2, 2), ("settled",))
+        world.wait_run(world.tick(2, 2), (RunState.SETTLED,))
     with world.serving():
-        world.wait_run(world.tick(1, 3), ("awaiting_answer",))
+        world.wait_run(world.tick(1, 3), (RunState.AWAITING_ANSWER,))
         world.tick(1, 4)
         # A running server is no obstacle.
         assert evidence_of(world.root / "operator", COVERED).record.run_id == COVERED
@@ -110,7 +111,7 @@ def restate(directory: Path, run_id: str, words: dict[str, bytes], plan: str) ->
                 evaluated_at=body["evaluated_at"],
             )
             # The server may have come to it already, or not.
-            row = session.merge(ShortfallRow(run_id=run_id, state=ShortfallState.RECORDED.value))
+            row = session.merge(ShortfallRow(run_id=run_id, state=ShortfallState.RECORDED))
             row.record, row.output = record.signed_by(identity).to_json(), words["shortfall"]
         else:
             signed = RunRecord.parse({**body, "outputs": hashes, "fft_plan": plan}).signed_by(identity)

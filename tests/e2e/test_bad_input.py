@@ -18,6 +18,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.documents import Enrolment, Submission
+from atomic_margin.service.protocol.messages import AccountStanding, Admission, OperatorView
 from atomic_margin.service.protocol.signing import Identity
 
 from .harness import World, copy_world
@@ -159,10 +160,9 @@ class Hostile:
         self.url = world.operator.url
         self.name = f"hostile-{Identity.generate().public_key[:8]}"
         self.identity = Identity.generate()
-        self.operator_key = world.operator.get("/v1/operator")["operator"]
-        world.operator.post(
-            "/v1/admissions", {"institution": self.name, "name": "Hostile", "identity": self.identity.public_key}
-        )
+        self.operator_key = world.operator.read("/v1/operator", OperatorView).operator
+        admission = Admission(institution=self.name, name="Hostile", identity=self.identity.public_key)
+        world.operator.send("/v1/admissions", admission, AccountStanding)
 
     def enrol(self, keys: bytes, known_answer: bytes, **changes: Any) -> httpx.Response:
         body = {

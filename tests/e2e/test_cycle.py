@@ -6,19 +6,22 @@ import pytest
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import verify_apart
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, Instruction, KeysReplaced
+from atomic_margin.service.protocol.messages import Booked, Held, RunView
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import World, problem
 
 pytestmark = pytest.mark.fhe
 
 
-def settlement_kind(view: dict) -> str:
-    return "none" if view["settlement"] is None else view["settlement"]["body"]["kind"]
+def settlement_kind(view: RunView) -> str:
+    return "none" if view.settlement is None else view.settlement["body"]["kind"]
 
 
 def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World) -> None:
     with world.both():
-        before = world.account()["collateral"]
+        before = world.account().collateral
         first = world.wait_run(world.tick(1, 1))
         called = world.wait_run(world.tick(2, 2))
         after = world.account()
@@ -31,29 +34,30 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World
             "none",
             "liquidation",
         ]
-        assert [view["state"] for view in (first, called, again, last)] == ["covered", "settled", "covered", "settled"]
-        transfers = called["settlement"]["body"]["transfers"]
+        covered, settled = RunState.COVERED, RunState.SETTLED
+        assert [view.state for view in (first, called, again, last)] == [covered, settled, covered, settled]
+        transfers = called.settlement["body"]["transfers"]
         for move in transfers:
             moved = int(move["quantity"])
             asset = move["asset"]
-            assert int(after["collateral"]["posted"].get(asset, "0")) == int(before["posted"].get(asset, "0")) + moved
-            assert int(after["collateral"]["free"].get(asset, "0")) == int(before["free"][asset]) - moved
+            assert after.collateral.posted.get(asset, 0) == before.posted.get(asset, 0) + moved
+            assert after.collateral.free.get(asset, 0) == before.free[asset] - moved
         ended = world.account()
-        assert ended["state"] == "in_default"
-        assert ended["collateral"] == {"free": {}, "posted": {}}
-        held = world.ledger()["accounts"]["liquidation"]
-        assert held == {"USDC": "300000000000", "TBILL-2027-02": "15000000"}
-        figures = {run["run_id"]: run for run in world.agent.get("/v1/runs")["runs"]}
+        assert ended.state is AccountState.IN_DEFAULT
+        assert ended.collateral == Held(free={}, posted={})
+        held = world.ledger().accounts["liquidation"]
+        assert held == {"USDC": 300_000_000_000, "TBILL-2027-02": 15_000_000}
+        figures = {run.run_id: run for run in world.agent.read("/v1/runs", Figures).runs}
         for view in (first, called, again, last):
-            private = figures[view["run_id"]]
-            assert private["decrypted_breach"] == private["plaintext_breach"]
-            assert private["decrypted_breach"] == ("0" if settlement_kind(view) == "none" else "1")
+            private = figures[view.run_id]
+            assert private.decrypted_breach == private.plaintext_breach
+            assert private.decrypted_breach == (0 if settlement_kind(view) == "none" else 1)
         # An account in default has nothing left to watch.
         with pytest.raises(IndexError):
             world.tick(1, 5)
         for view in (first, called, again, last):
-            bundle = world.root / f"{view['run_id']}.json"
-            bundle.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{view['run_id']}").text)
+            bundle = world.root / f"{view.run_id}.json"
+            bundle.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{view.run_id}").text)
             verdict = verify_apart(bundle, world.trust)
             assert (verdict["valid"], verdict["exit_status"]) == (True, 0), verdict
 
@@ -61,21 +65,21 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World
 def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(world: World) -> None:
     with world.serving(answer_seconds=1):
         run_id = world.tick(1, 1)
-        world.wait_run(run_id, ("unproven",))
-        assert world.account()["state"] == "frozen"
+        world.wait_run(run_id, (RunState.UNPROVEN,))
+        assert world.account().state is AccountState.FROZEN
         with world.own_agent() as agent, pytest.raises(RemoteError, match="frozen") as refused:
             agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
         assert refused.value.status == 409
         with world.answering() as agent:
-            assert world.wait_run(run_id, ("covered",))["settlement"] is None
-            assert world.account()["state"] == "active"
-            agent.post("/v1/collateral", {"action": "withdraw", "asset": "TBILL-2027-02", "quantity": "1"})
-            assert agent.get("/v1/status")["alarm"] is None
+            assert world.wait_run(run_id, (RunState.COVERED,)).settlement is None
+            assert world.account().state is AccountState.ACTIVE
+            agent.send("/v1/collateral", Instruction(action="withdraw", asset="TBILL-2027-02", quantity="1"), Booked)
+            assert agent.read("/v1/status", AgentStatus).alarm is None
 
 
 def test_a_frozen_account_cannot_withdraw(world: World) -> None:
     with world.serving(answer_seconds=1):
-        world.wait_run(world.tick(2, 1), ("unproven",))
+        world.wait_run(world.tick(2, 1), (RunState.UNPROVEN,))
         before = world.ledger()
         with world.own_agent() as agent, pytest.raises(RemoteError, match="frozen") as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
@@ -90,16 +94,16 @@ def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(world: World)
             with pytest.raises(RemoteError) as refused:
                 world.tick(number, sequence)
             assert problem(str(refused.value))["field"] == "sequence"
-        assert len(world.account()["runs"]) == 1
+        assert len(world.account().runs) == 1
 
 
 def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world: World) -> None:
     with world.both():
-        before = world.agent.get("/v1/status")["key_commitments"]
+        before = world.agent.read("/v1/status", AgentStatus).key_commitments
         first = world.wait_run(world.tick(1, 1))
-        after = world.agent.post("/v1/keys", {})["key_commitments"]
+        after = KeysReplaced.parse(world.agent.post("/v1/keys", {})).key_commitments
         second = world.wait_run(world.tick(2, 2))
-    records = [view["record"]["body"] for view in (first, second)]
+    records = [view.record["body"] for view in (first, second)]
     assert [record["key_commitments"] for record in records] == [before, after]
     assert records[0]["evaluation_keys"] != records[1]["evaluation_keys"]
     assert [record["submission_sequence"] for record in records] == ["1", "2"]
@@ -119,11 +123,11 @@ def test_a_rotation_that_is_interrupted_keeps_no_run_from_its_answer_and_is_fini
             with pytest.raises(RemoteError):
                 agent.rotate_keys()
             run_id = world.tick(1, 1)
-            world.wait_run(run_id, ("awaiting_answer",))
+            world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
             with pytest.raises(RemoteError):
                 agent.answer_due()
-        assert world.wait_run(run_id)["state"] == "covered"
+        assert world.wait_run(run_id).state is RunState.COVERED
         assert agent.key_commitments == before
         agent.answer_due()
         assert agent.key_commitments != before
-        assert world.account()["next_submission"] == "3"
+        assert world.account().next_submission == 3

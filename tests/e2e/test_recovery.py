@@ -12,6 +12,8 @@ from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
+from atomic_margin.service.protocol.agent_messages import Figures
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import World
 
@@ -53,18 +55,18 @@ def test_a_breach_settles_exactly_once_whenever_the_server_dies(world: World, fa
     before = {"free": {"TBILL-2027-02": "15000000"}, "posted": {"USDC": "300000000000"}}
     run_id = die(world, fault)
     with world.both():
-        view = world.wait_run(run_id, ("settled",))
-        assert view["settlement"]["body"]["kind"] == "margin_call"
-        (move,) = view["settlement"]["body"]["transfers"]
-        held = world.account()["collateral"]
-        assert int(before["free"][move["asset"]]) - int(held["free"][move["asset"]]) == int(move["quantity"])
-        assert int(held["posted"][move["asset"]]) == int(move["quantity"])
+        view = world.wait_run(run_id, (RunState.SETTLED,))
+        assert view.settlement["body"]["kind"] == "margin_call"
+        (move,) = view.settlement["body"]["transfers"]
+        held = world.account().collateral
+        assert int(before["free"][move["asset"]]) - held.free[move["asset"]] == int(move["quantity"])
+        assert held.posted[move["asset"]] == int(move["quantity"])
         world.ledger()
         # Whatever reply was lost, the agent has receipt and settlement now, and can hold the operator to them.
-        world.agent.wait("/v1/runs", lambda seen: bool(seen["runs"][0]["delivered"]), 10, lambda _: None)
+        world.agent.wait("/v1/runs", Figures, lambda seen: seen.runs[0].delivered, 10, lambda _: None)
         # The run can go on: the next tick counts the moved collateral.
-        assert world.wait_run(world.tick(2, 2), ("covered", "settled"))["state"] == "covered"
-        assert world.account()["state"] == "active"
+        assert world.wait_run(world.tick(2, 2), (RunState.COVERED, RunState.SETTLED)).state is RunState.COVERED
+        assert world.account().state is AccountState.ACTIVE
 
 
 def test_a_second_server_start_settles_nothing_again(world: World) -> None:
@@ -72,23 +74,23 @@ def test_a_second_server_start_settles_nothing_again(world: World) -> None:
     seen: list[dict[str, Any]] = []
     for _ in range(2):
         with world.serving():
-            view = world.wait_run(run_id, ("settled",))
+            view = world.wait_run(run_id, (RunState.SETTLED,))
             # The shortfall of the run may be recorded by the second start, or not yet.
-            account = {name: value for name, value in world.account().items() if name != "shortfalls"}
-            seen.append({"view": view["settlement"], "account": account, "ledger": world.ledger()})
+            account = world.account().model_copy(update={"shortfalls": ()})
+            seen.append({"view": view.settlement, "account": account, "ledger": world.ledger()})
     assert seen[0] == seen[1]
 
 
 def test_an_institution_that_died_after_deciding_sends_the_same_answer(world: World) -> None:
     with world.serving():
         run_id = world.tick(2, 1)
-        world.wait_run(run_id, ("awaiting_answer",))
+        world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         with world.own_agent() as prepared:
             prepared._prepare(run_id, 1)
             with prepared._store.unit_of_work() as session:
                 first = session.get_one(OwnAnswer, 1).document
         with world.answering():
-            world.wait_run(run_id, ("settled",))
+            world.wait_run(run_id, (RunState.SETTLED,))
         published = world.operator.get(f"/v1/attestations/{run_id}")
         assert published["body"]["answer"] == first
 
@@ -99,5 +101,5 @@ def test_files_left_by_a_crash_are_removed_at_start(world: World) -> None:
     (blobs / ".new-left-over").write_bytes(b"half")
     shutil.copy(next(blobs.iterdir()), blobs / ("0" * 64))
     with world.serving():
-        assert world.account()["institution"] == NAME
+        assert world.account().institution == NAME
         assert {path.name for path in blobs.iterdir()} == kept

@@ -23,9 +23,21 @@ from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.runs.evaluation import GENESIS
 from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures
 from atomic_margin.service.protocol.documents import Answer
+from atomic_margin.service.protocol.messages import (
+    AccountStanding,
+    Admission,
+    Booked,
+    Deposit,
+    OperatorView,
+    RunView,
+    TickAccepted,
+)
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .harness import World, problem
@@ -69,7 +81,7 @@ def test_the_first_run_after_a_start_finds_its_keys_expanded(
         with operator.store.unit_of_work() as session:
             return session.get_one(Run, run_id)
 
-    eventually(lambda: stored().state == "awaiting_answer")
+    eventually(lambda: stored().state is RunState.AWAITING_ANSWER)
     # Loading and expanding them takes most of a second at least.
     assert float((stored().seconds or {})["load_keys"]) < 0.1
 
@@ -88,20 +100,21 @@ def join_second(world: World) -> Agent:
     trust = TrustFile.parse(read_json(world.trust))
     agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT))
     identity = agent.identity.public_key
-    world.operator.post("/v1/admissions", {"institution": SECOND, "name": "Harbour", "identity": identity})
-    deposit = {"institution": SECOND, "asset": "USDC", "quantity": "300000000000", "reference": "custodian-harbour"}
-    world.operator.post("/v1/deposits", deposit)
+    admission = Admission(institution=SECOND, name="Harbour", identity=identity)
+    world.operator.send("/v1/admissions", admission, AccountStanding)
+    deposit = Deposit(institution=SECOND, asset="USDC", quantity="300000000000", reference="custodian-harbour")
+    world.operator.send("/v1/deposits", deposit, Booked)
     agent.enrol()
     agent.instruct("post", "USDC", 300_000_000_000)
     agent.submit(Portfolio.parse(PORTFOLIO))
     return agent
 
 
-def computing(view: dict[str, Any]) -> tuple[datetime, datetime]:
+def computing(view: RunView) -> tuple[datetime, datetime]:
     """When the worker began and ended computing a run: its seconds, counted back from the recorded end."""
-    ended = datetime.fromisoformat(view["evaluation"]["ended_at"])
-    assert datetime.fromisoformat(view["evaluation"]["started_at"]) < ended
-    return ended - timedelta(seconds=sum(map(float, view["seconds"].values()))), ended
+    ended = datetime.fromisoformat(view.evaluation.ended_at)
+    assert datetime.fromisoformat(view.evaluation.started_at) < ended
+    return ended - timedelta(seconds=sum(map(float, view.seconds.values()))), ended
 
 
 def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world: World) -> None:
@@ -111,7 +124,7 @@ def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world:
 
         def tick(number: int) -> list[str]:
             prices = signed_prices(world.sources, market(1, number, minutes=number))
-            return list(map(str, world.operator.post("/v1/ticks", prices)["runs"]))
+            return list(TickAccepted.parse(world.operator.post("/v1/ticks", prices)).runs)
 
         def answer() -> None:
             with world.own_agent() as first:
@@ -120,33 +133,33 @@ def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world:
 
         runs = tick(1)
         assert runs == [f"{SECOND}.1", f"{NAME}.1"]
-        views = [world.wait_run(run_id, ("awaiting_answer",)) for run_id in runs]
+        views = [world.wait_run(run_id, (RunState.AWAITING_ANSWER,)) for run_id in runs]
         times = [computing(view) for view in views]
         assert max(start for start, _ in times) < min(end for _, end in times)
         answer()
 
         before = workers_of(world)
         runs += tick(2)
-        eventually(lambda: world.operator.get(f"/v1/runs/{NAME}.2")["state"] != "scheduled")
+        eventually(lambda: world.operator.read(f"/v1/runs/{NAME}.2", RunView).state is not RunState.SCHEDULED)
         os.kill(before[0], signal.SIGKILL)
         for run_id in runs[2:]:
-            world.wait_run(run_id, ("awaiting_answer",))
+            world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         # Whether or not it died in the middle of a run, both were evaluated, and the other worker is the same one.
         assert before[1] in workers_of(world)
         answer()
         second.close()
 
         records = sorted(
-            (world.wait_run(run_id, ("covered",))["record"] for run_id in runs),
+            (world.wait_run(run_id, (RunState.COVERED,)).record for run_id in runs),
             key=lambda one: int(one["body"]["number"]),
         )
         previous = GENESIS
         for number, record in enumerate(records, 1):
             signed = SignedDocument.parse(record)
-            signed.verify(frozenset({str(world.operator.get("/v1/operator")["operator"])}))
+            signed.verify(frozenset({str(world.operator.read("/v1/operator", OperatorView).operator)}))
             assert (signed.body["number"], signed.body["previous"]) == (str(number), previous)
             previous = signed.body_hash()
-        assert world.account()["state"] == "active"
+        assert world.account().state is AccountState.ACTIVE
 
 
 def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
@@ -157,42 +170,45 @@ def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
 
 def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(world: World) -> None:
     with world.both(options=("--policy", "unless_proven", "--proof-seconds", "8")):
-        assert world.operator.get("/v1/operator")["policy"] == "unless_proven"
-        covered = world.wait_run(world.tick(1, 1), ("covered", "not_proven"))
-        assert covered["state"] == "covered"
-        assert covered["seconds"] is None
-        assert {"outputs", "fft_plan"}.isdisjoint(covered["record"]["body"])
+        assert world.operator.read("/v1/operator", OperatorView).policy is Policy.UNLESS_PROVEN
+        covered = world.wait_run(world.tick(1, 1), (RunState.COVERED, RunState.NOT_PROVEN))
+        assert covered.state is RunState.COVERED
+        assert covered.seconds is None
+        assert {"outputs", "fft_plan"}.isdisjoint(covered.record["body"])
         verdict = bundle_verdict(world, f"{NAME}.1")
         assert (verdict["valid"], verdict["evaluation"]) == (True, "skipped by policy"), verdict
-        assert "the exact circuit was skipped by policy" in verdict["statement"]
+        assert "the encrypted evaluation was skipped by policy" in verdict["statement"]
 
         first, second = world.tick(2, 2), f"{NAME}.2.exact"
-        asked = world.wait_run(first, ("awaiting_answer",))
+        asked = world.wait_run(first, (RunState.AWAITING_ANSWER,))
         refused = breach_without_outputs(world, asked)
         assert refused["status"] == 422
         assert refused["field"] == "outcome"
-        assert world.wait_run(first, ("not_proven", "covered", "settled"))["state"] == "not_proven"
-        settled = world.wait_run(second, ("settled", "covered", "failed"))
-        assert (settled["state"], settled["settlement"]["body"]["kind"]) == ("settled", "margin_call")
-        assert float(settled["seconds"]["breach"]) > 0
+        assert (
+            world.wait_run(first, (RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED)).state
+            is RunState.NOT_PROVEN
+        )
+        settled = world.wait_run(second, (RunState.SETTLED, RunState.COVERED, RunState.FAILED))
+        assert (settled.state, settled.settlement["body"]["kind"]) == (RunState.SETTLED, "margin_call")
+        assert float(settled.seconds["breach"]) > 0
         verdict = bundle_verdict(world, second)
         assert (verdict["valid"], verdict["evaluation"], verdict["outcome"]) == (True, "recorded", "breach"), verdict
 
-        figures = {run["price_sequence"]: run for run in world.agent.get("/v1/runs")["runs"]}
-        assert [(figures[number]["run_id"], figures[number]["outcome"]) for number in ("1", "2")] == [
+        figures = {run.price_sequence: run for run in world.agent.read("/v1/runs", Figures).runs}
+        assert [(figures[number].run_id, figures[number].outcome) for number in (1, 2)] == [
             (f"{NAME}.1", "covered"),
             (second, "breach"),
         ]
-        assert figures["1"]["decrypted_breach"] is None
+        assert figures[1].decrypted_breach is None
         account = world.account()
-        assert account["state"] == "active"
-        assert [run["state"] for run in account["runs"]] == ["covered", "not_proven", "settled"]
-        assert world.agent.get("/v1/status")["alarm"] is None
+        assert account.state is AccountState.ACTIVE
+        assert [run.state for run in account.runs] == [RunState.COVERED, RunState.NOT_PROVEN, RunState.SETTLED]
+        assert world.agent.read("/v1/status", AgentStatus).alarm is None
 
 
-def breach_without_outputs(world: World, asked: dict[str, Any]) -> dict[str, Any]:
+def breach_without_outputs(world: World, asked: RunView) -> dict[str, Any]:
     """Send what a cheating institution might: a signed breach answer to a run that was not evaluated."""
-    signed_run = SignedDocument.parse(asked["record"])
+    signed_run = SignedDocument.parse(asked.record)
     record = signed_run.body
     body = {
         **{name: record[name] for name in ("run_id", "operator", "institution", "submission", "price_sequence")},

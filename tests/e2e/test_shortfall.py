@@ -18,8 +18,11 @@ from atomic_margin.service.demo.processes import command
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, ShortfallFigures
 from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import RunState, ShortfallState
 from atomic_margin.service.protocol.terms import matrices_from_json
 
 from . import harness
@@ -47,20 +50,24 @@ def disloyal(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
 def breach(world: World, agent: Agent, number: int, sequence: int) -> str:
     """Send a tick that breaches and let it be answered and settled; return the run."""
     run_id = world.tick(number, sequence)
-    world.wait_run(run_id, ("awaiting_answer",))
+    world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
     assert agent.answer_due() == [run_id]
-    assert world.wait_run(run_id)["state"] == "settled"
+    assert world.wait_run(run_id).state is RunState.SETTLED
     return run_id
 
 
-def wait_recorded(world: World, run_id: str) -> dict[str, Any]:
+def wait_recorded(world: World, run_id: str) -> RunView:
     return world.operator.wait(
-        f"/v1/runs/{run_id}", lambda view: view["shortfall"]["state"] == "recorded", LONGEST, lambda _: None
+        f"/v1/runs/{run_id}",
+        RunView,
+        lambda view: view.shortfall.state is ShortfallState.RECORDED,
+        LONGEST,
+        lambda _: None,
     )
 
 
-def own_units(view: dict[str, Any], agent: Agent) -> int:
-    matrix = matrices_from_json(view["matrices"]).maintenance_fhe
+def own_units(view: RunView, agent: Agent) -> int:
+    matrix = matrices_from_json(view.matrices).maintenance_fhe
     z = encode(Portfolio.parse(PORTFOLIO), agent.terms.entry_map)
     return reference.shortfall(z, matrix.weights, matrix.collateral)
 
@@ -71,53 +78,53 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
     disloyal.write_text("die")
     with world.serving(), world.own_agent() as agent:
         run_id = world.tick(2, 1)
-        world.wait_run(run_id, ("awaiting_answer",))
+        world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         agent.answer_due()
-        assert agent.figures()[-1]["shortfall"] is None
+        assert agent.figures()[-1].shortfall is None
         world.operator_process.wait(timeout=LONGEST)
         assert world.operator_process.returncode == EXIT_CODE
     # It was evaluated and not stored.
-    assert stored(world) == [(run_id, "evaluating", 1, None, None)]
+    assert stored(world) == [(run_id, ShortfallState.EVALUATING, 1, None, None)]
     disloyal.unlink()
     with world.serving() as operator:
         with world.own_agent() as agent:
             view = wait_recorded(world, run_id)
-            assert view["settlement"]["body"]["kind"] == "margin_call"
-            signed, record = parse_signed(view["shortfall"]["record"], ShortfallRecord)
+            assert view.settlement["body"]["kind"] == "margin_call"
+            signed, record = parse_signed(view.shortfall.record, ShortfallRecord)
             signed.verify(frozenset({agent.settings.trust.operator}))
-            run = SignedDocument.parse(view["record"])
+            run = SignedDocument.parse(view.record)
             assert (record.run, record.ciphertext) == (run.body_hash(), run.body["ciphertext"])
             words = agent._client.output(run_id, "shortfall")
             assert hashlib.sha256(words).hexdigest() == record.output
             assert httpx.get(f"{operator.url}/v1/runs/{run_id}/outputs/shortfall").status_code == 401
             account = world.account()
-            assert account["shortfalls"] == [run_id]
+            assert account.shortfalls == (run_id,)
             agent.answer_due()
             units = own_units(view, agent)
             assert units > 0
-            checked = agent.figures()[-1]["shortfall"]
-            assert checked == {
-                "agreed": True,
-                "units": str(units),
-                "usd": format(matrices_from_json(view["matrices"]).maintenance_fhe.usd(units), "f"),
-                "within_top_up": True,
-                "record": signed.body_hash(),
-                "problem": None,
-            }
+            checked = agent.figures()[-1].shortfall
+            assert checked == ShortfallFigures(
+                agreed=True,
+                units=units,
+                usd=format(matrices_from_json(view.matrices).maintenance_fhe.usd(units), "f"),
+                within_top_up=True,
+                record=signed.body_hash(),
+                problem=None,
+            )
             # A top-up below it, beyond rounding, is shown; keys are not to blame for that, so there is no alarm.
             with changed_top_up(agent, run_id, "1"):
                 forget(agent, run_id)
                 agent.answer_due()
-                assert agent.figures()[-1]["shortfall"] == {**checked, "within_top_up": False}
+                assert agent.figures()[-1].shortfall == checked.model_copy(update={"within_top_up": False})
                 assert agent.alarm is None
                 forget(agent, run_id)
         with world.answering() as process:
-            process.wait("/v1/runs", lambda seen: seen["runs"][-1]["shortfall"] == checked, 30, lambda _: None)
-            assert process.get("/v1/status")["alarm"] is None
+            process.wait("/v1/runs", Figures, lambda seen: seen.runs[-1].shortfall == checked, 30, lambda _: None)
+            assert process.read("/v1/status", AgentStatus).alarm is None
         # Nothing at the operator tells that it was read.
         assert world.account() == account
-        assert operator.get(f"/v1/runs/{run_id}") == view
-    assert stored(world) == [(run_id, "recorded", 1, json.dumps(signed.to_json()), words)]
+        assert operator.read(f"/v1/runs/{run_id}", RunView) == view
+    assert stored(world) == [(run_id, ShortfallState.RECORDED, 1, json.dumps(signed.to_json()), words)]
 
 
 def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag(world: World, disloyal: Path) -> None:
@@ -131,16 +138,16 @@ def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag
         with pytest.MonkeyPatch.context() as on_the_way:
             on_the_way.setattr(agent._client, "output", lambda run_id, function: words[::-1])
             agent.answer_due()
-        refused = agent.figures()[-1]["shortfall"]
-        assert (refused["agreed"], refused["units"]) == (False, None)
-        assert "not the one of its record" in refused["problem"]
+        refused = agent.figures()[-1].shortfall
+        assert (refused.agreed, refused.units) == (False, None)
+        assert "not the one of its record" in refused.problem
         assert agent.alarm is None
         forget(agent, first)
         # The words that the record names decrypt to something else.
         agent.answer_due()
-        checked = agent.figures()[-1]["shortfall"]
-        assert (checked["agreed"], checked["units"], checked["usd"], checked["within_top_up"]) == (False, *[None] * 3)
-        assert agent.alarm == checked["problem"] == "the decrypted shortfall is not that of the run's matrix"
+        checked = agent.figures()[-1].shortfall
+        assert (checked.agreed, checked.units, checked.usd, checked.within_top_up) == (False, *[None] * 3)
+        assert agent.alarm == checked.problem == "the decrypted shortfall is not that of the run's matrix"
         # As after a wrong flag, the next round replaces the keys, and the account is watched under the new ones.
         agent.answer_due()
         assert agent.alarm is None
@@ -149,8 +156,8 @@ def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag
         second = breach(world, agent, 4, 2)
         wait_recorded(world, second)
         agent.answer_due()
-        assert agent.figures()[-1]["shortfall"]["agreed"] is False
-        assert agent.alarm == agent.figures()[-1]["shortfall"]["problem"] is not None
+        assert agent.figures()[-1].shortfall.agreed is False
+        assert agent.alarm == agent.figures()[-1].shortfall.problem is not None
 
 
 def stored(world: World) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import pytest
 
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.protocol.states import RunState
 
 from .world import FUND, World
 
@@ -98,4 +99,4 @@ def test_the_operator_keeps_what_rows_name(world_at: Callable[[str], World]) -> 
     assert world.operator.remove_orphans() == 2
     assert sorted(folder.iterdir()) == before
     assert world.play(1) == f"{FUND}.1"
-    assert world.run(f"{FUND}.1").state == "awaiting_answer"
+    assert world.run(f"{FUND}.1").state == RunState.AWAITING_ANSWER

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic_margin.documents.errors import DocumentError
+from atomic_margin.documents.errors import DocumentError, MalformedDocument
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.documents import (
     Answer,
+    AnswerClaim,
     Body,
+    Claim,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
@@ -22,6 +24,7 @@ from atomic_margin.service.protocol.documents import (
     Settlement,
     ShortfallRecord,
     Submission,
+    SubmissionClaim,
     parse_signed,
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -359,6 +362,34 @@ def test_a_body_that_is_not_canonical_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(MalformedRequest, match="canonical") as caught:
         parse_signed(document, Answer)
     assert caught.value.field == "body"
+
+
+PROOFS = {
+    SubmissionClaim: (Submission, ("portfolio_proof", "encryption_proof")),
+    AnswerClaim: (Answer, ("sufficiency_proof", "decryption_proof", "breach_proof")),
+}
+
+
+@pytest.mark.parametrize("claim", PROOFS, ids=lambda claim: claim.__name__)
+def test_a_document_is_its_claim_with_proofs(claim: type[Claim]) -> None:
+    document, proofs = PROOFS[claim]
+    assert set(document.model_fields) - set(claim.model_fields) == set(proofs)
+    said = {name: value for name, value in BODIES[document].items() if name not in proofs}
+    made = claim.parse(said).proven(document, **{name: bytes.fromhex(BODIES[document][name]) for name in proofs})
+    assert made == document.parse(BODIES[document])
+    with pytest.raises(MalformedDocument) as refused:
+        claim.parse(BODIES[document])
+    assert refused.value.field == proofs[0]
+
+
+def test_proofs_are_bound_to_the_claim_and_not_to_each_other() -> None:
+    record, submission, answer = (kind.parse(BODIES[kind]) for kind in (RunRecord, Submission, Answer))
+    other = {"portfolio_proof": "ee", "encryption_proof": "ee"}
+    assert Submission.parse({**BODIES[Submission], **other}).proof_context() == submission.proof_context()
+    others = {"sufficiency_proof": "ee", "decryption_proof": "ee", "breach_proof": "ee"}
+    assert Answer.parse({**BODIES[Answer], **others}).proof_context(record, H) == answer.proof_context(record, H)
+    claim = SubmissionClaim.parse({name: BODIES[Submission][name] for name in SubmissionClaim.model_fields})
+    assert claim.proof_context() == submission.proof_context()
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=names)

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.institution.app import AgentProcess
+from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, KeysReplaced, Submitted
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -14,6 +17,9 @@ from atomic_margin.service.protocol.documents import (
     Submission,
     parse_signed,
 )
+from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.ticks import PriceSet
 
 from .world import World
@@ -74,6 +80,57 @@ def test_an_upload_shows_its_document(api: Any, path: str) -> None:
     example = content.get("example") or content.get("examples")
     assert example is not None
     parse_signed(example["document"], UPLOADS[path])
+
+
+def responses(api: Any) -> dict[tuple[str, str], Any]:
+    """The schema of what every route answers with when all is well, by method and path."""
+    return {
+        (method, path): next(
+            response.get("content", {}) for status, response in route["responses"].items() if status.startswith("2")
+        )
+        for path, methods in api["paths"].items()
+        for method, route in methods.items()
+    }
+
+
+def test_every_route_says_what_it_answers_with(api: Any) -> None:
+    bytes_or_documents = {
+        ("get", "/v1/runs/{run_id}/outputs/{function}"),
+        ("get", "/v1/terms/{name}"),
+        ("get", "/v1/institutions"),
+    }
+    named = {
+        call: content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for call, content in responses(api).items()
+        if call not in bytes_or_documents
+    }
+    assert named[("get", INSTITUTION)] == AccountView.__name__
+    assert named[("get", "/v1/runs/{run_id}")] == RunView.__name__
+    assert named[("post", f"{INSTITUTION}/submissions")] == SignedDocument.__name__
+    fields = api["components"]["schemas"][AccountView.__name__]["properties"]
+    assert list(fields) == list(AccountView.model_fields)
+    assert fields["next_submission"]["type"] == "string"
+    assert api["components"]["schemas"][RunState.__name__]["enum"] == [str(state) for state in RunState]
+    states = responses(api)[("get", "/v1/institutions")]["application/json"]["schema"]["additionalProperties"]
+    assert states["$ref"].endswith(AccountState.__name__)
+
+
+def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
+    def unused(_: Any) -> Any:
+        raise AssertionError("no agent is opened here")
+
+    api = create_agent(AgentProcess(unused), "token").openapi()
+    named = {
+        path: content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for (_, path), content in responses(api).items()
+    }
+    assert named == {
+        "/v1/status": AgentStatus.__name__,
+        "/v1/portfolio": Submitted.__name__,
+        "/v1/keys": KeysReplaced.__name__,
+        "/v1/collateral": Booked.__name__,
+        "/v1/runs": Figures.__name__,
+    }
 
 
 @pytest.mark.parametrize("name", ["Admission", "Deposit"])

@@ -13,12 +13,13 @@ from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Confl
 from atomic_margin.service.institution import first_runs
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.policy import Policy
 from atomic_margin.service.operator.runs import background
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
@@ -95,7 +96,7 @@ def test_a_run_proven_in_time_is_covered_and_never_evaluated(
     with pytest.raises(Conflict, match="is not over"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     world.answer(run_id)
-    assert world.states() == {run_id: "covered"}
+    assert world.states() == {run_id: RunState.COVERED}
     assert world.evaluator.evaluated == 0
     report = verify_attestation(world.bundle(run_id), trust, group)
     assert report.evaluation == "skipped by policy"
@@ -116,8 +117,8 @@ def test_a_run_not_proven_in_time_is_evaluated_as_another_and_nobody_is_frozen(
     assert runs.sweep_deadlines(world.operator) == []
     later(12)
     assert runs.sweep_deadlines(world.operator) == [first]
-    assert world.states() == {first: "not_proven", second: "scheduled", f"{FUND}.3": "scheduled"}
-    assert world.state() == "active"
+    assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.SCHEDULED, f"{FUND}.3": RunState.SCHEDULED}
+    assert world.state() == AccountState.ACTIVE
     with pytest.raises(Conflict, match="is not over"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     # The next tick of the account waits for the evaluation of this one.
@@ -133,11 +134,11 @@ def test_a_run_not_proven_in_time_is_evaluated_as_another_and_nobody_is_frozen(
         asked.matrices,
     )
     world.answer(second)
-    assert world.states() == {first: "not_proven", second: "settled", f"{FUND}.3": "scheduled"}
+    assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.SETTLED, f"{FUND}.3": RunState.SCHEDULED}
     assert runs.ask_next(world.operator) == f"{FUND}.3"
     later(0)
     world.answer(f"{FUND}.3")
-    assert world.run(f"{FUND}.3").state == "covered"
+    assert world.run(f"{FUND}.3").state == RunState.COVERED
     assert not any(world.totals().values())
 
 
@@ -158,7 +159,7 @@ def test_a_proof_that_comes_late_is_refused_and_another_is_due_for_the_second_ru
         world.answer(second, late)
     assert caught.value.field == "run_id"
     world.answer(second)
-    assert world.states() == {first: "not_proven", second: "covered"}
+    assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.COVERED}
     # From here on it is a run like any other.
     later(1000)
     assert runs.sweep_deadlines(world.operator) == []
@@ -177,7 +178,7 @@ def test_a_second_run_has_the_deadline_of_every_run(
     assert runs.sweep_deadlines(world.operator) == []
     later(905)
     assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1.exact"]
-    assert (world.state(), world.run(f"{FUND}.1.exact").state) == ("frozen", "unproven")
+    assert (world.state(), world.run(f"{FUND}.1.exact").state) == (AccountState.FROZEN, RunState.UNPROVEN)
 
 
 def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Callable[[str], World]) -> None:
@@ -188,7 +189,7 @@ def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Call
     with pytest.raises(Refused, match="was not evaluated") as caught:
         world.answer(run_id, breach_answer(world, run_id))
     assert caught.value.field == "outcome"
-    assert world.run(run_id).state == "awaiting_answer"
+    assert world.run(run_id).state == RunState.AWAITING_ANSWER
     assert world.settlements() == {}
     path = f"/v1/runs/{run_id}/outputs/breach"
     assert world.client.get(path, headers=world.bearer()).status_code == 404
@@ -246,9 +247,9 @@ def test_a_run_that_cannot_be_recorded_is_given_back(
     with monkeypatch.context() as broken:
         broken.setattr(runs, "record", full)
         assert runs.ask_next(world.operator) == f"{FUND}.1"
-    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("scheduled", 1)
+    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 1)
     assert runs.ask_next(world.operator) == f"{FUND}.1"
-    assert world.run(f"{FUND}.1").state == "awaiting_answer"
+    assert world.run(f"{FUND}.1").state == RunState.AWAITING_ANSWER
 
 
 def test_the_background_work_asks_and_evaluates(asking: Callable[[str], World]) -> None:
@@ -258,14 +259,14 @@ def test_the_background_work_asks_and_evaluates(asking: Callable[[str], World]) 
     world.tick(1)
     work.wake()
     deadline = datetime.now(timezone.utc) + timedelta(seconds=10)
-    while set(world.states().values()) != {"awaiting_answer"}:
+    while set(world.states().values()) != {RunState.AWAITING_ANSWER}:
         assert datetime.now(timezone.utc) < deadline
     work.stop()
     assert world.evaluator.evaluated == 0
 
 
 def test_the_policy_is_published(asking: Callable[[str], World], world_at: WorldAt) -> None:
-    for world, policy in ((asking("submitted"), "unless_proven"), (world_at("submitted"), "always")):
+    for world, policy in ((asking("submitted"), Policy.UNLESS_PROVEN), (world_at("submitted"), Policy.ALWAYS)):
         shown = world.client.get("/v1/operator").json()
         assert (shown["policy"], shown["proof_seconds"]) == (policy, "10")
         account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
@@ -317,11 +318,10 @@ def test_dropped_outputs_are_noticed_when_the_policy_is_to_evaluate(
     own: InstitutionStore, evaluated: RunRecord
 ) -> None:
     with own.unit_of_work() as session:
-        for policy in ("always", "None", ""):
-            with pytest.raises(AgentRefused, match="was not evaluated, but the operator's policy"):
-                first_runs.check(session, without_outputs(evaluated), policy)
-        first_runs.check(session, without_outputs(evaluated), "unless_proven")
-        first_runs.check(session, evaluated, "always")
+        with pytest.raises(AgentRefused, match="was not evaluated, but the operator's policy is 'always'"):
+            first_runs.check(session, without_outputs(evaluated), Policy.ALWAYS)
+        first_runs.check(session, without_outputs(evaluated), Policy.UNLESS_PROVEN)
+        first_runs.check(session, evaluated, Policy.ALWAYS)
 
 
 def test_one_run_without_evaluation_and_one_with_it_are_decided_at_a_price(
@@ -333,11 +333,11 @@ def test_one_run_without_evaluation_and_one_with_it_are_decided_at_a_price(
         session.add(decided(first))
     assert not is_open(own, first)
     with own.unit_of_work() as session, pytest.raises(AgentRefused, match="came before it"):
-        first_runs.check(session, following(first), "unless_proven")
+        first_runs.check(session, following(first), Policy.UNLESS_PROVEN)
     second = following(evaluated)
     assert is_open(own, second)
     with own.unit_of_work() as session:
-        first_runs.check(session, second, "unless_proven")
+        first_runs.check(session, second, Policy.UNLESS_PROVEN)
         answer = decided(second)
         first_runs.make_way(session, answer)
         session.add(answer)
@@ -359,7 +359,7 @@ def test_a_second_run_counts_the_collateral_of_the_first(own: InstitutionStore, 
     more = {**evaluated.posted, "USDC": evaluated.posted["USDC"] + 1}
     with own.unit_of_work() as session:
         with pytest.raises(AgentRefused, match="other collateral"):
-            first_runs.check(session, following(evaluated, posted=more), "unless_proven")
+            first_runs.check(session, following(evaluated, posted=more), Policy.UNLESS_PROVEN)
         # Something the institution posted in between.
         booked = following(evaluated, posted=more, instructions=evaluated.instructions + 1)
-        first_runs.check(session, booked, "unless_proven")
+        first_runs.check(session, booked, Policy.UNLESS_PROVEN)

@@ -33,6 +33,7 @@ EXPECTED = {
     errors.SignatureInvalid: (403, "signature"),
     errors.NotFound: (404, "not-found"),
     errors.Conflict: (409, "conflict"),
+    errors.IllegalTransition: (409, "conflict"),
     errors.InsufficientFunds: (409, "insufficient-funds"),
     errors.TooLarge: (413, "too-large"),
     errors.Refused: (422, "refused"),

@@ -27,6 +27,7 @@ from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .world import FUND, OTHER, Fund, Stages, World
 
@@ -51,17 +52,17 @@ def test_keys_that_are_brought_again_replace_the_unconfirmed_ones(world_at: Worl
     world = world_at("enrolled")
     fund = world.admit("new")
     world.start_enrolment("new", fund.keys())
-    assert world.state("new") == "pending"
+    assert world.state("new") == AccountState.PENDING
     better = fund.keys()[:-1] + b"2"
     world.start_enrolment("new", better, sequence=2)
     assert not (world.directory / "blobs" / hashlib.sha256(fund.keys()).hexdigest()).exists()
     with pytest.raises(Conflict):
         enrolment.confirm(world.operator, "new", world.confirmation("new", fund.keys()).to_json())
-    assert world.state("new") == "pending"
+    assert world.state("new") == AccountState.PENDING
     for _ in range(2):
         # A confirmation whose reply was lost may come again.
         enrolment.confirm(world.operator, "new", world.confirmation("new", better).to_json())
-        assert world.state("new") == "active"
+        assert world.state("new") == AccountState.ACTIVE
 
 
 def test_a_key_sequence_number_is_used_once(world_at: WorldAt) -> None:
@@ -81,7 +82,7 @@ def test_keys_belong_to_one_account(world_at: WorldAt) -> None:
         world.start_enrolment("second", world.funds[FUND].keys())
     assert caught.value.field == "evaluation_keys"
     world.play(1)
-    assert world.run(f"{FUND}.1").state == "awaiting_answer"
+    assert world.run(f"{FUND}.1").state == RunState.AWAITING_ANSWER
 
 
 def test_an_account_in_default_brings_no_keys(world_at: WorldAt) -> None:
@@ -104,7 +105,7 @@ def test_new_keys_are_no_way_out_of_a_run(world_at: WorldAt) -> None:
     run_id = world.play(1)
     assert world.run(run_id).record["body"]["evaluation_keys"] == before  # type: ignore[index]
     world.answer(run_id)
-    assert world.run(run_id).state == "covered"
+    assert world.run(run_id).state == RunState.COVERED
 
 
 def test_a_submission_under_replaced_keys_is_refused(world_at: WorldAt, stages: Stages) -> None:
@@ -140,10 +141,10 @@ def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
     sent = world.prepare_submission(FUND, stages.book, committed)
     submissions.submit(world.operator, FUND, sent.signed.to_json())
     world.funds[FUND].sent[2] = sent
-    assert world.state() == "frozen"
+    assert world.state() == AccountState.FROZEN
     run_id = world.play(2)
     world.answer(run_id)
-    assert (world.state(), world.run(run_id).state) == ("active", "settled")
+    assert (world.state(), world.run(run_id).state) == (AccountState.ACTIVE, RunState.SETTLED)
 
 
 def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
@@ -324,7 +325,7 @@ def test_a_tick_that_is_taken_can_be_evaluated(world_at: WorldAt, sequence: int)
     except (DocumentsError, MarginError, RequestError):
         assert world.states() == {}
         return
-    assert set(world.states().values()) == {"awaiting_answer"}
+    assert set(world.states().values()) == {RunState.AWAITING_ANSWER}
 
 
 def test_the_longest_name_still_gets_runs(world_at: WorldAt, stages: Stages) -> None:
@@ -337,7 +338,7 @@ def test_the_longest_name_still_gets_runs(world_at: WorldAt, stages: Stages) -> 
     enrolment.confirm(world.operator, name, world.confirmation(name, world.funds[name].keys()).to_json())
     world.submit(name, stages.book)
     world.play(1, sequence=str(2**63 - 1))
-    assert set(world.states().values()) == {"awaiting_answer"}
+    assert set(world.states().values()) == {RunState.AWAITING_ANSWER}
 
 
 # Runs
@@ -375,7 +376,7 @@ def test_records_form_one_chain(world_at: WorldAt) -> None:
     for number in (1, 2):
         world.play(number)
         for run_id, state in world.states().items():
-            if state == "awaiting_answer":
+            if state == RunState.AWAITING_ANSWER:
                 world.answer(run_id)
     with world.operator.store.unit_of_work() as session:
         rows = session.query(Run).order_by(Run.number).all()
@@ -402,7 +403,11 @@ def test_collateral_moved_by_a_settlement_counts_in_the_next_run(world_at: World
         assert record.posted == world.held(f"{FUND}/posted")
         assert world.evaluate() is None
         world.answer(f"{FUND}.{number}")
-    assert world.states() == {f"{FUND}.1": "covered", f"{FUND}.2": "settled", f"{FUND}.3": "covered"}
+    assert world.states() == {
+        f"{FUND}.1": RunState.COVERED,
+        f"{FUND}.2": RunState.SETTLED,
+        f"{FUND}.3": RunState.COVERED,
+    }
 
 
 def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, later: Callable[[int], None]) -> None:
@@ -413,12 +418,12 @@ def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, later: C
     later(905)
     assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1"]
     assert runs.sweep_deadlines(world.operator) == []
-    assert (world.state(), world.run(f"{FUND}.1").state) == ("frozen", "unproven")
+    assert (world.state(), world.run(f"{FUND}.1").state) == (AccountState.FROZEN, RunState.UNPROVEN)
     with pytest.raises(Conflict, match="nothing can be withdrawn"):
         world.instruct(FUND, "withdraw", "USDC", 1)
     world.instruct(FUND, "post", "USDC", 1)
     world.answer(f"{FUND}.1")
-    assert (world.state(), world.run(f"{FUND}.1").state) == ("active", "covered")
+    assert (world.state(), world.run(f"{FUND}.1").state) == (AccountState.ACTIVE, RunState.COVERED)
     world.instruct(FUND, "withdraw", "USDC", 1)
 
 
@@ -429,12 +434,12 @@ def test_a_frozen_account_is_watched_and_a_late_breach_is_settled(
     later(905)
     runs.sweep_deadlines(world.operator)
     run_id = world.play(2)
-    assert world.run(run_id).state == "awaiting_answer"
-    assert world.state() == "frozen"
+    assert world.run(run_id).state == RunState.AWAITING_ANSWER
+    assert world.state() == AccountState.FROZEN
     later(3000)
     assert runs.sweep_deadlines(world.operator) == [run_id]
     world.answer(run_id)
-    assert (world.state(), world.run(run_id).state) == ("active", "settled")
+    assert (world.state(), world.run(run_id).state) == (AccountState.ACTIVE, RunState.SETTLED)
 
 
 def test_an_older_run_is_refused_once_a_later_one_is_evaluated(
@@ -446,7 +451,7 @@ def test_an_older_run_is_refused_once_a_later_one_is_evaluated(
     world.play(2)
     with pytest.raises(Conflict, match=f"run {FUND}.2 was evaluated since"):
         world.answer(f"{FUND}.1", stages.answers["calm"])
-    assert world.state() == "frozen"
+    assert world.state() == AccountState.FROZEN
 
 
 def test_an_older_run_is_refused_while_a_later_one_is_evaluated(
@@ -474,8 +479,8 @@ def test_a_failed_evaluation_is_tried_again(world_at: WorldAt) -> None:
     world.tick(1)
     world.evaluator.failures = 2
     assert [world.evaluate() for _ in range(3)] == [f"{FUND}.1"] * 3
-    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("awaiting_answer", 3)
-    assert world.state() == "active"
+    assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.AWAITING_ANSWER, 3)
+    assert world.state() == AccountState.ACTIVE
 
 
 def test_an_evaluation_that_fails_three_times_freezes_the_account(world_at: WorldAt) -> None:
@@ -484,8 +489,8 @@ def test_an_evaluation_that_fails_three_times_freezes_the_account(world_at: Worl
     (world.directory / "blobs" / str(world.operator.account(FUND).evaluation_keys)).unlink()
     seen = [world.evaluate() for _ in range(6)]
     assert sorted(filter(None, seen)) == [f"{OTHER}.1", *[f"{FUND}.1"] * 3]
-    assert world.states() == {f"{OTHER}.1": "awaiting_answer", f"{FUND}.1": "failed"}
-    assert (world.state(FUND), world.state(OTHER)) == ("frozen", "active")
+    assert world.states() == {f"{OTHER}.1": RunState.AWAITING_ANSWER, f"{FUND}.1": RunState.FAILED}
+    assert (world.state(FUND), world.state(OTHER)) == (AccountState.FROZEN, AccountState.ACTIVE)
     assert "NotFound" in str(world.run(f"{FUND}.1").problem)
 
 
@@ -503,11 +508,11 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
         world.evaluator.meanwhile = cut
         with pytest.raises(PowerCut):
             world.evaluate()
-        assert world.run(f"{FUND}.1").state == "evaluating"
+        assert world.run(f"{FUND}.1").state == RunState.EVALUATING
         assert world.evaluate() is None
         world = world.restarted()
         assert runs.recover(world.operator) == [f"{FUND}.1"]
-        assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == ("scheduled", 0)
+        assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 0)
     assert world.evaluate() == f"{FUND}.1"
     assert world.run(f"{FUND}.1").number == 1
     world.close()
@@ -515,7 +520,7 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
 
 def test_an_account_in_default_gets_no_runs_and_no_instructions(world_at: WorldAt) -> None:
     world = world_at("crash-done")
-    assert world.state() == "in_default"
+    assert world.state() == AccountState.IN_DEFAULT
     assert world.tick(4, **MONDAY) == []
     assert world.evaluate() is None
     world.deposit(FUND, "USDC", 5, "late money")
@@ -531,7 +536,10 @@ def test_runs_scheduled_before_a_default_are_not_evaluated(world_at: WorldAt, st
     assert world.tick(4, **MONDAY) == [f"{FUND}.5"]
     world.answer(f"{FUND}.4", stages.answers["crash"])
     assert world.evaluate() is None
-    assert (world.run(f"{FUND}.5").state, world.run(f"{FUND}.5").problem) == ("failed", "the account is in default")
+    assert (world.run(f"{FUND}.5").state, world.run(f"{FUND}.5").problem) == (
+        RunState.FAILED,
+        "the account is in default",
+    )
 
 
 def test_a_flat_account_owes_nothing(world_at: WorldAt) -> None:

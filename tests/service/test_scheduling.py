@@ -15,6 +15,7 @@ from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .world import FUND, OTHER, PlainEvaluator, World
 
@@ -81,7 +82,7 @@ def test_keys_that_cannot_be_expanded_are_left_to_their_run(world_at: WorldAt) -
     assert [world.operator.evaluator.is_warm(hash_of(world, name)) for name in (FUND, OTHER)] == [False, True]
     world.tick(1)
     assert [world.evaluate() for _ in range(2)] == [f"{OTHER}.1", f"{FUND}.1"]
-    assert set(world.states().values()) == {"awaiting_answer"}
+    assert set(world.states().values()) == {RunState.AWAITING_ANSWER}
 
 
 def test_one_expansion_does_not_happen_twice_at_once(world_at: WorldAt) -> None:
@@ -171,12 +172,12 @@ def test_two_accounts_are_evaluated_at_once_and_one_account_in_order(
         world.tick(number)
     work = background.BackgroundWork(world.operator, interval=0.01)
     work.start()
-    eventually(lambda: list(world.states().values()).count("awaiting_answer") == 2)
-    assert world.states()[f"{FUND}.2"] == world.states()[f"{OTHER}.2"] == "scheduled"
+    eventually(lambda: list(world.states().values()).count(RunState.AWAITING_ANSWER) == 2)
+    assert world.states()[f"{FUND}.2"] == world.states()[f"{OTHER}.2"] == RunState.SCHEDULED
     for name in (OTHER, FUND):
         world.answer(f"{name}.1")
     work.wake()
-    eventually(lambda: list(world.states().values()).count("awaiting_answer") == 2)
+    eventually(lambda: list(world.states().values()).count(RunState.AWAITING_ANSWER) == 2)
     work.stop()
     assert [evaluator.evaluated for evaluator in evaluators] == [2, 2]
     with world.operator.store.unit_of_work() as session:
@@ -195,8 +196,8 @@ def test_a_run_that_fails_costs_no_other_run_anything(two_workers: tuple[World, 
     world.tick(1)
     work = background.BackgroundWork(world.operator, interval=0.01)
     work.start()
-    eventually(lambda: set(world.states().values()) == {"awaiting_answer"})
+    eventually(lambda: set(world.states().values()) == {RunState.AWAITING_ANSWER})
     work.stop()
     assert sum(world.run(run_id).attempts for run_id in world.states()) == 2 + 2 - evaluators[0].failures
-    assert world.state(FUND) == world.state(OTHER) == "active"
+    assert world.state(FUND) == world.state(OTHER) == AccountState.ACTIVE
     world.close()

@@ -12,6 +12,7 @@ from atomic_margin.service.operator.runs import answers, background
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.protocol.documents import Settlement, parse_signed
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
@@ -52,7 +53,7 @@ def test_a_breach_is_called_and_transferred(world_at: WorldAt, stages: Stages) -
         posted[move.asset] = posted.get(move.asset, 0) + move.quantity
     assert world.held(f"{FUND}/free") == {asset: quantity for asset, quantity in free.items() if quantity}
     assert world.held(f"{FUND}/posted") == posted
-    assert (world.state(), world.run(FALL).state) == ("active", "settled")
+    assert (world.state(), world.run(FALL).state) == (AccountState.ACTIVE, RunState.SETTLED)
     assert not any(world.totals().values())
 
 
@@ -70,7 +71,7 @@ def test_a_call_that_free_collateral_does_not_cover_liquidates(world_at: WorldAt
     holdings = CollateralHoldings.parse(example("collateral"))
     everything = {asset: holdings.posted[asset] + holdings.free.get(asset, 0) for asset in holdings.posted}
     assert world.held("liquidation") == everything
-    assert (world.state(), world.run(CRASH).state) == ("in_default", "settled")
+    assert (world.state(), world.run(CRASH).state) == (AccountState.IN_DEFAULT, RunState.SETTLED)
     assert not any(world.totals().values())
 
 
@@ -80,7 +81,7 @@ def test_an_account_without_collateral_is_liquidated_too(world_at: WorldAt, grou
     world.answer(run_id)
     settlement = settlement_of(world, run_id)
     assert (settlement.kind, settlement.transfers) == ("liquidation", ())
-    assert world.state() == "in_default"
+    assert world.state() == AccountState.IN_DEFAULT
     assert world.ledger() == {}
     assert verify_attestation(world.bundle(run_id), world.trust_file(), group).settlement == settlement
 
@@ -106,7 +107,7 @@ def test_a_second_answer_is_refused(world_at: WorldAt, stages: Stages) -> None:
         world.answer(FALL, other)
     with pytest.raises(SignatureInvalid):
         world.answer(FALL, Identity.generate().sign("answer", stages.answers["fall"].body))
-    assert world.run(FALL).state == "settled"
+    assert world.run(FALL).state == RunState.SETTLED
 
 
 def test_wrong_answers_leave_the_run_as_it_was(world_at: WorldAt, stages: Stages) -> None:
@@ -128,7 +129,7 @@ def test_wrong_answers_leave_the_run_as_it_was(world_at: WorldAt, stages: Stages
             world.answer(FALL, document)
     with pytest.raises(NotFound):
         world.answer(f"{FUND}.9", good)
-    assert (world.run(FALL).state, world.ledger(), world.settlements()) == ("awaiting_answer", before, {})
+    assert (world.run(FALL).state, world.ledger(), world.settlements()) == (RunState.AWAITING_ANSWER, before, {})
     world.answer(FALL, good)
 
 
@@ -171,7 +172,7 @@ def test_threads_answering_at_once_settle_once(world_at: WorldAt, stages: Stages
         thread.join()
     assert len(receipts) + len(refused) == count
     assert len({receipt.signature for receipt in receipts}) == 1
-    assert world.run(run_id).state == "settled"
+    assert world.run(run_id).state == RunState.SETTLED
     assert list(world.settlements()) == [FALL, CRASH][: 1 + (name == "crash")]
     assert not any(world.totals().values())
     assert world.answer(run_id, stages.answers[name]) == receipts[0]
@@ -194,13 +195,13 @@ def test_a_settlement_that_fails_moves_nothing_and_is_finished_at_the_next_start
         with pytest.raises(OSError, match="disk full"):
             world.answer(run_id, stages.answers[name])
         assert (world.ledger(), len(world.settlements())) == (before, settled_before)
-        assert world.run(run_id).state == "breach_verified"
-        assert world.state() == "active"
+        assert world.run(run_id).state == RunState.BREACH_VERIFIED
+        assert world.state() == AccountState.ACTIVE
     world = world.restarted()
     assert answers.settle_unfinished(world.operator) == [run_id]
     assert answers.settle_unfinished(world.operator) == []
-    assert world.run(run_id).state == "settled"
-    assert world.state() == ("active" if name == "fall" else "in_default")
+    assert world.run(run_id).state == RunState.SETTLED
+    assert world.state() == (AccountState.ACTIVE if name == "fall" else AccountState.IN_DEFAULT)
     assert not any(world.totals().values())
     world.close()
 
@@ -219,7 +220,7 @@ def test_sending_the_answer_again_finishes_a_settlement_that_failed(
         with pytest.raises(OSError, match="locked"):
             world.answer(FALL, stages.answers["fall"])
     world.answer(FALL, stages.answers["fall"])
-    assert world.run(FALL).state == "settled"
+    assert world.run(FALL).state == RunState.SETTLED
 
 
 def test_background_work_finishes_what_a_crash_left(world_at: WorldAt, stages: Stages) -> None:
@@ -247,7 +248,11 @@ def test_background_work_finishes_what_a_crash_left(world_at: WorldAt, stages: S
     work.start()
     assert evaluated.wait(10)
     work.stop()
-    assert world.states() == {f"{FUND}.1": "covered", FALL: "settled", f"{FUND}.3": "awaiting_answer"}
+    assert world.states() == {
+        f"{FUND}.1": RunState.COVERED,
+        FALL: RunState.SETTLED,
+        f"{FUND}.3": RunState.AWAITING_ANSWER,
+    }
     world.close()
 
 

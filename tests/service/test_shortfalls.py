@@ -22,6 +22,7 @@ from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recove
 from atomic_margin.service.operator.store.tables import ShortfallRow
 from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json
 
 from .world import FUND, GROSS_LIMIT, Stages, World, example, trivial_values
@@ -44,7 +45,7 @@ def states(world: World) -> dict[str, tuple[str, int]]:
 def test_only_a_settled_breach_has_a_shortfall(world_at: WorldAt) -> None:
     assert states(world_at("calm-done")) == {}
     assert states(world_at("fall-open")) == {}
-    assert states(world_at("fall-done")) == {FALL: ("waiting", 0)}
+    assert states(world_at("fall-done")) == {FALL: (ShortfallState.WAITING, 0)}
 
 
 def test_it_is_of_the_run_s_own_inputs_and_signed(world_at: WorldAt, stages: Stages) -> None:
@@ -87,10 +88,10 @@ def test_shortfalls_are_evaluated_in_the_order_of_their_runs(world_at: WorldAt) 
     world = world_at("fall-done")
     crash = world.play(4)
     world.answer(crash)
-    assert world.state() == "in_default"
+    assert world.state() == AccountState.IN_DEFAULT
     work, seen = ShortfallWork(world.operator), []
     while work.evaluate_next():
-        seen.append(sorted(run_id for run_id, (state, _) in states(world).items() if state == "recorded"))
+        seen.append(sorted(run_id for run_id, (state, _) in states(world).items() if state == ShortfallState.RECORDED))
     assert seen == [[FALL], [FALL, crash]]
 
 
@@ -99,17 +100,17 @@ def test_one_that_fails_is_tried_again_then_given_up_and_touches_nothing_else(wo
     work = ShortfallWork(world.operator)
     world.evaluator.failures = 1
     work.evaluate_next()
-    assert states(world) == {FALL: ("waiting", 1)}
+    assert states(world) == {FALL: (ShortfallState.WAITING, 1)}
     world.evaluator.failures = 2
     work.evaluate_next()
     work.evaluate_next()
-    assert states(world) == {FALL: ("failed", 3)}
+    assert states(world) == {FALL: (ShortfallState.FAILED, 3)}
     row = row_of(world, FALL)
     assert row is not None
     assert "EvaluationFailed" in str(row.problem)
     assert (row.record, row.output) == (None, None)
     assert work.evaluate_next() is False
-    assert (world.state(), world.run(FALL).state) == ("active", "settled")
+    assert (world.state(), world.run(FALL).state) == (AccountState.ACTIVE, RunState.SETTLED)
 
 
 def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
@@ -125,13 +126,13 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
         world.evaluator.meanwhile = cut
         with pytest.raises(PowerCut):
             ShortfallWork(world.operator).evaluate_next()
-        assert states(world) == {FALL: ("evaluating", 1)}
+        assert states(world) == {FALL: (ShortfallState.EVALUATING, 1)}
         assert ShortfallWork(world.operator).evaluate_next() is False
         world = world.restarted()
         assert recover_shortfalls(world.operator) == [FALL]
-        assert states(world) == {FALL: ("waiting", 0)}
+        assert states(world) == {FALL: (ShortfallState.WAITING, 0)}
     assert ShortfallWork(world.operator).evaluate_next() is True
-    assert states(world) == {FALL: ("recorded", 1)}
+    assert states(world) == {FALL: (ShortfallState.RECORDED, 1)}
     world.close()
 
 
@@ -140,14 +141,14 @@ def test_one_that_is_stopped_half_way_is_found_at_the_next_start(world_at: World
     work = ShortfallWork(world.operator)
     world.evaluator.failures, world.evaluator.meanwhile = 1, work.stop
     assert work.evaluate_next() is False
-    assert states(world) == {FALL: ("evaluating", 1)}
+    assert states(world) == {FALL: (ShortfallState.EVALUATING, 1)}
     world = world.restarted()
     background = BackgroundWork(world.operator, interval=0.01)
     background.start()
     for thread in background._threads:
         assert thread.is_alive()
-    while states(world) != {FALL: ("recorded", 1)}:
-        assert states(world)[FALL][0] != "failed"
+    while states(world) != {FALL: (ShortfallState.RECORDED, 1)}:
+        assert states(world)[FALL][0] != ShortfallState.FAILED
     background.stop()
     world.close()
 

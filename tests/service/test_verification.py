@@ -15,6 +15,8 @@ from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.statements import ciphertext_of
+from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json
 from atomic_margin.service.protocol.verification import (
     VerifiedBreach,
@@ -140,7 +142,7 @@ def test_the_settlement_hook_takes_nothing_else(
     with pytest.raises(TypeError, match="takes a VerifiedBreach"):
         settle(world.operator, given[thing])  # type: ignore[arg-type]
     assert world.ledger() == before
-    assert world.run(f"{FUND}.2").state == "awaiting_answer"
+    assert world.run(f"{FUND}.2").state == RunState.AWAITING_ANSWER
 
 
 def test_a_verified_breach_whose_answer_was_not_stored_settles_nothing(
@@ -243,7 +245,7 @@ def test_another_body_is_refused(case: Callable[[str], Case], named: bool) -> No
     changes = {"bodies": bodies}
     if named:
         changed = Submission.parse({**calm.submission.body, **changes})
-        changes["ciphertext"] = hashlib.sha256(calm.terms.ciphertext_of(changed).to_bytes()).hexdigest()
+        changes["ciphertext"] = hashlib.sha256(ciphertext_of(changed, calm.terms).to_bytes()).hexdigest()
     with pytest.raises(Refused) as caught:
         calm.verify_submission(calm.submitted(**changes))
     # The portfolio proof is bound to the ciphertext's hash too, and is looked at first.

@@ -43,15 +43,24 @@ from atomic_margin.service.operator.store.tables import Account, AttestationRow,
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.documents import (
     Answer,
+    AnswerClaim,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
     RunRecord,
     Submission,
+    SubmissionClaim,
 )
 from atomic_margin.service.protocol.keys import KEY_OF, KeyPair
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.statements import (
+    breach_statement,
+    decryption_statement,
+    encryption_statement,
+    portfolio_statement,
+    sufficiency_statement,
+)
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.breach import prove_breach
@@ -366,14 +375,14 @@ class World:
             "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
             "commitments": [point.hex() for point in commitments],
         }
-        unproven = Submission.parse({**fields, "portfolio_proof": "00", "encryption_proof": "00"})
-        portfolio = prove_portfolio(terms.portfolio_statement(unproven), PortfolioWitness(values, blindings))
+        claim = SubmissionClaim.parse(fields)
+        portfolio = prove_portfolio(portfolio_statement(claim, terms), PortfolioWitness(values, blindings))
         encryption = prove_encryption(
-            terms.encryption_statement(unproven, fund.pair),
+            encryption_statement(claim, terms, fund.pair),
             EncryptionWitness(values, blindings, fund.openings["input_key"][1]),
         )
-        proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex()}
-        return Sent(Submission.parse({**fields, **proofs}).signed_by(fund.identity), values, blindings)
+        submission = claim.proven(Submission, portfolio_proof=portfolio, encryption_proof=encryption)
+        return Sent(submission.signed_by(fund.identity), values, blindings)
 
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
         sent = self.prepare_submission(name, values)
@@ -433,16 +442,16 @@ class World:
             body |= {"outcome": "breach", "flag": "1", "flag_output": record.outputs.breach}
             body |= {"top_up": str(units), "top_up_usd": usd}
         body |= changes
-        unproven = Answer.parse({**body, "sufficiency_proof": "00"})
-        statement = self.terms.sufficiency_statement(unproven, record, sent.submission, matrices)
+        claim = AnswerClaim.parse(body)
+        statement = sufficiency_statement(claim, self.terms, record, sent.submission, matrices)
         proofs = {"sufficiency_proof": prove_sufficiency(statement, SufficiencyWitness(sent.values, sent.blindings))}
         if body["outcome"] == "breach":
             words = row.breach_output or b""
-            decryption = self.terms.decryption_statement(unproven, record, fund.pair, words, matrices)
+            decryption = decryption_statement(claim, self.terms, record, fund.pair, words, matrices)
             proofs["decryption_proof"] = prove_decryption(decryption, fund.openings["flag_key"][1])
-            breach = self.terms.breach_statement(unproven, record, sent.submission, matrices)
+            breach = breach_statement(claim, self.terms, record, sent.submission, matrices)
             proofs["breach_proof"] = prove_breach(breach, BreachWitness(sent.values, sent.blindings))
-        return Answer.parse({**body, **{key: proof.hex() for key, proof in proofs.items()}}).signed_by(fund.identity)
+        return claim.proven(Answer, **proofs).signed_by(fund.identity)
 
     def answer(self, run_id: str, document: SignedDocument | None = None) -> SignedDocument:
         document = document or self.prove_answer(run_id)

@@ -7,11 +7,11 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral import check_accepted, check_holdings
 from atomic_margin.service.errors import Conflict, MalformedRequest, Refused
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.evaluation import OPEN
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, AccountState, Run, RunState
+from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import UNFINISHED, WITHDRAWING, AccountState
 
 
 def deposit(operator: Operator, institution: str, asset: str, quantity: int, reference: str) -> None:
@@ -60,15 +60,12 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
         # More collateral helps whoever waits for it; taking some away does not.
-        if instruction.action == "withdraw" and row.state not in (
-            AccountState.ACTIVE.value,
-            AccountState.ADMITTED.value,
-        ):
+        if instruction.action == "withdraw" and row.state not in WITHDRAWING:
             raise Conflict(f"the account is {row.state}; nothing can be withdrawn", "state")
         if instruction.action == "withdraw":
             _require_no_open_run(session, institution)
-        if row.state == AccountState.IN_DEFAULT.value:
-            raise Conflict("the account is in_default; it takes no instruction", "state")
+        if row.state is AccountState.IN_DEFAULT:
+            raise Conflict(f"the account is {row.state}; it takes no instruction", "state")
         if instruction.sequence != row.instruction_sequence + 1:
             raise Conflict(
                 f"the next instruction sequence number is {row.instruction_sequence + 1}, got {instruction.sequence}",
@@ -87,8 +84,9 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
 
 def _require_no_open_run(session: Session, institution: str) -> None:
     # What is free when a run begins must still be there when its answer is settled.
-    states = (RunState.SCHEDULED.value, *OPEN)
-    run_id = session.scalar(select(Run.run_id).where(Run.institution == institution, Run.state.in_(states)).limit(1))
+    run_id = session.scalar(
+        select(Run.run_id).where(Run.institution == institution, Run.state.in_(UNFINISHED)).limit(1)
+    )
     if run_id is not None:
         raise Conflict(f"run {run_id} is not over; withdraw after it is answered", "state")
 

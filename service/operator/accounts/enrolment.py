@@ -9,7 +9,6 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from pydantic import BaseModel
 from sqlalchemy import select
 
 from atomic_margin.circuits.errors import CircuitError
@@ -20,24 +19,12 @@ from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store.tables import SUBMITTING, Account, AccountState, EnrolledKeys
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
+from atomic_margin.service.operator.store.transitions import move_account
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, parse_signed
 from atomic_margin.service.protocol.keys import key_pair
-
-
-class KnownAnswer(BaseModel):
-    """One evaluation of the known-answer test: what makes its matrix, its flag, and the output words in hex."""
-
-    seed: str
-    flag: str
-    output: str
-
-
-class Challenge(BaseModel):
-    """The known-answer test for the institution to check, and the token for its later reads."""
-
-    known_answers: list[KnownAnswer]
-    token: str
+from atomic_margin.service.protocol.messages import Challenge, KnownAnswer
+from atomic_margin.service.protocol.states import SUBMITTING, AccountEvent, AccountState
 
 
 def admit(operator: Operator, institution: str, name: str, identity: str) -> None:
@@ -51,7 +38,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str) -> Non
             raise Conflict(f"institution {institution!r} is admitted already", "institution")
         if session.query(Account).filter_by(identity=identity).first() is not None:
             raise Conflict("another institution has this identity key", "identity")
-        session.add(Account(institution=institution, name=name, identity=identity, state=AccountState.ADMITTED.value))
+        session.add(Account(institution=institution, name=name, identity=identity))
 
 
 def enrol(
@@ -92,8 +79,7 @@ def enrol(
         _require_key_state(row, enrolment.key_sequence)
         if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
             raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
-        if row.state == AccountState.ADMITTED.value:
-            row.state = AccountState.PENDING.value
+        move_account(row, AccountEvent.KEYS_ENROLLED)
         row.key_sequence = enrolment.key_sequence
         row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
         attempts = select(EnrolledKeys).where(
@@ -114,7 +100,7 @@ def enrol(
     # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
     for attempt in abandoned:
         operator.blobs.remove(attempt.evaluation_keys)
-    return Challenge(known_answers=known_answers, token=token)
+    return Challenge(known_answers=tuple(known_answers), token=token)
 
 
 def confirm(operator: Operator, institution: str, document: object) -> None:
@@ -136,8 +122,7 @@ def confirm(operator: Operator, institution: str, document: object) -> None:
             # Runs go on under the keys of the last submission until one under these arrives.
             keys.confirmed = True
             row.evaluation_keys, row.nonce = keys.evaluation_keys, None
-        if row.state == AccountState.PENDING.value:
-            row.state = AccountState.ACTIVE.value
+        move_account(row, AccountEvent.KEYS_CONFIRMED)
 
 
 def issue_nonce(operator: Operator, institution: str) -> str:
@@ -188,7 +173,7 @@ def _require_addressed(operator: Operator, institution: str, named: str, address
 
 def _require_key_state(account: Account, key_sequence: int) -> None:
     # An account stays watched under the keys of its last submission: new keys are no way out of a margin run.
-    if account.state == AccountState.IN_DEFAULT.value:
+    if account.state is AccountState.IN_DEFAULT:
         raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
     # It need not be the next one: an institution that lost a reply goes on from the number it used.
     if key_sequence <= account.key_sequence:

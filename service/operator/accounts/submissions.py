@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, Refused
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store.tables import SUBMITTING, Account, AccountState, SubmissionRow
+from atomic_margin.service.operator.store.tables import Account, SubmissionRow
 from atomic_margin.service.protocol.documents import Receipt, Submission, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import SUBMITTING, AccountState
 from atomic_margin.service.protocol.verification import verify_submission
 
 
@@ -67,7 +68,7 @@ def _require_current(session: Session, submission: Submission) -> Account:
     row = session.get_one(Account, submission.institution)
     if row.state not in SUBMITTING:
         raise Conflict(f"the account is {row.state}; it cannot submit", "state")
-    if row.state == AccountState.FROZEN.value:
+    if row.state is AccountState.FROZEN:
         _require_same_book(latest_submission(session, submission.institution), submission)
     if submission.evaluation_keys != row.evaluation_keys:
         raise Refused("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")

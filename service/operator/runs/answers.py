@@ -16,15 +16,15 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.attestations import attest
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement.hook import settle
-from atomic_margin.service.operator.store.tables import Account, AccountState, AnswerRow, Run, RunState, SubmissionRow
+from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
+from atomic_margin.service.operator.store.transitions import move_account, move_run
 from atomic_margin.service.protocol.documents import Answer, Receipt, RunRecord, Submission, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import ANSWERABLE, AccountEvent, RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrices_from_json
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_answer
 
 _log = logging.getLogger(__name__)
-
-ANSWERABLE = (RunState.AWAITING_ANSWER.value, RunState.UNPROVEN.value)
 
 
 def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocument:
@@ -51,7 +51,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
         if stored.sha256 != signed.body_hash():
             raise Conflict(f"run {run_id} has another answer already", "run_id")
         # Whatever kept the settlement from following at once is made good before the receipt goes out again.
-        if run.state == RunState.BREACH_VERIFIED.value:
+        if run.state is RunState.BREACH_VERIFIED:
             _settle_stored(operator, run, stored)
         return SignedDocument.parse(stored.receipt)
     verified = _verify(operator, run, signed, answer)
@@ -69,11 +69,11 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
         )
         session.flush()
         if isinstance(verified, VerifiedCoverage):
-            run.state = RunState.COVERED.value
-            session.get_one(Account, run.institution).state = AccountState.ACTIVE.value
+            move_run(run, RunEvent.COVERED)
+            move_account(session.get_one(Account, run.institution), AccountEvent.COVERED)
             attest(operator, session, run)
         else:
-            run.state = RunState.BREACH_VERIFIED.value
+            move_run(run, RunEvent.BREACH_VERIFIED)
     fault_point("answer-stored")
     if isinstance(verified, VerifiedBreach):
         settle(operator, verified)
@@ -86,7 +86,7 @@ def settle_unfinished(operator: Operator) -> list[str]:
     A crash or a full disk comes between the two commits. One that cannot be settled does not keep the others waiting.
     """
     with operator.store.unit_of_work() as session:
-        runs = list(session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED.value)))
+        runs = list(session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED)))
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
     settled = []
     for run in runs:
@@ -132,7 +132,7 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
 def _require_answerable(session: Session, run: Run) -> None:
     if run.state not in ANSWERABLE:
         raise Conflict(f"run {run.run_id} is {run.state}; it takes no answer", "run_id")
-    evaluating = select(Run.run_id).where(Run.institution == run.institution, Run.state == RunState.EVALUATING.value)
+    evaluating = select(Run.run_id).where(Run.institution == run.institution, Run.state == RunState.EVALUATING)
     other = session.scalar(evaluating)
     if other is not None:
         # Its collateral is already read: a settlement now would be called a second time by that run.

@@ -13,20 +13,19 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.policy import Policy
 from atomic_margin.service.operator.runs.records import Claimed, TimedEvaluation, record
 from atomic_margin.service.operator.runs.ticks import market_of
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Account, AccountState, Run, RunState, SubmissionRow, Tick
-from atomic_margin.service.protocol.documents import Submission
+from atomic_margin.service.operator.store.tables import Account, Run, SubmissionRow, Tick
+from atomic_margin.service.operator.store.transitions import move_account, move_run
+from atomic_margin.service.protocol.documents import Submission, second_run_of
+from atomic_margin.service.protocol.policy import Policy
+from atomic_margin.service.protocol.states import OPEN, AccountEvent, AccountState, RunEvent, RunState
 
 FUNCTIONS = ("surplus", "breach")
 """What is evaluated in a run."""
 MAX_ATTEMPTS = 3
-
-# While a run of the account is in one of these, its next run waits.
-OPEN = (RunState.EVALUATING.value, RunState.AWAITING_ANSWER.value, RunState.BREACH_VERIFIED.value)
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ def evaluate_next(operator: Operator) -> str | None:
     Several threads may call it: a run is claimed by one of them, and an account's next run waits for it.
     """
     always = operator.settings.policy is Policy.ALWAYS
-    claimed = claim(operator, lambda run: always or run.exact)
+    claimed = claim(operator, lambda run: always or run.second)
     if claimed is None:
         return None
     run_id = claimed.run.run_id
@@ -73,7 +72,7 @@ def ask_next(operator: Operator) -> str | None:
     """
     if operator.settings.policy is not Policy.UNLESS_PROVEN:
         return None
-    claimed = claim(operator, lambda run: not run.exact)
+    claimed = claim(operator, lambda run: not run.second)
     if claimed is None:
         return None
     run_id = claimed.run.run_id
@@ -92,27 +91,26 @@ def sweep_deadlines(operator: Operator) -> list[str]:
     A run that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
     with operator.store.unit_of_work() as session:
-        query = select(Run).where(Run.state == RunState.AWAITING_ANSWER.value, Run.deadline < instant_text(now()))
+        query = select(Run).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
         late = list(session.scalars(query))
         for run in late:
             if run.breach_output is None:
-                run.state = RunState.NOT_PROVEN.value
-                session.add(_exact_run(run))
+                move_run(run, RunEvent.PROOF_OVERDUE)
+                session.add(_second_run(run))
                 continue
-            run.state = RunState.UNPROVEN.value
-            account = session.get_one(Account, run.institution)
-            if account.state == AccountState.ACTIVE.value:
-                account.state = AccountState.FROZEN.value
+            move_run(run, RunEvent.ANSWER_OVERDUE)
+            move_account(session.get_one(Account, run.institution), AccountEvent.ANSWER_OVERDUE)
         return [run.run_id for run in late]
 
 
 def recover(operator: Operator) -> list[str]:
     """Schedule again what a crash interrupted; return the identifiers."""
     with operator.store.unit_of_work() as session:
-        interrupted = list(session.scalars(select(Run).where(Run.state == RunState.EVALUATING.value)))
+        interrupted = list(session.scalars(select(Run).where(Run.state == RunState.EVALUATING)))
         for run in interrupted:
             # The process died, not the evaluation: it is not the run's fault.
-            run.state, run.attempts = RunState.SCHEDULED.value, max(0, run.attempts - 1)
+            move_run(run, RunEvent.INTERRUPTED)
+            run.attempts = max(0, run.attempts - 1)
         return [run.run_id for run in interrupted]
 
 
@@ -128,7 +126,8 @@ def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Claimed | None:
         run = _next_due(session, wanted)
         if run is None:
             return None
-        run.state, run.attempts = RunState.EVALUATING.value, run.attempts + 1
+        move_run(run, RunEvent.TAKEN)
+        run.attempts += 1
         submission = session.get_one(SubmissionRow, run.submission_id)
         return Claimed(
             run=run,
@@ -142,11 +141,12 @@ def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Claimed | None:
 
 def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
     busy = select(Run.institution).where(Run.state.in_(OPEN))
-    query = select(Run).where(Run.state == RunState.SCHEDULED.value, Run.institution.not_in(busy))
+    query = select(Run).where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
     passed = set()
     for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
-        if session.get_one(Account, run.institution).state == AccountState.IN_DEFAULT.value:
-            run.state, run.problem = RunState.FAILED.value, "the account is in default"
+        if session.get_one(Account, run.institution).state is AccountState.IN_DEFAULT:
+            move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
+            run.problem = "the account is in default"
             continue
         if run.institution not in passed and wanted(run):
             return run
@@ -155,14 +155,13 @@ def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
     return None
 
 
-def _exact_run(run: Run) -> Run:
+def _second_run(run: Run) -> Run:
     return Run(
-        run_id=f"{run.run_id}.exact",
+        run_id=second_run_of(run.run_id),
         institution=run.institution,
         submission_id=run.submission_id,
         price_sequence=run.price_sequence,
-        exact=True,
-        state=RunState.SCHEDULED.value,
+        second=True,
     )
 
 
@@ -172,9 +171,7 @@ def give_back(operator: Operator, run_id: str, problem: str) -> None:
         run = session.get_one(Run, run_id)
         run.problem = problem
         if run.attempts < MAX_ATTEMPTS:
-            run.state = RunState.SCHEDULED.value
+            move_run(run, RunEvent.RETRIED)
             return
-        run.state = RunState.FAILED.value
-        account = session.get_one(Account, run.institution)
-        if account.state == AccountState.ACTIVE.value:
-            account.state = AccountState.FROZEN.value
+        move_run(run, RunEvent.GIVEN_UP)
+        move_account(session.get_one(Account, run.institution), AccountEvent.RUN_FAILED)

@@ -12,9 +12,11 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Run, RunState, Tick
+from atomic_margin.service.operator.store.tables import Run, Tick
+from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrices_to_json, matrix_hashes
 
 GENESIS = "0" * 64
@@ -68,7 +70,7 @@ def record(
     deadline = instant_text(recorded_at + timedelta(seconds=seconds))
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, claimed.run.run_id)
-        if run.state != RunState.EVALUATING.value:
+        if run.state is not RunState.EVALUATING:
             raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
         last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
         body = RunRecord.parse(
@@ -106,7 +108,7 @@ def record(
             run.seconds = {name: f"{spent:.3f}" for name, spent in evaluation.seconds.items()}
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
         run.deadline = deadline
-        run.state = RunState.AWAITING_ANSWER.value
+        move_run(run, RunEvent.RECORDED)
 
 
 def _evidence(evaluation: Evaluation) -> dict[str, Any]:

@@ -24,9 +24,11 @@ from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import MAX_ATTEMPTS
-from atomic_margin.service.operator.store.tables import Run, ShortfallRow, ShortfallState
+from atomic_margin.service.operator.store.tables import Run, ShortfallRow
+from atomic_margin.service.operator.store.transitions import move_shortfall
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import ShortfallEvent, ShortfallState
 from atomic_margin.service.protocol.terms import matrices_from_json
 
 FUNCTION = "shortfall"
@@ -39,7 +41,7 @@ _log = logging.getLogger(__name__)
 def schedule(operator: Operator, session: Session, run: Run) -> None:
     """Have the shortfall of a run that is settled in this transaction evaluated later, if the profile has it."""
     if FUNCTION in operator.terms.profile.functions:
-        session.add(ShortfallRow(run_id=run.run_id, state=ShortfallState.WAITING.value))
+        session.add(ShortfallRow(run_id=run.run_id))
 
 
 class ShortfallWork:
@@ -98,7 +100,7 @@ class ShortfallWork:
             )
         self._evaluator.start()
         if self._stopping.is_set():
-            raise Conflict("the server is being stopped")
+            raise Conflict("the operator is being stopped")
         return self._evaluator
 
     def _make_executor(self) -> Executor:
@@ -121,18 +123,19 @@ class ShortfallWork:
 def recover_shortfalls(operator: Operator) -> list[str]:
     """Let what a crash interrupted wait again; return the identifiers of the runs."""
     with operator.store.unit_of_work() as session:
-        query = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.EVALUATING.value)
+        query = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.EVALUATING)
         interrupted = list(session.scalars(query))
         for row in interrupted:
             # The process died, not the evaluation: it is not the run's fault.
-            row.state, row.attempts = ShortfallState.WAITING.value, max(0, row.attempts - 1)
+            move_shortfall(row, ShortfallEvent.INTERRUPTED)
+            row.attempts = max(0, row.attempts - 1)
         return [row.run_id for row in interrupted]
 
 
 def recorded(session: Session, institution: str, limit: int) -> list[str]:
     """Return the institution's newest runs, oldest first, whose shortfall is recorded."""
     query = select(Run.run_id).join(ShortfallRow, ShortfallRow.run_id == Run.run_id)
-    query = query.where(Run.institution == institution, ShortfallRow.state == ShortfallState.RECORDED.value)
+    query = query.where(Run.institution == institution, ShortfallRow.state == ShortfallState.RECORDED)
     return list(session.scalars(query.order_by(Run.number.desc()).limit(limit)))[::-1]
 
 
@@ -145,11 +148,12 @@ def _start_patiently(profile: Profile, memory_bytes: int) -> None:
 def _take(operator: Operator) -> Run | None:
     """Take the shortfall of the oldest run that waits for it in hand; return the run."""
     with operator.store.unit_of_work() as session:
-        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING.value)
+        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING)
         row = session.scalar(waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1))
         if row is None:
             return None
-        row.state, row.attempts = ShortfallState.EVALUATING.value, row.attempts + 1
+        move_shortfall(row, ShortfallEvent.TAKEN)
+        row.attempts += 1
         return session.get_one(Run, row.run_id)
 
 
@@ -167,11 +171,12 @@ def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluati
     signed = record.signed_by(operator.identity)
     with operator.store.unit_of_work() as session:
         row = session.get_one(ShortfallRow, run_id)
-        if row.state != ShortfallState.EVALUATING.value:
+        if row.state is not ShortfallState.EVALUATING:
             raise Conflict(f"the shortfall of run {run_id} is {row.state}; another process evaluates it", "run_id")
         row.record, row.output = signed.to_json(), words
         row.seconds = {name: f"{seconds:.3f}" for name, seconds in evaluation.seconds.items()}
-        row.state, row.problem = ShortfallState.RECORDED.value, None
+        row.problem = None
+        move_shortfall(row, ShortfallEvent.RECORDED)
 
 
 def _give_back(operator: Operator, run_id: str, problem: str) -> None:
@@ -180,4 +185,4 @@ def _give_back(operator: Operator, run_id: str, problem: str) -> None:
         row = session.get_one(ShortfallRow, run_id)
         row.problem = problem
         failed = row.attempts >= MAX_ATTEMPTS
-        row.state = ShortfallState.FAILED.value if failed else ShortfallState.WAITING.value
+        move_shortfall(row, ShortfallEvent.GIVEN_UP if failed else ShortfallEvent.RETRIED)

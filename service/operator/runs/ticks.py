@@ -12,12 +12,10 @@ from atomic_margin.service.feed.tick import make_tick
 from atomic_margin.service.operator.accounts.submissions import latest_submission
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Account, AccountState, Run, RunState, Tick
+from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import WATCHED
 from atomic_margin.service.protocol.ticks import PriceSet
-
-# A frozen account is watched like an active one; one in default has nothing left to settle.
-WATCHED = (AccountState.ACTIVE.value, AccountState.FROZEN.value)
 
 
 def take_tick(operator: Operator, document: object) -> list[str]:
@@ -70,7 +68,6 @@ def _schedule(session: Session, sequence: int) -> list[str]:
                 institution=account.institution,
                 submission_id=submission.id,
                 price_sequence=sequence,
-                state=RunState.SCHEDULED.value,
             )
         )
         scheduled.append(run_id)

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from atomic_margin.service.operator.accounts.submissions import latest_submission
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import FUNCTIONS
-from atomic_margin.service.operator.runs.ticks import WATCHED
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
+from atomic_margin.service.protocol.states import WATCHED
 
 _log = logging.getLogger(__name__)
 

@@ -19,8 +19,10 @@ from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.attestations import attest
 from atomic_margin.service.operator.runs.ticks import market_of
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, AccountState, Run, RunState, SettlementRow, Tick
+from atomic_margin.service.operator.store.tables import Account, Run, SettlementRow, Tick
+from atomic_margin.service.operator.store.transitions import move_account, move_run
 from atomic_margin.service.protocol.documents import Settlement
+from atomic_margin.service.protocol.states import AccountEvent, RunEvent, RunState
 from atomic_margin.service.protocol.verification import VerifiedBreach
 
 
@@ -39,7 +41,7 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         if earlier is not None and earlier.document["body"]["answer"] == breach.answer_hash:
             # Somebody else finished it meanwhile, on the same answer.
             return
-        if run.state != RunState.BREACH_VERIFIED.value or run.record_hash != breach.run_hash:
+        if run.state is not RunState.BREACH_VERIFIED or run.record_hash != breach.run_hash:
             raise Conflict(f"run {run.run_id} is {run.state}; only a verified breach settles, and once", "run_id")
         account = session.get_one(Account, run.institution)
         transfers = _transfers(operator, session, run, breach)
@@ -72,8 +74,8 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         transaction = ledger.book(session, f"settlement/{run.run_id}", settlement.kind, moves)
         session.add(SettlementRow(run_id=run.run_id, document=signed.to_json(), transaction_id=transaction.id))
         shortfalls.schedule(operator, session, run)
-        run.state = RunState.SETTLED.value
-        account.state = AccountState.ACTIVE.value if called else AccountState.IN_DEFAULT.value
+        move_run(run, RunEvent.SETTLED)
+        move_account(account, AccountEvent.MARGIN_CALLED if called else AccountEvent.LIQUIDATED)
         session.flush()
         attest(operator, session, run)
         fault_point("settlement-booked")

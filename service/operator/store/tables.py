@@ -1,8 +1,9 @@
-"""The tables of the operator's database, and the states its rows are in."""
+"""The tables of the operator's database. What the states of rows mean, and how they follow, is in `protocol.states`."""
 
 from enum import Enum
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -13,57 +14,34 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from atomic_margin.service.protocol.states import (
+    ACCOUNTS,
+    RUNS,
+    SHORTFALLS,
+    AccountState,
+    RunState,
+    ShortfallState,
+)
+
 JsonObject = dict[str, Any]
 
 
-class AccountState(str, Enum):
-    """What an institution's account may do."""
-
-    ADMITTED = "admitted"
-    """Known, without keys."""
-    PENDING = "pending"
-    """Keys uploaded, known answers not yet confirmed."""
-    ACTIVE = "active"
-    FROZEN = "frozen"
-    """A run is unproven: no other positions, no withdrawal, until a valid proof or a settlement."""
-    IN_DEFAULT = "in_default"
-    """Liquidated."""
-
-
-SUBMITTING = (AccountState.ACTIVE.value, AccountState.FROZEN.value)
-"""States in which a submission is taken; when frozen, only the same commitments under new keys."""
-
-
-class RunState(str, Enum):
-    """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered.
-
-    A run that was not evaluated ends as not_proven in place of unproven; then another run of the tick is evaluated.
-    """
-
-    SCHEDULED = "scheduled"
-    EVALUATING = "evaluating"
-    FAILED = "failed"
-    AWAITING_ANSWER = "awaiting_answer"
-    UNPROVEN = "unproven"
-    NOT_PROVEN = "not_proven"
-    BREACH_VERIFIED = "breach_verified"
-    COVERED = "covered"
-    SETTLED = "settled"
-
-
-class ShortfallState(str, Enum):
-    """Life of the shortfall of a settled run: waiting, evaluating, then recorded or failed."""
-
-    WAITING = "waiting"
-    EVALUATING = "evaluating"
-    RECORDED = "recorded"
-    FAILED = "failed"
+def _named(states: type[Enum]) -> sqlalchemy.Enum:
+    # Rows hold the names of `protocol.states` as text, so that a new state is no change of the schema.
+    return sqlalchemy.Enum(
+        states, native_enum=False, length=32, values_callable=lambda kind: [str(one) for one in kind]
+    )
 
 
 class Base(DeclarativeBase):
     """Root of the tables."""
 
-    type_annotation_map = {JsonObject: JSON(none_as_null=True)}  # noqa: RUF012  # SQLAlchemy reads it as a plain class attribute
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy reads it as a plain class attribute
+        JsonObject: JSON(none_as_null=True),
+        AccountState: _named(AccountState),
+        RunState: _named(RunState),
+        ShortfallState: _named(ShortfallState),
+    }
 
 
 class Account(Base):
@@ -73,7 +51,7 @@ class Account(Base):
     institution: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str]
     identity: Mapped[str] = mapped_column(String(64), unique=True)
-    state: Mapped[str]
+    state: Mapped[AccountState] = mapped_column(default=ACCOUNTS.first)
     token_sha256: Mapped[str | None]
     key_sequence: Mapped[int] = mapped_column(default=0)
     evaluation_keys: Mapped[str | None]
@@ -119,7 +97,7 @@ class Tick(Base):
 
 
 class Run(Base):
-    """One account under one tick; `exact` is the second run of a tick, after one that was not proven in time."""
+    """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 
     __tablename__ = "runs"
     __table_args__ = (UniqueConstraint("institution", "price_sequence", "exact"),)
@@ -127,8 +105,9 @@ class Run(Base):
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"))
     price_sequence: Mapped[int] = mapped_column(ForeignKey("ticks.sequence"))
-    exact: Mapped[bool] = mapped_column(default=False)
-    state: Mapped[str]
+    # The column keeps the name it has in databases that are there.
+    second: Mapped[bool] = mapped_column("exact", default=False)
+    state: Mapped[RunState] = mapped_column(default=RUNS.first)
     attempts: Mapped[int] = mapped_column(default=0)
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
@@ -166,7 +145,7 @@ class ShortfallRow(Base):
 
     __tablename__ = "shortfalls"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    state: Mapped[str]
+    state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first)
     attempts: Mapped[int] = mapped_column(default=0)
     record: Mapped[JsonObject | None]
     output: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -23,11 +23,25 @@ from atomic_margin.service.operator.accounts import collateral, enrolment, submi
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
-from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
 from atomic_margin.service.operator.web import examples, views
-
-JsonObject = dict[str, Any]
+from atomic_margin.service.protocol.messages import (
+    AccountStanding,
+    AccountView,
+    Admission,
+    Attestations,
+    Booked,
+    Challenge,
+    Deposit,
+    Health,
+    LedgerView,
+    Nonce,
+    OperatorView,
+    RunView,
+    TickAccepted,
+)
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import AccountState
 
 MAX_DOCUMENT_BYTES = 2 << 20
 
@@ -87,22 +101,14 @@ def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
 
     @router.get("/healthz")
-    def healthz() -> dict[str, str]:
+    def healthz() -> Health:
         """Say that the server answers."""
-        return {"status": "ok", "version": atomic_margin.__version__}
+        return Health(status="ok", version=atomic_margin.__version__)
 
     @router.get("/v1/operator")
-    def describe() -> JsonObject:
+    def describe() -> OperatorView:
         """The operator's key, policy, and hashes of its terms: to compare with your trust file, not to replace it."""
-        return {
-            "operator": operator.identity.public_key,
-            "price_rules": operator.settings.prices.hash(),
-            "profile_name": operator.terms.profile.name,
-            "answer_seconds": str(operator.settings.answer_seconds),
-            "policy": operator.settings.policy.value,
-            "proof_seconds": str(operator.settings.proof_seconds),
-            **operator.terms.hashes,
-        }
+        return views.operator_view(operator)
 
     @router.get("/v1/terms/{name}")
     def terms(name: str) -> Any:
@@ -114,28 +120,29 @@ def _public(operator: Operator) -> APIRouter:
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks/{sequence}")
-    def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> JsonObject:
+    def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> SignedDocument:
         """A price tick: the sources' signed documents, and what the operator combined them to, signed by it."""
         with operator.store.unit_of_work() as session:
             row = session.get(Tick, sequence)
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
-        return row.document
+        return SignedDocument.parse(row.document)
 
     @router.get("/v1/attestations")
-    def attestations() -> dict[str, list[str]]:
+    def attestations() -> Attestations:
         """Runs whose bundles are published."""
         with operator.store.unit_of_work() as session:
-            return {"runs": list(session.scalars(select(AttestationRow.run_id).order_by(AttestationRow.run_id)))}
+            runs = session.scalars(select(AttestationRow.run_id).order_by(AttestationRow.run_id))
+            return Attestations(runs=list(runs))
 
     @router.get("/v1/attestations/{run_id}")
-    def attestation(run_id: str) -> JsonObject:
+    def attestation(run_id: str) -> SignedDocument:
         """A bundle for `atomic-margin verify`."""
         with operator.store.unit_of_work() as session:
             row = session.get(AttestationRow, run_id)
         if row is None:
             raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
-        return row.document
+        return SignedDocument.parse(row.document)
 
     return router
 
@@ -150,52 +157,51 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     )
     def enrol(
         institution: str, document: UploadFile, evaluation_keys: UploadFile, known_answer_input: UploadFile
-    ) -> JsonObject:
+    ) -> Challenge:
         """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
 
         Takes some seconds: the keys are tried in a worker process before they are stored.
         """
-        challenge = enrolment.enrol(
+        return enrolment.enrol(
             operator,
             institution,
             parse_json(document.file.read()),
             evaluation_keys.file.read(),
             known_answer_input.file.read(),
         )
-        return challenge.model_dump()
 
     @router.post(
         "/enrolment/confirmation",
         openapi_extra=examples.signed_json("enrolment-confirmation"),
     )
-    def confirm(institution: str, document: JsonBody) -> dict[str, str]:
+    def confirm(institution: str, document: JsonBody) -> AccountStanding:
         """Confirm the known-answer test; it activates the account. No decrypted bit is sent."""
         enrolment.confirm(operator, institution, document)
         work.wake()
-        return {"state": "active"}
+        return AccountStanding(state=AccountState.ACTIVE)
 
     @router.post("/nonce", status_code=201)
-    def nonce(institution: str, token: Token) -> dict[str, str]:
+    def nonce(institution: str, token: Token) -> Nonce:
         """Get the nonce of the next submission."""
         operator.require_account(institution, token)
-        return {"nonce": enrolment.issue_nonce(operator, institution)}
+        return Nonce(nonce=enrolment.issue_nonce(operator, institution))
 
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
-    def submit(institution: str, document: JsonBody) -> JsonObject:
+    def submit(institution: str, document: JsonBody) -> SignedDocument:
         """Submit an encrypted portfolio with its proofs; returns a signed receipt. Takes about a second."""
-        return submissions.submit(operator, institution, document).to_json()
+        return submissions.submit(operator, institution, document)
 
     @router.post(
         "/collateral",
         status_code=201,
         openapi_extra=examples.signed_json("collateral-instruction"),
     )
-    def instruct(institution: str, document: JsonBody) -> JsonObject:
+    def instruct(institution: str, document: JsonBody) -> SignedDocument:
         """Post or withdraw one's own free collateral; returns a signed receipt."""
-        return collateral.instruct(operator, institution, document).to_json()
+        return collateral.instruct(operator, institution, document)
 
     @router.get("")
-    def account(institution: str, token: Token) -> JsonObject:
+    def account(institution: str, token: Token) -> AccountView:
         """State, ledger balances, next sequence numbers and runs of an account."""
         return views.account_view(operator, operator.require_account(institution, token))
 
@@ -218,17 +224,17 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         status_code=202,
         openapi_extra=examples.price_set(),
     )
-    def take_tick(document: JsonBody) -> JsonObject:
+    def take_tick(document: JsonBody) -> TickAccepted:
         """Combine the prices that sources signed into a tick and schedule a run for every watched account.
 
         No token is needed: the sources' signatures count. A tick that fails is refused with the reason.
         """
         scheduled = ticks.take_tick(operator, document)
         work.wake()
-        return {"runs": scheduled}
+        return TickAccepted(runs=tuple(scheduled))
 
     @router.get("/runs/{run_id}")
-    def run(run_id: str, token: Token) -> JsonObject:
+    def run(run_id: str, token: Token) -> RunView:
         """State and signed record of a run, with its matrices and, once settled, settlement and shortfall record."""
         return views.run_view(operator, run_for(run_id, token))
 
@@ -242,11 +248,11 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         "/runs/{run_id}/answer",
         openapi_extra=examples.signed_json("answer"),
     )
-    def answer(run_id: str, document: JsonBody) -> JsonObject:
+    def answer(run_id: str, document: JsonBody) -> SignedDocument:
         """Take the institution's signed answer; a verified breach is settled before this returns."""
         receipt = answers.take_answer(operator, run_id, document)
         work.wake()
-        return receipt.to_json()
+        return receipt
 
     return router
 
@@ -258,31 +264,24 @@ def _operator_only(operator: Operator) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["operator"], dependencies=[Depends(require_admin)])
 
     @router.post("/admissions", status_code=201)
-    def admit(admission: views.Admission) -> dict[str, str]:
+    def admit(admission: Admission) -> AccountStanding:
         """Admit an institution under its identity key."""
         enrolment.admit(operator, admission.institution, admission.name, admission.identity)
-        return {"state": "admitted"}
+        return AccountStanding(state=AccountState.ADMITTED)
 
     @router.post("/deposits", status_code=201)
-    def deposit(arrived: views.Deposit) -> dict[str, str]:
+    def deposit(arrived: Deposit) -> Booked:
         """Book collateral that arrived for an institution as free."""
         collateral.deposit(operator, arrived.institution, arrived.asset, int(arrived.quantity), arrived.reference)
-        return {"result": "booked"}
+        return Booked()
 
     @router.get("/ledger")
-    def whole_ledger() -> JsonObject:
+    def whole_ledger() -> LedgerView:
         """Every account's balances, and the sum of every asset, which is zero."""
-        with operator.store.unit_of_work() as session:
-            return {
-                "accounts": {
-                    name: {asset: str(amount) for asset, amount in held.items()}
-                    for name, held in ledger.accounts(session).items()
-                },
-                "totals": {asset: str(amount) for asset, amount in ledger.totals(session).items()},
-            }
+        return views.ledger_view(operator)
 
     @router.get("/institutions")
-    def institutions() -> JsonObject:
+    def institutions() -> dict[str, AccountState]:
         """Admitted institutions and their states."""
         with operator.store.unit_of_work() as session:
             return {row.institution: row.state for row in session.scalars(select(Account))}

@@ -1,8 +1,5 @@
-"""What the operator's HTTP face shows of accounts and runs, and the two bodies the operator itself sends."""
+"""What the operator's HTTP face shows of itself, of accounts and of runs."""
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from atomic_margin.service.errors import NotFound
@@ -11,88 +8,94 @@ from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Account, Run, SettlementRow, ShortfallRow, SubmissionRow, Tick
-
-JsonObject = dict[str, Any]
+from atomic_margin.service.protocol.messages import (
+    AccountView,
+    EvaluationTimes,
+    Held,
+    LedgerView,
+    OperatorView,
+    RunItem,
+    RunView,
+    ShortfallView,
+)
 
 SHOWN_RUNS = 32
 
 
-class Admission(BaseModel):
-    """Admit an institution."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
-    name: str = Field(pattern=r"^[ -~]{1,64}$", examples=["Example Fund LP"])
-    identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
-
-
-class Deposit(BaseModel):
-    """Collateral that arrived."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
-    asset: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["USDC"])
-    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
-    reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
+def operator_view(operator: Operator) -> OperatorView:
+    """Return the operator's key, policy, and hashes of its terms."""
+    return OperatorView(
+        operator=operator.identity.public_key,
+        price_rules=operator.settings.prices.hash(),
+        profile_name=operator.terms.profile.name,
+        answer_seconds=operator.settings.answer_seconds,
+        policy=operator.settings.policy,
+        proof_seconds=operator.settings.proof_seconds,
+        **operator.terms.hashes,
+    )
 
 
-def account_view(operator: Operator, account: Account) -> JsonObject:
+def account_view(operator: Operator, account: Account) -> AccountView:
     """Return an account's state, balances, next sequence numbers, newest runs and newest shortfalls, oldest first."""
     name = account.institution
     with operator.store.unit_of_work() as session:
-        query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc(), Run.exact.desc())
+        query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc(), Run.second.desc())
         runs = {run.run_id: run for run in session.scalars(query.limit(SHOWN_RUNS))}
         newest = latest_evaluated(session, name)
         if newest is not None:
             # However many runs are scheduled behind it: this is the one that takes an answer.
             runs.setdefault(newest.run_id, newest)
         last = session.scalar(select(func.max(SubmissionRow.sequence)).where(SubmissionRow.institution == name))
-        held = {
-            "free": ledger.balances(session, ledger.free(name)),
-            "posted": ledger.balances(session, ledger.posted(name)),
-        }
+        held = Held(
+            free=ledger.balances(session, ledger.free(name)),
+            posted=ledger.balances(session, ledger.posted(name)),
+        )
         recorded = shortfalls.recorded(session, name, SHOWN_RUNS)
-    return {
-        "institution": name,
-        "state": account.state,
-        "next_submission": str((last or 0) + 1),
-        "next_instruction": str(account.instruction_sequence + 1),
-        "next_keys": str(account.key_sequence + 1),
-        "evaluation_keys": account.evaluation_keys,
-        "policy": operator.settings.policy.value,
-        "collateral": {
-            place: {asset: str(quantity) for asset, quantity in assets.items()} for place, assets in held.items()
-        },
-        "runs": [
-            {"run_id": run.run_id, "state": run.state, "price_sequence": str(run.price_sequence)}
-            for run in sorted(runs.values(), key=lambda run: (run.price_sequence, run.exact))
-        ],
-        "shortfalls": recorded,
-    }
+    return AccountView(
+        institution=name,
+        state=account.state,
+        next_submission=(last or 0) + 1,
+        next_instruction=account.instruction_sequence + 1,
+        next_keys=account.key_sequence + 1,
+        evaluation_keys=account.evaluation_keys,
+        policy=operator.settings.policy,
+        collateral=held,
+        runs=tuple(
+            RunItem(run_id=run.run_id, state=run.state, price_sequence=run.price_sequence)
+            for run in sorted(runs.values(), key=lambda run: (run.price_sequence, run.second))
+        ),
+        shortfalls=tuple(recorded),
+    )
 
 
-def run_view(operator: Operator, run: Run) -> JsonObject:
+def run_view(operator: Operator, run: Run) -> RunView:
     """Return a run's state, signed record, tick, matrices, seconds, settlement and the state of its shortfall."""
     with operator.store.unit_of_work() as session:
         settlement = session.get(SettlementRow, run.run_id)
         tick = session.get_one(Tick, run.price_sequence)
         shortfall = session.get(ShortfallRow, run.run_id)
-    return {
-        "run_id": run.run_id,
-        "state": run.state,
-        "record": run.record,
-        "tick": tick.document,
-        "matrices": run.matrices,
-        "seconds": run.seconds,
-        "evaluation": run.evaluation,
-        "settlement": None if settlement is None else settlement.document,
-        "shortfall": None if shortfall is None else _shortfall_view(shortfall),
-        "problem": run.problem,
-    }
+    return RunView(
+        run_id=run.run_id,
+        state=run.state,
+        record=run.record,
+        tick=tick.document,
+        matrices=run.matrices,
+        seconds=run.seconds,
+        evaluation=None if run.evaluation is None else EvaluationTimes.parse(run.evaluation),
+        settlement=None if settlement is None else settlement.document,
+        shortfall=None if shortfall is None else _shortfall_view(shortfall),
+        problem=run.problem,
+    )
 
 
-def _shortfall_view(row: ShortfallRow) -> JsonObject:
-    return {"state": row.state, "record": row.record, "seconds": row.seconds, "problem": row.problem}
+def ledger_view(operator: Operator) -> LedgerView:
+    """Return every account's balances, and the sum of every asset, which is zero."""
+    with operator.store.unit_of_work() as session:
+        return LedgerView(accounts=ledger.accounts(session), totals=ledger.totals(session))
+
+
+def _shortfall_view(row: ShortfallRow) -> ShortfallView:
+    return ShortfallView(state=row.state, record=row.record, seconds=row.seconds, problem=row.problem)
 
 
 def output_of(operator: Operator, run: Run, function: str) -> bytes:

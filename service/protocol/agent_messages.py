@@ -1,0 +1,88 @@
+"""Bodies of the agent's loopback interface, as types; see `protocol.messages`, whose rules hold here too.
+
+The agent shows private figures to its own institution alone. They are named here, and known nowhere else.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from atomic_margin.service.protocol.messages import Count, Request, Response
+
+
+class AgentStatus(Response):
+    """What the agent is doing, and whether anything is wrong."""
+
+    stage: str
+    problem: str | None
+    """Of its last round; None when that went through."""
+    enrolled: bool
+    alarm: str | None
+    """Why no flag leaves under the keys in use."""
+    key_commitments: str | None
+    """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
+
+
+class Instruction(Request):
+    """Move one's own free collateral."""
+
+    action: Literal["post", "withdraw"] = Field(examples=["post"])
+    asset: str = Field(examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
+
+
+class Submitted(Response):
+    """A portfolio was submitted."""
+
+    submission_sequence: Count
+
+
+class KeysReplaced(Response):
+    """New FHE keys are in use."""
+
+    key_commitments: str | None
+
+
+class ShortfallFigures(Response):
+    """What became of the encrypted shortfall of an answered breach; amounts only where it agreed."""
+
+    agreed: bool
+    """Whether it decrypts to the agent's own integers."""
+    units: Count | None
+    usd: str | None
+    within_top_up: bool | None
+    record: str | None
+    """Hash of the shortfall record."""
+    problem: str | None
+
+
+class PrivateFigures(Response):
+    """What the institution keeps for itself about a run that it decided; USD and seconds are decimal strings."""
+
+    run_id: str
+    price_sequence: Count
+    plaintext_breach: Count
+    """1 when a row of the evaluated matrix is negative for the agent's own book."""
+    decrypted_breach: Count | None
+    """None when nothing was decrypted, or the flag is withheld."""
+    outcome: str
+    """Of the answer; `silent` or `withheld` when there is none."""
+    shortfall_true: str
+    surplus_true: str
+    worst_scenario: str
+    top_up: str
+    seconds: dict[str, str]
+
+
+class RunFigures(PrivateFigures):
+    """The same, with what became of the answer."""
+
+    delivered: bool
+    """Whether the operator signed for the answer."""
+    shortfall: ShortfallFigures | None
+
+
+class Figures(Response):
+    """Private figures of every run that the agent decided, oldest first."""
+
+    runs: list[RunFigures]

@@ -1,0 +1,272 @@
+"""Bodies of the operator's HTTP interface that are no signed documents, as types: what is sent, and what comes back.
+
+The operator answers with them and shows them in its OpenAPI description; the institution's agent, the demo and the
+command line parse what arrives into them. Numbers are decimal strings on the wire and integers here:
+
+>>> RunItem.parse({"run_id": "fund.7", "state": "covered", "price_sequence": "7"}).price_sequence
+7
+>>> RunItem.parse({"run_id": "fund.7", "state": "lost", "price_sequence": "7"})
+Traceback (most recent call last):
+    ...
+atomic_margin.documents.errors.MalformedDocument: state: Input should be 'scheduled', 'evaluating', 'failed', \
+'awaiting_answer', 'unproven', 'not_proven', 'breach_verified', 'covered' or 'settled'
+
+A request has no unknown fields: what the operator does not understand it must not pass over. A response may have more
+fields than are known here, which are left out, so that an operator can be newer than its institutions. That is safe
+because nothing in a response is believed: what counts is in signed documents, and those have no unknown fields. An
+operator may add fields, but neither drop nor change one; a state or a policy that is not known here is refused, by
+field, because nobody could tell what to do about it.
+
+Signed documents inside a response are left as JSON. Whoever believes one parses and verifies it; a wrong one is then
+refused as what it is, and is no malformed response.
+"""
+
+import re
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from atomic_margin.documents.errors import NotADecimal, OutOfRange
+from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.documents.strict import ListOf, Part, problem
+from atomic_margin.service.protocol.policy import Policy
+from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
+
+JsonObject = dict[str, Any]
+
+_COUNT = re.compile(r"0|[1-9][0-9]*")
+_BALANCE = re.compile(r"0|-?[1-9][0-9]*")
+
+
+def _integer(pattern: re.Pattern[str], low: int) -> PlainValidator:
+    def check(value: object) -> int:
+        # An integer is what the side that makes the message gives; JSON from outside has none.
+        if isinstance(value, str) and len(value) <= 20 and pattern.fullmatch(value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise problem(NotADecimal, 'write a whole number as a decimal string such as "12"')
+        if not low <= value <= MAX_COUNTER:
+            raise problem(OutOfRange, f"a whole number from {low} to {MAX_COUNTER} here, got {value}")
+        return value
+
+    return PlainValidator(check)
+
+
+def _shown(pattern: re.Pattern[str], example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern.pattern})$", "examples": [example]})
+
+
+_text = PlainSerializer(str, return_type=str)
+
+Count: TypeAlias = Annotated[int, _integer(_COUNT, 0), _text, _shown(_COUNT, "7")]
+"""A whole number, not negative; a decimal string on the wire."""
+Balance: TypeAlias = Annotated[int, _integer(_BALANCE, -MAX_COUNTER), _text, _shown(_BALANCE, "-25000000")]
+"""A whole number of either sign; a decimal string on the wire."""
+# Strict types take the names of states as enums alone, and JSON has none.
+AccountStateName: TypeAlias = Annotated[AccountState, Field(strict=False)]
+RunStateName: TypeAlias = Annotated[RunState, Field(strict=False)]
+ShortfallStateName: TypeAlias = Annotated[ShortfallState, Field(strict=False)]
+PolicyName: TypeAlias = Annotated[Policy, Field(strict=False)]
+
+
+class Message(Part):
+    """The body of a request or a response; `parse` names the field that is wrong."""
+
+    def to_json(self) -> JsonObject:
+        """Return the body as a JSON object, with null for what is absent."""
+        return self.model_dump(mode="json")
+
+
+class Request(Message):
+    """What is sent: no unknown fields."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Response(Message):
+    """What comes back: fields that are not known here are left out."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+M = TypeVar("M", bound=Message)
+
+
+# For everybody
+
+
+class Health(Response):
+    """The server answers."""
+
+    status: str
+    version: str
+
+
+class OperatorView(Response):
+    """The operator's key, policy, and hashes of its terms."""
+
+    operator: str
+    """Public key."""
+    price_rules: str
+    profile_name: str
+    answer_seconds: Count
+    """Time an institution has to answer a run."""
+    policy: PolicyName
+    proof_seconds: Count
+    """Time for the proof that comes before an evaluation."""
+    model: str
+    universe: str
+    entry_map: str
+    schedule: str
+    profile: str
+    generators: str
+
+
+class TickAccepted(Response):
+    """The runs that a tick scheduled."""
+
+    runs: ListOf[str]
+
+
+class Attestations(Response):
+    """The runs whose bundles are published."""
+
+    runs: list[str]
+
+
+# For institutions
+
+
+class KnownAnswer(Response):
+    """One evaluation of the known-answer test: what makes its matrix, its flag, and the output words in hex."""
+
+    seed: str
+    flag: str
+    output: str
+
+
+class Challenge(Response):
+    """The known-answer test for the institution to check, and the token for its later reads."""
+
+    known_answers: ListOf[KnownAnswer]
+    token: str
+
+
+class AccountStanding(Response):
+    """The state that a request gave an account."""
+
+    state: AccountStateName
+
+
+class Nonce(Response):
+    """The nonce that the next submission must carry."""
+
+    nonce: str
+
+
+class Held(Response):
+    """Collateral of an account in smallest units, by asset."""
+
+    free: dict[str, Count]
+    posted: dict[str, Count]
+
+
+class RunItem(Response):
+    """A run in the view of its account."""
+
+    run_id: str
+    state: RunStateName
+    price_sequence: Count
+
+
+class AccountView(Response):
+    """An account as its institution and the operator see it; runs and shortfalls are the newest, oldest first."""
+
+    institution: str
+    state: AccountStateName
+    next_submission: Count
+    """Sequence number that the next submission must have."""
+    next_instruction: Count
+    """Sequence number that the next collateral instruction must have."""
+    next_keys: Count
+    """Least sequence number that the next keys may have."""
+    evaluation_keys: str | None
+    """SHA-256 of the confirmed evaluation keys."""
+    policy: PolicyName
+    collateral: Held
+    runs: ListOf[RunItem]
+    shortfalls: ListOf[str]
+    """Runs whose shortfall is recorded."""
+
+
+# Runs
+
+
+class EvaluationTimes(Response):
+    """When an evaluation began and ended."""
+
+    started_at: str
+    ended_at: str
+
+
+class ShortfallView(Response):
+    """The shortfall of a settled run."""
+
+    state: ShortfallStateName
+    record: JsonObject | None
+    """Signed, once it is recorded."""
+    seconds: dict[str, str] | None
+    problem: str | None
+
+
+class RunView(Response):
+    """A run with all that its institution checks."""
+
+    run_id: str
+    state: RunStateName
+    record: JsonObject | None
+    """Signed, once there is one."""
+    tick: JsonObject
+    """Signed."""
+    matrices: JsonObject | None
+    seconds: dict[str, str] | None
+    """Of the evaluation, by stage."""
+    evaluation: EvaluationTimes | None
+    settlement: JsonObject | None
+    """Signed, once there is one."""
+    shortfall: ShortfallView | None
+    problem: str | None
+    """Why the last attempt to evaluate it failed."""
+
+
+# For the operator's own people
+
+
+class Admission(Request):
+    """Admit an institution."""
+
+    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
+    name: str = Field(pattern=r"^[ -~]{1,64}$", examples=["Example Fund LP"])
+    identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
+
+
+class Deposit(Request):
+    """Collateral that arrived."""
+
+    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    asset: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
+    reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
+
+
+class Booked(Response):
+    """Collateral was booked."""
+
+    result: str = "booked"
+
+
+class LedgerView(Response):
+    """Every account's balances in smallest units, by asset, and the sum of every asset, which is zero."""
+
+    accounts: dict[str, dict[str, Balance]]
+    totals: dict[str, Balance]

@@ -1,0 +1,120 @@
+"""What the proofs of submissions and answers must show, by the terms: functions over claims, which have no proofs yet.
+
+The institution makes a claim, takes its statements from here, and proves them; operator and verifier take the same
+statements from the document that arrived. No secret, no I/O.
+"""
+
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
+from atomic_margin.fhe.messages import words_from_bytes
+from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices
+from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord, SubmissionClaim
+from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.zk.statements.breach import BreachStatement
+from atomic_margin.zk.statements.decryption import DecryptionStatement
+from atomic_margin.zk.statements.encryption import EncryptionStatement
+from atomic_margin.zk.statements.portfolio import PortfolioStatement
+from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
+
+# A row with X added can be as large as twice the widest row, and X is rounded up to its step.
+TOP_UP_BITS = 2
+
+
+def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatement:
+    """Return what a submission's portfolio proof must show.
+
+    Raises:
+        StatementError: sizes or limits outside what the argument is sound for.
+    """
+    return PortfolioStatement(
+        commitments=tuple(bytes.fromhex(point) for point in claim.commitments),
+        widths=terms.entry_map.widths,
+        gross_weights=terms.entry_map.gross_weights,
+        gross_limit=claim.gross_limit,
+        context=claim.proof_context(),
+    )
+
+
+def ciphertext_of(claim: SubmissionClaim, terms: Terms) -> Ciphertext:
+    """Return the whole ciphertexts of a submission: masks expanded from its nonce, bodies as sent.
+
+    Raises:
+        MalformedCiphertext: another number of bodies than the universe has entries.
+    """
+    layout = layout_of(terms.profile).messages["input"]
+    bodies = bodies_from_bytes(bytes.fromhex(claim.bodies), len(terms.entry_map))
+    seed = mask_seed(claim.nonce, claim.institution, claim.key_commitments, claim.sequence)
+    return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
+
+
+def encryption_statement(claim: SubmissionClaim, terms: Terms, keys: KeyPair) -> EncryptionStatement:
+    """Return what a submission's encryption proof must show.
+
+    Raises:
+        MalformedCiphertext: another number of bodies than the universe has entries.
+        StatementError: sizes outside what the argument is sound for.
+    """
+    ciphertext = ciphertext_of(claim, terms)
+    return EncryptionStatement(
+        commitments=tuple(bytes.fromhex(point) for point in claim.commitments),
+        key=keys.input,
+        masks=ciphertext.masks,
+        bodies=ciphertext.bodies,
+        widths=terms.entry_map.widths,
+        scale_bits=63 - layout_of(terms.profile).messages["input"].width,
+        context=claim.proof_context(),
+    )
+
+
+def sufficiency_statement(
+    claim: AnswerClaim, terms: Terms, record: RunRecord, submission: SubmissionClaim, matrices: RunMatrices
+) -> SufficiencyStatement:
+    """Return what an answer's sufficiency proof must show: coverage, or initial margin with the top-up added."""
+    matrix = matrices.maintenance_proof if claim.outcome == "covered" else matrices.initial_proof
+    width = terms.profile.bits + PROOF_SHIFT + (0 if claim.outcome == "covered" else TOP_UP_BITS)
+    return SufficiencyStatement(
+        commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+        weights=matrix.weights,
+        offsets=tuple(int(value) for value in matrix.collateral),
+        top_up=claim.top_up,
+        bits=width,
+        context=claim.proof_context(record, matrix.hash()),
+    )
+
+
+def decryption_statement(
+    claim: AnswerClaim, terms: Terms, record: RunRecord, keys: KeyPair, flag_words: bytes, matrices: RunMatrices
+) -> DecryptionStatement:
+    """Return what a breach answer's decryption proof must show: these words decrypt to 1.
+
+    Raises:
+        MalformedCiphertext: the words are no flag of the profile.
+    """
+    layout = layout_of(terms.profile).messages["breach"]
+    words = words_from_bytes(flag_words, layout)
+    return DecryptionStatement(
+        key=keys.flag,
+        masks=words[:, :-1],
+        bodies=words[:, -1],
+        values=(1,),
+        scale_bits=63 - layout.width,
+        context={
+            **claim.proof_context(record, matrices.maintenance_fhe.hash()),
+            "flag_output": record.breach_output,
+        },
+    )
+
+
+def breach_statement(
+    claim: AnswerClaim, terms: Terms, record: RunRecord, submission: SubmissionClaim, matrices: RunMatrices
+) -> BreachStatement:
+    """Return what a breach answer's breach proof must show: a negative row of the maintenance proof matrix."""
+    matrix = matrices.maintenance_proof
+    return BreachStatement(
+        commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+        weights=matrix.weights,
+        offsets=tuple(int(value) for value in matrix.collateral),
+        bits=terms.profile.bits + PROOF_SHIFT,
+        context=claim.proof_context(record, matrix.hash()),
+    )

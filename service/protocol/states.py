@@ -1,0 +1,241 @@
+"""States of accounts, runs and shortfalls, and what each event makes of them: one table for each. Pure.
+
+Everybody takes the names from here; the operator alone changes states, through `operator.store.transitions`. The tables
+say all that may happen. What is not in them is refused:
+
+>>> RUNS.next_state(RunState.BREACH_VERIFIED, RunEvent.SETTLED, "run fund.7")
+<RunState.SETTLED: 'settled'>
+>>> RUNS.next_state(RunState.SETTLED, RunEvent.SETTLED, "run fund.7")
+Traceback (most recent call last):
+    ...
+atomic_margin.service.errors.IllegalTransition: run fund.7 is settled; the event 'settled' is not possible in that state
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+from atomic_margin.service.errors import IllegalTransition
+
+
+class _Name(str, Enum):
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class AccountState(_Name):
+    """What an institution's account may do."""
+
+    ADMITTED = "admitted"
+    """Known, without keys."""
+    PENDING = "pending"
+    """Keys uploaded, known answers not yet confirmed."""
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    """A run is unproven: no other positions, no withdrawal, until a valid proof or a settlement."""
+    IN_DEFAULT = "in_default"
+    """Liquidated."""
+
+
+class RunState(_Name):
+    """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered.
+
+    A run that was not evaluated ends as not_proven in place of unproven; then the second run of the tick is evaluated.
+    """
+
+    SCHEDULED = "scheduled"
+    EVALUATING = "evaluating"
+    FAILED = "failed"
+    AWAITING_ANSWER = "awaiting_answer"
+    UNPROVEN = "unproven"
+    NOT_PROVEN = "not_proven"
+    BREACH_VERIFIED = "breach_verified"
+    COVERED = "covered"
+    SETTLED = "settled"
+
+
+class ShortfallState(_Name):
+    """Life of the shortfall of a settled run: waiting, evaluating, then recorded or failed."""
+
+    WAITING = "waiting"
+    EVALUATING = "evaluating"
+    RECORDED = "recorded"
+    FAILED = "failed"
+
+
+SUBMITTING = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
+"""Accounts that a submission is taken from; when frozen, only the same commitments under new keys."""
+WATCHED = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
+"""Accounts that a tick schedules a run for. A frozen one is watched like an active one."""
+WITHDRAWING = frozenset({AccountState.ADMITTED, AccountState.ACTIVE})
+"""Accounts that may withdraw free collateral, while no run is unfinished."""
+
+OPEN = frozenset({RunState.EVALUATING, RunState.AWAITING_ANSWER, RunState.BREACH_VERIFIED})
+"""While a run of the account is in one of these, its next run waits."""
+UNFINISHED = OPEN | {RunState.SCHEDULED}
+"""While a run of the account is in one of these, nothing is withdrawn."""
+ANSWERABLE = frozenset({RunState.AWAITING_ANSWER, RunState.UNPROVEN})
+"""Runs that take an answer, the account's newest alone."""
+OVER = frozenset({RunState.FAILED, RunState.UNPROVEN, RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED})
+"""Runs that nothing more happens to unless somebody answers an unproven one."""
+
+
+class AccountEvent(_Name):
+    """What happens to an account."""
+
+    KEYS_ENROLLED = "keys enrolled"
+    """Evaluation keys were taken; their known answers are not confirmed yet."""
+    KEYS_CONFIRMED = "keys confirmed"
+    """The institution confirmed the known answers."""
+    ANSWER_OVERDUE = "answer overdue"
+    """The deadline of an evaluated run passed."""
+    RUN_FAILED = "run failed"
+    """A run of it could not be evaluated."""
+    COVERED = "covered"
+    """An answer proved coverage."""
+    MARGIN_CALLED = "margin called"
+    """A breach was settled from free collateral."""
+    LIQUIDATED = "liquidated"
+    """A breach was settled with all there is: free collateral did not reach the top-up."""
+
+
+class RunEvent(_Name):
+    """What happens to a run."""
+
+    TAKEN = "taken"
+    """Its turn came."""
+    ACCOUNT_IN_DEFAULT = "account in default"
+    """Its turn came, and its account has nothing left to settle."""
+    INTERRUPTED = "interrupted"
+    """The process ended meanwhile; found at the next start."""
+    RETRIED = "retried"
+    """It could not be evaluated, and is tried again."""
+    GIVEN_UP = "given up"
+    """It could not be evaluated, too often."""
+    RECORDED = "recorded"
+    """Its record is signed and chained."""
+    ANSWER_OVERDUE = "answer overdue"
+    """The deadline of an evaluated run passed."""
+    PROOF_OVERDUE = "proof overdue"
+    """The deadline of a run that was not evaluated passed."""
+    COVERED = "covered"
+    """An answer proved coverage."""
+    BREACH_VERIFIED = "breach verified"
+    """An answer proved a breach."""
+    SETTLED = "settled"
+    """The settlement of that breach is booked."""
+
+
+class ShortfallEvent(_Name):
+    """What happens to the shortfall of a settled run."""
+
+    TAKEN = "taken"
+    """Its turn came."""
+    INTERRUPTED = "interrupted"
+    """The process ended meanwhile; found at the next start."""
+    RETRIED = "retried"
+    """It could not be evaluated, and is tried again."""
+    GIVEN_UP = "given up"
+    """It could not be evaluated, too often."""
+    RECORDED = "recorded"
+    """Its record is signed, its words are stored."""
+
+
+S = TypeVar("S", bound=_Name)
+E = TypeVar("E", bound=_Name)
+
+
+@dataclass(frozen=True)
+class Transitions(Generic[S, E]):
+    """The table of one kind of thing.
+
+    Attributes:
+        first: the state that it begins in.
+        table: for each event, the states in which it may happen, and the state that follows. An event that changes
+            nothing stands there with the same state on both sides.
+    """
+
+    first: S
+    table: Mapping[E, Mapping[S, S]]
+
+    def next_state(self, state: S, event: E, what: str) -> S:
+        """Return the state that follows; `what` names the thing, for the error.
+
+        Raises:
+            IllegalTransition: the event is not possible in that state.
+        """
+        following = self.table[event].get(state)
+        if following is None:
+            raise IllegalTransition(f"{what} is {state}; the event '{event}' is not possible in that state", "state")
+        return following
+
+    def rows(self) -> Iterator[tuple[E, S, S]]:
+        """Yield event, state and following state, in the order of the table."""
+        for event, moves in self.table.items():
+            for state, following in moves.items():
+                yield event, state, following
+
+
+_A, _R, _S = AccountState, RunState, ShortfallState
+
+ACCOUNTS = Transitions(
+    first=_A.ADMITTED,
+    table={
+        # An account stays watched under the keys of its last submission: new keys are no way out of a run.
+        AccountEvent.KEYS_ENROLLED: {
+            _A.ADMITTED: _A.PENDING,
+            _A.PENDING: _A.PENDING,
+            _A.ACTIVE: _A.ACTIVE,
+            _A.FROZEN: _A.FROZEN,
+        },
+        # A confirmation may be repeated, whatever happened since.
+        AccountEvent.KEYS_CONFIRMED: {
+            _A.PENDING: _A.ACTIVE,
+            _A.ACTIVE: _A.ACTIVE,
+            _A.FROZEN: _A.FROZEN,
+            _A.IN_DEFAULT: _A.IN_DEFAULT,
+        },
+        AccountEvent.ANSWER_OVERDUE: {
+            _A.ACTIVE: _A.FROZEN,
+            _A.FROZEN: _A.FROZEN,
+            _A.IN_DEFAULT: _A.IN_DEFAULT,
+        },
+        AccountEvent.RUN_FAILED: {
+            _A.ACTIVE: _A.FROZEN,
+            _A.FROZEN: _A.FROZEN,
+            _A.IN_DEFAULT: _A.IN_DEFAULT,
+        },
+        AccountEvent.COVERED: {_A.ACTIVE: _A.ACTIVE, _A.FROZEN: _A.ACTIVE},
+        AccountEvent.MARGIN_CALLED: {_A.ACTIVE: _A.ACTIVE, _A.FROZEN: _A.ACTIVE},
+        AccountEvent.LIQUIDATED: {_A.ACTIVE: _A.IN_DEFAULT, _A.FROZEN: _A.IN_DEFAULT},
+    },
+)
+
+RUNS = Transitions(
+    first=_R.SCHEDULED,
+    table={
+        RunEvent.TAKEN: {_R.SCHEDULED: _R.EVALUATING},
+        RunEvent.ACCOUNT_IN_DEFAULT: {_R.SCHEDULED: _R.FAILED},
+        RunEvent.INTERRUPTED: {_R.EVALUATING: _R.SCHEDULED},
+        RunEvent.RETRIED: {_R.EVALUATING: _R.SCHEDULED},
+        RunEvent.GIVEN_UP: {_R.EVALUATING: _R.FAILED},
+        RunEvent.RECORDED: {_R.EVALUATING: _R.AWAITING_ANSWER},
+        RunEvent.ANSWER_OVERDUE: {_R.AWAITING_ANSWER: _R.UNPROVEN},
+        RunEvent.PROOF_OVERDUE: {_R.AWAITING_ANSWER: _R.NOT_PROVEN},
+        RunEvent.COVERED: {_R.AWAITING_ANSWER: _R.COVERED, _R.UNPROVEN: _R.COVERED},
+        RunEvent.BREACH_VERIFIED: {_R.AWAITING_ANSWER: _R.BREACH_VERIFIED, _R.UNPROVEN: _R.BREACH_VERIFIED},
+        RunEvent.SETTLED: {_R.BREACH_VERIFIED: _R.SETTLED},
+    },
+)
+
+SHORTFALLS = Transitions(
+    first=_S.WAITING,
+    table={
+        ShortfallEvent.TAKEN: {_S.WAITING: _S.EVALUATING},
+        ShortfallEvent.INTERRUPTED: {_S.EVALUATING: _S.WAITING},
+        ShortfallEvent.RETRIED: {_S.EVALUATING: _S.WAITING},
+        ShortfallEvent.GIVEN_UP: {_S.EVALUATING: _S.FAILED},
+        ShortfallEvent.RECORDED: {_S.EVALUATING: _S.RECORDED},
+    },
+)
