@@ -11,7 +11,8 @@ import pytest
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.store.blobs import Blobs
 
-from .world import FUND, World
+from .documents import FUND
+from .world import World
 
 
 @pytest.fixture

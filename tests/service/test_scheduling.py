@@ -16,7 +16,9 @@ from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
 
-from .world import FUND, OTHER, PlainEvaluator, World
+from .documents import FUND, OTHER
+from .double import PlainEvaluator
+from .world import World
 
 WorldAt = Callable[[str], World]
 
