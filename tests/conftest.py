@@ -1,6 +1,6 @@
 """Worlds for the end-to-end and adversary tests: one enrolled with an accepted portfolio, copied for every test."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +10,28 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
 
+from . import outside
 from .e2e.harness import World, copy_world
+from .e2e.preloaded import Nursery
 from .e2e.small import write_small_examples
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    said = outside.summary()
+    if said is not None:
+        terminalreporter.write_line(said, red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
-def enrolled(tmp_path_factory: pytest.TempPathFactory) -> World:
+def nursery() -> Iterator[Nursery]:
+    """Starts the processes of the tests."""
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope="session")
+def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> World:
     """An operator and an institution that has enrolled, posted collateral and submitted its portfolio; both stopped."""
     root = tmp_path_factory.mktemp("enrolled")
     examples = write_small_examples(root / "examples")
@@ -25,7 +41,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> World:
         account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)
         assert account.state is AccountState.ACTIVE
     assert read_json(root / "trust.json")["institutions"].keys() == {NAME}
-    return World(root, running.sources)
+    return World(root, running.sources, nursery)
 
 
 @pytest.fixture
@@ -35,6 +51,7 @@ def world(enrolled: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def another_world(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], World]:
-    """Makes further private copies."""
-    return lambda: copy_world(enrolled, tmp_path_factory.mktemp("world"))
+def plain_world(world: World) -> World:
+    """The same, whose operator evaluates in the clear: for what happens around evaluations. See `plain_server`."""
+    world.program = "tests.e2e.plain_server"
+    return world

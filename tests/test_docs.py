@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,6 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.web.app import create_app
-from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import (
@@ -31,9 +32,6 @@ from atomic_margin.service.protocol.states import (
     ShortfallState,
     Transitions,
 )
-from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
-from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.attestation import Attestation
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -49,23 +47,6 @@ RULES = PriceRules.parse(
         "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
     }
 )
-
-SIGNED_BODIES = [
-    documents.Enrolment,
-    documents.EnrolmentConfirmation,
-    documents.Submission,
-    documents.RunRecord,
-    documents.Answer,
-    documents.Settlement,
-    documents.ShortfallRecord,
-    documents.Receipt,
-    documents.CollateralInstruction,
-    Attestation,
-    TrustFile,
-    PriceRules,
-    PriceSet,
-    PriceTick,
-]
 
 
 def _section(text: str, heading: str) -> str:
@@ -91,9 +72,26 @@ def test_snippets_run_and_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -
         assert printed.getvalue() == expected
 
 
-@pytest.mark.parametrize("body", SIGNED_BODIES, ids=lambda body: body.__name__)
-def test_the_protocol_lists_the_fields_of_a_document(body: type[documents.Document]) -> None:
-    assert _first_cells(_section(PROTOCOL, body.__name__)) == list(body.model_fields)
+def test_the_tables_of_fields_are_those_of_the_code() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "tables.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_field_that_the_page_does_not_have_or_explain_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import tables
+
+    changed = PROTOCOL.replace("| `key_sequence` | integer |", "| `key_number` | integer |")
+    assert changed != PROTOCOL
+    with pytest.raises(tables.Missing, match=r"say what Enrolment\.key_sequence means"):
+        tables.written(changed)
+    # One that a docstring explains is written with that; types and order are the code's.
+    lines = PROTOCOL.splitlines()
+    (row,) = [line for line in lines if line.startswith("| `max_skew_seconds` |")]
+    without = tables.written("\n".join(line for line in lines if line != row))
+    assert "| `max_skew_seconds` | integer, 0 to 86400 | a source's time may be so far" in without
+    assert tables.written(PROTOCOL.replace("| `nonce` | 32 bytes in hex |", "| `nonce` | text |")) == PROTOCOL
 
 
 def test_the_protocol_lists_document_types() -> None:

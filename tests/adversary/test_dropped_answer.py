@@ -6,7 +6,7 @@ import pytest
 
 from atomic_margin.service.errors import RemoteError, SignatureInvalid
 from atomic_margin.service.institution.store import OwnAnswer
-from atomic_margin.service.operator.runs.evaluation import GENESIS
+from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.protocol.documents import Receipt, RunRecord, parse_signed
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 

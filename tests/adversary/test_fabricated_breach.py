@@ -18,8 +18,9 @@ from .attacks import Stage, signed_again
 pytestmark = pytest.mark.fhe
 
 
-def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(world: World) -> None:
+def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: World) -> None:
     """The record would show a breach; the agent holds the operator's receipt for what is missing."""
+    world = plain_world
     with closing(sqlite3.connect(world.root / "operator" / "operator.db")) as database, database:
         # Half of what was posted goes back to free: the ledger still sums to zero, and the record is duly signed.
         for account, sign in ((f"{NAME}/posted", -1), (f"{NAME}/free", 1)):

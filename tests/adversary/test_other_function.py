@@ -2,14 +2,11 @@
 
 import copy
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.demo.processes import command
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
@@ -20,23 +17,16 @@ from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.terms import matrices_from_json, matrix_hashes
 from atomic_margin.service.protocol.trust import TrustFile
 
-from ..e2e import harness
 from ..e2e.harness import World
 from .attacks import Stage, signed_again
 
 pytestmark = pytest.mark.fhe
 
-SERVER = Path(__file__).with_name("cheating_server.py")
-
 
 def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_new_keys(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(
-        harness,
-        "command",
-        lambda *words: [sys.executable, str(SERVER), *words] if words[0] == "serve" else command(*words),
-    )
+    world.program = "tests.adversary.cheating_server"
     (world.root / "cheat").write_text("0")
     with world.serving(answer_seconds=5), world.own_agent() as agent:
         pinned = agent.key_commitments

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.fhe
 
 def test_answers_at_once_and_again_settle_once(played: World, stage: Stage, tmp_path: Path) -> None:
     world = copy_world(played, tmp_path / "world")
+    # The run is evaluated already, under encryption.
+    world.program = "tests.e2e.plain_server"
     with world.serving() as operator:
         before = world.account().collateral
         url = f"{operator.url}/v1/runs/{stage.open}/answer"

@@ -11,7 +11,8 @@ from .attacks import Secrets, Stage
 pytestmark = pytest.mark.fhe
 
 
-def test_silence_freezes_the_account(world: World) -> None:
+def test_silence_freezes_the_account(plain_world: World) -> None:
+    world = plain_world
     with world.serving(answer_seconds=1), world.own_agent() as agent:
         run_id = world.tick(2, 1)
         assert world.wait_run(run_id, (RunState.UNPROVEN,)).settlement is None

@@ -4,9 +4,7 @@ Enrolment is done once per test run; each test copies both data folders and star
 """
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.service.demo.parties import NAME, signed_prices
-from atomic_margin.service.demo.processes import Http, command, free_port, running
+from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
@@ -25,16 +23,22 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import OVER, RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
+from .preloaded import Nursery, Process
 from .small import GROSS_LIMIT, market
 
 
 @dataclass
 class World:
-    """Both parties' folders, the price sources' keys, and the processes that run on them now."""
+    """Both parties' folders, the price sources' keys, and the processes that run on them now.
+
+    `program` is what the operator runs: the real one unless a test says otherwise.
+    """
 
     root: Path
     sources: tuple[Identity, ...]
-    operator_process: subprocess.Popen[bytes] | None = None
+    nursery: Nursery
+    program: str = "atomic_margin"
+    operator_process: Process | None = None
     operator: Http | None = None
     agent: Http | None = None
 
@@ -54,16 +58,15 @@ class World:
         port = free_port()
         documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
         files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
-        arguments = command(
+        arguments = [
             "serve", "--dir", str(self.root / "operator"), "--price-rules", str(self.root / "price-rules.json"), *files,
             "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
             *options,
-        )  # fmt: skip
-        environment = {**os.environ, "ATOMIC_MARGIN_FAULT": fault or ""}
+        ]  # fmt: skip
         log = self.root / "operator.log"
-        with running(arguments, log, environment) as process:
+        with self.nursery.running(self.program, arguments, log, ATOMIC_MARGIN_FAULT=fault or "") as process:
             with Http(f"http://127.0.0.1:{port}", process, log) as public:
-                public.wait("/healthz", Health, lambda _: True, 60, lambda _: None)
+                public.wait("/healthz", Health, lambda _: True, 120, lambda _: None)
             token = (self.root / "operator" / "admin.token").read_text().strip()
             self.operator_process = process
             with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
@@ -74,14 +77,15 @@ class World:
         """Run the institution's agent against the running operator."""
         assert self.operator is not None
         port, log = free_port(), self.root / "agent.log"
-        arguments = command(
+        arguments = [
             "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
             "--port", str(port),
-        )  # fmt: skip
+        ]  # fmt: skip
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
-        with running(arguments, log) as process, Http(url, process, log, token) as self.agent:
-            self.agent.wait("/v1/status", AgentStatus, lambda status: status.enrolled, 60, lambda _: None)
+        started = self.nursery.running("atomic_margin", arguments, log)
+        with started as process, Http(url, process, log, token) as self.agent:
+            self.agent.wait("/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda _: None)
             yield self.agent
 
     @contextmanager
@@ -109,7 +113,7 @@ class World:
         prices = signed_prices(self.sources, market(number, sequence, minutes=sequence))
         return TickAccepted.parse(self.operator.post("/v1/ticks", prices)).runs[0]
 
-    def wait_run(self, run_id: str, states: Iterable[RunState] = OVER, seconds: float = 60) -> RunView:
+    def wait_run(self, run_id: str, states: Iterable[RunState] = OVER, seconds: float = 180) -> RunView:
         """Wait until a run is in one of the states."""
         assert self.operator is not None
         return self.operator.wait(
@@ -132,7 +136,7 @@ class World:
 def copy_world(world: World, root: Path) -> World:
     """Copy an idle world to another folder."""
     shutil.copytree(world.root, root, dirs_exist_ok=True)
-    return World(root, world.sources)
+    return World(root, world.sources, world.nursery)
 
 
 def problem(response_text: str) -> dict[str, Any]:

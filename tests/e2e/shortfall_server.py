@@ -2,7 +2,7 @@
 
 `die`: the process ends between evaluation and storing, as if the power had gone. `tamper`: 1 is added to the highest
 limb before the words are hashed and signed. `replay`: nothing is evaluated, those of an earlier run are taken. All else
-is in order.
+is in order. If there is a file `plain` there too, everything is evaluated in the clear, see `plain_server`.
 """
 
 import os
@@ -17,6 +17,8 @@ from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.cli import main
 from atomic_margin.service.operator.faults import EXIT_CODE
 
+from .plain_server import Trusted, take_the_place_of_the_evaluator
+
 ORDERS = Path(sys.argv[sys.argv.index("--dir") + 1]).parent / "shortfall" if "--dir" in sys.argv else Path("shortfall")
 
 
@@ -27,7 +29,7 @@ def one_more(words: bytes, width: int) -> bytes:
 
 
 class Disloyal(Evaluator):
-    """Does what the file says."""
+    """Does what the file says. Stands before another evaluator: this one, or one that evaluates in the clear."""
 
     earlier: Evaluation
 
@@ -44,8 +46,16 @@ class Disloyal(Evaluator):
         return replace(evaluation, outputs={"shortfall": one_more(evaluation.outputs["shortfall"], width)})
 
 
-if __name__ == "__main__":
-    from atomic_margin.service.operator.runs import shortfalls as module
+class DisloyalInTheClear(Disloyal, Trusted):
+    """The same, without encryption."""
 
-    module.Evaluator = Disloyal  # type: ignore[misc]  # the attack is to put another class in its place
+
+if __name__ == "__main__":
+    from atomic_margin.service.operator.runs import shortfalls
+
+    if ORDERS.with_name("plain").exists():
+        take_the_place_of_the_evaluator(Trusted)
+        shortfalls.Evaluator = DisloyalInTheClear  # type: ignore[misc]
+    else:
+        shortfalls.Evaluator = Disloyal  # type: ignore[misc]  # the attack is to put another class in its place
     main()

@@ -146,7 +146,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 def test_a_run_of_a_real_server_is_repeated_by_fresh_workers(operator: Path, tmp_path: Path) -> None:
     before = contents(operator)
-    result = call(COVERED, "--dir", operator, "--json", tmp_path / "audit.json", "--starts", 12)
+    result = call(COVERED, "--dir", operator, "--json", tmp_path / "audit.json", "--starts", 2)
     found = read_json(tmp_path / "audit.json", numbers=True)
     assert contents(operator) == before
     assert found["held"] == list(STEPS)
@@ -155,12 +155,13 @@ def test_a_run_of_a_real_server_is_repeated_by_fresh_workers(operator: Path, tmp
     # Whatever the plans: surplus has no bootstrap.
     assert evaluation["repeated"]["surplus"] == evaluation["recorded"]["surplus"]
     assert sum(evaluation["plans"].values()) == evaluation["starts"]
-    # Which plans fresh workers choose is up to their clocks: a rare one may not come up again.
+    # Which plans fresh workers choose is up to their clocks: the recorded one may not come up in two starts. What a
+    # longer search does is in `tests/service/test_audit_search.py`.
     if evaluation["fft_plan"] in evaluation["plans"]:
         assert (found["verdict"], result.exit_code) == ("confirmed", 0)
         assert evaluation["repeated"] == evaluation["recorded"]
     else:
-        assert (found["verdict"], result.exit_code, evaluation["starts"]) == ("undecided", 2, 12)
+        assert (found["verdict"], result.exit_code, evaluation["starts"]) == ("undecided", 2, 2)
 
 
 def test_the_recorded_plan_confirms_the_run(operator: Path, kept: Kept) -> None:

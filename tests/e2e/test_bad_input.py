@@ -247,6 +247,23 @@ def insider(running: World) -> Iterator[Agent]:
         yield agent
 
 
+@pytest.fixture(scope="module")
+def prepared(insider: Agent) -> dict[str, Any]:
+    """The body of an honest submission, which the agent thinks is sent. Its nonce is good until one is accepted."""
+    made: list[dict[str, Any]] = []
+
+    def keep(document: dict[str, Any]) -> dict[str, Any]:
+        made.append(document["body"])
+        return {}
+
+    with pytest.MonkeyPatch.context() as kept:
+        kept.setattr(insider._client, "submit", keep)
+        kept.setattr(insider, "_check_receipt", lambda value, document: None)
+        kept.setattr(insider, "_accept", lambda sequence: None)
+        insider.submit(Portfolio.parse(PORTFOLIO))
+    return made[0]
+
+
 Spoil = Callable[[dict[str, Any]], None]
 
 
@@ -309,27 +326,13 @@ def body_of_zero(body: dict[str, Any]) -> None:
     ],
 )
 def test_a_submission_with_a_malformed_part_is_refused(
-    unchanged: World, insider: Agent, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, field: str | None
+    unchanged: World, insider: Agent, prepared: dict[str, Any], spoil: Spoil, field: str | None
 ) -> None:
-    responses: list[httpx.Response] = []
-
-    def send(document: dict[str, Any]) -> dict[str, Any]:
-        spoil(document["body"])
-        signed = insider.identity.sign("submission", document["body"])
-        url = f"{unchanged.operator.url}/v1/institutions/{NAME}/submissions"
-        responses.append(httpx.post(url, json=signed.to_json(), timeout=60))
-        return {}
-
-    submit_with(insider, monkeypatch, send)
-    assert_problem(responses[0], field)
-
-
-def submit_with(agent: Agent, monkeypatch: pytest.MonkeyPatch, send: Callable[..., dict[str, Any]]) -> None:
-    """Let the agent prepare an honest submission, and send something else in its place."""
-    monkeypatch.setattr(agent._client, "submit", send)
-    monkeypatch.setattr(agent, "_check_receipt", lambda value, document: None)
-    monkeypatch.setattr(agent, "_accept", lambda sequence: None)
-    agent.submit(Portfolio.parse(PORTFOLIO))
+    body = copy.deepcopy(prepared)
+    spoil(body)
+    signed = insider.identity.sign("submission", body)
+    url = f"{unchanged.operator.url}/v1/institutions/{NAME}/submissions"
+    assert_problem(httpx.post(url, json=signed.to_json(), timeout=60), field)
 
 
 def test_submission_types_are_what_the_tests_spoil() -> None:
@@ -362,3 +365,12 @@ def test_without_the_right_token_nothing_private_is_shown(unchanged: World, meth
     for headers in ({}, {"Authorization": "Bearer 0000"}, {"Authorization": "Basic eDp5"}):
         response = httpx.request(method, unchanged.operator.url + path, headers=headers)
         assert_problem(response, None, 401)
+
+
+def test_the_submission_that_was_spoiled_is_accepted_as_it_was(
+    running: World, insider: Agent, prepared: dict[str, Any]
+) -> None:
+    """So that every refusal above is owed to what was spoiled. Last, because it changes the account."""
+    url = f"{running.operator.url}/v1/institutions/{NAME}/submissions"
+    response = httpx.post(url, json=insider.identity.sign("submission", prepared).to_json(), timeout=60)
+    assert response.is_success, response.text

@@ -1,4 +1,8 @@
-"""The whole cycle over HTTP with real FHE and real proofs: call, no second call, liquidation, freeze, thaw."""
+"""The whole cycle over HTTP with real proofs: call, no second call, liquidation, freeze, thaw, replaced keys.
+
+Call and liquidation, and the replacement of keys, are evaluated under encryption. The tests that take `plain_world`
+are about what happens around evaluations, and their operator evaluates in the clear (`plain_server`).
+"""
 
 import httpx
 import pytest
@@ -62,7 +66,8 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World
             assert (verdict["valid"], verdict["exit_status"]) == (True, 0), verdict
 
 
-def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(world: World) -> None:
+def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(plain_world: World) -> None:
+    world = plain_world
     with world.serving(answer_seconds=1):
         run_id = world.tick(1, 1)
         world.wait_run(run_id, (RunState.UNPROVEN,))
@@ -77,7 +82,8 @@ def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(world: 
             assert agent.read("/v1/status", AgentStatus).alarm is None
 
 
-def test_a_frozen_account_cannot_withdraw(world: World) -> None:
+def test_a_frozen_account_cannot_withdraw(plain_world: World) -> None:
+    world = plain_world
     with world.serving(answer_seconds=1):
         world.wait_run(world.tick(2, 1), (RunState.UNPROVEN,))
         before = world.ledger()
@@ -87,7 +93,8 @@ def test_a_frozen_account_cannot_withdraw(world: World) -> None:
         assert world.ledger() == before
 
 
-def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(world: World) -> None:
+def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(plain_world: World) -> None:
+    world = plain_world
     with world.both():
         world.wait_run(world.tick(1, 3))
         for number, sequence in ((1, 3), (1, 2)):
@@ -111,8 +118,10 @@ def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world
 
 
 def test_a_rotation_that_is_interrupted_keeps_no_run_from_its_answer_and_is_finished(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    plain_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    world = plain_world
+
     def unreachable(*_: object) -> None:
         raise RemoteError("the operator does not answer")
 

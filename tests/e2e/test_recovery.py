@@ -1,7 +1,11 @@
-"""The server dies at every named fault point and starts again: nothing is lost, nothing happens twice."""
+"""The server dies at every named fault point and starts again: nothing is lost, nothing happens twice.
 
+Server and agent are processes with the real HTTP, database, ledger and proofs. One test evaluates under encryption; for
+the others the server evaluates in the clear (`plain_server`).
+"""
+
+import contextlib
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,27 +20,24 @@ from atomic_margin.service.protocol.agent_messages import Figures
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import World
+from .preloaded import Process
 
 pytestmark = pytest.mark.fhe
 
 
 def die(world: World, fault: str) -> str:
     """Run the operator until it dies at `fault` while a breach is evaluated or answered; return the run."""
-    with world.serving(fault=fault):
-        worker = worker_of(world.operator_process)
-        run_id = world.tick(2, 1)
-        try:
-            with world.answering():
-                world.operator_process.wait(timeout=60)
-        except RemoteError:
-            # The agent, too, may find the operator gone.
+    # Whoever talks to the operator may find it gone.
+    with world.serving(fault=fault), contextlib.suppress(RemoteError):
+        with contextlib.suppress(RemoteError), world.answering():
+            world.tick(2, 1)
             world.operator_process.wait(timeout=60)
-        assert world.operator_process.returncode == EXIT_CODE
-    assert_no_worker_left(worker)
-    return run_id
+        world.operator_process.wait(timeout=60)
+    assert world.operator_process.returncode == EXIT_CODE
+    return f"{NAME}.1"
 
 
-def worker_of(process: subprocess.Popen[bytes]) -> int:
+def worker_of(process: Process) -> int:
     """The evaluation worker's process number: the child that computes, not the standard library's resource tracker."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return max(map(int, children), key=lambda pid: int(Path(f"/proc/{pid}/statm").read_text().split()[0]))
@@ -51,9 +52,30 @@ def assert_no_worker_left(worker: int) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULT_POINTS)
-def test_a_breach_settles_exactly_once_whenever_the_server_dies(world: World, fault: str) -> None:
+def test_a_breach_settles_exactly_once_whenever_the_server_dies(plain_world: World, fault: str) -> None:
+    assert_settled_once_after(plain_world, die(plain_world, fault))
+
+
+def test_a_server_that_died_takes_its_worker_along_and_the_next_one_evaluates_again(world: World) -> None:
+    """Under encryption."""
+    workers: list[int] = []
+
+    def evaluating(view: dict[str, Any]) -> bool:
+        workers[:] = [worker_of(world.operator_process)]
+        return bool(view["state"] != "scheduled")
+
+    with world.serving(fault="run-evaluated") as operator, contextlib.suppress(RemoteError):
+        run_id = world.tick(2, 1)
+        operator.wait(f"/v1/runs/{run_id}", evaluating, 60, lambda _: None)
+        world.operator_process.wait(timeout=60)
+    assert world.operator_process.returncode == EXIT_CODE
+    assert_no_worker_left(workers[0])
+    assert_settled_once_after(world, run_id)
+
+
+def assert_settled_once_after(world: World, run_id: str) -> None:
+    """Run both parties on what a crash left: the breach settles, once, and the account goes on."""
     before = {"free": {"TBILL-2027-02": "15000000"}, "posted": {"USDC": "300000000000"}}
-    run_id = die(world, fault)
     with world.both():
         view = world.wait_run(run_id, (RunState.SETTLED,))
         assert view.settlement["body"]["kind"] == "margin_call"
@@ -69,7 +91,8 @@ def test_a_breach_settles_exactly_once_whenever_the_server_dies(world: World, fa
         assert world.account().state is AccountState.ACTIVE
 
 
-def test_a_second_server_start_settles_nothing_again(world: World) -> None:
+def test_a_second_server_start_settles_nothing_again(plain_world: World) -> None:
+    world = plain_world
     run_id = die(world, "settlement-committed")
     seen: list[dict[str, Any]] = []
     for _ in range(2):
@@ -81,7 +104,8 @@ def test_a_second_server_start_settles_nothing_again(world: World) -> None:
     assert seen[0] == seen[1]
 
 
-def test_an_institution_that_died_after_deciding_sends_the_same_answer(world: World) -> None:
+def test_an_institution_that_died_after_deciding_sends_the_same_answer(plain_world: World) -> None:
+    world = plain_world
     with world.serving():
         run_id = world.tick(2, 1)
         world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
@@ -95,7 +119,8 @@ def test_an_institution_that_died_after_deciding_sends_the_same_answer(world: Wo
         assert published["body"]["answer"] == first
 
 
-def test_files_left_by_a_crash_are_removed_at_start(world: World) -> None:
+def test_files_left_by_a_crash_are_removed_at_start(plain_world: World) -> None:
+    world = plain_world
     blobs = world.root / "operator" / "blobs"
     kept = {path.name for path in blobs.iterdir()}
     (blobs / ".new-left-over").write_bytes(b"half")

@@ -1,4 +1,7 @@
-"""Warm keys, several workers and the policy `unless_proven`, with real processes, real FHE and real proofs."""
+"""Warm keys and several workers with real FHE; the policy `unless_proven`, whose operator evaluates in the clear.
+
+Processes, HTTP and proofs are the real ones in all.
+"""
 
 import os
 import signal
@@ -21,7 +24,7 @@ from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
-from atomic_margin.service.operator.runs.evaluation import GENESIS
+from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures
 from atomic_margin.service.protocol.documents import Answer
@@ -168,7 +171,8 @@ def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
     return verify_apart(path, world.trust)
 
 
-def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(world: World) -> None:
+def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(plain_world: World) -> None:
+    world = plain_world
     with world.both(options=("--policy", "unless_proven", "--proof-seconds", "8")):
         assert world.operator.read("/v1/operator", OperatorView).policy is Policy.UNLESS_PROVEN
         covered = world.wait_run(world.tick(1, 1), (RunState.COVERED, RunState.NOT_PROVEN))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 from atomic_margin.circuits import reference
 from atomic_margin.margin.market.portfolio import Portfolio, encode
-from atomic_margin.service.demo.processes import command
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
@@ -25,7 +23,6 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState, ShortfallState
 from atomic_margin.service.protocol.terms import matrices_from_json
 
-from . import harness
 from .harness import World
 from .small import PORTFOLIO
 
@@ -33,17 +30,12 @@ pytestmark = pytest.mark.fhe
 
 LONGEST = 300.0
 """Seconds that a shortfall may take; its process gives way to every other."""
-SERVER = Path(__file__).with_name("shortfall_server.py")
 
 
 @pytest.fixture
-def disloyal(world: World, monkeypatch: pytest.MonkeyPatch) -> Path:
+def disloyal(world: World) -> Path:
     """Let the operator's program be the one that takes orders; return the file that they go into."""
-    monkeypatch.setattr(
-        harness,
-        "command",
-        lambda *words: [sys.executable, str(SERVER), *words] if words[0] == "serve" else command(*words),
-    )
+    world.program = "tests.e2e.shortfall_server"
     return world.root / "shortfall"
 
 
@@ -128,6 +120,8 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
 
 
 def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag(world: World, disloyal: Path) -> None:
+    """In the clear: what the institution finds does not depend on how the words were made."""
+    disloyal.with_name("plain").touch()
     disloyal.write_text("tamper")
     with world.serving(), world.own_agent() as agent:
         before = agent.key_commitments

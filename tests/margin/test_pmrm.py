@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,9 @@ from atomic_margin.margin.models.pmrm import (
     pmrm_margin,
 )
 
+from ..outside import outside as vectors
+
 Json = dict[str, Any]
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "pmrm"
 UNIT = 10**18
 FIELDS = {
     "PortfolioMTM": "mark_to_market",
@@ -110,10 +110,7 @@ def margin(scenario: Json, name: str = "vectors") -> PmrmMargin:
 
 
 def outside(name: str) -> Json:
-    path = VECTORS / name
-    if not path.exists():
-        pytest.skip(f"outside vectors absent: {path} (they are not part of this repository)")
-    found: Json = json.loads(path.read_text())
+    found: Json = json.loads((vectors("pmrm") / name).read_text())
     return found
 
 

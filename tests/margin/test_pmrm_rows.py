@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,9 @@ from atomic_margin.margin.rows.slack_matrix import ExactWeights
 from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact
 from atomic_margin.margin.rows.weights import TrueWeights
 
+from ..outside import outside as vectors
+
 Json = dict[str, Any]
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "pmrm"
 UNIT = 10**18
 DAY = 86400
 PARAMETERS: Json = {
@@ -179,10 +179,7 @@ def check(case: PmrmCase, parameters: PmrmParameters, exactly: bool = True, **mo
 
 @cache
 def outside(name: str) -> Json:
-    path = VECTORS / name
-    if not path.exists():
-        pytest.skip(f"outside vectors absent: {path} (they are not part of this repository)")
-    found: Json = json.loads(path.read_text())
+    found: Json = json.loads((vectors("pmrm") / name).read_text())
     return found
 
 

@@ -20,16 +20,15 @@ from atomic_margin.margin.collateral.tiers import NO_LIMIT, Tier, TierTable
 from atomic_margin.margin.rows.matrix import MAX_ENTRY
 from atomic_margin.margin.rows.tier_rows import best_slack, combine_rows, compile_rows, finest_scale, slack_rows
 
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "collateral_tiers"
+from ..outside import outside
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "collateral.md"
 SAMPLE = "[0-10000:100,10000-20000:90,20000-30000:80,30000-40000:70,40000-50000:60,50000-60000:50,60000-70000:40,70000-80000:30,80000-90000:20,90000-100000:10]"  # noqa: E501
 Rows = list[dict[str, str]]
 
 
 def rows(name: str) -> Rows:
-    if not VECTORS.is_dir():
-        pytest.skip(f"the published tier tables are not at {VECTORS}")
-    with (VECTORS / name).open(newline="") as file:
+    with (outside("collateral_tiers") / name).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -64,7 +63,7 @@ def by_definition(table: TierTable, value: Fraction) -> Fraction:
 @pytest.mark.parametrize("name", ["sample_users0.csv", "sample_users1.csv"])
 def test_the_published_accounts_are_reproduced_to_the_last_digit(name: str) -> None:
     assets, accounts = sample_assets(), rows(name)
-    expected = json.loads((VECTORS / "expected_accounts.json").read_text())[name]
+    expected = json.loads((outside("collateral_tiers") / "expected_accounts.json").read_text())[name]
     assert len(accounts) == len(expected) == 100
     for row, wanted in zip(accounts, expected, strict=True):
         account = parse_account(row, assets)

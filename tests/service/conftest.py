@@ -9,7 +9,9 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.groups import Group, load_group
 
-from .world import Stages, World, example_terms
+from .documents import example_terms
+from .stages import Stages
+from .world import World
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,9 @@ from atomic_margin.service.protocol.verification import VerifiedBreach, Verified
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, Json, Stages, World
+from .documents import FUND, Json
+from .stages import Stages
+from .world import World
 
 STEPS = [
     "format",

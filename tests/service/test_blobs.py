@@ -12,7 +12,8 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.protocol.states import RunState
 
-from .world import FUND, World
+from .documents import FUND
+from .world import World
 
 
 @pytest.fixture

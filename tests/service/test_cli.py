@@ -16,7 +16,8 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import PriceSet
 
-from .world import EXAMPLES, FUND, Stages, example, example_terms, price_rules
+from .documents import EXAMPLES, FUND, example, example_terms, price_rules
+from .stages import Stages
 
 TERMS = [
     part

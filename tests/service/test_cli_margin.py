@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 from atomic_margin.bench.gap.books import pmrm2_document
 from atomic_margin.service.cli.main import app
 
-from .world import EXAMPLES, example
+from ..outside import outside
+from .documents import EXAMPLES, example
 
 Json = dict[str, Any]
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "pmrm"
 UNIT = 10**18
 FIELDS = {
     "PortfolioMTM": "mark_to_market",
@@ -142,11 +142,10 @@ def assert_sound(found: Json) -> None:
 
 @pytest.mark.parametrize("number", range(1, 22))
 def test_every_expected_field_of_the_outside_cases(number: int) -> None:
-    if not VECTORS.exists():
-        pytest.skip(f"outside vectors absent: {VECTORS} (they are not part of this repository)")
-    file = VECTORS / "testAndVerifyScenarios.json"
+    vectors = outside("pmrm")
+    file = vectors / "testAndVerifyScenarios.json"
     expected = json.loads(file.read_text())[f"Test{number}"]["Result"]
-    found = said("--model", "pmrm", "--case", file, "--parameters", VECTORS / "parameters.json", "--set", "vectors",
+    found = said("--model", "pmrm", "--case", file, "--parameters", vectors / "parameters.json", "--set", "vectors",
                  "--name", f"Test{number}")  # fmt: skip
     assert (found["model"], found["case"]) == ("pmrm", f"Test{number}")
     for field, name in FIELDS.items():

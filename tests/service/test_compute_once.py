@@ -14,6 +14,7 @@ from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, S
 
 from .world import FUND, Stages, World
 
+
 def add_accounts(world: World, count: int) -> None:
     """Give the operator `count` accounts more, with the fund's book: rows alone, since nothing is proved again here."""
     with world.operator.store.unit_of_work() as session:
@@ -84,7 +85,9 @@ def main() -> None:
         while world.evaluate() is not None:
             done += 1
         spent = time.process_time() - taken - inside
-        print(f"{done} runs: tick taken in {taken - start:.3f} s, runs {spent:.3f} s, {1000 * spent / done:.1f} ms a run")
+        print(
+            f"{done} runs: tick taken in {taken - start:.3f} s, runs {spent:.3f} s, {1000 * spent / done:.1f} ms a run"
+        )
         world.close()
 
 

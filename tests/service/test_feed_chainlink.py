@@ -30,7 +30,7 @@ from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import PriceSource
 from atomic_margin.service.protocol.signing import Identity
 
-from .world import example, price_rules
+from .documents import example, price_rules
 
 BTC, USDC = "0x" + "b7" * 20, "0x" + "0C" * 20
 AT = datetime(2026, 11, 20, 8, 0, 0, tzinfo=timezone.utc)

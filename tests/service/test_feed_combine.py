@@ -20,7 +20,7 @@ from atomic_margin.service.feed.combine import check_move, combine, quotes_of
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
-from .world import Json, example, price_rules
+from .documents import Json, example, price_rules
 
 SOURCES = tuple(Identity.generate() for _ in range(5))
 ARRIVED = datetime(2026, 11, 20, 8, 0, 10, tzinfo=timezone.utc)

@@ -18,7 +18,9 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.ticks import PriceTick
 
-from .world import FUND, Json, Stages, World, example, price_rules
+from .documents import FUND, Json, example, price_rules
+from .stages import Stages
+from .world import World
 
 SOURCES = tuple(Identity.generate() for _ in range(3))
 

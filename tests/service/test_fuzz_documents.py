@@ -34,7 +34,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation, verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import Stages
+from .stages import Stages
 
 Json = dict[str, Any]
 

@@ -24,7 +24,9 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, OTHER, PlainEvaluator, TestClient, World
+from .documents import FUND, OTHER
+from .double import PlainEvaluator
+from .world import TestClient, World
 
 WorldAt = Callable[[str], World]
 HASH = "4d" * 32

@@ -16,7 +16,8 @@ from atomic_margin.service.errors import RequestError
 from atomic_margin.service.http import problems
 from atomic_margin.zk.errors import ProofError, StatementError
 
-from .world import FUND, TestClient, World
+from .documents import FUND
+from .world import TestClient, World
 
 MEDIA_TYPE = "application/problem+json"
 INSIDE = "postgresql://operator:hunter2@db/ledger"

@@ -17,7 +17,9 @@ from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed
 from atomic_margin.service.protocol.states import AccountState, RunState
 
-from .world import FUND, OTHER, PlainEvaluator, World
+from .documents import FUND, OTHER
+from .double import PlainEvaluator
+from .world import World
 
 WorldAt = Callable[[str], World]
 

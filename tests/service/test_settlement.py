@@ -16,7 +16,9 @@ from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, Stages, World, example
+from .documents import FUND, example
+from .stages import Stages
+from .world import World
 
 WorldAt = Callable[[str], World]
 FALL, CRASH = f"{FUND}.2", f"{FUND}.4"

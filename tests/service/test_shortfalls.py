@@ -25,7 +25,10 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json
 
-from .world import FUND, GROSS_LIMIT, Stages, World, example, trivial_values
+from .documents import FUND, GROSS_LIMIT, example
+from .double import trivial_values
+from .stages import Stages
+from .world import World
 
 WorldAt = Callable[[str], World]
 FALL, CRASH = f"{FUND}.2", f"{FUND}.4"

@@ -13,7 +13,8 @@ from atomic_margin.service.protocol.documents import Settlement, parse_signed
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, World, example
+from .documents import FUND, example
+from .world import World
 
 WorldAt = Callable[[str], World]
 

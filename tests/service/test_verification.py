@@ -27,7 +27,9 @@ from atomic_margin.service.protocol.verification import (
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .world import FUND, OTHER, Fund, Stages, World
+from .documents import FUND, OTHER
+from .stages import Stages
+from .world import Fund, World
 
 H = "1a" * 32
 Verified = VerifiedCoverage | VerifiedBreach

@@ -1,39 +1,24 @@
 """An operator, a price source and institutions in one process, for tests of everything around the encrypted evaluation.
 
-Store, ledger, signatures and proofs are the real ones. Only the evaluator is a double, see `PlainEvaluator`; nothing in
-this folder is an end-to-end test.
+Store, ledger, signatures and proofs are the real ones, and institutions submit and answer by the agent's own code. Only
+the two sides of FHE are doubles, see `double`; nothing in this folder is an end-to-end test.
 """
 
 import hashlib
-import json
-import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from atomic_margin.circuits.layout import MessageLayout, layout_of
-from atomic_margin.circuits.limbs import split
-from atomic_margin.circuits.profile import STANDARD, Profile
-from atomic_margin.fhe.errors import EvaluationFailed
-from atomic_margin.fhe.evaluator import Evaluator
-from atomic_margin.fhe.lwe import phases
-from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
-from atomic_margin.fhe.messages import words_from_bytes
-from atomic_margin.fhe.worker import Evaluation, KeyFile
-from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import Portfolio, encode
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
-from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.institution.answers import decide
+from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
+from atomic_margin.service.institution.runs import check_run, decrypt_and_compare
+from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
@@ -42,157 +27,26 @@ from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, SettlementRow
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.documents import (
-    Answer,
-    AnswerClaim,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
-    RunRecord,
     Submission,
-    SubmissionClaim,
 )
-from atomic_margin.service.protocol.keys import KEY_OF, KeyPair
+from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.statements import (
-    breach_statement,
-    decryption_statement,
-    encryption_statement,
-    portfolio_statement,
-    sufficiency_statement,
-)
-from atomic_margin.service.protocol.terms import Terms, matrices_from_json
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
-from atomic_margin.zk.prove.decryption import prove_decryption
-from atomic_margin.zk.prove.encryption import prove_encryption
-from atomic_margin.zk.prove.key import KeyOpening, commit_key
-from atomic_margin.zk.prove.portfolio import prove_portfolio
-from atomic_margin.zk.prove.sufficiency import prove_sufficiency
-from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
-from atomic_margin.zk.statements.key import KeyCommitments
+
+from .documents import FUND, GROSS_LIMIT, Json, book_of, example, example_terms, price_rules
+from .double import PlainEvaluator, PlainKeys, trivial_values, trivial_words
 
 with warnings.catch_warnings():
     # Starlette would rather have a successor of httpx, which is not among our requirements.
     warnings.filterwarnings("ignore", message=".*httpx")
     from fastapi.testclient import TestClient
-
-Json = dict[str, Any]
-Ints = npt.NDArray[np.int64]
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-FUND, OTHER = "larkfield", "harbour"
-GROSS_LIMIT = 64_000_000
-
-
-def example(name: str) -> Json:
-    value: Json = json.loads((EXAMPLES / f"{name}.json").read_text())
-    return value
-
-
-def example_terms() -> Terms:
-    return Terms(
-        ScanModel.parse(example("model-scan")),
-        Universe.parse(example("universe")),
-        CollateralSchedule.parse(example("collateral-schedule")),
-        STANDARD,
-    )
-
-
-def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:
-    """Rules wide enough for the story's crash; one source is k = n = 1 of the same mechanism."""
-    return PriceRules.parse(
-        {
-            "format": "atomic-margin/price-rules/1",
-            "sources": [source.public_key for source in sources],
-            "required": str(len(sources) // 2 + 1 if required is None else required),
-            "max_skew_seconds": "60",
-            "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
-            "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
-            **changes,
-        }
-    )
-
-
-def trivial_words(values: list[int], layout: MessageLayout) -> bytes:
-    """Return `values` as words that hide nothing: every mask is zero, the body is the message alone."""
-    words = np.zeros(layout.shape, dtype="<u8")
-    for index, value in enumerate(values):
-        words[index, -1] = (value % (1 << layout.width)) << (63 - layout.width)
-    return words.tobytes()
-
-
-def trivial_values(data: bytes, layout: MessageLayout) -> list[int]:
-    bodies = words_from_bytes(data, layout)[:, -1]
-    values = [int(body) >> (63 - layout.width) for body in bodies]
-    top = 1 << (layout.width - 1)
-    return [value - 2 * top if layout.signed and value >= top else value for value in values]
-
-
-# One LWE key for every fund of these tests, and for the double that evaluates: proofs about it are the real ones.
-KEY_BITS = np.random.default_rng(20261122).integers(0, 2, 2048, dtype=np.uint64)
-
-
-class PlainEvaluator(Evaluator):
-    """Decrypts with the tests' key and computes in the clear; its outputs have zero masks, so they hide nothing.
-
-    The operator never looks inside an output; it hashes the words, signs the hashes and hands them out. So whether
-    A z + c was computed under encryption changes nothing that these tests look at, and a run takes a millisecond
-    instead of seconds. That the real circuits compute the same is what tests/fhe and tests/e2e show.
-    """
-
-    def __init__(self, profile: Profile = STANDARD) -> None:
-        super().__init__(profile)
-        self.layout = layout_of(profile)
-        self.failures = 0
-        self.evaluated = 0
-        self.warmed: list[str] = []
-        self.unloadable: set[str] = set()
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def start(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
-        return tuple(trivial_words([flag], self.layout.messages["known_answer"]) for _, flag in challenges)
-
-    def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
-        self.warmed.append(keys.sha256)
-        if keys.sha256 in self.unloadable:
-            raise EvaluationFailed("the test makes this expansion fail")
-        return "f0" * 32
-
-    def evaluate(
-        self,
-        keys: KeyFile,
-        ciphertext: bytes,
-        A: Ints,
-        c: Ints,
-        functions: tuple[str, ...],
-        chosen: dict[str, int] | None = None,
-    ) -> Evaluation:
-        self.meanwhile()
-        if self.failures:
-            self.failures -= 1
-            raise EvaluationFailed("the test makes this evaluation fail")
-        assert hashlib.sha256(keys.path.read_bytes()).hexdigest() == keys.sha256
-        layout = self.layout.messages["input"]
-        phase = phases(words_from_bytes(ciphertext, layout), KEY_BITS)
-        half = np.uint64(1 << (62 - layout.width))
-        z = ((phase + half) >> np.uint64(63 - layout.width)).astype(np.int64)
-        surplus = (A @ z + c).tolist()
-        short = split(max(0, -min(surplus)), self.profile.bits).tolist()
-        values = {"surplus": surplus, "breach": [int(min(surplus) < 0)], "shortfall": short}
-        self.evaluated += 1
-        return Evaluation(
-            {name: trivial_words(values[name], self.layout.messages[name]) for name in functions},
-            "f0" * 32,
-            dict.fromkeys(functions, 0.001),
-        )
 
 
 @dataclass
@@ -207,15 +61,25 @@ class Sent:
     def submission(self) -> Submission:
         return Submission.parse(self.signed.body)
 
+    def own(self) -> OwnSubmission:
+        """The row that an agent keeps of it."""
+        return OwnSubmission(
+            sequence=self.submission.sequence,
+            sha256=self.signed.body_hash(),
+            document=self.signed.to_json(),
+            blindings=[str(blinding) for blinding in self.blindings],
+        )
+
 
 @dataclass
 class Fund:
-    """An institution: its identity and what it submitted."""
+    """An institution: its identity, its keys and what it submitted."""
 
     name: str
     identity: Identity = field(default_factory=Identity.generate)
     sent: dict[int, Sent] = field(default_factory=dict)
     token: str = ""
+    secret: PlainKeys = field(default_factory=PlainKeys)
 
     def copy(self, sent: bool) -> "Fund":
         """Return the same institution for another test, with what it sent so far or without."""
@@ -224,13 +88,12 @@ class Fund:
         return other
 
     @cached_property
-    def openings(self) -> dict[str, tuple[KeyCommitments, KeyOpening]]:
-        bits = tuple(int(bit) for bit in KEY_BITS)
-        return {name: commit_key(bits, bytes(32), {"institution": self.name, "key": name}) for name in KEY_OF}
+    def openings(self) -> KeyOpenings:
+        return commit_keys(self.secret, bytes(32), {"institution": self.name})
 
     @property
     def pair(self) -> KeyPair:
-        return KeyPair(self.openings["input_key"][0], self.openings["flag_key"][0])
+        return self.openings.pair
 
     def keys(self) -> bytes:
         return b"evaluation keys of " + self.name.encode()
@@ -280,6 +143,7 @@ class World:
         return fund
 
     def enrolment_document(self, name: str, keys: bytes, known: bytes, sequence: int = 1) -> SignedDocument:
+        pair = self.funds[name].pair
         body = Enrolment.parse(
             {
                 "institution": name,
@@ -288,10 +152,8 @@ class World:
                 "key_sequence": str(sequence),
                 "evaluation_keys": hashlib.sha256(keys).hexdigest(),
                 "known_answer_input": hashlib.sha256(known).hexdigest(),
-                **{
-                    key: [point.hex() for point in commitments.commitments]
-                    for key, (commitments, _) in self.funds[name].openings.items()
-                },
+                "input_key": [point.hex() for point in pair.input.commitments],
+                "flag_key": [point.hex() for point in pair.flag.commitments],
             }
         )
         return body.signed_by(self.funds[name].identity)
@@ -351,38 +213,22 @@ class World:
     def prepare_submission(
         self, name: str, values: tuple[int, ...], committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None
     ) -> Sent:
-        """Encrypt, commit (unless that was done before), prove and sign; nothing is sent."""
-        fund, terms = self.funds[name], self.terms
-        layout = self.evaluator.layout.messages["input"]
+        """Encrypt, commit (unless that was done before), prove and sign as the agent does; nothing is sent."""
+        fund = self.funds[name]
         sequence = max(fund.sent, default=0) + 1
         context = {"institution": name, "sequence": str(sequence)}
         commitments, blindings = committed or commit_values(values, bytes(32), context)
-        nonce = enrolment.issue_nonce(self.operator, name)
-        masks = expand_masks(mask_seed(nonce, name, fund.pair.hash, sequence), len(values), layout.dimension)
-        errors = np.arange(len(values), dtype=np.uint64) * np.uint64(97)
-        scaled = np.array(values, dtype=np.uint64) << np.uint64(63 - layout.width)
-        ciphertext = Ciphertext(masks, (masks * KEY_BITS).sum(axis=1, dtype=np.uint64) + scaled + errors, layout.count)
-        fields = {
+        addressed = {
             "institution": name,
             "operator": self.key,
             "sequence": str(sequence),
-            "nonce": nonce,
-            **{part: terms.hashes[part] for part in ("profile", "universe", "entry_map", "generators")},
+            "nonce": enrolment.issue_nonce(self.operator, name),
             "evaluation_keys": self.operator.account(name).evaluation_keys,
-            "key_commitments": fund.pair.hash,
             "gross_limit": str(GROSS_LIMIT),
-            "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
-            "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
-            "commitments": [point.hex() for point in commitments],
         }
-        claim = SubmissionClaim.parse(fields)
-        portfolio = prove_portfolio(portfolio_statement(claim, terms), PortfolioWitness(values, blindings))
-        encryption = prove_encryption(
-            encryption_statement(claim, terms, fund.pair),
-            EncryptionWitness(values, blindings, fund.openings["input_key"][1]),
-        )
-        submission = claim.proven(Submission, portfolio_proof=portfolio, encryption_proof=encryption)
-        return Sent(submission.signed_by(fund.identity), values, blindings)
+        book = CommittedBook(values, commitments, blindings)
+        made = make_submission(addressed, self.terms, book, fund.secret, fund.openings, lambda _: None, lambda _: None)
+        return Sent(made.signed_by(fund.identity), values, blindings)
 
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
         sent = self.prepare_submission(name, values)
@@ -411,47 +257,27 @@ class World:
         sequence = changes.get("sequence", str(number))
         return f"{FUND}.{sequence}"
 
-    def prove_answer(self, run_id: str, **changes: object) -> SignedDocument:
-        """Answer a run as the agent does. `changes` go into the body before it is proved and signed."""
-        row = self.run(run_id)
-        signed_run = SignedDocument.parse(row.record)
-        record, matrices = RunRecord.parse(signed_run.body), matrices_from_json(row.matrices or {})
-        fund = self.funds[record.institution]
-        sent = fund.sent[record.submission_sequence]
-        z = np.array(sent.values, dtype=np.int64)
-        body: Json = {
-            "run_id": record.run_id,
-            "run": signed_run.body_hash(),
-            "operator": record.operator,
-            "institution": record.institution,
-            "submission": sent.signed.body_hash(),
-            "price_sequence": str(record.price_sequence),
-            "outcome": "covered",
-            "top_up": "0",
-            "top_up_usd": "0",
-        }
-        if (matrices.maintenance_proof.surplus(z) < 0).any():
-            call = compute_top_up(
-                matrices.initial_proof,
-                z,
-                minimum_transfer_amount=self.terms.model.minimum_transfer_amount,
-                gross_limit=record.gross_limit,
-            )
-            units = max(call.units, call.step)
-            usd = format(matrices.initial_proof.usd(units), "f")
-            body |= {"outcome": "breach", "flag": "1", "flag_output": record.outputs.breach}
-            body |= {"top_up": str(units), "top_up_usd": usd}
-        body |= changes
-        claim = AnswerClaim.parse(body)
-        statement = sufficiency_statement(claim, self.terms, record, sent.submission, matrices)
-        proofs = {"sufficiency_proof": prove_sufficiency(statement, SufficiencyWitness(sent.values, sent.blindings))}
-        if body["outcome"] == "breach":
-            words = row.breach_output or b""
-            decryption = decryption_statement(claim, self.terms, record, fund.pair, words, matrices)
-            proofs["decryption_proof"] = prove_decryption(decryption, fund.openings["flag_key"][1])
-            breach = breach_statement(claim, self.terms, record, sent.submission, matrices)
-            proofs["breach_proof"] = prove_breach(breach, BreachWitness(sent.values, sent.blindings))
-        return claim.proven(Answer, **proofs).signed_by(fund.identity)
+    def prove_answer(self, run_id: str) -> SignedDocument:
+        """Check a run as the operator shows it, decrypt, decide and prove, all by the agent's own code.
+
+        What an agent compares with its own store (instructions booked, earlier runs) is left out: there is none.
+        """
+        # A client of its own: a test may have closed the world's.
+        client = TestClient(create_app(self.operator, background=False))
+        view = RunView.parse(client.get(f"/v1/runs/{run_id}", headers=self.admin).json())
+        claimed = (view.record or {})["body"]
+        fund = self.funds[claimed["institution"]]
+        sent = fund.sent[int(claimed["submission_sequence"])]
+        book = book_of(sent.values, self.terms.entry_map)
+        run = check_run(view, self.trust_file(), self.terms, sent.submission, sent.signed.body_hash(), book)
+        flag = None
+        if run.record.outputs is not None:
+            stored = self.run(run_id)
+            words = {"surplus": stored.surplus_output, "breach": stored.breach_output}
+            flag = decrypt_and_compare(run, fund.secret, lambda name: words[name] or b"")
+        answer = decide(run, sent.submission, sent.own(), flag, lambda: fund.openings, self.terms, fund.identity)
+        assert answer is not None
+        return answer
 
     def answer(self, run_id: str, document: SignedDocument | None = None) -> SignedDocument:
         document = document or self.prove_answer(run_id)
@@ -512,61 +338,3 @@ class World:
         """Change an account's row behind the operator's back, to reach a state quickly."""
         with self.operator.store.unit_of_work() as session:
             yield session.get_one(Account, name)
-
-
-class Stages:
-    """Data directories of one operator at points of the story, made once and copied for every test."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.source = Identity.generate()
-        self.funds: dict[str, Fund] = {}
-        self.answers: dict[str, SignedDocument] = {}
-        self.bundles: dict[str, Json] = {}
-        self._play()
-
-    def open(self, stage: str, directory: Path) -> World:
-        shutil.copytree(self.root / stage, directory)
-        # Each test may submit more; the proofs of what was sent before are shared.
-        funds = {
-            name: fund.copy(sent=stage != "enrolled")
-            for name, fund in self.funds.items()
-            if name == FUND or stage == "two"
-        }
-        return World(directory, self.source, funds)
-
-    def _play(self) -> None:
-        world = World(self.root / "live", self.source, self.funds)
-        self.book = tuple(int(v) for v in encode(Portfolio.parse(example("portfolio")), world.terms.entry_map))
-        world.enrol(FUND)
-        world = self._keep(world, "enrolled")
-        world.submit(FUND, self.book)
-        world = self._keep(world, "bare")
-        holdings = CollateralHoldings.parse(example("collateral"))
-        for asset, quantity in holdings.posted.items():
-            world.deposit(FUND, asset, quantity + holdings.free.get(asset, 0), f"custodian-{asset}")
-            world.instruct(FUND, "post", asset, quantity)
-        world = self._keep(world, "submitted")
-        for name, number in (("calm", 1), ("fall", 2), ("crash", 4)):
-            run_id = world.play(number)
-            self.answers[name] = world.prove_answer(run_id)
-            world = self._keep(world, f"{name}-open")
-            world.answer(run_id, self.answers[name])
-            self.bundles[name] = world.bundle(run_id)
-            world = self._keep(world, f"{name}-done")
-        self.trust = world.trust()
-        world.close()
-        # A second, flat account beside the first; its name comes first in the alphabet.
-        shutil.copytree(self.root / "submitted", self.root / "live-two")
-        world = World(self.root / "live-two", self.source, self.funds)
-        world.enrol(OTHER)
-        world.deposit(OTHER, "USDC", 10**12, "custodian-harbour")
-        world.instruct(OTHER, "post", "USDC", 10**11)
-        world.submit(OTHER, (0,) * len(world.terms.entry_map))
-        world.close()
-        shutil.copytree(self.root / "live-two", self.root / "two")
-
-    def _keep(self, world: World, stage: str) -> World:
-        world.close()
-        shutil.copytree(world.directory, self.root / stage)
-        return World(world.directory, world.source, world.funds)

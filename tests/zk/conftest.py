@@ -1,5 +1,6 @@
-"""Small honest proofs every test may start from, and where the outside vectors are."""
+"""Small honest proofs every test may start from, and valid and invalid encodings."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,9 +138,8 @@ def breach(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]]) -> C
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Outside vectors live next to the repository, not in it."""
-    path = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
-    if not path.is_dir():
-        pytest.skip("outside test vectors are not installed: expected in ../shared/data beside the repository")
-    return path
+def encodings() -> list[dict[str, Any]]:
+    """Valid and invalid encodings of points and scalars, made with integer arithmetic, nobody's code (CC0)."""
+    path = Path(__file__).with_name("vectors") / "bls12_381_encodings.json"
+    records: list[dict[str, Any]] = json.loads(path.read_text())
+    return records

@@ -1,8 +1,7 @@
 """Both backends read and write the same bytes and compute the same results."""
 
-import json
 import random
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +18,8 @@ GENERATOR = bytes.fromhex(
 IDENTITY = bytes([0xC0]) + bytes(47)
 
 
-def test_outside_encodings(backend: Group, shared_data: Path) -> None:
-    records = json.loads((shared_data / "bls12_381_encodings.json").read_text())
+def test_outside_encodings(backend: Group, encodings: list[dict[str, Any]]) -> None:
+    records = encodings
     assert len(records) == 128
     for record in records:
         data = bytes.fromhex(record["hex"])

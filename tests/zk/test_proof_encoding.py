@@ -2,9 +2,7 @@
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,8 +136,8 @@ def test_neighbouring_scalars_swapped(portfolio: Case, group: Group, layout: lis
             verify_portfolio(portfolio.statement, swapped, group)
 
 
-def test_malformed_points_in_a_proof(portfolio: Case, backend: Group, shared_data: Path) -> None:
-    records: list[dict[str, Any]] = json.loads((shared_data / "bls12_381_encodings.json").read_text())
+def test_malformed_points_in_a_proof(portfolio: Case, backend: Group, encodings: list[dict[str, Any]]) -> None:
+    records = encodings
     bad = [bytes.fromhex(r["hex"]) for r in records if r["kind"] == "g1" and not r["valid"]]
     bad = [data for data in bad if len(data) == POINT_BYTES]
     assert len(bad) > 50

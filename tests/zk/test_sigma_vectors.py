@@ -7,13 +7,14 @@ They come from outside and cover what the bit argument shares with every such pr
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.zk.errors import EncodingError, ProofError
 from atomic_margin.zk.groups import ORDER, POINT_BYTES, SCALAR_BYTES, Group, Point, Scalar
+
+from ..outside import outside
 
 FILES = {
     "sigma-proofs_Shake128_BLS12381.json": 14,
@@ -118,8 +119,8 @@ def _challenge(group: Group, session: bytes, instance: bytes, commitments: bytes
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_outside_sigma_proofs(backend: Group, shared_data: Path, name: str) -> None:
-    records = json.loads((shared_data / "cfrg_sigma" / name).read_text())
+def test_outside_sigma_proofs(backend: Group, name: str) -> None:
+    records = json.loads((outside("cfrg_sigma") / name).read_text())
     assert len(records) == FILES[name]
     for record in records:
         if record["Expected"] == "accept":

@@ -1,0 +1,305 @@
+"""The mutants of `mutate.py`: where each is, by module, function and node of the syntax tree, and what takes its place.
+
+`place` names a function as `module:Class.method`, or a module alone. Within it `Node` finds the one node: what a
+condition mentions, what a call calls, what an assignment assigns to. Moved code takes a new `place`, nothing else.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotFound(Exception):
+    """No such function or node, or several."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Finds one expression in a function.
+
+    Attributes:
+        kind: `condition` of an if, `call` of a function or method, `value` of an assignment or of a dictionary's entry,
+            or what is `returned`.
+        named: what is called or assigned to, or the entry's key.
+        mentions: names, attributes and literal texts that occur in it too, where several would be found without.
+    """
+
+    kind: str
+    named: str = ""
+    mentions: tuple[str, ...] = ()
+
+    def find(self, function: ast.AST) -> ast.expr:
+        """Return the expression.
+
+        Raises:
+            NotFound: there is none, or there are several.
+        """
+        found = [node for node in self._candidates(function) if set(self.mentions) <= set(_words(node))]
+        if len(found) != 1:
+            raise NotFound(f"there are {len(found)} nodes like {self}")
+        return found[0]
+
+    def _candidates(self, function: ast.AST) -> Iterator[ast.expr]:
+        for node in ast.walk(function):
+            if self.kind == "condition" and isinstance(node, ast.If):
+                yield node.test
+            elif self.kind == "returned" and isinstance(node, ast.Return) and node.value is not None:
+                yield node.value
+            elif self.kind == "call" and isinstance(node, ast.Call) and ast.unparse(node.func).endswith(self.named):
+                yield node
+            elif self.kind == "value" and isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                parts = [part for one in targets for part in (one.elts if isinstance(one, ast.Tuple) else [one])]
+                if self.named in map(ast.unparse, parts) and node.value is not None:
+                    yield node.value
+            elif self.kind == "value" and isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == self.named:
+                        yield value
+
+
+def _words(node: ast.AST) -> Iterator[str]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name):
+            yield inner.id
+        elif isinstance(inner, ast.Attribute):
+            yield inner.attr
+        elif isinstance(inner, ast.Constant):
+            yield str(inner.value)
+
+
+def condition(*mentions: str) -> Node:
+    """The condition of an if that mentions these."""
+    return Node("condition", mentions=mentions)
+
+
+def call(named: str, *mentions: str) -> Node:
+    """A call of a function or method whose name ends so."""
+    return Node("call", named, mentions)
+
+
+def value(named: str, *mentions: str) -> Node:
+    """What is assigned to a target, or stands under a key."""
+    return Node("value", named, mentions)
+
+
+RETURNED = Node("returned")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One check, disabled.
+
+    Attributes:
+        name: the check.
+        place: module and function.
+        node: what is replaced.
+        new: what takes its place.
+        tests: the tests that are to notice, as pytest takes them.
+    """
+
+    name: str
+    place: str
+    node: Node
+    new: str
+    tests: tuple[str, ...]
+
+    def file(self, tree: Path) -> Path:
+        """Return the file of the place."""
+        return tree / (self.place.partition(":")[0].replace(".", "/") + ".py")
+
+    def apply(self, text: str) -> str:
+        """Return the mutated text of the file.
+
+        Raises:
+            NotFound: no such function or node.
+        """
+        scope: ast.AST = ast.parse(text)
+        for name in filter(None, self.place.partition(":")[2].split(".")):
+            inside = [
+                node
+                for node in ast.walk(scope)
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name and node is not scope
+            ]
+            if len(inside) != 1:
+                raise NotFound(f"{self.place} is not there: {len(inside)} are called {name}")
+            (scope,) = inside
+        node = self.node.find(scope)
+        # Columns count bytes.
+        lines = text.encode().splitlines(keepends=True)
+        first, last = node.lineno - 1, (node.end_lineno or 0) - 1
+        start = sum(map(len, lines[:first])) + node.col_offset
+        end = sum(map(len, lines[:last])) + (node.end_col_offset or 0)
+        whole = b"".join(lines)
+        mutated = (whole[:start] + self.new.encode() + whole[end:]).decode()
+        if ast.dump(ast.parse(mutated)) == ast.dump(ast.parse(text)):
+            raise NotFound(f"{self.node} is {self.new!r} already")
+        return mutated
+
+
+def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
+    file, *tests = named
+    return tuple(f"tests/{folder}/test_{file}.py::test_{test}" for test in tests)
+
+
+def _zk(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
+    return Mutant(name, f"zk.{place}", node, new, _tests("zk", named))
+
+
+def _circuit(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
+    return Mutant(name, f"circuits.{place}", node, new, _tests("circuits", named))
+
+
+def _context(name: str, tests: str, function: str) -> Mutant:
+    node = value("context")
+    return _zk(
+        f"{name}: context is absorbed", f"statements.{name}:{function}", node, "{}", tests, "every_context_value"
+    )
+
+
+def _verification(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.protocol.verification:{function}"
+    return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
+
+
+def _attestation(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.verifier.attestation:{function}"
+    return Mutant(name, place, node, new, _tests("service", ("attestation", *tests)))
+
+
+def _agent(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
+    return Mutant(name, f"service.institution.{place}", node, new, _tests("adversary", named))
+
+
+_SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
+_SUBMISSION_PROOF = "a_changed_proof_of_a_submission_is_refused"
+_ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
+_SIGNER = "documents_of_another_signer_are_refused"
+_ANCHOR = "another_anchor_fails"
+_SMALL_GRID = "input_sets_reach_both_ends_and_keep_to_the_grid[small]"
+
+MUTANTS = (
+    _zk("final multiplication", "bits.final:verify_checks", condition("total"), "False",
+        "sufficiency", "a_negative_row_is_refused_by_the_verifier"),
+    _zk("proof length", "bits.proof:BitProof.from_bytes", condition("proof_bytes"),
+        "len(data) < parameters.proof_bytes", "proof_encoding", "one_byte_more_or_moved"),
+    _zk("proof version", "bits.proof:BitProof.from_bytes", condition("PROOF_VERSION"), "False",
+        "proof_encoding", "unknown_versions"),
+    _zk("weights of a batch", "bits.final:batch_weights", RETURNED, "[group.scalar(1)] * len(checks)",
+        "batch", "two_that_cancel_under_equal_weights_are_refused"),
+    _zk("zero challenge", "transcript:Transcript.challenge", condition("value", "0"), "False",
+        "transcript", "a_zero_challenge_is_refused"),
+    _zk("challenge before a message", "transcript:Transcript.challenge", condition("_fresh"), "False",
+        "transcript", "a_challenge_before_any_message_is_refused"),
+    _zk("S is absorbed", "bits.challenges:ChallengeSequence.after_vectors", call(".absorb", "S"), "None",
+        "binding", "every_message_changes_the_challenges_after_it_and_none_before"),
+    _zk("mu is absorbed", "bits.challenges:ChallengeSequence.after_evaluation", call(".absorb", "mu"), "None",
+        "binding", "every_message_changes_the_challenges_after_it_and_none_before"),
+    _zk("zero shares of a choice", "verify.breach:gather_breach", condition("shares", "0"), "False",
+        "breach", "zero_shares_are_refused"),
+    _context("portfolio", "binding", "PortfolioStatement._public"),
+    _context("sufficiency", "binding", "SufficiencyStatement._public"),
+    _context("encryption", "encryption", "EncryptionStatement._public"),
+    _context("decryption", "decryption", "DecryptionStatement._public"),
+    _context("breach", "breach", "BreachStatement.binding"),
+    _verification("submission: signature", "verify_submission", call("signed.verify"), "None", _SIGNER),
+    _verification("submission: terms", "verify_submission", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD),
+    _verification("submission: keys", "verify_submission", condition("key_commitments"), "False",
+                  "a_submission_under_other_keys_than_the_enrolled_ones_is_refused", _SUBMISSION_FIELD),
+    _verification("submission: hash of the words", "verify_submission", condition("sha256", "ciphertext"), "False",
+                  "another_body_is_refused", _SUBMISSION_FIELD),
+    _verification("submission: gross limit", "verify_submission", call("check_gross_limit"), "None",
+                  "a_gross_limit_that_does_not_suit_the_universe_is_refused"),
+    _verification("submission: portfolio proof", "verify_submission", call("verify_portfolio"), "None",
+                  _SUBMISSION_PROOF),
+    _verification("submission: encryption proof", "verify_submission", call("verify_encryption"), "None",
+                  _SUBMISSION_PROOF),
+    _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
+    _verification("answer: about this run", "verify_answer", condition("getattr", "wanted"), "False",
+                  "an_answer_about_something_else_is_refused"),
+    _verification("answer: outcome, flag and top-up", "verify_answer", call("_check_outcome"), "None",
+                  "outcome_flag_and_top_up_go_together"),
+    _verification("answer: sufficiency proof", "verify_answer", call("verify_sufficiency"), "None", _ANSWER_PROOF),
+    _verification("breach: words of the flag", "_check_flag", condition("flag_words"), "flag_words is None",
+                  "a_flag_from_other_words_is_refused"),
+    _verification("breach: decryption proof", "_check_flag", call("verify_decryption"), "None", _ANSWER_PROOF),
+    _verification("breach: breach proof", "verify_answer", call("verify_breach"), "None", _ANSWER_PROOF),
+    _verification("the verifier's seal", "_Verified.__post_init__", condition("_SEAL"), "False",
+                  "a_verified_answer_is_not_made_by_hand",
+                  "a_verified_breach_with_another_amount_is_not_made_by_replace"),
+    Mutant("settlement: takes verified breaches alone", "service.operator.settlement.hook:settle",
+           condition("isinstance", "VerifiedBreach"), "False",
+           _tests("service", ("verification", "the_settlement_hook_takes_nothing_else"))),
+    _attestation("bundle: anchors of the terms", "verify_attestation", call("_require", "hashes", "trust"), "None",
+                 _ANCHOR),
+    _attestation("bundle: tick", "verify_attestation", call("verify_tick"), "tick.market", _ANCHOR),
+    _attestation("bundle: signature of the record", "verify_attestation", call("signed_run.verify"), "None",
+                 "a_part_signed_by_a_stranger_fails", _ANCHOR),
+    _attestation("bundle: pinned keys", "verify_attestation", call("_require", "pinned"), "None", _ANCHOR),
+    _attestation("bundle: transfers", "_check_settlement", call("check_transfer"), "None",
+                 "an_operator_that_settles_otherwise_is_found"),
+    _attestation("bundle: signature of the whole", "verify_attestation", call("signed_bundle.verify"), "None",
+                 "only_the_operator_signs_the_whole"),
+    _agent("agent: terms of the record", "runs:check_run", call("_require_equal", "hashes"), "None",
+           "other_function", "runs_of_another_matrix_or_an_unpinned_model_are_refused"),
+    _agent("agent: prices", "runs:check_run", call("verify_tick"), "tick.market",
+           "bisection", "prices_that_the_operator_changed_are_refused"),
+    _agent("agent: own matrices", "runs:check_run", call("terms.check"), "None",
+           "other_function", "runs_of_another_matrix_or_an_unpinned_model_are_refused"),
+    _agent("agent: decrypted flag", "runs:decrypt_and_compare", condition("flag", "surplus"), "False",
+           "chosen_ciphertexts", "an_output_that_is_not_the_run_s_function_is_not_decrypted_or_withheld"),
+    _agent("agent: one answer to a price", "agent:Agent._prepare_once", condition("answered"), "True",
+           "other_function", "a_run_that_is_asked_twice_is_answered_once"),
+    _circuit("zoom: reach of the grid", "zoom", value("REACH"), "1 << GRID_BITS",
+             "zoom", "no_reading_of_any_row_deceives", "multipliers"),
+    _circuit("zoom: every level", "zoom:multipliers", RETURNED, "np.array([*values[:-1], box], dtype=np.int64)",
+             "zoom", "no_reading_of_any_row_deceives"),
+    _circuit("zoom: zero counts as covered", "zoom:plus_minus", RETURNED, "np.where(np.asarray(x) > 0, 1, -1)",
+             "zoom", "the_first_sign_wins"),
+    _circuit("zoom: earlier readings outweigh later ones", "zoom", value("_WEIGHTS"), "(4, 1, 2)",
+             "zoom", "the_first_sign_wins"),
+    _circuit("zoom: inner joins keep zero", "zoom:first_sign", call("cfhe.univariate"),
+             "cfhe.univariate(plus_minus)", "zoom", "the_first_sign_wins"),
+    _circuit("zoom: boxes of the grid", "zoom:readings", call("cfhe.round_bit_pattern"),
+             "cfhe.round_bit_pattern(multiples, bits - GRID_BITS - 1, overflow_protection=False, "
+             "exactness=cfhe.Exactness.APPROXIMATE)", "widths", _SMALL_GRID),
+    _circuit("flags: the last row of a group", "any_row:group_sums", value("bounds"),
+             "[i * (count - 1) // groups for i in range(groups + 1)]", "any_row", "breach_joins_any_number_of_rows"),
+    _circuit("flags: no booleans", "any_row:_is_positive", RETURNED, "np.asarray(x) > 0",
+             "traps", "no_circuit_adds_booleans"),
+    _circuit("flags: the anchor is multiplied by 0", "row_signs:negative_rows", RETURNED,
+             "flags if anchor is None else flags + freshened(cfhe.bits(y[:1])[0]) * (1 - anchor)",
+             "any_row", "the_anchor_never_shows"),
+    _circuit("exceedances: as many as allowed", "programs.exceedances:program.exceedances", value("left"),
+             "allowed - 1 - np.sum(negative, keepdims=True)", "any_row", "exceedances_counts_any_number_of_rows"),
+    _circuit("shortfall: the odd row's bracket", "programs.shortfall:brackets", value("right", "before"),
+             "[right[slot % before] if slot < 2 * before else False for slot in range(size)]",
+             "shortfall", "brackets_say_which_rows_end_on_the_right"),
+    _circuit("shortfall: the sign bit turns the comparison", "programs.shortfall:program_of.shortfall",
+             value("differences"), "[left[0] - right[0], *(left[i] - right[i] for i in range(1, bits))]",
+             "shortfall", "the_least_row_is_found_in_every_position_and_in_ties"),
+    _circuit("shortfall: one more than the complement", "programs.shortfall:program_of.shortfall", value("limbs[0]"),
+             "limbs[0] + 0", "shortfall", "every_limb_is_carried_at_every_width"),
+    _circuit("limbs: one more than the complement", "limbs:split", value("limbs[0]"), "0",
+             "shortfall", "limbs_join_to_the_value_that_was_split"),
+    _circuit("inputs: lowest weight", "inputs:extreme_inputs", value("low_A[:, 0]"), "weight_top - 1, 1 - weight_top",
+             "widths", _SMALL_GRID),
+    _circuit("parameters: noise of the keys", "security:check_security", condition("deviation"), "False",
+             "security", "a_little_less_noise_in_any_key_is_refused", "the_client_refuses_before_it_makes_keys"),
+    _circuit("parameters: noise of the encryption of z", "security:_uses", condition("ciphertext"), "False",
+             "security", "a_little_less_noise_in_the_encryption_of_z_is_refused"),
+    _circuit("parameters: failure probability", "compiling:_check", condition("p_error", "log2_p_error"), "False",
+             "cache", "a_stored_module_is_checked_like_a_compiled_one"),
+    _circuit("parameters: pinned", "compiling:compile_profile", condition("derived"), "False",
+             "profile", "other_parameters_than_the_pinned_ones_are_refused"),
+    _circuit("parameters: nothing of research", "compiling:compile_profile", condition("research_only"), "False",
+             "profile", "a_research_circuit_enters_no_profile_that_is_served"),
+    _circuit("cache: writable by others", "cache:cache_directory", condition("st_mode"),
+             "status.st_uid != os.getuid()", "cache", "a_directory_that_others_may_write_to_is_refused"),
+    _circuit("cache: whole or nothing", "cache:store", value("complete"), "place",
+             "cache", "an_error_while_storing_leaves_nothing", "a_process_that_dies_while_storing_leaves_no_entry"),
+    _circuit("clear inputs: width", "clear_inputs:checked_clear_inputs", condition("outside"), "False",
+             "profile", "a_weight_that_the_circuit_would_wrap_is_refused",
+             "collateral_that_the_circuit_would_wrap_is_refused"),
+)  # fmt: skip

@@ -1,0 +1,172 @@
+"""Write the field tables of docs/protocol.md from the models: `scripts/tables.py`; `--check` only compares.
+
+A table stands under the heading with the model's name, between two comments. Fields, their order and their types come
+from the code. What a field means is kept from the page, which tells more than a docstring; a new field begins with what
+the model's docstring says of it. A field that nobody explains is an error. Exit status 1 if the page differs or a
+meaning is missing.
+"""
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from atomic_margin.documents.strict import Document
+from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.attestation import Attestation
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
+MODELS: tuple[type[Document], ...] = (
+    PriceRules,
+    PriceSet,
+    PriceTick,
+    documents.Enrolment,
+    documents.EnrolmentConfirmation,
+    documents.Submission,
+    documents.RunRecord,
+    documents.Answer,
+    documents.Settlement,
+    documents.ShortfallRecord,
+    documents.Receipt,
+    documents.CollateralInstruction,
+    Attestation,
+    TrustFile,
+)
+END = "<!-- end of fields -->"
+
+
+class Missing(Exception):
+    """A section, marker or meaning that is not there."""
+
+
+WORDS = {
+    "Identifier": "name",
+    "Hash": "hash",
+    "PublicKey": "public key",
+    "Nonce": "32 bytes in hex",
+    "PointHex": "point in hex",
+    "ProofHex": "bytes in hex",
+    "BodiesHex": "bytes in hex",
+    "WordsHex": "bytes in hex",
+    "Counter": "integer",
+    "Quantity": "integer",
+    "AmountText": "decimal",
+    "PriceText": "decimal",
+    "Time": "time",
+    "JsonObject": "JSON object",
+}
+"""How the page calls the field types of `documents`; other names are those of models."""
+
+
+def types(model: type[Document]) -> dict[str, str]:
+    """Return the types of a model's fields, inherited ones included, in words."""
+    found = {}
+    for kind in reversed(model.__mro__):
+        if kind.__module__.startswith("atomic_margin"):
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+            for node in ast.walk(definition):
+                if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in model.model_fields:
+                    found[ast.unparse(node.target)] = words(node.annotation, vars(sys.modules[kind.__module__]))
+    return {name: found[name] for name in model.model_fields}
+
+
+def words(annotation: ast.expr, names: dict[str, Any]) -> str:
+    """Return an annotation in words; `names` are those of its module."""
+    match annotation:
+        case ast.Name(name):
+            alias = names.get(name)
+            if name in WORDS or isinstance(alias, type):
+                return WORDS.get(name, name)
+            if get_origin(alias) is Literal:
+                return " or ".join(f"`{value}`" for value in get_args(alias))
+        case ast.BinOp(left, ast.BitOr(), ast.Constant(None)):
+            return f"{words(left, names)}, or absent"
+        case ast.Subscript(ast.Name("ListOf"), of):
+            return f"list of {words(of, names)}"
+        case ast.Subscript(ast.Name("NonEmptyListOf"), of):
+            return f"list of {words(of, names)}, not empty"
+        case ast.Subscript(ast.Name("IdMap"), of):
+            return f"{words(of, names)} by name"
+        case ast.Subscript(ast.Name("Literal"), ast.Tuple(values)):
+            return " or ".join(f"`{ast.literal_eval(value)}`" for value in values)
+        case ast.Subscript(ast.Name("Literal"), value):
+            return f"`{ast.literal_eval(value)}`"
+        case ast.Subscript(ast.Name("Annotated"), ast.Tuple([_, ast.Call(ast.Name("integer_in"), [low, high])])):
+            low, high = (eval(ast.unparse(end), names) for end in (low, high))  # noqa: S307 - our own source
+            return f"integer, {low} to {high}"
+    raise Missing(f"no words for the type {ast.unparse(annotation)}; add it to scripts/tables.py")
+
+
+def explained(model: type[Document]) -> dict[str, str]:
+    """Return what the attributes of a model's docstring say, without the full stop."""
+    _, _, attributes = inspect.getdoc(model).partition("Attributes:\n")  # type: ignore[union-attr]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+    return {name: " ".join(text.split()).removesuffix(".") for name, text in entries}
+
+
+def kept(section: str) -> dict[str, str]:
+    """Return the meanings that the page gives, by field."""
+    rows = [row.strip("| ").split(" | ") for row in section.splitlines() if row.startswith("| `")]
+    return {cells[0].strip("`"): cells[2] for cells in rows}
+
+
+def table(model: type[Document], section: str) -> str:
+    """Return the table of a model; `section` is what the page has now.
+
+    Raises:
+        Missing: nobody says what a field means.
+    """
+    said, known = explained(model), kept(section)
+    lines = ["| field | type | meaning |", "|---|---|---|"]
+    for name, kind in types(model).items():
+        meaning = known.get(name) or said.get(name)
+        if meaning is None:
+            raise Missing(f"say what {model.__name__}.{name} means, in the docstring or in {PAGE.name}")
+        lines.append(f"| `{name}` | {kind} | {meaning} |")
+    return "\n".join(lines)
+
+
+def written(page: str) -> str:
+    """Return the page with every table made anew.
+
+    Raises:
+        Missing: a model has no section with the two comments, or a field no meaning.
+    """
+    for model in MODELS:
+        start = f"<!-- fields of {model.__name__} -->"
+        head, found, rest = page.partition(start)
+        section, ended, tail = rest.partition(END)
+        if not found or not ended or "\n#" in section or f"### {model.__name__}\n" not in head:
+            raise Missing(f"{PAGE.name} has no section {model.__name__} with {start} and {END}")
+        page = f"{head}{start}\n\n{table(model, section)}\n\n{END}{tail}"
+    return page
+
+
+def main() -> int:
+    """Write or compare; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is up to date")
+    options = parser.parse_args()
+    page = PAGE.read_text()
+    try:
+        new = written(page)
+    except Missing as error:
+        print(error, file=sys.stderr)
+        return 1
+    if options.check:
+        if new != page:
+            print(f"the tables of {PAGE.name} are not those of the code; run scripts/tables.py", file=sys.stderr)
+        return int(new != page)
+    PAGE.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

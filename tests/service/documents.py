@@ -1,0 +1,64 @@
+"""The example documents as the service takes them, and rules for prices that one source signs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.margin.collateral import CollateralSchedule
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
+
+Json = dict[str, Any]
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FUND, OTHER = "larkfield", "harbour"
+GROSS_LIMIT = 64_000_000
+
+
+def example(name: str) -> Json:
+    value: Json = json.loads((EXAMPLES / f"{name}.json").read_text())
+    return value
+
+
+def example_terms() -> Terms:
+    return Terms(
+        ScanModel.parse(example("model-scan")),
+        Universe.parse(example("universe")),
+        CollateralSchedule.parse(example("collateral-schedule")),
+        STANDARD,
+    )
+
+
+def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:
+    """Rules wide enough for the story's crash; one source is k = n = 1 of the same mechanism."""
+    return PriceRules.parse(
+        {
+            "format": "atomic-margin/price-rules/1",
+            "sources": [source.public_key for source in sources],
+            "required": str(len(sources) // 2 + 1 if required is None else required),
+            "max_skew_seconds": "60",
+            "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
+            "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
+            **changes,
+        }
+    )
+
+
+def book_of(values: tuple[int, ...], entry_map: EntryMap) -> Portfolio:
+    """Return the portfolio whose entries are `values`."""
+    lots: dict[tuple[str, str], int] = {}
+    for value, column in zip(values, entry_map.columns, strict=True):
+        side = (column.instrument, column.side)
+        lots[side] = lots.get(side, 0) + value * column.lots
+    positions = [
+        {"instrument": instrument, "side": side, "lots": str(count)}
+        for (instrument, side), count in lots.items()
+        if count
+    ]
+    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
