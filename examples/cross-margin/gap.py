@@ -1,6 +1,6 @@
 """Print rows and gaps of each form of the cross-margin model, on generated books with a fifth of the example's pools.
 
-    python examples/cross-bench/gap.py [BOOKS]
+    python examples/cross-margin/gap.py [BOOKS]
 
 Model gap: M + Σ K_v of the reference less the least row of true weights, where a book is short of margin in either.
 Rounding gap: least row of true weights less least integer row. The gross limit is the smallest power of two of USD that

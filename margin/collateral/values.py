@@ -7,7 +7,7 @@ scenario s a quantity of an asset that counts has the market value
     initial        v = quantity * price * max(0, 1 + initial factor * coverage * spot move)
 
 (no spot move for an asset without risk on an underlying), and is worth (1 - haircut) * credit(v), with credit the rule
-of its concentration tiers (`margin.tiers`). An asset that does not count at the time of the prices is worth nothing.
+of its concentration tiers (`tiers`). An asset that does not count at the time of the prices is worth nothing.
 """
 
 import math
