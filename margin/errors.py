@@ -28,7 +28,7 @@ MarginError
 ├── ModelError
 │   ├── OffsettingPairGain          long + short of one instrument would add margin
 │   ├── NonFiniteWeight             a weight or a collateral value is not a finite number
-│   └── NegativeGap                 integers, or a conservative form, say more margin than there is
+│   └── NegativeGap                 integers, or a conservative form, say more margin than there is (by `bench.gap`)
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
 │   ├── WeightMismatch              an entry is not the directed rounding of the true value: `.row`, `.entry`
