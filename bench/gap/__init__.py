@@ -1,4 +1,4 @@
-"""The gap between true margin and what integers say of it: measured for one account, and over many.
+"""The gap between true excess and what integers say of it: measured for one account, and over many.
 
 For the command line, tests and measurements; it stands on `margin` and does no I/O. docs/gap.md has the figures.
 

@@ -16,7 +16,7 @@ from atomic_margin.service.files import write_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-# Of one exact `breach` evaluation on two cores, profile standard: `seconds.evaluate_breach` of `make demo`.
+# Of one `breach` evaluation on two cores, profile standard: `seconds.evaluate_breach` of `make demo`.
 BREACH_SECONDS = 2.0
 SHARE = 20
 
@@ -36,12 +36,12 @@ def margin(
     instruments: Annotated[int, typer.Option(min=2, help="Of the universe.")] = 1000,
     rows: Annotated[int, typer.Option(min=2, help="Scenarios of the model.")] = 33,
     runs: Annotated[int, typer.Option(min=1, help="Of which the median is taken.")] = 9,
-    breach_seconds: Annotated[float, typer.Option(help="One exact encrypted evaluation, seconds.")] = BREACH_SECONDS,
+    breach_seconds: Annotated[float, typer.Option(help="One encrypted evaluation, seconds.")] = BREACH_SECONDS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
     """Recompile A and c of each model from prices to integers, all four matrices.
 
-    Wanted: less than a twentieth of one exact encrypted evaluation.
+    Wanted: less than a twentieth of one encrypted evaluation.
 
         atomic-margin bench margin
     """

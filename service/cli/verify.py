@@ -103,7 +103,6 @@ def _summary(report: Report) -> dict[str, object]:
     else:
         summary["statement"] = (
             f"the portfolio {record.institution} committed to is covered by its posted collateral at price "
-            f"{record.price_sequence}"
-            + ("" if record.outputs is not None else "; the exact circuit was skipped by policy")
+            f"{record.price_sequence}" + ("" if record.outputs is not None else "; the circuit was skipped by policy")
         )
     return summary

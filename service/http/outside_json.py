@@ -32,7 +32,7 @@ def parse_json(data: bytes, field: str = "document", *, numbers: bool = False) -
     Args:
         data: the bytes.
         field: what they are, for the error.
-        numbers: let numbers through, whole ones as int and others as exact Decimal, for formats that are not ours.
+        numbers: let numbers through, whole ones as int and others as unrounded Decimal, for formats that are not ours.
 
     Raises:
         MalformedRequest: it is something else.

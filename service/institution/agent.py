@@ -1,7 +1,7 @@
 """The institution's agent: enrols, submits portfolios, answers runs. Holds every secret of the institution.
 
 It answers only for pinned terms, once per price sequence number, and only when its own computation agrees with what the
-server evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
+operator evaluated; otherwise it withholds the flag and raises an alarm, which says neither a value nor when.
 """
 
 import json

@@ -138,7 +138,7 @@ def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Calla
 
 
 class EvaluationMismatch(AgentRefused):
-    """The server evaluated something else: withhold the flag, raise the alarm, replace the keys."""
+    """The operator evaluated something else: withhold the flag, raise the alarm, replace the keys."""
 
 
 def _require_equal(record: RunRecord, wanted: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def decrypt_and_compare(
 
 
 def within_top_up(shortfall: int, top_up: int, matrices: RunMatrices, z: IntArray) -> bool:
-    """Return whether the top-up is at least the shortfall less what rounding explains; exact.
+    """Return whether the top-up is at least the shortfall less what rounding explains, in fractions.
 
     Args:
         shortfall: S, in units of the coarse maintenance matrix.

@@ -56,7 +56,7 @@ class Settings:
 
 
 class Operator:
-    """One operator's server, without its HTTP face and its background work."""
+    """One operator, without its HTTP face and its background work."""
 
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
         """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""

@@ -7,6 +7,6 @@ class Policy(str, Enum):
     """What the operator does when a run's turn comes. It publishes its policy at `GET /v1/operator`."""
 
     ALWAYS = "always"
-    """It evaluates the exact circuit."""
+    """It evaluates the circuit."""
     UNLESS_PROVEN = "unless_proven"
     """It asks for the proof of coverage first, and evaluates in a second run if none comes in time."""

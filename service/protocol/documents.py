@@ -67,7 +67,7 @@ class Enrolment(Body):
 class EnrolmentConfirmation(Body):
     """The institution's word that its keys passed the known-answer test; it activates them.
 
-    It carries no decrypted bit: an answer that did would decrypt whatever a cheating server sends.
+    It carries no decrypted bit: an answer that did would decrypt whatever a cheating operator sends.
     """
 
     TYPE = "enrolment-confirmation"

@@ -106,7 +106,7 @@ class Report:
 
     @property
     def evaluation(self) -> Literal["recorded", "skipped by policy"]:
-        """Whether the record names what the exact circuit gave, or the run was proven without it."""
+        """Whether the record names what the circuit gave, or the run was proven without it."""
         evaluated = self.record is not None and self.record.outputs is not None
         return "recorded" if evaluated else "skipped by policy"
 

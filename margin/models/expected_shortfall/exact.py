@@ -15,7 +15,7 @@ negative,
 Whatever slack satisfies the validity rows, t + Σ v_s is at least ES(L), so the margin row is at most the true surplus:
 dishonest slack only makes an account look worse. v is scaled by q/p to keep the larger number p out of A and c, whose
 validity rows grow by q alone. t⁻ is capped, in USD: nothing else bounds it. An account whose value at risk is a gain
-beyond the cap is treated as if it were the cap, which costs it margin and never adds any.
+beyond the cap is treated as if it were the cap, which lowers its excess and never raises it.
 
     weights = compile_exact_weights(model, universe, market)
     collateral = exact_collateral(model, schedule, market, posted)
