@@ -1,8 +1,9 @@
 """FHE programs over the margin rows A z + c, the profiles that fix their parameters, and what is pinned about them.
 
-`profile`, `circuit`, `layout`, `reference`, `cases`, `limbs` and `clear_inputs` need no FHE library; `programs`, `zoom`
-and `compiling` do. The names below are imported when they are asked for, so that importing this package, or one of the
-former modules, never needs it. docs/researcher.md adds a circuit with them, in one file.
+It imports `documents` alone; `fhe`, `service` and `bench` import it. `profile`, `circuit`, `layout`, `reference`,
+`cases`, `limbs` and `clear_inputs` need no FHE library; `programs`, `zoom` and `compiling` do. The names below are
+imported when they are asked for, so that importing this package, or one of the former modules, never needs it.
+docs/researcher.md adds a circuit with them, in one file.
 
 >>> from atomic_margin.circuits import Circuit, profile_by_name
 >>> profile_by_name("64x16x20").rows

@@ -124,7 +124,7 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
 
     Args:
         profile: what to compile.
-        simulation: compile for simulated execution too (tests; no keys, exact integers, simulated noise).
+        simulation: compile for simulated execution too (tests; no keys, plain integers, simulated noise).
 
     Returns:
         concrete's `FheModule`.

@@ -60,7 +60,7 @@ class Layout:
 
     Attributes:
         client_specs_sha256: hash of the parameters from which an institution makes its keys.
-        evaluation_key_bytes: exact length of serialised, compressed evaluation keys.
+        evaluation_key_bytes: the one length of serialised, compressed evaluation keys.
         key_dimensions: dimensions of the secret keys, in the library's order.
         log2_p_error: base-2 logarithm of the failure probability of one lookup that the compiler reached.
         input_deviation: standard deviation of a fresh encryption's error, as a fraction of 2^64.

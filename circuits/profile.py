@@ -22,7 +22,7 @@ from atomic_margin.documents.canonical import canonical_hash
 KNOWN_ANSWER_ROWS = 2
 
 FUNCTIONS = ("surplus", "breach", "shortfall", "exceedances", "known_answer", "known_shortfall")
-"""What a service may run: every output is exact, so its decryption tells nothing about noise."""
+"""What a service may run: every output is without error, so its decryption tells nothing about noise."""
 
 REVISION = 2
 """Of the programs. Raised when one changes, so that keys and ciphertexts of another revision are refused."""

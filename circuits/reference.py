@@ -1,4 +1,4 @@
-"""The integers every circuit must agree with: A z + c, its signs and its least row, in exact int64 arithmetic.
+"""The integers every circuit must agree with: A z + c, its signs and its least row, in int64, without rounding.
 
 >>> import numpy as np
 >>> A, c, z = np.array([[2, -1], [-3, 0]]), np.array([0, 5]), np.array([1, 2])

@@ -1,4 +1,4 @@
-"""The exact sign of every row, for circuits that share a module, and therefore one ciphertext, with `shortfall`.
+"""The sign of every row, without error, for circuits that share a module, so one ciphertext, with `shortfall`.
 
 The compiler puts a function's input under the key of the lookups that consume it first. `shortfall` takes rows apart
 into bits, whose lookups have parameters of their own; a function that only zooms would want z under another key, and

@@ -1,4 +1,4 @@
-"""The exact sign of a wide encrypted integer by zooming, several times cheaper than taking its bits apart.
+"""The sign of a wide encrypted integer, without error, by zooming: several times cheaper than taking its bits apart.
 
 A table lookup reads its input on a grid of boxes; what lies between two boxes may be read as either. Zooming looks at
 ``x_i = m_i y`` for growing multipliers m_0 < m_1 < ..., and reads each as -1, 0 or +1:
@@ -10,8 +10,8 @@ A table lookup reads its input on a grid of boxes; what lies between two boxes m
 - after a reading other than 0 the larger multiples wrap around and read as anything in -1..1.
 
 So the first reading that is not 0 is the sign of y, and if all are 0 then y = 0 (the last multiplier makes one unit of
-y one box). The result does not depend on how the reading between two boxes fell out: it is exact. Readings are joined
-three at a time by ``4 a + 2 b + c``, whose sign is that of the first that is not 0.
+y one box). The result does not depend on how the reading between two boxes fell out: it is free of error. Readings are
+joined three at a time by ``4 a + 2 b + c``, whose sign is that of the first that is not 0.
 
 The grid has 3 bits, -4..3, and a padding bit above. Every function read from it here is odd under half a turn of the
 torus, f(x + 8) = -f(x), and the library stores tables so that an input running into the padding bit reads as -f(x - 8):
@@ -105,7 +105,7 @@ def first_sign(parts: Any, count: int) -> Any:
 
 
 def signs(y: Any, scales: Any, count: int, bits: int) -> Any:
-    """Exact signs of encrypted integers, shape (count,): 1 where y >= 0, else -1.
+    """Signs of encrypted integers, without error, shape (count,): 1 where y >= 0, else -1.
 
     Args:
         y: encrypted, shape (count,), two's complement in `bits` bits.

@@ -1,4 +1,4 @@
-"""Every error this package raises, in one tree.
+"""Every error of reading a document, in one tree. Packages above raise these too, or errors of theirs that are these.
 
 DocumentsError
 ├── CanonicalFormError              a value that has no canonical JSON form

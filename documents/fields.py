@@ -1,4 +1,4 @@
-"""Field types of the signed documents: lower-case hex of exact length, instants, counters.
+"""Field types of the signed documents: lower-case hex of fixed length, instants, counters.
 
 Built on the strict documents of `atomic_margin.documents.strict`: unknown fields, other spellings and other types are
 refused with the JSON path of the field.

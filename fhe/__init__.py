@@ -1,4 +1,6 @@
-"""Runtime around concrete-python: institution-side keys (`institution`), operator's worker (`evaluator`), raw words.
+"""Runtime around concrete-python: institution-side keys (`institution`), the operator's worker, raw words, masks.
 
-Only `institution` and `pin` touch secret keys; the operator's process imports neither.
+It imports `circuits` and `documents`, and knows neither finance nor proofs; `service` and `bench` import it. Only
+`institution` and `pin` touch secret keys, and what the operator runs imports neither: it takes `evaluator`, which owns
+the processes of `worker`.
 """

@@ -1,6 +1,6 @@
 """The institution's side: FHE keys, encryption, decryption. Holds secrets; the operator's process never imports it.
 
-Encryption works on raw words under masks expanded from the server's nonce (`masks`), with errors from the operating
+Encryption works on raw words under masks expanded from the operator's nonce (`masks`), with errors from the operating
 system's generator; tests hold both against the library's own decryption and noise.
 
 Keys live in one file, readable by its owner only, with the hash of the profile they were made for.

@@ -1,7 +1,7 @@
 """The known-answer test of evaluation keys, and the fingerprint of a process's FFT plan.
 
 At enrolment the institution encrypts the published vector of `known_entries` and sends it with its evaluation keys.
-The server evaluates the two-row `known_answer` function on it with seeded matrices whose flags both sides know; the
+The operator evaluates the two-row `known_answer` function on it with seeded matrices whose flags both sides know; the
 institution decrypts and says only whether the flags came out right. That finds keys that were damaged on the way; it
 proves nothing about a cheating institution (docs/protocol.md).
 

@@ -1,8 +1,8 @@
-"""Ciphertext masks that nobody chose: expanded from the server's nonce, so that only the bodies of a submission travel.
+"""Ciphertext masks that nobody chose: expanded from the operator's nonce, so that only bodies travel.
 
-Institution, server and verifier all expand them; no FHE library is needed. A mask crafted by the institution could make
-malformed keys look well formed, and a mask used twice under one key gives the difference of two entries away, so the
-seed binds nonce, institution, key and sequence number, and the institution refuses a seed it has used.
+Institution, operator and verifier all expand them; no FHE library is needed. A mask crafted by the institution could
+make malformed keys look well formed, and a mask used twice under one key gives the difference of two entries away, so
+the seed binds nonce, institution, key and sequence number, and the institution refuses a seed it has used.
 
 >>> seed = mask_seed("ab" * 16, "north", "cd" * 32, 1)
 >>> expand_masks(seed, count=2, dimension=3).shape
@@ -27,7 +27,7 @@ def mask_seed(nonce: str, institution: str, key_commitment: str, sequence: int) 
     """Return the 32-byte seed of one submission's masks.
 
     Args:
-        nonce: the server's, in hex, issued after the evaluation keys were fixed.
+        nonce: the operator's, in hex, issued after the evaluation keys were fixed.
         institution: its identifier.
         key_commitment: hash, in hex, of the commitments to the secret key the ciphertexts are under.
         sequence: the submission's number.

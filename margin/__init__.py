@@ -1,16 +1,20 @@
 """Margin without cryptography: instruments, prices and a published model in, integer matrices A and c out.
 
-An account's surplus in scenario r is (A z)_r + c_r for the portfolio vector z of non-negative digits. Documents are
-parsed JSON objects, strict and named by hash; nothing here does I/O. The usual path, on both sides of the service:
+An account's excess in scenario r is (A z)_r + c_r for the portfolio vector z of non-negative digits. Documents are
+parsed JSON objects, strict and named by hash. No cryptography and no I/O in here; it imports `documents` alone, and
+`service` and `bench` import it. Rooms, each standing on those before it: `market`, `collateral`, `rows`, `models`. The
+usual path, on both sides of the service, here with the model `scan`:
 
-    universe, model, schedule, market = (each).parse(...)
+    universe, schedule = Universe.parse(one), CollateralSchedule.parse(other)
+    model, market = ScanModel.parse(published), Market.parse(prices)
     entry_map = EntryMap.of(universe)
     weights = compile_weights(model, universe, market)
     collateral = collateral_values(schedule, model, market, posted)
-    run = compile_run(weights, collateral, entry_map, gross_limit)      # the server
+    run = compile_run(weights, collateral, entry_map, gross_limit)      # the operator
     check_run(run, weights, collateral, entry_map, gross_limit)         # agent and verifier, own weights and collateral
 
-Errors are in `atomic_margin.margin.errors`, all under `MarginError`.
+Errors are in `atomic_margin.margin.errors`, under `MarginError`; what strict parsing refuses is a
+`documents.errors.DocumentError`, and an error of a margin document is both.
 """
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, canonical_hash

@@ -26,9 +26,9 @@ MarginError
 │   ├── GrossLimitTooSmall          one entry alone could force the unit up
 │   └── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
 ├── ModelError
-│   ├── OffsettingPairGain          long + short of one instrument would add margin
+│   ├── OffsettingPairGain          long + short of one instrument would add to the excess
 │   ├── NonFiniteWeight             a weight or a collateral value is not a finite number
-│   └── NegativeGap                 integers, or a conservative form, say more margin than there is
+│   └── NegativeGap                 integers, or a conservative form, say a larger excess than there is (by `bench.gap`)
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
 │   ├── WeightMismatch              an entry is not the directed rounding of the true value: `.row`, `.entry`
@@ -153,7 +153,7 @@ class ModelError(MarginError):
 
 
 class OffsettingPairGain(ModelError):
-    """Long and short of one instrument together have positive weight, so padding a book would add margin."""
+    """Long and short of one instrument together have positive weight, so padding a book would add to the excess."""
 
 
 class NonFiniteWeight(ModelError):
@@ -161,7 +161,7 @@ class NonFiniteWeight(ModelError):
 
 
 class NegativeGap(ModelError):
-    """Integers, or a conservative form, say more margin than there is: a defect of the model's rows."""
+    """Integers, or a conservative form, say a larger excess than there is: a defect of the model's rows."""
 
 
 class MatrixError(MarginError):

@@ -1,4 +1,6 @@
-"""Every error of this package, in one tree, with the HTTP status and problem type each becomes.
+"""Every error of this package, in one tree, with the HTTP status each becomes.
+
+Those of an audit are in `service.audit.errors`, under the same root.
 
 ServiceError
 ├── RequestError                 4xx: the request is wrong; nothing was stored
@@ -7,13 +9,13 @@ ServiceError
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
-│   │   └── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
+│   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
+│   │   └── InsufficientFunds    409  a ledger account would go below zero
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       └── PricesRefused        422  prices that make no tick under the price rules
 │           ├── TooFewSources    422  fewer sources are fresh and agree than the rules require
 │           └── PriceMoveTooLarge 422 a combined quote is too far from the tick before
-├── InsufficientFunds            409  a ledger account would go below zero
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed
 ├── SourceError                  a price source has nothing it could sign
 │   ├── SourceUnreachable        what it reads from does not answer

@@ -1,17 +1,23 @@
 """What the documents say about the code: snippets that run, fields, states, steps, commands, endpoints."""
 
+import ast
 import contextlib
+import importlib
+import inspect
 import io
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
 
-from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.circuits.layout import layout_of
+from atomic_margin.circuits.profile import PROFILES, STANDARD, Profile
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.service.cli import main as command_line
 from atomic_margin.service.cli.terms import read_terms
@@ -20,7 +26,7 @@ from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES, create_app
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import (
@@ -145,11 +151,164 @@ def test_commands_and_options_exist(document: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, call
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_are_named_exist(document: Path) -> None:
-    folders = "documents|margin|circuits|fhe|zk|service|bench|tests|scripts"
-    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", document.read_text())
-    assert [path for path in named if not (ROOT / path).exists()] == []
+PACKAGES = ("documents", "margin", "circuits", "fhe", "zk", "service", "bench")
+FOLDERS = (*PACKAGES, "docs", "examples", "tests", "scripts", "src")
+SOURCES = sorted(source for package in PACKAGES for source in (ROOT / package).rglob("*.py"))
+
+
+def _prose(source: Path) -> str:
+    """Docstrings and comments of a module."""
+    text = source.read_text()
+    tree = ast.parse(text)
+    owners = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, owners)]
+    return "\n".join([*docstrings, *re.findall(r"#.*$", text, re.MULTILINE)])
+
+
+def _is_named(dotted: str) -> bool:
+    """Whether a dotted name that begins with a package leads to a module, or to something a module defines."""
+    place = ROOT
+    for part in dotted.removeprefix("atomic_margin.").split("."):
+        module = place / f"{part}.py"
+        if (place / part).is_dir():
+            place = place / part
+        elif module.is_file():
+            return True
+        else:
+            return re.search(rf"\b{part}\b", (place / "__init__.py").read_text()) is not None
+    return True
+
+
+@pytest.mark.parametrize(
+    "named_in",
+    [*DOCUMENTS, *PACKAGES],
+    ids=lambda named: named if isinstance(named, str) else str(named.relative_to(ROOT)),
+)
+def test_files_that_are_named_exist(named_in: Path | str) -> None:
+    """As paths from the root, and as dotted names in backticks; of a package, in docstrings and comments."""
+    if isinstance(named_in, Path):
+        text = named_in.read_text()
+    else:
+        text = "\n".join(_prose(source) for source in (ROOT / named_in).rglob("*.py"))
+    paths = re.findall(rf"(?<![\w./-])((?:{'|'.join(FOLDERS)})/[\w./-]*\w)", text)
+    assert [path for path in paths if not (ROOT / path).exists() and not (ROOT / f"{path}.py").exists()] == []
+    dotted = re.findall(rf"`((?:atomic_margin\.)?(?:{'|'.join(PACKAGES)})(?:\.\w+)+)[`(]", text)
+    assert [name for name in dotted if not _is_named(name)] == []
+
+
+def test_the_architecture_lists_every_room() -> None:
+    rooms = {str(source.parent.relative_to(ROOT)) for source in SOURCES if source.name == "__init__.py"}
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    listed = _first_cells(_section(architecture, "Rooms"))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == rooms
+
+
+def test_every_room_says_what_it_is_and_who_may_enter() -> None:
+    for package in (source for source in SOURCES if source.name == "__init__.py"):
+        docstring = ast.get_docstring(ast.parse(package.read_text())) or ""
+        assert len(docstring.splitlines()) > 1, package
+
+
+def _enrolment_bytes(profile: Profile) -> int:
+    """The operator's limit on the body of an enrolment."""
+    layout = layout_of(profile)
+    return layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
+
+
+def _rounded_up(size: int) -> str:
+    return f"{math.ceil(size / 100_000) / 10} MB"
+
+
+def test_a_proxy_that_is_set_up_as_documented_takes_every_enrolment() -> None:
+    serve = " ".join(_section((ROOT / "docs" / "operator.md").read_text(), "2. Serve").split())
+    told = re.search(r"let it take bodies of (\d+) MB", serve)
+    assert told is not None
+    largest = max(_enrolment_bytes(profile) for profile in PROFILES.values())
+    assert largest <= int(told[1]) * 1_000_000 <= 1.05 * largest
+    assert f"at most {_rounded_up(_enrolment_bytes(STANDARD))} with the profile `standard`" in serve
+    assert f"and {_rounded_up(largest)} with the largest" in serve
+
+
+def test_the_documents_say_how_large_evaluation_keys_are() -> None:
+    size = f"{round(layout_of(STANDARD).evaluation_key_bytes / 1_000_000)} MB"
+    said = [
+        (document.name, amount)
+        for document in DOCUMENTS
+        for amount in re.findall(
+            r"evaluation keys?\b[^.|]{0,120}?\b(?:some|of) (\d+ MB)",
+            " ".join(document.read_text().split()),
+            re.IGNORECASE,
+        )
+        if document.name not in ("benchmarks.md", "notes.md", "0020-zoom.md")
+    ]
+    assert len(said) >= 5
+    assert {amount for _, amount in said} == {size}, said
+
+
+RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+STATUS = r"(Accepted|Accepted, changed by \S+(?: and \S+)*|Superseded by \S+)\."
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_every_decision_record_has_a_status(record: Path) -> None:
+    number, text = record.name[:4], record.read_text()
+    status = re.search(rf"^# {number} .*\n\n\*\*Status\.\*\* {STATUS}\n", text)
+    assert status is not None
+    plain = re.sub(r"\[(\d+)\]\([^)]+\)", r"\1", status[1])
+    table = (record.parent / "README.md").read_text()
+    rows = re.findall(rf"^\| \[{number}\]\({record.name}\) \| .* \| (.*) \|$", table, re.MULTILINE)
+    assert rows == [plain[0].lower() + plain[1:]]
+    for later in re.findall(r"\]\(([^)]+)\)", status[1]):
+        assert later > record.name
+        assert record.name in (record.parent / later).read_text(), f"{later} does not name {number}"
+
+
+ERRORS = sorted(source for source in SOURCES if source.name == "errors.py")
+
+
+def _drawn(module: ModuleType) -> dict[str, tuple[str | None, str]]:
+    """Errors of the tree in a module's docstring: the one above and the description, by name."""
+    above: dict[int, str | None] = {}
+    found: dict[str, tuple[str | None, str]] = {}
+    for line in (module.__doc__ or "").splitlines():
+        drawn = re.fullmatch(r"([│ ]*)[├└]── (\w+|\(.*\))(.*)", line)
+        root = re.fullmatch(r"(\w+Error)", line)
+        if root is not None:
+            above = {0: root[1]}
+            found[root[1]] = (None, "")
+        elif drawn is not None:
+            depth = len(drawn[1]) // 4
+            # A line in brackets only groups those below it.
+            name = above[depth] if drawn[2].startswith("(") else drawn[2]
+            above[depth + 1] = name
+            if not drawn[2].startswith("("):
+                found[drawn[2]] = (above[depth], drawn[3])
+    return found
+
+
+@pytest.mark.parametrize("source", ERRORS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_trees_of_errors_are_drawn_as_they_are(source: Path) -> None:
+    dotted = ".".join(source.relative_to(ROOT).with_suffix("").parts)
+    module = importlib.import_module(f"atomic_margin.{dotted}")
+    classes = {
+        name: value
+        for name, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, Exception) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    drawn = _drawn(module)
+    imported = {name for name in drawn if name not in classes}
+    # At most the root, where it is another package's.
+    assert imported <= {name for name, (parent, _) in drawn.items() if parent is None}
+    assert set(drawn) - imported == set(classes)
+    for name, (parent, description) in drawn.items():
+        if parent is None:
+            continue
+        public = [base for base in classes[name].__mro__[1:] if not base.__name__.startswith("_")]
+        also = re.search(r" {2,}an? (\w+)$", description)
+        if also is not None:
+            assert also[1] == public[0].__name__, name
+        assert parent in {base.__name__ for base in classes[name].__bases__} | {public[0].__name__}, name
 
 
 @pytest.fixture(scope="module")

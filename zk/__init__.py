@@ -1,6 +1,7 @@
 """Zero-knowledge proofs about committed portfolios: what a verifier and the operator need. Anyone may import it.
 
-The prover's side is `atomic_margin.zk.prove` (and `bits.prove`, `bits.witness` below it); nothing here imports it.
+It imports `documents` alone. The prover's side is `atomic_margin.zk.prove` (and `bits.prove`, `bits.witness` below
+it), for the institution, `bench` and tests; nothing here imports it.
 
 >>> len(generators_hash())
 64

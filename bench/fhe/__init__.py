@@ -1,7 +1,8 @@
 """Measures and tests circuits in real FHE, with throw-away keys. It holds secret keys: the operator never imports it.
 
-`differential_test` holds one circuit against its integers, `benchmark` measures one; `atomic-margin bench fhe` measures
-many. docs/researcher.md uses all three on a circuit of its own.
+For the command line, tests and docs/researcher.md, which uses these names on a circuit of its own. It stands on `fhe`
+and `circuits`. `differential_test` holds one circuit against its integers, `benchmark` measures one; `atomic-margin
+bench fhe` measures many.
 """
 
 from atomic_margin.bench.fhe.differential import Differential, differential_test

@@ -1,4 +1,11 @@
-"""What can go wrong in a measurement."""
+"""Why there is no measurement, in one tree.
+
+FheError
+├── BenchFailed         a measuring process ended without a result
+├── NoCircuit           a file defines no circuit, or a circuit is in no file of its own
+├── ExtraMissing        the optional extra `bench` is not installed
+└── NoMeasurements      a file that was to hold measurements does not
+"""
 
 from atomic_margin.fhe.errors import FheError
 

@@ -1,6 +1,6 @@
-"""The gap between true margin and what integers say of it: measured for one account, and over many.
+"""The gap between true excess and what integers say of it: measured for one account, and over many.
 
-For the command line, tests and measurements; no I/O here. docs/gap.md has the figures.
+For the command line, tests and measurements; it stands on `margin` and does no I/O. docs/gap.md has the figures.
 
     account = measure_pmrm(case, parameters, bits=(20, 24))
     account.reference.margin["initial"], account.forms[0].integer["initial"], account.gaps("initial")[0].total

@@ -1,4 +1,4 @@
-"""True and integer margin of books under `scan`, `expected_shortfall` and `cross_margin`, which share their documents.
+"""True and integer excess of books under `scan`, `expected_shortfall` and `cross_margin`, which share their documents.
 
 The requirement is that of the positions alone, without collateral: the largest loss the model sees (expected shortfall,
 or the worst scenario of all venues together) plus charges, at least 0. Mark to market is profit so far plus collateral
@@ -66,7 +66,7 @@ class Desk:
     problem: str | None = None
 
     def measure(self, portfolio: Portfolio, gross_limit: int, bits: Sequence[int] = (20,)) -> AccountMargin:
-        """Return true and integer margin of a book.
+        """Return true and integer excess of a book.
 
         Args:
             portfolio: the book.
@@ -92,7 +92,7 @@ class Desk:
 def scan_desk(
     model: ScanModel, universe: Universe, market: Market, schedule: CollateralSchedule, posted: Mapping[str, int]
 ) -> Desk:
-    """Return the desk of a `scan` model, which has slack-free rows only: they are exact.
+    """Return the desk of a `scan` model, which has slack-free rows only: they lose nothing before rounding.
 
     Raises:
         DocumentError: the documents do not fit together.
@@ -199,7 +199,7 @@ def cross_margin_desk(
 
     found, problem = [], None
     try:
-        # Every cut, also those that matter only to a covered account: the least row is then the margin itself.
+        # Every cut, also those that matter only to a covered account: the least row is then the excess itself.
         cuts = compile_cuts(model, universe, market, form="complete")
         found.append(Rows(cuts, cut_collateral(model, schedule, market, posted, form="complete"), entries))
     except TooManyCuts as error:

@@ -1,6 +1,6 @@
-"""True and integer margin of `pmrm` and `pmrm2` cases, which bring their own market.
+"""True and integer excess of `pmrm` and `pmrm2` cases, which bring their own market.
 
-The requirement is mark to market less the margin, of either kind, as on the pages of the models; it holds the loss on
+The requirement is mark to market less the excess, of either kind, as on the pages of the models; it holds the loss on
 collateral too.
 
     measure_pmrm(case, parameters, bits=(20, 24)).gaps("initial")
@@ -43,7 +43,7 @@ _Integers = tuple[tuple[FormMargin, ...], int | None, int | None, str | None]
 def measure_pmrm(
     case: PmrmCase, parameters: PmrmParameters, bits: Sequence[int] = (20,), gross_limit: int | None = None
 ) -> AccountMargin:
-    """Return true and integer margin of a `pmrm` case.
+    """Return true and integer excess of a `pmrm` case.
 
     Args:
         case: account and market.
@@ -63,7 +63,7 @@ def measure_pmrm(
 
 
 def measure_pmrm2(case: Pmrm2Case, bits: Sequence[int] = (20,), gross_limit: int | None = None) -> AccountMargin:
-    """Return true and integer margin of a `pmrm2` case; arguments and errors as for `measure_pmrm`."""
+    """Return true and integer excess of a `pmrm2` case; arguments and errors as for `measure_pmrm`."""
     forms, gross, limit, problem = _integers(
         lambda form: compile_pmrm2(case, form, gross_limit=gross_limit), bits, gross_limit
     )
@@ -93,7 +93,7 @@ def _integers(compile_form: Callable[[Form], CompiledCase], bits: Sequence[int],
             for width in bits:
                 found.extend(rows.margins(compiled.z, compiled.gross_limit, width))
     except (DocumentsError, MarginError) as error:
-        # A limit that somebody asked for and that does not hold is refused; else the true margin stands by itself.
+        # A limit that somebody asked for and that does not hold is refused; else the true excess stands by itself.
         if isinstance(error, GrossLimitError) and gross_limit is not None:
             raise
         return (), None, None, f"{type(error).__name__}: {error}"

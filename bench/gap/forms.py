@@ -2,8 +2,8 @@
 
 For this package; callers use `cases`, `accounts` and `table`. A gap has two parts, both in USD and never negative:
 
-    rounding gap    margin of the form before rounding, less margin of its integer rows
-    model gap       margin of the plain reference, less margin of the form before rounding
+    rounding gap    excess of the form before rounding, less excess of its integer rows
+    model gap       excess of the plain reference, less excess of the form before rounding
 
 >>> form = FormMargin("exact", "proof", 32, 2, 4, 1, both(Fraction(1, 2)), both(10.0), both(Decimal("9.5")))
 >>> form.gap("initial", 12.0)
@@ -35,7 +35,7 @@ _NOISE = 1e-9
 
 @dataclass(frozen=True)
 class Gap:
-    """How far integers lie below the true margin, USD.
+    """How far integers lie below the true excess, USD.
 
     Attributes:
         rounding: lost by rounding A and c down.
@@ -53,7 +53,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class FormMargin:
-    """Margin of a book in one form, at one width of rows.
+    """Excess of a book in one form, at one width of rows.
 
     Attributes:
         form: conservative (slack-free) or exact (with slack).
@@ -63,8 +63,8 @@ class FormMargin:
         entries: N.
         slack: number of slack values, switches included.
         units: unit of each kind of margin, USD.
-        model: margin before rounding, of each kind, USD.
-        integer: margin of the integer rows, of each kind, USD, exact.
+        model: excess before rounding, of each kind, USD.
+        integer: excess of the integer rows, of each kind, USD, without rounding.
     """
 
     form: Form
@@ -78,11 +78,11 @@ class FormMargin:
     integer: Mapping[MarginKind, Decimal]
 
     def gap(self, kind: MarginKind, true: float, size: float = 1.0) -> Gap:
-        """Return the gap to the ``true`` margin of one kind.
+        """Return the gap to the ``true`` excess of one kind.
 
         Args:
             kind: of margin.
-            true: margin of the plain reference, USD.
+            true: excess of the plain reference, USD.
             size: gross of the book, USD; floating-point noise is measured against it.
 
         Raises:
@@ -164,7 +164,7 @@ class Rows:
         collateral: public part of every row, USD.
         entry_map: names the columns.
         slack: finds the least slack of a book; for the exact form.
-        true: margin before rounding with the least slack, USD; for the exact form.
+        true: excess before rounding with the least slack, USD; for the exact form.
     """
 
     weights: TrueWeights | ExactWeights

@@ -1,8 +1,8 @@
 """`naive_breach`: the library's own comparison with 0 in every row, and one threshold.
 
 The library compares integers of at most 16 bits, and each bit doubles the polynomials of its lookups: with eight bits
-the expanded keys take 9 GB, with 16 one row takes minutes. So every row is first rounded down, exactly, to four bits,
-which costs about as much as `straightforward_breach`.
+the expanded keys take 9 GB, with 16 one row takes minutes. So every row is first rounded down to four bits, without
+error, which costs about as much as `straightforward_breach`.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""`breach`: whether any row of A z + c is negative, exactly; and the two-row `known_answer` of the same form."""
+"""`breach`: whether any row of A z + c is negative, without error; and the two-row `known_answer` of the same form."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def program_of(profile: Profile, rows: int) -> Any:
 BREACH = define(
     Circuit(
         name="breach",
-        summary="1 when any row of A z + c is negative, else 0; exact",
+        summary="1 when any row of A z + c is negative, else 0; without error",
         program=lambda profile: program_of(profile, profile.rows),
         integers=integers,
         inputs=lambda profile: row_inputs(profile, profile.rows),

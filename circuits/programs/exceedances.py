@@ -74,7 +74,7 @@ def _reads_negative(case: Case) -> bool:
 EXCEEDANCES = define(
     Circuit(
         name="exceedances",
-        summary="1 when more than `allowed` rows of A z + c are negative, else 0; exact",
+        summary="1 when more than `allowed` rows of A z + c are negative, else 0; without error",
         program=program,
         integers=integers,
         inputs=inputs,

@@ -1,4 +1,4 @@
-"""`shortfall`: max(0, -min row) of A z + c, exactly: what is missing in the worst scenario.
+"""`shortfall`: max(0, -min row) of A z + c, without error: what is missing in the worst scenario.
 
 Every row is taken apart into bits. Rows then meet in pairs, bit by bit: the sign of the first bit in which they differ
 says which is smaller (`zoom.first_sign`), and one lookup a bit passes that one on. The bits of the smallest row are
@@ -118,7 +118,7 @@ def inputs_of(profile: Profile, rows: int) -> list[Case]:
 SHORTFALL = define(
     Circuit(
         name="shortfall",
-        summary="max(0, -min row) of A z + c; exact",
+        summary="max(0, -min row) of A z + c; without error",
         program=lambda profile: program_of(profile, profile.rows),
         integers=integers,
         inputs=lambda profile: inputs_of(profile, profile.rows),

@@ -1,4 +1,4 @@
-"""`negative_count`: how many rows of A z + c are negative, exactly. docs/researcher.md goes through it.
+"""`negative_count`: how many rows of A z + c are negative, without error. docs/researcher.md goes through it.
 
 atomic-margin bench fhe --circuit-file examples/circuits/negative_count.py
 """
@@ -21,7 +21,7 @@ def program(profile):
 NEGATIVE_COUNT = define(
     Circuit(
         name="negative_count",
-        summary="how many rows of A z + c are negative; exact",
+        summary="how many rows of A z + c are negative; without error",
         program=program,
         integers=lambda profile, z, A, c, multipliers: np.array([np.sum(A @ z + c < 0)]),
         inputs=lambda profile: zoomed_inputs(profile, profile.rows),

@@ -1,8 +1,8 @@
 """Print rows and gaps of each form of the cross-margin model, on generated books with a fifth of the example's pools.
 
-    python examples/cross-bench/gap.py [BOOKS]
+    python examples/cross-margin/gap.py [BOOKS]
 
-Model gap: M + Σ K_v of the reference less the least row of true weights, where a book is short of margin in either.
+Model gap: M + Σ K_v of the reference less the least row of true weights, where a book is in deficit in either.
 Rounding gap: least row of true weights less least integer row. The gross limit is the smallest power of two of USD that
 is at least the book's gross. In % of the requirement: the largest scenario loss and charges over all venues.
 """
@@ -66,7 +66,7 @@ def main(count: int) -> None:
             for book in zip(*held, strict=True)
         ]
     )
-    print(f"{count} books, {(true < 0).sum()} short of margin")
+    print(f"{count} books, {(true < 0).sum()} in deficit")
     print(
         f"{'form':<12} {'rows':>5} {'bits':>4} {'model gap mean':>15} {'worst':>9} {'rounding mean':>14} {'worst':>9}"
     )

@@ -1,7 +1,7 @@
 """Collateral on the operator's ledger: the schedule, its value in every scenario, and what to move for a call.
 
-For the operator and for everyone who recomputes c. `schedule` holds the documents, `values` what holdings are worth,
-`transfer` the choice and the check of what a margin call moves.
+For the operator and for everyone who recomputes c; it stands on `market`. `schedule` holds the documents, `tiers` the
+concentration tiers, `values` what holdings are worth, `transfer` the choice and the check of what a margin call moves.
 """
 
 from atomic_margin.margin.collateral.schedule import (

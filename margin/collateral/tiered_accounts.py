@@ -47,7 +47,7 @@ class AssetTiers:
 
     Attributes:
         symbol: name, as published.
-        price: USD of one whole unit, exact.
+        price: USD of one whole unit, not rounded.
         loan: tiers for what is pledged against loans.
         margin: for margin.
         portfolio: for portfolio margin.

@@ -1,4 +1,4 @@
-"""One table of tiers: its checks, its exact value, its value in scaled integers, and the lines it is the least of.
+"""One table of tiers: its checks, its value without rounding and in scaled integers, and the lines it is the least of.
 
 For a collateral value v, USD, with bands (lo, hi] and percentages p (marginal, as in a tax table):
 
@@ -113,7 +113,7 @@ class TierTable:
         return cls(tuple(found), field)
 
     def credit(self, value: Fraction) -> Fraction:
-        """Return what a collateral value of at least 0 USD counts for, USD, exactly."""
+        """Return what a collateral value of at least 0 USD counts for, USD, without rounding."""
         return sum((Fraction(tier.percent, 100) * _within(tier, value, 1) for tier in self.tiers), Fraction(0))
 
     def credit_scaled(self, value: int, scale: int) -> int:
@@ -126,7 +126,7 @@ class TierTable:
         return sum(tier.percent * int(_within(tier, value, scale)) // 100 for tier in self.tiers)
 
     def least_value(self, credit: Fraction) -> Fraction:
-        """Return the smallest collateral value that counts for at least ``credit``, both in USD, exactly.
+        """Return the smallest collateral value that counts for at least ``credit``, both in USD, without rounding.
 
         Raises:
             ValueError: no value does.

@@ -1,4 +1,4 @@
-"""What a margin call moves from free to posted collateral, and the check of what was moved. All exact.
+"""What a margin call moves from free to posted collateral, and the check of what was moved, all without rounding.
 
 Concentration tiers make the value of an asset depend on how much of it is posted already, so both functions take what
 was posted when the run was evaluated: the call is met when posted and moved together are worth that much more in every

@@ -1,13 +1,13 @@
 """What holdings are worth in every scenario: haircut, concentration tiers and eligibility applied.
 
-All values are exact fractions; they become floats only at the end of `collateral_values`, rounded down once. In
-scenario s a quantity of an asset that counts has the market value
+All values are fractions, without rounding; they become floats only at the end of `collateral_values`, rounded down
+once. In scenario s a quantity of an asset that counts has the market value
 
     maintenance    v = quantity * price * (1 + coverage * spot move)
     initial        v = quantity * price * max(0, 1 + initial factor * coverage * spot move)
 
 (no spot move for an asset without risk on an underlying), and is worth (1 - haircut) * credit(v), with credit the rule
-of its concentration tiers (`margin.tiers`). An asset that does not count at the time of the prices is worth nothing.
+of its concentration tiers (`tiers`). An asset that does not count at the time of the prices is worth nothing.
 """
 
 import math
@@ -72,7 +72,7 @@ def collateral_values(
 def exact_values(
     schedule: CollateralSchedule, model: ScanModel, market: Market, holdings: Mapping[str, int], kind: MarginKind
 ) -> list[Fraction]:
-    """Return the exact value of checked ``holdings`` in each of R rows, USD."""
+    """Return the unrounded value of checked ``holdings`` in each of R rows, USD."""
     sums = [Fraction(0)] * len(model.scenarios)
     for name, quantity in holdings.items():
         asset = schedule.by_id[name]

@@ -116,7 +116,7 @@ class EntryMap:
         return canonical_hash("entry-map", {"universe": self.universe_hash, "columns": columns})
 
     def gross(self, z: npt.NDArray[np.int64]) -> int:
-        """Return g·z, in whole USD, exactly.
+        """Return g·z, in whole USD, without rounding.
 
         Raises:
             EntryOutOfRange: ``z`` is no portfolio vector of this map.

@@ -69,7 +69,7 @@ class Instrument(Part):
 def gross_weight(lot: Decimal, reference_price: Decimal) -> int:
     """Return the gross weight of one lot, in whole USD: g = max(1, ceil(lot * reference price of the underlying)).
 
-    The published rule. It is exact, counts options at the notional of their underlying, and rounds up, so that the
-    gross of a book is never understated. A column of weight 32^d lots has gross weight 32^d * g.
+    The published rule. It counts options at the notional of their underlying, in fractions, and rounds up once, so that
+    the gross of a book is never understated. A column of weight 32^d lots has gross weight 32^d * g.
     """
     return max(1, math.ceil(Fraction(lot) * Fraction(reference_price)))

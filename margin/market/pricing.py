@@ -1,7 +1,7 @@
 """Black-76, vectorised: European options on a forward.
 
-For `model` and `report`. Everything broadcasts, so all instruments under all scenarios are one call. Source: F. Black,
-"The pricing of commodity contracts", Journal of Financial Economics 3 (1976), 167-179.
+For the margin models, their weights and their references. Everything broadcasts, so all instruments under all scenarios
+are one call. Source: F. Black, "The pricing of commodity contracts", Journal of Financial Economics 3 (1976), 167-179.
 
 >>> price = black76(forward=100.0, strike=100.0, volatility=0.2, years=1.0, is_call=True, rate=0.0)
 >>> round(float(price), 4)

@@ -1,6 +1,6 @@
 """Joint market moves, and the universe revalued under them, with a volatility and a basis move for each underlying.
 
-For this package and `cross_margin`. A move is one row of data: what spot, implied volatility and basis of every
+For `expected_shortfall` and `cross_margin`. A move is one row of data: what spot, implied volatility and basis of every
 underlying did together, as relative changes; where it came from (history, a generator, a stress committee) does not
 matter here.
 

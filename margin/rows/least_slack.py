@@ -32,7 +32,7 @@ def least_slack(matrix: ExactMatrix, z: Integers) -> Integers:
     first = len(matrix.slack_labels) - matrix.switches
     rows = matrix.matrix.surplus(z)
     plain, switch = matrix.slack[:, :first], matrix.slack[:, first:]
-    # Sums stay far below 2^53, so whole numbers are exact as floats.
+    # Sums stay far below 2^53, so floats hold whole numbers without rounding.
     return np.ceil(_least(rows.astype(np.float64), plain, switch, matrix.validity)).astype(np.int64)
 
 

@@ -117,7 +117,7 @@ class MarginMatrix:
         return Fraction(2) ** self.unit_exponent
 
     def usd(self, units: int) -> Decimal:
-        """Return that many units in USD, exactly."""
+        """Return that many units in USD, without rounding."""
         return usd(units, self.unit_exponent)
 
     def surplus(self, z: Integers) -> Integers:
@@ -207,7 +207,7 @@ class MarginMatrix:
 
 
 def usd(units: int, exponent: int) -> Decimal:
-    """Return units * 2^exponent USD, exactly, whatever the decimal context.
+    """Return units * 2^exponent USD, without rounding, whatever the decimal context.
 
     >>> usd(-6, -3)
     Decimal('-0.75')

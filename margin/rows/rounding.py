@@ -1,6 +1,6 @@
 """From true weights to the four matrices of a run: choose the unit, round down, and check what others have rounded.
 
-The server compiles with `compile_run`; agent and verifier recompute the true values from the signed prices and call
+The operator compiles with `compile_run`; agent and verifier recompute the true values from the signed prices and call
 `check_run` before anything is evaluated. The unit of a kind is the smallest power of two of USD for which both its
 matrices, FHE and proof, satisfy in every row
 
@@ -162,7 +162,7 @@ def check_gross_limit(gross_limit: int, entry_map: EntryMap, bits: int = BITS) -
 def check_bounds(
     matrix: MarginMatrix, entry_map: EntryMap, gross_limit: int, bits: int = BITS, weight_bits: int = WEIGHT_BITS
 ) -> None:
-    """Make sure no book within the gross limit can overflow a row, in exact integer arithmetic.
+    """Make sure no book within the gross limit can overflow a row, in integer arithmetic.
 
     For a proof matrix pass ``bits + proof_shift`` and ``weight_bits + proof_shift``.
 
@@ -189,8 +189,8 @@ def check_matrix(matrix: MarginMatrix, weights: TrueWeights, collateral: Collate
     """Accept ``matrix`` only as a directed rounding of the caller's own true values.
 
     An entry is accepted if it is at most the caller's true value / unit and not more than two units below it. An honest
-    entry is 2^-10 to 1 + 2^-10 units below the server's true value, so floating point may differ by 2^-10 units between
-    two machines; with rows of 32 bits and G >= 4 * max(g) it differs by some 2^-20.
+    entry is 2^-10 to 1 + 2^-10 units below the operator's true value, so floating point may differ by 2^-10 units
+    between two machines; with rows of 32 bits and G >= 4 * max(g) it differs by some 2^-20.
 
     Raises:
         MatrixMismatch: another model, entry map, set of rows or shape.
@@ -209,7 +209,7 @@ def check_matrix(matrix: MarginMatrix, weights: TrueWeights, collateral: Collate
             matrix.labels[row],
             (*weights.entries, "collateral")[column],
             f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
-            "server used other prices, another model, or rounded up",
+            "operator used other prices, another model, or rounded up",
         )
 
 
@@ -299,7 +299,7 @@ def _too_wide(values: Integers, bits: int) -> npt.NDArray[np.bool_]:
 
 
 def _over(A: Integers, c: Integers, entry_map: EntryMap, gross_limit: int, bits: int) -> npt.NDArray[np.bool_]:
-    """Return where |A_ri| * G >= (2^(bits-1) - |c_r|) * g_i, shape (R, N), exactly."""
+    """Return where |A_ri| * G >= (2^(bits-1) - |c_r|) * g_i, shape (R, N), without rounding."""
     top = 1 << (bits - 1)
     largest = max(int(np.abs(A).max()) * gross_limit, (top + int(np.abs(c).max())) * max(entry_map.gross_weights))
     exact = np.int64 if largest < 1 << 62 else object

@@ -7,8 +7,9 @@ anew in each run, slack values u >= 0. Row r, in units of 2^unit_exponent USD, i
 
 *Margin rows* are the account's surplus less what slack stands for. *Validity rows* bound slack from below by a part of
 the book: a dishonest choice fails a row, a generous one only costs surplus. A and c are rounded down in both, which
-forces slack up: the integers never see more margin than there is. The last values of u may be *switches*, 0 or 1, for
-terms that are not concave in the book; their coefficients are in USD, large enough to lift a row, and rounded like A.
+forces slack up: the integers never see a larger excess than there is. The last values of u may be *switches*, 0 or 1,
+for terms that are not concave in the book; their coefficients are in USD, large enough to lift a row, and rounded like
+A.
 
 >>> plain = MarginMatrix("maintenance", "proof", 0, ("up", "kink"), [[5], [-2]], [10, 0], "00" * 32, "11" * 32)
 >>> exact = ExactMatrix(plain, [[-1], [1]], ("u",), (9,), 0, [False, True])

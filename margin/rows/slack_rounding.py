@@ -1,8 +1,8 @@
 """From true weights with slack to exact integer matrices: unit, rounding and widths, and the check of what others made.
 
-The server compiles with `compile_exact`; agent and verifier call `check_exact` with weights of their own. What a slack
-value can need follows from the validity rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within the
-gross limit G,
+The operator compiles with `compile_exact`; agent and verifier call `check_exact` with weights of their own. What a
+slack value can need follows from the validity rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within
+the gross limit G,
 
     bound(u_j)  =  max over validity rows r with S_rj > 0 of  (reach_r + sum_{k: S_rk < 0} |S_rk| bound(u_k)) / S_rj
 
@@ -256,7 +256,7 @@ def _check_entries(given: ExactMatrix, weights: ExactWeights, collateral: Collat
             matrix.labels[row],
             (*weights.weights.entries, *weights.switch_labels, "collateral")[column],
             f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
-            "server used other prices, another model, or rounded up",
+            "operator used other prices, another model, or rounded up",
         )
 
 

@@ -5,7 +5,7 @@ the quantity is one of the entries z, the value is the least of a few lines (`Ti
 
     credit(z) / unit  >=  min over k of  (weights z)_k + offsets_k          rounded down, z >= 0
 
-A margin row that counts *one* such asset becomes K rows. With several there are two ways, both exact but for rounding:
+A margin row that counts *one* such asset becomes K rows. With several there are two ways, which cost only rounding:
 
 - `combine_rows`: one row for every choice of a line from each asset; no slack, K_1 * K_2 * ... rows;
 - `slack_rows`: a slack value t_j for each asset, at most each of its lines: K_1 + K_2 + ... rows, and the margin row

@@ -22,7 +22,7 @@ class TopUp:
 
     Attributes:
         units: X, in units of the initial-margin proof matrix.
-        usd: the same in USD, exactly.
+        usd: the same in USD, without rounding.
         step: X is a multiple of so many units.
     """
 

@@ -15,7 +15,7 @@ from atomic_margin.margin.market.pricing import Floats, read_only
 
 @dataclass(frozen=True)
 class TrueWeights:
-    """Exact ("true") weights before rounding, USD, read-only, R rows and N columns.
+    """True weights, before rounding, USD, read-only, R rows and N columns.
 
     Attributes:
         labels: row labels.

@@ -1,6 +1,6 @@
 """The audit of a stored run: what it rests on is checked, then it is evaluated again under the same FFT plan.
 
-`stored` reads an operator's data directory without writing to it, `evidence` checks record, chain, tick, submission and
-matrices, `search` starts fresh workers until one has the recorded plan and compares output hashes, `report` says what
-came of it. `decrypt` alone is for the institution: it holds the secret keys.
+For the command line. It stands on `operator`, whose data directory `stored` reads without writing to it. `evidence`
+checks record, chain, tick, submission and matrices, `search` starts fresh workers until one has the recorded plan and
+compares output hashes, `report` says what came of it. `decrypt` alone is for the institution: it holds the secret keys.
 """

@@ -1,4 +1,4 @@
-"""`atomic-margin gap`: how far integer rows lie below the true margin, over many books of every model."""
+"""`atomic-margin gap`: how far integer rows lie below the true excess, over many books of every model."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -29,7 +29,7 @@ _NOISE = 1e-9
 
 HELP = """Measure the gap between true and integer margin, for every margin model.
 
-Rounding gap: margin of the form before rounding, less margin of its integer rows. Model gap: margin of the plain
+Rounding gap: excess of the form before rounding, less excess of its integer rows. Model gap: excess of the plain
 reference, less margin of the form before rounding. Both are of initial margin, in % of the requirement and of gross,
 mean and worst over generated books; docs/gap.md explains them. Ends with an error if any gap is negative.
 

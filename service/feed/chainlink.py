@@ -120,7 +120,7 @@ class ChainlinkSource:
 
 
 def read_price(eth_call: EthCall, aggregator: Aggregator, at: datetime) -> Decimal:
-    """Return an aggregator's price, exactly.
+    """Return an aggregator's price, without rounding.
 
     Raises:
         RoundMalformed: wrong length, a word out of its type's range, over 18 decimals, or an answer not above 0.

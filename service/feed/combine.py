@@ -9,7 +9,7 @@ Operator, agent and verifier run the same function on the same signed documents.
 - this is repeated on what is left until nothing is dropped, so combining the documents that counted gives the same;
 - if fewer than `required` are left, there are no prices.
 
-The median of an even number is the *lower* of the middle two: always a quote that a source signed, exact in its own
+The median of an even number is the *lower* of the middle two: always a quote that a source signed, in its own
 digits. While fewer than half of those that count are dishonest, every combined quote lies between two honest ones;
 while one that counts is honest, it is within the outlier bound of an honest one.
 """

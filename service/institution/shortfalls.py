@@ -10,10 +10,10 @@ units of the fine initial matrix, 2^e', the agent checks
     (S - 2 (z_1 + ... + z_N + 1)) 2^e  <=  X 2^e'
 
 Every entry of a matrix that the agent accepted is at most the true value and at most two units below it
-(`margin.units.check_matrix`), and entries of z are not negative. So in the row that makes S the true surplus is at most
-2 (z_1 + ... + z_N + 1) units above -S: that much rounding explains, and no more. The sufficiency proof says that no row
-of the fine initial matrix, which is never above the true values, is below -X. The two meet as long as initial margin
-asks for no less than maintenance margin in that row.
+(`margin.rows.rounding.check_matrix`), and entries of z are not negative. So in the row that makes S the true surplus is
+at most 2 (z_1 + ... + z_N + 1) units above -S: that much rounding explains, and no more. The sufficiency proof says
+that no row of the fine initial matrix, which is never above the true values, is below -X. The two meet as long as
+initial margin asks for no less than maintenance margin in that row.
 
 Whether the inequality holds follows from book, matrices and X alone, no ciphertext comes into it. So when it does not,
 it is shown and logged, and no alarm is raised: new keys would mend nothing, and would tell the operator something about
@@ -52,7 +52,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 IntArray = npt.NDArray[np.int64]
 
 FUNCTION = "shortfall"
-# Largest distance of an accepted entry from its true value, in units; see `margin.units.check_matrix`.
+# Largest distance of an accepted entry from its true value, in units; see `margin.rows.rounding.check_matrix`.
 ROUNDING_UNITS = 2
 
 _log = logging.getLogger(__name__)

@@ -60,7 +60,7 @@ class VerifiedBreach(_Verified):
 
     Attributes:
         top_up: X in units of the initial proof matrix.
-        top_up_usd: the same in USD, exactly.
+        top_up_usd: the same in USD, without rounding.
         flag: how the flag is known: `proven`, by the decryption proof.
     """
 
@@ -140,7 +140,7 @@ def verify_answer(
 ) -> VerifiedCoverage | VerifiedBreach:
     """Check an answer to a run. The submission and its proofs must have been verified before.
 
-    `keys` are the commitments of the submission's enrolment; `flag_words` the raw words of the run's breach output,
+    `keys` are the commitments of the submission's enrolment; `flag_words` the raw words of the run's breach flag,
     needed for a breach only.
 
     Raises:

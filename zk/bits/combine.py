@@ -1,8 +1,8 @@
-"""Exact integer combinations of the rows of a machine-word matrix, at the speed of floating point. Anyone may call it.
+"""Integer combinations of rows of machine words, without rounding, at the speed of floats. Anyone may call it.
 
 A statement about ciphertexts has relations with thousands of 64-bit coefficients each. Folding them into one under
 255-bit weights takes half a million wide multiplications; here both sides are cut into 16-bit limbs and multiplied as
-matrices of doubles. Every partial sum is an integer below 2^53 in absolute value, so the result is exact on any
+matrices of doubles. Every partial sum is an integer below 2^53 in absolute value, so the result is the same on any
 processor and in any order of summation.
 
 >>> combine([2**200, 3], np.array([[1, 2**64 - 1], [5, 0]], dtype=np.uint64)) == [2**200 + 15, 2**200 * (2**64 - 1)]

@@ -56,5 +56,5 @@ class BitParameters:
 
     @property
     def proof_bytes(self) -> int:
-        """Exact size of a proof: version, A, S, T1, T2, three scalars, L and R per round, two tails."""
+        """Size of a proof: version, A, S, T1, T2, three scalars, L and R per round, two tails."""
         return 1 + (4 + 2 * self.rounds) * POINT_BYTES + (3 + 2 * self.tail) * SCALAR_BYTES

@@ -1,4 +1,4 @@
-"""A bit proof as bytes: one version, exact lengths, nothing after the end. Anyone may call it.
+"""A bit proof as bytes: one version, fixed lengths, nothing after the end. Anyone may call it.
 
 Components are kept encoded: whether they are points and scalars is for the verifier to check.
 

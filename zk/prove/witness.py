@@ -49,7 +49,7 @@ class EncryptionWitness(EntryWitness):
 
 @dataclass(frozen=True)
 class SufficiencyWitness(EntryWitness):
-    """Openings of a sufficiency statement's commitments, and the slack values u of an exact model."""
+    """Openings of a sufficiency statement's commitments, and the slack values u of exact rows."""
 
     slack: tuple[int, ...] = field(default=(), repr=False)
 

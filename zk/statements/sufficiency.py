@@ -3,7 +3,7 @@
 On its own it is **unsound**: nothing here keeps the entries of z non-negative, and an account with -7 short lots would
 pass. It means something only next to a portfolio proof on the same commitments.
 
-Exact models of expected shortfall and other convex charges need auxiliary amounts u >= 0 that only the prover knows
+Exact rows for expected shortfall and other convex charges need auxiliary amounts u >= 0 that only the prover knows
 (Rockafellar and Uryasev, *Optimization of conditional value-at-risk*, 2000): public matrix S, column j for slack j. The
 bits of u are committed together with those of the rows, so slack is fresh in every proof and costs no commitment of its
 own. The prover may choose u as it likes, so whoever publishes A, c and S answers for it that no u >= 0 makes an

@@ -1,7 +1,7 @@
 """Cross-margin with slack: fewer rows where venues are many, exact, for the sufficiency proof.
 
-Server, agent and verifier compile them; `slack.least_slack` solves for the slack. For each scenario and venue one value
-u >= 0 says by how much K_v is below its first line, base = P_v + C_v:
+Operator, agent and verifier compile them; `margin.rows.least_slack` solves for the slack. For each scenario and venue
+one value u >= 0 says by how much K_v is below its first line, base = P_v + C_v:
 
     margin row of s          M + Σ_v (P_v + C_v - u_v)  >=  0
     validity row of a line   line - base + u_v  >=  0        for every other line of K_v (`pieces`)

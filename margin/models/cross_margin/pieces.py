@@ -64,7 +64,7 @@ class Piece:
 
 
 def pieces(venue: Venue, credit: float) -> tuple[Piece, ...]:
-    """Return the different lines of K_v, the base first; exact."""
+    """Return the different lines of K_v, the base first; not rounded."""
     kept = 1.0 - float(venue.transfer_haircut)
     found = [Piece("base", 1.0, 1.0, 0.0)]
     if venue.transfer_limit != 0:

@@ -1,6 +1,6 @@
 """Cross-margin without slack: rows of A and c for `compile_run`, one for each scenario and needed cut of `pieces`.
 
-Server, agent and verifier call it. Two forms, and one more:
+Operator, agent and verifier call it. Two forms, and one more:
 
 **expanded.** Every line of every venue, chosen in all needed ways. Nothing is lost: the least row, where negative, is
 exactly M + Σ K_v. For V venues at most 4^V - 1 rows a scenario; with no haircut and full credit 2^V - 1.

@@ -5,7 +5,7 @@ Exact with slack values for the sufficiency proof, and in a few slack-free rows 
     model = ExpectedShortfallModel.parse(json.loads(text))
     expected_shortfall(model, universe, market, schedule, portfolio, posted)        # plain floating point
     weights = compile_conservative(model, universe, market)                         # rows for `compile_run`
-    exact = compile_exact_weights(model, universe, market)                          # rows for `slack.compile_exact`
+    exact = compile_exact_weights(model, universe, market)                          # rows for `compile_exact`
 
 See docs/margin-expected-shortfall.md.
 """

@@ -1,6 +1,6 @@
 """Expected shortfall without slack: a few rows that never exceed the true surplus, for circuits and for quick checks.
 
-Server, agent and verifier call it. One form is in use, `cover`, chosen by measured gap (the figures are in
+Operator, agent and verifier call it. One form is in use, `cover`, chosen by measured gap (the figures are in
 docs/margin-expected-shortfall.md); the others are here to be measured against it, and `scenarios` serves models without
 a cover. All rest on the same three facts about expected shortfall ES of a loss Σ_i z_i l_i with every z_i >= 0:
 

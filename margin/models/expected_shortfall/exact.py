@@ -1,8 +1,8 @@
 """Expected shortfall with slack, exact: the rows of Rockafellar & Uryasev, for the sufficiency proof.
 
-Server, agent and verifier compile them; the institution alone solves for the slack. For losses L_s of S equally likely
-moves and a tail of k = p/q moves (Rockafellar & Uryasev, "Optimization of conditional value-at-risk", Journal of Risk 2
-(2000), 21-41),
+Operator, agent and verifier compile them; the institution alone solves for the slack. For losses L_s of S equally
+likely moves and a tail of k = p/q moves (Rockafellar & Uryasev, "Optimization of conditional value-at-risk", Journal of
+Risk 2 (2000), 21-41),
 
     ES(L) = min over t, v of  t + Σ_s v_s      with   v_s >= 0   and   p v_s >= q (L_s - t)
 
@@ -15,11 +15,11 @@ negative,
 Whatever slack satisfies the validity rows, t + Σ v_s is at least ES(L), so the margin row is at most the true surplus:
 dishonest slack only makes an account look worse. v is scaled by q/p to keep the larger number p out of A and c, whose
 validity rows grow by q alone. t⁻ is capped, in USD: nothing else bounds it. An account whose value at risk is a gain
-beyond the cap is treated as if it were the cap, which costs it margin and never adds any.
+beyond the cap is treated as if it were the cap, which lowers its excess and never raises it.
 
     weights = compile_exact_weights(model, universe, market)
     collateral = exact_collateral(model, schedule, market, posted)
-    run = compile_exact(weights, collateral, entry_map, gross_limit)        # of `margin.slack`
+    run = compile_exact(weights, collateral, entry_map, gross_limit)        # of `margin.rows.slack_rounding`
     u = tail_slack(run.maintenance, z)                                      # the institution
 """
 

@@ -1,11 +1,13 @@
-"""Scenario portfolio margin, first version (`pmrm`): the outside case format and the plain floating-point reference.
+"""Scenario portfolio margin, first version (`pmrm`): case format, plain reference, rows.
 
-Options, perpetuals, spot collateral and cash on one underlying. Specification: ``data/pmrm/README.md`` of the shared
-vectors. No I/O and no integer rows here; `atomic_margin.margin.models.pmrm2` is the second version.
+Options, perpetuals, spot collateral and cash on one underlying; integer rows by way of `models.portfolio_margin`,
+which it shares with the second version, `models.pmrm2`. Neither imports the other. No I/O here. Formulas and their
+source: docs/margin-pmrm.md.
 
-    cases = parse_cases(json.loads(text))                 # {name: PmrmCase}
-    parameters = parse_parameters(json.loads(other), "vectors")
-    pmrm_margin(cases["Test1"], parameters).initial_excess
+    case = parse_cases(json.loads(text))["Mine"]                            # {name: case}
+    parameters = parse_parameters(json.loads(other), "set")
+    pmrm_margin(case, parameters).initial_excess                            # plain floating point
+    compile_case(case, parameters)                                          # rows of A and c, and z
 """
 
 from atomic_margin.margin.models.pmrm.cases import PmrmCase, parse_cases

@@ -1,8 +1,9 @@
 """The outside case format of `pmrm`, strict: ``testAndVerifyScenarios.json``.
 
 In a case every number is an integer, 10^18 times the decimal it stands for, except expiries (whole seconds to expiry)
-and ``OptionIsCall`` (1 or 0); in a parameter set they are decimal strings. Both are kept as exact decimals. The fields
-the specification calls informative (``Forwards``, ``SVIparams``, …) may stand in a case and are not looked at.
+and ``OptionIsCall`` (1 or 0); in a parameter set they are decimal strings. Both are kept as decimals, without rounding.
+The fields the specification calls informative (``Forwards``, ``SVIparams``, …) may stand in a case and are not looked
+at.
 
 >>> parse_cases({"Mine": {"Scenario": {"OptionExpiries": [0]}}})
 Traceback (most recent call last):

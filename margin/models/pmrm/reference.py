@@ -1,7 +1,7 @@
 """The margin of one `pmrm` case in plain floating point: the figure its integer rows are held against.
 
 For the institution, the command line and tests. Source of every formula: ``data/pmrm/README.md`` of the shared vectors;
-the step numbers below are its own. Money is in the currency of cash, and a negative margin means under-margined.
+the step numbers below are its own. Money is in the currency of cash, and a negative excess is a deficit.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,14 @@
-"""Scenario portfolio margin, second version (`pmrm2`): the case format and the plain floating-point reference.
+"""Scenario portfolio margin, second version (`pmrm2`): case format, plain reference, rows.
 
 Against `pmrm` it has several collaterals, discounted prices, a two-sided static discount, dampened scenarios, skew
 scenarios, and factors and haircuts of their own for initial and maintenance margin. No I/O here.
 
-    pmrm2_margin(Pmrm2Case.parse(json.loads(text))).initial_excess
+    case = Pmrm2Case.parse(json.loads(text))
+    pmrm2_margin(case).initial_excess                                       # plain floating point
+    compile_case(case)                                                      # rows of A and c, and z
+
+Rows by way of `models.portfolio_margin`, which it shares with `pmrm`; neither imports the other. See
+docs/margin-pmrm2.md.
 """
 
 from atomic_margin.margin.models.pmrm2.cases import (

@@ -2,7 +2,7 @@
 
 For the institution, the command line and tests. Source: the second version of the rules, specified as differences from
 the first (`atomic_margin.margin.models.pmrm`); what they do not change is as there.
-Money is in the currency of cash, years have 365 days, and a negative margin means under-margined.
+Money is in the currency of cash, years have 365 days, and a negative excess is a deficit.
 
 Three readings the text leaves open: the static discount also applies to the shocked value of a skew scenario, before
 the difference to the value now is taken; of the two clamps, the upper acts where k > 0 and the lower where k < 0, which

@@ -1,6 +1,6 @@
-"""A case compiled to rows, and the margin its integers give: what the command line, tests and measurements use.
+"""A case compiled to rows, and the excess its integers give: what the command line, tests and measurements use.
 
-Both models make a `CompiledCase` with their `compile_case`. An integer margin is a lower bound of the true one:
+Both models make a `CompiledCase` with their `compile_case`. An integer excess is a lower bound of the true one:
 
     compiled = compile_case(case, parameters, form="conservative")
     integer_margin(compiled, bits=24, place="fhe").initial_excess          # FHE matrix
@@ -69,7 +69,7 @@ class CompiledCase:
 
 @dataclass(frozen=True)
 class IntegerMargin:
-    """What integer rows say of a book, exact USD.
+    """What integer rows say of a book, USD, without rounding.
 
     Attributes:
         labels: labels of the margin rows.
@@ -111,7 +111,7 @@ def assemble(
     Args:
         model: at the market of the case.
         reference: at the reference valuation; it chooses the split.
-        net: net quantity of each leg of the model, exact, in the order of its keys.
+        net: net quantity of each leg of the model, without rounding, in the order of its keys.
         perpetuals: net quantity of perpetuals.
         reference_price: of the underlying; gross weights are counted at it.
         form: of the rows.

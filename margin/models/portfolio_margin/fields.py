@@ -1,7 +1,7 @@
 """What the two documents of the outside `pmrm` format share: number fields, limits, and errors that name the field.
 
-For `cases` and `parameters`. In a case every number is an integer, 10^18 times the decimal it stands for, except
-expiries and flags; both documents are kept as exact decimals.
+For `pmrm.cases` and `pmrm.parameters`. In a case every number is an integer, 10^18 times the decimal it stands for,
+except expiries and flags; both documents are kept as decimals, without rounding.
 """
 
 from collections.abc import Mapping

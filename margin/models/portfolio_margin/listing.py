@@ -139,7 +139,7 @@ def list_case(
 
     Args:
         legs: the option instruments.
-        net: net quantity of each, exact.
+        net: net quantity of each, not rounded.
         perpetual: quantity of perpetuals, or None if the universe does not list them.
         reference_price: of the underlying, USD; gross weights are counted at it.
         combine: whether combinations are listed.

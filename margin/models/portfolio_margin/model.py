@@ -9,7 +9,7 @@ the dampening of the scenario, the surplus of one kind is
     basis      L sum_E share_E min(0, v_E up - V_E, v_E down - V_E) + rest
     rest  =    sum_E V_E + collateral - perpetual |q| - naked sum_strikes max(0, -net) - sum_E doubt_E sum |leg|
 
-The least row is the margin. Everything is in USD for one unit of a leg or perpetual.
+The least row is the excess. Everything is in USD for one unit of a leg or perpetual.
 """
 
 from dataclasses import dataclass

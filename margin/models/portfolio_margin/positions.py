@@ -1,7 +1,7 @@
 """Option rows netted into positions and grouped by expiry, for the references and the rows of both versions of `pmrm`.
 
-Netting is exact (decimal), so a position bought and sold in parts that sum to nothing is dropped, and what is left
-becomes arrays that a whole scenario grid is priced from in one call.
+Netting rounds nothing (decimals), so a position bought and sold in parts that sum to nothing is dropped, and what is
+left becomes arrays that a whole scenario grid is priced from in one call.
 """
 
 from collections.abc import Callable, Iterable
@@ -98,7 +98,7 @@ def require_one_volatility(rows: Iterable[OptionRow], path: Callable[[int], str]
 
 
 def net_amounts(rows: Iterable[OptionRow]) -> dict[OptionKey, Decimal]:
-    """Return the exact net quantity of every instrument that appears, zeros included, in the order of the keys."""
+    """Return the unrounded net quantity of every instrument that appears, zeros included, in the order of keys."""
     net: dict[OptionKey, Decimal] = {}
     with localcontext() as context:
         context.prec = _EXACT

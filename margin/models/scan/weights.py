@@ -1,9 +1,9 @@
 """From model, universe and prices to true weights: what one lot adds to the account's surplus in each scenario, in USD.
 
-Server, agent and verifier all call `compile_weights` on the same signed prices; only its rounding into a matrix
-(`units`) is compared between them. Positions are margined futures-style: profit and loss counts from a published
-reference price, options included. With V_0 the value of one unit of underlying's worth of the contract now, V_s in the
-scenario, f the model's initial factor and charge = fraction * spot * lot,
+Operator, agent and verifier all call `compile_weights` on the same signed prices; only its rounding into a matrix
+(`rows.rounding`) is compared between them. Positions are margined futures-style: profit and loss counts from a
+published reference price, options included. With V_0 the value of one unit of underlying's worth of the contract now,
+V_s in the scenario, f the model's initial factor and charge = fraction * spot * lot,
 
     maintenance, long    lot * (coverage * (V_s - V_0) + (V_0 - Ref)) - charge
     initial, long        lot * (f * coverage * (V_s - V_0) + (V_0 - Ref)) - f * charge
