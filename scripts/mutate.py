@@ -149,8 +149,8 @@ MUTANTS = (
                  "signed_by_a_stranger or another_anchor"),
     _attestation("bundle: pinned keys", "keys.hash in pinned,", "True,", "another_anchor"),
     _attestation("bundle: transfers",
-                 "check_transfer(result.top_up_usd, moved, terms.schedule, terms.model, market, "
-                 "posted=result.record.posted)", "pass", "settles_otherwise"),
+                 "check_transfer(result.top_up_usd, moved, terms.schedule, moves, market, posted=result.record.posted)",
+                 "pass", "settles_otherwise"),
     _attestation("bundle: signature of the whole", "signed_bundle.verify(frozenset({trust.operator}))", "pass",
                  "only_the_operator_signs"),
     Mutant("agent: terms of the record", RUNS, '_require_equal(record, {"operator": trust.operator, **terms.hashes})',

@@ -22,6 +22,7 @@ ServiceError
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
 ├── RemoteError                  the other side answered with a problem
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
+    └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
 from typing import ClassVar
@@ -168,3 +169,7 @@ class RemoteError(ServiceError):
 
 class ConfigurationError(ServiceError):
     """A file or option is missing or wrong."""
+
+
+class ModelNotServed(ConfigurationError):
+    """A margin model that the service cannot run: its rows rest on more than universe, schedule and one ledger."""

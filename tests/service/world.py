@@ -27,11 +27,9 @@ from atomic_margin.fhe.lwe import phases
 from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import Evaluation, KeyFile
-from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
+from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
@@ -83,12 +81,7 @@ def example(name: str) -> Json:
 
 
 def example_terms() -> Terms:
-    return Terms(
-        ScanModel.parse(example("model-scan")),
-        Universe.parse(example("universe")),
-        CollateralSchedule.parse(example("collateral-schedule")),
-        STANDARD,
-    )
+    return Terms.parse(example("model-scan"), example("universe"), example("collateral-schedule"), STANDARD)
 
 
 def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:
