@@ -24,10 +24,15 @@ MarginError
 ├── GrossLimitError
 │   ├── GrossLimitExceeded          the book is larger than the account's gross limit
 │   ├── GrossLimitTooSmall          one entry alone could force the unit up
-│   └── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
+│   ├── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
+│   └── GrossLimitMissing           rows with switches were asked for without a limit
 ├── ModelError
 │   ├── OffsettingPairGain          long + short of one instrument would add to the excess
 │   ├── NonFiniteWeight             a weight or a collateral value is not a finite number
+│   ├── MovesMismatch               spot moves of collateral that are not one for each row
+│   ├── FormMissing                 the model has no rows of the form asked for
+│   ├── UnknownModel                no model of this name is registered
+│   ├── DuplicateModel              two models of one name
 │   └── NegativeGap                 integers, or a conservative form, say a larger excess than there is (by `bench.gap`)
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
@@ -42,7 +47,9 @@ MarginError
 │   ├── SlackTooSmall               a row that bounds slack from below is negative: `.row`
 │   ├── SlackOutOfRange             slack values of the wrong shape, or outside their widths
 │   ├── SlackUnbounded              nothing bounds what a slack value needs to be
-│   └── SlackNeedsSolver            the least slack depends on a choice only the model can make
+│   ├── SlackNeedsSolver            the least slack depends on a choice only the model can make
+│   ├── RowsWithSlack               rows with slack where only slack-free ones can be used
+│   └── RowsWithoutSlack            slack-free rows where rows with slack are wanted
 └── TransferError
     ├── BadAmount                   not a positive, finite amount
     ├── TransferTooSmall            what was moved is worth less than the call in some row
@@ -148,6 +155,10 @@ class GrossLimitTooLarge(GrossLimitError):
     """The gross limit lets in so many of the smallest lots that no unit could rule out an overflow."""
 
 
+class GrossLimitMissing(GrossLimitError):
+    """Rows whose switches are sized by the gross limit were asked for without one."""
+
+
 class ModelError(MarginError):
     """The margin model cannot be used as it is."""
 
@@ -158,6 +169,22 @@ class OffsettingPairGain(ModelError):
 
 class NonFiniteWeight(ModelError):
     """A compiled value is infinite or not a number."""
+
+
+class MovesMismatch(ModelError):
+    """Labels, spot moves and coverages of a model are not one of each for every row."""
+
+
+class FormMissing(ModelError):
+    """The model has no rows of the form asked for."""
+
+
+class UnknownModel(ModelError):
+    """No margin model of this name is registered."""
+
+
+class DuplicateModel(ModelError):
+    """A margin model of this name is registered already."""
 
 
 class NegativeGap(ModelError):
@@ -242,6 +269,14 @@ class SlackUnbounded(SlackError):
 
 class SlackNeedsSolver(SlackError):
     """A validity row holds several slack values, so the model has to supply them."""
+
+
+class RowsWithSlack(SlackError):
+    """Rows hold slack, and are used where only slack-free rows can be."""
+
+
+class RowsWithoutSlack(SlackError):
+    """Rows hold no slack, and are used where their slack is wanted."""
 
 
 class ScaleTooFine(MatrixError):

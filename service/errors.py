@@ -26,6 +26,7 @@ ServiceError
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
+    └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
 from typing import ClassVar
@@ -188,3 +189,7 @@ class MalformedResponse(RemoteError):
 
 class ConfigurationError(ServiceError):
     """A file or option is missing or wrong."""
+
+
+class ModelNotServed(ConfigurationError):
+    """A margin model that the service cannot run: its rows rest on more than universe, schedule and one ledger."""

@@ -1,6 +1,6 @@
 """What the integers of one form say of a book, and how far that lies below the true margin.
 
-For this package; callers use `cases`, `accounts` and `table`. A gap has two parts, both in USD and never negative:
+For this package; callers use `desk` and `table`. A gap has two parts, both in USD and never negative:
 
     rounding gap    excess of the form before rounding, less excess of its integer rows
     model gap       excess of the plain reference, less excess of the form before rounding
@@ -10,22 +10,20 @@ For this package; callers use `cases`, `accounts` and `table`. A gap has two par
 Gap(rounding=0.5, model=2.0)
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.entries import EntryMap
-from atomic_margin.margin.rows.least_slack import least_slack, true_rows
-from atomic_margin.margin.rows.matrix import Integers, Place
+from atomic_margin.margin.models.interface import AccountRows, MarginModel, Reference
+from atomic_margin.margin.rows.matrix import Integers, MarginMatrix, Place
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, compile_run
-from atomic_margin.margin.rows.slack_matrix import ExactMatrix, ExactWeights, exact_surplus
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact
-from atomic_margin.margin.rows.weights import TrueWeights
 
 T = TypeVar("T")
 
@@ -99,27 +97,6 @@ class FormMargin:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Margin of an account in plain floating point.
-
-    Attributes:
-        model: name of the margin model.
-        margin: of each kind, USD; negative means under-margined.
-        requirement: what the positions require, of each kind, USD; the module that measures says how it is counted.
-        worst: what binds, of each kind.
-        mark_to_market: value of the account now, USD.
-        details: further figures by name, USD, or plain numbers for factors.
-    """
-
-    model: str
-    margin: Mapping[MarginKind, float]
-    requirement: Mapping[MarginKind, float]
-    worst: Mapping[MarginKind, str]
-    mark_to_market: float
-    details: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class AccountMargin:
     """True and integer margin of one account.
 
@@ -143,7 +120,7 @@ class AccountMargin:
         Raises:
             NegativeGap: a form, or integers, exceed the reference, or the conservative form the exact one.
         """
-        size, true = float(self.gross or 0), self.reference.margin[kind]
+        size, true = float(self.gross or 0), self.reference.excess[kind]
         noise = _NOISE * max(1.0, abs(true), size)
         exact = [item.model[kind] for item in self.forms if item.form == "exact"]
         if any(item.model[kind] > least + noise for item in self.forms for least in exact):
@@ -151,85 +128,82 @@ class AccountMargin:
         return tuple(item.gap(kind, true, size) for item in self.forms)
 
 
-def _true_least(weights: ExactWeights, collateral: CollateralValues, kind: MarginKind, z: Integers) -> float:
-    return float(true_rows(weights, collateral, kind, z).min())
-
-
 @dataclass(frozen=True)
-class Rows:
-    """Rows of one form at one market; its matrices are compiled once for each gross limit and width.
+class CompiledForm:
+    """Rows of one form for one account; its matrices are compiled once for each gross limit and width.
 
     Attributes:
-        weights: true weights, with slack in the exact form.
-        collateral: public part of every row, USD.
+        model: finds the least slack.
+        form: conservative or exact.
+        given: rows and collateral.
         entry_map: names the columns.
-        slack: finds the least slack of a book; for the exact form.
-        true: excess before rounding with the least slack, USD; for the exact form.
     """
 
-    weights: TrueWeights | ExactWeights
-    collateral: CollateralValues
+    model: MarginModel[Any, Any, Any, Any]
+    form: Form
+    given: AccountRows
     entry_map: EntryMap
-    slack: Callable[[ExactMatrix, Integers], Integers] = least_slack
-    true: Callable[[ExactWeights, CollateralValues, MarginKind, Integers], float] = _true_least
-    _compiled: dict[tuple[int, int], RunMatrices | ExactRun] = field(default_factory=dict, compare=False, repr=False)
-
-    def compiled(self, gross_limit: int, bits: int) -> RunMatrices | ExactRun:
-        """Return the matrices; proof rows have ``bits + 12`` bits.
-
-        Raises:
-            GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the width.
-        """
-        key = gross_limit, bits
-        if key not in self._compiled:
-            given = (self.collateral, self.entry_map, gross_limit)
-            self._compiled[key] = (
-                compile_exact(self.weights, *given, bits=bits + PROOF_SHIFT)
-                if isinstance(self.weights, ExactWeights)
-                else compile_run(self.weights, *given, bits=bits, weight_bits=bits - 2)
-            )
-        return self._compiled[key]
+    _runs: dict[tuple[int, int], RunMatrices] = field(default_factory=dict, compare=False, repr=False)
+    _exact: dict[tuple[int, int], ExactRun] = field(default_factory=dict, compare=False, repr=False)
 
     def margins(self, z: Integers, gross_limit: int, bits: int) -> Iterator[FormMargin]:
         """Yield what the rows say of a book: FHE and proof for slack-free rows, proof for rows with slack.
 
+        Proof rows have ``bits + 12`` bits.
+
         Raises:
             GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the width.
         """
-        run, weights, entries = self.compiled(gross_limit, bits), self.weights, len(self.entry_map)
-        if isinstance(weights, ExactWeights) and isinstance(run, ExactRun):
-            integer = {}
-            for kind in KINDS:
-                exact = run.of(kind)
-                surplus = exact_surplus(exact, z, self.slack(exact, z))[exact.margin_rows]
-                integer[kind] = exact.matrix.usd(int(surplus.min()))
-            yield FormMargin(
-                form="exact",
-                place="proof",
-                bits=bits + PROOF_SHIFT,
-                rows=len(weights.weights.labels),
-                entries=entries,
-                slack=len(weights.slack_labels) + len(weights.switch_labels),
-                units={kind: run.of(kind).matrix.unit for kind in KINDS},
-                model={kind: self.true(weights, self.collateral, kind, z) for kind in KINDS},
-                integer=integer,
-            )
-        elif isinstance(weights, TrueWeights) and isinstance(run, RunMatrices):
-            model = {kind: float((weights.of(kind) @ z + self.collateral.of(kind)).min()) for kind in KINDS}
+        model = {kind: self.model.true_excess(self.given, kind, z) for kind in KINDS}
+        if self.given.rows.slack is None:
+            run = self._run(gross_limit, bits)
             places: tuple[tuple[Place, int], ...] = (("fhe", bits), ("proof", bits + PROOF_SHIFT))
             for place, width in places:
-                matrices = {kind: run.of(kind, place) for kind in KINDS}
-                yield FormMargin(
-                    form="conservative",
-                    place=place,
-                    bits=width,
-                    rows=len(weights.labels),
-                    entries=entries,
-                    slack=0,
-                    units={kind: matrix.unit for kind, matrix in matrices.items()},
-                    model=model,
-                    integer={kind: matrix.usd(int(matrix.surplus(z).min())) for kind, matrix in matrices.items()},
-                )
+                plain = {kind: run.of(kind, place) for kind in KINDS}
+                integer = {kind: matrix.usd(int(matrix.surplus(z).min())) for kind, matrix in plain.items()}
+                yield self._margin(place, width, plain, model, integer)
+        else:
+            exact, integer = self._exact_run(gross_limit, bits), {}
+            for kind in KINDS:
+                matrix = exact.of(kind)
+                surplus = exact_surplus(matrix, z, self.model.least_slack(matrix, z))[matrix.margin_rows]
+                integer[kind] = matrix.matrix.usd(int(surplus.min()))
+            matrices = {kind: exact.of(kind).matrix for kind in KINDS}
+            yield self._margin("proof", bits + PROOF_SHIFT, matrices, model, integer)
+
+    def _margin(
+        self,
+        place: Place,
+        bits: int,
+        matrices: Mapping[MarginKind, MarginMatrix],
+        model: Mapping[MarginKind, float],
+        integer: Mapping[MarginKind, Decimal],
+    ) -> FormMargin:
+        slack = self.given.rows.slack
+        return FormMargin(
+            form=self.form,
+            place=place,
+            bits=bits,
+            rows=len(self.given.rows.labels),
+            entries=len(self.entry_map),
+            slack=0 if slack is None else len(slack.all_labels),
+            units={kind: matrix.unit for kind, matrix in matrices.items()},
+            model=model,
+            integer=integer,
+        )
+
+    def _run(self, gross_limit: int, bits: int) -> RunMatrices:
+        key, given = (gross_limit, bits), (self.given.collateral, self.entry_map, gross_limit)
+        if key not in self._runs:
+            weights = self.given.rows.slack_free()
+            self._runs[key] = compile_run(weights, *given, bits=bits, weight_bits=bits - 2)
+        return self._runs[key]
+
+    def _exact_run(self, gross_limit: int, bits: int) -> ExactRun:
+        key, given = (gross_limit, bits), (self.given.collateral, self.entry_map, gross_limit)
+        if key not in self._exact:
+            self._exact[key] = compile_exact(self.given.rows, *given, bits=bits + PROOF_SHIFT)
+        return self._exact[key]
 
 
 def both(value: T) -> dict[MarginKind, T]:

@@ -1,26 +1,20 @@
 """Accounts to measure gaps on: generated books of every model, and outside cases.
 
-Portfolios of the documents are those of `expected_shortfall.sample_books`, each with the smallest power of two of USD
-that holds it as gross limit, and with the collateral given. Iterators are lazy, so that a caller can show progress.
+Portfolios of a universe are those of `books`, each with the smallest power of two of USD that holds it as gross limit,
+and with the collateral given. Iterators are lazy, so that a caller can show progress.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from atomic_margin.bench.gap.accounts import Desk, cross_margin_desk, expected_shortfall_desk, scan_desk
-from atomic_margin.bench.gap.books import pmrm2_case, pmrm_case, pmrm_parameters, portfolios
-from atomic_margin.bench.gap.cases import measure_pmrm, measure_pmrm2
+from atomic_margin.bench.gap.books import portfolios
+from atomic_margin.bench.gap.desk import Desk
 from atomic_margin.bench.gap.forms import AccountMargin
-from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import encode
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.cross_margin import CrossMarginModel
-from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel
-from atomic_margin.margin.models.pmrm import PmrmCase, PmrmParameters
-from atomic_margin.margin.models.scan.document import ScanModel
-
-MODELS = ("scan", "pmrm", "pmrm2", "expected_shortfall", "cross_margin")
+from atomic_margin.margin.errors import UnknownModel
+from atomic_margin.margin.models.case import AnyCase, CaseModel
+from atomic_margin.margin.models.registry import AnyModel, model_named
+from atomic_margin.margin.models.universe import Published, UniverseModel
 
 
 @dataclass(frozen=True)
@@ -28,45 +22,30 @@ class ExampleDocuments:
     """What the models of a universe are measured with.
 
     Attributes:
-        universe: the instruments.
-        market: prices.
-        schedule: haircuts.
-        posted: collateral, smallest units by asset.
-        pools: collateral by pool.
-        scan: model.
-        expected_shortfall: model.
-        cross_margin: model.
+        published: universe, prices and haircuts.
+        example: returns the example document of a model, and the example of what is posted under it.
     """
 
-    universe: Universe
-    market: Market
-    schedule: CollateralSchedule
-    posted: Mapping[str, int]
-    pools: Mapping[str, Mapping[str, int]]
-    scan: ScanModel
-    expected_shortfall: ExpectedShortfallModel
-    cross_margin: CrossMarginModel
+    published: Published
+    example: Callable[[type[UniverseModel[Any, Any]]], tuple[object, object]]
 
-    def desk(self, model: str) -> Desk:
-        """Return the desk of a model by name.
+    def desk(self, rules: type[AnyModel]) -> Desk[Any, Any, Any]:
+        """Return the desk of an example's model.
 
         Raises:
-            KeyError: it is none of these documents' models.
+            UnknownModel: it is no model of a universe.
             DocumentError: the documents do not fit together.
         """
-        common = self.universe, self.market, self.schedule
-        desks: dict[str, Callable[[], Desk]] = {
-            "scan": lambda: scan_desk(self.scan, *common, self.posted),
-            "expected_shortfall": lambda: expected_shortfall_desk(self.expected_shortfall, *common, self.posted),
-            "cross_margin": lambda: cross_margin_desk(self.cross_margin, *common, self.pools),
-        }
-        return desks[model]()
+        if not issubclass(rules, UniverseModel):
+            raise UnknownModel(f"{rules.NAME} takes neither a universe nor cases, so no books are generated for it")
+        model, posted = self.example(rules)
+        return Desk(rules.parse(model), self.published, rules.parse_posted(posted))
 
 
 def generated_accounts(
     model: str, documents: ExampleDocuments, count: int, seed: int, bits: Sequence[int]
 ) -> Iterator[AccountMargin]:
-    """Yield ``count`` measured accounts of one of `MODELS`.
+    """Yield ``count`` measured accounts of a registered model.
 
     Args:
         model: its name.
@@ -76,28 +55,25 @@ def generated_accounts(
         bits: widths of FHE rows.
 
     Raises:
-        KeyError: there is no such model.
+        UnknownModel: there is no such model.
         DocumentError: the documents do not fit together.
     """
-    if model == "pmrm":
-        parameters = pmrm_parameters()
+    rules = model_named(model)
+    if issubclass(rules, CaseModel):
         for number in range(count):
-            yield measure_pmrm(pmrm_case(number, seed), parameters, bits)
-    elif model == "pmrm2":
-        for number in range(count):
-            yield measure_pmrm2(pmrm2_case(number, seed), bits)
+            yield measure_case(rules.sample(number, seed), bits)
     else:
-        desk = documents.desk(model)
-        smallest = 4 * max(desk.entry_map.gross_weights)
-        for portfolio in portfolios(documents.universe, documents.market, count, seed):
-            gross = desk.entry_map.gross(encode(portfolio, desk.entry_map))
-            limit = 1 << (max(gross, smallest) - 1).bit_length()
-            yield desk.measure(portfolio, limit, bits)
+        desk, published = documents.desk(rules), documents.published
+        for portfolio in portfolios(published.universe, published.market, count, seed):
+            yield desk.measure(portfolio, bits=bits)
 
 
-def case_accounts(
-    cases: Mapping[str, PmrmCase], parameters: PmrmParameters, bits: Sequence[int]
-) -> Iterator[AccountMargin]:
-    """Yield every `pmrm` case, measured, in order."""
+def measure_case(case: AnyCase, bits: Sequence[int] = (20,), gross_limit: int | None = None) -> AccountMargin:
+    """Return true and integer margin of a case; arguments and errors as for `Desk.measure`."""
+    return Desk(case.model, case.published, case.posted).measure(case.book, gross_limit, bits)
+
+
+def case_accounts(cases: Mapping[str, AnyCase], bits: Sequence[int]) -> Iterator[AccountMargin]:
+    """Yield every case, measured, in order."""
     for case in cases.values():
-        yield measure_pmrm(case, parameters, bits)
+        yield measure_case(case, bits)

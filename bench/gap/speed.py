@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from atomic_margin.bench.gap.books import pmrm_parameters
 from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel, compile_conservative
 from atomic_margin.margin.models.pmrm import PmrmCase, PmrmParameters, SpotVolShock
+from atomic_margin.margin.models.pmrm.books import pmrm_parameters
 from atomic_margin.margin.models.pmrm.rows import row_model
 from atomic_margin.margin.models.portfolio_margin.conservative import conservative_rows
 from atomic_margin.margin.models.portfolio_margin.listing import list_case
-from atomic_margin.margin.models.portfolio_margin.positions import net_amounts
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.weights import compile_weights
 from atomic_margin.margin.rows.rounding import RunMatrices, compile_run
@@ -112,15 +111,16 @@ def recompilations(instruments: int, rows: int) -> dict[str, Callable[[], RunMat
         }
     )
     case, parameters = wide_case(instruments), wide_parameters(rows - 1)
-    listing = list_case(row_model(case, parameters).legs, net_amounts(case.options()), None, Decimal(1500), False)
+    given = case.market, case.account.ledger, False, parameters
+    listing = list_case(row_model(*given).legs, case.account.book.options, None, Decimal(1500), False)
 
     def run(weights: TrueWeights, entry_map: EntryMap) -> RunMatrices:
         nothing = np.zeros(len(weights.labels))
         return compile_run(weights, CollateralValues(nothing, nothing), entry_map, GROSS_LIMIT)
 
     def pmrm() -> RunMatrices:
-        weights, collateral = conservative_rows(row_model(case, parameters), listing)
-        return compile_run(weights, collateral, listing.entry_map, GROSS_LIMIT >> 10)
+        rows, collateral = conservative_rows(row_model(*given), listing)
+        return compile_run(rows.slack_free(), collateral, listing.entry_map, GROSS_LIMIT >> 10)
 
     return {
         "scan": lambda: run(compile_weights(scan, universe, market), entries),

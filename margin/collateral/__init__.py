@@ -1,9 +1,11 @@
 """Collateral on the operator's ledger: the schedule, its value in every scenario, and what to move for a call.
 
 For the operator and for everyone who recomputes c; it stands on `market`. `schedule` holds the documents, `tiers` the
-concentration tiers, `values` what holdings are worth, `transfer` the choice and the check of what a margin call moves.
+concentration tiers, `moves` what a margin model says of collateral, `values` what holdings are worth, `transfer` the
+choice and the check of what a margin call moves.
 """
 
+from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.schedule import (
     Asset,
     AssetPriceSource,
@@ -26,6 +28,7 @@ __all__ = [
     "CollateralValues",
     "ConcentrationTier",
     "Eligibility",
+    "SpotMoves",
     "check_accepted",
     "check_holdings",
     "check_schedule",

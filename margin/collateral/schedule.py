@@ -36,6 +36,7 @@ from atomic_margin.documents.strict import (
     integer_in,
     require_unique,
 )
+from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.tiers import NO_LIMIT, Tier, TierTable
 from atomic_margin.margin.errors import (
     IneligibleAsset,
@@ -45,7 +46,6 @@ from atomic_margin.margin.errors import (
     UnpricedAsset,
 )
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.models.scan.document import ScanModel
 
 
 class AssetPriceSource(Part):
@@ -180,13 +180,13 @@ class CollateralHoldings(Document):
     free: IdMap[Quantity]
 
 
-def check_schedule(schedule: CollateralSchedule, model: ScanModel, market: Market) -> None:
-    """Make sure ``schedule`` is in force, and every asset that counts is priced by ``market`` and moved by ``model``.
+def check_schedule(schedule: CollateralSchedule, moves: SpotMoves, market: Market) -> None:
+    """Make sure ``schedule`` is in force, and every asset that counts is priced by ``market`` and moved by ``moves``.
 
     Raises:
         ScheduleNotInForce: the market is of a time before `effective_from`.
         UnpricedAsset: the price source is not in the market.
-        UnknownUnderlying: a scenario does not move the asset's risk underlying.
+        UnknownUnderlying: a row does not move the asset's risk underlying.
     """
     if market.as_of < schedule.effective_from:
         raise ScheduleNotInForce(
@@ -201,7 +201,7 @@ def check_schedule(schedule: CollateralSchedule, model: ScanModel, market: Marke
         if source.id not in (market.underlyings if source.quote == "spot" else market.collateral):
             field = f"underlyings.{source.id}.spot" if source.quote == "spot" else f"collateral.{source.id}"
             raise UnpricedAsset(field, f"missing in the market; collateral {asset.id!r} needs it")
-        if asset.risk_underlying and any(asset.risk_underlying not in s.spot for s in model.scenarios):
+        if asset.risk_underlying and any(asset.risk_underlying not in spot for spot in moves.spot):
             raise UnknownUnderlying(
                 f"assets[{index}].risk_underlying", f"not every scenario of the model moves {asset.risk_underlying!r}"
             )

@@ -11,12 +11,12 @@ from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
+from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
 from atomic_margin.margin.collateral.values import credited, exact_values, unit_values
 from atomic_margin.margin.errors import BadAmount, InsufficientFreeCollateral, TransferTooSmall
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.models.scan.document import ScanModel
 
 # A transfer is worth this much more than asked, so that recomputing c in floating point cannot lose a unit of it.
 _TRANSFER_CUSHION = Fraction(1, 100)
@@ -26,7 +26,7 @@ def select_transfer(
     amount_usd: Decimal,
     free: Mapping[str, int],
     schedule: CollateralSchedule,
-    model: ScanModel,
+    moves: SpotMoves,
     market: Market,
     *,
     posted: Mapping[str, int],
@@ -41,7 +41,7 @@ def select_transfer(
         amount_usd: the margin call, USD.
         free: free quantities by asset, in smallest units.
         schedule: eligible assets.
-        model: the margin model.
+        moves: what the margin model says of collateral.
         market: prices of the call.
         posted: posted quantities by asset when the run was evaluated.
 
@@ -54,11 +54,11 @@ def select_transfer(
         UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in
             `collateral_values`.
     """
-    _check_inputs(amount_usd, (free, posted), schedule, model, market)
-    needed = [Fraction(amount_usd) + _TRANSFER_CUSHION] * (len(KINDS) * len(model.scenarios))
+    _check_inputs(amount_usd, (free, posted), schedule, moves, market)
+    needed = [Fraction(amount_usd) + _TRANSFER_CUSHION] * (len(KINDS) * len(moves))
     moved: dict[str, int] = {}
     for asset in sorted(schedule.assets, key=lambda item: item.priority):
-        gains = _Gains(asset, posted.get(asset.id, 0), model, market)
+        gains = _Gains(asset, posted.get(asset.id, 0), moves, market)
         quantity = gains.smallest(free.get(asset.id, 0), needed)
         if quantity:
             moved[asset.id] = quantity
@@ -75,7 +75,7 @@ def check_transfer(
     amount_usd: Decimal,
     moved: Mapping[str, int],
     schedule: CollateralSchedule,
-    model: ScanModel,
+    moves: SpotMoves,
     market: Market,
     *,
     posted: Mapping[str, int],
@@ -89,12 +89,12 @@ def check_transfer(
         BadAmount, UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as
             in `select_transfer`.
     """
-    _check_inputs(amount_usd, (moved, posted), schedule, model, market)
+    _check_inputs(amount_usd, (moved, posted), schedule, moves, market)
     after = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
     for kind in KINDS:
-        have = exact_values(schedule, model, market, posted, kind)
-        get = exact_values(schedule, model, market, after, kind)
-        for label, before, then in zip(model.labels, have, get, strict=True):
+        have = exact_values(schedule, moves, market, posted, kind)
+        get = exact_values(schedule, moves, market, after, kind)
+        for label, before, then in zip(moves.labels, have, get, strict=True):
             if then - before < Fraction(amount_usd):
                 raise TransferTooSmall(
                     f"the transfer is worth {float(then - before):,.2f} USD in {kind} row {label!r}, the call is of "
@@ -105,9 +105,9 @@ def check_transfer(
 class _Gains:
     """How much the value of one asset grows in each row of both kinds when more of it is posted."""
 
-    def __init__(self, asset: Asset, posted: int, model: ScanModel, market: Market) -> None:
+    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market) -> None:
         self._asset, self._posted = asset, posted
-        self._units = [value for kind in KINDS for value in unit_values(asset, model, market, kind)]
+        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind)]
         self._before = [credited(asset, posted * unit) for unit in self._units]
 
     def of(self, row: int, quantity: int) -> Fraction:
@@ -130,11 +130,11 @@ def _check_inputs(
     amount_usd: Decimal,
     quantities: tuple[Mapping[str, int], ...],
     schedule: CollateralSchedule,
-    model: ScanModel,
+    moves: SpotMoves,
     market: Market,
 ) -> None:
     if not amount_usd.is_finite() or amount_usd <= 0:
         raise BadAmount(f"a transfer is a positive amount of USD, got {amount_usd}")
-    check_schedule(schedule, model, market)
+    check_schedule(schedule, moves, market)
     for held in quantities:
         check_holdings(schedule, held)

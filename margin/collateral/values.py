@@ -17,12 +17,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
 from atomic_margin.margin.errors import NonFiniteWeight
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats, read_only
-from atomic_margin.margin.models.scan.document import ScanModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class CollateralValues:
 
 
 def collateral_values(
-    schedule: CollateralSchedule, model: ScanModel, market: Market, holdings: Mapping[str, int]
+    schedule: CollateralSchedule, moves: SpotMoves, market: Market, holdings: Mapping[str, int]
 ) -> CollateralValues:
     """Return what ``holdings`` (posted quantities by asset, in smallest units) are worth in each row, rounded down.
 
@@ -60,39 +60,42 @@ def collateral_values(
         OutOfRange: a quantity is not a whole number, or above 10^24.
         ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: see `check_schedule`.
     """
-    check_schedule(schedule, model, market)
+    check_schedule(schedule, moves, market)
     check_holdings(schedule, holdings)
     maintenance, initial = (
-        read_only([_float_below(value) for value in exact_values(schedule, model, market, holdings, kind)])
+        read_only([_float_below(value) for value in exact_values(schedule, moves, market, holdings, kind)])
         for kind in KINDS
     )
     return CollateralValues(maintenance, initial)
 
 
 def exact_values(
-    schedule: CollateralSchedule, model: ScanModel, market: Market, holdings: Mapping[str, int], kind: MarginKind
+    schedule: CollateralSchedule, moves: SpotMoves, market: Market, holdings: Mapping[str, int], kind: MarginKind
 ) -> list[Fraction]:
     """Return the unrounded value of checked ``holdings`` in each of R rows, USD."""
-    sums = [Fraction(0)] * len(model.scenarios)
+    sums = [Fraction(0)] * len(moves)
     for name, quantity in holdings.items():
         asset = schedule.by_id[name]
-        values = unit_values(asset, model, market, kind)
+        values = unit_values(asset, moves, market, kind)
         sums = [total + credited(asset, quantity * value) for total, value in zip(sums, values, strict=True)]
     return sums
 
 
-def unit_values(asset: Asset, model: ScanModel, market: Market, kind: MarginKind) -> list[Fraction]:
+def unit_values(asset: Asset, moves: SpotMoves, market: Market, kind: MarginKind) -> list[Fraction]:
     """Return the market value of one smallest unit, USD, in each of R rows; 0 where the asset does not count."""
     if not asset.counts_at(market.as_of):
-        return [Fraction(0)] * len(model.scenarios)
+        return [Fraction(0)] * len(moves)
     source = asset.price_source
     price = market.underlyings[source.id].spot if source.quote == "spot" else market.collateral[source.id]
     today = Fraction(price) / 10**asset.decimals
     if asset.risk_underlying is None:
-        return [today] * len(model.scenarios)
-    factor = Fraction(model.initial_factor) if kind == "initial" else Fraction(1)
-    moves = [Fraction(s.coverage) * Fraction(s.spot[asset.risk_underlying]) for s in model.scenarios]
-    return [today * max(Fraction(0), 1 + factor * move) for move in moves]
+        return [today] * len(moves)
+    factor = Fraction(moves.initial_factor) if kind == "initial" else Fraction(1)
+    counted = [
+        Fraction(coverage) * Fraction(spot[asset.risk_underlying])
+        for coverage, spot in zip(moves.coverage, moves.spot, strict=True)
+    ]
+    return [today * max(Fraction(0), 1 + factor * move) for move in counted]
 
 
 def credited(asset: Asset, value: Fraction) -> Fraction:

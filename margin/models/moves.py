@@ -25,7 +25,6 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.pricing import Floats, black76, read_only
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.lot_charges import LotCharges
-from atomic_margin.margin.models.scan.document import ScanModel, Scenario
 
 MoveOf = IdMap[Annotated[Decimal, in_range("-1", "10", above=True)]]
 
@@ -151,27 +150,3 @@ def columns(long: Floats, short: Floats, entry_map: EntryMap, universe: Universe
     at = np.array([SIDES.index(c.side) * len(index) + index[c.instrument] for c in entry_map.columns])
     spread: Floats = np.concatenate([long, short], axis=1)[:, at] * np.array([float(c.lots) for c in entry_map.columns])
     return spread
-
-
-def as_scan(
-    moves: Sequence[JointMove], charges: LotCharges, initial_factor: Decimal, coverage: Sequence[Decimal] = ()
-) -> ScanModel:
-    """Return a scan model with the spot moves of ``moves`` as rows, for `collateral_values`.
-
-    Collateral moves with spot alone, so volatility and basis are left at no move. Coverage is full unless given.
-    """
-    counted = coverage or [Decimal(1)] * len(moves)
-    rows = tuple(
-        Scenario.model_construct(
-            label=move.label, spot=move.spot, volatility=Decimal(0), basis=Decimal(0), coverage=part
-        )
-        for move, part in zip(moves, counted, strict=True)
-    )
-    return ScanModel.model_construct(
-        format="atomic-margin/model/1",
-        name="scan",
-        initial_factor=initial_factor,
-        minimum_transfer_amount=Decimal(0),
-        charges=charges,
-        scenarios=rows,
-    )

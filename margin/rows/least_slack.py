@@ -17,7 +17,8 @@ from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.entries import check_entries
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.rows.matrix import Integers
-from atomic_margin.margin.rows.slack_matrix import Booleans, ExactMatrix, ExactWeights
+from atomic_margin.margin.rows.rows import Booleans, Rows
+from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 
 
 def least_slack(matrix: ExactMatrix, z: Integers) -> Integers:
@@ -36,18 +37,21 @@ def least_slack(matrix: ExactMatrix, z: Integers) -> Integers:
     return np.ceil(_least(rows.astype(np.float64), plain, switch, matrix.validity)).astype(np.int64)
 
 
-def true_rows(weights: ExactWeights, collateral: CollateralValues, kind: MarginKind, z: Integers) -> Floats:
-    """Return the margin rows of one kind with the least slack, before any rounding, USD, in the order of their labels.
+def true_rows(rows: Rows, collateral: CollateralValues, kind: MarginKind, z: Integers) -> Floats:
+    """Return the margin rows of one kind before any rounding, USD, in the order of their labels; slack is the least.
 
     Raises:
         EntryOutOfRange: ``z`` is no vector of N digits.
         SlackNeedsSolver: a validity row holds two slack values.
     """
-    check_entries(z, len(weights.weights.entries))
-    rows = weights.weights.of(kind) @ z + collateral.of(kind)
-    plain, switch = weights.slack(kind), weights.switch(kind)
-    u = _least(rows, plain, switch, weights.validity)
-    surplus: Floats = (rows + np.concatenate([plain, switch], axis=1) @ u)[~weights.validity]
+    check_entries(z, len(rows.weights.entries))
+    values: Floats = rows.weights.of(kind) @ z + collateral.of(kind)
+    slack = rows.slack
+    if slack is None:
+        return values
+    plain, switch = slack.of(kind), slack.switch(kind)
+    u = _least(values, plain, switch, slack.validity)
+    surplus: Floats = (values + np.concatenate([plain, switch], axis=1) @ u)[~slack.validity]
     return surplus
 
 

@@ -1,4 +1,4 @@
-"""Rows with slack: margin rows that stay exact at a kink (max, positive part, expected shortfall), and their integers.
+"""Integer rows with slack: margin rows that stay exact at a kink (max, positive part, expected shortfall).
 
 Shared by all parties; only the sufficiency proof uses these rows. Beside the portfolio vector z an account chooses,
 anew in each run, slack values u >= 0. Row r, in units of 2^unit_exponent USD, is
@@ -21,93 +21,22 @@ True
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_hash
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.margin.errors import MatrixMismatch, NonFiniteWeight, SlackOutOfRange, SlackTooSmall
-from atomic_margin.margin.kinds import KINDS, MarginKind
-from atomic_margin.margin.market.pricing import Floats, read_only
+from atomic_margin.margin.errors import SlackOutOfRange, SlackTooSmall
 from atomic_margin.margin.rows.matrix import MAX_ENTRY, Integers, MarginMatrix
-from atomic_margin.margin.rows.weights import TrueWeights
-
-Booleans = npt.NDArray[np.bool_]
+from atomic_margin.margin.rows.rows import Booleans, frozen
 
 FORMAT = "atomic-margin/exact-matrix/1"
 MAX_SLACK = 2048
 MAX_WIDTH = 62
 _FIELDS = frozenset({"format", "matrix", "slack_labels", "slack_widths", "slack", "switches", "validity"})
 _ROW = re.compile(r"(?:0|-?[1-9][0-9]{0,13})(?:,(?:0|-?[1-9][0-9]{0,13}))*")
-
-
-def _none() -> Floats:
-    return np.zeros((0, 0))
-
-
-@dataclass(frozen=True)
-class ExactWeights:
-    """True weights with slack, before rounding; R rows, N entries, M slack values and B switches. All read-only.
-
-    Attributes:
-        weights: true weights of the R rows in the N entries, USD.
-        slack_labels: of the M slack values. A slack value is counted in units of the matrix, so every factor belongs
-            into A and c, and its coefficients are small.
-        slack_maintenance: (R, M) int64 coefficients, small integers.
-        slack_initial: likewise.
-        switch_labels: of the B switches.
-        switch_maintenance: (R, B) USD, rounded down like weights, but exactly 0 stays 0; left out if there are none.
-        switch_initial: likewise.
-        validity: (R,) which rows bound slack; left out: those with a positive slack coefficient in either kind.
-        structure: (R, N) where a weight may differ from zero; elsewhere it is zero for every price, and not rounded.
-            Left out: everywhere.
-        caps: (M,) USD, what a slack value never needs to exceed; inf, or left out, for what the validity rows say.
-    """
-
-    weights: TrueWeights
-    slack_labels: tuple[str, ...]
-    slack_maintenance: Integers
-    slack_initial: Integers
-    switch_labels: tuple[str, ...] = ()
-    switch_maintenance: Floats = field(default_factory=_none)
-    switch_initial: Floats = field(default_factory=_none)
-    validity: Booleans = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
-    structure: Booleans = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
-    caps: Floats = field(default_factory=lambda: np.zeros(0))
-
-    def __post_init__(self) -> None:
-        rows, entries = self.weights.shape
-        slack, switches = len(self.slack_labels), len(self.switch_labels)
-        for kind in KINDS:
-            object.__setattr__(self, f"slack_{kind}", _frozen(self.slack(kind), np.int64))
-            given = self.switch(kind)
-            object.__setattr__(self, f"switch_{kind}", read_only(given if given.size else np.zeros((rows, switches))))
-        positive = (self.slack_maintenance > 0).any(axis=1) | (self.slack_initial > 0).any(axis=1)
-        object.__setattr__(self, "validity", _frozen(self.validity if self.validity.size else positive, np.bool_))
-        everywhere = np.ones((rows, entries), dtype=np.bool_)
-        object.__setattr__(self, "structure", _frozen(self.structure if self.structure.size else everywhere, np.bool_))
-        object.__setattr__(self, "caps", read_only(self.caps if self.caps.size else np.full(slack, np.inf)))
-        shapes = {"validity": (rows,), "structure": (rows, entries), "caps": (slack,)}
-        for kind in KINDS:
-            shapes |= {f"slack_{kind}": (rows, slack), f"switch_{kind}": (rows, switches)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise MatrixMismatch(f"{name} has shape {getattr(self, name).shape}, wanted {shape}")
-        if not all(np.isfinite(self.switch(kind)).all() for kind in KINDS) or np.isnan(self.caps).any():
-            raise NonFiniteWeight("the coefficients of switches must be finite, and caps numbers")
-        if any((self.weights.of(kind)[~self.structure] != 0).any() for kind in KINDS):
-            raise MatrixMismatch("a weight outside the declared structure is not zero")
-
-    def slack(self, kind: MarginKind) -> Integers:
-        """Return the slack coefficients of one kind, (R, M)."""
-        return self.slack_maintenance if kind == "maintenance" else self.slack_initial
-
-    def switch(self, kind: MarginKind) -> Floats:
-        """Return the switch coefficients of one kind, (R, B), USD."""
-        return self.switch_maintenance if kind == "maintenance" else self.switch_initial
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +60,8 @@ class ExactMatrix:
     validity: Booleans
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slack", _frozen(np.asarray(self.slack), np.int64))
-        object.__setattr__(self, "validity", _frozen(np.asarray(self.validity), np.bool_))
+        object.__setattr__(self, "slack", frozen(np.asarray(self.slack), np.int64))
+        object.__setattr__(self, "validity", frozen(np.asarray(self.validity), np.bool_))
         object.__setattr__(self, "slack_labels", tuple(self.slack_labels))
         object.__setattr__(self, "slack_widths", tuple(self.slack_widths))
         rows, size = self.matrix.rows, len(self.slack_labels)
@@ -235,12 +164,6 @@ def exact_surplus(matrix: ExactMatrix, z: Integers, u: Integers) -> Integers:
     for index in np.flatnonzero(matrix.validity & (rows < 0))[:1]:
         raise SlackTooSmall(matrix.matrix.labels[index], -int(rows[index]))
     return rows
-
-
-def _frozen(values: npt.NDArray[np.generic], kind: type[np.generic]) -> npt.NDArray[np.generic]:
-    array = np.array(values, dtype=kind, order="C")
-    array.flags.writeable = False
-    return array
 
 
 def _require(good: bool, name: str, right: str) -> None:

@@ -30,7 +30,8 @@ from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatrix, require_same
 from atomic_margin.margin.rows.rounding import check_gross_limit, round_collateral, round_down
-from atomic_margin.margin.rows.slack_matrix import Booleans, ExactMatrix, ExactWeights
+from atomic_margin.margin.rows.rows import Booleans, Rows
+from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 
 EXACT_BITS = 32
 
@@ -52,7 +53,7 @@ class ExactRun:
 
 
 def compile_exact(
-    weights: ExactWeights,
+    rows: Rows,
     collateral: CollateralValues,
     entry_map: EntryMap,
     gross_limit: int,
@@ -62,7 +63,7 @@ def compile_exact(
     """Choose both units and compile the exact matrices of a run.
 
     Args:
-        weights: true weights with slack.
+        rows: true weights with slack.
         collateral: public part of every row, USD; for a validity row what is public of the kink.
         entry_map: names the columns and their gross weights.
         gross_limit: G, whole USD.
@@ -70,19 +71,20 @@ def compile_exact(
 
     Raises:
         GrossLimitTooSmall, GrossLimitTooLarge: see `check_gross_limit`.
-        MatrixMismatch: weights, collateral and entry map do not belong together.
+        MatrixMismatch: rows, collateral and entry map do not belong together.
+        RowsWithoutSlack: the rows hold no slack.
         SlackUnbounded: a slack value has neither a validity row nor a cap.
         MarginOverflow: no unit up to 2^63 USD fits.
     """
     check_gross_limit(gross_limit, entry_map, bits)
-    _require_together(weights, collateral, entry_map)
-    maintenance, initial = (_compile(weights, collateral, entry_map, gross_limit, kind, bits) for kind in KINDS)
+    _require_together(rows, collateral, entry_map)
+    maintenance, initial = (_compile(rows, collateral, entry_map, gross_limit, kind, bits) for kind in KINDS)
     return ExactRun(maintenance, initial)
 
 
 def check_exact(
     run: ExactRun,
-    weights: ExactWeights,
+    rows: Rows,
     collateral: CollateralValues,
     entry_map: EntryMap,
     gross_limit: int,
@@ -93,6 +95,7 @@ def check_exact(
 
     Raises:
         GrossLimitTooSmall, GrossLimitTooLarge: as `check_gross_limit`.
+        RowsWithoutSlack: the caller's rows hold no slack.
         MatrixMismatch: other model, entry map, rows, slack, widths or kind than the caller's.
         MarginOverflow: a book within the gross limit could overflow a row.
         WeightMismatch: an entry is above the caller's true value, or more than two units below.
@@ -100,23 +103,23 @@ def check_exact(
     """
     # (1) The gross limit suits the universe.
     check_gross_limit(gross_limit, entry_map, bits)
-    _require_together(weights, collateral, entry_map)
+    _require_together(rows, collateral, entry_map)
+    slack = rows.require_slack()
     for kind in KINDS:
         given = run.of(kind)
         matrix = given.matrix
         # (2) It is the matrix of this model, kind and universe, with these rows and this slack.
-        require_same(matrix, weights.weights.model_hash, weights.weights.entry_map_hash, weights.weights.shape)
-        labels = (*weights.slack_labels, *weights.switch_labels)
-        if matrix.kind != kind or matrix.labels != weights.weights.labels or given.slack_labels != labels:
+        require_same(matrix, rows.weights.model_hash, rows.weights.entry_map_hash, rows.weights.shape)
+        if matrix.kind != kind or matrix.labels != rows.labels or given.slack_labels != slack.all_labels:
             raise MatrixMismatch(f"the {kind} matrix has another kind, other rows or other slack than the model")
-        if given.switches != len(weights.switch_labels) or not np.array_equal(given.validity, weights.validity):
+        if given.switches != len(slack.switch_labels) or not np.array_equal(given.validity, slack.validity):
             raise MatrixMismatch(f"the {kind} matrix declares other switches or validity rows than the model")
-        if not np.array_equal(given.slack[:, : len(weights.slack_labels)], weights.slack(kind)):
+        if not np.array_equal(given.slack[:, : len(slack.labels)], slack.of(kind)):
             raise MatrixMismatch(f"the {kind} matrix has other slack coefficients than the model")
         # (3) Every entry is the true one, rounded down.
-        _check_entries(given, weights, collateral)
+        _check_entries(given, rows, collateral)
         # (4) Slack is as wide as a book within the gross limit can need, and no row overflows.
-        bounds = slack_bounds(given, weights.caps, entry_map, gross_limit)
+        bounds = slack_bounds(given, slack.caps, entry_map, gross_limit)
         if given.slack_widths != _widths(bounds):
             raise MatrixMismatch(f"the {kind} matrix declares other slack widths than its validity rows ask for")
         reach = _reach(matrix.weights, matrix.collateral, entry_map, gross_limit) + np.abs(given.slack) @ bounds
@@ -126,7 +129,7 @@ def check_exact(
                 matrix.labels[int(over[0])], "slack", f"the row can reach 2^{bits - 1}: use a coarser unit"
             )
         # (5) The unit does not waste margin.
-        smallest = _compile(weights, collateral, entry_map, gross_limit, kind, bits).matrix.unit_exponent
+        smallest = _compile(rows, collateral, entry_map, gross_limit, kind, bits).matrix.unit_exponent
         if matrix.unit_exponent > smallest + 1:
             raise UnitTooCoarse(f"the {kind} unit is 2^{matrix.unit_exponent} USD where 2^{smallest} USD would fit")
 
@@ -136,7 +139,7 @@ def slack_bounds(matrix: ExactMatrix, caps: Floats, entry_map: EntryMap, gross_l
 
     Args:
         matrix: only A, c, S and the validity flags are read.
-        caps: (M,) USD, see `ExactWeights`.
+        caps: (M,) USD, see `Slack`.
         entry_map: gives the gross weights g.
         gross_limit: G, whole USD.
 
@@ -156,48 +159,49 @@ def slack_bounds(matrix: ExactMatrix, caps: Floats, entry_map: EntryMap, gross_l
 
 
 def _compile(
-    weights: ExactWeights,
+    rows: Rows,
     collateral: CollateralValues,
     entry_map: EntryMap,
     gross_limit: int,
     kind: MarginKind,
     bits: int,
 ) -> ExactMatrix:
-    values, switch, base = weights.weights.of(kind), weights.switch(kind), collateral.of(kind)
-    labels = (*weights.slack_labels, *weights.switch_labels)
+    slack = rows.require_slack()
+    values, switch, base = rows.weights.of(kind), slack.switch(kind), collateral.of(kind)
+    labels = slack.all_labels
     largest = max(float(np.abs(item).max(initial=0.0)) for item in (values, switch, base))
     # With an entry at 2^bits units or more the bound fails for certain: the search starts there.
     exponent = _FINEST_EXPONENT
     if largest > 0:
         exponent = max(exponent, int(np.floor(np.log2(largest))) - bits)
     while exponent <= MAX_EXPONENT:
-        A = np.where(weights.structure, round_down(values, exponent), 0)
+        A = np.where(slack.structure, round_down(values, exponent), 0)
         c = round_collateral(base, exponent)
-        S = np.concatenate([weights.slack(kind), round_collateral(switch, exponent)], axis=1)
+        S = np.concatenate([slack.of(kind), round_collateral(switch, exponent)], axis=1)
         reach = _reach(A, c, entry_map, gross_limit)
-        switches = len(weights.switch_labels)
-        bounds = _bounds(S, weights.validity, reach, _capped(weights.caps, exponent, switches), labels, switches)
+        switches = len(slack.switch_labels)
+        bounds = _bounds(S, slack.validity, reach, _capped(slack.caps, exponent, switches), labels, switches)
         if (reach + np.abs(S) @ bounds < 2.0 ** (bits - 1)).all():
             break
         exponent += 1
     else:
-        raise MarginOverflow(weights.weights.labels[0], "slack", f"no unit up to 2^{MAX_EXPONENT} USD fits {bits} bits")
+        raise MarginOverflow(rows.labels[0], "slack", f"no unit up to 2^{MAX_EXPONENT} USD fits {bits} bits")
     return ExactMatrix(
         matrix=MarginMatrix(
             kind=kind,
             place="proof",
             unit_exponent=exponent,
-            labels=weights.weights.labels,
+            labels=rows.labels,
             weights=A,
             collateral=c,
-            model_hash=weights.weights.model_hash,
-            entry_map_hash=weights.weights.entry_map_hash,
+            model_hash=rows.weights.model_hash,
+            entry_map_hash=rows.weights.entry_map_hash,
         ),
         slack=S,
         slack_labels=labels,
         slack_widths=_widths(bounds),
-        switches=len(weights.switch_labels),
-        validity=weights.validity,
+        switches=len(slack.switch_labels),
+        validity=slack.validity,
     )
 
 
@@ -241,27 +245,27 @@ def _widths(bounds: Floats | Integers) -> tuple[int, ...]:
     return tuple(max(1, int(bound).bit_length()) for bound in bounds)
 
 
-def _check_entries(given: ExactMatrix, weights: ExactWeights, collateral: CollateralValues) -> None:
-    matrix, kind = given.matrix, given.matrix.kind
-    switches = given.slack[:, len(weights.slack_labels) :]
-    own = np.column_stack([weights.weights.of(kind), weights.switch(kind), collateral.of(kind)])
+def _check_entries(given: ExactMatrix, rows: Rows, collateral: CollateralValues) -> None:
+    slack, matrix, kind = rows.require_slack(), given.matrix, given.matrix.kind
+    switches = given.slack[:, len(slack.labels) :]
+    own = np.column_stack([rows.weights.of(kind), slack.switch(kind), collateral.of(kind)])
     own = np.ldexp(own, -matrix.unit_exponent)
     entries = np.column_stack([matrix.weights, switches, matrix.collateral])
     # What is zero by construction, whatever the prices, is not rounded: there and only there nothing else will do.
-    fixed = np.column_stack([~weights.structure, weights.switch(kind) == 0, np.zeros(matrix.rows, dtype=np.bool_)])
+    fixed = np.column_stack([~slack.structure, slack.switch(kind) == 0, np.zeros(matrix.rows, dtype=np.bool_)])
     bad = np.argwhere(~((entries <= own) & (entries >= own - 2)) | (fixed & (entries != 0)))
     if bad.size:
         row, column = (int(i) for i in bad[0])
         raise WeightMismatch(
             matrix.labels[row],
-            (*weights.weights.entries, *weights.switch_labels, "collateral")[column],
+            (*rows.weights.entries, *slack.switch_labels, "collateral")[column],
             f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
             "operator used other prices, another model, or rounded up",
         )
 
 
-def _require_together(weights: ExactWeights, collateral: CollateralValues, entry_map: EntryMap) -> None:
-    if weights.weights.entry_map_hash != entry_map.hash():
+def _require_together(rows: Rows, collateral: CollateralValues, entry_map: EntryMap) -> None:
+    if rows.weights.entry_map_hash != entry_map.hash():
         raise MatrixMismatch("the weights are compiled for another entry map")
-    if any(collateral.of(kind).shape != (len(weights.weights.labels),) for kind in KINDS):
+    if any(collateral.of(kind).shape != (len(rows.labels),) for kind in KINDS):
         raise MatrixMismatch("the collateral has another number of rows than the weights: value it with the same model")

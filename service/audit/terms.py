@@ -1,15 +1,28 @@
 """The terms of a stored run: given by whoever audits, or found in a bundle of the same store. The hashes decide."""
 
+from typing import Any
+
 from atomic_margin.circuits.profile import PROFILES, Profile
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.models.registry import parse_model
+from atomic_margin.margin.models.universe import LedgerModel
 from atomic_margin.service.audit.errors import TermsMissing
 from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.protocol.documents import RunRecord
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import Terms, served
 
-TermsDocuments = tuple[ScanModel, Universe, CollateralSchedule]
+TermsDocuments = tuple[LedgerModel[Any], Universe, CollateralSchedule]
+
+
+def parse_documents(model: object, universe: object, schedule: object) -> TermsDocuments:
+    """Return model, universe and schedule of three parsed JSON documents.
+
+    Raises:
+        DocumentError: the first wrong field, named by its JSON path.
+        ModelNotServed: the model is none that can be served.
+    """
+    return served(parse_model(model)), Universe.parse(universe), CollateralSchedule.parse(schedule)
 
 
 def terms_of(store: ReadOnlyStore, record: RunRecord, documents: TermsDocuments | None) -> Terms:
@@ -40,11 +53,7 @@ def profile_of(record: RunRecord) -> Profile:
 
 def _published(store: ReadOnlyStore, record: RunRecord) -> TermsDocuments:
     for body in store.published_terms(record.run_id):
-        found = (
-            ScanModel.parse(body["model"]),
-            Universe.parse(body["universe"]),
-            CollateralSchedule.parse(body["schedule"]),
-        )
+        found = parse_documents(body["model"], body["universe"], body["schedule"])
         if tuple(part.hash() for part in found) == (record.model, record.universe, record.schedule):
             return found
     raise TermsMissing(

@@ -11,15 +11,12 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.evaluator import Evaluator
-from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.audit.evidence import Evidence, anchors, gather
 from atomic_margin.service.audit.report import as_json, sentences, write_outputs
 from atomic_margin.service.audit.search import DEFAULT_STARTS, Repetition, Verdict, overall, repeat
 from atomic_margin.service.audit.stored import ReadOnlyStore
-from atomic_margin.service.audit.terms import TermsDocuments
+from atomic_margin.service.audit.terms import TermsDocuments, parse_documents
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, fail, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError, ServiceError
 from atomic_margin.service.files import read_json, write_json
@@ -113,11 +110,7 @@ def _documents(model: Path | None, universe: Path | None, schedule: Path | None)
         return None
     if model is None or universe is None or schedule is None:
         raise ConfigurationError("give all three of --model, --universe and --schedule, or none")
-    return (
-        ScanModel.parse(read_json(model)),
-        Universe.parse(read_json(universe)),
-        CollateralSchedule.parse(read_json(schedule)),
-    )
+    return parse_documents(read_json(model), read_json(universe), read_json(schedule))
 
 
 def _repeat(evidence: Evidence, starts: int, memory_gib: int) -> list[Repetition]:

@@ -1,30 +1,24 @@
 """ExampleDocuments that the margin commands read, with those of `examples/` as the default."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import atomic_margin
 from atomic_margin.bench.gap import ExampleDocuments
-from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
+from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.market import Market, check_crossed, check_market
 from atomic_margin.margin.market.portfolio import Institution
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.cross_margin import CrossMarginModel, PoolHoldings
-from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel
-from atomic_margin.margin.models.pmrm import PmrmCase, PmrmParameters, parse_cases, parse_parameters
-from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.models.case import AnyCase, CaseModel
+from atomic_margin.margin.models.registry import AnyModel, models, parse_model
+from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 
 EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
-MODELS = {
-    "scan": EXAMPLES / "model-scan.json",
-    "expected_shortfall": EXAMPLES / "expected-shortfall" / "model.json",
-    "cross_margin": EXAMPLES / "cross-margin" / "model.json",
-}
 UNIVERSE = EXAMPLES / "universe.json"
 SCHEDULE = EXAMPLES / "collateral-schedule.json"
-POSTED = EXAMPLES / "collateral.json"
-POOLS = EXAMPLES / "cross-margin" / "pools.json"
 INSTITUTION = EXAMPLES / "institution.json"
 MARKET = EXAMPLES / "market-1.json"
 
@@ -47,6 +41,29 @@ def example_gross_limit() -> int:
     return Institution.parse(read_json(INSTITUTION)).gross_limit
 
 
+def read_published(universe: Path, market: Path, schedule: Path) -> Published:
+    """Return universe, prices and collateral schedule of three files; errors as for `read_market`."""
+    known = Universe.parse(read_json(universe))
+    return Published(known, read_market(market, known), CollateralSchedule.parse(read_json(schedule)))
+
+
+def read_model(model: str) -> AnyModel:
+    """Return the example's model of that name, or the model of a document, told by its field ``name``.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        DocumentError: it is of no model, or a field is wrong.
+    """
+    rules = models().get(model)
+    example = rules.EXAMPLE if rules is not None and issubclass(rules, UniverseModel) else None
+    return parse_model(read_json(Path(model) if example is None else EXAMPLES / example), model)
+
+
+def read_posted(model: UniverseModel[Any, Any], file: Path | None) -> Any:
+    """Return what is posted under a model: that of a file, or of its example."""
+    return model.parse_posted(read_json(file or EXAMPLES / model.EXAMPLE_POSTED))
+
+
 def example_documents(market: Path = MARKET) -> ExampleDocuments:
     """Return the example documents, with the prices of a file.
 
@@ -54,35 +71,39 @@ def example_documents(market: Path = MARKET) -> ExampleDocuments:
         ConfigurationError: a file cannot be read.
         DocumentError: a document is wrong, or they do not fit together.
     """
-    universe = Universe.parse(read_json(UNIVERSE))
-    return ExampleDocuments(
-        universe=universe,
-        market=read_market(market, universe),
-        schedule=CollateralSchedule.parse(read_json(SCHEDULE)),
-        posted=CollateralHoldings.parse(read_json(POSTED)).posted,
-        pools=PoolHoldings.parse(read_json(POOLS)).posted,
-        scan=ScanModel.parse(read_json(MODELS["scan"])),
-        expected_shortfall=ExpectedShortfallModel.parse(read_json(MODELS["expected_shortfall"])),
-        cross_margin=CrossMarginModel.parse(read_json(MODELS["cross_margin"])),
-    )
+    return ExampleDocuments(read_published(UNIVERSE, market, SCHEDULE), _example)
 
 
-def read_pmrm(case: Path, parameters: Path | None, name: str | None) -> tuple[dict[str, PmrmCase], PmrmParameters]:
-    """Return the cases of a file in the outside format of `pmrm`, and one parameter set of another.
+def _example(rules: type[UniverseModel[Any, Any]]) -> tuple[object, object]:
+    if rules.EXAMPLE is None:
+        raise ConfigurationError(f"the model {rules.NAME} has no example document; measure one of the others")
+    return read_json(EXAMPLES / rules.EXAMPLE), read_json(EXAMPLES / rules.EXAMPLE_POSTED)
+
+
+def read_cases(
+    rules: type[CaseModel[Any, Any, Any, Any]], file: Path, parameters: Path | None, name: str | None
+) -> Mapping[str, AnyCase]:
+    """Return the cases of a file in a model's outside format, under one parameter set of another where it takes one.
 
     Raises:
-        ConfigurationError: a file cannot be read, or no parameters are given.
+        ConfigurationError: a file cannot be read, or parameters are missing, or given to a model that takes none.
         DocumentError: a field is wrong, or there is no such set.
     """
+    if rules.PARAMETERS_IN_CASE:
+        for option, value in (("parameters", parameters), ("set", name)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"--{option} does not go with this model, which takes its parameters from the case"
+                )
+        return rules.parse_file(read_json(file, numbers=True), file.stem)
     if parameters is None:
-        raise ConfigurationError("pmrm takes its parameters from a file: give --parameters FILE and --set NAME")
+        raise ConfigurationError(
+            f"{rules.NAME} takes its parameters from a file: give --parameters FILE and --set NAME"
+        )
     sets = read_json(parameters, numbers=True)
     if name is None:
         names = sorted(sets) if isinstance(sets, dict) else []
         if len(names) != 1:
             raise ConfigurationError(f"--set NAME is wanted, one of {', '.join(names) or 'none'}")
         name = names[0]
-    given = read_json(case, numbers=True)
-    if isinstance(given, dict) and "Scenario" in given:
-        given = {case.stem: given}
-    return parse_cases(given), parse_parameters(sets, name)
+    return rules.parse_file(read_json(file, numbers=True), file.stem, sets, name)

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from atomic_margin.bench.gap import (
     LEAST_REQUIREMENT,
-    MODELS,
     AccountMargin,
     Line,
     Share,
@@ -18,7 +17,9 @@ from atomic_margin.bench.gap import (
     case_accounts,
     generated_accounts,
 )
-from atomic_margin.service.cli.examples import MARKET, example_documents, read_pmrm
+from atomic_margin.margin.models.case import CaseModel
+from atomic_margin.margin.models.registry import model_named, models
+from atomic_margin.service.cli.examples import MARKET, example_documents, read_cases
 from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import write_json
@@ -52,16 +53,17 @@ def gap(
     market: Annotated[
         Path, typer.Option(help="Prices of the example universe.", show_default="examples/market-1.json")
     ] = MARKET,
-    cases: Annotated[Path | None, typer.Option(help="Outside cases of pmrm.")] = None,
+    cases: Annotated[Path | None, typer.Option(help="Outside cases, of the first model that takes some.")] = None,
     parameters: Annotated[Path | None, typer.Option(help="Their parameter sets.")] = None,
     parameter_set: Annotated[str | None, typer.Option("--set", help="Name of their parameter set.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
     """Measure and print; `HELP` is what the user reads."""
     with plain_errors(named=True):
-        widths, names = tuple(bits or (20, 24)), tuple(model or MODELS)
-        if not set(widths) <= {20, 24} or not set(names) <= set(MODELS):
-            raise ConfigurationError(f"--bits is 20 or 24, --model one of {', '.join(MODELS)}")
+        known = models()
+        widths, names = tuple(bits or (20, 24)), tuple(model or known)
+        if not set(widths) <= {20, 24} or not set(names) <= set(known):
+            raise ConfigurationError(f"--bits is 20 or 24, --model one of {', '.join(known)}")
         documents = example_documents(market)
         sources: list[tuple[Tally, int, Iterable[AccountMargin]]] = [
             (Tally(name, "generated"), books, generated_accounts(name, documents, books, seed, widths))
@@ -69,8 +71,9 @@ def gap(
             if books
         ]
         if cases is not None:
-            found, values = read_pmrm(cases, parameters, parameter_set)
-            sources.append((Tally("pmrm", "cases"), len(found), case_accounts(found, values, widths)))
+            rules = _case_rules(names)
+            found = read_cases(rules, cases, parameters, parameter_set)
+            sources.append((Tally(rules.NAME, "cases"), len(found), case_accounts(found, widths)))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err, transient=True) as progress:
             for tally, count, accounts in sources:
@@ -84,6 +87,15 @@ def gap(
             write_json(json_file, {"books": books, "seed": seed, "measured": [_figures(tally) for tally in tallies]})
         for tally in tallies:
             _print(tally)
+
+
+def _case_rules(names: tuple[str, ...]) -> type[CaseModel[Any, Any, Any, Any]]:
+    """Return the first model of cases among those that are measured, or else of all."""
+    for name in (*names, *models()):
+        rules = model_named(name)
+        if issubclass(rules, CaseModel):
+            return rules
+    raise ConfigurationError("no model takes cases; leave out --cases")
 
 
 def _figures(tally: Tally) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`atomic-margin margin`: the true margin of a book, the margin its integers give, and the gap between them."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,36 +9,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from atomic_margin.bench.gap import (
-    AccountMargin,
-    Desk,
-    FormMargin,
-    cross_margin_desk,
-    expected_shortfall_desk,
-    measure_pmrm,
-    measure_pmrm2,
-    scan_desk,
-)
+from atomic_margin.bench.gap import AccountMargin, Desk, FormMargin, measure_case
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.cross_margin import CrossMarginModel, PoolHoldings
-from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallModel
-from atomic_margin.margin.models.pmrm2 import Pmrm2Case
-from atomic_margin.margin.models.portfolio_margin.fields import json_object, parse_at
-from atomic_margin.margin.models.scan.document import ScanModel
+from atomic_margin.margin.models.case import AnyCase, CaseModel
+from atomic_margin.margin.models.registry import models
+from atomic_margin.margin.models.universe import LedgerModel, Published, UniverseModel
 from atomic_margin.service.cli.examples import (
-    MODELS,
-    POOLS,
-    POSTED,
     SCHEDULE,
     UNIVERSE,
     example_gross_limit,
-    read_market,
-    read_pmrm,
+    read_cases,
+    read_model,
+    read_posted,
+    read_published,
 )
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
@@ -47,6 +33,27 @@ from atomic_margin.service.files import read_json
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 WIDTHS = (20, 24)
+
+
+_CASES = {name: rules for name, rules in models().items() if issubclass(rules, CaseModel)}
+_OTHERS = {name: rules for name, rules in models().items() if issubclass(rules, UniverseModel)}
+
+
+def _names() -> str:
+    return f"{', '.join(_OTHERS)} (the example's), {', '.join(_CASES)}"
+
+
+def _pooled() -> str:
+    return ", ".join(name for name, rules in _OTHERS.items() if not issubclass(rules, LedgerModel))
+
+
+def _posted_examples() -> str:
+    return " or ".join(f"examples/{path}" for path in dict.fromkeys(rules.EXAMPLE_POSTED for rules in _OTHERS.values()))
+
+
+def _with_sets() -> str:
+    return ", ".join(name for name, rules in _CASES.items() if not rules.PARAMETERS_IN_CASE)
+
 
 HELP = """Print the true margin of a book, the margin that integer rows give, and the gap.
 
@@ -74,7 +81,7 @@ Exit status 0: computed, whatever the margin is. 2: an input is wrong; the messa
 def margin(
     model: Annotated[
         str,
-        typer.Option(help="scan, expected_shortfall, cross_margin (the example's), pmrm, pmrm2, or a model document."),
+        typer.Option(help=f"{_names()}, or a model document."),
     ],
     portfolio: Annotated[Path | None, typer.Option(help="Book; examples/portfolio.json is one.")] = None,
     market: Annotated[Path | None, typer.Option(help="Prices; examples/market-1.json are some.")] = None,
@@ -85,13 +92,13 @@ def margin(
     posted: Annotated[
         Path | None,
         typer.Option(
-            help="Posted collateral; for cross_margin by pool.",
-            show_default="examples/collateral.json or examples/cross-margin/pools.json",
+            help=f"Posted collateral; for {_pooled()} by pool.",
+            show_default=_posted_examples(),
         ),
     ] = None,
-    case: Annotated[Path | None, typer.Option(help="Cases, for pmrm and pmrm2.")] = None,
+    case: Annotated[Path | None, typer.Option(help=f"Cases, for {' and '.join(_CASES)}.")] = None,
     name: Annotated[str | None, typer.Option(help="One of several cases of the file.")] = None,
-    parameters: Annotated[Path | None, typer.Option(help="Parameter sets, for pmrm.")] = None,
+    parameters: Annotated[Path | None, typer.Option(help=f"Parameter sets, for {_with_sets()}.")] = None,
     parameter_set: Annotated[str | None, typer.Option("--set", help="Name of the parameter set.")] = None,
     gross_limit: Annotated[
         int | None,
@@ -108,19 +115,20 @@ def margin(
     with plain_errors(named=True):
         if bits not in WIDTHS:
             raise ConfigurationError(f"--bits is 20 or 24, got {bits}")
-        if model in ("pmrm", "pmrm2"):
+        rules = models().get(model)
+        if rules is not None and issubclass(rules, CaseModel):
             _refuse_given("a case, which has its own", portfolio=portfolio, market=market, posted=posted)
             if case is None:
                 raise ConfigurationError(f"--model {model} takes a case: give --case FILE")
-            accounts = (_pmrm if model == "pmrm" else _pmrm2)(case, name, parameters, parameter_set, bits, gross_limit)
+            cases = _chosen(read_cases(rules, case, parameters, parameter_set), name)
+            accounts = {label: measure_case(item, (bits,), gross_limit) for label, item in cases.items()}
         else:
             given = {"case": case, "name": name, "parameters": parameters, "set": parameter_set}
             _refuse_given("a portfolio and a market", **given)
             if portfolio is None or market is None:
                 raise ConfigurationError(f"--model {model} takes a book and prices: give --portfolio and --market")
-            known = Universe.parse(read_json(universe))
+            desk = _desk(model, read_published(universe, market, schedule), posted)
             book = Portfolio.parse(read_json(portfolio))
-            desk = _desk(model, known, market, schedule, posted)
             limit = gross_limit or example_gross_limit()
             accounts = {portfolio.stem: desk.measure(book, limit, (bits,))}
         accounts = {label: _sound(account) for label, account in accounts.items()}
@@ -148,8 +156,8 @@ def report(label: str, account: AccountMargin) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": true.model,
         "case": label,
-        "initial_excess": true.margin["initial"],
-        "maintenance_excess": true.margin["maintenance"],
+        "initial_excess": true.excess["initial"],
+        "maintenance_excess": true.excess["maintenance"],
         "mark_to_market": true.mark_to_market,
         **true.details,
         "worst": true.worst["maintenance"],
@@ -198,56 +206,17 @@ def _refuse_given(instead: str, **options: object) -> None:
             raise ConfigurationError(f"--{option} does not go with this model, which takes {instead}")
 
 
-def _chosen(cases: dict[str, Any], name: str | None) -> dict[str, Any]:
+def _chosen(cases: Mapping[str, AnyCase], name: str | None) -> Mapping[str, AnyCase]:
     if name is not None and name not in cases:
         raise ConfigurationError(f"no case {name!r} in the file, only {', '.join(map(repr, sorted(cases))) or 'none'}")
     return cases if name is None else {name: cases[name]}
 
 
-def _pmrm(
-    file: Path, name: str | None, parameters: Path | None, chosen: str | None, bits: int, gross_limit: int | None
-) -> dict[str, AccountMargin]:
-    cases, values = read_pmrm(file, parameters, chosen)
-    return {label: measure_pmrm(case, values, (bits,), gross_limit) for label, case in _chosen(cases, name).items()}
-
-
-def _pmrm2(
-    file: Path, name: str | None, parameters: Path | None, chosen: str | None, bits: int, gross_limit: int | None
-) -> dict[str, AccountMargin]:
-    _refuse_given("its parameters from the case", parameters=parameters, set=chosen)
-    given = json_object(read_json(file, numbers=True), "$")
-    if "Scenario" in given:
-        cases = {file.stem: Pmrm2Case.parse(given)}
-    else:
-        cases = {label: parse_at(Pmrm2Case, json_object(item, label), label) for label, item in given.items()}
-    return {label: measure_pmrm2(case, (bits,), gross_limit) for label, case in _chosen(cases, name).items()}
-
-
-def _desk(model: str, universe: Universe, market: Path, schedule: Path, posted: Path | None) -> Desk:
-    """Return the desk of a model document, told by its field ``name``."""
-    document = read_json(MODELS.get(model, Path(model)))
-    prices = read_market(market, universe)
-    haircuts = CollateralSchedule.parse(read_json(schedule))
-    kind = document.get("name") if isinstance(document, dict) else None
-
-    def holdings() -> dict[str, int]:
-        return CollateralHoldings.parse(read_json(posted or POSTED)).posted
-
-    def pools() -> dict[str, dict[str, int]]:
-        return PoolHoldings.parse(read_json(posted or POOLS)).posted
-
-    desks: dict[str, Callable[[], Desk]] = {
-        "scan": lambda: scan_desk(ScanModel.parse(document), universe, prices, haircuts, holdings()),
-        "expected_shortfall": lambda: expected_shortfall_desk(
-            ExpectedShortfallModel.parse(document), universe, prices, haircuts, holdings()
-        ),
-        "cross_margin": lambda: cross_margin_desk(
-            CrossMarginModel.parse(document), universe, prices, haircuts, pools()
-        ),
-    }
-    if kind not in desks:
-        raise MalformedDocument("name", f"{model} names none of the models {', '.join(desks)}")
-    return desks[kind]()
+def _desk(model: str, published: Published, posted: Path | None) -> Desk[Any, Any, Any]:
+    rules = read_model(model)
+    if not isinstance(rules, UniverseModel):
+        raise MalformedDocument("name", f"{model} is of a model that takes no portfolio: give --case")
+    return Desk(rules, published, read_posted(rules, posted))
 
 
 def _excess(amount: float) -> str:
@@ -258,8 +227,8 @@ def _excess(amount: float) -> str:
 def _print(label: str, account: AccountMargin) -> None:
     true = account.reference
     out.print(
-        f"[bold]{escape(label)}[/], model {true.model}: initial {_excess(true.margin['initial'])}, maintenance "
-        f"{_excess(true.margin['maintenance'])}; mark to market {true.mark_to_market:,.2f} USD, initial requirement "
+        f"[bold]{escape(label)}[/], model {true.model}: initial {_excess(true.excess['initial'])}, maintenance "
+        f"{_excess(true.excess['maintenance'])}; mark to market {true.mark_to_market:,.2f} USD, initial requirement "
         f"{true.requirement['initial']:,.2f} USD, worst: "
         f"{escape(true.worst['initial'])}",
         soft_wrap=True,

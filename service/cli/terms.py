@@ -6,9 +6,6 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import profile_by_name
-from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.terms import Terms
 
@@ -25,12 +22,7 @@ def read_terms(model: Path, universe: Path, schedule: Path, profile: str) -> Ter
     """Return the terms in three files and a profile.
 
     Raises:
-        ConfigurationError: a file cannot be read.
+        ConfigurationError: a file cannot be read. ModelNotServed: the model cannot be served.
         MarginError, ProfileError: a document is wrong, or does not fit the profile.
     """
-    return Terms(
-        ScanModel.parse(read_json(model)),
-        Universe.parse(read_json(universe)),
-        CollateralSchedule.parse(read_json(schedule)),
-        profile_by_name(profile),
-    )
+    return Terms.parse(read_json(model), read_json(universe), read_json(schedule), profile_by_name(profile))

@@ -100,8 +100,8 @@ def private_figures(
         decrypted_breach=None if flag is None else flag.value,
         outcome=unsaid if signed is None else str(signed.body["outcome"]),
         shortfall_true=f"{run.true.shortfall('maintenance'):.2f}",
-        surplus_true=f"{float(run.true.maintenance.min()):.2f}",
-        worst_scenario=run.true.worst("maintenance"),
+        surplus_true=f"{run.true.excess['maintenance']:.2f}",
+        worst_scenario=run.true.worst["maintenance"],
         top_up="0" if signed is None else str(signed.body["top_up_usd"]),
         seconds={"check_and_decrypt": f"{check_s:.3f}", "prove": f"{prove_s:.3f}"},
     )

@@ -1,9 +1,6 @@
 """The operator's terms, taken only when they are the pinned ones. Institution only."""
 
 from atomic_margin.circuits.profile import PROFILES
-from atomic_margin.margin.collateral import CollateralSchedule
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -22,18 +19,13 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
         identity: its public key.
 
     Raises:
-        ConfigurationError: something is not what is pinned; it is named.
+        ConfigurationError: something is not what is pinned; it is named. ModelNotServed for a model that cannot be run.
         RemoteError: the operator does not answer.
     """
     profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
     if not profiles:
         raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
-    terms = Terms(
-        ScanModel.parse(client.terms("model")),
-        Universe.parse(client.terms("universe")),
-        CollateralSchedule.parse(client.terms("schedule")),
-        profiles[0],
-    )
+    terms = Terms.parse(client.terms("model"), client.terms("universe"), client.terms("schedule"), profiles[0])
     for name in ("model", "universe", "schedule"):
         if terms.hashes[name] != getattr(trust, name):
             raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")

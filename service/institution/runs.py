@@ -17,7 +17,7 @@ from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
-from atomic_margin.margin.models.scan.reference import TrueSurplus, true_surplus
+from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.feed.tick import verify_tick
@@ -40,7 +40,7 @@ class CheckedRun:
         market: the signed prices.
         matrices: of the run, confirmed by the agent's own computation.
         z: the agent's portfolio vector.
-        true: the plain floating-point surplus of the book.
+        true: the plain floating-point margin of the book.
     """
 
     record: RunRecord
@@ -48,7 +48,7 @@ class CheckedRun:
     market: Market
     matrices: RunMatrices
     z: IntArray
-    true: TrueSurplus
+    true: Reference
 
     @property
     def plaintext_flag(self) -> int:
@@ -106,7 +106,7 @@ def check_run(
     except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = encode(book, terms.entry_map)
-    true = true_surplus(terms.model, terms.universe, market, terms.schedule, book, record.posted)
+    true = terms.model.reference(terms.published(market), book, record.posted)
     return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
 
 

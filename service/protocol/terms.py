@@ -7,38 +7,75 @@ tick and posted collateral give. What proofs are about is in `protocol.statement
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import CanonicalValue
-from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
-from atomic_margin.margin.models.scan.weights import compile_weights
+from atomic_margin.margin.models.registry import AnyModel, parse_model
+from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.margin.rows.rounding import RunMatrices, check_run, compile_run
 from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.service.errors import ModelNotServed
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.zk.generators import generators_hash
+
+
+def served(model: AnyModel) -> LedgerModel[Any]:
+    """Return a model that operator, agent and verifier can run.
+
+    Raises:
+        ModelNotServed: its rows rest on more than universe, market, schedule and one ledger account, or it has no
+            slack-free rows.
+    """
+    if not isinstance(model, LedgerModel):
+        raise ModelNotServed(
+            f"the model {model.name} cannot be served: it asks more of an account than a portfolio of the universe and "
+            "collateral posted in one pool; publish another model"
+        )
+    if "conservative" not in model.FORMS:
+        raise ModelNotServed(f"the model {model.name} cannot be served: it has no slack-free rows for the circuit")
+    return model
 
 
 @dataclass(frozen=True)
 class Terms:
     """What an operator publishes and everyone pins by hash.
 
+    Attributes:
+        model: any registered margin model that can be served, see `served`.
+        universe: the instruments.
+        schedule: what counts as collateral.
+        profile: of the circuits.
+
     Raises:
         ProfileError: the model has more rows, or the universe more entries, than the profile.
     """
 
-    model: ScanModel
+    model: LedgerModel[Any]
     universe: Universe
     schedule: CollateralSchedule
     profile: Profile
 
+    @classmethod
+    def parse(cls, model: object, universe: object, schedule: object, profile: Profile) -> "Terms":
+        """Return the terms of three parsed JSON documents.
+
+        Raises:
+            DocumentError: the first wrong field, named by its JSON path, or the model's name is of no model.
+            ModelNotServed: the model is none that can be served.
+            ProfileError: the documents do not fit the profile.
+        """
+        parsed = served(parse_model(model)), Universe.parse(universe), CollateralSchedule.parse(schedule)
+        return cls(*parsed, profile)
+
     def __post_init__(self) -> None:
-        rows, entries = len(self.model.scenarios), len(self.entry_map)
+        rows, entries = len(self.model.labels), len(self.entry_map)
         if rows > self.profile.rows or entries > self.profile.entries:
             raise ProfileError(
                 f"the model's {rows} rows and the universe's {entries} entries do not fit profile "
@@ -62,21 +99,42 @@ class Terms:
             "generators": generators_hash(),
         }
 
-    def true_values(self, market: Market, posted: Mapping[str, int]) -> tuple[TrueWeights, CollateralValues]:
-        """Return the unrounded weights and collateral values under `market`.
+    def published(self, market: Market) -> Published:
+        """Return what is public under `market`."""
+        return Published(self.universe, market, self.schedule)
+
+    def check_market(self, market: Market) -> None:
+        """Make sure `market` prices every instrument and all collateral that counts.
 
         Raises:
+            DocumentError: naming the field.
+        """
+        self.model.check_market(self.published(market))
+
+    def weights(self, market: Market) -> TrueWeights:
+        """Return the unrounded weights under `market`. They depend on no account: once a tick is enough.
+
+        Raises:
+            RowsWithSlack: the model's conservative rows hold slack, which no circuit takes.
             MarginError: the market does not price the universe, or the documents do not fit together.
         """
         check_market(market, self.universe)
-        return (
-            compile_weights(self.model, self.universe, market),
-            collateral_values(self.schedule, self.model, market, posted),
-        )
+        return self.model.rows(self.universe, market).slack_free()
 
-    def compile(self, market: Market, posted: Mapping[str, int], gross_limit: int) -> RunMatrices:
-        """Return the matrices of a run. The operator's direction of the computation."""
-        weights, collateral = self.true_values(market, posted)
+    def collateral(self, market: Market, posted: Mapping[str, int]) -> CollateralValues:
+        """Return what an account's posted collateral is worth in every row under `market`, unrounded.
+
+        Raises:
+            MarginError: the market does not price the collateral, or the schedule does not know it.
+        """
+        return self.model.collateral(self.schedule, market, posted)
+
+    def matrices(self, weights: TrueWeights, collateral: CollateralValues, gross_limit: int) -> RunMatrices:
+        """Return the matrices of a run from its true values.
+
+        Raises:
+            MarginError: no unit fits, or weights and collateral do not belong together.
+        """
         return compile_run(
             weights,
             collateral,
@@ -86,17 +144,20 @@ class Terms:
             weight_bits=self.profile.weight_bits,
         )
 
+    def compile(self, market: Market, posted: Mapping[str, int], gross_limit: int) -> RunMatrices:
+        """Return the matrices of a run. The operator's direction of the computation."""
+        return self.matrices(self.weights(market), self.collateral(market, posted), gross_limit)
+
     def check(self, matrices: RunMatrices, market: Market, posted: Mapping[str, int], gross_limit: int) -> None:
         """Check matrices against one's own true values. The agent's and the verifier's direction.
 
         Raises:
             MarginError: an entry above its true value or two units below it, an overflow, a wasteful unit.
         """
-        weights, collateral = self.true_values(market, posted)
         check_run(
             matrices,
-            weights,
-            collateral,
+            self.weights(market),
+            self.collateral(market, posted),
             self.entry_map,
             gross_limit,
             bits=self.profile.bits,

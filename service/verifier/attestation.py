@@ -13,11 +13,9 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import WordsHex
-from atomic_margin.margin.collateral import CollateralSchedule, check_transfer
+from atomic_margin.margin.collateral import check_transfer
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.documents import (
@@ -157,12 +155,7 @@ def verify_attestation(
     with step("trust anchors"):
         profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
         _require(bool(profiles), "profile", "the trusted profile is unknown to this version of atomic-margin")
-        terms = Terms(
-            ScanModel.parse(bundle.model),
-            Universe.parse(bundle.universe),
-            CollateralSchedule.parse(bundle.schedule),
-            profiles[0],
-        )
+        terms = Terms.parse(bundle.model, bundle.universe, bundle.schedule, profiles[0])
         for name in ("model", "universe", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
     # (3) Enough trusted sources signed prices, and combined by the trusted rules they are the tick's.
@@ -266,7 +259,8 @@ def _check_settlement(
         _require(routes == {("free", "posted")}, "transfers", "a margin call moves free to posted collateral")
         moved = {move.asset: move.quantity for move in settlement.transfers}
         _require(len(moved) == len(settlement.transfers), "transfers", "an asset is moved twice")
-        check_transfer(result.top_up_usd, moved, terms.schedule, terms.model, market, posted=result.record.posted)
+        moves = terms.model.spot_moves
+        check_transfer(result.top_up_usd, moved, terms.schedule, moves, market, posted=result.record.posted)
     else:
         destinations = {move.destination for move in settlement.transfers}
         _require(destinations <= {"liquidation"}, "transfers", "a liquidation moves to the liquidation account")

@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from atomic_margin.bench.gap.books import pmrm_parameters
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.models.pmrm import PmrmCase, compile_case, pmrm_margin
-from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, integer_matrices
+from atomic_margin.margin.models.pmrm.books import pmrm_parameters
+from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, run_matrices
 from atomic_margin.margin.rows.matrix import MarginMatrix
-from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.zk import (
     PortfolioStatement,
     SufficiencyStatement,
@@ -73,8 +72,7 @@ def compiled(case: PmrmCase) -> tuple[CompiledCase, MarginMatrix]:
     fifteen = tuple(item for item in parameters.scenarios if item.spot not in (Decimal("1.10"), Decimal(1)))
     chosen = parameters.model_copy(update={"scenarios": fifteen})
     compiled_case = compile_case(case, chosen)
-    run = integer_matrices(compiled_case, SMALL.bits)
-    assert isinstance(run, RunMatrices)
+    run = run_matrices(compiled_case, SMALL.bits)
     true = pmrm_margin(case, chosen)
     matrix = run.maintenance_fhe
     assert matrix.usd(int(matrix.surplus(compiled_case.z).min())) <= true.maintenance_excess

@@ -61,7 +61,7 @@ def worth(
 def test_a_bitcoin_and_a_treasury_bill_by_hand(
     schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
-    values = collateral_values(schedule, model, markets[0], {"BTC": 2 * 10**8, "TBILL-2027-02": 100_00})
+    values = collateral_values(schedule, model.spot_moves, markets[0], {"BTC": 2 * 10**8, "TBILL-2027-02": 100_00})
     row = model.labels.index("crash -20% vol up")
     bill = 100 * 0.99163 * 0.99
     assert values.maintenance[row] == pytest.approx(2 * 96420.5 * 0.9 * 0.8 + bill)
@@ -75,7 +75,7 @@ def test_a_value_never_falls_below_zero(
 ) -> None:
     given = example("model-scan")
     given["scenarios"][0]["spot"] = {"BTC": "-0.9", "ETH": "-0.9"}
-    values = collateral_values(schedule, ScanModel.parse(given), markets[0], {"BTC": 10**8})
+    values = collateral_values(schedule, ScanModel.parse(given).spot_moves, markets[0], {"BTC": 10**8})
     assert values.maintenance[0] > 0
     assert values.initial[0] == 0
 
@@ -89,7 +89,7 @@ def test_values_are_the_exact_ones_rounded_down_once(
     model: ScanModel,
     markets: tuple[Market, ...],
 ) -> None:
-    values = collateral_values(schedule, model, markets[tick], held)
+    values = collateral_values(schedule, model.spot_moves, markets[tick], held)
     for kind, value in (("maintenance", values.maintenance[row]), ("initial", values.initial[row])):
         exact = worth(schedule, model, markets[tick], held, row, kind == "initial")
         assert Fraction(float(value)) <= exact < Fraction(math.nextafter(value, math.inf))
@@ -117,22 +117,22 @@ def test_a_transfer_is_worth_the_call_in_every_row(
         )
 
     try:
-        moved = select_transfer(amount, free, schedule, model, market, posted=posted)
+        moved = select_transfer(amount, free, schedule, model.spot_moves, market, posted=posted)
     except errors.InsufficientFreeCollateral:
         assert least_gain(free) < Fraction(amount) + Fraction(1, 100)
         return
     assert all(0 < quantity <= free[name] for name, quantity in moved.items())
     assert least_gain(moved) >= Fraction(amount)
-    check_transfer(amount, moved, schedule, model, market, posted=posted)
+    check_transfer(amount, moved, schedule, model.spot_moves, market, posted=posted)
     with pytest.raises(errors.TransferTooSmall, match="the call is of"):
-        check_transfer(amount + Decimal("0.02") + amount, moved, schedule, model, market, posted=posted)
+        check_transfer(amount + Decimal("0.02") + amount, moved, schedule, model.spot_moves, market, posted=posted)
     # As computed in floating point, c grows by at least the amount as well.
     both = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
-    before, after = (collateral_values(schedule, model, market, held) for held in (posted, both))
+    before, after = (collateral_values(schedule, model.spot_moves, market, held) for held in (posted, both))
     for kind in ("maintenance", "initial"):
         assert (after.of(kind) - before.of(kind) >= float(amount)).all()
     # Had less been posted before, the same would have been worth more: tiers are concave.
-    check_transfer(amount, moved, schedule, model, market, posted={})
+    check_transfer(amount, moved, schedule, model.spot_moves, market, posted={})
     # One unit less of the last asset moved is not worth it (with the cent on top).
     last = max(moved, key=lambda name: schedule.by_id[name].priority)
     assert least_gain({**moved, last: moved[last] - 1}) < Fraction(amount) + Fraction(1, 100)
@@ -141,7 +141,7 @@ def test_a_transfer_is_worth_the_call_in_every_row(
 def test_assets_move_by_priority(
     schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...], holdings: CollateralHoldings
 ) -> None:
-    moved = select_transfer(Decimal(1000), holdings.free, schedule, model, markets[0], posted={})
+    moved = select_transfer(Decimal(1000), holdings.free, schedule, model.spot_moves, markets[0], posted={})
     assert list(moved) == ["TBILL-2027-02"]
     assert moved["TBILL-2027-02"] == 101_864  # 1000.01 / (0.99163 * 0.99) = 1018.637…, rounded up to the cent
     with pytest.raises(TypeError):
@@ -155,8 +155,10 @@ def test_an_asset_worth_nothing_in_one_row_is_moved_only_for_the_others(
     given["scenarios"][0]["spot"]["BTC"] = "-0.9"
     model = ScanModel.parse(given)
     with pytest.raises(errors.InsufficientFreeCollateral, match="100"):
-        select_transfer(Decimal(100), {"BTC": 10**9}, schedule, model, markets[0], posted={})
-    moved = select_transfer(Decimal(100), {"BTC": 10**9, "ETH": 10**9}, schedule, model, markets[0], posted={})
+        select_transfer(Decimal(100), {"BTC": 10**9}, schedule, model.spot_moves, markets[0], posted={})
+    moved = select_transfer(
+        Decimal(100), {"BTC": 10**9, "ETH": 10**9}, schedule, model.spot_moves, markets[0], posted={}
+    )
     assert 0 < moved["BTC"] < 10**7
     assert 0 < moved["ETH"] < 10**8
 
@@ -166,7 +168,7 @@ def test_a_call_is_a_positive_amount(
     amount: str, schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
     with pytest.raises(errors.BadAmount):
-        select_transfer(Decimal(amount), {}, schedule, model, markets[0], posted={})
+        select_transfer(Decimal(amount), {}, schedule, model.spot_moves, markets[0], posted={})
 
 
 @pytest.mark.parametrize(
@@ -188,8 +190,8 @@ def test_only_ledger_quantities_of_eligible_assets_count(
     markets: tuple[Market, ...],
 ) -> None:
     for call in (
-        lambda: collateral_values(schedule, model, markets[0], held),
-        lambda: select_transfer(Decimal(1), held, schedule, model, markets[0], posted={}),
+        lambda: collateral_values(schedule, model.spot_moves, markets[0], held),
+        lambda: select_transfer(Decimal(1), held, schedule, model.spot_moves, markets[0], posted={}),
     ):
         with pytest.raises(document_errors.DocumentError) as caught:
             call()
@@ -203,23 +205,23 @@ def test_every_asset_is_priced_and_moved(
     market = example("market-1")
     del market["collateral"]["USDC"]
     with pytest.raises(errors.UnpricedAsset) as unpriced:
-        check_schedule(schedule, model, Market.parse(market))
+        check_schedule(schedule, model.spot_moves, Market.parse(market))
     assert unpriced.value.field == "collateral.USDC"
     given = example("collateral-schedule")
     given["assets"][3]["risk_underlying"] = "SOL"
     with pytest.raises(errors.UnknownUnderlying) as unknown:
-        check_schedule(CollateralSchedule.parse(given), model, markets[0])
+        check_schedule(CollateralSchedule.parse(given), model.spot_moves, markets[0])
     assert unknown.value.field == "assets[3].risk_underlying"
     given["assets"][3]["price_source"]["id"] = "SOL"
     with pytest.raises(errors.UnpricedAsset) as spot:
-        check_schedule(CollateralSchedule.parse(given), model, markets[0])
+        check_schedule(CollateralSchedule.parse(given), model.spot_moves, markets[0])
     assert spot.value.field == "underlyings.SOL.spot"
 
 
 def test_values_are_finite_and_read_only(
     schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...], holdings: CollateralHoldings
 ) -> None:
-    values = collateral_values(schedule, model, markets[0], holdings.posted)
+    values = collateral_values(schedule, model.spot_moves, markets[0], holdings.posted)
     assert values.maintenance.shape == values.initial.shape == (24,)
     with pytest.raises(ValueError, match="read-only"):
         values.initial[0] = 0
@@ -242,16 +244,17 @@ def test_tiers_are_marginal_and_apply_before_the_haircut(
     schedule: CollateralSchedule, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
     """300 bitcoin at 96,420.5 are 28,926,150: 5 m in full, 15 m at 80 %, the rest at 50 %."""
-    values = collateral_values(schedule, model, markets[0], {"BTC": 300 * 10**8})
+    values = collateral_values(schedule, model.spot_moves, markets[0], {"BTC": 300 * 10**8})
     row = model.labels.index("spot 0% vol up")
     assert values.maintenance[row] == pytest.approx(0.9 * (5e6 + 0.8 * 15e6 + 0.5 * 8_926_150))
     # The scenario moves the value that the tiers look at.
     row = model.labels.index("crash -20% vol up")
     assert values.maintenance[row] == pytest.approx(0.9 * (5e6 + 0.8 * 15e6 + 0.5 * (0.8 * 28_926_150 - 20e6)))
     # Beyond the last bound nothing more counts.
-    more = collateral_values(schedule, model, markets[0], {"BTC": 3000 * 10**8})
+    more = collateral_values(schedule, model.spot_moves, markets[0], {"BTC": 3000 * 10**8})
     assert (
-        more.maintenance[row] == collateral_values(schedule, model, markets[0], {"BTC": 6000 * 10**8}).maintenance[row]
+        more.maintenance[row]
+        == collateral_values(schedule, model.spot_moves, markets[0], {"BTC": 6000 * 10**8}).maintenance[row]
     )
 
 
@@ -279,10 +282,10 @@ def test_the_integers_of_c_are_never_above_the_exact_value(
     assets = [*document["assets"][:4], {**document["assets"][4], "tiers": tiers}]
     schedule = CollateralSchedule.parse({**document, "assets": assets})
     posted = {"ETH": held, "USDC": more}
-    values = collateral_values(schedule, model, markets[0], posted)
+    values = collateral_values(schedule, model.spot_moves, markets[0], posted)
     run = compile_run(compile_weights(model, universe, markets[0]), values, entry_map, gross_limit)
     for kind in ("maintenance", "initial"):
-        exact = exact_values(schedule, model, markets[0], posted, kind)
+        exact = exact_values(schedule, model.spot_moves, markets[0], posted, kind)
         for place in ("fhe", "proof"):
             matrix = run.of(kind, place)  # type: ignore[arg-type]  # two of the literals
             unit = Fraction(2) ** matrix.unit_exponent
@@ -341,13 +344,15 @@ def test_an_asset_counts_while_it_is_eligible(model: ScanModel, markets: tuple[M
         ({"status": "accepted", "counts_from": "2026-11-20T08:00:01Z"}, False),
     ):
         schedule = CollateralSchedule.parse(with_asset(example, 3, eligibility=eligibility))
-        values = collateral_values(schedule, model, markets[0], held)
+        values = collateral_values(schedule, model.spot_moves, markets[0], held)
         assert values.maintenance[0] == pytest.approx(usdc + counts * 0.9 * 96420.5)
         if counts:
-            assert select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model, markets[0], posted={})["BTC"]
+            assert select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model.spot_moves, markets[0], posted={})[
+                "BTC"
+            ]
         else:
             with pytest.raises(errors.InsufficientFreeCollateral):
-                select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model, markets[0], posted={})
+                select_transfer(Decimal(1000), {"BTC": 10**9}, schedule, model.spot_moves, markets[0], posted={})
 
 
 def test_what_does_not_count_needs_no_price(model: ScanModel, example: Example) -> None:
@@ -356,7 +361,10 @@ def test_what_does_not_count_needs_no_price(model: ScanModel, example: Example) 
     del market["collateral"]["TBILL-2027-02"]
     market["as_of"] = "2027-02-16T00:00:01Z"
     values = collateral_values(
-        CollateralSchedule.parse(example("collateral-schedule")), model, Market.parse(market), {"TBILL-2027-02": 10**9}
+        CollateralSchedule.parse(example("collateral-schedule")),
+        model.spot_moves,
+        Market.parse(market),
+        {"TBILL-2027-02": 10**9},
     )
     assert not values.maintenance.any()
 
@@ -394,6 +402,6 @@ def test_a_schedule_values_nothing_from_before_its_time(
 ) -> None:
     given = {**example("collateral-schedule"), "effective_from": "2026-11-20T08:00:01Z"}
     with pytest.raises(errors.ScheduleNotInForce) as caught:
-        collateral_values(CollateralSchedule.parse(given), model, markets[0], {})
+        collateral_values(CollateralSchedule.parse(given), model.spot_moves, markets[0], {})
     assert caught.value.field == "effective_from"
-    assert not collateral_values(CollateralSchedule.parse(given), model, markets[1], {}).maintenance.any()
+    assert not collateral_values(CollateralSchedule.parse(given), model.spot_moves, markets[1], {}).maintenance.any()

@@ -43,7 +43,6 @@ from atomic_margin.margin.models.cross_margin import (
 )
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
 from atomic_margin.margin.models.expected_shortfall import digits, sample_books
-from atomic_margin.margin.models.moves import as_scan
 from atomic_margin.margin.rows.least_slack import least_slack
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
@@ -179,7 +178,7 @@ def test_rows_are_the_transfers_solved_for_whole_accounts(
         book = book_of(lots, universe)
         z = encode(book, entry_map)
         true = cross_margin(model, universe, markets[1], schedule, book, held)
-        central = collateral_values(schedule, _scan(model), markets[1], held.get("central", {})).maintenance
+        central = collateral_values(schedule, model.spot_moves, markets[1], held.get("central", {})).maintenance
         solved = max(
             least_cash(true.profit[s], true.pools[s], credit, haircut, limit, float(central[s])) for s in range(count)
         )
@@ -190,17 +189,13 @@ def test_rows_are_the_transfers_solved_for_whole_accounts(
             assert max(0.0, -least) == pytest.approx(true.shortfall(kind), abs=1e-4)
             assert float((spread.of(kind) @ z + spread_public.of(kind)).min()) <= least + 1e-4
             rows = exact.weights.of(kind) @ z + exact_public.of(kind)
-            slack = exact.slack(kind)
+            slack = exact.require_slack().of(kind)
             u = np.zeros(slack.shape[1])
-            for row, column in np.argwhere((slack > 0) & exact.validity[:, None]):
+            for row, column in np.argwhere((slack > 0) & exact.require_slack().validity[:, None]):
                 u[column] = max(u[column], -rows[row])
             full = rows + slack @ u
             assert full[:count] == pytest.approx(true.of(kind), abs=1e-4)
     assert 0 < short < 24
-
-
-def _scan(model: CrossMarginModel) -> Any:
-    return as_scan(model.scenarios, model.charges, model.initial_factor, [s.coverage for s in model.scenarios])
 
 
 def test_one_venue_is_the_scan_model(
@@ -229,7 +224,7 @@ def test_one_venue_is_the_scan_model(
         mine, theirs = compile_cuts(one, universe, market), compile_weights(model, universe, market)
         public, known = (
             cut_collateral(one, schedule, market, {"all": held}),
-            collateral_values(schedule, model, market, held),
+            collateral_values(schedule, model.spot_moves, market, held),
         )
         for kind in KINDS:
             np.testing.assert_allclose(mine.of(kind), theirs.of(kind), rtol=1e-12, atol=1e-9)
@@ -252,7 +247,7 @@ def test_free_transfers_and_full_credit_are_one_pool(
     for lots in sample_books(universe, markets[0], 10, seed=3):
         true = cross_margin(model, universe, markets[0], schedule, book_of(lots, universe), posted)
         pooled = true.profit.sum(axis=1) + true.pools.sum(axis=1)
-        central = collateral_values(schedule, _scan(model), markets[0], posted["central"]).maintenance
+        central = collateral_values(schedule, model.spot_moves, markets[0], posted["central"]).maintenance
         assert true.maintenance == pytest.approx(pooled + central)
 
 

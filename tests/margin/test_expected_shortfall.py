@@ -321,7 +321,7 @@ def test_exact_rows_equal_the_reference_before_rounding(
             t = value_at_risk(losses, shortfall.depth)
             v = np.maximum(losses - t, 0) / float(shortfall.depth)
             u = np.concatenate([[max(t, 0), max(-t, 0)], v])
-            full = rows + exact.slack(kind) @ u
+            full = rows + exact.require_slack().of(kind) @ u
             scale = abs(true.collateral) + true.charges + abs(true.initial_shortfall)
             assert (full[1:] >= -1e-9 * scale).all()
             assert full[0] == pytest.approx(true.of(kind), abs=1e-9 * scale)
@@ -484,7 +484,7 @@ def test_collateral_rows_agree_with_the_schedule(
 ) -> None:
     """Cash that no move touches counts in full in every row, as it does for the scan model."""
     cash = {"USDC": 10**12}
-    wanted = collateral_values(schedule, model, markets[0], cash).maintenance[0]
+    wanted = collateral_values(schedule, model.spot_moves, markets[0], cash).maintenance[0]
     assert conservative_collateral(shortfall, schedule, markets[0], cash).initial == pytest.approx([wanted] * 33)
     exact = exact_collateral(shortfall, schedule, markets[0], cash).maintenance
     assert exact.tolist() == [wanted] + [0.0] * 260

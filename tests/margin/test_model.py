@@ -106,7 +106,7 @@ def test_columns_add_up_to_the_plain_report(
     z = encode(portfolio, entry_map)
     for market in markets:
         weights = compile_weights(model, universe, market)
-        collateral = collateral_values(schedule, model, market, holdings.posted)
+        collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
         report = true_surplus(model, universe, market, schedule, portfolio, holdings.posted)
         np.testing.assert_allclose(weights.maintenance @ z + collateral.maintenance, report.maintenance, atol=1e-5)
         np.testing.assert_allclose(weights.initial @ z + collateral.initial, report.initial, atol=1e-5)

@@ -12,9 +12,8 @@ import pytest
 from atomic_margin.margin import errors
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
-from atomic_margin.margin.models.portfolio_margin.compiled import integer_margin, integer_matrices, model_rows
-from atomic_margin.margin.rows.slack_matrix import ExactWeights
-from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact
+from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_margin, model_rows
+from atomic_margin.margin.rows.slack_rounding import check_exact
 
 Json = dict[str, Any]
 DAY = 86400
@@ -107,10 +106,7 @@ def check(case: Pmrm2Case, exactly: bool = True) -> None:
             assert float(min(getattr(integers, kind))) <= model + 1e-12 * scale
             assert min(getattr(integers, kind)) <= Decimal(true)
         assert not (min(getattr(proof, kind)) >= 0 and true < 0)
-    run = integer_matrices(exact)
-    assert isinstance(run, ExactRun)
-    assert isinstance(exact.weights, ExactWeights)
-    check_exact(run, exact.weights, exact.collateral, exact.entry_map, exact.gross_limit)
+    check_exact(exact_matrices(exact), exact.rows, exact.collateral, exact.entry_map, exact.gross_limit)
 
 
 @pytest.mark.parametrize("block", range(6))
@@ -136,8 +132,7 @@ def test_discounts_that_favour_gains_stay_conservative(seed: int) -> None:
 
 
 def test_the_rows_are_named_by_scenario_and_basis() -> None:
-    compiled = compile_case(generated(3))
-    labels = compiled.weights.weights.labels if isinstance(compiled.weights, ExactWeights) else compiled.weights.labels
+    labels = compile_case(generated(3)).rows.labels
     assert labels[0] == "1.18 up"
     assert {"skew linear", "skew abs", "basis"} <= set(labels)
 
@@ -145,7 +140,9 @@ def test_the_rows_are_named_by_scenario_and_basis() -> None:
 def test_other_parameters_are_another_model() -> None:
     case = generated(3)
     other = case.parameters.model_copy(update={"scenarios": case.parameters.scenarios[:3]})
-    hashes = {compile_case(item).weights.model_hash for item in (case, case.model_copy(update={"parameters": other}))}
+    hashes = {
+        compile_case(item).rows.weights.model_hash for item in (case, case.model_copy(update={"parameters": other}))
+    }
     assert len(hashes) == 2
 
 

@@ -24,14 +24,14 @@ from atomic_margin.margin.models.pmrm import (
 )
 from atomic_margin.margin.models.portfolio_margin.compiled import (
     CompiledCase,
+    exact_matrices,
     integer_margin,
-    integer_matrices,
     model_rows,
+    run_matrices,
 )
-from atomic_margin.margin.rows.rounding import RunMatrices, check_run
-from atomic_margin.margin.rows.slack_matrix import ExactWeights
-from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact
-from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
+from atomic_margin.margin.rows.rounding import check_run
+from atomic_margin.margin.rows.slack_rounding import check_exact
 
 from ..outside import outside as vectors
 
@@ -168,13 +168,9 @@ def check(case: PmrmCase, parameters: PmrmParameters, exactly: bool = True, **mo
             assert min(getattr(integers, kind)) <= Decimal(true)
             assert not (min(getattr(integers, kind)) >= 0 and true < 0)
     common = exact.entry_map, exact.gross_limit
-    run, plain = integer_matrices(exact), integer_matrices(conservative, 24)
-    assert isinstance(run, ExactRun)
-    assert isinstance(plain, RunMatrices)
-    assert isinstance(exact.weights, ExactWeights)
-    assert isinstance(conservative.weights, TrueWeights)
-    check_exact(run, exact.weights, exact.collateral, *common)
-    check_run(plain, conservative.weights, conservative.collateral, *common, bits=24, weight_bits=22)
+    run, plain = exact_matrices(exact), run_matrices(conservative, 24)
+    check_exact(run, exact.rows, exact.collateral, *common)
+    check_run(plain, conservative.rows.slack_free(), conservative.collateral, *common, bits=24, weight_bits=22)
 
 
 @cache
@@ -206,16 +202,22 @@ def test_the_order_of_the_forms_on_ten_thousand_books(block: int) -> None:
         check(*generated(seed))
 
 
+def without_perpetuals(case: PmrmCase) -> PmrmCase:
+    """The same account after it sold its perpetuals, whose profit so far no longer counts."""
+    return replace(case, account=replace(case.account, book=replace(case.account.book, perpetuals=Decimal(0))))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_perpetual_that_is_listed_but_perhaps_not_held(seed: int) -> None:
     case, parameters = generated(seed)
-    unsure = {"perp_confidence": Decimal("0.2"), "spot_confidence": Decimal("0.9"), "base": Decimal(7)}
-    case = case.model_copy(update=unsure)
+    unsure = replace(case.market, perp_confidence=Decimal("0.2"), spot_confidence=Decimal("0.9"))
+    ledger = replace(case.account.ledger, base=Decimal(7))
+    case = PmrmCase(replace(case.account, ledger=ledger), unsure)
     # Without combinations, so that |leg| is charged exactly; the switch then tells whether a perpetual is held.
     check(case, parameters, combinations=False, perpetual=True)
     check(case, parameters, exactly=False, perpetual=True)
     listed = compile_case(case, parameters, perpetual=True)
-    unlisted = compile_case(case.model_copy(update={"perps": Decimal(0)}), parameters)
+    unlisted = compile_case(without_perpetuals(case), parameters)
     assert "PERP" in listed.listing.names
     assert "PERP" not in unlisted.listing.names
 
@@ -223,7 +225,7 @@ def test_a_perpetual_that_is_listed_but_perhaps_not_held(seed: int) -> None:
 def test_low_confidence_of_a_perpetual_nobody_holds_costs_nothing() -> None:
     week = 7 * DAY
     sure = book([(week, 1500, 1, 0.8, 1)], [(week, 1500, 0)])
-    unsure = sure.model_copy(update={"perp_confidence": Decimal("0.3")})
+    unsure = replace(sure, market=replace(sure.market, perp_confidence=Decimal("0.3")))
     margins = [integer_margin(compile_case(case, ONE)).initial_excess for case in (sure, unsure)]
     assert margins[0] == margins[1]
 
@@ -264,7 +266,7 @@ def test_any_split_of_a_book_is_conservative_and_exact_with_slack(seed: int) -> 
     """Entries at random, both sides at once: the rows never exceed the margin of the net legs."""
     rng = np.random.default_rng(seed)
     case, parameters = generated(seed)
-    case = case.model_copy(update={"perps": Decimal(0), "unrealised_perp_pnl": Decimal(0)})
+    case = without_perpetuals(case)
     compiled = compile_case(case, parameters)
     listing = compiled.listing
     z = rng.integers(0, 4, len(compiled.entry_map)) * (rng.random(len(compiled.entry_map)) < 0.3)
@@ -273,10 +275,9 @@ def test_any_split_of_a_book_is_conservative_and_exact_with_slack(seed: int) -> 
         held[listing.names.index(column.instrument), int(column.side == "short")] += count * column.lots
     net = listing.legs.T @ (held[:, 0] - held[:, 1])
     lots = [listing.lots[leg] for leg in range(len(net))]
-    order = sorted(set(zip(case.option_expiries, case.option_strikes, case.option_is_call, strict=True)))
-    amount = {key: Decimal(int(n)) * lot for key, n, lot in zip(order, net, lots, strict=True)}
-    keys = zip(case.option_expiries, case.option_strikes, case.option_is_call, strict=True)
-    netted = case.model_copy(update={"option_amounts": tuple(amount[key] for key in keys)})
+    keys = case.account.book.options
+    amounts = {key: Decimal(int(n)) * lot for key, n, lot in zip(keys, net, lots, strict=True)}
+    netted = replace(case, account=replace(case.account, book=CaseBook(amounts, Decimal(0))))
     true = pmrm_margin(netted, parameters)
     for kind, margin in zip(KINDS, (true.maintenance_excess, true.initial_excess), strict=True):
         scale = max(1.0, compiled.entry_map.gross(z))
@@ -295,13 +296,13 @@ def lots_of(compiled: CompiledCase) -> list[int]:
 
 def test_the_split_does_not_look_at_prices() -> None:
     case = twelve_options(5)
-    moved = case.model_copy(
-        update={
-            "spot_price": Decimal(1731),
-            "forwards_variable": tuple(item * 2 for item in case.forwards_variable),
-            "option_vols": tuple(item / 3 for item in case.option_vols),
-        }
+    market = replace(
+        case.market,
+        spot_price=Decimal(1731),
+        feeds={e: replace(feed, forward_variable=feed.forward_variable * 2) for e, feed in case.market.feeds.items()},
+        options=tuple(replace(quote, volatility=quote.volatility / 3) for quote in case.market.options),
     )
+    moved = replace(case, market=market)
     split = [compile_case(item, ONE, reference_price=Decimal(1500)) for item in (case, moved)]
     assert split[0].entry_map.hash() == split[1].entry_map.hash()
     assert lots_of(split[0]) == lots_of(split[1])
@@ -309,9 +310,8 @@ def test_the_split_does_not_look_at_prices() -> None:
 
 def test_rows_and_entries_have_names() -> None:
     compiled = compile_case(book([(7 * DAY, 1500, 1, 0.8, -3)], [(7 * DAY, 1500, 0)], Perps=whole("1.5")), ONE)
-    assert isinstance(compiled.weights, TrueWeights)
-    assert compiled.weights.labels[0] == "1.15 up"
-    assert compiled.weights.labels[-1] == "basis"
+    assert compiled.rows.labels[0] == "1.15 up"
+    assert compiled.rows.labels[-1] == "basis"
     assert compiled.entry_map.labels == (
         "604800-1500-C:long:0",
         "604800-1500-C:short:0",

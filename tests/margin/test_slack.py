@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from atomic_margin.documents import errors as document_errors
 from atomic_margin.margin import CollateralValues, Column, EntryMap, MarginMatrix, TrueWeights, errors
 from atomic_margin.margin.rows.least_slack import least_slack, true_rows
-from atomic_margin.margin.rows.slack_matrix import ExactMatrix, ExactWeights, exact_surplus
+from atomic_margin.margin.rows.rows import Rows, Slack
+from atomic_margin.margin.rows.slack_matrix import ExactMatrix, exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, check_exact, compile_exact, slack_bounds
 
 MODEL = "ab" * 32
@@ -23,16 +24,16 @@ LIMIT = 10_000
 NET = np.array([30.7, -30.7, -12.3, 12.3])
 
 
-def weights_of(**changes: Any) -> ExactWeights:
+def rows_of(weights: TrueWeights | None = None, **changes: Any) -> Rows:
     values = np.array([NET, -0.5 * NET, NET * 0])
     given: dict[str, Any] = {
-        "weights": TrueWeights(("up", "half", "cap"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, 1.3 * values),
-        "slack_labels": ("u",),
-        "slack_maintenance": np.array([[-1], [1], [0]]),
-        "slack_initial": np.array([[-1], [1], [0]]),
+        "labels": ("u",),
+        "maintenance": np.array([[-1], [1], [0]]),
+        "initial": np.array([[-1], [1], [0]]),
         "structure": np.array([[True] * 4, [True] * 4, [False] * 4]),
     } | changes
-    return ExactWeights(**given)
+    plain = TrueWeights(("up", "half", "cap"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, 1.3 * values)
+    return Rows(weights or plain, Slack(**given))
 
 
 def collateral() -> CollateralValues:
@@ -40,7 +41,7 @@ def collateral() -> CollateralValues:
 
 
 def run(**changes: Any) -> ExactRun:
-    return compile_exact(weights_of(**changes), collateral(), ENTRIES, LIMIT)
+    return compile_exact(rows_of(**changes), collateral(), ENTRIES, LIMIT)
 
 
 def test_the_margin_row_with_the_least_slack_is_the_kinked_margin() -> None:
@@ -48,7 +49,7 @@ def test_the_margin_row_with_the_least_slack_is_the_kinked_margin() -> None:
         net = float(NET @ z)
         for kind, factor in (("maintenance", 1.0), ("initial", 1.3)):
             expected = 100 + factor * (net - 0.5 * max(net, 0.0))
-            assert true_rows(weights_of(), collateral(), kind, z)[0] == pytest.approx(expected)
+            assert true_rows(rows_of(), collateral(), kind, z)[0] == pytest.approx(expected)
             matrix = run().of(kind)
             units = exact_surplus(matrix, z, least_slack(matrix, z))[matrix.margin_rows]
             surplus = float(units[0]) * float(matrix.matrix.unit)
@@ -86,7 +87,7 @@ def test_zeros_by_construction_are_not_rounded() -> None:
 
 def test_the_unit_is_the_smallest_that_fits() -> None:
     matrix = run().maintenance
-    bounds = slack_bounds(matrix, weights_of().caps, ENTRIES, LIMIT)
+    bounds = slack_bounds(matrix, rows_of().require_slack().caps, ENTRIES, LIMIT)
     reach = np.abs(matrix.matrix.collateral) + np.abs(matrix.matrix.weights).max(axis=1) / 100 * LIMIT
     total = reach + np.abs(matrix.slack) @ bounds
     assert 2**30 / 1.01 <= total.max() < 2**31
@@ -97,18 +98,20 @@ def test_a_switch_lifts_a_row() -> None:
     """u >= min(net, -net): either row of the two will do."""
     values = np.array([NET * 0, NET, -NET])
     lift = 40_000.0
-    weights = ExactWeights(
-        weights=TrueWeights(("m", "plus", "minus"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, values),
-        slack_labels=("u",),
-        slack_maintenance=np.array([[-1], [1], [1]]),
-        slack_initial=np.array([[-1], [1], [1]]),
-        switch_labels=("s",),
-        switch_maintenance=np.array([[0.0], [lift], [-lift]]),
-        switch_initial=np.array([[0.0], [lift], [-lift]]),
+    rows = Rows(
+        TrueWeights(("m", "plus", "minus"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, values),
+        Slack(
+            labels=("u",),
+            maintenance=np.array([[-1], [1], [1]]),
+            initial=np.array([[-1], [1], [1]]),
+            switch_labels=("s",),
+            switch_maintenance=np.array([[0.0], [lift], [-lift]]),
+            switch_initial=np.array([[0.0], [lift], [-lift]]),
+        ),
     )
     ledger = CollateralValues(np.array([5.0, 0.0, lift]), np.array([5.0, 0.0, lift]))
-    found = compile_exact(weights, ledger, ENTRIES, LIMIT)
-    check_exact(found, weights, ledger, ENTRIES, LIMIT)
+    found = compile_exact(rows, ledger, ENTRIES, LIMIT)
+    check_exact(found, rows, ledger, ENTRIES, LIMIT)
     matrix = found.maintenance
     assert matrix.switches == 1
     assert matrix.slack_widths[-1] == 1
@@ -116,20 +119,20 @@ def test_a_switch_lifts_a_row() -> None:
         u = least_slack(matrix, z)
         assert u[1] == expected
         assert float(u[0]) * float(matrix.matrix.unit) < 0.01
-        assert true_rows(weights, ledger, "maintenance", z) == pytest.approx([5.0])
+        assert true_rows(rows, ledger, "maintenance", z) == pytest.approx([5.0])
 
 
 def test_slack_that_lowers_another_row_widens_it() -> None:
     """v >= u - 10 with u >= net / 2: v may need what u needs."""
     values = np.array([NET, -0.5 * NET, NET * 0])
-    weights = weights_of(
+    rows = rows_of(
         weights=TrueWeights(("up", "half", "chain"), ENTRIES.labels, MODEL, ENTRIES.hash(), values, values),
-        slack_labels=("u", "v"),
-        slack_maintenance=np.array([[-1, -1], [1, 0], [-1, 1]]),
-        slack_initial=np.array([[-1, -1], [1, 0], [-1, 1]]),
+        labels=("u", "v"),
+        maintenance=np.array([[-1, -1], [1, 0], [-1, 1]]),
+        initial=np.array([[-1, -1], [1, 0], [-1, 1]]),
     )
-    matrix = compile_exact(weights, collateral(), ENTRIES, LIMIT).maintenance
-    u, v = slack_bounds(matrix, weights.caps, ENTRIES, LIMIT)
+    matrix = compile_exact(rows, collateral(), ENTRIES, LIMIT).maintenance
+    u, v = slack_bounds(matrix, rows.require_slack().caps, ENTRIES, LIMIT)
     assert v >= u
     with pytest.raises(errors.SlackNeedsSolver):
         least_slack(matrix, np.array([3, 0, 0, 0]))
@@ -138,8 +141,8 @@ def test_slack_that_lowers_another_row_widens_it() -> None:
 def test_slack_without_a_bound_needs_a_cap() -> None:
     free = np.array([[-1], [0], [0]])
     with pytest.raises(errors.SlackUnbounded, match="'u'"):
-        run(slack_maintenance=free, slack_initial=free)
-    capped = run(slack_maintenance=free, slack_initial=free, caps=np.array([250.0])).maintenance
+        run(maintenance=free, initial=free)
+    capped = run(maintenance=free, initial=free, caps=np.array([250.0])).maintenance
     assert 250 / float(capped.matrix.unit) < 2 ** capped.slack_widths[0] <= 500 / float(capped.matrix.unit) + 1
 
 
@@ -171,18 +174,18 @@ def test_a_matrix_that_is_not_the_callers_is_refused(
     tamper: Callable[[ExactMatrix], ExactMatrix], error: type[Exception]
 ) -> None:
     honest = run()
-    check_exact(honest, weights_of(), collateral(), ENTRIES, LIMIT)
+    check_exact(honest, rows_of(), collateral(), ENTRIES, LIMIT)
     with pytest.raises(error):
-        check_exact(replace(honest, maintenance=tamper(honest.maintenance)), weights_of(), collateral(), ENTRIES, LIMIT)
+        check_exact(replace(honest, maintenance=tamper(honest.maintenance)), rows_of(), collateral(), ENTRIES, LIMIT)
 
 
 def test_a_unit_that_wastes_margin_or_overflows_is_refused() -> None:
     honest, other = run(), {"bits": 28}
-    coarse = compile_exact(weights_of(), collateral(), ENTRIES, LIMIT, bits=28)
+    coarse = compile_exact(rows_of(), collateral(), ENTRIES, LIMIT, bits=28)
     with pytest.raises(errors.UnitTooCoarse):
-        check_exact(coarse, weights_of(), collateral(), ENTRIES, LIMIT)
+        check_exact(coarse, rows_of(), collateral(), ENTRIES, LIMIT)
     with pytest.raises(errors.MarginOverflow):
-        check_exact(honest, weights_of(), collateral(), ENTRIES, LIMIT, **other)
+        check_exact(honest, rows_of(), collateral(), ENTRIES, LIMIT, **other)
 
 
 def test_slack_out_of_its_width_is_refused() -> None:
@@ -236,12 +239,23 @@ def test_any_other_form_is_refused(field: str, value: object) -> None:
 
 
 def test_weights_that_do_not_fit_together_are_refused() -> None:
-    with pytest.raises(errors.MatrixMismatch, match="slack_initial"):
-        weights_of(slack_initial=np.zeros((3, 2), dtype=np.int64))
+    with pytest.raises(errors.MatrixMismatch, match="slack initial"):
+        rows_of(initial=np.zeros((3, 2), dtype=np.int64))
     with pytest.raises(errors.MatrixMismatch, match="structure"):
-        weights_of(structure=np.zeros((3, 4), dtype=bool))
+        rows_of(structure=np.zeros((3, 4), dtype=bool))
     with pytest.raises(errors.NonFiniteWeight):
-        weights_of(switch_labels=("s",), switch_maintenance=np.full((3, 1), np.inf))
+        rows_of(switch_labels=("s",), switch_maintenance=np.full((3, 1), np.inf))
     short = CollateralValues(np.zeros(2), np.zeros(2))
     with pytest.raises(errors.MatrixMismatch, match="rows"):
-        compile_exact(weights_of(), short, ENTRIES, LIMIT)
+        compile_exact(rows_of(), short, ENTRIES, LIMIT)
+
+
+def test_rows_are_refused_by_name_where_their_slack_does_not_belong() -> None:
+    plain = Rows(rows_of().weights)
+    with pytest.raises(errors.RowsWithSlack, match=r"hold 1 slack values.*`compile_exact`"):
+        rows_of().slack_free()
+    with pytest.raises(errors.RowsWithoutSlack, match="`compile_run`"):
+        compile_exact(plain, collateral(), ENTRIES, LIMIT)
+    with pytest.raises(errors.RowsWithoutSlack):
+        check_exact(run(), plain, collateral(), ENTRIES, LIMIT)
+    assert plain.slack_free() is plain.weights

@@ -53,7 +53,7 @@ class Fund:
     def see(self, tick: int) -> "Seen":
         market = self.markets[tick - 1]
         weights = compile_weights(self.model, self.universe, market)
-        collateral = collateral_values(self.schedule, self.model, market, self.posted)
+        collateral = collateral_values(self.schedule, self.model.spot_moves, market, self.posted)
         run = compile_run(weights, collateral, self.entry_map, self.gross_limit)
         check_run(run, weights, collateral, self.entry_map, self.gross_limit)
         report = true_surplus(self.model, self.universe, market, self.schedule, self.portfolio, self.posted)
@@ -72,7 +72,7 @@ class Fund:
 
     def select(self, tick: int, call: TopUp) -> Mapping[str, int]:
         return select_transfer(
-            call.usd, self.free, self.schedule, self.model, self.markets[tick - 1], posted=self.posted
+            call.usd, self.free, self.schedule, self.model.spot_moves, self.markets[tick - 1], posted=self.posted
         )
 
     def move(self, moved: Mapping[str, int]) -> None:

@@ -174,7 +174,7 @@ def cases(draw: st.DrawFn) -> Case:
     gross_limit = max(entry_map.gross(z), 4 * max(entry_map.gross_weights)) + draw(st.integers(0, 10**7))
     assume(gross_limit < (2**19 - 1) * min(entry_map.gross_weights))
     weights = compile_weights(model, universe, market)
-    collateral = collateral_values(schedule, model, market, held)
+    collateral = collateral_values(schedule, model.spot_moves, market, held)
     run = compile_run(weights, collateral, entry_map, gross_limit)
     report = true_surplus(model, universe, market, schedule, portfolio, held)
     return Case(entry_map, weights, collateral, gross_limit, run, z, report)
@@ -287,7 +287,7 @@ def first_run(
     gross_limit: int,
 ) -> Example:
     weights = compile_weights(model, universe, markets[0])
-    collateral = collateral_values(schedule, model, markets[0], holdings.posted)
+    collateral = collateral_values(schedule, model.spot_moves, markets[0], holdings.posted)
     return Example(weights, collateral, compile_run(weights, collateral, entry_map, gross_limit))
 
 
@@ -327,7 +327,7 @@ def test_other_prices_are_noticed(
     given["underlyings"]["ETH"]["perpetual"] = "3419.09"  # one tick of 0.01
     market = Market.parse(given)
     weights = compile_weights(model, universe, market)
-    collateral = collateral_values(schedule, model, market, holdings.posted)
+    collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
     with pytest.raises(errors.WeightMismatch, match="ETH-PERP"):
         check_run(first_run.run, weights, collateral, entry_map, gross_limit)
 

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.circuits.profile import STANDARD
-from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
@@ -27,12 +24,7 @@ def example(name: str) -> Json:
 
 
 def example_terms() -> Terms:
-    return Terms(
-        ScanModel.parse(example("model-scan")),
-        Universe.parse(example("universe")),
-        CollateralSchedule.parse(example("collateral-schedule")),
-        STANDARD,
-    )
+    return Terms.parse(example("model-scan"), example("universe"), example("collateral-schedule"), STANDARD)
 
 
 def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from atomic_margin.bench.gap.books import pmrm2_document
+from atomic_margin.margin.models.pmrm2.books import pmrm2_document
 from atomic_margin.service.cli.main import app
 
 from ..outside import outside

@@ -27,6 +27,7 @@ from atomic_margin.documents.strict import (
     in_range,
     require_unique,
 )
+from atomic_margin.margin.collateral import SpotMoves
 from atomic_margin.margin.errors import UnknownInstrument, UnknownVenue
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.lot_charges import LotCharges
@@ -147,6 +148,21 @@ class CrossMarginModel(Document):
                         raise DuplicateId(
                             f"offsets[{index}].venues", f"{a} and {b} already share offsets[{seen[pair]}]"
                         )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the scenarios, in order."""
+        return tuple(item.label for item in self.scenarios)
+
+    @property
+    def spot_moves(self) -> SpotMoves:
+        """What every pool goes by: the spot moves of the scenarios, with their coverage."""
+        return SpotMoves(
+            self.labels,
+            tuple(item.spot for item in self.scenarios),
+            tuple(item.coverage for item in self.scenarios),
+            self.initial_factor,
+        )
 
     @cached_property
     def credits(self) -> Mapping[str, Decimal]:

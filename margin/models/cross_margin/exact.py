@@ -26,11 +26,11 @@ from atomic_margin.margin.models.cross_margin.pieces import Piece, pieces
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
 from atomic_margin.margin.models.moves import columns
 from atomic_margin.margin.rows.matrix import MAX_ROWS
-from atomic_margin.margin.rows.slack_matrix import ExactWeights
+from atomic_margin.margin.rows.rows import Rows, Slack
 from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
 
-def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Market) -> ExactWeights:
+def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Market) -> Rows:
     """Compile margin rows and validity rows with their slack.
 
     Returns:
@@ -66,7 +66,7 @@ def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Mar
     for place, (number, _piece) in enumerate(lines):
         for s in range(count):
             slack[(place + 1) * count + s, s * venues + number] = 1
-    return ExactWeights(
+    return Rows(
         weights=TrueWeights(
             labels=labels,
             entries=entry_map.labels,
@@ -75,12 +75,14 @@ def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Mar
             maintenance=maintenance,
             initial=initial,
         ),
-        slack_labels=tuple(f"{venue.id[:40]} {s + 1}" for s in range(count) for venue in model.venues),
-        slack_maintenance=slack,
-        slack_initial=slack,
-        validity=np.arange(len(labels)) >= count,
-        structure=used > 0,
-        caps=_caps(model, lines),
+        slack=Slack(
+            labels=tuple(f"{venue.id[:40]} {s + 1}" for s in range(count) for venue in model.venues),
+            maintenance=slack,
+            initial=slack,
+            validity=np.arange(len(labels)) >= count,
+            structure=used > 0,
+            caps=_caps(model, lines),
+        ),
     )
 
 

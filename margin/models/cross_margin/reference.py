@@ -88,7 +88,7 @@ def cross_margin(
         for kind in KINDS
     }
     return CrossMargin(
-        labels=tuple(item.label for item in model.scenarios),
+        labels=model.labels,
         profit=profits["maintenance"],
         pools=pools["maintenance"].venues,
         maintenance=left["maintenance"],

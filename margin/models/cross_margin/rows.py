@@ -92,6 +92,15 @@ def cut_collateral(
     return CollateralValues(maintenance, initial)
 
 
+def cut_labels(model: CrossMarginModel, form: CutForm = "expanded") -> tuple[str, ...]:
+    """Return the labels of the rows of a form.
+
+    Raises:
+        TooManyCuts: more rows than a matrix has.
+    """
+    return _labels(model, _cuts(model, form))
+
+
 def _cuts(model: CrossMarginModel, form: CutForm) -> list[tuple[Piece, ...]]:
     of = spread_pieces if form == "spread" else pieces
     found = [of(venue, float(model.credits[venue.id])) for venue in model.venues]

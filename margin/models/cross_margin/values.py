@@ -15,7 +15,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.cross_margin.document import CENTRAL, CrossMarginModel, check_pools, check_venues
-from atomic_margin.margin.models.moves import as_scan, revalue_moves
+from atomic_margin.margin.models.moves import revalue_moves
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,8 @@ def pool_values(
         UnknownAsset, NegativeHolding, OutOfRange, UnpricedAsset, UnknownUnderlying: see `collateral.collateral_values`.
     """
     check_pools(model, posted)
-    rows = as_scan(model.scenarios, model.charges, model.initial_factor, [item.coverage for item in model.scenarios])
     worth: dict[str, CollateralValues] = {
-        name: collateral_values(schedule, rows, market, posted.get(name, {}))
+        name: collateral_values(schedule, model.spot_moves, market, posted.get(name, {}))
         for name in (*(venue.id for venue in model.venues), CENTRAL)
     }
     kinds: tuple[MarginKind, MarginKind] = ("maintenance", "initial")

@@ -10,7 +10,7 @@ Exact with slack values for the sufficiency proof, and in a few slack-free rows 
 See docs/margin-expected-shortfall.md.
 """
 
-from atomic_margin.margin.models.expected_shortfall.books import KINDS_OF_BOOK, digits, sample_books
+from atomic_margin.margin.models.books import KINDS_OF_BOOK, digits, sample_books
 from atomic_margin.margin.models.expected_shortfall.conservative import (
     TailForm,
     compile_conservative,

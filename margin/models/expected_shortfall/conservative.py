@@ -116,6 +116,12 @@ def conservative_collateral(
     )
 
 
+def conservative_labels(model: ExpectedShortfallModel) -> tuple[str, ...]:
+    """Return the labels of the rows of the default form."""
+    chosen = _default(model)
+    return _labels(model, chosen, len(model.corners) if chosen == "cover" else len(model.scenarios))
+
+
 def _default(model: ExpectedShortfallModel) -> TailForm:
     return "cover" if model.cover else "scenarios"
 

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, model_validator
 
 from atomic_margin.documents.errors import MalformedDocument, OutOfRange
 from atomic_margin.documents.strict import Document, NonEmptyListOf, Part, in_range, require_unique
+from atomic_margin.margin.collateral import SpotMoves
 from atomic_margin.margin.market.pricing import Floats, read_only
 from atomic_margin.margin.models.expected_shortfall.cover import MAX_FACTORS, check_cover
 from atomic_margin.margin.models.lot_charges import LotCharges
@@ -107,6 +108,11 @@ class ExpectedShortfallModel(Document):
     def labels(self) -> tuple[str, ...]:
         """Labels of the moves, in order."""
         return tuple(item.label for item in self.scenarios)
+
+    @property
+    def spot_moves(self) -> SpotMoves:
+        """What collateral goes by: no move, then the spot move of each scenario in full."""
+        return SpotMoves.full(self.labels, tuple(item.spot for item in self.scenarios), self.initial_factor).with_now()
 
     @cached_property
     def depth(self) -> Fraction:

@@ -37,7 +37,8 @@ from atomic_margin.margin.models.expected_shortfall.document import MARGIN_ROW, 
 from atomic_margin.margin.models.expected_shortfall.reference import collateral_moves
 from atomic_margin.margin.models.moves import columns, revalue_moves
 from atomic_margin.margin.rows.matrix import Integers
-from atomic_margin.margin.rows.slack_matrix import ExactMatrix, ExactWeights
+from atomic_margin.margin.rows.rows import Rows, Slack
+from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
 # USD. A power of two, so that it is a whole number of units; small beside the collateral of an account worth margining.
@@ -48,7 +49,7 @@ _UP, _DOWN, _FIRST = 0, 1, 2
 
 def compile_exact_weights(
     model: ExpectedShortfallModel, universe: Universe, market: Market, *, gain_cap: float = GAIN_CAP
-) -> ExactWeights:
+) -> Rows:
     """Compile the margin row and S validity rows, with 2 + S slack values; R = 1 + S.
 
     Args:
@@ -77,7 +78,7 @@ def compile_exact_weights(
     slack = np.zeros((1 + moves, _FIRST + moves), dtype=np.int64)
     slack[0, _UP], slack[0, _DOWN], slack[0, _FIRST:] = -1, 1, -1
     slack[1:, _UP], slack[1:, _DOWN], slack[1:, _FIRST:] = q, -q, p * np.eye(moves, dtype=np.int64)
-    return ExactWeights(
+    return Rows(
         weights=TrueWeights(
             labels=labels,
             entries=entry_map.labels,
@@ -86,11 +87,13 @@ def compile_exact_weights(
             maintenance=weights(1.0),
             initial=weights(float(model.initial_factor)),
         ),
-        slack_labels=("t+", "t-", *(f"tail {index + 1}" for index in range(moves))),
-        slack_maintenance=slack,
-        slack_initial=slack,
-        validity=np.arange(1 + moves) > 0,
-        caps=np.array([np.inf, gain_cap, *[np.inf] * moves]),
+        slack=Slack(
+            labels=("t+", "t-", *(f"tail {index + 1}" for index in range(moves))),
+            maintenance=slack,
+            initial=slack,
+            validity=np.arange(1 + moves) > 0,
+            caps=np.array([np.inf, gain_cap, *[np.inf] * moves]),
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from atomic_margin.margin.errors import CoverTooSmall
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.margin.models.expected_shortfall.books import sample_books
+from atomic_margin.margin.models.books import sample_books
 from atomic_margin.margin.models.expected_shortfall.cover import facets, tail_average
 from atomic_margin.margin.models.expected_shortfall.document import ExpectedShortfallModel
 from atomic_margin.margin.models.moves import revalue_moves

@@ -23,7 +23,7 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.expected_shortfall.cover import tail_average
 from atomic_margin.margin.models.expected_shortfall.document import ExpectedShortfallModel
-from atomic_margin.margin.models.moves import JointMove, as_scan, lots_of, revalue_moves
+from atomic_margin.margin.models.moves import lots_of, revalue_moves
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,7 @@ def collateral_moves(
     Raises:
         UnknownAsset, NegativeHolding, OutOfRange, UnpricedAsset, UnknownUnderlying: see `collateral.collateral_values`.
     """
-    still = {name: 0 * move for name, move in model.scenarios[0].spot.items()}
-    today = JointMove.model_construct(label="now", spot=still, volatility=still, basis=still)
-    rows = as_scan((today, *model.scenarios), model.charges, model.initial_factor)
-    values = collateral_values(schedule, rows, market, holdings)
+    values = collateral_values(schedule, model.spot_moves, market, holdings)
     now = float(values.maintenance[0])
     return now, CollateralValues(values.maintenance[1:] - now, values.initial[1:] - now)
 

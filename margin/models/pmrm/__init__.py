@@ -10,15 +10,26 @@ source: docs/margin-pmrm.md.
     compile_case(case, parameters)                                          # rows of A and c, and z
 """
 
-from atomic_margin.margin.models.pmrm.cases import PmrmCase, parse_cases
+from atomic_margin.margin.models.pmrm.cases import (
+    PmrmAccount,
+    PmrmCase,
+    PmrmLedger,
+    PmrmMarket,
+    PmrmScenario,
+    parse_cases,
+)
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters, SpotVolShock, parse_parameters
 from atomic_margin.margin.models.pmrm.reference import PmrmMargin, pmrm_margin
 from atomic_margin.margin.models.pmrm.rows import compile_case
 
 __all__ = [
+    "PmrmAccount",
     "PmrmCase",
+    "PmrmLedger",
     "PmrmMargin",
+    "PmrmMarket",
     "PmrmParameters",
+    "PmrmScenario",
     "SpotVolShock",
     "compile_case",
     "parse_cases",

@@ -11,6 +11,7 @@ Traceback (most recent call last):
 atomic_margin.margin.errors.ExpiredInstrument: Mine.Scenario.OptionExpiries[0]: seconds to expiry are above zero, got 0
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar
@@ -34,7 +35,13 @@ from atomic_margin.margin.models.portfolio_margin.fields import (
     json_object,
     parse_at,
 )
-from atomic_margin.margin.models.portfolio_margin.positions import OptionRow, require_one_volatility
+from atomic_margin.margin.models.portfolio_margin.positions import (
+    CaseBook,
+    OptionQuote,
+    net_amounts,
+    require_one_volatility,
+    require_quoted,
+)
 
 _INFORMATIVE = frozenset(
     {
@@ -68,8 +75,8 @@ class Feed:
     rate_confidence: Decimal
 
 
-class PmrmCase(Document):
-    """One ``Scenario`` of the case format: an account and the market it stands in, under its names in snake case.
+class PmrmScenario(Document):
+    """One ``Scenario`` of the case format as it is written, under its names in snake case; `PmrmCase` is what it says.
 
     Options are parallel lists, feed rows likewise; prices are in the currency of cash.
     """
@@ -108,7 +115,7 @@ class PmrmCase(Document):
         return value
 
     @model_validator(mode="after")
-    def _check(self) -> "PmrmCase":
+    def _check(self) -> "PmrmScenario":
         _same_length(
             self,
             "option_expiries",
@@ -141,7 +148,7 @@ class PmrmCase(Document):
                     f"OptionVolConfidences[{number}]",
                     f"{expiry} seconds already has {confidences[expiry]:f} (times 10^18); one value per expiry",
                 )
-        require_one_volatility(self.options(), "OptionVols[{}]".format)
+        require_one_volatility(self.quotes(), "OptionVols[{}]".format)
         return self
 
     def _feed_rows(self) -> tuple[Feed, ...]:
@@ -155,25 +162,106 @@ class PmrmCase(Document):
         )
         return tuple(Feed(*row) for row in columns)
 
-    def options(self) -> tuple[OptionRow, ...]:
-        """Return the option rows, in order, not yet netted."""
-        rows = zip(
-            self.option_expiries,
-            self.option_strikes,
-            self.option_is_call,
-            self.option_vols,
-            self.option_amounts,
-            strict=True,
+    def quotes(self) -> tuple[OptionQuote, ...]:
+        """Return the option quotes, in order."""
+        rows = zip(self.option_expiries, self.option_strikes, self.option_is_call, self.option_vols, strict=True)
+        return tuple(OptionQuote(Decimal(row[0]), row[1], row[2], row[3]) for row in rows)
+
+    def market(self) -> "PmrmMarket":
+        """Return what is public."""
+        return PmrmMarket(
+            options=self.quotes(),
+            volatility_confidences=dict(zip(self.option_expiries, self.option_vol_confidences, strict=True)),
+            feeds=dict(zip(self.feed_expiries, self._feed_rows(), strict=True)),
+            perp_price=self.perp_price,
+            perp_confidence=self.perp_confidence,
+            spot_price=self.spot_price,
+            spot_confidence=self.spot_confidence,
+            stable_price=self.stable_price,
         )
-        return tuple(OptionRow(Decimal(row[0]), row[1], row[2], row[3], row[4]) for row in rows)
 
-    def feeds(self) -> dict[int, Feed]:
-        """Return the feed row of each expiry, by seconds to expiry."""
-        return dict(zip(self.feed_expiries, self._feed_rows(), strict=True))
+    def account(self) -> "PmrmAccount":
+        """Return the account."""
+        amounts = zip((quote.key for quote in self.quotes()), self.option_amounts, strict=True)
+        return PmrmAccount(
+            book=CaseBook(net_amounts(amounts), self.perps),
+            ledger=PmrmLedger(self.cash, self.base, self.unrealised_perp_pnl, self.unrealised_funding),
+        )
 
-    def volatility_confidences(self) -> dict[int, Decimal]:
-        """Return the confidence of each expiry's volatility feed, by seconds to expiry."""
-        return dict(zip(self.option_expiries, self.option_vol_confidences, strict=True))
+
+@dataclass(frozen=True)
+class PmrmMarket:
+    """The market of a case: public. Prices are in the currency of cash, confidences in [0, 1].
+
+    Attributes:
+        options: quotes of the options, in the order of the case.
+        volatility_confidences: of each expiry's volatility feed, by seconds to expiry.
+        feeds: feed row of each expiry, by seconds to expiry.
+        perp_price: of the perpetual; 0 where nobody holds it.
+        perp_confidence: of its feed.
+        spot_price: of the underlying.
+        spot_confidence: of its feed.
+        stable_price: of the coin that cash is in.
+    """
+
+    options: tuple[OptionQuote, ...]
+    volatility_confidences: Mapping[int, Decimal]
+    feeds: Mapping[int, Feed]
+    perp_price: Decimal
+    perp_confidence: Decimal
+    spot_price: Decimal
+    spot_confidence: Decimal
+    stable_price: Decimal
+
+
+@dataclass(frozen=True)
+class PmrmLedger:
+    """What the operator's ledger knows of an account.
+
+    Attributes:
+        cash: may be negative.
+        base: spot collateral, units of the underlying.
+        unrealised_perp_pnl: profit of the perpetual so far; it counts while one is held.
+        unrealised_funding: likewise its funding.
+    """
+
+    cash: Decimal
+    base: Decimal
+    unrealised_perp_pnl: Decimal
+    unrealised_funding: Decimal
+
+
+@dataclass(frozen=True)
+class PmrmAccount:
+    """An account: what it holds, and what the ledger knows."""
+
+    book: CaseBook
+    ledger: PmrmLedger
+
+
+@dataclass(frozen=True)
+class PmrmCase:
+    """An account and the market it stands in.
+
+    Raises:
+        UnpricedInstrument: the account holds an option that the market does not quote.
+    """
+
+    account: PmrmAccount
+    market: PmrmMarket
+
+    def __post_init__(self) -> None:
+        require_quoted(self.account.book, self.market.options)
+
+    @classmethod
+    def parse(cls, value: object) -> "PmrmCase":
+        """Return the case of a parsed ``Scenario``.
+
+        Raises:
+            DocumentError: the first wrong field, named by its JSON path.
+        """
+        scenario = PmrmScenario.parse(value)
+        return cls(scenario.account(), scenario.market())
 
 
 def parse_cases(value: object) -> dict[str, PmrmCase]:
@@ -186,11 +274,12 @@ def parse_cases(value: object) -> dict[str, PmrmCase]:
     for name, item in json_object(value, "$").items():
         if "Scenario" not in json_object(item, name):
             raise MalformedDocument(f"{name}.Scenario", "this field is missing; add it")
-        found[name] = parse_at(PmrmCase, item["Scenario"], f"{name}.Scenario")
+        scenario = parse_at(PmrmScenario, item["Scenario"], f"{name}.Scenario")
+        found[name] = PmrmCase(scenario.account(), scenario.market())
     return found
 
 
-def _same_length(case: PmrmCase, first: str, others: tuple[str, ...]) -> None:
+def _same_length(case: PmrmScenario, first: str, others: tuple[str, ...]) -> None:
     wanted = len(getattr(case, first))
     for name in others:
         if len(getattr(case, name)) != wanted:

@@ -8,17 +8,15 @@ from decimal import Decimal
 import numpy as np
 
 from atomic_margin.margin.market.pricing import Floats, black76
-from atomic_margin.margin.models.pmrm.cases import Feed, PmrmCase
+from atomic_margin.margin.models.pmrm.cases import Feed, PmrmMarket
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
-from atomic_margin.margin.models.portfolio_margin.positions import Legs, floats
-
-TERM_SECONDS = 30 * 86400
+from atomic_margin.margin.models.portfolio_margin.positions import TERM_SECONDS, Legs, floats
 
 
-def price_grid(legs: Legs, case: PmrmCase, parameters: PmrmParameters) -> Floats:
+def price_grid(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) -> Floats:
     """Return (R + 3, n) values, undiscounted: under every scenario, then now, then under the two basis moves."""
     p = parameters.numbers()
-    feeds = expiry_feeds(legs, case)
+    feeds = expiry_feeds(legs, market)
     # Step 2: volatility multipliers, (E,) each.
     seconds = floats(legs.expiries)
     power = np.where(seconds <= TERM_SECONDS, p["short_term_power"], p["long_term_power"])
@@ -39,17 +37,16 @@ def price_grid(legs: Legs, case: PmrmCase, parameters: PmrmParameters) -> Floats
     )
 
 
-def static_discount(legs: Legs, case: PmrmCase, parameters: PmrmParameters) -> Floats:
+def static_discount(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) -> Floats:
     """Return (E,) factors D of an expiry's shocked value where that is positive (step 3); in [0, 1]."""
     p = parameters.numbers()
-    rates = floats(feed.rate for feed in expiry_feeds(legs, case))
+    rates = floats(feed.rate for feed in expiry_feeds(legs, market))
     discount: Floats = p["base_static_discount"] * np.exp(
         -legs.years * (p["rate_mult_scale"] * np.maximum(rates, 0) + p["rate_add_scale"])
     )
     return discount
 
 
-def expiry_feeds(legs: Legs, case: PmrmCase) -> list[Feed]:
+def expiry_feeds(legs: Legs, market: PmrmMarket) -> list[Feed]:
     """Return the feed row of each of the E expiries."""
-    by_expiry = case.feeds()
-    return [by_expiry[int(expiry)] for expiry in legs.expiries]
+    return [market.feeds[int(expiry)] for expiry in legs.expiries]

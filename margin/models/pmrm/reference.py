@@ -11,7 +11,7 @@ import numpy as np
 
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.pmrm.cases import PmrmCase
-from atomic_margin.margin.models.pmrm.grid import price_grid, static_discount
+from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.positions import floats, net_options
 
@@ -65,34 +65,35 @@ class PmrmMargin:
 def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
     """Return the margin of ``case`` under ``parameters``, unrounded."""
     p = parameters.numbers()
-    book = net_options(case.options())
-    feeds = [case.feeds()[int(expiry)] for expiry in book.expiries]
-    spot, stable, perps, base = (float(value) for value in (case.spot_price, case.stable_price, case.perps, case.base))
+    market, account, ledger = case.market, case.account.book, case.account.ledger
+    book = net_options(market.options, account)
+    feeds = expiry_feeds(book, market)
+    spot, stable = float(market.spot_price), float(market.stable_price)
+    perps, base = float(account.perpetuals), float(ledger.base)
 
     # Steps 1 and 2: every option under every scenario, then as it is, then under the two basis moves: R + 3 rows.
-    values = book.by_expiry(price_grid(book, case, parameters) * book.amount)
+    values = book.by_expiry(price_grid(book, market, parameters) * book.amount)
     shocked, now, basis = values[:-3], values[-3], values[-2:] - values[-3]
 
     # Steps 3 and 5: the discount is on an expiry's whole shocked value and only when that is positive.
     base_value = base * spot / stable
-    moved = (np.where(shocked > 0, static_discount(book, case, parameters) * shocked, shocked) - now).sum(axis=1)
+    moved = (np.where(shocked > 0, static_discount(book, market, parameters) * shocked, shocked) - now).sum(axis=1)
     moves = floats(item.spot for item in parameters.scenarios) - 1
-    losses: Floats = moved + (base_value + perps * float(case.perp_price)) * moves
+    losses: Floats = moved + (base_value + perps * float(market.perp_price)) * moves
 
     # Steps 4, 6 and 7.
-    perp_value = float(case.unrealised_perp_pnl) + float(case.unrealised_funding) if perps else 0.0
-    mark_to_market = base_value + perp_value + float(now.sum()) + float(case.cash)
+    perp_value = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if perps else 0.0
+    mark_to_market = base_value + perp_value + float(now.sum()) + float(ledger.cash)
     expiry_basis: Floats = np.minimum(basis.min(axis=0), 0.0) * (p["basis_add"] + p["basis_mult"] * book.years)
     base_contingency = 0.0 - p["base_percent"] * base * spot
     perp_contingency = 0.0 - p["perp_percent"] * abs(perps) * spot
     option_contingency = 0.0 - p["option_percent"] * spot * float(book.naked.sum())
 
     # Step 8, the threshold compared in decimals: a confidence equal to it does not trigger.
-    confidence = min(case.spot_confidence, case.perp_confidence) if perps else case.spot_confidence
-    volatility_confidences = case.volatility_confidences()
+    confidence = min(market.spot_confidence, market.perp_confidence) if perps else market.spot_confidence
     doubts = [(confidence, abs(perps) + base)]
     for expiry, feed, gross in zip(book.expiries, feeds, book.gross, strict=True):
-        others = (feed.forward_confidence, feed.rate_confidence, volatility_confidences[int(expiry)])
+        others = (feed.forward_confidence, feed.rate_confidence, market.volatility_confidences[int(expiry)])
         doubts.append((min(confidence, *others), float(gross)))
     oracle_contingency = 0.0 - sum(
         (p["conf_margin"] * float(1 - c) * n * spot for c, n in doubts if c < parameters.conf_threshold), 0.0
@@ -101,8 +102,8 @@ def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
     # Step 9.
     min_span, forward_contingency = float(losses.min()), float(expiry_basis.sum())
     loss_factor = p["im_factor"]
-    if case.stable_price < parameters.peg_loss_threshold:
-        loss_factor += p["peg_loss_factor"] * float(parameters.peg_loss_threshold - case.stable_price)
+    if market.stable_price < parameters.peg_loss_threshold:
+        loss_factor += p["peg_loss_factor"] * float(parameters.peg_loss_threshold - market.stable_price)
     loss = min(min_span, forward_contingency) + base_contingency + perp_contingency + option_contingency
     return PmrmMargin(
         labels=tuple(item.label for item in parameters.scenarios),

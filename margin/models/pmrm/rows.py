@@ -5,20 +5,20 @@ so far; they are in the collateral vector. Options and perpetuals are private an
 if the case holds one, unless told otherwise; only if told so is it unknown whether one is held.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import Form
-from atomic_margin.margin.models.pmrm.cases import PmrmCase
+from atomic_margin.margin.models.pmrm.cases import Feed, PmrmCase, PmrmLedger, PmrmMarket
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, unique_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, net_amounts, option_legs
-
-REFERENCE_VOLATILITY = Decimal("0.8")
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
 def compile_case(
@@ -47,43 +47,48 @@ def compile_case(
         LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
-    price = reference_price or rounded_price(case.spot_price)
-    model = row_model(case, parameters, perpetual)
-    reference = row_model(_at_reference(case, price), parameters, perpetual)
-    net = net_amounts(case.options())
-    return assemble(model, reference, net, case.perps, price, form, combinations, gross_limit)
+    market, book, ledger = case.market, case.account.book, case.account.ledger
+    price, held = reference_price or rounded_price(market.spot_price), bool(book.perpetuals)
+    model = row_model(market, ledger, held, parameters, perpetual)
+    reference = row_model(at_reference(market, price), ledger, held, parameters, perpetual)
+    return assemble(model, reference, book, price, form, combinations, gross_limit)
 
 
-def rounded_price(price: Decimal) -> Decimal:
-    """Return a price rounded to two significant digits."""
-    return price.quantize(Decimal(1).scaleb(price.adjusted() - 1))
+def row_model(
+    market: PmrmMarket, ledger: PmrmLedger, held: bool, parameters: PmrmParameters, perpetual: bool | None = None
+) -> RowModel:
+    """Return the model at ``market``.
 
-
-def row_model(case: PmrmCase, parameters: PmrmParameters, perpetual: bool | None = None) -> RowModel:
-    """Return the model at the market of ``case``; arguments as for `compile_case`."""
+    Args:
+        market: the market.
+        ledger: what is known of the account.
+        held: whether the account holds a perpetual.
+        parameters: the parameter set.
+        perpetual: whether the universe lists the perpetual; by default if one is held, and that is then known.
+    """
     p = parameters.numbers()
-    legs = option_legs(case.options())
-    listed = perpetual if perpetual is not None else bool(case.perps)
-    values = price_grid(legs, case, parameters)
+    legs = option_legs(market.options)
+    listed = perpetual if perpetual is not None else held
+    values = price_grid(legs, market, parameters)
     moves = floats(item.spot for item in parameters.scenarios) - 1
-    spot, base = float(case.spot_price), float(case.base)
-    base_value = base * spot / float(case.stable_price)
-    realised = float(case.unrealised_perp_pnl) + float(case.unrealised_funding) if case.perps else 0.0
-    mark = base_value + realised + float(case.cash)
+    spot, base = float(market.spot_price), float(ledger.base)
+    base_value = base * spot / float(market.stable_price)
+    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
+    mark = base_value + realised + float(ledger.cash)
     base_loss = np.append(base_value * moves, 0.0) - p["base_percent"] * base * spot
 
     # Step 8: what one unit of an expiry, a perpetual or base is charged, if a perpetual is held and if none is.
-    with_perpetual, without = min(case.spot_confidence, case.perp_confidence), case.spot_confidence
-    confidences = case.volatility_confidences()
+    with_perpetual, without = min(market.spot_confidence, market.perp_confidence), market.spot_confidence
+    confidences = market.volatility_confidences
     others = [
         min(feed.forward_confidence, feed.rate_confidence, confidences[int(expiry)])
-        for expiry, feed in zip(legs.expiries, expiry_feeds(legs, case), strict=True)
+        for expiry, feed in zip(legs.expiries, expiry_feeds(legs, market), strict=True)
     ]
 
     def rate(confidence: Decimal) -> float:
         return p["conf_margin"] * float(1 - confidence) * spot if confidence < parameters.conf_threshold else 0.0
 
-    known = with_perpetual if listed and case.perps and perpetual is None else without
+    known = with_perpetual if listed and held and perpetual is None else without
     doubt = np.array([rate(min(known, other)) for other in others])
     held_doubt = np.array([rate(min(with_perpetual, other)) for other in others]) - doubt if listed else 0 * doubt
 
@@ -99,44 +104,47 @@ def row_model(case: PmrmCase, parameters: PmrmParameters, perpetual: bool | None
         )
 
     initial_factor = p["im_factor"]
-    if case.stable_price < parameters.peg_loss_threshold:
-        initial_factor += p["peg_loss_factor"] * float(parameters.peg_loss_threshold - case.stable_price)
+    if market.stable_price < parameters.peg_loss_threshold:
+        initial_factor += p["peg_loss_factor"] * float(parameters.peg_loss_threshold - market.stable_price)
     return RowModel(
-        hash=canonical_hash("pmrm-rows", {"parameters": parameters.hash()}),
+        hash=rules_hash(parameters),
         legs=legs,
-        labels=unique_labels([item.label for item in parameters.scenarios]),
+        labels=scenario_labels(parameters),
         skew=np.zeros(len(moves), dtype=np.bool_),
         dampening=np.ones(len(moves)),
         now=values[-3],
         shocked=values[:-3],
         basis=values[-2:] - values[-3],
-        positive=static_discount(legs, case, parameters),
+        positive=static_discount(legs, market, parameters),
         negative=np.ones(len(legs.expiries)),
         basis_share=p["basis_add"] + p["basis_mult"] * legs.years,
-        move=float(case.perp_price) * moves,
+        move=float(market.perp_price) * moves,
         lists_perpetual=listed,
         maintenance=charges(1.0, 0.0),
         initial=charges(initial_factor, 1.0),
     )
 
 
-def _at_reference(case: PmrmCase, price: Decimal) -> PmrmCase:
-    """Return the case with the reference valuation in place of its market: one price, one volatility, no rates."""
-    rows, feeds = len(case.option_vols), len(case.feed_expiries)
+def rules_hash(parameters: PmrmParameters) -> str:
+    """Return what names rules and parameters in a matrix."""
+    return canonical_hash("pmrm-rows", {"parameters": parameters.hash()})
+
+
+def scenario_labels(parameters: PmrmParameters) -> tuple[str, ...]:
+    """Return R unique row labels, one for each scenario."""
+    return unique_labels([item.label for item in parameters.scenarios])
+
+
+def at_reference(market: PmrmMarket, price: Decimal) -> PmrmMarket:
+    """Return the reference valuation of the same instruments: one price, one volatility, no rates."""
     one, zero = Decimal(1), Decimal(0)
-    return case.model_copy(
-        update={
-            "option_vols": (REFERENCE_VOLATILITY,) * rows,
-            "option_vol_confidences": (one,) * rows,
-            "forwards_variable": (price,) * feeds,
-            "forwards_fixed": (zero,) * feeds,
-            "forward_confidences": (one,) * feeds,
-            "rates": (zero,) * feeds,
-            "rate_confidences": (one,) * feeds,
-            "perp_price": price,
-            "perp_confidence": one,
-            "spot_price": price,
-            "spot_confidence": one,
-            "stable_price": one,
-        }
+    return PmrmMarket(
+        options=tuple(replace(quote, volatility=REFERENCE_VOLATILITY) for quote in market.options),
+        volatility_confidences=dict.fromkeys(market.volatility_confidences, one),
+        feeds=dict.fromkeys(market.feeds, Feed(price, zero, one, zero, one)),
+        perp_price=price,
+        perp_confidence=one,
+        spot_price=price,
+        spot_confidence=one,
+        stable_price=one,
     )

@@ -5,6 +5,8 @@ its shortest decimal. Flags are 0 or 1 (or JSON booleans). Unknown fields are no
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -24,7 +26,12 @@ from atomic_margin.documents.errors import (
 from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, Document, ListOf, NonEmptyListOf, Part, problem
 from atomic_margin.margin.errors import ExpiredInstrument, UnpricedInstrument
 from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_RATE, MAX_VOLATILITY
-from atomic_margin.margin.models.portfolio_margin.positions import OptionRow, require_one_volatility
+from atomic_margin.margin.models.portfolio_margin.positions import (
+    CaseBook,
+    OptionQuote,
+    net_amounts,
+    require_one_volatility,
+)
 
 Direction: TypeAlias = Literal["up", "none", "down", "linear", "abs"]
 
@@ -171,15 +178,102 @@ class Pmrm2Scenario(_Fields):
     options: ListOf[OptionPosition]
     option_feeds: ListOf[OptionFeed]
 
-    def rows(self) -> tuple[OptionRow, ...]:
-        """Return the option rows, in order, not yet netted."""
-        return tuple(
-            OptionRow(item.expiry, item.strike, item.is_call, item.mark_vol, item.amount) for item in self.options
+    def quotes(self) -> tuple[OptionQuote, ...]:
+        """Return the option quotes, in order."""
+        return tuple(OptionQuote(item.expiry, item.strike, item.is_call, item.mark_vol) for item in self.options)
+
+    def market(self) -> "Pmrm2Market":
+        """Return what is public."""
+        return Pmrm2Market(
+            options=self.quotes(),
+            feeds={feed.feed_expiry: feed for feed in self.option_feeds},
+            collaterals=tuple(
+                CollateralQuote(
+                    item.name, item.price, item.confidence, item.is_risk_cancelling, item.im_haircut, item.mm_haircut
+                )
+                for item in self.collaterals
+            ),
+            spot_price=self.spot_price,
+            spot_confidence=self.spot_confidence,
+            perp_price=self.perp_price,
+            perp_confidence=self.perp_confidence,
+            stable_price=self.stable_price,
         )
 
-    def feeds(self) -> dict[Decimal, OptionFeed]:
-        """Return the feed of each expiry, by seconds to expiry."""
-        return {feed.feed_expiry: feed for feed in self.option_feeds}
+    def account(self) -> "Pmrm2Account":
+        """Return the account."""
+        amounts = ((quote.key, item.amount) for quote, item in zip(self.quotes(), self.options, strict=True))
+        return Pmrm2Account(
+            book=CaseBook(net_amounts(amounts), self.num_perps),
+            ledger=Pmrm2Ledger(
+                self.cash,
+                tuple(item.amount for item in self.collaterals),
+                self.unrealised_perp_pnl,
+                self.unrealised_funding,
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class CollateralQuote:
+    """What a market says of one collateral asset; see `Collateral`."""
+
+    name: str
+    price: Decimal
+    confidence: Decimal
+    is_risk_cancelling: bool
+    im_haircut: Decimal
+    mm_haircut: Decimal
+
+
+@dataclass(frozen=True)
+class Pmrm2Market:
+    """The market of a case: public. Prices are in the currency of cash, confidences in [0, 1].
+
+    Attributes:
+        options: quotes of the options, in the order of the case.
+        feeds: feed of each expiry, by seconds to expiry.
+        collaterals: quotes of the assets, in the order of the case.
+        spot_price: of the underlying.
+        spot_confidence: of its feed.
+        perp_price: of the perpetual; 0 where nobody holds it.
+        perp_confidence: of its feed.
+        stable_price: of the coin that cash is in.
+    """
+
+    options: tuple[OptionQuote, ...]
+    feeds: Mapping[Decimal, OptionFeed]
+    collaterals: tuple[CollateralQuote, ...]
+    spot_price: Decimal
+    spot_confidence: Decimal
+    perp_price: Decimal
+    perp_confidence: Decimal
+    stable_price: Decimal
+
+
+@dataclass(frozen=True)
+class Pmrm2Ledger:
+    """What the operator's ledger knows of an account.
+
+    Attributes:
+        cash: may be negative.
+        collaterals: amount of each asset, in the order of the market.
+        unrealised_perp_pnl: profit of the perpetual so far; it counts while one is held.
+        unrealised_funding: likewise its funding.
+    """
+
+    cash: Decimal
+    collaterals: tuple[Decimal, ...]
+    unrealised_perp_pnl: Decimal
+    unrealised_funding: Decimal
+
+
+@dataclass(frozen=True)
+class Pmrm2Account:
+    """An account: what it holds, and what the ledger knows."""
+
+    book: CaseBook
+    ledger: Pmrm2Ledger
 
 
 class Shock(_Fields):
@@ -306,5 +400,5 @@ class Pmrm2Case(Document):
                     f"Scenario.Options[{number}].Expiry",
                     f"no entry of OptionFeeds is for {option.expiry} seconds; add it",
                 )
-        require_one_volatility(scenario.rows(), "Scenario.Options[{}].MarkVol".format)
+        require_one_volatility(scenario.quotes(), "Scenario.Options[{}].MarkVol".format)
         return self

@@ -7,10 +7,16 @@ from decimal import Decimal
 
 import numpy as np
 
+from atomic_margin.margin.errors import UnpricedAsset
 from atomic_margin.margin.market.pricing import Floats, black76
-from atomic_margin.margin.models.pmrm.grid import TERM_SECONDS
-from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Case, Pmrm2Parameters, SkewShock
-from atomic_margin.margin.models.portfolio_margin.positions import Legs, floats
+from atomic_margin.margin.models.pmrm2.cases import (
+    OptionFeed,
+    Pmrm2Ledger,
+    Pmrm2Market,
+    Pmrm2Parameters,
+    SkewShock,
+)
+from atomic_margin.margin.models.portfolio_margin.positions import TERM_SECONDS, Legs, floats
 
 SETTLEMENT_SECONDS = 1800
 _DIRECTIONS = ("down", "none", "up", "linear", "abs")
@@ -22,9 +28,9 @@ def spot_moves(parameters: Pmrm2Parameters) -> Floats:
     return floats(Decimal(1) if item.is_skew else item.spot_shock for item in parameters.scenarios)
 
 
-def price_grid(legs: Legs, case: Pmrm2Case) -> Floats:
+def price_grid(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters) -> Floats:
     """Return (R + 3, n) values, discounted at the floored rate: every scenario, now, then the two basis moves."""
-    parameters, feeds = case.parameters, expiry_feeds(legs, case)
+    feeds = expiry_feeds(legs, market)
     basis = parameters.basis_contingency
     moves = np.concatenate(
         [spot_moves(parameters), [1.0, float(basis.scenario_spot_up), float(basis.scenario_spot_down)]]
@@ -40,9 +46,9 @@ def price_grid(legs: Legs, case: Pmrm2Case) -> Floats:
     return values
 
 
-def static_factors(legs: Legs, case: Pmrm2Case) -> tuple[Floats, Floats]:
+def static_factors(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters) -> tuple[Floats, Floats]:
     """Return (E,) factors of an expiry's shocked value where that is positive, and where it is negative."""
-    margin, feeds = case.parameters.margin, expiry_feeds(legs, case)
+    margin, feeds = parameters.margin, expiry_feeds(legs, market)
     rates, years = _rates(feeds), legs.years
     positive: Floats = float(margin.base_static_discount) * np.exp(
         -years * (rates * float(margin.long_rate_multscale) + float(margin.long_rate_addscale))
@@ -55,10 +61,23 @@ def static_factors(legs: Legs, case: Pmrm2Case) -> tuple[Floats, Floats]:
     return positive, negative
 
 
-def expiry_feeds(legs: Legs, case: Pmrm2Case) -> list[OptionFeed]:
+def collateral_worth(market: Pmrm2Market, ledger: Pmrm2Ledger) -> Floats:
+    """Return what each asset is worth before haircut, in the currency of cash.
+
+    Raises:
+        UnpricedAsset: there are more or fewer amounts than quotes.
+    """
+    if len(ledger.collaterals) != len(market.collaterals):
+        raise UnpricedAsset(
+            "collaterals", f"{len(ledger.collaterals)} amounts for {len(market.collaterals)} quotes; give one for each"
+        )
+    worth: Floats = floats(ledger.collaterals) * floats(item.price for item in market.collaterals)
+    return worth / float(market.stable_price)
+
+
+def expiry_feeds(legs: Legs, market: Pmrm2Market) -> list[OptionFeed]:
     """Return the feed of each of the E expiries."""
-    by_expiry = case.scenario.feeds()
-    return [by_expiry[expiry] for expiry in legs.expiries]
+    return [market.feeds[expiry] for expiry in legs.expiries]
 
 
 def _volatilities(legs: Legs, forward: Floats, parameters: Pmrm2Parameters) -> Floats:

@@ -15,8 +15,14 @@ from decimal import Decimal
 import numpy as np
 
 from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Case
-from atomic_margin.margin.models.pmrm2.grid import expiry_feeds, price_grid, spot_moves, static_factors
+from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Account, Pmrm2Case, Pmrm2Market, Pmrm2Parameters
+from atomic_margin.margin.models.pmrm2.grid import (
+    collateral_worth,
+    expiry_feeds,
+    price_grid,
+    spot_moves,
+    static_factors,
+)
 from atomic_margin.margin.models.portfolio_margin.positions import NetOptions, floats, net_options
 
 
@@ -68,23 +74,27 @@ class Pmrm2Margin:
 
 def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
     """Return the margin of ``case``, unrounded."""
-    account, parameters = case.scenario, case.parameters
-    book = net_options(account.rows())
-    feeds = expiry_feeds(book, case)
-    spot, stable, perps = float(account.spot_price), float(account.stable_price), float(account.num_perps)
-    values = floats(item.amount for item in account.collaterals) * floats(item.price for item in account.collaterals)
-    values = values / stable
-    cancelling = np.array([item.is_risk_cancelling for item in account.collaterals], dtype=np.bool_)
+    return account_margin(case.scenario.account(), case.scenario.market(), case.parameters)
+
+
+def account_margin(account: Pmrm2Account, market: Pmrm2Market, parameters: Pmrm2Parameters) -> Pmrm2Margin:
+    """Return the margin of an account in a market, unrounded."""
+    held, ledger = account.book, account.ledger
+    book = net_options(market.options, held)
+    feeds = expiry_feeds(book, market)
+    spot, perps = float(market.spot_price), float(held.perpetuals)
+    values, assets = collateral_worth(market, ledger), market.collaterals
+    cancelling = np.array([item.is_risk_cancelling for item in assets], dtype=np.bool_)
 
     # Profit and loss of every scenario.
     x = spot_moves(parameters)
     skew = np.array([item.is_skew for item in parameters.scenarios])
-    priced = book.by_expiry(price_grid(book, case) * book.amount)
+    priced = book.by_expiry(price_grid(book, market, parameters) * book.amount)
     shocked, now, basis = priced[:-3], priced[-3], priced[-2:] - priced[-3]
-    positive, negative = static_factors(book, case)
+    positive, negative = static_factors(book, market, parameters)
     change = shocked * np.where(shocked >= 0, positive, negative) - now
     change = np.where(skew[:, None], -np.abs(change), change).sum(axis=1)
-    delta = values[cancelling].sum() + perps * float(account.perp_price)
+    delta = values[cancelling].sum() + perps * float(market.perp_price)
     losses: Floats = floats(item.dampening_factor for item in parameters.scenarios) * (change + delta * (x - 1))
 
     # Basis contingency, without static discount.
@@ -93,8 +103,8 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
         float(share.basis_cont_add_factor) + float(share.basis_cont_mult_factor) * book.years
     )
 
-    perp_value = float(account.unrealised_perp_pnl) + float(account.unrealised_funding) if perps else 0.0
-    mark_to_market = float(values.sum()) + perp_value + float(now.sum()) + float(account.cash)
+    perp_value = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if perps else 0.0
+    mark_to_market = float(values.sum()) + perp_value + float(now.sum()) + float(ledger.cash)
 
     # Contingencies outside the loss factor.
     other, margin = parameters.other_contingency, parameters.margin
@@ -102,21 +112,21 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
     maintenance_contingency = (
         perp_notional * float(other.mm_perp_percent)
         + naked_notional * float(other.mm_option_percent)
-        + float(values @ floats(item.mm_haircut for item in account.collaterals))
+        + float(values @ floats(item.mm_haircut for item in assets))
     )
-    confidence_contingency = _confidence_contingency(case, book, feeds, values)
+    confidence_contingency = _confidence_contingency(account, market, parameters, book, feeds)
     initial_contingency = (
         perp_notional * float(other.im_perp_percent)
         + naked_notional * float(other.im_option_percent)
-        + float(values @ floats(item.im_haircut for item in account.collaterals))
+        + float(values @ floats(item.im_haircut for item in assets))
         + confidence_contingency
     )
 
     min_span, basis_contingency = float(losses.min()), float(expiry_basis.sum())
     worst = min(min_span, basis_contingency)
     maintenance_loss_factor, initial_loss_factor = float(margin.mm_loss_factor), float(margin.im_loss_factor)
-    if account.stable_price < other.peg_loss_threshold:
-        initial_loss_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - account.stable_price)
+    if market.stable_price < other.peg_loss_threshold:
+        initial_loss_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - market.stable_price)
     return Pmrm2Margin(
         labels=tuple(item.label for item in parameters.scenarios),
         losses=losses,
@@ -137,16 +147,21 @@ def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:
     )
 
 
-def _confidence_contingency(case: Pmrm2Case, book: NetOptions, feeds: list[OptionFeed], values: Floats) -> float:
+def _confidence_contingency(
+    account: Pmrm2Account,
+    market: Pmrm2Market,
+    parameters: Pmrm2Parameters,
+    book: NetOptions,
+    feeds: list[OptionFeed],
+) -> float:
     """Return the confidence terms; compared in decimals, so a confidence equal to the threshold does not trigger."""
-    account, other = case.scenario, case.parameters.other_contingency
-    held = account.num_perps != 0
-    confidence = min(account.spot_confidence, account.perp_confidence) if held else account.spot_confidence
-    spot = float(account.spot_price)
-    doubts = [(confidence, abs(float(account.num_perps)) * spot)]
+    other, perpetuals = parameters.other_contingency, account.book.perpetuals
+    confidence = min(market.spot_confidence, market.perp_confidence) if perpetuals else market.spot_confidence
+    spot, values = float(market.spot_price), collateral_worth(market, account.ledger)
+    doubts = [(confidence, abs(float(perpetuals)) * spot)]
     for feed, gross in zip(feeds, book.gross, strict=True):
         least = min(confidence, feed.forward_confidence, feed.rate_confidence, feed.option_vol_confidences)
         doubts.append((least, float(gross) * spot))
-    for item, value in zip(account.collaterals, values, strict=True):
-        doubts.append((min(item.confidence, account.spot_confidence), float(value)))
+    for item, value in zip(market.collaterals, values, strict=True):
+        doubts.append((min(item.confidence, market.spot_confidence), float(value)))
     return sum((float(other.conf_margin) * float(1 - c) * n for c, n in doubts if c < other.conf_threshold), 0.0)

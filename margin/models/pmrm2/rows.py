@@ -4,18 +4,25 @@ For the command line, the service and tests. As in `pmrm`, cash, collaterals and
 are known to the operator and stand in the collateral vector; options and perpetuals are private and in z.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import Form
-from atomic_margin.margin.models.pmrm.rows import REFERENCE_VOLATILITY, rounded_price
-from atomic_margin.margin.models.pmrm2.cases import Pmrm2Case
-from atomic_margin.margin.models.pmrm2.grid import expiry_feeds, price_grid, spot_moves, static_factors
+from atomic_margin.margin.models.pmrm2.cases import Pmrm2Case, Pmrm2Ledger, Pmrm2Market, Pmrm2Parameters
+from atomic_margin.margin.models.pmrm2.grid import (
+    collateral_worth,
+    expiry_feeds,
+    price_grid,
+    spot_moves,
+    static_factors,
+)
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, unique_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, net_amounts, option_legs
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
 def compile_case(
@@ -42,47 +49,54 @@ def compile_case(
         LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
-    account = case.scenario
-    price = reference_price or rounded_price(account.spot_price)
-    model = row_model(case, perpetual)
-    reference = row_model(_at_reference(case, price), perpetual)
-    net = net_amounts(account.rows())
-    return assemble(model, reference, net, account.num_perps, price, form, combinations, gross_limit)
+    market, account, parameters = case.scenario.market(), case.scenario.account(), case.parameters
+    price, held = reference_price or rounded_price(market.spot_price), bool(account.book.perpetuals)
+    model = row_model(market, account.ledger, held, parameters, perpetual)
+    reference = row_model(at_reference(market, price), account.ledger, held, parameters, perpetual)
+    return assemble(model, reference, account.book, price, form, combinations, gross_limit)
 
 
-def row_model(case: Pmrm2Case, perpetual: bool | None = None) -> RowModel:
-    """Return the model at the market of ``case``; arguments as for `compile_case`."""
-    account, parameters = case.scenario, case.parameters
+def row_model(
+    market: Pmrm2Market, ledger: Pmrm2Ledger, held: bool, parameters: Pmrm2Parameters, perpetual: bool | None = None
+) -> RowModel:
+    """Return the model at ``market``.
+
+    Args:
+        market: the market.
+        ledger: what is known of the account.
+        held: whether the account holds a perpetual.
+        parameters: the parameter set.
+        perpetual: whether the universe lists the perpetual; by default if one is held, and that is then known.
+    """
     margin, other, share = parameters.margin, parameters.other_contingency, parameters.basis_contingency
-    legs = option_legs(account.rows())
-    listed = perpetual if perpetual is not None else bool(account.num_perps)
-    priced = price_grid(legs, case)
-    positive, negative = static_factors(legs, case)
+    legs = option_legs(market.options)
+    listed = perpetual if perpetual is not None else held
+    priced = price_grid(legs, market, parameters)
+    positive, negative = static_factors(legs, market, parameters)
     moves = spot_moves(parameters) - 1
     dampening = floats(item.dampening_factor for item in parameters.scenarios)
-    spot = float(account.spot_price)
-    held = account.collaterals
-    values = floats(item.amount for item in held) * floats(item.price for item in held) / float(account.stable_price)
-    cancelling = float(sum(value for value, item in zip(values, held, strict=True) if item.is_risk_cancelling))
-    realised = float(account.unrealised_perp_pnl) + float(account.unrealised_funding) if account.num_perps else 0.0
-    mark = float(values.sum()) + realised + float(account.cash)
+    spot = float(market.spot_price)
+    assets, values = market.collaterals, collateral_worth(market, ledger)
+    cancelling = float(sum(value for value, item in zip(values, assets, strict=True) if item.is_risk_cancelling))
+    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
+    mark = float(values.sum()) + realised + float(ledger.cash)
 
     def rate(confidence: Decimal) -> float:
         return float(other.conf_margin) * float(1 - confidence) if confidence < other.conf_threshold else 0.0
 
-    with_perpetual, without = min(account.spot_confidence, account.perp_confidence), account.spot_confidence
-    known = with_perpetual if listed and account.num_perps and perpetual is None else without
+    with_perpetual, without = min(market.spot_confidence, market.perp_confidence), market.spot_confidence
+    known = with_perpetual if listed and held and perpetual is None else without
     others = [
         min(feed.forward_confidence, feed.rate_confidence, feed.option_vol_confidences)
-        for feed in expiry_feeds(legs, case)
+        for feed in expiry_feeds(legs, market)
     ]
     doubt = spot * np.array([rate(min(known, item)) for item in others])
     held_doubt = spot * np.array([rate(min(with_perpetual, item)) for item in others]) - doubt if listed else 0 * doubt
     collateral_doubt = sum(
-        rate(min(item.confidence, account.spot_confidence)) * value for item, value in zip(held, values, strict=True)
+        rate(min(item.confidence, market.spot_confidence)) * value for item, value in zip(assets, values, strict=True)
     )
-    maintenance_haircut = float(values @ floats(item.mm_haircut for item in held))
-    initial_haircut = float(values @ floats(item.im_haircut for item in held))
+    maintenance_haircut = float(values @ floats(item.mm_haircut for item in assets))
+    initial_haircut = float(values @ floats(item.im_haircut for item in assets))
 
     def charges(factor: float, initial: float) -> KindCharges:
         haircut = maintenance_haircut + initial * (initial_haircut + collateral_doubt)
@@ -99,12 +113,12 @@ def row_model(case: Pmrm2Case, perpetual: bool | None = None) -> RowModel:
         )
 
     initial_factor = float(margin.im_loss_factor)
-    if account.stable_price < other.peg_loss_threshold:
-        initial_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - account.stable_price)
+    if market.stable_price < other.peg_loss_threshold:
+        initial_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - market.stable_price)
     return RowModel(
-        hash=canonical_hash("pmrm2-rows", {"parameters": parameters.hash()}),
+        hash=rules_hash(parameters),
         legs=legs,
-        labels=unique_labels([item.label for item in parameters.scenarios]),
+        labels=scenario_labels(parameters),
         skew=np.array([item.is_skew for item in parameters.scenarios]),
         dampening=dampening,
         now=priced[-3],
@@ -113,30 +127,37 @@ def row_model(case: Pmrm2Case, perpetual: bool | None = None) -> RowModel:
         positive=positive,
         negative=negative,
         basis_share=float(share.basis_cont_add_factor) + float(share.basis_cont_mult_factor) * legs.years,
-        move=float(account.perp_price) * moves,
+        move=float(market.perp_price) * moves,
         lists_perpetual=listed,
         maintenance=charges(float(margin.mm_loss_factor), 0.0),
         initial=charges(initial_factor, 1.0),
     )
 
 
-def _at_reference(case: Pmrm2Case, price: Decimal) -> Pmrm2Case:
-    """Return the case with the reference valuation in place of its market: one price, one volatility, no rates."""
+def rules_hash(parameters: Pmrm2Parameters) -> str:
+    """Return what names rules and parameters in a matrix."""
+    return canonical_hash("pmrm2-rows", {"parameters": parameters.hash()})
+
+
+def scenario_labels(parameters: Pmrm2Parameters) -> tuple[str, ...]:
+    """Return R unique row labels, one for each scenario."""
+    return unique_labels([item.label for item in parameters.scenarios])
+
+
+def at_reference(market: Pmrm2Market, price: Decimal) -> Pmrm2Market:
+    """Return the reference valuation of the same instruments: one price, one volatility, no rates."""
     one, zero = Decimal(1), Decimal(0)
     sure = {"forward_confidence": one, "rate_confidence": one, "option_vol_confidences": one}
-    account = case.scenario.model_copy(
-        update={
-            "options": tuple(
-                item.model_copy(update={"mark_vol": REFERENCE_VOLATILITY}) for item in case.scenario.options
-            ),
-            "option_feeds": tuple(
-                item.model_copy(update={"forward": price, "rate": zero, **sure}) for item in case.scenario.option_feeds
-            ),
-            "spot_price": price,
-            "spot_confidence": one,
-            "perp_price": price,
-            "perp_confidence": one,
-            "stable_price": one,
-        }
+    return replace(
+        market,
+        options=tuple(replace(quote, volatility=REFERENCE_VOLATILITY) for quote in market.options),
+        feeds={
+            expiry: feed.model_copy(update={"forward": price, "rate": zero, **sure})
+            for expiry, feed in market.feeds.items()
+        },
+        spot_price=price,
+        spot_confidence=one,
+        perp_price=price,
+        perp_confidence=one,
+        stable_price=one,
     )
-    return case.model_copy(update={"scenario": account})

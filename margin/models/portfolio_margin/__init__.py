@@ -8,9 +8,10 @@ from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.models.portfolio_margin.compiled import (
     CompiledCase,
     IntegerMargin,
+    exact_matrices,
     integer_margin,
-    integer_matrices,
     model_rows,
+    run_matrices,
 )
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel
@@ -22,7 +23,8 @@ __all__ = [
     "KindCharges",
     "Listing",
     "RowModel",
+    "exact_matrices",
     "integer_margin",
-    "integer_matrices",
     "model_rows",
+    "run_matrices",
 ]

@@ -9,7 +9,6 @@ Both models make a `CompiledCase` with their `compile_case`. An integer excess i
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -17,7 +16,6 @@ from fractions import Fraction
 import numpy as np
 
 from atomic_margin.margin.collateral import CollateralValues
-from atomic_margin.margin.errors import MatrixMismatch
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import check_gross
@@ -26,14 +24,14 @@ from atomic_margin.margin.models.portfolio_margin.conservative import conservati
 from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
 from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
 from atomic_margin.margin.models.portfolio_margin.model import RowModel
-from atomic_margin.margin.models.portfolio_margin.positions import OptionKey
+from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
 from atomic_margin.margin.models.portfolio_margin.split import split
 from atomic_margin.margin.rows.least_slack import least_slack, true_rows
 from atomic_margin.margin.rows.matrix import Integers, MarginMatrix, Place
 from atomic_margin.margin.rows.rounding import BITS, PROOF_SHIFT, RunMatrices, compile_run
-from atomic_margin.margin.rows.slack_matrix import ExactWeights, exact_surplus
+from atomic_margin.margin.rows.rows import Rows
+from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact
-from atomic_margin.margin.rows.weights import TrueWeights
 
 # The default gross limit leaves this much room above the book, and shows two digits of its size.
 _ROOM = Fraction(5, 4)
@@ -46,7 +44,7 @@ class CompiledCase:
     Attributes:
         form: conservative (slack-free) or exact (with slack).
         listing: the instruments; ``listing.names`` and ``listing.legs`` say what a column is.
-        weights: true weights, with slack in the exact form, USD.
+        rows: true weights, with slack in the exact form, USD.
         collateral: public part of every row, USD.
         z: the book, int64 of shape (N,), radix-32 digits of every instrument and side.
         gross: g·z, whole USD.
@@ -55,7 +53,7 @@ class CompiledCase:
 
     form: Form
     listing: Listing
-    weights: TrueWeights | ExactWeights
+    rows: Rows
     collateral: CollateralValues
     z: Integers
     gross: int
@@ -99,8 +97,7 @@ class IntegerMargin:
 def assemble(
     model: RowModel,
     reference: RowModel,
-    net: Mapping[OptionKey, Decimal],
-    perpetuals: Decimal,
+    book: CaseBook,
     reference_price: Decimal,
     form: Form,
     combinations: bool,
@@ -111,8 +108,7 @@ def assemble(
     Args:
         model: at the market of the case.
         reference: at the reference valuation; it chooses the split.
-        net: net quantity of each leg of the model, without rounding, in the order of its keys.
-        perpetuals: net quantity of perpetuals.
+        book: net quantity of each leg of the model, without rounding, and of perpetuals.
         reference_price: of the underlying; gross weights are counted at it.
         form: of the rows.
         combinations: whether combinations are listed and used.
@@ -123,44 +119,62 @@ def assemble(
         LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
-    listing = list_case(model.legs, net, perpetuals if model.lists_perpetual else None, reference_price, combinations)
-    lots = [int(Fraction(net[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(model.legs.keys)]
-    long, short = split(listing, np.array(lots, dtype=np.int64), reference, reference_price)
-    if model.lists_perpetual:
-        held = int(Fraction(perpetuals) / Fraction(listing.lots[-1]))
-        long[-1], short[-1] = max(held, 0), max(-held, 0)
-    z = listing.encode(long, short)
+    perpetuals = book.perpetuals if model.lists_perpetual else None
+    listing = list_case(model.legs, book.options, perpetuals, reference_price, combinations)
+    z = encode_book(listing, book, reference, reference_price)
     gross = listing.entry_map.gross(z)
-    limit = gross_limit or max(4 * max(listing.entry_map.gross_weights), _two_digits(math.ceil(gross * _ROOM)))
+    limit = gross_limit or default_gross_limit(listing.entry_map, z)
     check_gross(z, listing.entry_map, limit)
-    weights: TrueWeights | ExactWeights
-    if form == "exact":
-        weights, collateral = exact_rows(model, listing, limit)
-    else:
-        weights, collateral = conservative_rows(model, listing)
-    return CompiledCase(form, listing, weights, collateral, z, gross, limit)
+    rows, collateral = exact_rows(model, listing, limit) if form == "exact" else conservative_rows(model, listing)
+    return CompiledCase(form, listing, rows, collateral, z, gross, limit)
+
+
+def encode_book(listing: Listing, book: CaseBook, reference: RowModel, reference_price: Decimal) -> Integers:
+    """Return z of a book, int64 of shape (N,), split into combinations where that loses little.
+
+    Raises:
+        LotsTooLarge: a quantity has too many digits.
+    """
+    keys = reference.legs.keys
+    lots = [int(Fraction(book.options[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(keys)]
+    long, short = split(listing, np.array(lots, dtype=np.int64), reference, reference_price)
+    if reference.lists_perpetual:
+        held = int(Fraction(book.perpetuals) / Fraction(listing.lots[-1]))
+        long[-1], short[-1] = max(held, 0), max(-held, 0)
+    return listing.encode(long, short)
+
+
+def default_gross_limit(entry_map: EntryMap, z: Integers) -> int:
+    """Return five quarters of a book's gross in two digits, at least four times the largest gross weight; whole USD."""
+    room = _two_digits(math.ceil(entry_map.gross(z) * _ROOM))
+    return max(4 * max(entry_map.gross_weights), room)
 
 
 def model_rows(compiled: CompiledCase, kind: MarginKind) -> Floats:
     """Return the margin rows of one kind before rounding, with the least slack, USD; the least is the form's margin."""
-    if isinstance(compiled.weights, ExactWeights):
-        return true_rows(compiled.weights, compiled.collateral, kind, compiled.z)
-    rows: Floats = compiled.weights.of(kind) @ compiled.z + compiled.collateral.of(kind)
-    return rows
+    return true_rows(compiled.rows, compiled.collateral, kind, compiled.z)
 
 
-def integer_matrices(compiled: CompiledCase, bits: int = BITS) -> RunMatrices | ExactRun:
-    """Return the integer matrices: the four of a run with FHE rows of ``bits``, or the two exact proof matrices.
-
-    Proof rows have ``bits + 12`` bits, sign included.
+def run_matrices(compiled: CompiledCase, bits: int = BITS) -> RunMatrices:
+    """Return the four integer matrices of a run with FHE rows of ``bits``; proof rows have 12 bits more.
 
     Raises:
+        RowsWithSlack: of the exact form there are none.
         GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the profile.
     """
-    common = (compiled.collateral, compiled.entry_map, compiled.gross_limit)
-    if isinstance(compiled.weights, ExactWeights):
-        return compile_exact(compiled.weights, *common, bits=bits + PROOF_SHIFT)
-    return compile_run(compiled.weights, *common, bits=bits, weight_bits=bits - 2)
+    given = (compiled.collateral, compiled.entry_map, compiled.gross_limit)
+    return compile_run(compiled.rows.slack_free(), *given, bits=bits, weight_bits=bits - 2)
+
+
+def exact_matrices(compiled: CompiledCase, bits: int = BITS) -> ExactRun:
+    """Return the two exact proof matrices, with rows of ``bits + 12`` bits, sign included.
+
+    Raises:
+        RowsWithoutSlack: of the conservative form there are none.
+        GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the profile.
+    """
+    given = (compiled.collateral, compiled.entry_map, compiled.gross_limit)
+    return compile_exact(compiled.rows, *given, bits=bits + PROOF_SHIFT)
 
 
 def integer_margin(compiled: CompiledCase, bits: int = BITS, place: Place = "proof") -> IntegerMargin:
@@ -172,24 +186,22 @@ def integer_margin(compiled: CompiledCase, bits: int = BITS, place: Place = "pro
         place: "fhe", or "proof" with rows of ``bits + 12`` bits. The exact form has proof rows only.
 
     Raises:
-        MatrixMismatch: FHE rows are asked of the exact form.
+        RowsWithSlack: FHE rows are asked of the exact form.
         GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the profile.
     """
-    run = integer_matrices(compiled, bits)
     found: dict[MarginKind, tuple[MarginMatrix, tuple[Decimal, ...]]] = {}
-    labels: tuple[str, ...] = ()
-    for kind in KINDS:
-        if isinstance(run, ExactRun):
-            if place != "proof":
-                raise MatrixMismatch("the exact form has slack, which FHE rows cannot take: use the conservative form")
-            exact = run.of(kind)
-            matrix = exact.matrix
-            surplus = exact_surplus(exact, compiled.z, least_slack(exact, compiled.z))[exact.margin_rows]
-            labels = tuple(matrix.labels[row] for row in exact.margin_rows)
-        else:
-            matrix = run.of(kind, place)
-            surplus, labels = matrix.surplus(compiled.z), matrix.labels
-        found[kind] = matrix, tuple(matrix.usd(units) for units in surplus.tolist())
+    if place == "proof" and compiled.rows.slack is not None:
+        exact = exact_matrices(compiled, bits)
+        labels = tuple(exact.maintenance.matrix.labels[row] for row in exact.maintenance.margin_rows)
+        for kind in KINDS:
+            matrix = exact.of(kind)
+            surplus = exact_surplus(matrix, compiled.z, least_slack(matrix, compiled.z))[matrix.margin_rows]
+            found[kind] = matrix.matrix, tuple(matrix.matrix.usd(units) for units in surplus.tolist())
+    else:
+        run, labels = run_matrices(compiled, bits), compiled.rows.labels
+        for kind in KINDS:
+            plain = run.of(kind, place)
+            found[kind] = plain, tuple(plain.usd(units) for units in plain.surplus(compiled.z).tolist())
     return IntegerMargin(
         labels=labels,
         maintenance=found["maintenance"][1],

@@ -17,10 +17,11 @@ from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel
+from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
 
-def conservative_rows(model: RowModel, listing: Listing) -> tuple[TrueWeights, CollateralValues]:
+def conservative_rows(model: RowModel, listing: Listing) -> tuple[Rows, CollateralValues]:
     """Return the R + 1 slack-free rows of both kinds, USD.
 
     Raises:
@@ -44,7 +45,7 @@ def conservative_rows(model: RowModel, listing: Listing) -> tuple[TrueWeights, C
         initial=weights("initial"),
     )
     # Whether a perpetual is held is not known, so what is due if one is held is due.
-    return true, CollateralValues(*(model.charges(kind).collateral - model.charges(kind).held for kind in KINDS))
+    return Rows(true), CollateralValues(*(model.charges(kind).collateral - model.charges(kind).held for kind in KINDS))
 
 
 def linear_and_kinks(model: RowModel, kind: MarginKind, listing: Listing) -> tuple[Floats, Floats, Floats]:

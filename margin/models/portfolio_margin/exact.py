@@ -26,7 +26,7 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel, plain, unique_labels
 from atomic_margin.margin.rows.matrix import Integers
-from atomic_margin.margin.rows.slack_matrix import Booleans, ExactWeights
+from atomic_margin.margin.rows.rows import Booleans, Rows, Slack
 from atomic_margin.margin.rows.weights import TrueWeights
 
 TWO_ROWS = 2
@@ -83,7 +83,7 @@ class _Rows:
         self.add(label, odd, np.zeros(self.instruments), {slack: 1}, collateral, switched or {}, touched)
 
 
-def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[ExactWeights, CollateralValues]:
+def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Rows, CollateralValues]:
     """Return margin rows and validity rows of both kinds, USD.
 
     Args:
@@ -105,7 +105,7 @@ def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Exa
     labels = unique_labels(first.labels)
     touched = np.array(first.touched)
     structure = listing.expand(touched.astype(np.float64), touched.astype(np.float64)) != 0
-    exact = ExactWeights(
+    exact = Rows(
         weights=TrueWeights(
             labels=labels,
             entries=listing.entry_map.labels,
@@ -114,14 +114,16 @@ def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Exa
             maintenance=np.where(structure, weights["maintenance"], 0.0),
             initial=np.where(structure, weights["initial"], 0.0),
         ),
-        slack_labels=slack,
-        slack_maintenance=_coefficients(first.terms, slack),
-        slack_initial=_coefficients(rows["initial"].terms, slack),
-        switch_labels=switches,
-        switch_maintenance=_amounts(first.switched, switches),
-        switch_initial=_amounts(rows["initial"].switched, switches),
-        validity=np.array(first.validity),
-        structure=structure,
+        slack=Slack(
+            labels=slack,
+            maintenance=_coefficients(first.terms, slack),
+            initial=_coefficients(rows["initial"].terms, slack),
+            switch_labels=switches,
+            switch_maintenance=_amounts(first.switched, switches),
+            switch_initial=_amounts(rows["initial"].switched, switches),
+            validity=np.array(first.validity),
+            structure=structure,
+        ),
     )
     return exact, CollateralValues(*(np.array(rows[kind].collateral) for kind in KINDS))
 

@@ -1,10 +1,10 @@
-"""Option rows netted into positions and grouped by expiry, for the references and the rows of both versions of `pmrm`.
+"""Options quoted, netted into positions and grouped by expiry, for references and rows of both versions of `pmrm`.
 
 Netting rounds nothing (decimals), so a position bought and sold in parts that sum to nothing is dropped, and what is
 left becomes arrays that a whole scenario grid is priced from in one call.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import TypeAlias
@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atomic_margin.documents.errors import DuplicateId
+from atomic_margin.margin.errors import UnpricedInstrument
 from atomic_margin.margin.market.pricing import Floats
 
 YEAR_SECONDS = 365 * 86400
+# Volatility shocks are those of this term, and scaled by a power of time to others.
+TERM_SECONDS = 30 * 86400
 _EXACT = 120
 
 # Seconds to expiry, strike, and whether it is a call: what makes an option instrument.
@@ -23,22 +26,38 @@ OptionKey: TypeAlias = tuple[Decimal, Decimal, bool]
 
 
 @dataclass(frozen=True)
-class OptionRow:
-    """One option row of a case.
+class OptionQuote:
+    """What a market says of one option.
 
     Attributes:
         expiry: seconds to expiry.
         strike: in the currency of spot.
         is_call: a call, or else a put.
         volatility: annualised, as a fraction.
-        amount: signed quantity, negative when short.
     """
 
     expiry: Decimal
     strike: Decimal
     is_call: bool
     volatility: Decimal
-    amount: Decimal
+
+    @property
+    def key(self) -> OptionKey:
+        """What makes the instrument."""
+        return self.expiry, self.strike, self.is_call
+
+
+@dataclass(frozen=True)
+class CaseBook:
+    """What an account holds.
+
+    Attributes:
+        options: exact net quantity of every instrument, negative when short, in the order of the keys.
+        perpetuals: net quantity.
+    """
+
+    options: Mapping[OptionKey, Decimal]
+    perpetuals: Decimal
 
 
 @dataclass(frozen=True)
@@ -85,32 +104,41 @@ class NetOptions(Legs):
     naked: Floats
 
 
-def require_one_volatility(rows: Iterable[OptionRow], path: Callable[[int], str]) -> None:
+def require_one_volatility(quotes: Iterable[OptionQuote], path: Callable[[int], str]) -> None:
     """Raise DuplicateId, at ``path`` of its row, when one instrument appears with two volatilities."""
-    seen: dict[tuple[Decimal, Decimal, bool], Decimal] = {}
-    for number, row in enumerate(rows):
-        known = seen.setdefault((row.expiry, row.strike, row.is_call), row.volatility)
-        if known != row.volatility:
+    seen: dict[OptionKey, Decimal] = {}
+    for number, quote in enumerate(quotes):
+        known = seen.setdefault(quote.key, quote.volatility)
+        if known != quote.volatility:
             raise DuplicateId(
                 path(number),
-                f"the same expiry, strike and type already has volatility {known}, here {row.volatility}; give it one",
+                "the same expiry, strike and type already has volatility "
+                f"{known}, here {quote.volatility}; give it one",
             )
 
 
-def net_amounts(rows: Iterable[OptionRow]) -> dict[OptionKey, Decimal]:
+def require_quoted(book: CaseBook, quotes: Iterable[OptionQuote]) -> None:
+    """Raise UnpricedInstrument when the book holds an option that the market does not quote."""
+    known = {quote.key for quote in quotes}
+    for expiry, strike, is_call in book.options:
+        if (expiry, strike, is_call) not in known:
+            what = f"{'call' if is_call else 'put'} of strike {strike} at {expiry} seconds"
+            raise UnpricedInstrument("options", f"the market has no quote for the {what}; add it")
+
+
+def net_amounts(amounts: Iterable[tuple[OptionKey, Decimal]]) -> dict[OptionKey, Decimal]:
     """Return the unrounded net quantity of every instrument that appears, zeros included, in the order of keys."""
     net: dict[OptionKey, Decimal] = {}
     with localcontext() as context:
         context.prec = _EXACT
-        for row in rows:
-            key = (row.expiry, row.strike, row.is_call)
-            net[key] = net.get(key, Decimal(0)) + row.amount
+        for key, amount in amounts:
+            net[key] = net.get(key, Decimal(0)) + amount
     return dict(sorted(net.items()))
 
 
-def option_legs(rows: Iterable[OptionRow]) -> Legs:
-    """Return every instrument that appears, whatever its net quantity."""
-    volatilities = {(row.expiry, row.strike, row.is_call): row.volatility for row in rows}
+def option_legs(quotes: Iterable[OptionQuote]) -> Legs:
+    """Return every instrument that is quoted."""
+    volatilities = {quote.key: quote.volatility for quote in quotes}
     keys = tuple(sorted(volatilities))
     expiries = tuple(sorted({key[0] for key in keys}))
     index = {expiry: number for number, expiry in enumerate(expiries)}
@@ -125,11 +153,10 @@ def option_legs(rows: Iterable[OptionRow]) -> Legs:
     )
 
 
-def net_options(rows: Iterable[OptionRow]) -> NetOptions:
-    """Return the net positions: rows of one expiry, strike and type add up, and those that come to zero are dropped."""
-    given = tuple(rows)
-    net = {key: amount for key, amount in net_amounts(given).items() if amount != 0}
-    legs = option_legs(row for row in given if (row.expiry, row.strike, row.is_call) in net)
+def net_options(quotes: Iterable[OptionQuote], book: CaseBook) -> NetOptions:
+    """Return the net positions at their quotes; those that come to zero are dropped."""
+    net = {key: amount for key, amount in book.options.items() if amount != 0}
+    legs = option_legs(quote for quote in quotes if quote.key in net)
     index = {expiry: number for number, expiry in enumerate(legs.expiries)}
     strikes: dict[tuple[Decimal, Decimal], Decimal] = {}
     gross, naked = [Decimal(0)] * len(index), [Decimal(0)] * len(index)

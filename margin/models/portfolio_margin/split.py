@@ -18,6 +18,8 @@ from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import RowModel
 from atomic_margin.margin.rows.matrix import Integers
 
+REFERENCE_VOLATILITY = Decimal("0.8")
+
 _WHOLE = 1e-6
 # Share of the reference price a leg counts for, in each scenario.
 _LEG = 1e-3
@@ -67,6 +69,11 @@ def split(listing: Listing, net: Integers, reference: RowModel, reference_price:
     if (long > listing.most).any() or (short > listing.most).any():
         return np.maximum(plain, 0), np.maximum(-plain, 0)
     return long, short
+
+
+def rounded_price(price: Decimal) -> Decimal:
+    """Return a price rounded to two significant digits: the reference price where none is published."""
+    return price.quantize(Decimal(1).scaleb(price.adjusted() - 1))
 
 
 def split_costs(listing: Listing, reference: RowModel, reference_price: Decimal) -> Floats:

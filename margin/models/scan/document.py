@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import model_validator
 
 from atomic_margin.documents.strict import Document, IdMap, Label, NonEmptyListOf, Part, in_range, require_unique
+from atomic_margin.margin.collateral import SpotMoves
 from atomic_margin.margin.errors import UnknownUnderlying
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.lot_charges import LotCharges
@@ -69,6 +70,16 @@ class ScanModel(Document):
     def labels(self) -> tuple[str, ...]:
         """Row labels, in order."""
         return tuple(item.label for item in self.scenarios)
+
+    @property
+    def spot_moves(self) -> SpotMoves:
+        """What collateral goes by: the spot moves of the scenarios, with their coverage."""
+        return SpotMoves(
+            self.labels,
+            tuple(item.spot for item in self.scenarios),
+            tuple(item.coverage for item in self.scenarios),
+            self.initial_factor,
+        )
 
 
 def check_model(model: ScanModel, universe: Universe) -> None:

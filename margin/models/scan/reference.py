@@ -75,7 +75,7 @@ def true_surplus(
             )
         (long if position.side == "long" else short)[index[position.instrument]] += position.lots
     values = revalue(model, universe, market)
-    collateral = collateral_values(schedule, model, market, holdings)
+    collateral = collateral_values(schedule, model.spot_moves, market, holdings)
     net = (long - short) * values.lot
     profit = float((values.now - values.reference) @ net)
     charges = float(long @ values.charge_long + short @ values.charge_short)

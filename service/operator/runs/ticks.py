@@ -4,9 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
-from atomic_margin.margin.collateral import check_schedule
-from atomic_margin.margin.market.market import Market, check_market
-from atomic_margin.margin.models.scan.weights import compile_weights
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.feed.tick import make_tick
 from atomic_margin.service.operator.accounts.submissions import latest_submission
@@ -32,10 +30,9 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         last = _last(session)
     before = None if last is None else SignedDocument.parse(last.document)
     tick = make_tick(prices, operator.settings.prices, received_at, before)
-    check_market(tick.market, operator.terms.universe)
-    check_schedule(operator.terms.schedule, operator.terms.model, tick.market)
+    operator.terms.check_market(tick.market)
     # Refuses a tick whose weights would not be finite, before anything depends on it.
-    compile_weights(operator.terms.model, operator.terms.universe, tick.market)
+    operator.terms.weights(tick.market)
     signed = tick.signed_by(operator.identity)
     with operator.store.unit_of_work() as session:
         meanwhile = _last(session)

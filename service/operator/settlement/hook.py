@@ -95,7 +95,7 @@ def _transfers(operator: Operator, session: Session, run: Run, breach: VerifiedB
             breach.top_up_usd,
             free,
             operator.terms.schedule,
-            operator.terms.model,
+            operator.terms.model.spot_moves,
             market,
             posted=breach.record.posted,
         )

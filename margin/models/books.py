@@ -1,8 +1,9 @@
-"""Generated books: what covers are fitted to and gaps are measured on, with different seeds.
+"""Generated books of a universe: what covers are fitted to and gaps are measured on, with different seeds.
 
-For `fitting`, tests and benchmarks. A quarter each are directional books, delta-hedged option books (hedged with the
-perpetual), basis trades with some options, and long-short books between underlyings. Nothing depends on the generator's
-bits being the same elsewhere: a fitted cover is published as data, and every bound holds for every book.
+For `expected_shortfall.fitting`, tests and benchmarks. A quarter each are directional books, delta-hedged option books
+(hedged with the perpetual), basis trades with some options, and long-short books between underlyings. Nothing depends
+on the generator's bits being the same elsewhere: a fitted cover is published as data, and every bound holds for every
+book.
 """
 
 import numpy as np

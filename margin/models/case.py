@@ -1,0 +1,64 @@
+"""Models of cases: an account comes with the market it stands in, and a universe is made to fit it.
+
+The formats are other people's. A case has one account; what is published, made of its market and of the sizes of its
+positions, serves that account alone.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic
+
+from atomic_margin.margin.models.interface import B, D, H, MarginModel, P
+
+
+@dataclass(frozen=True)
+class OpenCase(Generic[P, B, H]):
+    """A case, ready to be margined.
+
+    Attributes:
+        model: rules and parameters.
+        published: its market, with the universe made for it.
+        book: what the account holds.
+        posted: what is known of the account.
+    """
+
+    model: MarginModel[Any, P, B, H]
+    published: P
+    book: B
+    posted: H
+
+
+AnyCase = OpenCase[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class CaseModel(MarginModel[D, P, B, H], Generic[D, P, B, H]):
+    """A model of cases.
+
+    Attributes:
+        PARAMETERS_IN_CASE: whether a case brings its parameters; if not, they are a set of a file of their own.
+    """
+
+    OWN_UNIVERSE: ClassVar[bool] = True
+    PARAMETERS_IN_CASE: ClassVar[bool]
+
+    @classmethod
+    @abstractmethod
+    def parse_file(cls, cases: object, stem: str, parameters: object = None, chosen: str = "") -> Mapping[str, AnyCase]:
+        """Return the cases of a parsed JSON file, by name.
+
+        Args:
+            cases: one case, or several by name.
+            stem: name of a case that has none.
+            parameters: parameter sets by name; only if a case does not bring its own.
+            chosen: name of the set.
+
+        Raises:
+            DocumentError: the first wrong field, named by its JSON path, or there is no such set.
+        """
+
+    @classmethod
+    @abstractmethod
+    def sample(cls, number: int, seed: int) -> AnyCase:
+        """Return generated case ``number``, for measurements; it depends on number and seed alone."""

@@ -1,0 +1,89 @@
+"""Cross-margin behind the interface of all models: every cut without slack, and fewer rows with slack.
+
+Collateral is posted by pool, so this is no model of one ledger account.
+"""
+
+from collections.abc import Mapping
+
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, collateral_values
+from atomic_margin.margin.kinds import KINDS, Form
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.cross_margin.document import CrossMarginModel, PoolHoldings
+from atomic_margin.margin.models.cross_margin.exact import compile_exact_cross, exact_cross_collateral
+from atomic_margin.margin.models.cross_margin.reference import cross_margin
+from atomic_margin.margin.models.cross_margin.rows import compile_cuts, cut_collateral, cut_labels
+from atomic_margin.margin.models.cross_margin.values import lot_values
+from atomic_margin.margin.models.interface import Reference
+from atomic_margin.margin.models.moves import lots_of, revalue_moves
+from atomic_margin.margin.models.universe import Published, UniverseModel
+from atomic_margin.margin.rows.rows import Rows
+
+Pools = Mapping[str, Mapping[str, int]]
+
+
+class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
+    """Venues, pools and scenarios of a `CrossMarginModel`.
+
+    Conservative rows are every cut, also those that matter only to a covered account: the least row is then the margin
+    itself.
+    """
+
+    NAME = "cross_margin"
+    DOCUMENT = CrossMarginModel
+    FORMS = ("conservative", "exact")
+    POSTED = PoolHoldings
+    EXAMPLE = "cross-margin/model.json"
+    EXAMPLE_POSTED = "cross-margin/pools.json"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Scenarios, and within one the cuts."""
+        return cut_labels(self.document, "complete")
+
+    @property
+    def spot_moves(self) -> SpotMoves:
+        """Spot moves of the scenarios, with their coverage; every pool goes by them."""
+        return self.document.spot_moves
+
+    @classmethod
+    def parse_posted(cls, document: object) -> Pools:
+        """Return the posted quantities of `PoolHoldings`, by pool."""
+        return PoolHoldings.parse(document).posted
+
+    def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
+        """Return every cut, or a row for each scenario with slack for each venue."""
+        self.require_form(form)
+        if form == "exact":
+            return compile_exact_cross(self.document, universe, market)
+        return Rows(compile_cuts(self.document, universe, market, form="complete"))
+
+    def collateral(
+        self, schedule: CollateralSchedule, market: Market, posted: Pools, form: Form = "conservative"
+    ) -> CollateralValues:
+        """Return the pools as the rows count them."""
+        self.require_form(form)
+        if form == "exact":
+            return exact_cross_collateral(self.document, schedule, market, posted)
+        return cut_collateral(self.document, schedule, market, posted, form="complete")
+
+    def reference(self, published: Published, book: Portfolio, posted: Pools) -> Reference:
+        """Return the least scenario; the requirement is the worst one of all venues together."""
+        model, universe, market, schedule = self.document, published.universe, published.market, published.schedule
+        true = cross_margin(model, universe, market, schedule, book, posted)
+        lots = lot_values(model, universe, market, "maintenance")
+        profit = revalue_moves(model.scenarios, model.charges, universe, market).profit
+        here = self.spot_moves.now()
+        now = sum(float(collateral_values(schedule, here, market, held).maintenance[0]) for held in posted.values())
+        long, short = lots_of(book, universe)
+        made = float(profit @ (long - short))
+        alone = max(0.0, made - float((lots.long @ long + lots.short @ short).min()))
+        return Reference(
+            model=self.name,
+            excess={kind: float(true.of(kind).min()) for kind in KINDS},
+            requirement={"maintenance": alone, "initial": float(model.initial_factor) * alone},
+            worst={kind: true.worst(kind) for kind in KINDS},
+            mark_to_market=made + now,
+            details={"min_span": -alone, "profit": made, "collateral": now},
+        )

@@ -1,0 +1,78 @@
+"""`pmrm2` behind the interface of all models. Its document is the ``Parameters`` of a case."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import ClassVar
+
+from atomic_margin.margin.models.case import AnyCase, OpenCase
+from atomic_margin.margin.models.pmrm2.books import pmrm2_case
+from atomic_margin.margin.models.pmrm2.cases import Pmrm2Account, Pmrm2Case, Pmrm2Ledger, Pmrm2Market, Pmrm2Parameters
+from atomic_margin.margin.models.pmrm2.reference import Pmrm2Margin, account_margin
+from atomic_margin.margin.models.pmrm2.rows import at_reference, row_model, rules_hash, scenario_labels
+from atomic_margin.margin.models.portfolio_margin.fields import json_object, parse_at
+from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel
+from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
+from atomic_margin.margin.models.portfolio_margin.rules import CasePublished, PortfolioMarginRules
+
+
+class Pmrm2Rules(PortfolioMarginRules[Pmrm2Parameters, Pmrm2Market, Pmrm2Ledger]):
+    """Scenarios, factors and contingencies of `Pmrm2Parameters`."""
+
+    NAME = "pmrm2"
+    DOCUMENT = Pmrm2Parameters
+    PARAMETERS_IN_CASE: ClassVar[bool] = True
+    DETAILS = (
+        "min_span",
+        "basis_contingency",
+        "maintenance_contingency",
+        "initial_contingency",
+        "confidence_contingency",
+        "maintenance_loss_factor",
+        "initial_loss_factor",
+    )
+
+    @classmethod
+    def parse_file(cls, cases: object, stem: str, parameters: object = None, chosen: str = "") -> Mapping[str, AnyCase]:
+        """Return the cases of a file, or the one case that it is, each under the parameters it brings."""
+        given = json_object(cases, "$")
+        if "Scenario" in given:
+            found = {stem: Pmrm2Case.parse(given)}
+        else:
+            found = {name: parse_at(Pmrm2Case, json_object(item, name), name) for name, item in given.items()}
+        return {name: cls.opened(case) for name, case in found.items()}
+
+    @classmethod
+    def sample(cls, number: int, seed: int) -> AnyCase:
+        """Return a generated case."""
+        return cls.opened(pmrm2_case(number, seed))
+
+    @classmethod
+    def opened(cls, case: Pmrm2Case) -> OpenCase[CasePublished[Pmrm2Market], CaseBook, Pmrm2Ledger]:
+        """Return a case under the parameters it brings."""
+        account, market = case.scenario.account(), case.scenario.market()
+        return OpenCase(cls(case.parameters), CasePublished(market, account.book), account.book, account.ledger)
+
+    def hash(self) -> str:
+        """Return what names rules and parameters in every matrix."""
+        return rules_hash(self.document)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the scenarios, and the basis row."""
+        return (*scenario_labels(self.document), BASIS)
+
+    def row_model(self, market: Pmrm2Market, ledger: Pmrm2Ledger, held: bool) -> RowModel:
+        """Return the model at a market."""
+        return row_model(market, ledger, held, self.document)
+
+    def at_reference(self, market: Pmrm2Market, price: Decimal) -> Pmrm2Market:
+        """Return one price, one volatility, no rates."""
+        return at_reference(market, price)
+
+    def nothing(self, market: Pmrm2Market) -> Pmrm2Ledger:
+        """Return no cash, no collateral, nothing realised."""
+        return Pmrm2Ledger(Decimal(0), (Decimal(0),) * len(market.collaterals), Decimal(0), Decimal(0))
+
+    def case_margin(self, published: CasePublished[Pmrm2Market], book: CaseBook, posted: Pmrm2Ledger) -> Pmrm2Margin:
+        """Return the margin of the case."""
+        return account_margin(Pmrm2Account(book, posted), published.market, self.document)

@@ -1,0 +1,152 @@
+"""Both versions of `pmrm` behind the interface of all models; what differs between them is in their own `rules`."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from atomic_margin.margin.errors import FormMissing, GrossLimitMissing
+from atomic_margin.margin.kinds import KINDS, Form
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.models.case import CaseModel
+from atomic_margin.margin.models.interface import AccountRows, D, H, Reference
+from atomic_margin.margin.models.portfolio_margin.compiled import default_gross_limit, encode_book
+from atomic_margin.margin.models.portfolio_margin.conservative import conservative_rows
+from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
+from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
+from atomic_margin.margin.models.portfolio_margin.model import RowModel
+from atomic_margin.margin.models.portfolio_margin.positions import CaseBook, OptionQuote, option_legs, require_quoted
+from atomic_margin.margin.models.portfolio_margin.split import rounded_price
+from atomic_margin.margin.rows.matrix import Integers
+
+
+class CaseMarket(Protocol):
+    """What the markets of both versions have."""
+
+    @property
+    def options(self) -> Sequence[OptionQuote]:
+        """Quotes of the options."""
+
+    @property
+    def spot_price(self) -> Decimal:
+        """Of the underlying."""
+
+
+K = TypeVar("K", bound=CaseMarket)
+
+
+@dataclass(frozen=True)
+class CasePublished(Generic[K]):
+    """A market, with the universe of what stands in it.
+
+    A service publishes its universe; a lone case has none, so lots and digits are made to fit the account.
+
+    Attributes:
+        market: the market.
+        sizes: quantities that lots and digits fit, and whether the perpetual is listed: it is if one is held.
+    """
+
+    market: K
+    sizes: CaseBook
+
+    @property
+    def reference_price(self) -> Decimal:
+        """Price of the underlying that gross weights are counted at, and that the split of a book goes by."""
+        return rounded_price(self.market.spot_price)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The instruments and combinations.
+
+        Raises:
+            LotsTooLarge: a quantity has too many digits.
+        """
+        perpetuals = self.sizes.perpetuals if self.sizes.perpetuals else None
+        legs = option_legs(self.market.options)
+        return list_case(legs, self.sizes.options, perpetuals, self.reference_price, combine=True)
+
+
+class CaseMargin(Protocol):
+    """What the plain references of both versions give."""
+
+    mark_to_market: float
+    maintenance_excess: float
+    initial_excess: float
+
+    @property
+    def worst(self) -> str:
+        """Label of what binds."""
+
+
+@dataclass(frozen=True)
+class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[D, K, H]):
+    """Rows, split and limits that both versions share.
+
+    Attributes:
+        DETAILS: figures of the plain reference that are reported.
+    """
+
+    FORMS: ClassVar[tuple[Form, ...]] = ("conservative", "exact")
+    DETAILS: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def row_model(self, market: K, ledger: H, held: bool) -> RowModel:
+        """Return what prices make of the model; ``held`` says whether the account holds a perpetual."""
+
+    @abstractmethod
+    def at_reference(self, market: K, price: Decimal) -> K:
+        """Return the reference valuation of the same instruments, which the split of a book goes by."""
+
+    @abstractmethod
+    def case_margin(self, published: CasePublished[K], book: CaseBook, posted: H) -> Any:
+        """Return the plain reference of the version, a `CaseMargin`."""
+
+    def check_market(self, published: CasePublished[K]) -> None:
+        """Make sure everything that is listed is quoted; the rest is checked when a case is parsed."""
+        require_quoted(published.sizes, published.market.options)
+
+    def entry_map(self, published: CasePublished[K]) -> EntryMap:
+        """Return the columns of the universe made for the case."""
+        return published.listing.entry_map
+
+    def encode(self, published: CasePublished[K], book: CaseBook) -> Integers:
+        """Return the digits of a book, split into combinations without looking at prices."""
+        price, held = published.reference_price, bool(published.sizes.perpetuals)
+        reference = self.row_model(self.at_reference(published.market, price), self.nothing(published.market), held)
+        return encode_book(published.listing, book, reference, price)
+
+    @abstractmethod
+    def nothing(self, market: K) -> H:
+        """Return the ledger of an account that has nothing there."""
+
+    def gross_limit(self, published: CasePublished[K], z: Integers) -> int:
+        """Return five quarters of the book's gross, in two digits."""
+        return default_gross_limit(published.listing.entry_map, z)
+
+    def account_rows(
+        self, published: CasePublished[K], posted: H, form: Form = "conservative", gross_limit: int | None = None
+    ) -> AccountRows:
+        """Return the rows of either form; exact ones need the gross limit for their switches."""
+        model = self.row_model(published.market, posted, bool(published.sizes.perpetuals))
+        if form == "conservative":
+            return AccountRows(*conservative_rows(model, published.listing))
+        if form not in self.FORMS:
+            raise FormMissing(f"the model {self.name} has no {form} rows, only {', '.join(self.FORMS)}")
+        if gross_limit is None:
+            raise GrossLimitMissing("exact rows of a case have switches, which are sized by the gross limit: give one")
+        return AccountRows(*exact_rows(model, published.listing, gross_limit))
+
+    def reference(self, published: CasePublished[K], book: CaseBook, posted: H) -> Reference:
+        """Return the margin of the case; the requirement is mark to market less the excess."""
+        true: CaseMargin = self.case_margin(published, book, posted)
+        excess = {"maintenance": true.maintenance_excess, "initial": true.initial_excess}
+        return Reference(
+            model=self.name,
+            excess={kind: excess[kind] for kind in KINDS},
+            requirement={kind: true.mark_to_market - excess[kind] for kind in KINDS},
+            worst=dict.fromkeys(KINDS, true.worst),
+            mark_to_market=true.mark_to_market,
+            details={name: getattr(true, name) for name in self.DETAILS},
+        )

@@ -1,0 +1,157 @@
+"""Models of a published universe: portfolios of its instruments, prices of one tick, and a collateral schedule.
+
+A model of this kind says three things, all of one `Published`: the weights of the columns (they depend on no account),
+what posted collateral is worth in each row, and the plain reference. `LedgerModel` is for those whose collateral is
+what the operator's ledger holds, in one pool; these can be served.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Generic
+
+from atomic_margin.documents.strict import Document
+from atomic_margin.margin.collateral import (
+    CollateralHoldings,
+    CollateralSchedule,
+    CollateralValues,
+    SpotMoves,
+    check_schedule,
+    collateral_values,
+)
+from atomic_margin.margin.errors import FormMissing
+from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.market import Market, check_market
+from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.interface import AccountRows, D, H, MarginModel
+from atomic_margin.margin.rows.matrix import Integers
+from atomic_margin.margin.rows.rows import Rows
+
+Holdings = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is public at one tick.
+
+    Attributes:
+        universe: the instruments.
+        market: prices.
+        schedule: what counts as collateral, and for how much.
+    """
+
+    universe: Universe
+    market: Market
+    schedule: CollateralSchedule
+
+
+@dataclass(frozen=True)
+class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
+    """A model of a published universe.
+
+    Attributes:
+        POSTED: document that says what an account has posted.
+        EXAMPLE: its document among the examples, relative to their folder; None if there is none.
+        EXAMPLE_POSTED: likewise an example of what is posted.
+    """
+
+    POSTED: ClassVar[type[Document]]
+    EXAMPLE: ClassVar[str | None] = None
+    EXAMPLE_POSTED: ClassVar[str] = "collateral.json"
+
+    # What a model of this kind says.
+
+    @property
+    @abstractmethod
+    def spot_moves(self) -> SpotMoves:
+        """What collateral goes by: a row for each spot move that the model looks at."""
+
+    @abstractmethod
+    def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
+        """Return the rows of one form; they depend on no account.
+
+        Raises:
+            FormMissing: the model has no rows of that form.
+            TooManyCuts: this form takes more rows than a matrix has; another may do.
+            DocumentError: the documents do not fit together.
+            OffsettingPairGain, NonFiniteWeight: see `rows.weights`.
+        """
+
+    @abstractmethod
+    def collateral(
+        self, schedule: CollateralSchedule, market: Market, posted: H, form: Form = "conservative"
+    ) -> CollateralValues:
+        """Return what is posted in each row of a form, USD, rounded down.
+
+        Raises:
+            UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: see
+                `collateral.collateral_values`.
+        """
+
+    @classmethod
+    @abstractmethod
+    def parse_posted(cls, document: object) -> H:
+        """Return what is posted, of a parsed JSON document of type `POSTED`.
+
+        Raises:
+            DocumentError: the first wrong field, named by its JSON path.
+        """
+
+    # What follows from it.
+
+    def check_market(self, published: Published) -> None:
+        """Make sure every instrument and every asset that counts is alive, priced and moved."""
+        check_market(published.market, published.universe)
+        check_schedule(published.schedule, self.spot_moves, published.market)
+
+    def entry_map(self, published: Published) -> EntryMap:
+        """Return the columns of the universe."""
+        return EntryMap.of(published.universe)
+
+    def encode(self, published: Published, book: Portfolio) -> Integers:
+        """Return the digits of a portfolio."""
+        return encode(book, self.entry_map(published))
+
+    def gross_limit(self, published: Published, z: Integers) -> int:
+        """Return the smallest power of two that holds the vector, and four times the largest gross weight."""
+        entries = self.entry_map(published)
+        return 1 << (max(entries.gross(z), 4 * max(entries.gross_weights)) - 1).bit_length()
+
+    def account_rows(
+        self, published: Published, posted: H, form: Form = "conservative", gross_limit: int | None = None
+    ) -> AccountRows:
+        """Return rows and collateral of one form; the gross limit is not needed."""
+        return AccountRows(
+            self.rows(published.universe, published.market, form),
+            self.collateral(published.schedule, published.market, posted, form),
+        )
+
+    def require_form(self, form: Form) -> None:
+        """Raise FormMissing unless the model has rows of this form."""
+        if form not in self.FORMS:
+            raise FormMissing(f"the model {self.name} has no {form} rows, only {', '.join(self.FORMS)}")
+
+
+@dataclass(frozen=True)
+class LedgerModel(UniverseModel[D, Holdings], Generic[D]):
+    """A model of a universe whose collateral is one pool on the operator's ledger: it can be served."""
+
+    POSTED: ClassVar[type[Document]] = CollateralHoldings
+
+    @classmethod
+    def parse_posted(cls, document: object) -> Holdings:
+        """Return the posted quantities of `CollateralHoldings`, smallest units by asset."""
+        return CollateralHoldings.parse(document).posted
+
+    def collateral(
+        self, schedule: CollateralSchedule, market: Market, posted: Holdings, form: Form = "conservative"
+    ) -> CollateralValues:
+        """Return the value of collateral under each spot move, for models whose rows are these."""
+        self.require_form(form)
+        return collateral_values(schedule, self.spot_moves, market, posted)
+
+    def collateral_now(self, schedule: CollateralSchedule, market: Market, posted: Holdings) -> float:
+        """Return what is posted after haircut with no move, USD."""
+        return float(collateral_values(schedule, self.spot_moves.now(), market, posted).maintenance[0])
