@@ -21,7 +21,7 @@ from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
-from atomic_margin.service.operator.runs.evaluation import GENESIS
+from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns
 from atomic_margin.service.protocol.documents import Answer
