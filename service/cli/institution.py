@@ -10,7 +10,7 @@ import typer
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, print_json
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -107,7 +107,7 @@ def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
 def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the private figures of every answered run."""
     with plain_errors():
-        print_json(_call(Figures, directory, agent, "GET", "/v1/runs"))
+        print_json(_call(DecidedRuns, directory, agent, "GET", "/v1/runs"))
 
 
 @app.command("compare-audit")

@@ -18,7 +18,7 @@ from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, Instruction, RunFigures
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     Admission,
@@ -66,7 +66,7 @@ class Parties:
 
     def figures(self, run_id: str) -> RunFigures:
         """Ask the agent for its private figures of a run."""
-        return next(run for run in self.agent.read("/v1/runs", Figures).runs if run.run_id == run_id)
+        return next(run for run in self.agent.read("/v1/runs", DecidedRuns).runs if run.run_id == run_id)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.protocol.messages import M, Request
+from atomic_margin.service.protocol.messages import M, RequestBody
 
 POLL_SECONDS = 0.1
 
@@ -69,7 +69,7 @@ class Http:
         """GET a message."""
         return kind.parse(self.get(path))
 
-    def send(self, path: str, request: Request, kind: type[M]) -> M:
+    def send(self, path: str, request: RequestBody, kind: type[M]) -> M:
         """POST a message, and return the message that comes back."""
         return kind.parse(self.post(path, request.to_json()))
 

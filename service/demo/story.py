@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
-from atomic_margin.service.protocol.agent_messages import Figures, RunFigures
+from atomic_margin.service.protocol.agent_messages import DecidedRuns, RunFigures
 from atomic_margin.service.protocol.messages import LedgerView, RunView
 from atomic_margin.service.protocol.states import OVER, RunState
 
@@ -71,7 +71,7 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     if run.state not in (RunState.COVERED, RunState.SETTLED):
         raise RemoteError(f"run {run_id} ended {run.state}: {run.problem or 'no answer in time'}")
     parties.agent.wait(
-        "/v1/runs", Figures, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
+        "/v1/runs", DecidedRuns, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
     )
     private = parties.figures(run_id)
     bundle = outputs.attestations / f"tick-{number}.json"

@@ -24,7 +24,7 @@ from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     AgentStatus,
-    Figures,
+    DecidedRuns,
     Instruction,
     KeysReplaced,
     Submitted,
@@ -154,8 +154,8 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         return Booked()
 
     @app.get("/v1/runs")
-    def runs() -> Figures:
+    def runs() -> DecidedRuns:
         """Private figures of every answered run."""
-        return Figures(runs=process.agent().figures())
+        return DecidedRuns(runs=process.agent().figures())
 
     return app

@@ -10,7 +10,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.protocol.messages import AccountStanding, AccountView, Challenge, Nonce, RunView
+from atomic_margin.service.protocol.messages import AccountStanding, AccountView, Challenge, IssuedNonce, RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 
 JsonObject = dict[str, Any]
@@ -42,7 +42,7 @@ class OperatorClient:
 
     def nonce(self) -> str:
         """Get the nonce of the next submission."""
-        return self._message(Nonce, "POST", f"{self._path}/nonce").nonce
+        return self._message(IssuedNonce, "POST", f"{self._path}/nonce").nonce
 
     def submit(self, document: JsonObject) -> SignedDocument:
         """Send a submission; return the receipt."""

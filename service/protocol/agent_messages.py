@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from atomic_margin.service.protocol.messages import Count, Request, Response
+from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
 
 
-class AgentStatus(Response):
+class AgentStatus(ResponseBody):
     """What the agent is doing, and whether anything is wrong."""
 
     stage: str
@@ -23,7 +23,7 @@ class AgentStatus(Response):
     """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
 
 
-class Instruction(Request):
+class Instruction(RequestBody):
     """Move one's own free collateral."""
 
     action: Literal["post", "withdraw"] = Field(examples=["post"])
@@ -31,19 +31,19 @@ class Instruction(Request):
     quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
 
 
-class Submitted(Response):
+class Submitted(ResponseBody):
     """A portfolio was submitted."""
 
     submission_sequence: Count
 
 
-class KeysReplaced(Response):
+class KeysReplaced(ResponseBody):
     """New FHE keys are in use."""
 
     key_commitments: str | None
 
 
-class ShortfallFigures(Response):
+class ShortfallFigures(ResponseBody):
     """What became of the encrypted shortfall of an answered breach; amounts only where it agreed."""
 
     agreed: bool
@@ -56,7 +56,7 @@ class ShortfallFigures(Response):
     problem: str | None
 
 
-class PrivateFigures(Response):
+class PrivateFigures(ResponseBody):
     """What the institution keeps for itself about a run that it decided; USD and seconds are decimal strings."""
 
     run_id: str
@@ -82,7 +82,7 @@ class RunFigures(PrivateFigures):
     shortfall: ShortfallFigures | None
 
 
-class Figures(Response):
+class DecidedRuns(ResponseBody):
     """Private figures of every run that the agent decided, oldest first."""
 
     runs: list[RunFigures]

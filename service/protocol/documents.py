@@ -46,7 +46,7 @@ class Body(Document):
         return identity.sign(self.TYPE, body)
 
 
-class Claim(Document):
+class DocumentClaim(Document):
     """What a document with proofs says, before there are any: the statements of its proofs are about this."""
 
     TAG: ClassVar[str] = "claim"
@@ -90,7 +90,7 @@ class EnrolmentConfirmation(Body):
     known_answers: Literal["right"]
 
 
-class SubmissionClaim(Claim):
+class SubmissionClaim(DocumentClaim):
     """An encrypted portfolio: ciphertext bodies, and commitments to the same entries.
 
     The masks are expanded from the operator's nonce; `ciphertext` is the hash of the whole words that result.
@@ -231,7 +231,7 @@ class RunRecord(Body):
         return self.outputs.breach
 
 
-class AnswerClaim(Claim):
+class AnswerClaim(DocumentClaim):
     """What the institution answers to a run.
 
     Attributes:

@@ -77,13 +77,13 @@ class Message(Part):
         return self.model_dump(mode="json")
 
 
-class Request(Message):
+class RequestBody(Message):
     """What is sent: no unknown fields."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Response(Message):
+class ResponseBody(Message):
     """What comes back: fields that are not known here are left out."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", use_attribute_docstrings=True)
@@ -95,14 +95,14 @@ M = TypeVar("M", bound=Message)
 # For everybody
 
 
-class Health(Response):
+class Health(ResponseBody):
     """The server answers."""
 
     status: str
     version: str
 
 
-class OperatorView(Response):
+class OperatorView(ResponseBody):
     """The operator's key, policy, and hashes of its terms."""
 
     operator: str
@@ -122,13 +122,13 @@ class OperatorView(Response):
     generators: str
 
 
-class TickAccepted(Response):
+class TickAccepted(ResponseBody):
     """The runs that a tick scheduled."""
 
     runs: ListOf[str]
 
 
-class Attestations(Response):
+class Attestations(ResponseBody):
     """The runs whose bundles are published."""
 
     runs: list[str]
@@ -137,7 +137,7 @@ class Attestations(Response):
 # For institutions
 
 
-class KnownAnswer(Response):
+class KnownAnswer(ResponseBody):
     """One evaluation of the known-answer test: what makes its matrix, its flag, and the output words in hex."""
 
     seed: str
@@ -145,33 +145,33 @@ class KnownAnswer(Response):
     output: str
 
 
-class Challenge(Response):
+class Challenge(ResponseBody):
     """The known-answer test for the institution to check, and the token for its later reads."""
 
     known_answers: ListOf[KnownAnswer]
     token: str
 
 
-class AccountStanding(Response):
+class AccountStanding(ResponseBody):
     """The state that a request gave an account."""
 
     state: AccountStateName
 
 
-class Nonce(Response):
+class IssuedNonce(ResponseBody):
     """The nonce that the next submission must carry."""
 
     nonce: str
 
 
-class Held(Response):
+class Held(ResponseBody):
     """Collateral of an account in smallest units, by asset."""
 
     free: dict[str, Count]
     posted: dict[str, Count]
 
 
-class RunItem(Response):
+class RunItem(ResponseBody):
     """A run in the view of its account."""
 
     run_id: str
@@ -179,7 +179,7 @@ class RunItem(Response):
     price_sequence: Count
 
 
-class AccountView(Response):
+class AccountView(ResponseBody):
     """An account as its institution and the operator see it; runs and shortfalls are the newest, oldest first."""
 
     institution: str
@@ -202,14 +202,14 @@ class AccountView(Response):
 # Runs
 
 
-class EvaluationTimes(Response):
+class EvaluationTimes(ResponseBody):
     """When an evaluation began and ended."""
 
     started_at: str
     ended_at: str
 
 
-class ShortfallView(Response):
+class ShortfallView(ResponseBody):
     """The shortfall of a settled run."""
 
     state: ShortfallStateName
@@ -219,7 +219,7 @@ class ShortfallView(Response):
     problem: str | None
 
 
-class RunView(Response):
+class RunView(ResponseBody):
     """A run with all that its institution checks."""
 
     run_id: str
@@ -242,7 +242,7 @@ class RunView(Response):
 # For the operator's own people
 
 
-class Admission(Request):
+class Admission(RequestBody):
     """Admit an institution."""
 
     institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
@@ -250,7 +250,7 @@ class Admission(Request):
     identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
 
 
-class Deposit(Request):
+class Deposit(RequestBody):
     """Collateral that arrived."""
 
     institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
@@ -259,13 +259,13 @@ class Deposit(Request):
     reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
 
 
-class Booked(Response):
+class Booked(ResponseBody):
     """Collateral was booked."""
 
     result: str = "booked"
 
 
-class LedgerView(Response):
+class LedgerView(ResponseBody):
     """Every account's balances in smallest units, by asset, and the sum of every asset, which is zero."""
 
     accounts: dict[str, dict[str, Balance]]

@@ -33,7 +33,8 @@ def test_a_receipt_for_something_else_counts_as_none(stage: Stage, cheat: str, m
         named = {"document": SignedDocument.parse(stage.answer).body_hash()}
         receipt = signed_again(receipt, Identity.generate(), **named)
     sent: list[Any] = []
-    monkeypatch.setattr(stage.agent._client, "answer", lambda run_id, document: sent.append(document) or receipt)
+    signed = SignedDocument.parse(receipt)
+    monkeypatch.setattr(stage.agent._client, "answer", lambda run_id, document: sent.append(document) or signed)
     for _ in range(2):
         with pytest.raises((RemoteError, SignatureInvalid)):
             stage.agent._send_outstanding()

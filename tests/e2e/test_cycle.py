@@ -10,7 +10,7 @@ import pytest
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import verify_apart
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, Instruction, KeysReplaced
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, KeysReplaced
 from atomic_margin.service.protocol.messages import Booked, Held, RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
 
@@ -51,7 +51,7 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World
         assert ended.collateral == Held(free={}, posted={})
         held = world.ledger().accounts["liquidation"]
         assert held == {"USDC": 300_000_000_000, "TBILL-2027-02": 15_000_000}
-        figures = {run.run_id: run for run in world.agent.read("/v1/runs", Figures).runs}
+        figures = {run.run_id: run for run in world.agent.read("/v1/runs", DecidedRuns).runs}
         for view in (first, called, again, last):
             private = figures[view.run_id]
             assert private.decrypted_breach == private.plaintext_breach

@@ -16,7 +16,7 @@ from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
-from atomic_margin.service.protocol.agent_messages import Figures
+from atomic_margin.service.protocol.agent_messages import DecidedRuns
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import World
@@ -85,7 +85,7 @@ def assert_settled_once_after(world: World, run_id: str) -> None:
         assert held.posted[move["asset"]] == int(move["quantity"])
         world.ledger()
         # Whatever reply was lost, the agent has receipt and settlement now, and can hold the operator to them.
-        world.agent.wait("/v1/runs", Figures, lambda seen: seen.runs[0].delivered, 10, lambda _: None)
+        world.agent.wait("/v1/runs", DecidedRuns, lambda seen: seen.runs[0].delivered, 10, lambda _: None)
         # The run can go on: the next tick counts the moved collateral.
         assert world.wait_run(world.tick(2, 2), (RunState.COVERED, RunState.SETTLED)).state is RunState.COVERED
         assert world.account().state is AccountState.ACTIVE

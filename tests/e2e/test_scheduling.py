@@ -26,7 +26,7 @@ from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
@@ -198,7 +198,7 @@ def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(pl
         verdict = bundle_verdict(world, second)
         assert (verdict["valid"], verdict["evaluation"], verdict["outcome"]) == (True, "recorded", "breach"), verdict
 
-        figures = {run.price_sequence: run for run in world.agent.read("/v1/runs", Figures).runs}
+        figures = {run.price_sequence: run for run in world.agent.read("/v1/runs", DecidedRuns).runs}
         assert [(figures[number].run_id, figures[number].outcome) for number in (1, 2)] == [
             (f"{NAME}.1", "covered"),
             (second, "breach"),

@@ -16,7 +16,7 @@ from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, ShortfallFigures
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, ShortfallFigures
 from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -111,7 +111,7 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
                 assert agent.alarm is None
                 forget(agent, run_id)
         with world.answering() as process:
-            process.wait("/v1/runs", Figures, lambda seen: seen.runs[-1].shortfall == checked, 30, lambda _: None)
+            process.wait("/v1/runs", DecidedRuns, lambda seen: seen.runs[-1].shortfall == checked, 30, lambda _: None)
             assert process.read("/v1/status", AgentStatus).alarm is None
         # Nothing at the operator tells that it was read.
         assert world.account() == account

@@ -15,8 +15,8 @@ from atomic_margin.service.protocol.documents import (
     Answer,
     AnswerClaim,
     Body,
-    Claim,
     CollateralInstruction,
+    DocumentClaim,
     Enrolment,
     EnrolmentConfirmation,
     Receipt,
@@ -371,7 +371,7 @@ PROOFS = {
 
 
 @pytest.mark.parametrize("claim", PROOFS, ids=lambda claim: claim.__name__)
-def test_a_document_is_its_claim_with_proofs(claim: type[Claim]) -> None:
+def test_a_document_is_its_claim_with_proofs(claim: type[DocumentClaim]) -> None:
     document, proofs = PROOFS[claim]
     assert set(document.model_fields) - set(claim.model_fields) == set(proofs)
     said = {name: value for name, value in BODIES[document].items() if name not in proofs}

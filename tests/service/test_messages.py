@@ -20,8 +20,8 @@ from atomic_margin.service.protocol.messages import (
     LedgerView,
     Message,
     OperatorView,
-    Request,
-    Response,
+    RequestBody,
+    ResponseBody,
     RunItem,
     RunView,
 )
@@ -93,7 +93,11 @@ def test_no_field_of_a_response_may_be_left_out(name: str) -> None:
 def kinds() -> Iterator[type[Message]]:
     for module in (messages, agent_messages):
         for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, Message) and kind not in (Message, Request, Response):
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, Message)
+                and kind not in (Message, RequestBody, ResponseBody)
+            ):
                 yield kind
 
 
@@ -101,8 +105,8 @@ def kinds() -> Iterator[type[Message]]:
 def test_every_message_is_frozen_and_requests_alone_forbid_what_they_do_not_know(kind: type[Message]) -> None:
     assert kind.model_config["frozen"]
     assert kind.model_config["strict"]
-    assert kind.model_config["extra"] == ("forbid" if issubclass(kind, Request) else "ignore")
-    assert issubclass(kind, Request) == (kind in {Admission, Deposit, Instruction})
+    assert kind.model_config["extra"] == ("forbid" if issubclass(kind, RequestBody) else "ignore")
+    assert issubclass(kind, RequestBody) == (kind in {Admission, Deposit, Instruction})
 
 
 def test_a_message_cannot_be_changed() -> None:

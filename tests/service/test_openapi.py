@@ -8,7 +8,7 @@ import pytest
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
-from atomic_margin.service.protocol.agent_messages import AgentStatus, Figures, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -129,7 +129,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/portfolio": Submitted.__name__,
         "/v1/keys": KeysReplaced.__name__,
         "/v1/collateral": Booked.__name__,
-        "/v1/runs": Figures.__name__,
+        "/v1/runs": DecidedRuns.__name__,
     }
 
 

@@ -34,8 +34,8 @@ from atomic_margin.service.protocol.messages import (
     Challenge,
     Deposit,
     Health,
+    IssuedNonce,
     LedgerView,
-    Nonce,
     OperatorView,
     RunView,
     TickAccepted,
@@ -181,10 +181,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         return AccountStanding(state=AccountState.ACTIVE)
 
     @router.post("/nonce", status_code=201)
-    def nonce(institution: str, token: Token) -> Nonce:
+    def nonce(institution: str, token: Token) -> IssuedNonce:
         """Get the nonce of the next submission."""
         operator.require_account(institution, token)
-        return Nonce(nonce=enrolment.issue_nonce(operator, institution))
+        return IssuedNonce(nonce=enrolment.issue_nonce(operator, institution))
 
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
     def submit(institution: str, document: JsonBody) -> SignedDocument:
