@@ -1,4 +1,8 @@
-"""The running protocol that cheats attack: played once, then shared by tests that only send what is refused."""
+"""The running protocol that cheats attack: played once, then shared by tests that only send what is refused.
+
+Its processes, evaluations under encryption, proofs, HTTP and database are the real ones. Tests that take `plain_world`
+have an operator that evaluates in the clear: their cheats are not about evaluation.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""Audits of runs that a real server stored: confirmed, refuted, undecided, and what is missing is named."""
+"""Audits of runs that a real server stored: confirmed, refuted, undecided, and what is missing is named.
+
+Runs and audits are evaluated under encryption, by workers of the real program.
+"""
 
 import hashlib
 import json

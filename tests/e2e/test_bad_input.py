@@ -1,4 +1,7 @@
-"""Bad input over HTTP: a 4xx problem document that names the field, the server still up, nothing stored."""
+"""Bad input over HTTP: a 4xx problem document that names the field, the server still up, nothing stored.
+
+Operator and agent are the real processes, and evaluation keys are parsed by the real worker.
+"""
 
 import copy
 import hashlib

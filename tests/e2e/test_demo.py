@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.processes import command
 
 pytestmark = [pytest.mark.fhe, pytest.mark.timeout(400)]
@@ -26,8 +28,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def verify(bundle: Path, trust: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """Run the verifier's command in this process, which spares the seconds that starting one takes."""
+    result = CliRunner().invoke(verify_app, [str(bundle), "--trust", str(trust), "--json", *options])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def verify_in_a_process(bundle: Path, trust: Path) -> tuple[int, dict[str, Any]]:
     """Run the verifier on two files in an empty folder."""
-    arguments = command("verify", str(bundle), "--trust", str(trust), "--json", *options)
+    arguments = command("verify", str(bundle), "--trust", str(trust), "--json")
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=bundle.parent)
     return done.returncode, json.loads(done.stdout)
 
@@ -52,7 +60,7 @@ def test_every_attestation_verifies_from_public_files_alone(demo: Path, tmp_path
     shutil.copy(demo / "trust.json", tmp_path / "trust.json")
     for bundle in sorted((demo / "attestations").iterdir()):
         copied = Path(shutil.copy(bundle, tmp_path))
-        status, verdict = verify(copied, tmp_path / "trust.json")
+        status, verdict = verify_in_a_process(copied, tmp_path / "trust.json")
         assert (status, verdict["valid"]) == (0, True), verdict
         assert len(verdict["held"]) == 10
 

@@ -112,7 +112,7 @@ def test_new_keys_are_no_way_out_of_a_run(world_at: WorldAt) -> None:
 
 def test_a_submission_under_replaced_keys_is_refused(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("submitted")
-    before = world.prepare_submission(FUND, stages.book)
+    before = world.prepare_unproven_submission(FUND, stages.book)
     rotate(world, b"other keys")
     with pytest.raises(Refused) as caught:
         submissions.submit(world.operator, FUND, before.signed.to_json())
@@ -131,7 +131,7 @@ def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
     committed = (tuple(bytes.fromhex(point) for point in first.submission.commitments), first.blindings)
 
     def refused(values: tuple[int, ...], same: bool) -> bool:
-        sent = world.prepare_submission(FUND, values, committed if same else None)
+        sent = world.prepare_unproven_submission(FUND, values, committed if same else None)
         with pytest.raises(Conflict) as caught:
             submissions.submit(world.operator, FUND, sent.signed.to_json())
         return caught.value.field == "state"
@@ -176,7 +176,7 @@ def test_a_submission_is_taken_once_with_its_nonce(world_at: WorldAt, stages: St
 
 def test_only_a_fresh_nonce_counts(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("enrolled")
-    sent = world.prepare_submission(FUND, stages.book)
+    sent = world.prepare_unproven_submission(FUND, stages.book)
     enrolment.issue_nonce(world.operator, FUND)
     with pytest.raises(Conflict) as caught:
         submissions.submit(world.operator, FUND, sent.signed.to_json())

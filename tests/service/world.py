@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import pytest
+
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
 from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
 from atomic_margin.service.institution.runs import check_run, decrypt_and_compare
@@ -109,7 +112,11 @@ class World:
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
         self.operator = Operator(Settings(directory, self.rules), example_terms(), self.evaluator)
-        self.client = TestClient(create_app(self.operator, background=False), raise_server_exceptions=False)
+
+    @cached_property
+    def client(self) -> TestClient:
+        """The operator's HTTP face, made when a test asks for it."""
+        return TestClient(create_app(self.operator, background=False), raise_server_exceptions=False)
 
     @property
     def terms(self) -> Terms:
@@ -127,7 +134,9 @@ class World:
         return {"Authorization": f"Bearer {self.funds[name].token}"}
 
     def close(self) -> None:
-        self.client.close()
+        client = self.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
         self.operator.close()
 
     def restarted(self) -> "World":
@@ -230,6 +239,15 @@ class World:
         made = make_submission(addressed, self.terms, book, fund.secret, fund.openings, lambda _: None, lambda _: None)
         return Sent(made.signed_by(fund.identity), values, blindings)
 
+    def prepare_unproven_submission(
+        self, name: str, values: tuple[int, ...], committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None
+    ) -> Sent:
+        """The same without its proofs, which take seconds: for what is refused before a proof is looked at."""
+        with pytest.MonkeyPatch.context() as spared:
+            for proof in ("prove_portfolio", "prove_encryption"):
+                spared.setattr(own_submissions, proof, lambda *_: bytes(1))
+            return self.prepare_submission(name, values, committed)
+
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
         sent = self.prepare_submission(name, values)
         submissions.submit(self.operator, name, sent.signed.to_json())
@@ -262,9 +280,7 @@ class World:
 
         What an agent compares with its own store (instructions booked, earlier runs) is left out: there is none.
         """
-        # A client of its own: a test may have closed the world's.
-        client = TestClient(create_app(self.operator, background=False))
-        view = RunView.parse(client.get(f"/v1/runs/{run_id}", headers=self.admin).json())
+        view = RunView.parse(self.client.get(f"/v1/runs/{run_id}", headers=self.admin).json())
         claimed = (view.record or {})["body"]
         fund = self.funds[claimed["institution"]]
         sent = fund.sent[int(claimed["submission_sequence"])]
