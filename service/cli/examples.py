@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import atomic_margin
 from atomic_margin.bench.gap import ExampleDocuments
 from atomic_margin.margin.collateral import CollateralHoldings, CollateralSchedule
 from atomic_margin.margin.market.market import Market, check_crossed, check_market
@@ -13,9 +12,9 @@ from atomic_margin.margin.models.expected_shortfall import ExpectedShortfallMode
 from atomic_margin.margin.models.pmrm import PmrmCase, PmrmParameters, parse_cases, parse_parameters
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import examples_folder, read_json
 
-EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
+EXAMPLES = examples_folder()
 MODELS = {
     "scan": EXAMPLES / "model-scan.json",
     "expected_shortfall": EXAMPLES / "expected-shortfall" / "model.json",
