@@ -74,11 +74,11 @@ def test_an_institution_is_admitted_once(office: Office, world: World) -> None:
 
 
 def test_a_deposit_is_booked_once_as_free(office: Office, world: World) -> None:
-    before = office.printed("account", FUND)["free"].get("USDC", "0")
+    before = office.printed("account", FUND)["collateral"]["free"].get("USDC", "0")
     deposit = ("deposit", FUND, "USDC", "1000000", "--reference", "custodian-0042")
     assert office.printed(*deposit) == {"result": "booked"}
     account = office.printed("account", FUND)
-    assert int(account["free"]["USDC"]) - int(before) == 1_000_000
+    assert int(account["collateral"]["free"]["USDC"]) - int(before) == 1_000_000
     assert account["institution"] == FUND
     ledger = office.printed("ledger")
     assert set(ledger["totals"].values()) == {"0"}
