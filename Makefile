@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-all bench-all fuzz mutate lint format lock clean
+.PHONY: help install demo test test-all bench-all fuzz mutate wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -37,6 +37,9 @@ fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside by
 
 mutate: $(VENV)/.installed ## disable the protocol's checks one by one; a test must fail each time
 	$(BIN)/python scripts/mutate.py
+
+wheel: $(VENV)/.installed ## build dist/ and try the wheel in fresh environments, with and without extras
+	scripts/try_wheel.sh
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Read and write the JSON files that people and other parties hand over; size and nesting are limited."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,18 @@ from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.http.outside_json import parse_json
 
 MAX_FILE_BYTES = 16 << 20
+
+
+def examples_folder() -> Path:
+    """Return the folder of example documents, in a checkout as in an installed wheel.
+
+    Raises:
+        ConfigurationError: the package was installed without it, or is run from an archive.
+    """
+    folder = files("atomic_margin") / "examples"
+    if not isinstance(folder, Path) or not folder.is_dir():
+        raise ConfigurationError(f"no example documents in {folder}; install the wheel of atomic-margin, unpacked")
+    return folder.resolve()
 
 
 def read_json(path: Path, *, numbers: bool = False) -> Any:

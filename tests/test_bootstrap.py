@@ -2,7 +2,10 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -18,6 +21,44 @@ def test_a_wrong_python_is_said_in_one_sentence(tmp_path: Path) -> None:
     done = bootstrap(tmp_path, PYTHON="/bin/false")
     assert done.returncode == 1
     assert "needs CPython 3.10, 3.11 or 3.12" in done.stderr
+    assert "uv python install 3.12" in done.stderr
+    assert "make PYTHON=/path/to/python install" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "venv").exists()
+
+
+def pythons(folder: Path, **imports: str) -> str:
+    """Write stand-ins for interpreters, which run the code they are given after `imports`; return a PATH with them."""
+    folder.mkdir()
+    for name, before in imports.items():
+        program = folder / name.replace("_", ".")
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] && echo Python 3.x && exit\n'
+            f'[ "$1" = -c ] && exec {sys.executable} -c "{before}\n$2"\n'
+        )
+        program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_a_newer_python_alone_is_refused_with_how_to_get_another(tmp_path: Path) -> None:
+    newer = "import sys; sys.version_info = (3, 13, 5)"
+    names = dict.fromkeys(("python3", "python3_12", "python3_11", "python3_10"), newer)
+    done = bootstrap(tmp_path, PYTHON="", PATH=pythons(tmp_path / "bin", **names))
+    assert done.returncode == 1
+    assert "needs CPython 3.10, 3.11 or 3.12; found Python 3.x" in done.stderr
+    assert "uv python install 3.12" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("absent", ["venv", "ensurepip"])
+def test_a_python_without_venv_is_refused_with_the_package_that_has_it(tmp_path: Path, absent: str) -> None:
+    without = f"import sys; sys.modules['{absent}'] = None"
+    names = dict.fromkeys(("python3", "python3_12", "python3_11", "python3_10"), without)
+    done = bootstrap(tmp_path, PYTHON="", PATH=pythons(tmp_path / "bin", **names))
+    assert done.returncode == 1
+    assert done.stderr.startswith("python3 (Python 3.x) has no venv module")
+    assert "apt install python3-venv" in done.stderr
+    assert "uv python install 3.12" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "venv").exists()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from atomic_margin.bench.fhe.environment import peak_memory_bytes
+from atomic_margin.bench.environment import peak_memory_bytes
 from atomic_margin.bench.fhe.jobs import Job
 from atomic_margin.circuits.cases import cases
 

@@ -6,8 +6,8 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
+from atomic_margin.bench.environment import peak_memory_bytes
 from atomic_margin.bench.fhe.differential import decrypt, encrypt, run
-from atomic_margin.bench.fhe.environment import peak_memory_bytes
 from atomic_margin.bench.fhe.jobs import CLIENT_KEYS, EVALUATION_KEYS, SERVER, Job, ciphertext_file
 from atomic_margin.circuits.cases import trials_of
 from atomic_margin.circuits.circuit import circuit_by_name

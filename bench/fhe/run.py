@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from atomic_margin.bench.environment import command_line, environment
 from atomic_margin.bench.fhe.differential import SEED
-from atomic_margin.bench.fhe.environment import command_line, environment
 from atomic_margin.bench.fhe.errors import BenchFailed
 from atomic_margin.bench.fhe.jobs import CKKS, EVALUATE, PREPARE, Job
 from atomic_margin.bench.fhe.processes import in_a_process

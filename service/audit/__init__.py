@@ -4,3 +4,6 @@ For the command line. It stands on `operator`, whose data directory `stored` rea
 checks record, chain, tick, submission and matrices, `search` starts fresh workers until one has the recorded plan and
 compares output hashes, `report` says what came of it. `decrypt` alone is for the institution: it holds the secret keys.
 """
+
+DEFAULT_STARTS = 60
+"""Fresh workers that an audit starts at most, unless told otherwise."""

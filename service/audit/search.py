@@ -14,8 +14,6 @@ from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.audit.evidence import EvaluatedFunction, Evidence
 
-DEFAULT_STARTS = 60
-
 PLAN_FREE = ("surplus",)
 """Functions that bootstrap nothing: their bytes are the same under every plan."""
 

@@ -1,7 +1,7 @@
 """`atomic-margin audit`: evaluate a stored run again, byte for byte."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -10,22 +10,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import FheError
-from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.audit.evidence import Evidence, anchors, gather
-from atomic_margin.service.audit.report import as_json, sentences, write_outputs
-from atomic_margin.service.audit.search import DEFAULT_STARTS, Repetition, Verdict, overall, repeat
-from atomic_margin.service.audit.stored import ReadOnlyStore
-from atomic_margin.service.audit.terms import TermsDocuments, parse_documents
+from atomic_margin.service.audit import DEFAULT_STARTS
+from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, fail, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError, ServiceError
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.errors import ProofError
 
+if TYPE_CHECKING:
+    from atomic_margin.service.audit.evidence import Evidence
+    from atomic_margin.service.audit.search import Repetition
+    from atomic_margin.service.audit.terms import TermsDocuments
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-EXIT_STATUS = {Verdict.CONFIRMED: 0, Verdict.REFUTED: EXIT_REFUSED, Verdict.UNDECIDED: EXIT_USAGE}
+EXIT_STATUS = {"confirmed": 0, "refuted": EXIT_REFUSED, "undecided": EXIT_USAGE}
 COLOURS = {"confirmed": "bold green", "refuted": "bold red", "undecided": "bold yellow"}
 
 HELP = """Evaluate a stored run again and compare the outputs with its record, byte for byte.
@@ -67,6 +68,10 @@ def audit(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
 ) -> None:
     """Audit one run; `HELP` is what the user reads."""
+    needs_extras("audit", "fhe", "service")
+    from atomic_margin.service.audit.report import as_json, sentences, write_outputs
+    from atomic_margin.service.audit.search import overall
+
     try:
         evidence = _evidence(run, directory, trust, (model, universe, schedule), database)
         found = _repeat(evidence, starts, memory_gib)
@@ -84,12 +89,15 @@ def audit(
         if outputs is not None:
             for path in write_outputs(outputs, evidence, found):
                 err.print(f"wrote {path}", soft_wrap=True, markup=False)
-    raise typer.Exit(EXIT_STATUS[overall(found)])
+    raise typer.Exit(EXIT_STATUS[overall(found).value])
 
 
 def _evidence(
     run: str, directory: Path, trust: Path | None, terms: tuple[Path | None, ...], database: str | None
-) -> Evidence:
+) -> "Evidence":
+    from atomic_margin.service.audit.evidence import anchors, gather
+    from atomic_margin.service.audit.stored import ReadOnlyStore
+
     pinned = None if trust is None else TrustFile.parse(read_json(trust))
     documents = _documents(*terms)
     store = ReadOnlyStore(directory, database)
@@ -105,15 +113,20 @@ def _evidence(
         store.close()
 
 
-def _documents(model: Path | None, universe: Path | None, schedule: Path | None) -> TermsDocuments | None:
+def _documents(model: Path | None, universe: Path | None, schedule: Path | None) -> "TermsDocuments | None":
     if model is None and universe is None and schedule is None:
         return None
     if model is None or universe is None or schedule is None:
         raise ConfigurationError("give all three of --model, --universe and --schedule, or none")
+    from atomic_margin.service.audit.terms import parse_documents
+
     return parse_documents(read_json(model), read_json(universe), read_json(schedule))
 
 
-def _repeat(evidence: Evidence, starts: int, memory_gib: int) -> list[Repetition]:
+def _repeat(evidence: "Evidence", starts: int, memory_gib: int) -> "list[Repetition]":
+    from atomic_margin.fhe.evaluator import Evaluator
+    from atomic_margin.service.audit.search import repeat
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("fresh workers", total=starts)

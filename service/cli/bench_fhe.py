@@ -11,8 +11,8 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from atomic_margin.fhe.errors import FheError
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
+from atomic_margin.service.cli.extras import needs_extras
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors
 from atomic_margin.service.files import write_json
 
 if TYPE_CHECKING:
@@ -49,23 +49,21 @@ def fhe(
 
         atomic-margin bench fhe --compare --json fhe.json
     """
+    needs_extras("bench fhe", "fhe", *["bench"] * (compare or plot is not None))
     with plain_errors():
-        try:
-            results = _measure(
-                profile or [],
-                circuit or [],
-                circuit_file,
-                scaling.value if scaling else None,
-                compare,
-                {"runs": runs, "trials": trials},
-                cached_keys,
-                json_file,
-            )
-            _show(results)
-            if plot is not None:
-                _draw(results, plot, ("svg", "png"))
-        except FheError as error:
-            fail(str(error))
+        results = _measure(
+            profile or [],
+            circuit or [],
+            circuit_file,
+            scaling.value if scaling else None,
+            compare,
+            {"runs": runs, "trials": trials},
+            cached_keys,
+            json_file,
+        )
+        _show(results)
+        if plot is not None:
+            _draw(results, plot, ("svg", "png"))
     if any("failed" in figures for figures in results):
         raise typer.Exit(EXIT_REFUSED)
 
@@ -84,18 +82,16 @@ def report(
 
     atomic-margin bench report docs/benchmarks/fhe.json --out docs/benchmarks.md
     """
+    needs_extras("bench report", "fhe", *["bench"] * (plot is not None))
     with plain_errors():
         from atomic_margin.bench.fhe.report import page, read_measurements
 
-        try:
-            results = read_measurements(files)
-            beside = files[0].parent / "notes.md"
-            source = notes or (beside if beside.is_file() else None)
-            out_file.write_text(page(results, source.read_text() if source else ""))
-            if plot is not None:
-                _draw(results, plot, ("svg",))
-        except FheError as error:
-            fail(str(error))
+        results = read_measurements(files)
+        beside = files[0].parent / "notes.md"
+        source = notes or (beside if beside.is_file() else None)
+        out_file.write_text(page(results, source.read_text() if source else ""))
+        if plot is not None:
+            _draw(results, plot, ("svg",))
     out.print(f"wrote {out_file}", soft_wrap=True, markup=False)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import atomic_margin
 from atomic_margin.bench.gap import ExampleDocuments
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.market import Market, check_crossed, check_market
@@ -14,9 +13,9 @@ from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.registry import AnyModel, models, parse_model
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import examples_folder, read_json
 
-EXAMPLES = Path(atomic_margin.__file__).resolve().parents[2] / "examples"
+EXAMPLES = examples_folder()
 UNIVERSE = EXAMPLES / "universe.json"
 SCHEDULE = EXAMPLES / "collateral-schedule.json"
 INSTITUTION = EXAMPLES / "institution.json"

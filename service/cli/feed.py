@@ -2,11 +2,12 @@
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.combine import combine
@@ -14,6 +15,9 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+
+if TYPE_CHECKING:
+    from atomic_margin.service.feed.chainlink import Aggregator
 
 app = typer.Typer(
     add_completion=False,
@@ -77,6 +81,52 @@ def sign(
         print_json(signed.to_json())
 
 
+@app.command()
+def chainlink(
+    base: Annotated[Path, typer.Argument(help="A market document, for what no aggregator has.")],
+    path: KeyFile,
+    rpc: Annotated[str, typer.Option(help="Address of an Ethereum node's JSON-RPC.")],
+    aggregator: Annotated[
+        list[str], typer.Option(help="PATH=ADDRESS,SECONDS: the price it replaces, the contract, its heartbeat.")
+    ],
+    sequence: Annotated[int | None, typer.Option(min=0, help="Of the tick.", show_default="the base's")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Sign under the present time, not under the base's.")] = False,
+    block: Annotated[str | None, typer.Option(help="Block to read at, in hex.", show_default="the newest")] = None,
+) -> None:
+    """Read prices from on-chain aggregators of the Chainlink kind, sign them as a source, and print them.
+
+        atomic-margin feed chainlink base.json --key source.key --rpc http://127.0.0.1:8545
+        --aggregator underlyings.BTC.spot=0xb7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7,3600
+
+    An answer older than its heartbeat at the time of the document, of an earlier round or without one is not signed:
+    exit status 2, with the reason.
+    """
+    needs_extras("feed chainlink", "service")
+    from atomic_margin.service.feed.chainlink import ChainlinkSource, JsonRpc
+
+    with plain_errors():
+        document = read_json(base)
+        market = Market.parse(document)
+        if now:
+            as_of = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            market = Market.parse({**document, "as_of": as_of})
+        aggregators = dict(map(_aggregator, aggregator))
+        source = ChainlinkSource(Identity.load_or_create(path), JsonRpc(rpc, block=block), aggregators, lambda: market)
+        print_json(source.fetch(market.sequence if sequence is None else sequence).to_json())
+
+
+def _aggregator(entry: str) -> "tuple[str, Aggregator]":
+    from atomic_margin.service.feed.chainlink import Aggregator
+
+    name, _, rest = entry.partition("=")
+    address, _, seconds = rest.partition(",")
+    if not name or not seconds.isascii() or not seconds.isdigit():
+        raise ConfigurationError(
+            f"--aggregator takes PATH=ADDRESS,SECONDS, as in underlyings.BTC.spot=0x...,3600; got {entry!r}"
+        )
+    return name, Aggregator(address, int(seconds))
+
+
 @app.command(name="combine")
 def combine_prices(
     prices: Annotated[list[Path], typer.Argument(help="Signed prices, one file a source.")], price_rules: RulesFile
@@ -102,14 +152,13 @@ def post(
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
 ) -> None:
     """Post prices to the operator and print the runs they schedule. Exit status 2: refused, with the reason."""
+    needs_extras("feed post", "service")
+    import httpx
+
     with plain_errors():
         try:
-            import httpx
-        except ImportError:
-            raise ConfigurationError("install the extra `service` to post prices, or send them with curl") from None
-        try:
             response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=read_json(prices), timeout=60)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{operator} does not answer: {error}") from error
         answer = response.json() if "json" in response.headers.get("content-type", "") else {}
         if response.is_error:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors, print_json
+from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.extras import needs_extras
+from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
@@ -50,6 +51,7 @@ def serve(
 
     Its API on loopback takes portfolios and shows private figures; see /docs there.
     """
+    needs_extras("institution serve", "fhe", "service")
     import uvicorn
 
     from atomic_margin.service.institution.agent import Agent
@@ -120,14 +122,11 @@ def compare_audit(
     Exit status 0: they agree. 1: they do not, or an error is larger than honest evaluation leaves. 2: nothing was
     decided. Replace your keys before you tell anybody that they differ: the words are somebody else's choice.
     """
-    from atomic_margin.fhe.errors import FheError
+    needs_extras("institution compare-audit", "fhe", "service")
     from atomic_margin.service.audit.decrypt import compare
 
     with plain_errors():
-        try:
-            found = compare(outputs, directory)
-        except FheError as error:
-            fail(str(error))
+        found = compare(outputs, directory)
     for comparison in found:
         out.print(f"{'agrees' if comparison.agree else 'differs'}: {comparison.function}: {comparison.reason}")
     if not all(comparison.agree for comparison in found):
@@ -136,13 +135,13 @@ def compare_audit(
 
 
 def _call(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {load_token(directory / TOKEN_FILE)}"}
-    try:
-        response = httpx.request(method, agent + path, json=body, headers=headers, timeout=180)
-    except httpx.HTTPError as error:
-        fail(f"the agent does not answer at {agent}: {error}; start it with `atomic-margin institution serve`")
-    value = response.json()
-    if response.is_error:
-        print_json(value)
-        raise typer.Exit(EXIT_REFUSED)
+    value = call(
+        "institution",
+        method,
+        agent.rstrip("/") + path,
+        token=load_token(directory / TOKEN_FILE),
+        body=body,
+        whom="the agent",
+        advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",
+    )
     return kind.parse(value).to_json()

@@ -1,14 +1,20 @@
 """`atomic-margin`: the one command, with a sub-command for each user."""
 
+import os
+import sys
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import atomic_margin as package
+from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED
+
 COMMANDS = {
     "demo": "Run one institution through four price ticks, everything real.",
     "serve": "Run the operator's server.",
+    "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
     "feed": "The price sources' side: rules, keys, signed prices.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
@@ -17,6 +23,7 @@ COMMANDS = {
     "margin": "True margin of a book, integer margin, and the gap.",
     "gap": "Measure the gap over many books of every margin model.",
     "bench": "Time what has to be fast.",
+    "info": "Versions, extras, caches and machine.",
 }
 
 
@@ -36,6 +43,16 @@ class _Lazy(TyperGroup):
         command.name = cmd_name
         return command
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Ctrl-C has a status of its own: 1 would say that something was refused."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.stderr.write("interrupted\n")
+            raise SystemExit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise SystemExit(_closed()) from None
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -46,8 +63,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atomic-margin {package.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def atomic_margin() -> None:
+def atomic_margin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Margin verification that never sees a position.
 
     Institutions encrypt their positions; the operator computes margin on the ciphertexts; zero-knowledge proofs show
@@ -56,5 +83,18 @@ def atomic_margin() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="atomic-margin")
+    """Run the command line. Output that nobody reads any more ends it in silence."""
+    try:
+        try:
+            app(prog_name="atomic-margin")
+        finally:
+            # Here, where a closed pipe can still be told: Python itself would complain at its very end.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(_closed())
+
+
+def _closed() -> int:
+    """Send what is still to be written nowhere, and return the status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_CLOSED

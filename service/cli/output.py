@@ -11,16 +11,27 @@ from rich.markup import escape
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.fhe.errors import FheError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import ServiceError
 from atomic_margin.zk.errors import ProofError
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+"""Of Ctrl-C, as shells have it."""
+EXIT_CLOSED = 141
+"""Of output that nobody reads any more, as in ``| head -1``, as shells have it."""
 
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let `main` end the program: the library's own status would be 1, which means "refused" here."""
+        raise BrokenPipeError
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 
 
 def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
@@ -31,14 +42,16 @@ def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
 
 @contextmanager
 def plain_errors(*, named: bool = False) -> Iterator[None]:
-    """Turn the errors a command can meet into one sentence. The FHE library's stay out: a verifier has none of it.
+    """Turn the errors a command can meet into one sentence.
 
     Args:
         named: put the name of a margin error before its message.
     """
     try:
         yield
-    except (ServiceError, DocumentsError, MarginError, CircuitError, ProofError, OSError) as error:
+    except BrokenPipeError:
+        raise
+    except (ServiceError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError) as error:
         fail(
             f"{type(error).__name__}: {error}"
             if named and isinstance(error, (DocumentsError, MarginError))

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
+from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import err, plain_errors
 from atomic_margin.service.cli.terms import (
     ModelFile,
@@ -16,8 +16,6 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.files import read_json
-from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 
@@ -48,6 +46,12 @@ def serve(
     The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
     but loopback.
     """
+    needs_extras("serve", "fhe", "service")
+    import uvicorn
+
+    from atomic_margin.service.operator.operator import Operator, Settings
+    from atomic_margin.service.operator.web.app import create_app
+
     with plain_errors():
         prices = PriceRules.parse(read_json(price_rules))
         settings = Settings(

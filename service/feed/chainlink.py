@@ -208,7 +208,7 @@ class JsonRpc:
         try:
             response = httpx.post(self._url, json=request, timeout=self._timeout)
             answer = response.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise SourceUnreachable(f"{self._url} does not answer {method}: {error}") from error
         if not isinstance(answer, dict) or answer.get("id") != number or "result" not in answer:
             said = answer.get("error") if isinstance(answer, dict) else None

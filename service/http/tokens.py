@@ -14,10 +14,7 @@ def load_token(path: Path) -> str:
         ConfigurationError: the file holds something else.
     """
     if path.exists():
-        token = path.read_text().strip()
-        if len(token) != 64:
-            raise ConfigurationError(f"{path} does not hold a token; remove it and start again to get a new one")
-        return token
+        return read_token(path)
     token = secrets.token_hex(32)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -25,3 +22,19 @@ def load_token(path: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     return token
+
+
+def read_token(path: Path) -> str:
+    """Return the token in a file that a server made.
+
+    Raises:
+        ConfigurationError: there is no such file, or it holds something else.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the token in {path}: {error.strerror}") from error
+    token = content.strip()
+    if len(token) != 64 or not token.isascii():
+        raise ConfigurationError(f"{path} does not hold a token; remove it and start again to get a new one")
+    return token.decode()

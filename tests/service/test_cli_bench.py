@@ -64,7 +64,6 @@ def test_bench_fhe_measures_a_circuit_of_a_file_at_every_size(circuit_file: Path
     assert "### 16x16x24" in page.read_text()
 
 
-@pytest.mark.fhe
 def test_bench_fhe_names_the_extra_that_charts_need(
     circuit_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +71,7 @@ def test_bench_fhe_names_the_extra_that_charts_need(
     options = ["--profile", "small", "--runs", "1", "--circuit-file", str(circuit_file), "--plot", str(tmp_path)]
     result = CliRunner().invoke(app, ["bench", "fhe", *options])
     assert result.exit_code == 2
-    assert "extra `bench`" in result.output
+    assert "bench fhe needs the extra bench: pip install 'atomic-margin[fhe,bench]'" in result.output
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import (
     RoundIncomplete,
     RoundMalformed,
@@ -28,7 +31,7 @@ from atomic_margin.service.feed.chainlink import (
 )
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import PriceSource
-from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .documents import example, price_rules
 
@@ -219,6 +222,57 @@ def test_five_words_are_decoded_as_solidity_encodes_them() -> None:
     )
     decoded = decode_round(data, BTC)
     assert decoded == ((5 << 64) + 0x1A2B, -123, 0x6A0E1F00, 0x6A0E1F0C, (5 << 64) + 0x1A2B)
+
+
+def command(node: Node, folder: Path, *options: str) -> Result:
+    (folder / "base.json").write_text(json.dumps(example("market-1")))
+    arguments = ["feed", "chainlink", str(folder / "base.json"), "--key", str(folder / "source.key"), *options]
+    return CliRunner().invoke(app, arguments if "--rpc" in options else [*arguments, "--rpc", node.url])
+
+
+def test_the_command_signs_what_the_chain_says(node: Node, tmp_path: Path) -> None:
+    node.answers[BTC, LATEST_ROUND_DATA.hex()] = a_round(9_650_012_345_678)
+    options = ("--aggregator", f"underlyings.BTC.spot={BTC},60", "--aggregator", f"collateral.USDC={USDC},60")
+    result = command(node, tmp_path, *options, "--sequence", "7", "--block", "0x10")
+    assert result.exit_code == 0, result.output
+    signed = SignedDocument.parse(json.loads(result.stdout))
+    signed.verify(frozenset({Identity.load_or_create(tmp_path / "source.key").public_key}))
+    market = Market.parse(signed.body)
+    assert (market.sequence, market.as_of, str(market.underlyings["BTC"].spot)) == (7, AT, "96500.12345678")
+    assert market.underlyings["ETH"] == base().underlyings["ETH"]
+    assert set(node.blocks) == {"0x10"}
+
+
+def test_the_command_signs_under_the_present_time(node: Node, tmp_path: Path) -> None:
+    now = int(datetime.now(timezone.utc).timestamp())
+    node.answers[BTC, LATEST_ROUND_DATA.hex()] = a_round(9_650_012_345_678, updated=now - 1)
+    result = command(node, tmp_path, "--aggregator", f"underlyings.BTC.spot={BTC},600", "--now")
+    assert result.exit_code == 0, result.output
+    market = Market.parse(json.loads(result.stdout)["body"])
+    assert 0 <= market.as_of.timestamp() - now < 60
+    assert market.sequence == base().sequence
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((f"underlyings.BTC.spot={BTC},29",), "30 s old"),
+        ((f"underlyings.BTC.spot={BTC},60", "--now"), "s old"),
+        ((f"underlyings.SOL.spot={BTC},60",), "no such price"),
+        (("underlyings.BTC.spot=0xb7,60",), "40 hex digits"),
+        (("underlyings.BTC.spot",), "PATH=ADDRESS,SECONDS"),
+        ((f"underlyings.BTC.spot={BTC}",), "PATH=ADDRESS,SECONDS"),
+        ((f"underlyings.BTC.spot={BTC},-1",), "PATH=ADDRESS,SECONDS"),
+        ((f"underlyings.BTC.spot={BTC},60", "--rpc", "http://["), "does not answer"),
+    ],
+)
+def test_what_the_command_cannot_sign_is_one_sentence(
+    node: Node, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    result = command(node, tmp_path, "--aggregator", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def keccak_256(message: bytes) -> bytes:

@@ -1,0 +1,47 @@
+"""Calls of the commands on a running operator or agent: JSON out, or one sentence, or the problem document."""
+
+from typing import Any
+
+import typer
+
+from atomic_margin.service.cli.extras import needs_extras
+from atomic_margin.service.cli.output import EXIT_REFUSED, print_json
+from atomic_margin.service.errors import RemoteError
+
+TIMEOUT_SECONDS = 180
+
+
+def call(command: str, method: str, url: str, *, token: str, body: Any = None, whom: str, advice: str) -> Any:
+    """Carry out a call and return the JSON of its answer; print a problem document and end with status 1.
+
+    Args:
+        command: as the user wrote it, for the sentence that names a missing extra.
+        method: GET or POST.
+        url: address and path.
+        token: bearer token.
+        body: JSON to send.
+        whom: who should answer there.
+        advice: what to do when nobody answers.
+
+    Raises:
+        RemoteError: nobody answers, or with something that is not JSON.
+    """
+    needs_extras(command, "service")
+    import httpx
+
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        response = httpx.request(method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RemoteError(f"{whom} does not answer at {url}: {error}; {advice}") from error
+    try:
+        value = response.json()
+    except ValueError:
+        raise RemoteError(
+            f"{url} answers with status {response.status_code} and no JSON, so it is not {whom}; {advice}",
+            response.status_code,
+        ) from None
+    if response.is_error:
+        print_json(value)
+        raise typer.Exit(EXIT_REFUSED)
+    return value

@@ -1,0 +1,104 @@
+"""`atomic-margin operator`: what the operator's staff ask of their own running server, with its admin token."""
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.output import plain_errors, print_json
+from atomic_margin.service.http.tokens import read_token
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="The operator's own calls on its running server.",
+)
+
+Directory = Annotated[Path, typer.Option("--dir", help="The operator's folder, as `serve --dir` had it.")]
+Address = Annotated[str, typer.Option("--operator", help="Address of the operator's server.")]
+Name = Annotated[str, typer.Argument(help="The institution's name at the operator.")]
+
+DEFAULT_OPERATOR = "http://127.0.0.1:8400"
+TOKEN_FILE = "admin.token"  # noqa: S105  # the name of the file, not a token
+
+
+@app.command()
+def admit(
+    institution: Annotated[str, typer.Argument(help="Its name here: at most 32 letters, digits, - and _.")],
+    name: Annotated[str, typer.Option(help="Its legal name.")],
+    identity: Annotated[str, typer.Option(help="Its Ed25519 public key, in hex; `institution init` prints it.")],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """Admit an institution under its identity key. Name and key are fixed for good.
+
+        atomic-margin operator admit fund --name "Example Fund LP" --identity KEY --dir operator-data
+
+    Exit status 0: admitted. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
+    """
+    body = {"institution": institution, "name": name, "identity": identity}
+    _print(directory, operator, "admit", "POST", "/v1/admissions", body)
+
+
+@app.command()
+def deposit(
+    institution: Name,
+    asset: Annotated[str, typer.Argument(help="An asset of the collateral schedule.")],
+    quantity: Annotated[str, typer.Argument(help="What arrived, in smallest units.")],
+    reference: Annotated[str, typer.Option(help="The custodian's reference; one is booked once.")],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """Book collateral that arrived for an institution, as free. The institution itself moves it to margin.
+
+        atomic-margin operator deposit fund USDC 1000000000000 --reference custodian-0017 --dir operator-data
+
+    Exit status 0: booked. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
+    """
+    body = {"institution": institution, "asset": asset, "quantity": quantity, "reference": reference}
+    _print(directory, operator, "deposit", "POST", "/v1/deposits", body)
+
+
+@app.command()
+def accounts(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
+    """Print the admitted institutions and their states.
+
+    atomic-margin operator accounts --dir operator-data
+    """
+    _print(directory, operator, "accounts", "GET", "/v1/institutions")
+
+
+@app.command()
+def account(institution: Name, directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
+    """Print state, balances, next sequence numbers and newest runs of an account.
+
+    atomic-margin operator account fund --dir operator-data
+    """
+    _print(directory, operator, "account", "GET", f"/v1/institutions/{quote(institution, safe='')}")
+
+
+@app.command()
+def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
+    """Print every balance of the ledger, and the sum of every asset, which is zero.
+
+    atomic-margin operator ledger --dir operator-data
+    """
+    _print(directory, operator, "ledger", "GET", "/v1/ledger")
+
+
+def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:
+    with plain_errors():
+        answer = call(
+            f"operator {command}",
+            method,
+            operator.rstrip("/") + path,
+            token=read_token(directory / TOKEN_FILE),
+            body=body,
+            whom="the operator",
+            advice="start the operator with `atomic-margin serve`, or give its address with --operator",
+        )
+        print_json(answer)

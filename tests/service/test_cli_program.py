@@ -1,0 +1,163 @@
+"""The program around the commands: version, `info`, missing extras, Ctrl-C, and output that nobody reads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import atomic_margin
+from atomic_margin.service.cli.extras import EXTRAS, missing_modules
+from atomic_margin.service.cli.main import COMMANDS, app
+from atomic_margin.service.files import examples_folder
+
+WITHOUT = """
+import sys
+for name in {modules!r}:
+    sys.modules[name] = None
+from atomic_margin.service.cli import main
+main()
+"""
+
+
+def without_extras(*arguments: str, extras: tuple[str, ...] = tuple(EXTRAS)) -> subprocess.CompletedProcess[str]:
+    """Run the program as if no module of these extras were installed."""
+    modules = [module for extra in extras for module in EXTRAS[extra]]
+    code = WITHOUT.format(modules=modules)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def every_help(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        yield from every_help(command.get_command(None, name), (*path, name))
+
+
+def test_the_version_is_printed() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"atomic-margin {atomic_margin.__version__}\n")
+
+
+def test_every_command_and_sub_command_has_help() -> None:
+    paths = list(every_help(get_command(app)))
+    assert {path[0] for path in paths if path} == set(COMMANDS)
+    assert ("operator", "deposit") in paths
+    for path in paths:
+        result = CliRunner().invoke(app, [*path, "--help"])
+        assert result.exit_code == 0, path
+        assert "Usage: " in result.output
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_help_needs_no_extra(command: str) -> None:
+    done = without_extras(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"atomic-margin {command}" in done.stdout or "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extras", "said"),
+    [
+        (("demo", "--out", "unmade"), ("fhe",), "demo needs the extra fhe: pip install 'atomic-margin[fhe,service]'"),
+        (("demo", "--out", "unmade"), ("fhe", "service"), "demo needs the extras fhe and service: "),
+        (("audit", "fund.1", "--dir", "x"), ("service",), "audit needs the extra service: "),
+        (("bench", "fhe"), ("fhe",), "bench fhe needs the extra fhe: pip install 'atomic-margin[fhe]'"),
+        (("bench", "fhe", "--compare"), ("bench",), "bench fhe needs the extra bench: "),
+        (("feed", "post", "x", "--operator", "x"), ("service",), "feed post needs the extra service: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_missing_extra_is_named_in_one_sentence(
+    arguments: tuple[str, ...], extras: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = without_extras(*arguments, extras=extras)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_says_what_is_there() -> None:
+    result = CliRunner().invoke(app, ["info", "--json"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["version"] == atomic_margin.__version__
+    assert said["extras"] == {extra: not missing_modules(extra) for extra in EXTRAS}
+    assert said["zk_backends"] == {"arkworks": "loads", "reference": "loads"}
+    assert said["fhe_library"] == "loads"
+    assert said["libraries"]["numpy"].startswith("1.")
+    assert said["caches"]["generators"]["bytes"] > 1 << 20
+    assert Path(said["examples"], "universe.json").is_file()
+    assert said["machine"]["cores"] >= 1
+    table = CliRunner().invoke(app, ["info"])
+    assert table.exit_code == 0
+    for word in ("atomic-margin", "FHE library", "cache, profiles", "extra fhe", "memory"):
+        assert word in table.stdout
+
+
+def test_info_measures_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOMIC_MARGIN_CACHE", str(tmp_path))
+    (tmp_path / "modules" / "one").mkdir(parents=True)
+    (tmp_path / "modules" / "one" / "server.zip").write_bytes(b"x" * 1234)
+    profiles = json.loads(CliRunner().invoke(app, ["info", "--json"]).stdout)["caches"]["profiles"]
+    assert profiles == {"place": str(tmp_path / "modules"), "files": 1, "bytes": 1234}
+
+
+@pytest.mark.parametrize("cache", ["off", "others"])
+def test_info_says_why_there_is_no_cache(cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("ATOMIC_MARGIN_CACHE", "off" if cache == "off" else str(tmp_path))
+    said = json.loads(CliRunner().invoke(app, ["info", "--json"]).stdout)["caches"]
+    assert said["directory"] is None
+    assert ("=off" if cache == "off" else "chmod 700") in said["problem"]
+
+
+def test_info_works_without_extras() -> None:
+    done = without_extras("info", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert said["extras"] == dict.fromkeys(EXTRAS, False)
+    assert "concrete-python cannot be imported" in said["fhe_library"]
+
+
+def test_the_examples_are_the_repository_s() -> None:
+    assert examples_folder() == Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.mark.parametrize("arguments", [("gap", "--books", "2"), ("info", "--json"), ("margin", "--help")], ids=str)
+def test_output_that_nobody_reads_ends_in_silence(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "atomic_margin", *arguments],
+            stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    # A progress bar leaves an empty line.
+    assert (done.returncode, done.stderr.strip()) == (141, "")
+
+
+def test_ctrl_c_is_one_word_and_a_status_of_its_own() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "atomic_margin", "gap", "--books", "1000000", "--model", "scan"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    assert errors.strip().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in errors
