@@ -6,10 +6,10 @@ parsed JSON objects, strict and named by hash. No cryptography and no I/O in her
 usual path, on both sides of the service, here with the model `scan`:
 
     universe, schedule = Universe.parse(one), CollateralSchedule.parse(other)
-    model, market = ScanModel.parse(published), Market.parse(prices)
+    model, market = parse_model(published), Market.parse(prices)        # any registered model, see `models.interface`
     entry_map = EntryMap.of(universe)
-    weights = compile_weights(model, universe, market)
-    collateral = collateral_values(schedule, model, market, posted)
+    weights = model.rows(universe, market).slack_free()                 # once a tick: they depend on no account
+    collateral = model.collateral(schedule, market, posted)
     run = compile_run(weights, collateral, entry_map, gross_limit)      # the operator
     check_run(run, weights, collateral, entry_map, gross_limit)         # agent and verifier, own weights and collateral
 
@@ -27,6 +27,7 @@ from atomic_margin.margin.collateral import (
     CollateralValues,
     ConcentrationTier,
     Eligibility,
+    SpotMoves,
     check_accepted,
     check_holdings,
     check_schedule,
@@ -42,10 +43,13 @@ from atomic_margin.margin.market.market import ExpiryQuotes, Market, UnderlyingQ
 from atomic_margin.margin.market.portfolio import Institution, Portfolio, Position, check_gross, encode
 from atomic_margin.margin.market.pricing import black76
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.interface import MarginModel, Reference
 from atomic_margin.margin.models.lot_charges import LotCharges
+from atomic_margin.margin.models.registry import model_named, models, parse_model
 from atomic_margin.margin.models.scan.document import ScanModel, Scenario, check_model
 from atomic_margin.margin.models.scan.reference import TrueSurplus, true_surplus
 from atomic_margin.margin.models.scan.weights import compile_weights
+from atomic_margin.margin.models.universe import LedgerModel, Published, UniverseModel
 from atomic_margin.margin.rows.matrix import MarginMatrix, Place
 from atomic_margin.margin.rows.rounding import (
     BITS,
@@ -59,6 +63,7 @@ from atomic_margin.margin.rows.rounding import (
     choose_exponent,
     compile_run,
 )
+from atomic_margin.margin.rows.rows import Rows, Slack
 from atomic_margin.margin.rows.top_up import TopUp, compute_top_up, step_units
 from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
@@ -81,24 +86,32 @@ __all__ = [
     "ExpiryQuotes",
     "Institution",
     "Instrument",
+    "LedgerModel",
     "LotCharges",
     "MarginError",
     "MarginKind",
     "MarginMatrix",
+    "MarginModel",
     "Market",
     "Place",
     "Portfolio",
     "Position",
+    "Published",
+    "Reference",
+    "Rows",
     "RunMatrices",
     "ScanModel",
     "Scenario",
     "Side",
+    "Slack",
+    "SpotMoves",
     "TopUp",
     "TrueSurplus",
     "TrueWeights",
     "Underlying",
     "UnderlyingQuotes",
     "Universe",
+    "UniverseModel",
     "black76",
     "canonical_bytes",
     "canonical_hash",
@@ -122,6 +135,9 @@ __all__ = [
     "compute_top_up",
     "encode",
     "gross_weight",
+    "model_named",
+    "models",
+    "parse_model",
     "select_transfer",
     "step_units",
     "true_surplus",

@@ -328,7 +328,7 @@ def test_what_does_not_fit_is_refused() -> None:
         compile_case(fine, ONE)
     with pytest.raises(errors.GrossLimitExceeded):
         compile_case(twelve_options(1), ONE, gross_limit=10)
-    with pytest.raises(errors.MatrixMismatch, match="conservative"):
+    with pytest.raises(errors.RowsWithSlack, match="conservative"):
         integer_margin(compile_case(twelve_options(1), ONE, "exact"), 24, "fhe")
 
 

@@ -106,12 +106,17 @@ class World:
     """One operator's data directory, opened, and everyone who talks to it."""
 
     def __init__(
-        self, directory: Path, source: Identity, funds: dict[str, Fund], rules: PriceRules | None = None
+        self,
+        directory: Path,
+        source: Identity,
+        funds: dict[str, Fund],
+        rules: PriceRules | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.directory, self.source, self.funds = directory, source, funds
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
-        self.operator = Operator(Settings(directory, self.rules), example_terms(), self.evaluator)
+        self.operator = Operator(Settings(directory, self.rules), terms or example_terms(), self.evaluator)
 
     @cached_property
     def client(self) -> TestClient:
@@ -142,7 +147,7 @@ class World:
     def restarted(self) -> "World":
         """Return the same directory opened by a new process's worth of objects."""
         self.close()
-        return World(self.directory, self.source, self.funds, self.rules)
+        return World(self.directory, self.source, self.funds, self.rules, self.terms)
 
     # What the parties do.
 
