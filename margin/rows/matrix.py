@@ -138,6 +138,11 @@ class MarginMatrix:
     def _hash(self) -> str:
         return canonical_hash("matrix", self.to_canonical())
 
+    @cached_property
+    def _weight_rows(self) -> tuple[str, ...]:
+        # Hashed, and then stored: the matrix is written out once for both.
+        return tuple(_join(row) for row in self.weights)
+
     def to_canonical(self) -> dict[str, CanonicalValue]:
         """Return the canonical form; a row of A, and c, are comma-joined integers without spaces."""
         return {
@@ -146,7 +151,7 @@ class MarginMatrix:
             "place": self.place,
             "unit_exponent": str(self.unit_exponent),
             "labels": list(self.labels),
-            "weights": [_join(row) for row in self.weights],
+            "weights": list(self._weight_rows),
             "collateral": _join(self.collateral),
             "model": self.model_hash,
             "entry_map": self.entry_map_hash,

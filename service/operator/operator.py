@@ -18,6 +18,7 @@ from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, Evaluat
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
@@ -63,6 +64,7 @@ class Operator:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings = settings
         self.terms = terms
+        self.compiled_ticks = CompiledTicks(terms)
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.admin_token = load_token(settings.directory / "admin.token")
         self._directory_lock = _lock_directory(settings.directory / "lock")

@@ -8,11 +8,21 @@ prints what a tick costs an operator with many accounts, evaluation left out (`P
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.scan.rules import ScanRules
+from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
 
-from .world import FUND, Stages, World
+from .documents import FUND
+from .stages import Stages
+from .world import World
 
 
 def add_accounts(world: World, count: int) -> None:
@@ -56,6 +66,27 @@ def add_accounts(world: World, count: int) -> None:
                     received_at=submission.received_at,
                 )
             )
+
+
+def test_weights_are_compiled_once_a_tick(world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_at("submitted")
+    add_accounts(world, 9)
+    compiled: list[int] = []
+    rows = ScanRules.rows
+
+    def counted(self: ScanRules, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
+        compiled.append(market.sequence)
+        return rows(self, universe, market, form)
+
+    monkeypatch.setattr(ScanRules, "rows", counted)
+    world.evaluator.failures = 1
+    for number in (1, 2):
+        assert len(world.tick(number)) == 10
+        while world.evaluate() is not None:
+            pass
+    assert compiled == [1, 2]
+    # Runs wait for the answer to the one before, so that the second tick's are still scheduled.
+    assert world.evaluator.evaluated == 10
 
 
 def main() -> None:

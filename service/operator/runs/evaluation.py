@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.records import Claimed, TimedEvaluation, record
-from atomic_margin.service.operator.runs.ticks import market_of
+from atomic_margin.service.operator.runs.records import Claimed, TimedEvaluation, matrices_of, record
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, SubmissionRow, Tick
@@ -42,7 +41,7 @@ def evaluate_next(operator: Operator) -> str | None:
     run_id = claimed.run.run_id
     try:
         terms, submission = operator.terms, claimed.submission
-        matrices = terms.compile(market_of(claimed.tick), claimed.posted, submission.gross_limit)
+        matrices = matrices_of(operator, claimed)
         A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
         started = now()
         evaluation = operator.evaluator.evaluate(
@@ -77,7 +76,7 @@ def ask_next(operator: Operator) -> str | None:
         return None
     run_id = claimed.run.run_id
     try:
-        matrices = operator.terms.compile(market_of(claimed.tick), claimed.posted, claimed.submission.gross_limit)
+        matrices = matrices_of(operator, claimed)
         record(operator, claimed, matrices, None, operator.settings.proof_seconds)
     except Exception as error:
         _log.exception("run %s was not recorded (attempt %d)", run_id, claimed.run.attempts)

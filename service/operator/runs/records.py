@@ -15,7 +15,6 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
-from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrices_to_json, matrix_hashes
 
@@ -51,6 +50,17 @@ class TimedEvaluation(NamedTuple):
     ended: datetime
 
 
+def matrices_of(operator: Operator, claimed: Claimed) -> RunMatrices:
+    """Return a run's matrices: the tick's weights and the account's collateral, rounded for its gross limit.
+
+    Raises:
+        MarginError: no unit fits, or the prices do not value the collateral.
+    """
+    tick, terms = operator.compiled_ticks.of(claimed.tick), operator.terms
+    collateral = terms.collateral(tick.market, claimed.posted)
+    return terms.matrices(tick.weights, collateral, claimed.submission.gross_limit)
+
+
 def record(
     operator: Operator, claimed: Claimed, matrices: RunMatrices, evaluated: TimedEvaluation | None, seconds: int
 ) -> None:
@@ -83,7 +93,7 @@ def record(
                 "submission_sequence": str(submission.sequence),
                 "submission": claimed.submission_hash,
                 "price_sequence": str(tick.sequence),
-                "tick": SignedDocument.parse(tick.document).body_hash(),
+                "tick": operator.compiled_ticks.of(tick).hash,
                 **operator.terms.hashes,
                 "gross_limit": str(submission.gross_limit),
                 "instructions": str(claimed.instructions),

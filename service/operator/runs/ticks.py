@@ -4,7 +4,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
-from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.feed.tick import make_tick
 from atomic_margin.service.operator.accounts.submissions import latest_submission
@@ -31,21 +30,18 @@ def take_tick(operator: Operator, document: object) -> list[str]:
     before = None if last is None else SignedDocument.parse(last.document)
     tick = make_tick(prices, operator.settings.prices, received_at, before)
     operator.terms.check_market(tick.market)
-    # Refuses a tick whose weights would not be finite, before anything depends on it.
-    operator.terms.weights(tick.market)
     signed = tick.signed_by(operator.identity)
+    # Refuses a tick whose weights would not be finite, before anything depends on it.
+    compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)
     with operator.store.unit_of_work() as session:
         meanwhile = _last(session)
         if (meanwhile and meanwhile.sequence) != (last and last.sequence):
             raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
         session.add(Tick(sequence=tick.sequence, document=signed.to_json(), received_at=instant_text(received_at)))
         session.flush()
-        return _schedule(session, tick.sequence)
-
-
-def market_of(tick: Tick) -> Market:
-    """Return the combined prices of a stored tick."""
-    return Market.parse(tick.document["body"]["market"])
+        scheduled = _schedule(session, tick.sequence)
+    operator.compiled_ticks.keep(compiled)
+    return scheduled
 
 
 def _last(session: Session) -> Tick | None:

@@ -17,7 +17,6 @@ from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.attestations import attest
-from atomic_margin.service.operator.runs.ticks import market_of
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Account, Run, SettlementRow, Tick
 from atomic_margin.service.operator.store.transitions import move_account, move_run
@@ -87,7 +86,7 @@ Row = tuple[str, int, str, str]
 
 def _transfers(operator: Operator, session: Session, run: Run, breach: VerifiedBreach) -> list[Row] | None:
     """Return what the margin call moves, or None when free collateral does not cover it."""
-    market = market_of(session.get_one(Tick, run.price_sequence))
+    market = operator.compiled_ticks.of(session.get_one(Tick, run.price_sequence)).market
     free: Mapping[str, int] = ledger.balances(session, ledger.free(run.institution))
     try:
         # Against what was posted when the run was evaluated: the proven X is on top of that. See `margin.collateral`.
