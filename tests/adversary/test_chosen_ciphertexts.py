@@ -27,8 +27,8 @@ pytestmark = pytest.mark.fhe
 
 
 @pytest.fixture(scope="module")
-def keys() -> InstitutionKeys:
-    return InstitutionKeys.generate(SMALL)
+def keys(spare_keys: InstitutionKeys) -> InstitutionKeys:
+    return spare_keys
 
 
 def chosen(bit: int) -> str:

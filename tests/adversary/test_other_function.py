@@ -22,7 +22,7 @@ pytestmark = pytest.mark.fhe
 
 
 def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_new_keys(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, ready_made_keys: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.program = "tests.adversary.cheating_server"
     (world.root / "cheat").write_text("0")
