@@ -168,8 +168,9 @@ def _attestation(name: str, function: str, node: Node, new: str, *tests: str) ->
     return Mutant(name, place, node, new, _tests("service", ("attestation", *tests)))
 
 
-def _agent(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
-    return Mutant(name, f"service.institution.{place}", node, new, _tests("adversary", named))
+def _agent(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
+    place = f"service.institution.runs:{function}"
+    return Mutant(name, place, node, new, _tests("service", ("agent_checks", test)))
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -241,16 +242,16 @@ MUTANTS = (
                  "an_operator_that_settles_otherwise_is_found"),
     _attestation("bundle: signature of the whole", "verify_attestation", call("signed_bundle.verify"), "None",
                  "only_the_operator_signs_the_whole"),
-    _agent("agent: terms of the record", "runs:check_run", call("_require_equal", "hashes"), "None",
-           "other_function", "runs_of_another_matrix_or_an_unpinned_model_are_refused"),
-    _agent("agent: prices", "runs:check_run", call("verify_tick"), "tick.market",
-           "bisection", "prices_that_the_operator_changed_are_refused"),
-    _agent("agent: own matrices", "runs:check_run", call("terms.check"), "None",
-           "other_function", "runs_of_another_matrix_or_an_unpinned_model_are_refused"),
-    _agent("agent: decrypted flag", "runs:decrypt_and_compare", condition("flag", "surplus"), "False",
-           "chosen_ciphertexts", "an_output_that_is_not_the_run_s_function_is_not_decrypted_or_withheld"),
-    _agent("agent: one answer to a price", "agent:Agent._prepare_once", condition("answered"), "True",
-           "other_function", "a_run_that_is_asked_twice_is_answered_once"),
+    _agent("agent: terms of the record", "check_run", call("_require_equal", "hashes"), "None",
+           "a_run_under_terms_that_are_not_pinned_is_refused"),
+    _agent("agent: prices", "check_run", call("verify_tick"), "tick.market",
+           "prices_that_the_operator_changed_are_refused"),
+    _agent("agent: own matrices", "check_run", call("terms.check"), "None",
+           "matrices_that_the_prices_do_not_give_are_refused"),
+    _agent("agent: decrypted flag", "decrypt_and_compare", condition("flag", "surplus"), "False",
+           "a_flag_that_is_not_the_run_s_is_withheld"),
+    Mutant("agent: one answer to a price", "service.institution.agent:Agent._prepare_once", condition("answered"),
+           "True", _tests("adversary", ("other_function", "a_run_that_is_asked_twice_is_answered_once"))),
     _circuit("zoom: reach of the grid", "zoom", value("REACH"), "1 << GRID_BITS",
              "zoom", "no_reading_of_any_row_deceives", "multipliers"),
     _circuit("zoom: every level", "zoom:multipliers", RETURNED, "np.array([*values[:-1], box], dtype=np.int64)",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from atomic_margin.circuits.profile import SMALL
+from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.demo.parties import NAME, parties
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.messages import AccountView
@@ -48,6 +50,18 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Worl
 def world(enrolled: World, tmp_path: Path) -> World:
     """A private copy of the enrolled world."""
     return copy_world(enrolled, tmp_path / "world")
+
+
+@pytest.fixture(scope="session")
+def spare_keys() -> InstitutionKeys:
+    """Keys of the small profile that no world has enrolled."""
+    return InstitutionKeys.generate(SMALL)
+
+
+@pytest.fixture
+def ready_made_keys(spare_keys: InstitutionKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes keys in this process gets the spare ones: making them takes a core for seconds."""
+    monkeypatch.setattr(InstitutionKeys, "generate", lambda _: spare_keys)
 
 
 @pytest.fixture

@@ -16,11 +16,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import DecryptionOutOfRange
-from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
-from atomic_margin.service.errors import AgentRefused, RemoteError, RequestError
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import first_runs, postings, shortfalls
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.client import OperatorClient
@@ -34,12 +32,13 @@ from atomic_margin.service.institution.runs import (
     EvaluationMismatch,
     check_run,
     decrypt_and_compare,
+    present,
 )
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures
-from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, Submission, parse_signed
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import ANSWERABLE, AccountState
@@ -295,18 +294,14 @@ class Agent:
         started = perf_counter()
         view = self._client.run(run_id)
         try:
-            claimed = parse_signed(view.record, RunRecord)[1].submission_sequence
-        except (RequestError, DocumentsError, MarginError) as error:
-            _log.error("no answer: run %s has no readable record (%s)", run_id, error)
-            return None
-        with self._store.unit_of_work() as session:
-            own = session.get(OwnSubmission, claimed)
-        try:
+            presented = present(view)
+            with self._store.unit_of_work() as session:
+                own = session.get(OwnSubmission, presented.record.submission_sequence)
             if own is None:
                 raise AgentRefused(f"run {run_id!r} is about a submission this agent did not make")
             submission = Submission.parse(own.document["body"])
             book = Portfolio.parse(own.portfolio)
-            run = check_run(view, self.settings.trust, self.terms, submission, own.sha256, book)
+            run = check_run(presented, self.settings.trust, self.terms, submission, own.sha256, book)
             if run.record.run_id != run_id or run.record.price_sequence != price_sequence:
                 raise AgentRefused(f"run {run_id!r} carries the record of another run")
             with self._store.unit_of_work() as session:

@@ -23,6 +23,7 @@ from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.documents import RunRecord, Submission, parse_signed
 from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
@@ -69,16 +70,43 @@ class DecryptedFlag:
     words: bytes
 
 
+@dataclass(frozen=True)
+class PresentedRun:
+    """A run as the operator presents it, its record parsed and nothing checked.
+
+    Attributes:
+        view: what the operator sent.
+        signed: the signed record in it.
+        record: its body.
+    """
+
+    view: RunView
+    signed: SignedDocument
+    record: RunRecord
+
+
+def present(view: RunView) -> PresentedRun:
+    """Parse the record of a run, once for everything that is done with it.
+
+    Raises:
+        AgentRefused: there is no readable record.
+    """
+    try:
+        return PresentedRun(view, *parse_signed(view.record, RunRecord))
+    except (RequestError, DocumentsError) as error:
+        raise AgentRefused(f"run {view.run_id!r} has no readable record ({error})") from error
+
+
 def check_run(
-    view: RunView, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
+    run: PresentedRun, trust: TrustFile, terms: Terms, submission: Submission, submission_hash: str, book: Portfolio
 ) -> CheckedRun:
     """Check a run as the operator presents it.
 
     Raises:
         AgentRefused: it is not what the agent pinned, or not about this submission.
     """
+    view, signed, record = run.view, run.signed, run.record
     try:
-        signed, record = parse_signed(view.record, RunRecord)
         # (1) The pinned operator signed it, under the pinned terms.
         signed.verify(frozenset({trust.operator}))
         _require_equal(record, {"operator": trust.operator, **terms.hashes})

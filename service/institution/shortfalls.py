@@ -40,10 +40,10 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.keyring import KeyRing
-from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run
+from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, present
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall, OwnSubmission
 from atomic_margin.service.protocol.agent_messages import ShortfallFigures
-from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, Submission, parse_signed
+from atomic_margin.service.protocol.documents import ShortfallRecord, Submission, parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms
@@ -205,13 +205,13 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
 
 def _run(party: Party, view: RunView, row: OwnAnswer) -> CheckedRun:
     """Check the run once more, as when it was answered, and that it is the one that was."""
-    claimed = parse_signed(view.record, RunRecord)[1].submission_sequence
+    presented = present(view)
     with party.store.unit_of_work() as session:
-        own = session.get(OwnSubmission, claimed)
+        own = session.get(OwnSubmission, presented.record.submission_sequence)
     if own is None:
         raise AgentRefused(f"run {row.run_id!r} is about a submission this agent did not make")
     submission, book = Submission.parse(own.document["body"]), Portfolio.parse(own.portfolio)
-    run = check_run(view, party.trust, party.terms, submission, own.sha256, book)
+    run = check_run(presented, party.trust, party.terms, submission, own.sha256, book)
     if run.run_hash != row.run_hash:
         raise AgentRefused(f"run {row.run_id!r} has another record than the one that was answered")
     return run

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from atomic_margin.circuits.profile import SMALL
-from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.protocol.states import RunState
 
@@ -42,12 +40,6 @@ def stage(played: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         assert answer is not None
         bundle = operator.get(f"/v1/attestations/{first}")
         yield Stage(world, agent, first, second, bundle, answer)
-
-
-@pytest.fixture(scope="session")
-def second_keys() -> InstitutionKeys:
-    """FHE keys that nobody enrolled."""
-    return InstitutionKeys.generate(SMALL)
 
 
 @pytest.fixture

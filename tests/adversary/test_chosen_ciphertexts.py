@@ -15,7 +15,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution import enrolment
 from atomic_margin.service.institution.enrolment import _check_known_answers
-from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare
+from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
 from atomic_margin.service.protocol.messages import RunView
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.fhe
 
 
 @pytest.fixture(scope="module")
-def keys() -> InstitutionKeys:
-    return InstitutionKeys.generate(SMALL)
+def keys(spare_keys: InstitutionKeys) -> InstitutionKeys:
+    return spare_keys
 
 
 def chosen(bit: int) -> str:
@@ -139,7 +139,9 @@ def _checked(stage: Stage) -> Any:
         own = session.get_one(OwnSubmission, 1)
     book, agent = Portfolio.parse(own.portfolio), stage.agent
     view = stage.view(stage.open)
-    return check_run(RunView.parse(view), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
+    return check_run(
+        present(RunView.parse(view)), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book
+    )
 
 
 def _with_breach_output(run: Any, output: bytes) -> Any:

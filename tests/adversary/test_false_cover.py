@@ -37,11 +37,11 @@ def test_masks_of_one_s_own_choice_are_refused(stage: Stage, unmoved: None) -> N
     assert stage.submit(stage.secrets.submit(masks=none, named=own)) == (422, "ciphertext")
 
 
-def test_evaluation_keys_of_a_second_secret_key_cover_nothing(world: World, second_keys: InstitutionKeys) -> None:
+def test_evaluation_keys_of_a_second_secret_key_cover_nothing(world: World, spare_keys: InstitutionKeys) -> None:
     """They pass the known-answer test, which the institution itself reports on; the flag is noise, and no proof."""
     with world.serving(answer_seconds=3), world.own_agent() as agent:
         secrets = Secrets.of(agent)
-        enrolled = enrol_others(agent, secrets, second_keys)
+        enrolled = enrol_others(agent, secrets, spare_keys)
         openings = (secrets.commitments, secrets.blindings)
         book = secrets.submit(evaluation_keys=enrolled, opened=openings)
         agent._client.submit(book)

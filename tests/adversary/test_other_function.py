@@ -10,7 +10,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.institution.runs import check_run
+from atomic_margin.service.institution.runs import check_run, present
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.fhe
 
 
 def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_new_keys(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: World, ready_made_keys: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.program = "tests.adversary.cheating_server"
     (world.root / "cheat").write_text("0")
@@ -99,4 +99,6 @@ def check(stage: Stage, view: dict[str, Any]) -> None:
     with stage.agent._store.unit_of_work() as session:
         own = session.get_one(OwnSubmission, 1)
     book, agent = Portfolio.parse(own.portfolio), stage.agent
-    check_run(RunView.parse(view), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book)
+    check_run(
+        present(RunView.parse(view)), agent.settings.trust, agent.terms, stage.secrets.submission, own.sha256, book
+    )

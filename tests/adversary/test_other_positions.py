@@ -44,8 +44,8 @@ def test_changed_bodies_are_refused(stage: Stage, change: Any) -> None:
     assert stage.submit(stage.secrets.submit(bodies=change)) == (422, "encryption_proof")
 
 
-def test_bodies_under_another_key_are_refused(stage: Stage, second_keys: InstitutionKeys) -> None:
-    assert stage.submit(stage.secrets.submit(under=second_keys)) == (422, "encryption_proof")
+def test_bodies_under_another_key_are_refused(stage: Stage, spare_keys: InstitutionKeys) -> None:
+    assert stage.submit(stage.secrets.submit(under=spare_keys)) == (422, "encryption_proof")
 
 
 def test_the_forger_is_honest_when_told_nothing(stage: Stage) -> None:

@@ -118,7 +118,7 @@ def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world
 
 
 def test_a_rotation_that_is_interrupted_keeps_no_run_from_its_answer_and_is_finished(
-    plain_world: World, monkeypatch: pytest.MonkeyPatch
+    plain_world: World, ready_made_keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = plain_world
 

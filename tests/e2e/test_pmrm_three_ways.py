@@ -80,8 +80,8 @@ def compiled(case: PmrmCase) -> tuple[CompiledCase, MarginMatrix]:
 
 
 @pytest.fixture(scope="module")
-def keys() -> InstitutionKeys:
-    return InstitutionKeys.generate(SMALL)
+def keys(spare_keys: InstitutionKeys) -> InstitutionKeys:
+    return spare_keys
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,9 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
     assert stored(world) == [(run_id, ShortfallState.RECORDED, 1, json.dumps(signed.to_json()), words)]
 
 
-def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag(world: World, disloyal: Path) -> None:
+def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag(
+    world: World, disloyal: Path, ready_made_keys: None
+) -> None:
     """In the clear: what the institution finds does not depend on how the words were made."""
     disloyal.with_name("plain").touch()
     disloyal.write_text("tamper")

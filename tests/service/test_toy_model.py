@@ -17,7 +17,7 @@ from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.audit.terms import terms_of
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import AgentRefused, ModelNotServed
-from atomic_margin.service.institution.runs import CheckedRun, check_run
+from atomic_margin.service.institution.runs import CheckedRun, check_run, present
 from atomic_margin.service.operator.web.views import run_view
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -72,7 +72,7 @@ def checked(world: World, run_id: str, terms: Terms) -> CheckedRun:
     """The run as the institution's agent takes it, under its own terms."""
     sent = world.funds[FUND].sent[1]
     return check_run(
-        run_view(world.operator, world.run(run_id)),
+        present(run_view(world.operator, world.run(run_id))),
         world.trust_file(),
         terms,
         sent.submission,

@@ -19,7 +19,7 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
 from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
-from atomic_margin.service.institution.runs import check_run, decrypt_and_compare
+from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
@@ -280,22 +280,39 @@ class World:
         sequence = changes.get("sequence", str(number))
         return f"{FUND}.{sequence}"
 
-    def prove_answer(self, run_id: str) -> SignedDocument:
-        """Check a run as the operator shows it, decrypt, decide and prove, all by the agent's own code.
+    def shown(self, run_id: str) -> Json:
+        """Return a run as the operator shows it to its institution."""
+        view: Json = self.client.get(f"/v1/runs/{run_id}", headers=self.admin).json()
+        return view
+
+    def sent(self, view: Json) -> tuple[Fund, Sent]:
+        """Return who a run is of, and the submission it claims to be about."""
+        claimed = view["record"]["body"]
+        fund = self.funds[claimed["institution"]]
+        return fund, fund.sent[int(claimed["submission_sequence"])]
+
+    def checked(self, view: Json) -> CheckedRun:
+        """Check a run by the agent's own code.
 
         What an agent compares with its own store (instructions booked, earlier runs) is left out: there is none.
         """
-        view = RunView.parse(self.client.get(f"/v1/runs/{run_id}", headers=self.admin).json())
-        claimed = (view.record or {})["body"]
-        fund = self.funds[claimed["institution"]]
-        sent = fund.sent[int(claimed["submission_sequence"])]
+        _, sent = self.sent(view)
         book = book_of(sent.values, self.terms.entry_map)
-        run = check_run(view, self.trust_file(), self.terms, sent.submission, sent.signed.body_hash(), book)
-        flag = None
-        if run.record.outputs is not None:
-            stored = self.run(run_id)
-            words = {"surplus": stored.surplus_output, "breach": stored.breach_output}
-            flag = decrypt_and_compare(run, fund.secret, lambda name: words[name] or b"")
+        return check_run(
+            present(RunView.parse(view)), self.trust_file(), self.terms, sent.submission, sent.signed.body_hash(), book
+        )
+
+    def decrypted(self, run: CheckedRun, **other: bytes) -> DecryptedFlag:
+        """Decrypt and compare the outputs of a run, or `other` words, by the agent's own code."""
+        stored = self.run(run.record.run_id)
+        words = {"surplus": stored.surplus_output or b"", "breach": stored.breach_output or b"", **other}
+        return decrypt_and_compare(run, self.funds[run.record.institution].secret, words.__getitem__)
+
+    def prove_answer(self, run_id: str) -> SignedDocument:
+        """Check a run, decrypt, decide and prove, all by the agent's own code."""
+        view = self.shown(run_id)
+        (fund, sent), run = self.sent(view), self.checked(view)
+        flag = None if run.record.outputs is None else self.decrypted(run)
         answer = decide(run, sent.submission, sent.own(), flag, lambda: fund.openings, self.terms, fund.identity)
         assert answer is not None
         return answer
