@@ -25,8 +25,9 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
+from .documents import EXAMPLES, FUND, example
 from .notional import NotionalRules
-from .world import EXAMPLES, FUND, World, example
+from .world import World
 
 DOCUMENT = {
     "format": "atomic-margin/model/1",
