@@ -5,7 +5,8 @@ For this package; callers use `desk` and `table`. A gap has two parts, both in U
     rounding gap    margin of the form before rounding, less margin of its integer rows
     model gap       margin of the plain reference, less margin of the form before rounding
 
->>> form = FormMargin("exact", "proof", 32, 2, 4, 1, both(Fraction(1, 2)), both(10.0), both(Decimal("9.5")))
+>>> unit, model, integer = ({"initial": value} for value in (Fraction(1, 2), 10.0, Decimal("9.5")))
+>>> form = FormMargin("exact", "proof", 32, 2, 4, 1, unit, model, integer)
 >>> form.gap("initial", 12.0)
 Gap(rounding=0.5, model=2.0)
 """
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
@@ -24,8 +25,6 @@ from atomic_margin.margin.rows.matrix import Integers, MarginMatrix, Place
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, compile_run
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact
-
-T = TypeVar("T")
 
 # Floating-point noise of the references, as a share of what a book is about; far below any unit.
 _NOISE = 1e-9
@@ -204,8 +203,3 @@ class CompiledForm:
         if key not in self._exact:
             self._exact[key] = compile_exact(self.given.rows, *given, bits=bits + PROOF_SHIFT)
         return self._exact[key]
-
-
-def both(value: T) -> dict[MarginKind, T]:
-    """Return one value for both kinds of margin."""
-    return dict.fromkeys(KINDS, value)

@@ -21,7 +21,6 @@ from atomic_margin.bench.gap import (
     measure_case,
 )
 from atomic_margin.bench.gap.books import portfolios
-from atomic_margin.bench.gap.forms import both
 from atomic_margin.bench.gap.speed import recompilations, wide_market, wide_universe
 from atomic_margin.margin import EntryMap, Market, Portfolio, Universe, errors
 from atomic_margin.margin.kinds import KINDS
@@ -65,6 +64,11 @@ def opened(case: PmrmCase) -> AnyCase:
 
 
 # --- one account
+
+
+def both(value: Any) -> dict[Any, Any]:
+    """One value for both kinds of margin."""
+    return dict.fromkeys(KINDS, value)
 
 
 def form(form: Any = "conservative", model: float = 10.0, integer: str = "9.5") -> FormMargin:
