@@ -7,16 +7,16 @@ For the command line, tests and measurements; it stands on `margin` and does no 
 """
 
 from atomic_margin.bench.gap.desk import Desk
-from atomic_margin.bench.gap.forms import AccountMargin, FormMargin, Gap
+from atomic_margin.bench.gap.forms import AccountExcess, FormExcess, Gap
 from atomic_margin.bench.gap.generated import ExampleDocuments, case_accounts, generated_accounts, measure_case
 from atomic_margin.bench.gap.table import LEAST_REQUIREMENT, Line, Share, Tally
 
 __all__ = [
     "LEAST_REQUIREMENT",
-    "AccountMargin",
+    "AccountExcess",
     "Desk",
     "ExampleDocuments",
-    "FormMargin",
+    "FormExcess",
     "Gap",
     "Line",
     "Share",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
-from atomic_margin.bench.gap.forms import AccountMargin, CompiledForm, FormMargin
+from atomic_margin.bench.gap.forms import AccountExcess, CompiledForm, FormExcess
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import GrossLimitError, MarginError, TooManyCuts
 from atomic_margin.margin.kinds import Form
@@ -35,7 +35,7 @@ class Desk(Generic[P, B, H]):
     posted: H
     _forms: dict[tuple[Form, int], CompiledForm | TooManyCuts] = field(default_factory=dict, compare=False, repr=False)
 
-    def measure(self, book: B, gross_limit: int | None = None, bits: Sequence[int] = (20,)) -> AccountMargin:
+    def measure(self, book: B, gross_limit: int | None = None, bits: Sequence[int] = (20,)) -> AccountExcess:
         """Return true and integer margin of a book.
 
         Args:
@@ -62,10 +62,10 @@ class Desk(Generic[P, B, H]):
             asked = isinstance(error, GrossLimitError) and gross_limit is not None
             if asked or not self.model.OWN_UNIVERSE:
                 raise
-            return AccountMargin(reference, None, None, (), _said(error))
-        return AccountMargin(reference, entry_map.gross(z), limit, forms, "; ".join(problems) or None)
+            return AccountExcess(reference, None, None, (), _said(error))
+        return AccountExcess(reference, entry_map.gross(z), limit, forms, "; ".join(problems) or None)
 
-    def _margins(self, z: Integers, limit: int, bits: Sequence[int], problems: list[str]) -> Iterator[FormMargin]:
+    def _margins(self, z: Integers, limit: int, bits: Sequence[int], problems: list[str]) -> Iterator[FormExcess]:
         """Yield what every form says; a form that takes too many rows is a problem, and the others stand."""
         for form in self.model.FORMS:
             compiled = self._form(form, limit)

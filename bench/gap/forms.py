@@ -5,7 +5,8 @@ For this package; callers use `desk` and `table`. A gap has two parts, both in U
     rounding gap    excess of the form before rounding, less excess of its integer rows
     model gap       excess of the plain reference, less excess of the form before rounding
 
->>> form = FormMargin("exact", "proof", 32, 2, 4, 1, both(Fraction(1, 2)), both(10.0), both(Decimal("9.5")))
+>>> unit, model, integer = ({"initial": value} for value in (Fraction(1, 2), 10.0, Decimal("9.5")))
+>>> form = FormExcess("exact", "proof", 32, 2, 4, 1, unit, model, integer)
 >>> form.gap("initial", 12.0)
 Gap(rounding=0.5, model=2.0)
 """
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any
 
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
@@ -24,8 +25,6 @@ from atomic_margin.margin.rows.matrix import Integers, MarginMatrix, Place
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, compile_run
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact
-
-T = TypeVar("T")
 
 # Floating-point noise of the references, as a share of what a book is about; far below any unit.
 _NOISE = 1e-9
@@ -50,7 +49,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class FormMargin:
+class FormExcess:
     """Excess of a book in one form, at one width of rows.
 
     Attributes:
@@ -97,7 +96,7 @@ class FormMargin:
 
 
 @dataclass(frozen=True)
-class AccountMargin:
+class AccountExcess:
     """True and integer margin of one account.
 
     Attributes:
@@ -111,7 +110,7 @@ class AccountMargin:
     reference: Reference
     gross: int | None
     gross_limit: int | None
-    forms: tuple[FormMargin, ...]
+    forms: tuple[FormExcess, ...]
     problem: str | None = None
 
     def gaps(self, kind: MarginKind = "initial") -> tuple[Gap, ...]:
@@ -146,7 +145,7 @@ class CompiledForm:
     _runs: dict[tuple[int, int], RunMatrices] = field(default_factory=dict, compare=False, repr=False)
     _exact: dict[tuple[int, int], ExactRun] = field(default_factory=dict, compare=False, repr=False)
 
-    def margins(self, z: Integers, gross_limit: int, bits: int) -> Iterator[FormMargin]:
+    def margins(self, z: Integers, gross_limit: int, bits: int) -> Iterator[FormExcess]:
         """Yield what the rows say of a book: FHE and proof for slack-free rows, proof for rows with slack.
 
         Proof rows have ``bits + 12`` bits.
@@ -178,9 +177,9 @@ class CompiledForm:
         matrices: Mapping[MarginKind, MarginMatrix],
         model: Mapping[MarginKind, float],
         integer: Mapping[MarginKind, Decimal],
-    ) -> FormMargin:
+    ) -> FormExcess:
         slack = self.given.rows.slack
-        return FormMargin(
+        return FormExcess(
             form=self.form,
             place=place,
             bits=bits,
@@ -204,8 +203,3 @@ class CompiledForm:
         if key not in self._exact:
             self._exact[key] = compile_exact(self.given.rows, *given, bits=bits + PROOF_SHIFT)
         return self._exact[key]
-
-
-def both(value: T) -> dict[MarginKind, T]:
-    """Return one value for both kinds of margin."""
-    return dict.fromkeys(KINDS, value)

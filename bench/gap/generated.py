@@ -10,7 +10,7 @@ from typing import Any
 
 from atomic_margin.bench.gap.books import portfolios
 from atomic_margin.bench.gap.desk import Desk
-from atomic_margin.bench.gap.forms import AccountMargin
+from atomic_margin.bench.gap.forms import AccountExcess
 from atomic_margin.margin.errors import UnknownModel
 from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.registry import AnyModel, model_named
@@ -44,7 +44,7 @@ class ExampleDocuments:
 
 def generated_accounts(
     model: str, documents: ExampleDocuments, count: int, seed: int, bits: Sequence[int]
-) -> Iterator[AccountMargin]:
+) -> Iterator[AccountExcess]:
     """Yield ``count`` measured accounts of a registered model.
 
     Args:
@@ -68,12 +68,12 @@ def generated_accounts(
             yield desk.measure(portfolio, bits=bits)
 
 
-def measure_case(case: AnyCase, bits: Sequence[int] = (20,), gross_limit: int | None = None) -> AccountMargin:
+def measure_case(case: AnyCase, bits: Sequence[int] = (20,), gross_limit: int | None = None) -> AccountExcess:
     """Return true and integer margin of a case; arguments and errors as for `Desk.measure`."""
     return Desk(case.model, case.published, case.posted).measure(case.book, gross_limit, bits)
 
 
-def case_accounts(cases: Mapping[str, AnyCase], bits: Sequence[int]) -> Iterator[AccountMargin]:
+def case_accounts(cases: Mapping[str, AnyCase], bits: Sequence[int]) -> Iterator[AccountExcess]:
     """Yield every case, measured, in order."""
     for case in cases.values():
         yield measure_case(case, bits)

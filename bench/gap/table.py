@@ -12,7 +12,7 @@ ends the measurement. Shares are of initial margin.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from atomic_margin.bench.gap.forms import AccountMargin, Gap
+from atomic_margin.bench.gap.forms import AccountExcess, Gap
 from atomic_margin.margin.kinds import KINDS, Form
 from atomic_margin.margin.rows.matrix import Place
 
@@ -80,7 +80,7 @@ class Tally:
     without_integers: int = 0
     _found: dict[tuple[Form, Place, int], list[tuple[int, Gap, float, float]]] = field(default_factory=dict, repr=False)
 
-    def add(self, account: AccountMargin) -> None:
+    def add(self, account: AccountExcess) -> None:
         """Count one account.
 
         Raises:

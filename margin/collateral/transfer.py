@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
-from atomic_margin.margin.collateral.values import credited, exact_values, unit_values
+from atomic_margin.margin.collateral.values import credited, unit_values, unrounded_values
 from atomic_margin.margin.errors import BadAmount, InsufficientFreeCollateral, TransferTooSmall
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import Market
@@ -92,8 +92,8 @@ def check_transfer(
     _check_inputs(amount_usd, (moved, posted), schedule, moves, market)
     after = {name: posted.get(name, 0) + moved.get(name, 0) for name in {*posted, *moved}}
     for kind in KINDS:
-        have = exact_values(schedule, moves, market, posted, kind)
-        get = exact_values(schedule, moves, market, after, kind)
+        have = unrounded_values(schedule, moves, market, posted, kind)
+        get = unrounded_values(schedule, moves, market, after, kind)
         for label, before, then in zip(moves.labels, have, get, strict=True):
             if then - before < Fraction(amount_usd):
                 raise TransferTooSmall(

@@ -63,13 +63,13 @@ def collateral_values(
     check_schedule(schedule, moves, market)
     check_holdings(schedule, holdings)
     maintenance, initial = (
-        read_only([_float_below(value) for value in exact_values(schedule, moves, market, holdings, kind)])
+        read_only([_float_below(value) for value in unrounded_values(schedule, moves, market, holdings, kind)])
         for kind in KINDS
     )
     return CollateralValues(maintenance, initial)
 
 
-def exact_values(
+def unrounded_values(
     schedule: CollateralSchedule, moves: SpotMoves, market: Market, holdings: Mapping[str, int], kind: MarginKind
 ) -> list[Fraction]:
     """Return the unrounded value of checked ``holdings`` in each of R rows, USD."""

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from atomic_margin.bench.gap import (
     LEAST_REQUIREMENT,
-    AccountMargin,
+    AccountExcess,
     Line,
     Share,
     Tally,
@@ -65,7 +65,7 @@ def gap(
         if not set(widths) <= {20, 24} or not set(names) <= set(known):
             raise ConfigurationError(f"--bits is 20 or 24, --model one of {', '.join(known)}")
         documents = example_documents(market)
-        sources: list[tuple[Tally, int, Iterable[AccountMargin]]] = [
+        sources: list[tuple[Tally, int, Iterable[AccountExcess]]] = [
             (Tally(name, "generated"), books, generated_accounts(name, documents, books, seed, widths))
             for name in names
             if books

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from atomic_margin.bench.gap import AccountMargin, Desk, FormMargin, measure_case
+from atomic_margin.bench.gap import AccountExcess, Desk, FormExcess, measure_case
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import MarginKind
@@ -140,7 +140,7 @@ def margin(
                 _print(label, account)
 
 
-def _sound(account: AccountMargin) -> AccountMargin:
+def _sound(account: AccountExcess) -> AccountExcess:
     """Return the account, without integers that exceed the true margin: a defect that must not hide the latter."""
     try:
         account.gaps("initial")
@@ -150,7 +150,7 @@ def _sound(account: AccountMargin) -> AccountMargin:
     return account
 
 
-def report(label: str, account: AccountMargin) -> dict[str, Any]:
+def report(label: str, account: AccountExcess) -> dict[str, Any]:
     """Return what ``--json`` prints of one account: USD as JSON numbers."""
     true = account.reference
     found: dict[str, Any] = {
@@ -187,7 +187,7 @@ def report(label: str, account: AccountMargin) -> dict[str, Any]:
     return found
 
 
-def _gap(account: AccountMargin, item: FormMargin, kind: MarginKind) -> dict[str, float | None]:
+def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str, float | None]:
     gap = account.gaps(kind)[account.forms.index(item)]
     need, gross = account.reference.requirement[kind], account.gross
     return {
@@ -224,7 +224,7 @@ def _excess(amount: float) -> str:
     return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
 
 
-def _print(label: str, account: AccountMargin) -> None:
+def _print(label: str, account: AccountExcess) -> None:
     true = account.reference
     out.print(
         f"[bold]{escape(label)}[/], model {true.model}: initial {_excess(true.excess['initial'])}, maintenance "

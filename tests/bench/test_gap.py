@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from atomic_margin.bench.gap import (
-    AccountMargin,
+    AccountExcess,
     Desk,
     ExampleDocuments,
-    FormMargin,
+    FormExcess,
     Gap,
     Tally,
     case_accounts,
@@ -21,7 +21,6 @@ from atomic_margin.bench.gap import (
     measure_case,
 )
 from atomic_margin.bench.gap.books import portfolios
-from atomic_margin.bench.gap.forms import both
 from atomic_margin.bench.gap.speed import recompilations, wide_market, wide_universe
 from atomic_margin.margin import EntryMap, Market, Portfolio, Universe, errors
 from atomic_margin.margin.kinds import KINDS
@@ -67,14 +66,19 @@ def opened(case: PmrmCase) -> AnyCase:
 # --- one account
 
 
-def form(form: Any = "conservative", model: float = 10.0, integer: str = "9.5") -> FormMargin:
+def both(value: Any) -> dict[Any, Any]:
+    """One value for both kinds of margin."""
+    return dict.fromkeys(KINDS, value)
+
+
+def form(form: Any = "conservative", model: float = 10.0, integer: str = "9.5") -> FormExcess:
     place: Any = "fhe" if form == "conservative" else "proof"
-    return FormMargin(form, place, 20, 2, 4, 0, both(Fraction(1, 2)), both(model), both(Decimal(integer)))
+    return FormExcess(form, place, 20, 2, 4, 0, both(Fraction(1, 2)), both(model), both(Decimal(integer)))
 
 
-def account(*forms: FormMargin, true: float = 12.0, requirement: float = 50.0, gross: int = 400) -> AccountMargin:
+def account(*forms: FormExcess, true: float = 12.0, requirement: float = 50.0, gross: int = 400) -> AccountExcess:
     reference = Reference("m", both(true), both(requirement), both("up"), 62.0, {})
-    return AccountMargin(reference, gross, 1000, forms)
+    return AccountExcess(reference, gross, 1000, forms)
 
 
 def test_the_gap_has_two_parts() -> None:
@@ -93,7 +97,7 @@ def test_the_gap_has_two_parts() -> None:
         (account(form(model=float("nan"))), "gap is nan"),
     ],
 )
-def test_a_negative_gap_is_an_error(bad: AccountMargin, why: str) -> None:
+def test_a_negative_gap_is_an_error(bad: AccountExcess, why: str) -> None:
     for kind in KINDS:
         with pytest.raises(errors.NegativeGap, match=why):
             bad.gaps(kind)

@@ -28,7 +28,7 @@ from atomic_margin.margin import (
     errors,
     select_transfer,
 )
-from atomic_margin.margin.collateral.values import exact_values
+from atomic_margin.margin.collateral.values import unrounded_values
 
 Example = Callable[[str], dict[str, Any]]
 ASSETS = ("USDC", "TBILL-2027-02", "GOVT-MMF", "BTC", "ETH")
@@ -285,7 +285,7 @@ def test_the_integers_of_c_are_never_above_the_exact_value(
     values = collateral_values(schedule, model.spot_moves, markets[0], posted)
     run = compile_run(compile_weights(model, universe, markets[0]), values, entry_map, gross_limit)
     for kind in ("maintenance", "initial"):
-        exact = exact_values(schedule, model.spot_moves, markets[0], posted, kind)
+        exact = unrounded_values(schedule, model.spot_moves, markets[0], posted, kind)
         for place in ("fhe", "proof"):
             matrix = run.of(kind, place)  # type: ignore[arg-type]  # two of the literals
             unit = Fraction(2) ** matrix.unit_exponent

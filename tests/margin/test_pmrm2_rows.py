@@ -12,7 +12,7 @@ import pytest
 from atomic_margin.margin import errors
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
-from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_margin, model_rows
+from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_excess, model_rows
 from atomic_margin.margin.rows.slack_rounding import check_exact
 
 Json = dict[str, Any]
@@ -93,8 +93,8 @@ def check(case: Pmrm2Case, exactly: bool = True) -> None:
     """Conservative <= exact <= true before rounding; integers below; and the verifier's check passes."""
     reference = pmrm2_margin(case)
     conservative, exact = (compile_case(case, form) for form in ("conservative", "exact"))
-    coarse, fine = integer_margin(conservative, 24, "fhe"), integer_margin(conservative, 20, "proof")
-    proof = integer_margin(exact, 20, "proof")
+    coarse, fine = integer_excess(conservative, 24, "fhe"), integer_excess(conservative, 20, "proof")
+    proof = integer_excess(exact, 20, "proof")
     for kind, true in zip(KINDS, (reference.maintenance_excess, reference.initial_excess), strict=True):
         scale = max(1.0, abs(true), float(exact.gross))
         low, high = model_rows(conservative, kind).min(), model_rows(exact, kind).min()
@@ -174,7 +174,7 @@ def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
             continue
         forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
         rounded = [
-            float(integer_margin(item, bits, place).initial_excess)
+            float(integer_excess(item, bits, place).initial_excess)
             for item, bits, place in (
                 (combined, 20, "fhe"),
                 (combined, 24, "fhe"),

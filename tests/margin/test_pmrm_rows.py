@@ -25,7 +25,7 @@ from atomic_margin.margin.models.pmrm import (
 from atomic_margin.margin.models.portfolio_margin.compiled import (
     CompiledCase,
     exact_matrices,
-    integer_margin,
+    integer_excess,
     model_rows,
     run_matrices,
 )
@@ -154,8 +154,8 @@ def check(case: PmrmCase, parameters: PmrmParameters, exactly: bool = True, **mo
     """Conservative <= exact <= true before rounding; integers below; what was compiled passes the verifier's checks."""
     reference = pmrm_margin(case, parameters)
     conservative, exact = (compile_case(case, parameters, form, **more) for form in ("conservative", "exact"))
-    coarse, fine = integer_margin(conservative, 24, "fhe"), integer_margin(conservative, 20, "proof")
-    proof = integer_margin(exact, 20, "proof")
+    coarse, fine = integer_excess(conservative, 24, "fhe"), integer_excess(conservative, 20, "proof")
+    proof = integer_excess(exact, 20, "proof")
     for kind, true in zip(KINDS, (reference.maintenance_excess, reference.initial_excess), strict=True):
         scale = max(1.0, abs(true), float(exact.gross))
         low, high = model_rows(conservative, kind).min(), model_rows(exact, kind).min()
@@ -226,7 +226,7 @@ def test_low_confidence_of_a_perpetual_nobody_holds_costs_nothing() -> None:
     week = 7 * DAY
     sure = book([(week, 1500, 1, 0.8, 1)], [(week, 1500, 0)])
     unsure = replace(sure, market=replace(sure.market, perp_confidence=Decimal("0.3")))
-    margins = [integer_margin(compile_case(case, ONE)).initial_excess for case in (sure, unsure)]
+    margins = [integer_excess(compile_case(case, ONE)).initial_excess for case in (sure, unsure)]
     assert margins[0] == margins[1]
 
 
@@ -329,7 +329,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(errors.GrossLimitExceeded):
         compile_case(twelve_options(1), ONE, gross_limit=10)
     with pytest.raises(errors.RowsWithSlack, match="conservative"):
-        integer_margin(compile_case(twelve_options(1), ONE, "exact"), 24, "fhe")
+        integer_excess(compile_case(twelve_options(1), ONE, "exact"), 24, "fhe")
 
 
 def test_gaps_of_rounding_on_books_of_twelve_options() -> None:
@@ -341,9 +341,9 @@ def test_gaps_of_rounding_on_books_of_twelve_options() -> None:
         required = true.mark_to_market - true.initial_excess
         slack_free, with_slack = (compile_case(case, ONE, form) for form in ("conservative", "exact"))
         model = model_rows(slack_free, "initial").min()
-        fhe.append((model - float(integer_margin(slack_free, 24, "fhe").initial_excess)) / required)
-        proof.append((model - float(integer_margin(slack_free, 20, "proof").initial_excess)) / required)
-        exact.append((true.initial_excess - float(integer_margin(with_slack, 20, "proof").initial_excess)) / required)
+        fhe.append((model - float(integer_excess(slack_free, 24, "fhe").initial_excess)) / required)
+        proof.append((model - float(integer_excess(slack_free, 20, "proof").initial_excess)) / required)
+        exact.append((true.initial_excess - float(integer_excess(with_slack, 20, "proof").initial_excess)) / required)
     assert 0 <= np.mean(fhe) < 0.01
     assert 0 <= max(proof) < 1e-4
     assert 0 <= max(exact) < 3e-4
@@ -363,7 +363,7 @@ def measured(books: Iterable[PmrmCase]) -> Iterator[list[float]]:
             continue
         forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
         rounded = [
-            float(integer_margin(item, bits, place).initial_excess)
+            float(integer_excess(item, bits, place).initial_excess)
             for item, bits, place in (
                 (combined, 20, "fhe"),
                 (combined, 24, "fhe"),

@@ -4,28 +4,43 @@ Numbers are JSON numbers or decimal strings in plain units (not times 10^18); a 
 its shortest decimal. Flags are 0 or 1 (or JSON booleans). Unknown fields are not looked at, missing ones are refused.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, PlainValidator, model_validator
 from pydantic.alias_generators import to_pascal
 
 from atomic_margin.documents.errors import (
-    DocumentError,
     DuplicateId,
-    MalformedDocument,
-    NegativeHolding,
     NegativeVolatility,
     NonPositivePrice,
-    NotADecimal,
-    OutOfRange,
 )
-from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, Document, ListOf, NonEmptyListOf, Part, problem
-from atomic_margin.margin.errors import ExpiredInstrument, UnpricedInstrument
-from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_RATE, MAX_VOLATILITY
+from atomic_margin.documents.strict import Document, ListOf, NonEmptyListOf
+from atomic_margin.margin.errors import UnpricedInstrument
+from atomic_margin.margin.models.pmrm2.fields import (
+    Confidence,
+    Direction,
+    Expiry,
+    Factor,
+    Fields,
+    Flag,
+    Holding,
+    Multiplier,
+    Price,
+    PriceOrZero,
+    Rate,
+    Settings,
+    Share,
+    Signed,
+    SignedFactor,
+    Volatility,
+    direction,
+    least_confidence,
+    number_in,
+)
+from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_VOLATILITY
 from atomic_margin.margin.models.portfolio_margin.positions import (
     CaseBook,
     OptionQuote,
@@ -33,90 +48,8 @@ from atomic_margin.margin.models.portfolio_margin.positions import (
     require_one_volatility,
 )
 
-Direction: TypeAlias = Literal["up", "none", "down", "linear", "abs"]
 
-_SPELLING = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_MAX_CHARACTERS = 100
-
-
-def _number(value: object) -> Decimal:
-    known = not isinstance(value, bool) and isinstance(value, (int, float, Decimal, str))
-    if isinstance(value, int) and value.bit_length() > 256:
-        raise problem(OutOfRange, "at most 256 bits here")
-    text = str(value)
-    if not known or len(text) > _MAX_CHARACTERS or not _SPELLING.fullmatch(text):
-        raise problem(NotADecimal, f'write a finite number or decimal string such as "0.25", got {repr(value)[:40]}')
-    return Decimal(text)
-
-
-def _in(
-    low: Decimal | int,
-    high: Decimal | int,
-    too_low: type[DocumentError] = OutOfRange,
-    *,
-    above: bool = False,
-    what: str = "a number here",
-) -> PlainValidator:
-    """Return a validator for a number in [low, high]; ``above`` leaves out ``low``."""
-
-    def check(value: object) -> Decimal:
-        number = _number(value)
-        if number < low or (above and number == low):
-            raise problem(too_low, f"{what} is {'above' if above else 'at least'} {low}, got {number}")
-        if number > high:
-            raise problem(OutOfRange, f"{what} is at most {high}, got {number}")
-        return number
-
-    return PlainValidator(check)
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    number = _number(value)
-    if number not in (0, 1):
-        raise problem(OutOfRange, f"write 1 or 0, got {number}")
-    return bool(number)
-
-
-def _direction(value: object) -> str:
-    if isinstance(value, str) and value.lower() in ("up", "none", "down", "linear", "abs"):
-        return value.lower()
-    raise problem(MalformedDocument, f"write Up, None, Down, Linear or Abs, got {repr(value)[:40]}")
-
-
-def _confidences(value: object) -> Decimal:
-    values = value if isinstance(value, list) and value else [value]
-    numbers = [_number(item) for item in values]
-    if not all(0 <= number <= 1 for number in numbers):
-        raise problem(OutOfRange, f"a confidence is from 0 to 1, got {repr(value)[:40]}")
-    return min(numbers)
-
-
-_Flag = Annotated[bool, PlainValidator(_flag)]
-_Expiry = Annotated[Decimal, _in(0, MAX_EXPIRY, ExpiredInstrument, above=True, what="seconds to expiry")]
-_Price = Annotated[Decimal, _in(0, MAX_PRICE, NonPositivePrice, above=True, what="a price")]
-_PriceOrZero = Annotated[Decimal, _in(0, MAX_PRICE, NonPositivePrice, what="a price here")]
-_Volatility = Annotated[Decimal, _in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]
-_Signed = Annotated[Decimal, _in(-MAX_QUANTITY, MAX_QUANTITY)]
-_Holding = Annotated[Decimal, _in(0, MAX_QUANTITY, NegativeHolding, what="a holding")]
-_Rate = Annotated[Decimal, _in(-MAX_RATE, MAX_RATE, what="a rate")]
-_Confidence = Annotated[Decimal, _in(0, 1, what="a confidence")]
-_Share = Annotated[Decimal, _in(0, 1, what="a share")]
-_Factor = Annotated[Decimal, _in(0, 100, what="a factor")]
-_SignedFactor = Annotated[Decimal, _in(-100, 100, what="a factor")]
-_Multiplier = Annotated[Decimal, _in(0, 100, above=True, what="a spot multiplier")]
-
-
-class _Fields(Part):
-    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore")
-
-
-class _Settings(Part):
-    model_config = ConfigDict(alias_generator=str.upper, extra="ignore")
-
-
-class Collateral(_Fields):
+class Collateral(Fields):
     """One collateral asset held; its value is amount * price / stable price.
 
     Attributes:
@@ -130,51 +63,51 @@ class Collateral(_Fields):
     """
 
     name: str
-    amount: _Holding
-    price: _Price
-    confidence: _Confidence
-    is_risk_cancelling: _Flag
-    im_haircut: Annotated[_Share, Field(alias="IMHaircut")]
-    mm_haircut: Annotated[_Share, Field(alias="MMHaircut")]
+    amount: Holding
+    price: Price
+    confidence: Confidence
+    is_risk_cancelling: Flag
+    im_haircut: Annotated[Share, Field(alias="IMHaircut")]
+    mm_haircut: Annotated[Share, Field(alias="MMHaircut")]
 
 
-class OptionPosition(_Fields):
+class OptionPosition(Fields):
     """One option row: seconds to expiry, strike, type, annualised volatility and signed quantity."""
 
-    expiry: _Expiry
-    strike: _Price
-    is_call: _Flag
-    mark_vol: _Volatility
-    amount: _Signed
+    expiry: Expiry
+    strike: Price
+    is_call: Flag
+    mark_vol: Volatility
+    amount: Signed
 
 
-class OptionFeed(_Fields):
+class OptionFeed(Fields):
     """Forward, rate and confidences of one expiry (seconds).
 
     ``OptionVolConfidences`` is the expiry's one confidence; of a list the least counts.
     """
 
-    feed_expiry: _Expiry
-    forward: _Price
-    forward_confidence: _Confidence
-    rate: _Rate
-    rate_confidence: _Confidence
-    option_vol_confidences: Annotated[Decimal, PlainValidator(_confidences)]
+    feed_expiry: Expiry
+    forward: Price
+    forward_confidence: Confidence
+    rate: Rate
+    rate_confidence: Confidence
+    option_vol_confidences: Annotated[Decimal, PlainValidator(least_confidence)]
 
 
-class Pmrm2Scenario(_Fields):
+class Pmrm2Scenario(Fields):
     """``Scenario``: an account and the market it stands in. Prices are in the currency of cash."""
 
-    cash: _Signed
+    cash: Signed
     collaterals: ListOf[Collateral]
-    spot_price: _Price
-    spot_confidence: _Confidence
-    num_perps: _Signed
-    perp_price: _PriceOrZero
-    perp_confidence: _Confidence
-    unrealised_perp_pnl: Annotated[_Signed, Field(alias="UnrealisedPerpPNL")]
-    unrealised_funding: _Signed
-    stable_price: _Price
+    spot_price: Price
+    spot_confidence: Confidence
+    num_perps: Signed
+    perp_price: PriceOrZero
+    perp_confidence: Confidence
+    unrealised_perp_pnl: Annotated[Signed, Field(alias="UnrealisedPerpPNL")]
+    unrealised_funding: Signed
+    stable_price: Price
     options: ListOf[OptionPosition]
     option_feeds: ListOf[OptionFeed]
 
@@ -276,7 +209,7 @@ class Pmrm2Account:
     ledger: Pmrm2Ledger
 
 
-class Shock(_Fields):
+class Shock(Fields):
     """One scenario.
 
     Attributes:
@@ -285,9 +218,9 @@ class Shock(_Fields):
         dampening_factor: multiplies the scenario's whole profit and loss.
     """
 
-    spot_shock: _Multiplier
-    vol_shock_direction: Annotated[Direction, PlainValidator(_direction)]
-    dampening_factor: _Factor
+    spot_shock: Multiplier
+    vol_shock_direction: Annotated[Direction, PlainValidator(direction)]
+    dampening_factor: Factor
 
     @property
     def is_skew(self) -> bool:
@@ -300,63 +233,63 @@ class Shock(_Fields):
         return f"{'skew' if self.is_skew else self.spot_shock} {self.vol_shock_direction}"
 
 
-class SkewShock(_Settings):
+class SkewShock(Settings):
     """``SkewShock``: caps of the relative move in volatility, and the log moneyness k* at which they are reached."""
 
-    linear_scale_cap: _SignedFactor
-    linear_cbase: _SignedFactor
-    abs_scale_cap: _SignedFactor
-    abs_cbase: _SignedFactor
-    min_k_star: Annotated[Decimal, _in(Decimal("1e-12"), 100, what="MIN_K_STAR")]
-    min_width_scale: _SignedFactor
-    vol_param_static: _SignedFactor
-    vol_param_scale: _SignedFactor
+    linear_scale_cap: SignedFactor
+    linear_cbase: SignedFactor
+    abs_scale_cap: SignedFactor
+    abs_cbase: SignedFactor
+    min_k_star: Annotated[Decimal, number_in(Decimal("1e-12"), 100, what="MIN_K_STAR")]
+    min_width_scale: SignedFactor
+    vol_param_static: SignedFactor
+    vol_param_scale: SignedFactor
 
 
-class VolShock(_Settings):
+class VolShock(Settings):
     """``VolShock``: ranges and powers of the volatility shocks; ``dte_floor`` is in days."""
 
-    volrangeup: _Factor
-    volrangedown: _Factor
-    min_vol_eval_shocked: Annotated[Decimal, _in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]
-    shorttermpower: _Factor
-    longtermpower: _Factor
-    dte_floor: Annotated[Decimal, _in(Decimal("1e-9"), MAX_EXPIRY // 86400, what="DTE_FLOOR, in days,")]
+    volrangeup: Factor
+    volrangedown: Factor
+    min_vol_eval_shocked: Annotated[Decimal, number_in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]
+    shorttermpower: Factor
+    longtermpower: Factor
+    dte_floor: Annotated[Decimal, number_in(Decimal("1e-9"), MAX_EXPIRY // 86400, what="DTE_FLOOR, in days,")]
 
 
-class MarginFactors(_Settings):
+class MarginFactors(Settings):
     """``Margin``: loss factors and the two-sided static discount."""
 
-    mm_loss_factor: _Factor
-    im_loss_factor: _Factor
-    short_rate_multscale: _Factor
-    long_rate_multscale: _Factor
-    short_rate_addscale: _Factor
-    long_rate_addscale: _Factor
-    base_static_discount: _Factor
-    base_static_discount_neg: _Factor
+    mm_loss_factor: Factor
+    im_loss_factor: Factor
+    short_rate_multscale: Factor
+    long_rate_multscale: Factor
+    short_rate_addscale: Factor
+    long_rate_addscale: Factor
+    base_static_discount: Factor
+    base_static_discount_neg: Factor
 
 
-class BasisContingency(_Settings):
+class BasisContingency(Settings):
     """``BasisContingency``: spot multipliers of the two basis moves, and the share of the loss charged."""
 
-    scenario_spot_up: _Multiplier
-    scenario_spot_down: _Multiplier
-    basis_cont_add_factor: _Factor
-    basis_cont_mult_factor: _Factor
+    scenario_spot_up: Multiplier
+    scenario_spot_down: Multiplier
+    basis_cont_add_factor: Factor
+    basis_cont_mult_factor: Factor
 
 
-class OtherContingency(_Settings):
+class OtherContingency(Settings):
     """``OtherContingency``: peg, confidence, perpetual and naked-option terms, as fractions."""
 
-    peg_loss_threshold: _Factor
-    peg_loss_factor: _Factor
-    conf_threshold: _Share
-    conf_margin: _Factor
-    mm_perp_percent: _Factor
-    im_perp_percent: _Factor
-    mm_option_percent: _Factor
-    im_option_percent: _Factor
+    peg_loss_threshold: Factor
+    peg_loss_factor: Factor
+    conf_threshold: Share
+    conf_margin: Factor
+    mm_perp_percent: Factor
+    im_perp_percent: Factor
+    mm_option_percent: Factor
+    im_option_percent: Factor
 
 
 class Pmrm2Parameters(Document):

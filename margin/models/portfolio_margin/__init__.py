@@ -7,9 +7,9 @@
 from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.models.portfolio_margin.compiled import (
     CompiledCase,
-    IntegerMargin,
+    IntegerExcess,
     exact_matrices,
-    integer_margin,
+    integer_excess,
     model_rows,
     run_matrices,
 )
@@ -19,12 +19,12 @@ from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowM
 __all__ = [
     "CompiledCase",
     "Form",
-    "IntegerMargin",
+    "IntegerExcess",
     "KindCharges",
     "Listing",
     "RowModel",
     "exact_matrices",
-    "integer_margin",
+    "integer_excess",
     "model_rows",
     "run_matrices",
 ]

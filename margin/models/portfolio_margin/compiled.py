@@ -3,9 +3,9 @@
 Both models make a `CompiledCase` with their `compile_case`. An integer excess is a lower bound of the true one:
 
     compiled = compile_case(case, parameters, form="conservative")
-    integer_margin(compiled, bits=24, place="fhe").initial_excess          # FHE matrix
-    integer_margin(compiled, bits=20, place="proof").initial_excess        # proof matrix, 32-bit rows
-    integer_margin(compile_case(case, parameters, form="exact"), bits=20, place="proof").initial_excess
+    integer_excess(compiled, bits=24, place="fhe").initial_excess          # FHE matrix
+    integer_excess(compiled, bits=20, place="proof").initial_excess        # proof matrix, 32-bit rows
+    integer_excess(compile_case(case, parameters, form="exact"), bits=20, place="proof").initial_excess
 """
 
 import math
@@ -66,7 +66,7 @@ class CompiledCase:
 
 
 @dataclass(frozen=True)
-class IntegerMargin:
+class IntegerExcess:
     """What integer rows say of a book, USD, without rounding.
 
     Attributes:
@@ -177,7 +177,7 @@ def exact_matrices(compiled: CompiledCase, bits: int = BITS) -> ExactRun:
     return compile_exact(compiled.rows, *given, bits=bits + PROOF_SHIFT)
 
 
-def integer_margin(compiled: CompiledCase, bits: int = BITS, place: Place = "proof") -> IntegerMargin:
+def integer_excess(compiled: CompiledCase, bits: int = BITS, place: Place = "proof") -> IntegerExcess:
     """Return the integer surplus of every margin row, in USD.
 
     Args:
@@ -202,7 +202,7 @@ def integer_margin(compiled: CompiledCase, bits: int = BITS, place: Place = "pro
         for kind in KINDS:
             plain = run.of(kind, place)
             found[kind] = plain, tuple(plain.usd(units) for units in plain.surplus(compiled.z).tolist())
-    return IntegerMargin(
+    return IntegerExcess(
         labels=labels,
         maintenance=found["maintenance"][1],
         initial=found["initial"][1],

@@ -19,7 +19,7 @@ from atomic_margin.margin.market.pricing import Floats
 YEAR_SECONDS = 365 * 86400
 # Volatility shocks are those of this term, and scaled by a power of time to others.
 TERM_SECONDS = 30 * 86400
-_EXACT = 120
+_DIGITS = 120
 
 # Seconds to expiry, strike, and whether it is a call: what makes an option instrument.
 OptionKey: TypeAlias = tuple[Decimal, Decimal, bool]
@@ -130,7 +130,7 @@ def net_amounts(amounts: Iterable[tuple[OptionKey, Decimal]]) -> dict[OptionKey,
     """Return the unrounded net quantity of every instrument that appears, zeros included, in the order of keys."""
     net: dict[OptionKey, Decimal] = {}
     with localcontext() as context:
-        context.prec = _EXACT
+        context.prec = _DIGITS
         for key, amount in amounts:
             net[key] = net.get(key, Decimal(0)) + amount
     return dict(sorted(net.items()))
@@ -161,7 +161,7 @@ def net_options(quotes: Iterable[OptionQuote], book: CaseBook) -> NetOptions:
     strikes: dict[tuple[Decimal, Decimal], Decimal] = {}
     gross, naked = [Decimal(0)] * len(index), [Decimal(0)] * len(index)
     with localcontext() as context:
-        context.prec = _EXACT
+        context.prec = _DIGITS
         for key, amount in net.items():
             strikes[key[:2]] = strikes.get(key[:2], Decimal(0)) + amount
             gross[index[key[0]]] += amount.copy_abs()
