@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, NotFound
+from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.attestations import attest
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow

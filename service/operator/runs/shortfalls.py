@@ -24,24 +24,17 @@ from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import MAX_ATTEMPTS
-from atomic_margin.service.operator.store.tables import Run, ShortfallRow
+from atomic_margin.service.operator.store.tables import SHORTFALL_FUNCTION, Run, ShortfallRow
 from atomic_margin.service.operator.store.transitions import move_shortfall
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import ShortfallEvent, ShortfallState
 from atomic_margin.service.protocol.terms import matrices_from_json
 
-FUNCTION = "shortfall"
 LONGEST_SECONDS = 3600.0
 """Longest time of one evaluation: on a busy machine the process gets little of the cores."""
 
 _log = logging.getLogger(__name__)
-
-
-def schedule(operator: Operator, session: Session, run: Run) -> None:
-    """Have the shortfall of a run that is settled in this transaction evaluated later, if the profile has it."""
-    if FUNCTION in operator.terms.profile.functions:
-        session.add(ShortfallRow(run_id=run.run_id))
 
 
 class ShortfallWork:
@@ -70,7 +63,7 @@ class ShortfallWork:
             A, c = matrix.padded(profile.rows, profile.entries, profile.bits)
             keys = self._operator.enrolled_keys(record.institution, record.evaluation_keys)
             evaluation = self._started().evaluate(
-                self._operator.key_file(keys), self._operator.blobs.get(record.ciphertext), A, c, (FUNCTION,)
+                self._operator.key_file(keys), self._operator.blobs.get(record.ciphertext), A, c, (SHORTFALL_FUNCTION,)
             )
             _record(self._operator, run.run_id, signed.body_hash(), record.ciphertext, evaluation)
         except Exception as error:
@@ -159,7 +152,7 @@ def _take(operator: Operator) -> Run | None:
 
 def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluation: Evaluation) -> None:
     """Sign and store the record of an evaluation together with its words."""
-    words = evaluation.outputs[FUNCTION]
+    words = evaluation.outputs[SHORTFALL_FUNCTION]
     record = ShortfallRecord(
         run=run,
         operator=operator.identity.public_key,

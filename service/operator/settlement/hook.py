@@ -13,12 +13,18 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral import select_transfer
 from atomic_margin.margin.errors import InsufficientFreeCollateral
 from atomic_margin.service.errors import Conflict
+from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import shortfalls
-from atomic_margin.service.operator.runs.attestations import attest
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, Run, SettlementRow, Tick
+from atomic_margin.service.operator.store.tables import (
+    SHORTFALL_FUNCTION,
+    Account,
+    Run,
+    SettlementRow,
+    ShortfallRow,
+    Tick,
+)
 from atomic_margin.service.operator.store.transitions import move_account, move_run
 from atomic_margin.service.protocol.documents import Settlement
 from atomic_margin.service.protocol.states import AccountEvent, RunEvent, RunState
@@ -72,7 +78,9 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         signed = settlement.signed_by(operator.identity)
         transaction = ledger.book(session, f"settlement/{run.run_id}", settlement.kind, moves)
         session.add(SettlementRow(run_id=run.run_id, document=signed.to_json(), transaction_id=transaction.id))
-        shortfalls.schedule(operator, session, run)
+        if SHORTFALL_FUNCTION in operator.terms.profile.functions:
+            # Evaluated later, see `runs.shortfalls`: it is due because the breach is settled.
+            session.add(ShortfallRow(run_id=run.run_id))
         move_run(run, RunEvent.SETTLED)
         move_account(account, AccountEvent.MARGIN_CALLED if called else AccountEvent.LIQUIDATED)
         session.flush()

@@ -140,6 +140,10 @@ class SettlementRow(Base):
     transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
 
 
+SHORTFALL_FUNCTION = "shortfall"
+"""What is evaluated once a breach is settled, where the profile has it."""
+
+
 class ShortfallRow(Base):
     """The encrypted shortfall of a settled run; the row comes with the settlement, record and words once evaluated."""
 

@@ -7,7 +7,15 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, Run, SettlementRow, ShortfallRow, SubmissionRow, Tick
+from atomic_margin.service.operator.store.tables import (
+    SHORTFALL_FUNCTION,
+    Account,
+    Run,
+    SettlementRow,
+    ShortfallRow,
+    SubmissionRow,
+    Tick,
+)
 from atomic_margin.service.protocol.messages import (
     AccountView,
     EvaluationTimes,
@@ -107,7 +115,7 @@ def output_of(operator: Operator, run: Run, function: str) -> bytes:
     with operator.store.unit_of_work() as session:
         shortfall = session.get(ShortfallRow, run.run_id)
     outputs = {"surplus": run.surplus_output, "breach": run.breach_output}
-    words = {**outputs, shortfalls.FUNCTION: None if shortfall is None else shortfall.output}.get(function)
+    words = {**outputs, SHORTFALL_FUNCTION: None if shortfall is None else shortfall.output}.get(function)
     if words is None:
         raise NotFound(f"run {run.run_id!r} has no output {function!r}", "function")
     return words
