@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.circuits.profile import PROFILES, STANDARD
 from atomic_margin.margin import CollateralHoldings, Market, Portfolio, errors, models, parse_model
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.models.registry import registered
@@ -27,7 +27,11 @@ from atomic_margin.zk.groups import Group
 
 from .documents import EXAMPLES, FUND, example
 from .notional import NotionalRules
+<<<<<<< HEAD
 from .world import World
+=======
+from .world import EXAMPLES, FUND, GROSS_LIMIT, World, example
+>>>>>>> work/models
 
 DOCUMENT = {
     "format": "atomic-margin/model/1",
@@ -155,6 +159,20 @@ def test_errors_of_a_toy_document_name_the_field() -> None:
 def test_terms_refuse_what_cannot_be_served(path: str, error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         terms_under(example(path))
+
+
+def test_expected_shortfall_is_served_by_a_profile_of_33_rows() -> None:
+    """Operator's and agent's direction of the computation, under another model than the examples'."""
+    documents = (example(name) for name in ("expected-shortfall/model", "universe", "collateral-schedule"))
+    terms = Terms.parse(*documents, PROFILES["256x33x24"])
+    market, posted = Market.parse(example("market-1")), CollateralHoldings.parse(example("collateral")).posted
+    weights = terms.weights(market)
+    matrices = terms.matrices(weights, terms.collateral(market, posted), GROSS_LIMIT)
+    assert matrices == terms.compile(market, posted, GROSS_LIMIT)
+    assert matrices.maintenance_fhe.labels == terms.model.labels
+    terms.check(matrices, market, posted, GROSS_LIMIT)
+    with pytest.raises(errors.WeightMismatch):
+        terms.check(matrices, market, {**posted, "USDC": posted["USDC"] // 2}, GROSS_LIMIT)
 
 
 def test_terms_refuse_a_model_without_slack_free_rows(monkeypatch: pytest.MonkeyPatch) -> None:
