@@ -25,13 +25,9 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .documents import EXAMPLES, FUND, example
+from .documents import EXAMPLES, FUND, GROSS_LIMIT, example
 from .notional import NotionalRules
-<<<<<<< HEAD
 from .world import World
-=======
-from .world import EXAMPLES, FUND, GROSS_LIMIT, World, example
->>>>>>> work/models
 
 DOCUMENT = {
     "format": "atomic-margin/model/1",
