@@ -19,6 +19,8 @@ from atomic_margin.margin.models.scan.rules import ScanRules
 
 AnyModel: TypeAlias = MarginModel[Any, Any, Any, Any]
 
+FORMAT = "atomic-margin/model/1"
+
 _MODELS: dict[str, type[AnyModel]] = {
     rules.NAME: rules
     for rules in (
@@ -55,11 +57,14 @@ def parse_model(document: object, what: str = "the document") -> AnyModel:
         what: how an error calls it.
 
     Raises:
-        MalformedDocument: it names no model.
+        MalformedDocument: it is of another format, or names no model.
         DocumentError: a field is wrong, named by its JSON path.
     """
     named = {name: rules for name, rules in _MODELS.items() if "name" in rules.DOCUMENT.model_fields}
-    name = document.get("name") if isinstance(document, dict) else None
+    given = document if isinstance(document, dict) else {}
+    name, form = given.get("name"), given.get("format", FORMAT)
+    if form != FORMAT:
+        raise MalformedDocument("format", f"{FORMAT} is wanted here, {what} is of another format")
     if not isinstance(name, str) or name not in named:
         raise MalformedDocument("name", f"{what} names none of the models {', '.join(named)}")
     return named[name].parse(document)

@@ -90,6 +90,8 @@ def test_a_document_says_itself_which_model_it_is() -> None:
     for document in ({}, [], {"name": "pmrm"}, {"name": 7}, read("model-scan.json") | {"name": "span"}):
         with pytest.raises(MalformedDocument, match="names none of the models scan, expected_shortfall, cross_margin"):
             parse_model(document)
+    with pytest.raises(MalformedDocument, match=r"^format: atomic-margin/model/1 is wanted here"):
+        parse_model(read("universe.json"))
     with pytest.raises(errors.UnknownModel, match="no margin model 'span', only scan, pmrm"):
         model_named("span")
 
