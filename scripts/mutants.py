@@ -163,6 +163,11 @@ def _verification(name: str, function: str, node: Node, new: str, *tests: str) -
     return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
 
 
+def _submission(name: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = "service.protocol.verification:verify_submission"
+    return Mutant(f"submission: {name}", place, node, new, _tests("service", ("verification_submissions", *tests)))
+
+
 def _attestation(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.verifier.attestation:{function}"
     return Mutant(name, place, node, new, _tests("service", ("attestation", *tests)))
@@ -205,17 +210,15 @@ MUTANTS = (
     _context("decryption", "decryption", "DecryptionStatement._public"),
     _context("breach", "breach", "BreachStatement.binding"),
     _verification("submission: signature", "verify_submission", call("signed.verify"), "None", _SIGNER),
-    _verification("submission: terms", "verify_submission", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD),
-    _verification("submission: keys", "verify_submission", condition("key_commitments"), "False",
-                  "a_submission_under_other_keys_than_the_enrolled_ones_is_refused", _SUBMISSION_FIELD),
-    _verification("submission: hash of the words", "verify_submission", condition("sha256", "ciphertext"), "False",
-                  "another_body_is_refused", _SUBMISSION_FIELD),
-    _verification("submission: gross limit", "verify_submission", call("check_gross_limit"), "None",
-                  "a_gross_limit_that_does_not_suit_the_universe_is_refused"),
-    _verification("submission: portfolio proof", "verify_submission", call("verify_portfolio"), "None",
-                  _SUBMISSION_PROOF),
-    _verification("submission: encryption proof", "verify_submission", call("verify_encryption"), "None",
-                  _SUBMISSION_PROOF),
+    _submission("terms", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD),
+    _submission("keys", condition("key_commitments"), "False",
+                "a_submission_under_other_keys_than_the_enrolled_ones_is_refused", _SUBMISSION_FIELD),
+    _submission("hash of the words", condition("sha256", "ciphertext"), "False",
+                "another_body_is_refused", _SUBMISSION_FIELD),
+    _submission("gross limit", call("check_gross_limit"), "None",
+                "a_gross_limit_that_does_not_suit_the_universe_is_refused"),
+    _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
+    _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
     _verification("answer: about this run", "verify_answer", condition("getattr", "wanted"), "False",
                   "an_answer_about_something_else_is_refused"),

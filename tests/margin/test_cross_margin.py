@@ -2,8 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,16 @@ from atomic_margin.margin import (
     Portfolio,
     ScanModel,
     Universe,
-    check_run,
     collateral_values,
-    compile_run,
     compile_weights,
     encode,
     errors,
     true_surplus,
 )
+from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.cross_margin import (
     CrossMarginModel,
     JointDistribution,
-    PoolHoldings,
     Venue,
     compile_cuts,
     compile_exact_cross,
@@ -41,50 +38,9 @@ from atomic_margin.margin.models.cross_margin import (
     exact_cross_collateral,
     generate_moves,
 )
-from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.models.expected_shortfall import digits, sample_books
-from atomic_margin.margin.rows.least_slack import least_slack
-from atomic_margin.margin.rows.slack_matrix import exact_surplus
-from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
+from atomic_margin.margin.models.expected_shortfall import sample_books
 
-Json = dict[str, Any]
-Posted = Mapping[str, Mapping[str, int]]
-EXAMPLE = Path(__file__).parents[2] / "examples" / "cross-margin"
-KINDS: tuple[Any, ...] = ("maintenance", "initial")
-PLACES: tuple[Any, ...] = ("fhe", "proof")
-FORMS: tuple[Any, ...] = ("expanded", "spread")
-LIMIT = 1 << 29
-
-
-@pytest.fixture(scope="session")
-def texts() -> dict[str, str]:
-    return {path.stem: path.read_text() for path in EXAMPLE.glob("*.json")}
-
-
-@pytest.fixture
-def document(texts: dict[str, str]) -> Json:
-    fresh: Json = json.loads(texts["model"])
-    return fresh
-
-
-@pytest.fixture(scope="session")
-def cross(texts: dict[str, str]) -> CrossMarginModel:
-    return CrossMarginModel.parse(json.loads(texts["model"]))
-
-
-@pytest.fixture(scope="session")
-def posted(texts: dict[str, str]) -> Posted:
-    full = PoolHoldings.parse(json.loads(texts["pools"])).posted
-    return {pool: {asset: quantity // 5 for asset, quantity in held.items()} for pool, held in full.items()}
-
-
-def book_of(lots: np.ndarray[Any, Any], universe: Universe) -> Portfolio:
-    positions = [
-        {"instrument": item.id, "side": "long" if q > 0 else "short", "lots": str(abs(q))}
-        for item, q in zip(universe.instruments, lots.tolist(), strict=True)
-        if q
-    ]
-    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
+from .books import Json, Posted, book_of
 
 
 def three_venues(document: Json, universe: Universe) -> Json:
@@ -278,125 +234,6 @@ def test_better_terms_never_cost_margin(
             cross_margin(model, universe, markets[1], schedule, book, posted).initial for model in (old, new)
         )
         assert (before <= after + 1e-6).all()
-
-
-def left_of(
-    model: CrossMarginModel,
-    universe: Universe,
-    market: Market,
-    schedule: CollateralSchedule,
-    posted: Posted,
-    lots: np.ndarray[Any, Any],
-    kind: Any,
-) -> np.ndarray[Any, Any]:
-    """Return M + Σ K_v of many books at once, least of all scenarios, (B,)."""
-    values, pools = lot_values(model, universe, market, kind), pool_values(model, schedule, market, posted)[kind]
-    held = np.stack(
-        [
-            np.maximum(lots, 0)[:, at] @ values.long[:, at].T + np.maximum(-lots, 0)[:, at] @ values.short[:, at].T
-            for at in (values.venue == v for v in range(len(model.venues)))
-        ],
-        axis=-1,
-    )
-    every = [pools.central + contributions(model, book, pools.venues).sum(axis=1) for book in held]
-    return np.array(every).min(axis=1)
-
-
-def integers_never_exceed_the_reference(
-    model: CrossMarginModel,
-    universe: Universe,
-    entry_map: EntryMap,
-    market: Market,
-    schedule: CollateralSchedule,
-    posted: Posted,
-    lots: np.ndarray[Any, Any],
-) -> int:
-    """Return how many accounts were short by the reference; compare every form of integers with it."""
-    z = digits(lots, entry_map, universe)
-    runs = []
-    for form in FORMS:
-        weights, public = (
-            compile_cuts(model, universe, market, form=form),
-            cut_collateral(model, schedule, market, posted, form=form),
-        )
-        run = compile_run(weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
-        check_run(run, weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
-        runs.append(run)
-    exact, public = (
-        compile_exact_cross(model, universe, market),
-        exact_cross_collateral(model, schedule, market, posted),
-    )
-    proof = compile_exact(exact, public, entry_map, LIMIT)
-    check_exact(proof, exact, public, entry_map, LIMIT)
-    count = 0
-    for kind in KINDS:
-        true = left_of(model, universe, market, schedule, posted, lots, kind)
-        short = true < 0
-        count += int(short.sum())
-        for matrix in (run.of(kind, place) for run in runs for place in PLACES):
-            least = (z @ matrix.weights.T + matrix.collateral).min(axis=1) * float(matrix.unit)
-            assert (least[short] <= true[short]).all()
-        rows = proof.of(kind)
-        for vector, left in zip(z[:100], true[:100], strict=True):
-            surplus = exact_surplus(rows, vector, least_slack(rows, vector))[rows.margin_rows]
-            assert float(int(surplus.min()) * rows.matrix.unit) <= left
-    return count
-
-
-def test_integers_on_generated_books(
-    cross: CrossMarginModel,
-    universe: Universe,
-    entry_map: EntryMap,
-    markets: tuple[Market, ...],
-    schedule: CollateralSchedule,
-    posted: Posted,
-) -> None:
-    lots = sample_books(universe, markets[0], 25, seed=13)
-    for market in markets[:2]:
-        found = integers_never_exceed_the_reference(cross, universe, entry_map, market, schedule, posted, lots)
-        assert 0 < found < 50
-
-
-@pytest.mark.slow
-def test_ten_thousand_books(
-    cross: CrossMarginModel,
-    universe: Universe,
-    entry_map: EntryMap,
-    markets: tuple[Market, ...],
-    schedule: CollateralSchedule,
-    posted: Posted,
-) -> None:
-    lots = sample_books(universe, markets[0], 10_000, seed=103)
-    for number, market in enumerate(markets):
-        integers_never_exceed_the_reference(
-            cross, universe, entry_map, market, schedule, posted, lots[number :: len(markets)]
-        )
-
-
-def test_more_slack_only_worsens_and_less_is_refused(
-    cross: CrossMarginModel,
-    universe: Universe,
-    entry_map: EntryMap,
-    markets: tuple[Market, ...],
-    schedule: CollateralSchedule,
-    posted: Posted,
-) -> None:
-    matrix = compile_exact(
-        compile_exact_cross(cross, universe, markets[1]),
-        exact_cross_collateral(cross, schedule, markets[1], posted),
-        entry_map,
-        LIMIT,
-    ).maintenance
-    draw = np.random.Generator(np.random.PCG64(4))
-    for z in digits(sample_books(universe, markets[1], 10, seed=8), entry_map, universe):
-        u = least_slack(matrix, z)
-        honest = exact_surplus(matrix, z, u)[matrix.margin_rows]
-        other = exact_surplus(matrix, z, u + draw.integers(0, 99, size=len(u)))[matrix.margin_rows]
-        assert (other <= honest).all()
-        needed = np.flatnonzero(u)
-        u[draw.choice(needed)] -= 1
-        with pytest.raises(errors.SlackTooSmall):
-            exact_surplus(matrix, z, u)
 
 
 def test_joint_moves_have_the_covariance_they_are_drawn_from(texts: dict[str, str]) -> None:

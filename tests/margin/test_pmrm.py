@@ -4,28 +4,21 @@ import copy
 import json
 import math
 import random
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
-from atomic_margin.documents import errors as document_errors
-from atomic_margin.margin import errors
 from atomic_margin.margin.models.pmrm import (
-    PmrmCase,
-    PmrmMargin,
-    PmrmParameters,
     parse_cases,
     parse_parameters,
     pmrm_margin,
 )
 
 from ..outside import outside as vectors
+from .pmrm_cases import GRID, SETS, UNIT, Json, case_of, margin, random_case, whole
 
-Json = dict[str, Any]
-UNIT = 10**18
 FIELDS = {
     "PortfolioMTM": "mark_to_market",
     "MinSpan": "min_span",
@@ -38,72 +31,6 @@ FIELDS = {
     "InitialMarginHand": "initial_excess",
     "MaintenanceMarginHand": "maintenance_excess",
 }
-# The set `vectors` and the set `mainnet`, from the specification, so that the tests without outside files have one.
-COMMON: Json = {
-    "short_term_power": "0.3",
-    "long_term_power": "0.13",
-    "dte_floor_seconds": 86400,
-    "basis_spot_up": "1.05",
-    "basis_spot_down": "0.95",
-    "base_static_discount": "0.95",
-    "vol_range_down": "0.3",
-}
-GRID = [{"spot": f"{spot / 100:.2f}", "vol": vol} for spot in range(115, 84, -5) for vol in (1, 0, -1)]
-SETS: dict[str, Json] = {
-    "vectors": COMMON
-    | {"scenarios": GRID, "vol_range_up": "0.45", "basis_add": "0.25", "basis_mult": "0.01", "base_percent": "0.02"}
-    | {"perp_percent": "0.02", "option_percent": "0.01", "conf_threshold": "0.6", "conf_margin": "0.5"}
-    | {"peg_loss_threshold": "0.98", "peg_loss_factor": "2", "im_factor": "1.3"}
-    | {"rate_mult_scale": "4", "rate_add_scale": "0.05"},
-    "mainnet": COMMON
-    | {"scenarios": [{"spot": "1.20", "vol": 1}, *GRID, {"spot": "0.80", "vol": 1}], "vol_range_up": "0.6"}
-    | {"basis_add": "1.0", "basis_mult": "1.2", "base_percent": "0.03", "perp_percent": "0.03"}
-    | {"option_percent": "0.02", "conf_threshold": "0.55", "conf_margin": "1", "peg_loss_threshold": "0.99"}
-    | {"peg_loss_factor": "4", "im_factor": "1.25", "rate_mult_scale": "1", "rate_add_scale": "0.12"},
-}
-
-
-def whole(value: float | str) -> int:
-    """A decimal as the case format writes it."""
-    return int(Fraction(str(value)) * UNIT)
-
-
-def case_of(
-    options: list[tuple[int, float, int, float, float]], feeds: list[tuple[int, float, float]], **more: Any
-) -> Json:
-    """A case from (expiry, strike, is call, volatility, amount) and (expiry, forward, rate); the rest in ``more``."""
-    return {
-        "OptionExpiries": [row[0] for row in options],
-        "OptionStrikes": [whole(row[1]) for row in options],
-        "OptionIsCall": [row[2] for row in options],
-        "OptionVols": [whole(row[3]) for row in options],
-        "OptionAmounts": [whole(row[4]) for row in options],
-        "OptionVolConfidences": [UNIT] * len(options),
-        "FeedExpiries": [row[0] for row in feeds],
-        "ForwardsVariable": [whole(row[1]) for row in feeds],
-        "ForwardsFixed": [0] * len(feeds),
-        "ForwardConfidences": [UNIT] * len(feeds),
-        "Rates": [whole(row[2]) for row in feeds],
-        "RateConfidences": [UNIT] * len(feeds),
-        "Cash": 0,
-        "Perps": 0,
-        "PerpPrice": whole(1505),
-        "PerpConfidence": UNIT,
-        "UnrealisedPerpPNL": 0,
-        "UnrealisedFunding": 0,
-        "Base": 0,
-        "SpotPrice": whole(1500),
-        "SpotConfidence": UNIT,
-        "StablePrice": UNIT,
-    } | more
-
-
-def parsed(scenario: Json) -> PmrmCase:
-    return parse_cases({"case": {"Scenario": scenario}})["case"]
-
-
-def margin(scenario: Json, name: str = "vectors") -> PmrmMargin:
-    return pmrm_margin(parsed(scenario), parse_parameters(SETS, name))
 
 
 # --- the outside vectors
@@ -229,58 +156,6 @@ def slow(c: Json, p: Json) -> dict[str, float]:
     }
 
 
-def random_case(rng: random.Random) -> Json:
-    def fixed(low: float, high: float) -> int:
-        return whole(round(rng.uniform(low, high), 9))
-
-    expiries = rng.sample([60, 900, 43200, 86400, 500400, 2591999, 2592000, 2592001, 7758000, 31536000, 94608000], 4)
-    n = rng.randint(0, 12)
-    rows = [
-        (rng.choice(expiries), whole(rng.choice([500, 1200, 1500, 1500, 1900, 4000])), rng.randint(0, 1))
-        for _ in range(n)
-    ]
-    vols = {row: fixed(0, 2.5) for row in rows}
-    confidence = {e: rng.choice([UNIT, UNIT, whole("0.6"), fixed(0, 1)]) for e in expiries}
-    feeds = [
-        (
-            e,
-            fixed(0, 1600) if e < 1800 else fixed(1200, 1900),
-            fixed(1, 1600) if e < 1800 else 0,
-            rng.choice([UNIT, fixed(0, 1)]),
-            fixed(-0.1, 0.3),
-            rng.choice([UNIT, whole("0.55"), fixed(0, 1)]),
-        )
-        for e in expiries
-    ]
-    feeds += rng.sample(feeds, 2)
-    return case_of(
-        [],
-        [],
-        OptionExpiries=[row[0] for row in rows],
-        OptionStrikes=[row[1] for row in rows],
-        OptionIsCall=[row[2] for row in rows],
-        OptionVols=[vols[row] for row in rows],
-        OptionAmounts=[rng.choice([UNIT, -UNIT, 0, fixed(-20, 20)]) for _ in rows],
-        OptionVolConfidences=[confidence[row[0]] for row in rows],
-        FeedExpiries=[feed[0] for feed in feeds],
-        ForwardsVariable=[feed[1] for feed in feeds],
-        ForwardsFixed=[feed[2] for feed in feeds],
-        ForwardConfidences=[feed[3] for feed in feeds],
-        Rates=[feed[4] for feed in feeds],
-        RateConfidences=[feed[5] for feed in feeds],
-        Cash=fixed(-50000, 50000),
-        Perps=rng.choice([0, fixed(-30, 30)]),
-        PerpPrice=fixed(1400, 1600),
-        PerpConfidence=rng.choice([UNIT, fixed(0, 1)]),
-        UnrealisedPerpPNL=fixed(-500, 500),
-        UnrealisedFunding=fixed(-500, 500),
-        Base=rng.choice([0, fixed(0, 20)]),
-        SpotPrice=fixed(1300, 1700),
-        SpotConfidence=rng.choice([UNIT, fixed(0, 1)]),
-        StablePrice=rng.choice([UNIT, whole("0.98"), fixed(0.8, 1.02)]),
-    )
-
-
 @pytest.mark.parametrize("seed", range(400))
 def test_random_cases_agree_with_the_scalar_implementation(seed: int) -> None:
     rng = random.Random(seed)
@@ -386,123 +261,3 @@ def test_results_are_described_per_scenario_and_expiry() -> None:
 def test_an_empty_account_needs_no_margin() -> None:
     found = margin(case_of([], []))
     assert {getattr(found, field) for field in FIELDS.values()} == {0.0, 1.3}
-
-
-# --- bad input
-
-
-def good() -> Json:
-    return case_of([(604800, 1400, 1, 0.7, 1), (86400, 1500, 0, 0.6, 2)], [(604800, 1510, 0), (86400, 1501, 0)])
-
-
-def put(name: str, value: Any, index: int | None = None) -> Callable[[Json], None]:
-    def change(scenario: Json) -> None:
-        if index is None:
-            scenario[name] = value
-        else:
-            scenario[name][index] = value
-
-    return change
-
-
-def repeat_feed(scenario: Json) -> None:
-    for name in ("FeedExpiries", "ForwardsVariable", "ForwardsFixed", "ForwardConfidences", "Rates", "RateConfidences"):
-        scenario[name].append(scenario[name][0])
-    scenario["Rates"][2] += 1
-
-
-def repeat_option(scenario: Json) -> None:
-    for name in [name for name in scenario if name.startswith("Option")]:
-        scenario[name].append(scenario[name][0])
-    scenario["OptionVols"][2] += 1
-
-
-def same_expiry(scenario: Json) -> None:
-    scenario["OptionExpiries"][1] = scenario["OptionExpiries"][0]
-    scenario["OptionVolConfidences"][1] = 0
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "field"),
-    [
-        (put("Cash", float("nan")), document_errors.NotADecimal, "Cash"),
-        (put("Cash", float("inf")), document_errors.NotADecimal, "Cash"),
-        (put("OptionStrikes", 1.5e21, 1), document_errors.NotADecimal, "OptionStrikes[1]"),
-        (put("Base", True), document_errors.NotADecimal, "Base"),
-        (put("Base", "7"), document_errors.NotADecimal, "Base"),
-        (put("Base", -1), document_errors.NegativeHolding, "Base"),
-        (put("Cash", 10**100), document_errors.OutOfRange, "Cash"),
-        (put("Cash", 10**50), document_errors.OutOfRange, "Cash"),
-        (put("OptionVols", -1, 0), document_errors.NegativeVolatility, "OptionVols[0]"),
-        (put("OptionExpiries", 0, 1), errors.ExpiredInstrument, "OptionExpiries[1]"),
-        (put("OptionExpiries", -60, 1), errors.ExpiredInstrument, "OptionExpiries[1]"),
-        (put("OptionExpiries", 10**10, 1), document_errors.OutOfRange, "OptionExpiries[1]"),
-        (put("OptionExpiries", 86401, 1), errors.UnpricedInstrument, "OptionExpiries[1]"),
-        (put("OptionIsCall", 2, 0), document_errors.OutOfRange, "OptionIsCall[0]"),
-        (put("OptionStrikes", 0, 0), document_errors.NonPositivePrice, "OptionStrikes[0]"),
-        (put("SpotPrice", 0), document_errors.NonPositivePrice, "SpotPrice"),
-        (put("StablePrice", -UNIT), document_errors.NonPositivePrice, "StablePrice"),
-        (put("SpotConfidence", UNIT + 1), document_errors.OutOfRange, "SpotConfidence"),
-        (put("ForwardsVariable", 0, 0), document_errors.NonPositivePrice, "ForwardsVariable[0]"),
-        (lambda c: c.update(Perps=1, PerpPrice=0), document_errors.NonPositivePrice, "PerpPrice"),
-        (lambda c: c["OptionAmounts"].pop(), document_errors.MalformedDocument, "OptionAmounts"),
-        (lambda c: c["Rates"].append(0), document_errors.MalformedDocument, "Rates"),
-        (lambda c: c.pop("UnrealisedPerpPNL"), document_errors.MalformedDocument, "UnrealisedPerpPNL"),
-        (put("Perpetuals", 0), document_errors.MalformedDocument, "Perpetuals"),
-        (put("Rates", None), document_errors.MalformedDocument, "Rates"),
-        (repeat_feed, document_errors.DuplicateId, "FeedExpiries[2]"),
-        (repeat_option, document_errors.DuplicateId, "OptionVols[2]"),
-        (same_expiry, document_errors.DuplicateId, "OptionVolConfidences[1]"),
-    ],
-)
-def test_a_bad_case_is_refused_by_name(change: Callable[[Json], object], error: type[Exception], field: str) -> None:
-    scenario = good()
-    change(scenario)
-    with pytest.raises(error) as caught:
-        parse_cases({"Mine": {"Scenario": scenario}})
-    assert isinstance(caught.value, document_errors.DocumentError)
-    assert caught.value.field == f"Mine.Scenario.{field}"
-
-
-@pytest.mark.parametrize(("value", "field"), [([], "$"), ({"A": 1}, "A"), ({"A": {}}, "A.Scenario")])
-def test_a_file_of_another_shape_is_refused(value: object, field: str) -> None:
-    with pytest.raises(document_errors.MalformedDocument) as caught:
-        parse_cases(value)
-    assert caught.value.field == field
-
-
-def test_informative_fields_are_not_looked_at() -> None:
-    extra: Json = {"Forwards": [float("nan")], "SVIparams": None, "PercentFixed": 0.75, "StableConfidence": -1}
-    assert margin(good() | extra).initial_excess == margin(good()).initial_excess
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "field"),
-    [
-        (put("im_facter", "1"), document_errors.MalformedDocument, "vectors.im_facter"),
-        (lambda p: p.pop("im_factor"), document_errors.MalformedDocument, "vectors.im_factor"),
-        (put("im_factor", 1.3), document_errors.NotADecimal, "vectors.im_factor"),
-        (put("im_factor", "NaN"), document_errors.NotADecimal, "vectors.im_factor"),
-        (put("im_factor", "-1"), document_errors.OutOfRange, "vectors.im_factor"),
-        (put("dte_floor_seconds", 0), document_errors.OutOfRange, "vectors.dte_floor_seconds"),
-        (put("scenarios", []), document_errors.MalformedDocument, "vectors.scenarios"),
-        (put("scenarios", [GRID[0], GRID[0]]), document_errors.DuplicateId, "vectors.scenarios[1]"),
-        (put("scenarios", [{"spot": "1.1", "vol": 2}]), document_errors.OutOfRange, "vectors.scenarios[0].vol"),
-        (put("scenarios", [{"spot": "0", "vol": 1}]), document_errors.OutOfRange, "vectors.scenarios[0].spot"),
-    ],
-)
-def test_a_bad_parameter_set_is_refused_by_name(
-    change: Callable[[Json], object], error: type[Exception], field: str
-) -> None:
-    sets = copy.deepcopy(SETS)
-    change(sets["vectors"])
-    with pytest.raises(error) as caught:
-        parse_parameters(sets, "vectors")
-    assert isinstance(caught.value, document_errors.DocumentError)
-    assert caught.value.field == field
-
-
-def test_an_unknown_parameter_set_is_refused() -> None:
-    with pytest.raises(document_errors.UnknownId, match="'mainnet', 'vectors'"):
-        parse_parameters(SETS, "testnet")
-    assert isinstance(parse_parameters(SETS, "mainnet"), PmrmParameters)

@@ -1,14 +1,17 @@
 """The story of the examples, played once; every test gets a copy of the stage it starts from."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from atomic_margin.service.operator.runs import evaluation
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.groups import Group, load_group
 
+from .cases import Case
 from .documents import example_terms
 from .stages import Stages
 from .world import World
@@ -46,3 +49,18 @@ def world_at(stages: Stages, tmp_path: Path) -> Iterator[Callable[[str], World]]
     yield at
     for world in opened:
         world.close()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Move the clock that deadlines are measured by."""
+
+    def move(seconds: int) -> None:
+        monkeypatch.setattr(evaluation, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds))
+
+    return move
+
+
+@pytest.fixture
+def case(stages: Stages, terms: Terms, group: Group) -> Callable[[str], Case]:
+    return lambda name: Case(stages, terms, group, name)

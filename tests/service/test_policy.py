@@ -47,14 +47,6 @@ def asking(world_at: WorldAt) -> Callable[[str], World]:
     return lambda stage: reopened(world_at(stage), Policy.UNLESS_PROVEN)
 
 
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    def move(seconds: int) -> None:
-        monkeypatch.setattr(runs, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds))
-
-    return move
-
-
 def record_of(world: World, run_id: str) -> RunRecord:
     return parse_signed(world.run(run_id).record, RunRecord)[1]
 

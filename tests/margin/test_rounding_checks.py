@@ -1,0 +1,213 @@
+"""What the checks of a run's matrices accept and refuse, on the example documents."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from atomic_margin.margin import (
+    CollateralHoldings,
+    CollateralSchedule,
+    CollateralValues,
+    EntryMap,
+    MarginMatrix,
+    Market,
+    RunMatrices,
+    ScanModel,
+    TrueWeights,
+    Universe,
+    check_bounds,
+    check_gross_limit,
+    check_matrix,
+    check_run,
+    collateral_values,
+    compile_run,
+    compile_weights,
+    errors,
+)
+
+
+class Example(NamedTuple):
+    weights: TrueWeights
+    collateral: CollateralValues
+    run: RunMatrices
+
+
+@pytest.fixture(scope="module")
+def first_run(
+    universe: Universe,
+    entry_map: EntryMap,
+    model: ScanModel,
+    schedule: CollateralSchedule,
+    markets: tuple[Market, ...],
+    holdings: CollateralHoldings,
+    gross_limit: int,
+) -> Example:
+    weights = compile_weights(model, universe, markets[0])
+    collateral = collateral_values(schedule, model.spot_moves, markets[0], holdings.posted)
+    return Example(weights, collateral, compile_run(weights, collateral, entry_map, gross_limit))
+
+
+def test_compiling_is_reproducible_and_survives_transport(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    again = compile_run(first_run.weights, first_run.collateral, entry_map, gross_limit)
+    assert again == first_run.run
+    sent = json.loads(json.dumps(first_run.run.initial_proof.to_canonical()))
+    check_matrix(MarginMatrix.from_canonical(sent), first_run.weights, first_run.collateral)
+
+
+def test_float_noise_between_machines_is_accepted(first_run: Example, entry_map: EntryMap, gross_limit: int) -> None:
+    rng = np.random.default_rng(1)
+
+    def noisy(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return values * (1 + rng.uniform(-1, 1, values.shape) * 1e-14)
+
+    weights = dataclasses.replace(
+        first_run.weights, maintenance=noisy(first_run.weights.maintenance), initial=noisy(first_run.weights.initial)
+    )
+    collateral = CollateralValues(noisy(first_run.collateral.maintenance), noisy(first_run.collateral.initial))
+    check_run(first_run.run, weights, collateral, entry_map, gross_limit)
+
+
+def test_other_prices_are_noticed(
+    first_run: Example,
+    universe: Universe,
+    entry_map: EntryMap,
+    model: ScanModel,
+    schedule: CollateralSchedule,
+    holdings: CollateralHoldings,
+    gross_limit: int,
+    example: Callable[[str], dict[str, Any]],
+) -> None:
+    given = example("market-1")
+    given["underlyings"]["ETH"]["perpetual"] = "3419.09"  # one tick of 0.01
+    market = Market.parse(given)
+    weights = compile_weights(model, universe, market)
+    collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
+    with pytest.raises(errors.WeightMismatch, match="ETH-PERP"):
+        check_run(first_run.run, weights, collateral, entry_map, gross_limit)
+
+
+def test_a_matrix_of_another_model_or_universe_is_refused(first_run: Example, entry_map: EntryMap) -> None:
+    run, weights, collateral = first_run.run, first_run.weights, first_run.collateral
+    for change in (
+        {"model_hash": "0" * 64},
+        {"entry_map_hash": "0" * 64},
+        {"labels": tuple(reversed(run.initial_fhe.labels))},
+        {"weights": run.initial_fhe.weights[:, 1:]},
+    ):
+        with pytest.raises(errors.MatrixMismatch):
+            check_matrix(dataclasses.replace(run.initial_fhe, **change), weights, collateral)
+    other = dataclasses.replace(entry_map, universe_hash="0" * 64)
+    with pytest.raises(errors.MatrixMismatch):
+        check_bounds(run.initial_fhe, other, 64_000_000)
+    with pytest.raises(errors.MatrixMismatch):
+        compile_run(weights, collateral, other, 64_000_000)
+    with pytest.raises(errors.MatrixMismatch, match="number of rows"):
+        compile_run(weights, CollateralValues(np.ones(3), np.ones(3)), entry_map, 64_000_000)
+
+
+def test_a_run_of_swapped_or_coarse_matrices_is_refused(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    weights, collateral, run = first_run
+
+    def refused(error: type[errors.MarginError], **changes: MarginMatrix) -> None:
+        with pytest.raises(error):
+            check_run(dataclasses.replace(run, **changes), weights, collateral, entry_map, gross_limit)
+
+    refused(errors.MatrixMismatch, maintenance_fhe=run.initial_fhe)
+    refused(errors.MatrixMismatch, maintenance_fhe=run.maintenance_proof)
+    refused(errors.MatrixMismatch, initial_proof=dataclasses.replace(run.initial_proof, unit_exponent=-5))
+    coarse = compile_run(
+        dataclasses.replace(weights, maintenance=weights.maintenance * 4, initial=weights.initial * 4),
+        CollateralValues(collateral.maintenance * 4, collateral.initial * 4),
+        entry_map,
+        gross_limit,
+    )
+
+    def rescaled(place: str) -> MarginMatrix:
+        matrix = coarse.of("initial", place)  # type: ignore[arg-type]
+        unit = 2.0**matrix.unit_exponent
+        return dataclasses.replace(
+            matrix,
+            weights=np.floor(weights.initial / unit - 2**-10).astype(np.int64),
+            collateral=np.floor(collateral.initial / unit - 2**-10).astype(np.int64),
+        )
+
+    refused(errors.UnitTooCoarse, initial_fhe=rescaled("fhe"), initial_proof=rescaled("proof"))
+
+
+def test_a_matrix_that_could_overflow_is_refused_by_row_and_entry(
+    first_run: Example, entry_map: EntryMap, gross_limit: int
+) -> None:
+    matrix = first_run.run.maintenance_fhe
+
+    def refused(row: int, column: int | None, value: int) -> errors.MarginOverflow:
+        weights, collateral = matrix.weights.copy(), matrix.collateral.copy()
+        if column is None:
+            collateral[row] = value
+        else:
+            weights[row, column] = value
+        altered = dataclasses.replace(matrix, weights=weights, collateral=collateral)
+        with pytest.raises(errors.MarginOverflow) as caught:
+            check_bounds(altered, entry_map, gross_limit)
+        assert caught.value.row == matrix.labels[row]
+        return caught.value
+
+    g, c = entry_map.gross_weights[9], int(abs(matrix.collateral[7]))
+    largest = ((2**19 - c) * g - 1) // gross_limit
+    assert refused(7, 9, largest + 1).entry == entry_map.labels[9]
+    assert refused(7, 9, -largest - 1).entry == entry_map.labels[9]
+    assert refused(7, None, 2**19).entry == "collateral"
+    assert refused(7, None, -(2**19) - 1).entry == "collateral"
+    assert "does not fit 18 signed bits" in str(refused(0, 0, 2**17))
+    assert "does not fit 18 signed bits" in str(refused(0, 0, -(2**17) - 1))
+    altered = matrix.weights.copy()
+    altered[7, 9] = -largest
+    check_bounds(dataclasses.replace(matrix, weights=altered), entry_map, gross_limit)
+
+
+def test_bounds_stay_exact_beyond_64_bits(first_run: Example, entry_map: EntryMap) -> None:
+    matrix = dataclasses.replace(first_run.run.maintenance_proof, collateral=np.full(24, 2**42))
+    with pytest.raises(errors.MarginOverflow, match="gross limit"):
+        check_bounds(matrix, entry_map, 2**48, 44, 44)
+    check_bounds(matrix, entry_map, 2**48, 62, 44)
+
+
+def test_the_gross_limit_goes_with_universe_and_profile(first_run: Example, entry_map: EntryMap) -> None:
+    check_gross_limit(4 * 1024 * 9725, entry_map)
+    with pytest.raises(errors.GrossLimitTooSmall, match="BTC-PERP:long:2"):
+        check_gross_limit(4 * 1024 * 9725 - 1, entry_map)
+    check_gross_limit((2**19 - 1) * 3452 - 1, entry_map)
+    with pytest.raises(errors.GrossLimitTooLarge, match="ETH-PERP:long:0"):
+        check_gross_limit((2**19 - 1) * 3452, entry_map)
+    with pytest.raises(errors.GrossLimitTooSmall):
+        compile_run(first_run.weights, first_run.collateral, entry_map, 1_000_000)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e3, 1e6, 1e9])
+@pytest.mark.parametrize("limit", [4 * 1024 * 9725, (2**19 - 1) * 3452 - 1])
+def test_in_a_crash_the_unit_coarsens_and_a_run_is_never_refused(
+    first_run: Example, entry_map: EntryMap, factor: float, limit: int
+) -> None:
+    weights = dataclasses.replace(
+        first_run.weights,
+        maintenance=first_run.weights.maintenance * factor,
+        initial=first_run.weights.initial * factor,
+    )
+    run = compile_run(weights, first_run.collateral, entry_map, limit)
+    check_run(run, weights, first_run.collateral, entry_map, limit)
+
+
+def test_an_account_without_risk_has_the_finest_unit(first_run: Example, entry_map: EntryMap) -> None:
+    nothing = np.zeros(first_run.weights.shape)
+    weights = dataclasses.replace(first_run.weights, maintenance=nothing, initial=nothing)
+    run = compile_run(weights, CollateralValues(np.zeros(24), np.zeros(24)), entry_map, 64_000_000)
+    assert run.maintenance_fhe.unit_exponent == -32
+    assert set(run.maintenance_fhe.weights.ravel()) == {-1}

@@ -1,0 +1,264 @@
+"""Enrolment, submissions, tokens and collateral instructions on the real store."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from atomic_margin.documents.errors import DocumentError
+from atomic_margin.service.errors import (
+    ConfigurationError,
+    Conflict,
+    InsufficientFunds,
+    MalformedRequest,
+    NotAuthorised,
+    NotFound,
+    Refused,
+    SignatureInvalid,
+)
+from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.states import AccountState, RunState
+
+from .documents import FUND, OTHER
+from .stages import Stages
+from .world import World
+
+WorldAt = Callable[[str], World]
+
+
+# Enrolment and submissions
+
+
+def test_keys_that_are_brought_again_replace_the_unconfirmed_ones(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    fund = world.admit("new")
+    world.start_enrolment("new", fund.keys())
+    assert world.state("new") == AccountState.PENDING
+    better = fund.keys()[:-1] + b"2"
+    world.start_enrolment("new", better, sequence=2)
+    assert not (world.directory / "blobs" / hashlib.sha256(fund.keys()).hexdigest()).exists()
+    with pytest.raises(Conflict):
+        enrolment.confirm(world.operator, "new", world.confirmation("new", fund.keys()).to_json())
+    assert world.state("new") == AccountState.PENDING
+    for _ in range(2):
+        # A confirmation whose reply was lost may come again.
+        enrolment.confirm(world.operator, "new", world.confirmation("new", better).to_json())
+        assert world.state("new") == AccountState.ACTIVE
+
+
+def test_a_key_sequence_number_is_used_once(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    fund = world.admit("new")
+    world.start_enrolment("new", fund.keys(), sequence=3)
+    for used in (1, 3):
+        with pytest.raises(Conflict) as caught:
+            world.start_enrolment("new", fund.keys(), sequence=used)
+        assert caught.value.field == "key_sequence"
+
+
+def test_keys_belong_to_one_account(world_at: WorldAt) -> None:
+    world = world_at("submitted")
+    world.admit("second")
+    with pytest.raises(Conflict) as caught:
+        world.start_enrolment("second", world.funds[FUND].keys())
+    assert caught.value.field == "evaluation_keys"
+    world.play(1)
+    assert world.run(f"{FUND}.1").state == RunState.AWAITING_ANSWER
+
+
+def test_an_account_in_default_brings_no_keys(world_at: WorldAt) -> None:
+    world = world_at("crash-done")
+    with pytest.raises(Conflict, match="cannot enrol keys"):
+        world.start_enrolment(FUND, b"other keys", sequence=2)
+
+
+def rotate(world: World, keys: bytes) -> None:
+    world.start_enrolment(FUND, keys, sequence=2)
+    enrolment.confirm(world.operator, FUND, world.confirmation(FUND, keys).to_json())
+
+
+def test_new_keys_are_no_way_out_of_a_run(world_at: WorldAt) -> None:
+    """Until a submission under the new keys arrives, runs go on under those of the last one."""
+    world = world_at("submitted")
+    before = world.operator.account(FUND).evaluation_keys
+    rotate(world, b"other keys")
+    assert world.operator.account(FUND).evaluation_keys != before
+    run_id = world.play(1)
+    assert world.run(run_id).record["body"]["evaluation_keys"] == before  # type: ignore[index]
+    world.answer(run_id)
+    assert world.run(run_id).state == RunState.COVERED
+
+
+def test_a_submission_under_replaced_keys_is_refused(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("submitted")
+    before = world.prepare_unproven_submission(FUND, stages.book)
+    rotate(world, b"other keys")
+    with pytest.raises(Refused) as caught:
+        submissions.submit(world.operator, FUND, before.signed.to_json())
+    assert caught.value.field == "evaluation_keys"
+    world.submit(FUND, stages.book)
+    assert world.run(world.play(1)).record["body"]["submission_sequence"] == "2"  # type: ignore[index]
+
+
+def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
+    world_at: WorldAt, stages: Stages, later: Callable[[int], None]
+) -> None:
+    world = world_at("calm-open")
+    later(905)
+    runs.sweep_deadlines(world.operator)
+    first = world.funds[FUND].sent[1]
+    committed = (tuple(bytes.fromhex(point) for point in first.submission.commitments), first.blindings)
+
+    def refused(values: tuple[int, ...], same: bool) -> bool:
+        sent = world.prepare_unproven_submission(FUND, values, committed if same else None)
+        with pytest.raises(Conflict) as caught:
+            submissions.submit(world.operator, FUND, sent.signed.to_json())
+        return caught.value.field == "state"
+
+    assert refused(stages.book, same=True)  # the keys are the old ones: nothing is gained by it
+    rotate(world, b"other keys")
+    assert refused(stages.book, same=False)
+    assert refused((0,) * len(stages.book), same=False)
+    sent = world.prepare_submission(FUND, stages.book, committed)
+    submissions.submit(world.operator, FUND, sent.signed.to_json())
+    world.funds[FUND].sent[2] = sent
+    assert world.state() == AccountState.FROZEN
+    run_id = world.play(2)
+    world.answer(run_id)
+    assert (world.state(), world.run(run_id).state) == (AccountState.ACTIVE, RunState.SETTLED)
+
+
+def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    key = world.funds[FUND].identity.public_key
+    with pytest.raises(Conflict) as caught:
+        enrolment.admit(world.operator, FUND, "again", "00" * 32)
+    assert caught.value.field == "institution"
+    with pytest.raises(Conflict) as caught:
+        enrolment.admit(world.operator, "another", "again", key)
+    assert caught.value.field == "identity"
+
+
+def test_a_submission_is_taken_once_with_its_nonce(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("enrolled")
+    sent = world.prepare_submission(FUND, stages.book)
+    receipt = submissions.submit(world.operator, FUND, sent.signed.to_json())
+    receipt.verify(frozenset({world.key}))
+    assert receipt.body["document"] == sent.signed.body_hash()
+    with pytest.raises(Conflict) as caught:
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
+    assert caught.value.field == "nonce"
+    enrolment.issue_nonce(world.operator, FUND)
+    with pytest.raises(Conflict):
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
+
+
+def test_only_a_fresh_nonce_counts(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("enrolled")
+    sent = world.prepare_unproven_submission(FUND, stages.book)
+    enrolment.issue_nonce(world.operator, FUND)
+    with pytest.raises(Conflict) as caught:
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
+    assert caught.value.field == "nonce"
+
+
+def test_tokens_open_their_own_account(world_at: WorldAt) -> None:
+    world = world_at("two")
+    for name, other in ((FUND, OTHER), (OTHER, FUND)):
+        assert world.operator.require_account(name, world.funds[name].token).institution == name
+        for token in (world.funds[other].token, None, "", "x", "é"):
+            with pytest.raises(NotAuthorised):
+                world.operator.require_account(name, token)
+        assert world.operator.require_account(name, world.operator.admin_token).institution == name
+    with pytest.raises(NotAuthorised):
+        world.operator.require_account("nobody", world.funds[FUND].token)
+    with pytest.raises(NotFound):
+        world.operator.require_account("nobody", world.operator.admin_token)
+    for path in (f"/v1/institutions/{FUND}", f"/v1/runs/{FUND}.1", "/v1/ledger", "/v1/institutions"):
+        for headers in ({}, world.bearer(OTHER), {"Authorization": "Basic eA=="}, {"Authorization": "Bearer"}):
+            assert world.client.get(path, headers=headers).status_code == 401
+    assert world.client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer(OTHER)).status_code == 401
+    assert world.client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer(FUND)).status_code == 201
+
+
+def test_an_emptied_token_file_is_reported(world_at: WorldAt) -> None:
+    """A crash while it is written leaves it empty; an operator nobody can administer should not start."""
+    world = world_at("enrolled")
+    (world.directory / "admin.token").write_text("")
+    with pytest.raises(ConfigurationError):
+        world.restarted()
+
+
+# Collateral
+
+
+def test_instructions_are_carried_out_once_and_in_order(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+    world.deposit(FUND, "USDC", 100, "first")
+    with pytest.raises(Conflict, match="booked already"):
+        world.deposit(FUND, "USDC", 100, "first")
+    post = world.instruction(FUND, "post", "USDC", 60)
+    receipt = collateral.instruct(world.operator, FUND, post.to_json())
+    receipt.verify(frozenset({world.key}))
+    assert receipt.body["document"] == post.body_hash()
+    for sequence in (1, 3):
+        again = world.instruction(FUND, "post", "USDC", 1, sequence=sequence)
+        with pytest.raises(Conflict) as caught:
+            collateral.instruct(world.operator, FUND, again.to_json())
+        assert caught.value.field == "sequence"
+    with pytest.raises(InsufficientFunds):
+        world.instruct(FUND, "withdraw", "USDC", 41)
+    world.instruct(FUND, "withdraw", "USDC", 40)
+    assert world.ledger() == {"external": {"USDC": -60}, f"{FUND}/free": {}, f"{FUND}/posted": {"USDC": 60}}
+    assert world.totals() == {"USDC": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"quantity": "0"}, MalformedRequest),
+        ({"quantity": str(2**62)}, MalformedRequest),
+        ({"quantity": str(10**24)}, MalformedRequest),
+        ({"asset": "DOGE"}, DocumentError),
+        ({"institution": OTHER}, Refused),
+        ({"operator": "1a" * 32}, Refused),
+    ],
+    ids=str,
+)
+def test_impossible_instructions_move_nothing(
+    world_at: WorldAt, changes: dict[str, str], error: type[Exception]
+) -> None:
+    world = world_at("submitted")
+    before = world.ledger()
+    good = world.instruction(FUND, "post", "USDC", 1).body
+    signed = world.funds[FUND].identity.sign("collateral-instruction", {**good, **changes})
+    with pytest.raises(error):
+        collateral.instruct(world.operator, FUND, signed.to_json())
+    forged = Identity.generate().sign("collateral-instruction", good)
+    with pytest.raises(SignatureInvalid):
+        collateral.instruct(world.operator, FUND, forged.to_json())
+    assert world.ledger() == before
+
+
+def test_deposits_over_http(world_at: WorldAt) -> None:
+    world = world_at("enrolled")
+
+    def deposit(**changes: str) -> Any:
+        body = {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "r-1", **changes}
+        return world.client.post("/v1/deposits", json=body, headers=world.admin)
+
+    assert deposit().status_code == 201
+    assert deposit().status_code == 409
+    assert deposit(reference="r-2", institution="nobody").status_code == 404
+    assert deposit(reference="r-2", asset="DOGE").status_code == 422
+    for quantity in ("0", "-5", "1.5", "05", "", "9" * 20):
+        assert deposit(reference="r-2", quantity=quantity).status_code == 422
+    assert deposit(reference="r-2", quantity="9" * 19).status_code == 400
+    assert deposit(reference="r-3", quantity=str(2**62 - 6)).status_code == 201
+    assert deposit(reference="r-4", quantity="1").status_code == 409
+    shown = world.client.get("/v1/ledger", headers=world.admin).json()
+    assert shown["accounts"][f"{FUND}/free"] == {"USDC": str(2**62 - 1)}
+    assert shown["totals"] == {"USDC": "0"}
