@@ -17,6 +17,7 @@ from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
 from atomic_margin.service.protocol.agent_messages import DecidedRuns
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import World
@@ -60,13 +61,13 @@ def test_a_server_that_died_takes_its_worker_along_and_the_next_one_evaluates_ag
     """Under encryption."""
     workers: list[int] = []
 
-    def evaluating(view: dict[str, Any]) -> bool:
+    def evaluating(view: RunView) -> bool:
         workers[:] = [worker_of(world.operator_process)]
-        return bool(view["state"] != "scheduled")
+        return view.state is not RunState.SCHEDULED
 
     with world.serving(fault="run-evaluated") as operator, contextlib.suppress(RemoteError):
         run_id = world.tick(2, 1)
-        operator.wait(f"/v1/runs/{run_id}", evaluating, 60, lambda _: None)
+        operator.wait(f"/v1/runs/{run_id}", RunView, evaluating, 60, lambda _: None)
         world.operator_process.wait(timeout=60)
     assert world.operator_process.returncode == EXIT_CODE
     assert_no_worker_left(workers[0])
