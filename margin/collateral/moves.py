@@ -10,8 +10,25 @@ Every model hands this to `values` and `transfer`, which know nothing else of mo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from atomic_margin.margin.errors import MovesMismatch
+
+
+class Scenario(Protocol):
+    """What a published scenario has of a row."""
+
+    @property
+    def label(self) -> str:
+        """Of the row."""
+
+    @property
+    def spot(self) -> Mapping[str, Decimal]:
+        """Relative move of each underlying's spot."""
+
+    @property
+    def coverage(self) -> Decimal:
+        """Fraction of the move that counts."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,16 @@ class SpotMoves:
                 f"{len(self.labels)} labels, {len(self.spot)} moves and {len(self.coverage)} coverages: give one of "
                 "each for every row, and at least one row"
             )
+
+    @classmethod
+    def of(cls, scenarios: Sequence[Scenario], initial_factor: Decimal) -> "SpotMoves":
+        """Return the moves of published scenarios, one row each."""
+        return cls(
+            tuple(item.label for item in scenarios),
+            tuple(item.spot for item in scenarios),
+            tuple(item.coverage for item in scenarios),
+            initial_factor,
+        )
 
     @classmethod
     def full(cls, labels: Sequence[str], spot: Sequence[Mapping[str, Decimal]], initial_factor: Decimal) -> "SpotMoves":

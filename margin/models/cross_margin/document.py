@@ -157,12 +157,7 @@ class CrossMarginModel(Document):
     @property
     def spot_moves(self) -> SpotMoves:
         """What every pool goes by: the spot moves of the scenarios, with their coverage."""
-        return SpotMoves(
-            self.labels,
-            tuple(item.spot for item in self.scenarios),
-            tuple(item.coverage for item in self.scenarios),
-            self.initial_factor,
-        )
+        return SpotMoves.of(self.scenarios, self.initial_factor)
 
     @cached_property
     def credits(self) -> Mapping[str, Decimal]:

@@ -74,12 +74,7 @@ class ScanModel(Document):
     @property
     def spot_moves(self) -> SpotMoves:
         """What collateral goes by: the spot moves of the scenarios, with their coverage."""
-        return SpotMoves(
-            self.labels,
-            tuple(item.spot for item in self.scenarios),
-            tuple(item.coverage for item in self.scenarios),
-            self.initial_factor,
-        )
+        return SpotMoves.of(self.scenarios, self.initial_factor)
 
 
 def check_model(model: ScanModel, universe: Universe) -> None:
