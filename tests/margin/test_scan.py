@@ -229,8 +229,9 @@ def test_a_thousand_instruments_under_33_scenarios_compile_at_once(example: Exam
     given["scenarios"] += [{**s, "label": s["label"] + " again"} for s in given["scenarios"][:9]]
     model = ScanModel.parse(given)
 
-    started = time.perf_counter()
+    # Of the processor: other tests run beside this one.
+    started = time.process_time()
     weights = compile_weights(model, universe, market)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert weights.maintenance.shape == (33, 4000)
     assert math.isfinite(weights.initial.sum())

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -160,13 +161,13 @@ def test_collateral_moved_by_a_settlement_counts_in_the_next_run(world_at: World
     }
 
 
-def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, later: Callable[[int], None]) -> None:
+def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_at("calm-open")
+    # By the run's own deadline: the stage may have been made minutes ago.
+    deadline = datetime.fromisoformat((world.run(f"{FUND}.1").deadline or "").replace("Z", "+00:00"))
+    monkeypatch.setattr(runs, "now", lambda: deadline)
     assert runs.sweep_deadlines(world.operator) == []
-    # The stage may have been made minutes ago.
-    later(300)
-    assert runs.sweep_deadlines(world.operator) == []
-    later(905)
+    monkeypatch.setattr(runs, "now", lambda: deadline + timedelta(seconds=1))
     assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1"]
     assert runs.sweep_deadlines(world.operator) == []
     assert (world.state(), world.run(f"{FUND}.1").state) == (AccountState.FROZEN, RunState.UNPROVEN)
