@@ -10,6 +10,7 @@ import pytest
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
@@ -18,7 +19,7 @@ from atomic_margin.service.institution.enrolment import _check_known_answers
 from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
-from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.messages import Challenge, RunView
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -44,19 +45,34 @@ def answer(output: str) -> dict[str, str]:
     return {"seed": "00" * 16, "flag": "0", "output": output}
 
 
+def challenge(answers: Any) -> Challenge:
+    """The operator's answer to an upload, as the agent's client parses it."""
+    return Challenge.parse({"known_answers": answers, "token": "00" * 32})
+
+
+def check(keys: InstitutionKeys, answers: Any) -> None:
+    _check_known_answers(keys, challenge(answers).known_answers)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 5, 500])
 def test_a_test_of_another_length_is_not_decrypted(
     keys: InstitutionKeys, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     monkeypatch.setattr(keys, "decrypt", lambda *_: pytest.fail("it was decrypted"))
     with pytest.raises(AgentRefused, match="does not have 4"):
-        _check_known_answers(keys, [answer(chosen(bit)) for bit in range(count)])
+        check(keys, [answer(chosen(bit)) for bit in range(count)])
 
 
 @pytest.mark.parametrize("odd", [None, "text", {}, [1, 2, 3, 4], [{}] * 4, [{"output": "zz"}] * 4, [{"output": 1}] * 4])
-def test_what_is_no_test_is_refused(keys: InstitutionKeys, odd: Any) -> None:
+def test_what_is_no_test_is_refused(odd: Any) -> None:
+    with pytest.raises(MalformedDocument, match="known_answers"):
+        challenge(odd)
+
+
+@pytest.mark.parametrize("output", ["zz", "", "0", "00", "00" * 100_000])
+def test_what_is_no_output_is_refused(keys: InstitutionKeys, output: str) -> None:
     with pytest.raises(AgentRefused):
-        _check_known_answers(keys, odd)
+        check(keys, [answer(output)] * 4)
 
 
 def test_chosen_ciphertexts_cost_the_keys_and_tell_one_guess(keys: InstitutionKeys) -> None:
@@ -64,12 +80,12 @@ def test_chosen_ciphertexts_cost_the_keys_and_tell_one_guess(keys: InstitutionKe
     known = [int(keys.decrypt("known_answer", bytes.fromhex(chosen(bit))).values[0]) for bit in range(64)]
     zeros, ones = known.index(0), known.index(1)
     passing = [chosen(bit) for bit in (zeros, ones, zeros, ones)]
-    _check_known_answers(keys, [answer(output) for output in passing])
+    check(keys, [answer(output) for output in passing])
     for wrong in range(4):
         spoiled = [*passing]
         spoiled[wrong] = chosen(ones if wrong % 2 == 0 else zeros)
         with pytest.raises(AgentRefused, match="new ones are made"):
-            _check_known_answers(keys, [answer(output) for output in spoiled])
+            check(keys, [answer(output) for output in spoiled])
 
 
 def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
@@ -82,9 +98,9 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
 
         token: str | None = None
 
-        def enrol(self, document: dict[str, Any], evaluation_keys: bytes, known_answer_input: bytes) -> dict[str, Any]:
+        def enrol(self, document: dict[str, Any], evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
             sent.append(document["body"]["evaluation_keys"])
-            return {"known_answers": [answer(chosen(1 << number)) for number in range(4)] * 2, "token": "00" * 32}
+            return challenge([answer(chosen(1 << number)) for number in range(4)] * 2)
 
         def confirm(self, document: dict[str, Any]) -> dict[str, Any]:
             pytest.fail("keys that failed the test were confirmed")
