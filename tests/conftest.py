@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.institution import InstitutionKeys
@@ -22,6 +23,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     said = outside.summary()
     if said is not None:
         terminalreporter.write_line(said, red=True, bold=True)
+
+
+# Tests run beside each other on two cores: how long an example took says nothing about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
