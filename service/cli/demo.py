@@ -1,4 +1,4 @@
-"""`atomic-margin demo`: the whole cycle on one machine, in less than a minute."""
+"""`atomic-margin demo`: the whole cycle on one machine, in a minute or two."""
 
 import shutil
 import tempfile
