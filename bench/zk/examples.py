@@ -170,7 +170,7 @@ def _ciphertexts(
     values: tuple[int, ...], dimension: int, scale_bits: int, noise: int, group: Group
 ) -> tuple[KeyCommitments, KeyOpening, Words, Words]:
     # Not for secrets: the numbers only have to look like some.
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)  # noqa: S311 - what is proved in a measurement, nothing secret
     key, opening = commit_key([rng.randrange(2) for _ in range(dimension)], _SECRET, _context(0), group)
     masks = np.random.default_rng(1).integers(0, 2**64, (len(values), dimension), dtype=np.uint64)
     bodies = [

@@ -1,6 +1,7 @@
 """`atomic-margin demo` as a newcomer runs it, and the verifier on what it leaves: the standard profile, real parts."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -52,8 +53,9 @@ def test_four_ticks_as_told(demo: Path) -> None:
         assert (tick["shortfall_true"] > 0) == (tick["top_up"] > 0) == bool(tick["decrypted_breach"])
         assert tick["top_up"] >= tick["shortfall_true"]
         assert all(seconds >= 0 for seconds in tick["seconds"].values())
-    # Other tests compete for the cores meanwhile. `make demo` on an idle machine shows what the README says.
-    assert result["seconds"]["total"] < 400
+    # Where other tests compete for the cores, by as much more as there are processes to a core.
+    crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert result["seconds"]["total"] < 180 * crowding
     assert {path.name for path in demo.iterdir()} == {"demo.json", "trust.json", "attestations", "logs"}
 
 
