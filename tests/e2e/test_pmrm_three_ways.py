@@ -31,35 +31,13 @@ from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
 
 from ..fhe.conftest import write_keys
+from ..margin.pmrm_cases import UNIT, case_of
 
 pytestmark = pytest.mark.fhe
 
 CONTEXT = {"institution": "fund", "submission": "1"}
-UNIT = 10**18
 # A short call spread and a hedge in perpetuals, in the outside format: three instruments and the vertical of the calls.
-SPREAD = {
-    "OptionExpiries": [604800, 604800],
-    "OptionStrikes": [1500 * UNIT, 1700 * UNIT],
-    "OptionIsCall": [1, 1],
-    "OptionAmounts": [-9 * UNIT, 5 * UNIT],
-    "OptionVols": [8 * UNIT // 10, 9 * UNIT // 10],
-    "OptionVolConfidences": [UNIT, UNIT],
-    "FeedExpiries": [604800],
-    "ForwardsVariable": [1502 * UNIT],
-    "ForwardsFixed": [0],
-    "ForwardConfidences": [UNIT],
-    "Rates": [UNIT // 20],
-    "RateConfidences": [UNIT],
-    "Perps": 3 * UNIT,
-    "PerpPrice": 1505 * UNIT,
-    "PerpConfidence": UNIT,
-    "UnrealisedPerpPNL": 0,
-    "UnrealisedFunding": 0,
-    "Base": 0,
-    "SpotPrice": 1500 * UNIT,
-    "SpotConfidence": UNIT,
-    "StablePrice": UNIT,
-}
+SPREAD = case_of([(604800, 1500, 1, 0.8, -9), (604800, 1700, 1, 0.9, 5)], [(604800, 1502, 0.05)], Perps=3 * UNIT)
 
 
 def book(cash: int) -> PmrmCase:

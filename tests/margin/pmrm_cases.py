@@ -38,6 +38,20 @@ SETS: dict[str, Json] = {
     | {"peg_loss_factor": "4", "im_factor": "1.25", "rate_mult_scale": "1", "rate_add_scale": "0.12"},
 }
 
+# Names of the outside vectors for figures of the reference.
+FIELDS = {
+    "PortfolioMTM": "mark_to_market",
+    "MinSpan": "min_span",
+    "ForwardContingency": "forward_contingency",
+    "PerpContingency": "perp_contingency",
+    "BaseContingency": "base_contingency",
+    "OptionContingency": "option_contingency",
+    "OracleContingency": "oracle_contingency",
+    "LossFactor": "loss_factor",
+    "InitialMarginHand": "initial_excess",
+    "MaintenanceMarginHand": "maintenance_excess",
+}
+
 
 def whole(value: float | str) -> int:
     """A decimal as the case format writes it."""

@@ -17,21 +17,7 @@ from atomic_margin.margin.models.pmrm import (
 )
 
 from ..outside import outside as vectors
-from .pmrm_cases import GRID, SETS, UNIT, Json, case_of, margin, random_case, whole
-
-FIELDS = {
-    "PortfolioMTM": "mark_to_market",
-    "MinSpan": "min_span",
-    "ForwardContingency": "forward_contingency",
-    "PerpContingency": "perp_contingency",
-    "BaseContingency": "base_contingency",
-    "OptionContingency": "option_contingency",
-    "OracleContingency": "oracle_contingency",
-    "LossFactor": "loss_factor",
-    "InitialMarginHand": "initial_excess",
-    "MaintenanceMarginHand": "maintenance_excess",
-}
-
+from .pmrm_cases import FIELDS, GRID, SETS, UNIT, Json, case_of, margin, random_case, whole
 
 # --- the outside vectors
 

@@ -2,9 +2,7 @@
 
 import copy
 import random
-from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,33 +13,8 @@ from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_mar
 from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_excess, model_rows
 from atomic_margin.margin.rows.slack_rounding import check_exact
 
-Json = dict[str, Any]
-DAY = 86400
-PARAMETERS: Json = {
-    "Scenarios": [
-        {"SpotShock": shock, "VolShockDirection": direction, "DampeningFactor": 1}
-        for shock in ("1.18", "1.09", "1", "0.91", "0.82")
-        for direction in ("Up", "None", "Down")
-    ]
-    + [
-        {"SpotShock": "0.34", "VolShockDirection": "Up", "DampeningFactor": "0.21"},
-        {"SpotShock": "3", "VolShockDirection": "Up", "DampeningFactor": "0.07"},
-        {"SpotShock": "1", "VolShockDirection": "Linear", "DampeningFactor": "1"},
-        {"SpotShock": "1", "VolShockDirection": "Abs", "DampeningFactor": "0.9"},
-    ],
-    "SkewShock": {"LINEAR_SCALE_CAP": "0.03", "LINEAR_CBASE": "0.2", "ABS_SCALE_CAP": "0.05", "ABS_CBASE": "0.3"}
-    | {"MIN_K_STAR": "0.01", "MIN_WIDTH_SCALE": "4", "VOL_PARAM_STATIC": "0.8", "VOL_PARAM_SCALE": "-0.05"},
-    "VolShock": {"VOLRANGEUP": "0.6", "VOLRANGEDOWN": "0.3", "MIN_VOL_EVAL_SHOCKED": "0.4"}
-    | {"SHORTTERMPOWER": "0.3", "LONGTERMPOWER": "0.13", "DTE_FLOOR": "1"},
-    "Margin": {"MM_LOSS_FACTOR": "0.8", "IM_LOSS_FACTOR": "1", "SHORT_RATE_MULTSCALE": "1", "LONG_RATE_MULTSCALE": "4"}
-    | {"SHORT_RATE_ADDSCALE": "0.02", "LONG_RATE_ADDSCALE": "0.05"}
-    | {"BASE_STATIC_DISCOUNT": "0.95", "BASE_STATIC_DISCOUNT_NEG": "0.97"},
-    "BasisContingency": {"SCENARIO_SPOT_UP": "1.05", "SCENARIO_SPOT_DOWN": "0.95"}
-    | {"BASIS_CONT_ADD_FACTOR": "0.25", "BASIS_CONT_MULT_FACTOR": "0.01"},
-    "OtherContingency": {"PEG_LOSS_THRESHOLD": "0.98", "PEG_LOSS_FACTOR": "2", "CONF_THRESHOLD": "0.6"}
-    | {"CONF_MARGIN": "0.5", "MM_PERP_PERCENT": "0.02", "IM_PERP_PERCENT": "0.03"}
-    | {"MM_OPTION_PERCENT": "0.01", "IM_OPTION_PERCENT": "0.015"},
-}
+from .losses import print_losses
+from .pmrm2_cases import DAY, PARAMETERS, Json
 
 
 def generated(seed: int) -> Pmrm2Case:
@@ -160,38 +133,5 @@ def test_an_account_of_collateral_alone_has_rows_too() -> None:
     assert not np.any(compile_case(case.model_copy(update={"scenario": account})).z)
 
 
-def measured(books: Iterable[Pmrm2Case]) -> Iterator[list[float]]:
-    """Shares of the initial margin requirement, in percent: what each form and each rounding loses."""
-    for case in books:
-        true = pmrm2_margin(case)
-        required = true.mark_to_market - true.initial_excess
-        alone, combined, exact = (
-            compile_case(case, form, how)
-            for form, how in (("conservative", False), ("conservative", True), ("exact", True))
-        )
-        # Shares of next to nothing say nothing: only books that require at least 1 % of their gross count.
-        if required <= 0.01 * combined.gross:
-            continue
-        forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
-        rounded = [
-            float(integer_excess(item, bits, place).initial_excess)
-            for item, bits, place in (
-                (combined, 20, "fhe"),
-                (combined, 24, "fhe"),
-                (combined, 20, "proof"),
-                (exact, 20, "proof"),
-            )
-        ]
-        losses = [true.initial_excess - value for value in forms]
-        losses += [forms[1] - rounded[0], forms[1] - rounded[1], forms[1] - rounded[2], forms[2] - rounded[3]]
-        yield [100 * loss / required for loss in losses]
-
-
 if __name__ == "__main__":
-    NAMES = ["entries alone", "combinations", "exact", "FHE 20", "FHE 24", "proof 32", "exact 32"]
-    for title, books in (("generated books", map(generated, range(1000))),):
-        table = np.array(list(measured(books)))
-        print(f"{title}: {len(table)} books")
-        for name, column in zip(NAMES, table.T, strict=True):
-            figures = {"mean": column.mean(), "median": np.median(column), "worst": column.max()}
-            print(f"  {name:14}", *(f"{label} {abs(figure):9.5f} %" for label, figure in figures.items()))
+    print_losses("generated books", map(generated, range(1000)), pmrm2_margin, compile_case)

@@ -2,10 +2,8 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
-from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -34,69 +32,19 @@ from atomic_margin.margin.rows.rounding import check_run
 from atomic_margin.margin.rows.slack_rounding import check_exact
 
 from ..outside import outside as vectors
+from .losses import print_losses
+from .pmrm_cases import SETS, UNIT, case_of, parsed, whole
 
 Json = dict[str, Any]
-UNIT = 10**18
 DAY = 86400
-PARAMETERS: Json = {
-    "scenarios": [{"spot": f"{spot / 100:.2f}", "vol": vol} for spot in range(115, 84, -5) for vol in (1, 0, -1)],
-    "short_term_power": "0.3",
-    "long_term_power": "0.13",
-    "dte_floor_seconds": DAY,
-    "basis_spot_up": "1.05",
-    "basis_spot_down": "0.95",
-    "base_static_discount": "0.95",
-    "vol_range_up": "0.45",
-    "vol_range_down": "0.3",
-    "basis_add": "0.25",
-    "basis_mult": "0.01",
-    "base_percent": "0.02",
-    "perp_percent": "0.02",
-    "option_percent": "0.01",
-    "conf_threshold": "0.6",
-    "conf_margin": "0.5",
-    "peg_loss_threshold": "0.98",
-    "peg_loss_factor": "2",
-    "im_factor": "1.3",
-    "rate_mult_scale": "4",
-    "rate_add_scale": "0.05",
-}
-ONE = parse_parameters({"set": PARAMETERS}, "set")
-
-
-def whole(value: float | str) -> int:
-    return int(Fraction(str(value)) * UNIT)
+ONE = parse_parameters(SETS, "vectors")
 
 
 def book(
-    options: list[tuple[int, int, int, float, float]], feeds: list[tuple[int, float, float]], **more: Any
+    options: list[tuple[int, float, int, float, float]], feeds: list[tuple[int, float, float]], **more: Any
 ) -> PmrmCase:
-    """A case from (expiry, strike, is call, volatility, amount) and (expiry, forward, rate); the rest in ``more``."""
-    scenario = {
-        "OptionExpiries": [row[0] for row in options],
-        "OptionStrikes": [whole(row[1]) for row in options],
-        "OptionIsCall": [row[2] for row in options],
-        "OptionVols": [whole(row[3]) for row in options],
-        "OptionAmounts": [whole(row[4]) for row in options],
-        "OptionVolConfidences": [UNIT] * len(options),
-        "FeedExpiries": [row[0] for row in feeds],
-        "ForwardsVariable": [whole(row[1]) for row in feeds],
-        "ForwardsFixed": [0] * len(feeds),
-        "ForwardConfidences": [UNIT] * len(feeds),
-        "Rates": [whole(row[2]) for row in feeds],
-        "RateConfidences": [UNIT] * len(feeds),
-        "Cash": 0,
-        "Perps": 0,
-        "PerpPrice": whole(1505),
-        "PerpConfidence": UNIT,
-        "UnrealisedPerpPNL": 0,
-        "UnrealisedFunding": 0,
-        "Base": 0,
-        "SpotPrice": whole(1500),
-        "SpotConfidence": UNIT,
-        "StablePrice": UNIT,
-    } | more
-    return parse_cases({"case": {"Scenario": scenario}})["case"]
+    """What `case_of` makes of it, as a case."""
+    return parsed(case_of(options, feeds, **more))
 
 
 def twelve_options(seed: int) -> PmrmCase:
@@ -349,42 +297,12 @@ def test_gaps_of_rounding_on_books_of_twelve_options() -> None:
     assert 0 <= max(exact) < 3e-4
 
 
-def measured(books: Iterable[PmrmCase]) -> Iterator[list[float]]:
-    """Shares of the initial margin requirement, in percent: what each form and each rounding loses."""
-    for case in books:
-        true = pmrm_margin(case, ONE)
-        required = true.mark_to_market - true.initial_excess
-        alone, combined, exact = (
-            compile_case(case, ONE, form, how)
-            for form, how in (("conservative", False), ("conservative", True), ("exact", True))
-        )
-        # Shares of next to nothing say nothing: only books that require at least 1 % of their gross count.
-        if required <= 0.01 * combined.gross:
-            continue
-        forms = [float(model_rows(item, "initial").min()) for item in (alone, combined, exact)]
-        rounded = [
-            float(integer_excess(item, bits, place).initial_excess)
-            for item, bits, place in (
-                (combined, 20, "fhe"),
-                (combined, 24, "fhe"),
-                (combined, 20, "proof"),
-                (exact, 20, "proof"),
-            )
-        ]
-        losses = [true.initial_excess - value for value in forms]
-        losses += [forms[1] - rounded[0], forms[1] - rounded[1], forms[1] - rounded[2], forms[2] - rounded[3]]
-        yield [100 * loss / required for loss in losses]
-
-
 if __name__ == "__main__":
-    NAMES = ["entries alone", "combinations", "exact", "FHE 20", "FHE 24", "proof 32", "exact 32"]
     for title, books in (
         ("twelve options, two expiries", map(twelve_options, range(1000))),
         ("generated books", (generated(seed)[0] for seed in range(1000))),
         ("the 21 outside cases", map(outside_case, range(1, 22))),
     ):
-        table = np.array(list(measured(books)))
-        print(f"{title}: {len(table)} books")
-        for name, column in zip(NAMES, table.T, strict=True):
-            figures = {"mean": column.mean(), "median": np.median(column), "worst": column.max()}
-            print(f"  {name:14}", *(f"{label} {abs(figure):9.5f} %" for label, figure in figures.items()))
+        print_losses(
+            title, books, lambda case: pmrm_margin(case, ONE), lambda case, *how: compile_case(case, ONE, *how)
+        )

@@ -13,71 +13,20 @@ from typer.testing import CliRunner, Result
 from atomic_margin.margin.models.pmrm2.books import pmrm2_document
 from atomic_margin.service.cli.main import app
 
+from ..margin.pmrm_cases import FIELDS, SETS, UNIT, case_of
 from ..outside import outside
 from .documents import EXAMPLES, example
 
 Json = dict[str, Any]
-UNIT = 10**18
-FIELDS = {
-    "PortfolioMTM": "mark_to_market",
-    "MinSpan": "min_span",
-    "ForwardContingency": "forward_contingency",
-    "PerpContingency": "perp_contingency",
-    "BaseContingency": "base_contingency",
-    "OptionContingency": "option_contingency",
-    "OracleContingency": "oracle_contingency",
-    "LossFactor": "loss_factor",
-    "InitialMarginHand": "initial_excess",
-    "MaintenanceMarginHand": "maintenance_excess",
-}
 # One short call, in the outside format.
-SCENARIO: Json = {
-    "OptionExpiries": [604800, 604800],
-    "OptionStrikes": [1500 * UNIT, 1600 * UNIT],
-    "OptionIsCall": [1, 1],
-    "OptionAmounts": [-3 * UNIT, 2 * UNIT],
-    "OptionVols": [UNIT * 8 // 10, UNIT * 8 // 10],
-    "OptionVolConfidences": [UNIT, UNIT],
-    "FeedExpiries": [604800],
-    "ForwardsVariable": [1502 * UNIT],
-    "ForwardsFixed": [0],
-    "ForwardConfidences": [UNIT],
-    "Rates": [UNIT // 20],
-    "RateConfidences": [UNIT],
-    "Cash": 5000 * UNIT,
-    "Perps": 0,
-    "PerpPrice": 1505 * UNIT,
-    "PerpConfidence": UNIT,
-    "UnrealisedPerpPNL": 0,
-    "UnrealisedFunding": 0,
-    "Base": 0,
-    "SpotPrice": 1500 * UNIT,
-    "SpotConfidence": UNIT,
-    "StablePrice": UNIT,
-    "SVIparams": [1, 1.5, -0.1],
-}
-SET: Json = {
-    "scenarios": [{"spot": spot, "vol": vol} for spot in ("1.15", "1.00", "0.85") for vol in (1, 0, -1)],
-    "short_term_power": "0.3",
-    "long_term_power": "0.13",
-    "dte_floor_seconds": 86400,
-    "basis_spot_up": "1.05",
-    "basis_spot_down": "0.95",
-    "base_static_discount": "0.95",
-    "vol_range_up": "0.45",
-    "vol_range_down": "0.3",
-    "basis_add": "0.25",
-    "basis_mult": "0.01",
-    "base_percent": "0.02",
-    "perp_percent": "0.02",
-    "option_percent": "0.01",
-    "conf_threshold": "0.6",
-    "conf_margin": "0.5",
-    "peg_loss_threshold": "0.98",
-    "peg_loss_factor": "2",
-    "im_factor": "1.3",
-    "rate_mult_scale": "4",
-    "rate_add_scale": "0.05",
+SCENARIO = case_of(
+    [(604800, 1500, 1, 0.8, -3), (604800, 1600, 1, 0.8, 2)],
+    [(604800, 1502, 0.05)],
+    Cash=5000 * UNIT,
+    SVIparams=[1, 1.5, -0.1],
+)
+SET = SETS["vectors"] | {
+    "scenarios": [{"spot": spot, "vol": vol} for spot in ("1.15", "1.00", "0.85") for vol in (1, 0, -1)]
 }
 SCAN = ("--model", "scan", "--portfolio", EXAMPLES / "portfolio.json", "--market", EXAMPLES / "market-1.json")
 

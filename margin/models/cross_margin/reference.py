@@ -18,37 +18,20 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.cross_margin.document import CrossMarginModel
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
 from atomic_margin.margin.models.moves import lots_of
+from atomic_margin.margin.models.surplus import RowSurplus
 
 
 @dataclass(frozen=True)
-class CrossMargin:
-    """An account over its venues, USD.
+class CrossMargin(RowSurplus):
+    """An account over its venues, S scenarios and V venues, USD. The surplus of a row is M + Σ K_v.
 
     Attributes:
-        labels: of the S scenarios.
         profit: (S, V) profit and loss of each venue, maintenance, charges and profit so far included.
         pools: (S, V) worth of each pool, maintenance.
-        maintenance: (S,) M + Σ K_v, maintenance: negative means the scenario is not covered, and by how much.
-        initial: (S,) likewise for initial margin.
     """
 
-    labels: tuple[str, ...]
     profit: Floats
     pools: Floats
-    maintenance: Floats
-    initial: Floats
-
-    def of(self, kind: MarginKind) -> Floats:
-        """Return M + Σ K_v of one kind."""
-        return self.maintenance if kind == "maintenance" else self.initial
-
-    def shortfall(self, kind: MarginKind) -> float:
-        """Return the least cash at the hub that covers every scenario, USD."""
-        return max(0.0, -float(self.of(kind).min()))
-
-    def worst(self, kind: MarginKind) -> str:
-        """Return the label of the scenario with least left."""
-        return self.labels[int(self.of(kind).argmin())]
 
 
 def contributions(model: CrossMarginModel, profit: Floats, pools: Floats) -> Floats:

@@ -5,7 +5,6 @@ the step numbers below are its own. Money is in the currency of cash, and a nega
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 
@@ -13,53 +12,34 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.pmrm.cases import PmrmCase
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
+from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
 from atomic_margin.margin.models.portfolio_margin.positions import floats, net_options
 
 
 @dataclass(frozen=True)
-class PmrmMargin:
+class PmrmMargin(CaseMargin):
     """Margin of an account, R scenarios over E expiries with a position. Contingencies are at most zero.
 
     Attributes:
-        labels: R scenario labels.
-        losses: (R,) profit (positive) or loss (negative) under each scenario, static discount included.
-        expiries: E seconds to expiry, ascending.
-        expiry_values: (E,) value of each expiry's options now.
-        expiry_shocked: (R, E) value under each scenario, before static discount.
-        expiry_basis: (E,) forward contingency of each expiry.
-        mark_to_market: value of the account now, cash included.
-        min_span: the least of ``losses``.
         forward_contingency: basis contingency, the sum of ``expiry_basis``.
         base_contingency: charge on spot collateral.
         perp_contingency: charge on perpetuals.
         option_contingency: charge on naked short options.
         oracle_contingency: charge for feeds of low confidence; initial margin only.
         loss_factor: multiplier of initial margin, with the peg term.
-        initial_excess: mark to market less the initial margin requirement.
-        maintenance_excess: mark to market less the maintenance margin requirement.
     """
 
-    labels: tuple[str, ...]
-    losses: Floats
-    expiries: tuple[Decimal, ...]
-    expiry_values: Floats
-    expiry_shocked: Floats
-    expiry_basis: Floats
-    mark_to_market: float
-    min_span: float
     forward_contingency: float
     base_contingency: float
     perp_contingency: float
     option_contingency: float
     oracle_contingency: float
     loss_factor: float
-    initial_excess: float
-    maintenance_excess: float
 
     @property
-    def worst(self) -> str:
-        """Label of the binding scenario, or ``basis`` when the forward contingency is worse."""
-        return "basis" if self.forward_contingency < self.min_span else self.labels[int(self.losses.argmin())]
+    def basis_loss(self) -> float:
+        """The forward contingency."""
+        return self.forward_contingency
 
 
 def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:

@@ -10,13 +10,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.models.pmrm.cases import Feed, PmrmCase, PmrmLedger, PmrmMarket
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
-from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, unique_labels
+from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
 from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
@@ -107,9 +106,9 @@ def row_model(
     if market.stable_price < parameters.peg_loss_threshold:
         initial_factor += p["peg_loss_factor"] * float(parameters.peg_loss_threshold - market.stable_price)
     return RowModel(
-        hash=rules_hash(parameters),
+        hash=rules_hash("pmrm", parameters.hash()),
         legs=legs,
-        labels=scenario_labels(parameters),
+        labels=scenario_labels(parameters.scenarios),
         skew=np.zeros(len(moves), dtype=np.bool_),
         dampening=np.ones(len(moves)),
         now=values[-3],
@@ -123,16 +122,6 @@ def row_model(
         maintenance=charges(1.0, 0.0),
         initial=charges(initial_factor, 1.0),
     )
-
-
-def rules_hash(parameters: PmrmParameters) -> str:
-    """Return what names rules and parameters in a matrix."""
-    return canonical_hash("pmrm-rows", {"parameters": parameters.hash()})
-
-
-def scenario_labels(parameters: PmrmParameters) -> tuple[str, ...]:
-    """Return R unique row labels, one for each scenario."""
-    return unique_labels([item.label for item in parameters.scenarios])
 
 
 def at_reference(market: PmrmMarket, price: Decimal) -> PmrmMarket:

@@ -1,16 +1,16 @@
 """`pmrm` behind the interface of all models. Its document is a parameter set, chosen by name from a file of sets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
 from atomic_margin.margin.models.case import AnyCase, OpenCase
 from atomic_margin.margin.models.pmrm.books import pmrm_case, pmrm_parameters
 from atomic_margin.margin.models.pmrm.cases import PmrmAccount, PmrmCase, PmrmLedger, PmrmMarket, parse_cases
-from atomic_margin.margin.models.pmrm.parameters import PmrmParameters, parse_parameters
+from atomic_margin.margin.models.pmrm.parameters import PmrmParameters, SpotVolShock, parse_parameters
 from atomic_margin.margin.models.pmrm.reference import PmrmMargin, pmrm_margin
-from atomic_margin.margin.models.pmrm.rows import at_reference, row_model, rules_hash, scenario_labels
-from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel
+from atomic_margin.margin.models.pmrm.rows import at_reference, row_model
+from atomic_margin.margin.models.portfolio_margin.model import RowModel
 from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
 from atomic_margin.margin.models.portfolio_margin.rules import CasePublished, PortfolioMarginRules
 
@@ -50,14 +50,10 @@ class PmrmRules(PortfolioMarginRules[PmrmParameters, PmrmMarket, PmrmLedger]):
         account = case.account
         return OpenCase(self, CasePublished(case.market, account.book), account.book, account.ledger)
 
-    def hash(self) -> str:
-        """Return what names rules and parameters in every matrix."""
-        return rules_hash(self.document)
-
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the scenarios, and the basis row."""
-        return (*scenario_labels(self.document), BASIS)
+    def scenarios(self) -> Sequence[SpotVolShock]:
+        """The scenarios of the document."""
+        return self.document.scenarios
 
     def row_model(self, market: PmrmMarket, ledger: PmrmLedger, held: bool) -> RowModel:
         """Return the model at a market."""

@@ -10,7 +10,6 @@ matters only for a negative cap; SpotShock of a skew scenario is not used.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 
@@ -23,53 +22,34 @@ from atomic_margin.margin.models.pmrm2.grid import (
     spot_moves,
     static_factors,
 )
+from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
 from atomic_margin.margin.models.portfolio_margin.positions import NetOptions, floats, net_options
 
 
 @dataclass(frozen=True)
-class Pmrm2Margin:
+class Pmrm2Margin(CaseMargin):
     """Margin of an account, R scenarios over E expiries with a position.
 
     Attributes:
-        labels: R scenario labels.
-        losses: (R,) dampened profit (positive) or loss (negative) under each scenario.
-        expiries: E seconds to expiry, ascending.
-        expiry_values: (E,) value of each expiry's options now.
-        expiry_shocked: (R, E) value under each scenario, before the static discount.
-        expiry_basis: (E,) basis contingency of each expiry, at most 0.
-        mark_to_market: value of the account now, cash included.
-        min_span: the least of ``losses``.
         basis_contingency: the sum of ``expiry_basis``.
         maintenance_contingency: MMc, at least 0, subtracted from both margins.
         initial_contingency: IMc, at least 0, with the confidence terms; subtracted from initial margin as well.
         confidence_contingency: the confidence terms in ``initial_contingency``.
         maintenance_loss_factor: multiplier of the worst loss for maintenance margin.
         initial_loss_factor: likewise for initial margin, with the peg term.
-        initial_excess: mark to market less the initial margin requirement.
-        maintenance_excess: mark to market less the maintenance margin requirement.
     """
 
-    labels: tuple[str, ...]
-    losses: Floats
-    expiries: tuple[Decimal, ...]
-    expiry_values: Floats
-    expiry_shocked: Floats
-    expiry_basis: Floats
-    mark_to_market: float
-    min_span: float
     basis_contingency: float
     maintenance_contingency: float
     initial_contingency: float
     confidence_contingency: float
     maintenance_loss_factor: float
     initial_loss_factor: float
-    initial_excess: float
-    maintenance_excess: float
 
     @property
-    def worst(self) -> str:
-        """Label of the binding scenario, or ``basis`` when the basis contingency is worse."""
-        return "basis" if self.basis_contingency < self.min_span else self.labels[int(self.losses.argmin())]
+    def basis_loss(self) -> float:
+        """The basis contingency."""
+        return self.basis_contingency
 
 
 def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:

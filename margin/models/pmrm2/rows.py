@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import numpy as np
 
-from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.models.pmrm2.cases import Pmrm2Case, Pmrm2Ledger, Pmrm2Market, Pmrm2Parameters
 from atomic_margin.margin.models.pmrm2.grid import (
@@ -20,7 +19,7 @@ from atomic_margin.margin.models.pmrm2.grid import (
     static_factors,
 )
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
-from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, unique_labels
+from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
 from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
@@ -116,9 +115,9 @@ def row_model(
     if market.stable_price < other.peg_loss_threshold:
         initial_factor += float(other.peg_loss_factor) * float(other.peg_loss_threshold - market.stable_price)
     return RowModel(
-        hash=rules_hash(parameters),
+        hash=rules_hash("pmrm2", parameters.hash()),
         legs=legs,
-        labels=scenario_labels(parameters),
+        labels=scenario_labels(parameters.scenarios),
         skew=np.array([item.is_skew for item in parameters.scenarios]),
         dampening=dampening,
         now=priced[-3],
@@ -132,16 +131,6 @@ def row_model(
         maintenance=charges(float(margin.mm_loss_factor), 0.0),
         initial=charges(initial_factor, 1.0),
     )
-
-
-def rules_hash(parameters: Pmrm2Parameters) -> str:
-    """Return what names rules and parameters in a matrix."""
-    return canonical_hash("pmrm2-rows", {"parameters": parameters.hash()})
-
-
-def scenario_labels(parameters: Pmrm2Parameters) -> tuple[str, ...]:
-    """Return R unique row labels, one for each scenario."""
-    return unique_labels([item.label for item in parameters.scenarios])
 
 
 def at_reference(market: Pmrm2Market, price: Decimal) -> Pmrm2Market:

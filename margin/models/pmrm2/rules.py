@@ -1,16 +1,23 @@
 """`pmrm2` behind the interface of all models. Its document is the ``Parameters`` of a case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
 from atomic_margin.margin.models.case import AnyCase, OpenCase
 from atomic_margin.margin.models.pmrm2.books import pmrm2_case
-from atomic_margin.margin.models.pmrm2.cases import Pmrm2Account, Pmrm2Case, Pmrm2Ledger, Pmrm2Market, Pmrm2Parameters
+from atomic_margin.margin.models.pmrm2.cases import (
+    Pmrm2Account,
+    Pmrm2Case,
+    Pmrm2Ledger,
+    Pmrm2Market,
+    Pmrm2Parameters,
+    Shock,
+)
 from atomic_margin.margin.models.pmrm2.reference import Pmrm2Margin, account_margin
-from atomic_margin.margin.models.pmrm2.rows import at_reference, row_model, rules_hash, scenario_labels
+from atomic_margin.margin.models.pmrm2.rows import at_reference, row_model
 from atomic_margin.margin.models.portfolio_margin.fields import json_object, parse_at
-from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel
+from atomic_margin.margin.models.portfolio_margin.model import RowModel
 from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
 from atomic_margin.margin.models.portfolio_margin.rules import CasePublished, PortfolioMarginRules
 
@@ -52,14 +59,10 @@ class Pmrm2Rules(PortfolioMarginRules[Pmrm2Parameters, Pmrm2Market, Pmrm2Ledger]
         account, market = case.scenario.account(), case.scenario.market()
         return OpenCase(cls(case.parameters), CasePublished(market, account.book), account.book, account.ledger)
 
-    def hash(self) -> str:
-        """Return what names rules and parameters in every matrix."""
-        return rules_hash(self.document)
-
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the scenarios, and the basis row."""
-        return (*scenario_labels(self.document), BASIS)
+    def scenarios(self) -> Sequence[Shock]:
+        """The scenarios of the document."""
+        return self.document.scenarios
 
     def row_model(self, market: Pmrm2Market, ledger: Pmrm2Ledger, held: bool) -> RowModel:
         """Return the model at a market."""

@@ -12,11 +12,14 @@ the dampening of the scenario, the surplus of one kind is
 The least row is the excess. Everything is in USD for one unit of a leg or perpetual.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.positions import Legs
@@ -102,6 +105,24 @@ def plain(value: object) -> str:
     """Return a decimal in its shortest plain spelling."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class Labelled(Protocol):
+    """A scenario, as far as its name goes."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+
+
+def rules_hash(rules: str, parameters_hash: str) -> str:
+    """Return what names a version's rules and its parameters in a matrix."""
+    return canonical_hash(f"{rules}-rows", {"parameters": parameters_hash})
+
+
+def scenario_labels(scenarios: Iterable[Labelled]) -> tuple[str, ...]:
+    """Return R unique row labels, one for each scenario."""
+    return unique_labels([item.label for item in scenarios])
 
 
 def unique_labels(labels: list[str]) -> tuple[str, ...]:

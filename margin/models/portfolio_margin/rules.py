@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from atomic_margin.margin.errors import FormMissing, GrossLimitMissing
 from atomic_margin.margin.kinds import KINDS, Form
@@ -16,7 +16,14 @@ from atomic_margin.margin.models.portfolio_margin.compiled import default_gross_
 from atomic_margin.margin.models.portfolio_margin.conservative import conservative_rows
 from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
 from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
-from atomic_margin.margin.models.portfolio_margin.model import RowModel
+from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
+from atomic_margin.margin.models.portfolio_margin.model import (
+    BASIS,
+    Labelled,
+    RowModel,
+    rules_hash,
+    scenario_labels,
+)
 from atomic_margin.margin.models.portfolio_margin.positions import CaseBook, OptionQuote, option_legs, require_quoted
 from atomic_margin.margin.models.portfolio_margin.split import rounded_price
 from atomic_margin.margin.rows.matrix import Integers
@@ -68,18 +75,6 @@ class CasePublished(Generic[K]):
         return list_case(legs, self.sizes.options, perpetuals, self.reference_price, combine=True)
 
 
-class CaseMargin(Protocol):
-    """What the plain references of both versions give."""
-
-    mark_to_market: float
-    maintenance_excess: float
-    initial_excess: float
-
-    @property
-    def worst(self) -> str:
-        """Label of what binds."""
-
-
 @dataclass(frozen=True)
 class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[D, K, H]):
     """Rows, split and limits that both versions share.
@@ -91,6 +86,20 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
     FORMS: ClassVar[tuple[Form, ...]] = ("conservative", "exact")
     DETAILS: ClassVar[tuple[str, ...]]
 
+    @property
+    @abstractmethod
+    def scenarios(self) -> Sequence[Labelled]:
+        """The scenarios of the document, in the order of the rows."""
+
+    def hash(self) -> str:
+        """Return what names rules and parameters in every matrix."""
+        return rules_hash(self.NAME, self.document.hash())
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the scenarios, and the basis row."""
+        return (*scenario_labels(self.scenarios), BASIS)
+
     @abstractmethod
     def row_model(self, market: K, ledger: H, held: bool) -> RowModel:
         """Return what prices make of the model; ``held`` says whether the account holds a perpetual."""
@@ -100,8 +109,8 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
         """Return the reference valuation of the same instruments, which the split of a book goes by."""
 
     @abstractmethod
-    def case_margin(self, published: CasePublished[K], book: CaseBook, posted: H) -> Any:
-        """Return the plain reference of the version, a `CaseMargin`."""
+    def case_margin(self, published: CasePublished[K], book: CaseBook, posted: H) -> CaseMargin:
+        """Return the plain reference of the version."""
 
     def check_market(self, published: CasePublished[K]) -> None:
         """Make sure everything that is listed is quoted; the rest is checked when a case is parsed."""
@@ -140,7 +149,7 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
 
     def reference(self, published: CasePublished[K], book: CaseBook, posted: H) -> Reference:
         """Return the margin of the case; the requirement is mark to market less the excess."""
-        true: CaseMargin = self.case_margin(published, book, posted)
+        true = self.case_margin(published, book, posted)
         excess = {"maintenance": true.maintenance_excess, "initial": true.initial_excess}
         return Reference(
             model=self.name,

@@ -11,46 +11,27 @@ import numpy as np
 
 from atomic_margin.margin.collateral import CollateralSchedule, collateral_values
 from atomic_margin.margin.errors import UnknownInstrument
-from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.weights import revalue
+from atomic_margin.margin.models.surplus import RowSurplus
 
 
 @dataclass(frozen=True)
-class TrueSurplus:
-    """Surplus of an account in every row, USD.
+class TrueSurplus(RowSurplus):
+    """Surplus of an account in every row, and what it is made of, USD.
 
     Attributes:
-        labels: R row labels.
         profit: profit and loss of the book since the reference prices, as of now.
-        maintenance: (R,) surplus under maintenance margin.
-        initial: (R,) surplus under initial margin.
         maintenance_requirement: largest scenario loss plus charges, without profit and loss so far; at least 0.
         initial_requirement: likewise for initial margin.
     """
 
-    labels: tuple[str, ...]
     profit: float
-    maintenance: Floats
-    initial: Floats
     maintenance_requirement: float
     initial_requirement: float
-
-    def of(self, kind: MarginKind) -> Floats:
-        """Return the surplus of one kind."""
-        return self.maintenance if kind == "maintenance" else self.initial
-
-    def shortfall(self, kind: MarginKind) -> float:
-        """Return max(0, -min over rows), USD."""
-        return max(0.0, -float(self.of(kind).min()))
-
-    def worst(self, kind: MarginKind) -> str:
-        """Return the label of the row with the least surplus."""
-        return self.labels[int(self.of(kind).argmin())]
 
 
 def true_surplus(
