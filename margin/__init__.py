@@ -10,8 +10,7 @@ usual path, on both sides of the service, here with the model `scan`:
     entry_map = EntryMap.of(universe)
     weights = model.rows(universe, market).slack_free()                 # once a tick: they depend on no account
     collateral = model.collateral(schedule, market, posted)
-    run = compile_run(weights, collateral, entry_map, gross_limit)      # the operator
-    check_run(run, weights, collateral, entry_map, gross_limit)         # agent and verifier, own weights and collateral
+    run = compile_run(weights, collateral, entry_map, gross_limit)      # everybody; the same to the bit, named by hash
 
 Errors are in `atomic_margin.margin.errors`, under `MarginError`; what strict parsing refuses is a
 `documents.errors.DocumentError`, and an error of a margin document is both.
@@ -58,8 +57,6 @@ from atomic_margin.margin.rows.rounding import (
     RunMatrices,
     check_bounds,
     check_gross_limit,
-    check_matrix,
-    check_run,
     choose_exponent,
     compile_run,
 )
@@ -122,10 +119,8 @@ __all__ = [
     "check_gross_limit",
     "check_holdings",
     "check_market",
-    "check_matrix",
     "check_model",
     "check_offsetting_pairs",
-    "check_run",
     "check_schedule",
     "check_transfer",
     "choose_exponent",

@@ -36,9 +36,7 @@ MarginError
 │   └── NegativeGap                 integers, or a conservative form, say a larger excess than there is (by `bench.gap`)
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
-│   ├── WeightMismatch              an entry is not the directed rounding of the true value: `.row`, `.entry`
-│   ├── MatrixMismatch              made for another model, entry map, shape, kind or unit
-│   ├── UnitTooCoarse               the unit wastes more than a factor of two
+│   ├── MatrixMismatch              made for another model, entry map, shape, kind or unit; another than is named
 │   ├── ProfileTooSmall             the matrix does not fit the profile it is padded to
 │   ├── ScaleTooFine                integer rows of tiers cannot hold the values
 │   ├── TooManyCuts                 venues times scenarios take more rows than a matrix has
@@ -216,22 +214,8 @@ class MarginOverflow(_EntryError):
     """
 
 
-class WeightMismatch(_EntryError):
-    """An entry lies above the recomputed true value, or more than two units below it.
-
-    Attributes:
-        row: label of the row.
-        entry: label of the column, or ``collateral``.
-        problem: both values, in units.
-    """
-
-
 class MatrixMismatch(MatrixError):
-    """The matrix belongs to another model, entry map, kind, place, unit or shape than the one it is compared with."""
-
-
-class UnitTooCoarse(MatrixError):
-    """The unit is coarser than the smallest admissible one by more than float noise explains."""
+    """The matrix belongs to another model, entry map, kind, place, unit or shape, or is another one than is named."""
 
 
 class ProfileTooSmall(MatrixError):

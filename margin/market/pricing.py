@@ -1,18 +1,22 @@
 """Black-76, vectorised: European options on a forward.
 
 For the margin models, their weights and their references. Everything broadcasts, so all instruments under all scenarios
-are one call. Source: F. Black, "The pricing of commodity contracts", Journal of Financial Economics 3 (1976), 167-179.
+are one call; the bits are the same on every machine, see `elementary`. Source: F. Black, "The pricing of commodity
+contracts", Journal of Financial Economics 3 (1976), 167-179.
 
 >>> price = black76(forward=100.0, strike=100.0, volatility=0.2, years=1.0, is_call=True, rate=0.0)
 >>> round(float(price), 4)
 7.9656
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
-Floats = npt.NDArray[np.float64]
+from atomic_margin.margin.market.elementary import ARRAYS, Floats, Operations, exp, log, normal_cdf
+
+__all__ = ["Floats", "black76", "read_only"]
 
 
 def black76(
@@ -38,19 +42,27 @@ def black76(
         is_call: true for calls.
         rate: continuously compounded, a fraction a year.
     """
-    f, k = np.asarray(forward, dtype=np.float64), np.asarray(strike, dtype=np.float64)
-    t = np.asarray(years, dtype=np.float64)
-    deviation = np.asarray(volatility, dtype=np.float64) * np.sqrt(t)
+    f, k, v, t, r = (np.asarray(item, dtype=np.float64) for item in (forward, strike, volatility, years, rate))
+    # What branches that are not taken overflow or divide by is of no consequence.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        value: Floats = np.asarray(option_value(f, k, v, t, np.asarray(is_call), r))
+    return value
+
+
+def option_value(
+    forward: Any, strike: Any, volatility: Any, years: Any, is_call: Any, rate: Any, on: Operations = ARRAYS
+) -> Any:
+    """Return what `black76` returns, by operations on arrays or on plain floats; the bits are the same."""
+    deviation = volatility * on.root(years)
     spread = deviation > 0
     # Tiny deviations and vanishing forwards send d1 to ±inf, where N has its limit; w = 0 is masked to avoid 0/0.
-    with np.errstate(over="ignore", divide="ignore"):
-        d1 = np.log(f / k) / np.where(spread, deviation, 1.0) + deviation / 2
+    d1 = log(forward / strike, on) / on.where(spread, deviation, 1.0) + deviation / 2
     d2 = d1 - deviation
-    out = np.where(f >= k, -1.0, 1.0)
-    time_value = np.where(spread, np.maximum(out * (f * ndtr(out * d1) - k * ndtr(out * d2)), 0.0), 0.0)
-    intrinsic = np.maximum(np.where(np.asarray(is_call), f - k, k - f), 0.0)
-    value: Floats = np.exp(-np.asarray(rate, dtype=np.float64) * t) * (intrinsic + time_value)
-    return value
+    out = on.where(forward >= strike, -1.0, 1.0)
+    time_value = out * (forward * normal_cdf(out * d1, on) - strike * normal_cdf(out * d2, on))
+    time_value = on.where(spread, on.maximum(time_value, 0.0), 0.0)
+    intrinsic = on.maximum(on.where(is_call, forward - strike, strike - forward), 0.0)
+    return exp(-rate * years, on) * (intrinsic + time_value)
 
 
 def read_only(values: npt.ArrayLike) -> Floats:

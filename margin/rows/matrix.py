@@ -6,12 +6,11 @@ rounded down, entry = floor(true / unit - 2^-10), so no integer surplus exceeds 
 >>> matrix = MarginMatrix("maintenance", "fhe", 4, ("crash",), [[-3, 2]], [40], "00" * 32, "11" * 32)
 >>> matrix.surplus(np.array([10, 1])).tolist()
 [12]
->>> matrix == MarginMatrix.from_canonical(matrix.to_canonical())
-True
+>>> matrix.to_canonical()["weights"]
+['-3,2']
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -39,11 +38,6 @@ MAX_ENTRY = 1 << 42
 MIN_EXPONENT, MAX_EXPONENT = -64, 64
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_INTEGERS = re.compile(r"(?:0|-?[1-9][0-9]{0,12})(?:,(?:0|-?[1-9][0-9]{0,12}))*")
-_EXPONENT = re.compile(r"0|-?[1-9][0-9]?")
-_FIELDS = frozenset(
-    {"format", "kind", "place", "unit_exponent", "labels", "weights", "collateral", "model", "entry_map"}
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,36 +151,6 @@ class MarginMatrix:
             "entry_map": self.entry_map_hash,
         }
 
-    @classmethod
-    def from_canonical(cls, value: object) -> "MarginMatrix":
-        """Return the matrix of a canonical form; anything but exactly that form is refused.
-
-        Raises:
-            MalformedDocument, OutOfRange: naming the field.
-        """
-        if not isinstance(value, Mapping):
-            raise MalformedDocument("$", f"a JSON object of format {FORMAT} is wanted here")
-        for name in sorted(_FIELDS ^ {str(key) for key in value}):
-            raise MalformedDocument(name, "missing; add it" if name in _FIELDS else "no such field; remove it")
-        _require(value["format"] == FORMAT, "format", f'"{FORMAT}"')
-        labels, rows, exponent = value["labels"], value["weights"], value["unit_exponent"]
-        _require(isinstance(labels, list) and len(labels) <= MAX_ROWS, "labels", f"a list of at most {MAX_ROWS}")
-        _require(isinstance(rows, list) and len(rows) == len(labels), "weights", "a list, one row for each label")
-        _require(isinstance(exponent, str) and bool(_EXPONENT.fullmatch(exponent)), "unit_exponent", 'such as "-8"')
-        parsed = [_split(row, f"weights[{index}]") for index, row in enumerate(rows)]
-        for index, row in enumerate(parsed):
-            _require(len(row) == len(parsed[0]), f"weights[{index}]", f"{len(parsed[0])} entries, as in row 0")
-        return cls(
-            kind=value["kind"],
-            place=value["place"],
-            unit_exponent=int(exponent),
-            labels=tuple(labels),
-            weights=np.array(parsed, dtype=np.int64),
-            collateral=np.array(_split(value["collateral"], "collateral"), dtype=np.int64),
-            model_hash=value["model"],
-            entry_map_hash=value["entry_map"],
-        )
-
     def padded(self, rows: int, entries: int, bits: int) -> tuple[Integers, Integers]:
         """Return (A, c) of the shape of an FHE profile: (rows, entries) and (rows,).
 
@@ -260,9 +224,3 @@ def _integers(value: npt.ArrayLike, field: str) -> Integers:
 
 def _join(values: Integers) -> str:
     return ",".join(map(str, values.tolist()))
-
-
-def _split(value: object, field: str) -> list[int]:
-    if not isinstance(value, str) or len(value) > 16 * MAX_ENTRIES or not _INTEGERS.fullmatch(value):
-        raise MalformedDocument(field, 'integers joined by commas, such as "-12,0,7", are wanted here')
-    return list(map(int, value.split(",")))

@@ -1,8 +1,8 @@
-"""From true weights to the four matrices of a run: choose the unit, round down, and check what others have rounded.
+"""From true weights to the four matrices of a run: choose the unit and round down.
 
-The operator compiles with `compile_run`; agent and verifier recompute the true values from the signed prices and call
-`check_run` before anything is evaluated. The unit of a kind is the smallest power of two of USD for which both its
-matrices, FHE and proof, satisfy in every row
+Operator, agent, verifier and auditor all call `compile_run` on the same signed prices and get the same integers to the
+bit (see `market.elementary`), so a matrix is named by its hash and never sent. The unit of a kind is the smallest power
+of two of USD for which both its matrices, FHE and proof, satisfy in every row
 
     |c_r| + max_i(|A_ri| / g_i) * G  <  2^(bits-1)
 
@@ -11,6 +11,7 @@ proven of every book, no row can overflow. The bound is checked in integers. In 
 limit that passes `check_gross_limit` some unit always fits, so a run is never refused.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,6 @@ from atomic_margin.margin.errors import (
     GrossLimitTooSmall,
     MarginOverflow,
     MatrixMismatch,
-    UnitTooCoarse,
-    WeightMismatch,
 )
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.entries import EntryMap
@@ -35,7 +34,8 @@ BITS = 20
 WEIGHT_BITS = 18
 PROOF_SHIFT = 12
 
-# Entries are floor(true/unit - _SLACK): float noise between two computers stays far below it, see `check_matrix`.
+# Entries are floor(value/unit - _SLACK), where float64 has the value: what its last bits lack to the true one stays far
+# below that, so no entry is above the true margin.
 _SLACK = 2.0**-10
 _FINEST_EXPONENT = -32
 
@@ -128,7 +128,7 @@ def choose_exponent(
     # the bound fails for certain: the search starts there.
     exponent = _FINEST_EXPONENT
     if reach > 0:
-        exponent = max(exponent, int(np.floor(np.log2(reach))) - bits - 2)
+        exponent = max(exponent, floor_log2(reach) - bits - 2)
     while not all(
         _fits(weights, collateral, entry_map, gross_limit, exponent - shift, bits + shift, weight_bits + shift)
         for shift in (0, proof_shift)
@@ -185,75 +185,6 @@ def check_bounds(
         )
 
 
-def check_matrix(matrix: MarginMatrix, weights: TrueWeights, collateral: CollateralValues) -> None:
-    """Accept ``matrix`` only as a directed rounding of the caller's own true values.
-
-    An entry is accepted if it is at most the caller's true value / unit and not more than two units below it. An honest
-    entry is 2^-10 to 1 + 2^-10 units below the operator's true value, so floating point may differ by 2^-10 units
-    between two machines; with rows of 32 bits and G >= 4 * max(g) it differs by some 2^-20.
-
-    Raises:
-        MatrixMismatch: another model, entry map, set of rows or shape.
-        WeightMismatch: naming row and entry.
-    """
-    require_same(matrix, weights.model_hash, weights.entry_map_hash, weights.shape)
-    if matrix.labels != weights.labels:
-        raise MatrixMismatch("the matrix has other row labels than the model")
-    own = np.column_stack([weights.of(matrix.kind), collateral.of(matrix.kind)])
-    own = np.ldexp(own, -matrix.unit_exponent)
-    entries = np.column_stack([matrix.weights, matrix.collateral])
-    bad = np.argwhere(~((entries <= own) & (entries >= own - 2)))
-    if bad.size:
-        row, column = (int(i) for i in bad[0])
-        raise WeightMismatch(
-            matrix.labels[row],
-            (*weights.entries, "collateral")[column],
-            f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
-            "operator used other prices, another model, or rounded up",
-        )
-
-
-def check_run(
-    run: RunMatrices,
-    weights: TrueWeights,
-    collateral: CollateralValues,
-    entry_map: EntryMap,
-    gross_limit: int,
-    *,
-    bits: int = BITS,
-    weight_bits: int = WEIGHT_BITS,
-    proof_shift: int = PROOF_SHIFT,
-) -> None:
-    """Check all four matrices of a run against the caller's own true values; arguments as for `compile_run`.
-
-    Raises:
-        GrossLimitTooSmall, GrossLimitTooLarge, MatrixMismatch, MarginOverflow, WeightMismatch: as the single checks.
-        UnitTooCoarse: a unit is more than twice the smallest admissible one (float noise explains a factor of two).
-    """
-    # (1) The gross limit suits the universe and the profile.
-    check_gross_limit(gross_limit, entry_map, bits)
-    _require_together(weights, collateral, entry_map)
-    for kind in KINDS:
-        fhe, proof = run.of(kind, "fhe"), run.of(kind, "proof")
-        # (2) Each matrix is what its place says, and the proof unit is exactly 2^proof_shift finer.
-        if (fhe.kind, fhe.place, proof.kind, proof.place) != (kind, "fhe", kind, "proof"):
-            raise MatrixMismatch(f"the {kind} matrices are of another kind or place")
-        if proof.unit_exponent != fhe.unit_exponent - proof_shift:
-            raise MatrixMismatch(f"the {kind} proof unit is not 2^{proof_shift} finer than the FHE unit")
-        # (3) No book within the gross limit can overflow.
-        check_bounds(fhe, entry_map, gross_limit, bits, weight_bits)
-        check_bounds(proof, entry_map, gross_limit, bits + proof_shift, weight_bits + proof_shift)
-        # (4) Every entry is the true one, rounded down.
-        check_matrix(fhe, weights, collateral)
-        check_matrix(proof, weights, collateral)
-        # (5) The unit does not waste margin.
-        smallest = choose_exponent(
-            weights.of(kind), collateral.of(kind), entry_map, gross_limit, bits, weight_bits, proof_shift
-        )
-        if fhe.unit_exponent > smallest + 1:
-            raise UnitTooCoarse(f"the {kind} unit is 2^{fhe.unit_exponent} USD where 2^{smallest} USD would fit")
-
-
 def _require_together(weights: TrueWeights, collateral: CollateralValues, entry_map: EntryMap) -> None:
     if weights.entry_map_hash != entry_map.hash():
         raise MatrixMismatch("the weights are compiled for another entry map")
@@ -269,10 +200,15 @@ def round_down(values: Floats, exponent: int) -> Integers:
 
 def round_collateral(values: Floats, exponent: int) -> Integers:
     """Return the same, but 0 for a value that is exactly 0."""
-    # No collateral is exactly zero for everybody, so an empty account owes nothing. Weights get no such exception: a
-    # zero there may be float noise on another machine.
+    # No collateral is exactly zero, so an empty account owes nothing. Weights get no such exception: a value that is
+    # zero in float64 may be a little less in truth.
     down: Integers = np.where(values == 0, 0, round_down(values, exponent))
     return down
+
+
+def floor_log2(value: float) -> int:
+    """Return the largest e with 2^e <= value, for a positive float."""
+    return math.frexp(value)[1] - 1
 
 
 def _fits(

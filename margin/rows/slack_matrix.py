@@ -15,12 +15,8 @@ A.
 >>> exact = ExactMatrix(plain, [[-1], [1]], ("u",), (9,), 0, [False, True])
 >>> exact_surplus(exact, np.array([3]), np.array([6])).tolist()
 [19, 0]
->>> exact == ExactMatrix.from_canonical(exact.to_canonical())
-True
 """
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,8 +31,6 @@ from atomic_margin.margin.rows.rows import Booleans, frozen
 FORMAT = "atomic-margin/exact-matrix/1"
 MAX_SLACK = 2048
 MAX_WIDTH = 62
-_FIELDS = frozenset({"format", "matrix", "slack_labels", "slack_widths", "slack", "switches", "validity"})
-_ROW = re.compile(r"(?:0|-?[1-9][0-9]{0,13})(?:,(?:0|-?[1-9][0-9]{0,13}))*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,37 +108,6 @@ class ExactMatrix:
             "validity": "".join("01"[int(flag)] for flag in self.validity),
         }
 
-    @classmethod
-    def from_canonical(cls, value: object) -> "ExactMatrix":
-        """Return the matrix of a canonical form; anything but exactly that form is refused.
-
-        Raises:
-            MalformedDocument, OutOfRange: naming the field.
-        """
-        if not isinstance(value, Mapping):
-            raise MalformedDocument("$", f"a JSON object of format {FORMAT} is wanted here")
-        for name in sorted(_FIELDS ^ {str(key) for key in value}):
-            raise MalformedDocument(name, "missing; add it" if name in _FIELDS else "no such field; remove it")
-        _require(value["format"] == FORMAT, "format", f'"{FORMAT}"')
-        matrix = MarginMatrix.from_canonical(value["matrix"])
-        labels, widths, rows = value["slack_labels"], value["slack_widths"], value["slack"]
-        _require(isinstance(labels, list) and len(labels) <= MAX_SLACK, "slack_labels", f"at most {MAX_SLACK} labels")
-        _require(isinstance(widths, list) and len(widths) == len(labels), "slack_widths", "one for each label")
-        _require(isinstance(rows, list) and len(rows) == matrix.rows, "slack", "a list, one row for each label")
-        flags = value["validity"]
-        good = isinstance(flags, str) and len(flags) == matrix.rows and set(flags) <= {"0", "1"}
-        _require(good, "validity", "a 0 or 1 for each row")
-        return cls(
-            matrix=matrix,
-            slack=np.array(
-                [_split(row, len(labels), f"slack[{index}]") for index, row in enumerate(rows)], dtype=np.int64
-            ).reshape(matrix.rows, len(labels)),
-            slack_labels=tuple(labels),
-            slack_widths=tuple(_small(width, f"slack_widths[{index}]") for index, width in enumerate(widths)),
-            switches=_small(value["switches"], "switches"),
-            validity=np.array([flag == "1" for flag in flags], dtype=np.bool_),
-        )
-
 
 def exact_surplus(matrix: ExactMatrix, z: Integers, u: Integers) -> Integers:
     """Return A z + c + S u, int64 of shape (R,), in units; all of it non-negative means covered.
@@ -169,18 +132,3 @@ def exact_surplus(matrix: ExactMatrix, z: Integers, u: Integers) -> Integers:
 def _require(good: bool, name: str, right: str) -> None:
     if not good:
         raise MalformedDocument(name, f"{right} is wanted here")
-
-
-def _split(value: object, size: int, name: str) -> list[int]:
-    if size == 0 and value == "":
-        return []
-    good = isinstance(value, str) and len(value) <= 16 * MAX_SLACK and bool(_ROW.fullmatch(value))
-    found = list(map(int, value.split(","))) if isinstance(value, str) and good else []
-    _require(len(found) == size, name, f"{size} integers joined by commas")
-    return found
-
-
-def _small(value: object, name: str) -> int:
-    good = isinstance(value, str) and bool(re.fullmatch(r"0|[1-9][0-9]{0,3}", value))
-    _require(good, name, 'a small number such as "12"')
-    return int(str(value))

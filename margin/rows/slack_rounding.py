@@ -1,8 +1,7 @@
-"""From true weights with slack to exact integer matrices: unit, rounding and widths, and the check of what others made.
+"""From true weights with slack to exact integer matrices: unit, rounding and widths.
 
-The operator compiles with `compile_exact`; agent and verifier call `check_exact` with weights of their own. What a
-slack value can need follows from the validity rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within
-the gross limit G,
+Everybody compiles with `compile_exact` and gets the same bits. What a slack value can need follows from the validity
+rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within the gross limit G,
 
     bound(u_j)  =  max over validity rows r with S_rj > 0 of  (reach_r + sum_{k: S_rk < 0} |S_rk| bound(u_k)) / S_rj
 
@@ -22,14 +21,12 @@ from atomic_margin.margin.errors import (
     MarginOverflow,
     MatrixMismatch,
     SlackUnbounded,
-    UnitTooCoarse,
-    WeightMismatch,
 )
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.elementary import Floats, ordered_product, ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
-from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatrix, require_same
-from atomic_margin.margin.rows.rounding import check_gross_limit, round_collateral, round_down
+from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatrix
+from atomic_margin.margin.rows.rounding import check_gross_limit, floor_log2, round_collateral, round_down
 from atomic_margin.margin.rows.rows import Booleans, Rows
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 
@@ -82,58 +79,6 @@ def compile_exact(
     return ExactRun(maintenance, initial)
 
 
-def check_exact(
-    run: ExactRun,
-    rows: Rows,
-    collateral: CollateralValues,
-    entry_map: EntryMap,
-    gross_limit: int,
-    *,
-    bits: int = EXACT_BITS,
-) -> None:
-    """Check both exact matrices against the caller's own true values; arguments as for `compile_exact`.
-
-    Raises:
-        GrossLimitTooSmall, GrossLimitTooLarge: as `check_gross_limit`.
-        RowsWithoutSlack: the caller's rows hold no slack.
-        MatrixMismatch: other model, entry map, rows, slack, widths or kind than the caller's.
-        MarginOverflow: a book within the gross limit could overflow a row.
-        WeightMismatch: an entry is above the caller's true value, or more than two units below.
-        UnitTooCoarse: a unit is more than twice the smallest admissible one.
-    """
-    # (1) The gross limit suits the universe.
-    check_gross_limit(gross_limit, entry_map, bits)
-    _require_together(rows, collateral, entry_map)
-    slack = rows.require_slack()
-    for kind in KINDS:
-        given = run.of(kind)
-        matrix = given.matrix
-        # (2) It is the matrix of this model, kind and universe, with these rows and this slack.
-        require_same(matrix, rows.weights.model_hash, rows.weights.entry_map_hash, rows.weights.shape)
-        if matrix.kind != kind or matrix.labels != rows.labels or given.slack_labels != slack.all_labels:
-            raise MatrixMismatch(f"the {kind} matrix has another kind, other rows or other slack than the model")
-        if given.switches != len(slack.switch_labels) or not np.array_equal(given.validity, slack.validity):
-            raise MatrixMismatch(f"the {kind} matrix declares other switches or validity rows than the model")
-        if not np.array_equal(given.slack[:, : len(slack.labels)], slack.of(kind)):
-            raise MatrixMismatch(f"the {kind} matrix has other slack coefficients than the model")
-        # (3) Every entry is the true one, rounded down.
-        _check_entries(given, rows, collateral)
-        # (4) Slack is as wide as a book within the gross limit can need, and no row overflows.
-        bounds = slack_bounds(given, slack.caps, entry_map, gross_limit)
-        if given.slack_widths != _widths(bounds):
-            raise MatrixMismatch(f"the {kind} matrix declares other slack widths than its validity rows ask for")
-        reach = _reach(matrix.weights, matrix.collateral, entry_map, gross_limit) + np.abs(given.slack) @ bounds
-        over = np.flatnonzero(reach >= 2.0 ** (bits - 1))
-        if over.size:
-            raise MarginOverflow(
-                matrix.labels[int(over[0])], "slack", f"the row can reach 2^{bits - 1}: use a coarser unit"
-            )
-        # (5) The unit does not waste margin.
-        smallest = _compile(rows, collateral, entry_map, gross_limit, kind, bits).matrix.unit_exponent
-        if matrix.unit_exponent > smallest + 1:
-            raise UnitTooCoarse(f"the {kind} unit is 2^{matrix.unit_exponent} USD where 2^{smallest} USD would fit")
-
-
 def slack_bounds(matrix: ExactMatrix, caps: Floats, entry_map: EntryMap, gross_limit: int) -> Integers:
     """Return what each slack value may need for a book within the gross limit, int64 of shape (M + B,), in units.
 
@@ -173,7 +118,7 @@ def _compile(
     # With an entry at 2^bits units or more the bound fails for certain: the search starts there.
     exponent = _FINEST_EXPONENT
     if largest > 0:
-        exponent = max(exponent, int(np.floor(np.log2(largest))) - bits)
+        exponent = max(exponent, floor_log2(largest) - bits)
     while exponent <= MAX_EXPONENT:
         A = np.where(slack.structure, round_down(values, exponent), 0)
         c = round_collateral(base, exponent)
@@ -181,7 +126,8 @@ def _compile(
         reach = _reach(A, c, entry_map, gross_limit)
         switches = len(slack.switch_labels)
         bounds = _bounds(S, slack.validity, reach, _capped(slack.caps, exponent, switches), labels, switches)
-        if (reach + np.abs(S) @ bounds < 2.0 ** (bits - 1)).all():
+        used = ordered_product(np.abs(S), bounds[:, None])[:, 0]
+        if (reach + used < 2.0 ** (bits - 1)).all():
             break
         exponent += 1
     else:
@@ -228,7 +174,7 @@ def _bounds(
     bounded = np.isin(np.arange(len(caps)), columns) & (np.arange(len(caps)) < len(caps) - switches)
     for _ in range(len(caps) + 1):
         # Slack that lowers a row raises what the others in it may need; in a circle this stays infinite.
-        charged = np.where(lowering > 0, lowering * np.where(lowering > 0, bounds, 0.0), 0.0).sum(axis=1)
+        charged = ordered_sum(np.where(lowering > 0, lowering * np.where(lowering > 0, bounds, 0.0), 0.0), axis=1)
         need = np.zeros(len(caps))
         np.maximum.at(need, columns, np.ceil((reach[validity][rows] + charged[rows]) / lifting[rows, columns]))
         tighter = np.where(bounded, np.minimum(need, caps), caps)
@@ -243,25 +189,6 @@ def _bounds(
 
 def _widths(bounds: Floats | Integers) -> tuple[int, ...]:
     return tuple(max(1, int(bound).bit_length()) for bound in bounds)
-
-
-def _check_entries(given: ExactMatrix, rows: Rows, collateral: CollateralValues) -> None:
-    slack, matrix, kind = rows.require_slack(), given.matrix, given.matrix.kind
-    switches = given.slack[:, len(slack.labels) :]
-    own = np.column_stack([rows.weights.of(kind), slack.switch(kind), collateral.of(kind)])
-    own = np.ldexp(own, -matrix.unit_exponent)
-    entries = np.column_stack([matrix.weights, switches, matrix.collateral])
-    # What is zero by construction, whatever the prices, is not rounded: there and only there nothing else will do.
-    fixed = np.column_stack([~slack.structure, slack.switch(kind) == 0, np.zeros(matrix.rows, dtype=np.bool_)])
-    bad = np.argwhere(~((entries <= own) & (entries >= own - 2)) | (fixed & (entries != 0)))
-    if bad.size:
-        row, column = (int(i) for i in bad[0])
-        raise WeightMismatch(
-            matrix.labels[row],
-            (*rows.weights.entries, *slack.switch_labels, "collateral")[column],
-            f"{entries[row, column]} units is not within the two units below the true {own[row, column]:.4f}: the "
-            "operator used other prices, another model, or rounded up",
-        )
 
 
 def _require_together(rows: Rows, collateral: CollateralValues, entry_map: EntryMap) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.margin.errors import MatrixMismatch
 from atomic_margin.service.audit.errors import (
     AnchorMissing,
     BytesMissing,
@@ -32,7 +33,7 @@ from atomic_margin.service.protocol.documents import (
 )
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import MATRIX_NAMES, Terms, matrix_hashes
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -159,15 +160,10 @@ def gather(
     on_step("submission")
     keys = _keys(store, stored, record, anchor, terms.profile)
     on_step("evaluation keys")
-    compiled = terms.compile(tick.market, record.posted, record.gross_limit)
-    found, named = matrix_hashes(compiled), record.matrices
-    others = [name for name in MATRIX_NAMES if getattr(found, name) != getattr(named, name)]
-    if others:
-        raise MatricesMismatch(
-            f"tick, collateral and terms give other matrices than the record names: {', '.join(others)}. Compile them "
-            "with the version that served the run, on the same type of processor; if they still differ, the record "
-            "names matrices that do not follow from its own inputs"
-        )
+    try:
+        compiled = terms.matrices_of(record, tick.market)
+    except MatrixMismatch as error:
+        raise MatricesMismatch(f"{error}: they do not follow from the record's own inputs") from error
     on_step("matrices")
     evaluations = (
         _run_evaluation(stored, signed, record.outputs, record.fft_plan),

@@ -24,7 +24,7 @@ from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.documents import RunRecord, Submission, parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -39,7 +39,7 @@ class CheckedRun:
         record: the operator's record.
         run_hash: its hash.
         market: the signed prices.
-        matrices: of the run, confirmed by the agent's own computation.
+        matrices: of the run, compiled by the agent itself.
         z: the agent's portfolio vector.
         true: the plain floating-point margin of the book.
     """
@@ -126,11 +126,8 @@ def check_run(
         signed_tick.verify(frozenset({trust.operator}))
         market = verify_tick(tick, trust.prices)
         _require_equal(record, {"tick": signed_tick.body_hash(), "price_sequence": market.sequence})
-        # (4) The matrices are the run's, and what these prices give.
-        matrices = matrices_from_json(view.matrices or {})
-        if matrix_hashes(matrices) != record.matrices:
-            raise AgentRefused("the matrices sent are not those of the run record")
-        terms.check(matrices, market, record.posted, record.gross_limit)
+        # (4) The matrices are what these prices and this collateral give, to the bit.
+        matrices = terms.matrices_of(record, market)
     except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = encode(book, terms.entry_map)

@@ -7,11 +7,11 @@ answer depends on it, and nothing derived from it is sent; that an alarm replace
 Then it is held against the top-up X of the answer. With S in units of the coarse maintenance matrix, 2^e, and X in
 units of the fine initial matrix, 2^e', the agent checks
 
-    (S - 2 (z_1 + ... + z_N + 1)) 2^e  <=  X 2^e'
+    (S - (1 + 2^-10) (z_1 + ... + z_N + 1)) 2^e  <=  X 2^e'
 
-Every entry of a matrix that the agent accepted is at most the true value and at most two units below it
-(`margin.rows.rounding.check_matrix`), and entries of z are not negative. So in the row that makes S the true surplus is
-at most 2 (z_1 + ... + z_N + 1) units above -S: that much rounding explains, and no more. The sufficiency proof says
+Every entry of a matrix is at most the true value and at most 1 + 2^-10 units below it (`margin.rows.rounding`), and
+entries of z are not negative. So in the row that makes S the true surplus is at most (1 + 2^-10) (z_1 + ... + z_N + 1)
+units above -S: that much rounding explains, and no more. The sufficiency proof says
 that no row of the fine initial matrix, which is never above the true values, is below -X. The two meet as long as
 initial margin asks for no less than maintenance margin in that row.
 
@@ -25,6 +25,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +53,8 @@ from atomic_margin.service.protocol.trust import TrustFile
 IntArray = npt.NDArray[np.int64]
 
 FUNCTION = "shortfall"
-# Largest distance of an accepted entry from its true value, in units; see `margin.rows.rounding.check_matrix`.
-ROUNDING_UNITS = 2
+# Largest distance of an entry from its true value, in units; see `margin.rows.rounding.round_down`.
+ROUNDING_UNITS = 1 + Fraction(1, 1024)
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ def within_top_up(shortfall: int, top_up: int, matrices: RunMatrices, z: IntArra
     Args:
         shortfall: S, in units of the coarse maintenance matrix.
         top_up: X, in units of the fine initial matrix.
-        matrices: of the run, accepted by `check_run`.
+        matrices: of the run.
         z: entries of the book, shape (N,).
     """
     explained = ROUNDING_UNITS * (int(z.sum()) + 1)

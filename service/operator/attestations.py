@@ -17,8 +17,8 @@ from atomic_margin.service.verifier.attestation import bundle_body
 
 def attest(operator: Operator, session: Session, run: Run) -> None:
     """Sign and store the bundle of a run that ended, inside the caller's unit of work."""
-    if run.record is None or run.matrices is None:
-        raise ValueError(f"run {run.run_id} was never evaluated")
+    if run.record is None:
+        raise ValueError(f"run {run.run_id} has no record")
     settlement = session.get(SettlementRow, run.run_id)
     submission = session.get_one(SubmissionRow, run.submission_id).document
     flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
@@ -28,7 +28,6 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         enrolment=session.get_one(EnrolledKeys, submission["body"]["evaluation_keys"]).document,
         submission=submission,
         run=run.record,
-        matrices=run.matrices,
         answer=session.get_one(AnswerRow, run.run_id).document,
         flag_words=flag_words,
         settlement=None if settlement is None else settlement.document,

@@ -228,7 +228,6 @@ class RunView(ResponseBody):
     """Signed, once there is one."""
     tick: JsonObject
     """Signed."""
-    matrices: JsonObject | None
     seconds: dict[str, str] | None
     """Of the evaluation, by stage."""
     evaluation: EvaluationTimes | None

@@ -11,18 +11,17 @@ from typing import Any
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import Profile
-from atomic_margin.documents.canonical import CanonicalValue
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
+from atomic_margin.margin.errors import MatrixMismatch
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import AnyModel, parse_model
 from atomic_margin.margin.models.universe import LedgerModel, Published
-from atomic_margin.margin.rows.matrix import MarginMatrix
-from atomic_margin.margin.rows.rounding import RunMatrices, check_run, compile_run
+from atomic_margin.margin.rows.rounding import RunMatrices, compile_run
 from atomic_margin.margin.rows.weights import TrueWeights
 from atomic_margin.service.errors import ModelNotServed
-from atomic_margin.service.protocol.documents import MatrixHashes
+from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
 from atomic_margin.zk.generators import generators_hash
 
 
@@ -148,21 +147,26 @@ class Terms:
         """Return the matrices of a run. The operator's direction of the computation."""
         return self.matrices(self.weights(market), self.collateral(market, posted), gross_limit)
 
-    def check(self, matrices: RunMatrices, market: Market, posted: Mapping[str, int], gross_limit: int) -> None:
-        """Check matrices against one's own true values. The agent's and the verifier's direction.
+    def matrices_of(self, record: RunRecord, market: Market) -> RunMatrices:
+        """Compile the matrices of a run anew. The agent's, the verifier's and the auditor's direction.
+
+        Args:
+            record: of the run; its hashes name the matrices.
+            market: prices of its tick.
 
         Raises:
-            MarginError: an entry above its true value or two units below it, an overflow, a wasteful unit.
+            MatrixMismatch: the record names other matrices than its prices, its collateral and these terms give.
+            MarginError: the market does not price everything, or no unit fits.
         """
-        check_run(
-            matrices,
-            self.weights(market),
-            self.collateral(market, posted),
-            self.entry_map,
-            gross_limit,
-            bits=self.profile.bits,
-            weight_bits=self.profile.weight_bits,
-        )
+        matrices = self.compile(market, record.posted, record.gross_limit)
+        found, named = matrix_hashes(matrices), record.matrices
+        others = [name for name in MATRIX_NAMES if getattr(found, name) != getattr(named, name)]
+        if others:
+            raise MatrixMismatch(
+                f"{', '.join(others)}: the record of run {record.run_id!r} names another matrix than its prices, its "
+                "collateral and these terms give"
+            )
+        return matrices
 
 
 MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")
@@ -171,17 +175,3 @@ MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_
 def matrix_hashes(matrices: RunMatrices) -> MatrixHashes:
     """Return the hashes by which a run record names its matrices."""
     return MatrixHashes(**{name: getattr(matrices, name).hash() for name in MATRIX_NAMES})
-
-
-def matrices_to_json(matrices: RunMatrices) -> dict[str, CanonicalValue]:
-    """Return the matrices in canonical form, by name."""
-    return {name: getattr(matrices, name).to_canonical() for name in MATRIX_NAMES}
-
-
-def matrices_from_json(value: Mapping[str, object]) -> RunMatrices:
-    """Read what `matrices_to_json` wrote.
-
-    Raises:
-        DocumentError: naming the field.
-    """
-    return RunMatrices(**{name: MarginMatrix.from_canonical(value.get(name)) for name in MATRIX_NAMES})

@@ -30,7 +30,7 @@ from atomic_margin.service.protocol.documents import (
 )
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import Terms, matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import (
@@ -50,7 +50,7 @@ class Attestation(Body):
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"
-    version: Literal["2"]
+    version: Literal["3"]
     model: JsonObject
     universe: JsonObject
     schedule: JsonObject
@@ -58,7 +58,6 @@ class Attestation(Body):
     enrolment: JsonObject
     submission: JsonObject
     run: JsonObject
-    matrices: JsonObject
     answer: JsonObject
     flag_words: WordsHex | None = None
     settlement: JsonObject | None = None
@@ -71,7 +70,6 @@ def bundle_body(
     enrolment: JsonObject,
     submission: JsonObject,
     run: JsonObject,
-    matrices: JsonObject,
     answer: JsonObject,
     flag_words: str | None,
     settlement: JsonObject | None,
@@ -86,7 +84,6 @@ def bundle_body(
         "enrolment": enrolment,
         "submission": submission,
         "run": run,
-        "matrices": matrices,
         "answer": answer,
     }
     extra = {"flag_words": flag_words, "settlement": settlement}
@@ -149,8 +146,6 @@ def verify_attestation(
         signed_answer, answer = parse_signed(bundle.answer, Answer)
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
-        matrices = matrices_from_json(bundle.matrices)
-        _require(len(bundle.matrices) == 4, "matrices", "the bundle has other matrices than the four of a run")
     # (2) Model, universe, collateral schedule, profile and generators are the trusted ones.
     with step("trust anchors"):
         profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
@@ -195,10 +190,9 @@ def verify_attestation(
         for name in record.differing_from(submission):
             _require(False, name, f"submission and run differ in {name}")
         verify_submission(signed_submission, submission, terms, identity, keys, group)
-    # (7) The matrices are the run's, and are what these prices and this collateral give, rounded down.
+    # (7) The matrices the run names are what these prices and this collateral give, to the bit.
     with step("matrices"):
-        _require(record.matrices == matrix_hashes(matrices), "matrices", "the run was made with other matrices")
-        terms.check(matrices, market, record.posted, record.gross_limit)
+        matrices = terms.matrices_of(record, market)
     # (8) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
     #     and breach too.
     with step("answer"):

@@ -18,6 +18,7 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.lwe import Words
 from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
@@ -33,7 +34,6 @@ from atomic_margin.service.protocol.statements import (
     portfolio_statement,
     sufficiency_statement,
 )
-from atomic_margin.service.protocol.terms import matrices_from_json
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.groups import load_group
@@ -209,7 +209,8 @@ class Secrets:
     def claim_covered(self, view: RunView) -> Json:
         """Return the answer "covered" to a run, whatever the book, with a proof forced to that."""
         signed = SignedDocument.parse(view.record)
-        record, matrices = RunRecord.parse(signed.body), matrices_from_json(view.matrices)
+        record = RunRecord.parse(signed.body)
+        matrices = self.agent.terms.matrices_of(record, Market.parse(view.tick["body"]["market"]))
         body = {
             "run_id": record.run_id,
             "run": signed.body_hash(),

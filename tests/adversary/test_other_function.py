@@ -1,20 +1,20 @@
 """Row: "server evaluates another function, or sends chosen ciphertexts". The agent compares, and withholds the flag."""
 
-import copy
 import dataclasses
 from typing import Any
 
 import pytest
 
+from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.runs import check_run, present
 from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
-from atomic_margin.service.protocol.terms import matrices_from_json, matrix_hashes
 from atomic_margin.service.protocol.trust import TrustFile
 
 from ..e2e.harness import World
@@ -77,15 +77,13 @@ def test_runs_of_another_matrix_or_an_unpinned_model_are_refused(stage: Stage) -
         record = signed_again(view["record"], stage.server, **{name: "5a" * 32})
         with pytest.raises(AgentRefused, match=f"another {name} than this agent pinned"):
             check(stage, {**view, "record": record})
-    other = copy.deepcopy(view)
-    collateral = other["matrices"]["maintenance_fhe"]["collateral"].split(",")
-    other["matrices"]["maintenance_fhe"]["collateral"] = ",".join([str(int(collateral[0]) - 3), *collateral[1:]])
-    with pytest.raises(AgentRefused, match="not those of the run record"):
-        check(stage, other)
-    # Named rightly in the record too: the agent's own computation disagrees.
-    hashes = matrix_hashes(matrices_from_json(other["matrices"])).model_dump()
-    with pytest.raises(AgentRefused, match=r"maintenance|collateral|row"):
-        check(stage, {**other, "record": signed_again(view["record"], stage.server, matrices=hashes)})
+    # Two units off the collateral: the agent's own computation disagrees.
+    record = RunRecord.parse(view["record"]["body"])
+    matrix = stage.agent.terms.matrices_of(record, Market.parse(view["tick"]["body"]["market"])).maintenance_fhe
+    bent = dataclasses.replace(matrix, collateral=matrix.collateral - 2).hash()
+    named = {**view["record"]["body"]["matrices"], "maintenance_fhe": bent}
+    with pytest.raises(AgentRefused, match="names another matrix"):
+        check(stage, {**view, "record": signed_again(view["record"], stage.server, matrices=named)})
 
 
 def test_an_agent_does_not_start_on_terms_that_are_not_pinned(stage: Stage) -> None:

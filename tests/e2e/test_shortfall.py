@@ -12,16 +12,17 @@ import httpx
 import pytest
 
 from atomic_margin.circuits import reference
+from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, ShortfallFigures
-from atomic_margin.service.protocol.documents import ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState, ShortfallState
-from atomic_margin.service.protocol.terms import matrices_from_json
 
 from .harness import World
 from .small import PORTFOLIO
@@ -58,8 +59,13 @@ def wait_recorded(world: World, run_id: str) -> RunView:
     )
 
 
+def coarse(view: RunView, agent: Agent) -> MarginMatrix:
+    record = RunRecord.parse(SignedDocument.parse(view.record).body)
+    return agent.terms.matrices_of(record, Market.parse(view.tick["body"]["market"])).maintenance_fhe
+
+
 def own_units(view: RunView, agent: Agent) -> int:
-    matrix = matrices_from_json(view.matrices).maintenance_fhe
+    matrix = coarse(view, agent)
     z = encode(Portfolio.parse(PORTFOLIO), agent.terms.entry_map)
     return reference.shortfall(z, matrix.weights, matrix.collateral)
 
@@ -98,7 +104,7 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
             assert checked == ShortfallFigures(
                 agreed=True,
                 units=units,
-                usd=format(matrices_from_json(view.matrices).maintenance_fhe.usd(units), "f"),
+                usd=format(coarse(view, agent).usd(units), "f"),
                 within_top_up=True,
                 record=signed.body_hash(),
                 problem=None,

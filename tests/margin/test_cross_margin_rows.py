@@ -10,7 +10,6 @@ from atomic_margin.margin import (
     EntryMap,
     Market,
     Universe,
-    check_run,
     compile_run,
     errors,
 )
@@ -27,9 +26,10 @@ from atomic_margin.margin.models.cross_margin.values import lot_values, pool_val
 from atomic_margin.margin.models.expected_shortfall import digits, sample_books
 from atomic_margin.margin.rows.least_slack import least_slack
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
-from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 from .books import LIMIT, Posted
+from .rounded import assert_compiled, assert_compiled_exact
 
 PLACES: tuple[Any, ...] = ("fhe", "proof")
 FORMS: tuple[Any, ...] = ("expanded", "spread")
@@ -75,14 +75,14 @@ def integers_never_exceed_the_reference(
             cut_collateral(model, schedule, market, posted, form=form),
         )
         run = compile_run(weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
-        check_run(run, weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
+        assert_compiled(run, weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
         runs.append(run)
     exact, public = (
         compile_exact_cross(model, universe, market),
         exact_cross_collateral(model, schedule, market, posted),
     )
     proof = compile_exact(exact, public, entry_map, LIMIT)
-    check_exact(proof, exact, public, entry_map, LIMIT)
+    assert_compiled_exact(proof, exact, public, entry_map, LIMIT)
     count = 0
     for kind in KINDS:
         true = left_of(model, universe, market, schedule, posted, lots, kind)

@@ -16,7 +16,6 @@ from atomic_margin.margin import (
     Portfolio,
     ScanModel,
     Universe,
-    check_run,
     collateral_values,
     compile_run,
     encode,
@@ -38,9 +37,10 @@ from atomic_margin.margin.models.expected_shortfall import (
     value_at_risk,
 )
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
-from atomic_margin.margin.rows.slack_rounding import check_exact, compile_exact
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 from .books import LIMIT, Json, book_of, reduced
+from .rounded import assert_compiled, assert_compiled_exact
 
 
 def surpluses(
@@ -99,13 +99,13 @@ def test_integer_rows_never_exceed_the_reference_with_collateral(
         weights = compile_conservative(shortfall, universe, market)
         collateral = conservative_collateral(shortfall, schedule, market, holdings.posted)
         run = compile_run(weights, collateral, entry_map, gross_limit, bits=24, weight_bits=22)
-        check_run(run, weights, collateral, entry_map, gross_limit, bits=24, weight_bits=22)
+        assert_compiled(run, weights, collateral, entry_map, gross_limit, bits=24, weight_bits=22)
         exact, public = (
             compile_exact_weights(shortfall, universe, market),
             exact_collateral(shortfall, schedule, market, holdings.posted),
         )
         proof = compile_exact(exact, public, entry_map, gross_limit)
-        check_exact(proof, exact, public, entry_map, gross_limit)
+        assert_compiled_exact(proof, exact, public, entry_map, gross_limit)
         for lots in (None, *sample_books(universe, market, 8, seed=11) // 4):
             book = portfolio if lots is None else book_of(lots, universe)
             true = expected_shortfall(shortfall, universe, market, schedule, book, holdings.posted)

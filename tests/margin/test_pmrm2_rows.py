@@ -11,10 +11,10 @@ from atomic_margin.margin import errors
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
 from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_excess, model_rows
-from atomic_margin.margin.rows.slack_rounding import check_exact
 
 from .losses import print_losses
 from .pmrm2_cases import DAY, PARAMETERS, Json
+from .rounded import assert_compiled_exact
 
 
 def generated(seed: int) -> Pmrm2Case:
@@ -79,7 +79,7 @@ def check(case: Pmrm2Case, exactly: bool = True) -> None:
             assert float(min(getattr(integers, kind))) <= model + 1e-12 * scale
             assert min(getattr(integers, kind)) <= Decimal(true)
         assert not (min(getattr(proof, kind)) >= 0 and true < 0)
-    check_exact(exact_matrices(exact), exact.rows, exact.collateral, exact.entry_map, exact.gross_limit)
+    assert_compiled_exact(exact_matrices(exact), exact.rows, exact.collateral, exact.entry_map, exact.gross_limit)
 
 
 @pytest.mark.parametrize("block", range(6))

@@ -28,12 +28,11 @@ from atomic_margin.margin.models.portfolio_margin.compiled import (
     run_matrices,
 )
 from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
-from atomic_margin.margin.rows.rounding import check_run
-from atomic_margin.margin.rows.slack_rounding import check_exact
 
 from ..outside import outside as vectors
 from .losses import print_losses
 from .pmrm_cases import SETS, UNIT, case_of, parsed, whole
+from .rounded import assert_compiled, assert_compiled_exact
 
 Json = dict[str, Any]
 DAY = 86400
@@ -117,8 +116,8 @@ def check(case: PmrmCase, parameters: PmrmParameters, exactly: bool = True, **mo
             assert not (min(getattr(integers, kind)) >= 0 and true < 0)
     common = exact.entry_map, exact.gross_limit
     run, plain = exact_matrices(exact), run_matrices(conservative, 24)
-    check_exact(run, exact.rows, exact.collateral, *common)
-    check_run(plain, conservative.rows.slack_free(), conservative.collateral, *common, bits=24, weight_bits=22)
+    assert_compiled_exact(run, exact.rows, exact.collateral, *common)
+    assert_compiled(plain, conservative.rows.slack_free(), conservative.collateral, *common, bits=24, weight_bits=22)
 
 
 @cache

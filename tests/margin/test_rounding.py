@@ -1,12 +1,10 @@
 """Rounding and units over random books, markets, models and collateral."""
 
-import dataclasses
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -22,15 +20,14 @@ from atomic_margin.margin import (
     TrueWeights,
     Universe,
     check_bounds,
-    check_matrix,
-    check_run,
     collateral_values,
     compile_run,
     compile_weights,
     encode,
-    errors,
     true_surplus,
 )
+
+from .rounded import assert_compiled
 
 NEAR, FAR = "2026-12-25T08:00:00Z", "2027-03-26T08:00:00Z"
 WIDTHS = {"fhe": (20, 18), "proof": (32, 30)}
@@ -242,24 +239,8 @@ def test_no_book_within_the_gross_limit_overflows(case: Case, random: Any) -> No
 
 
 @random_cases
-@given(cases(), st.data())
-def test_a_run_is_accepted_by_whoever_recomputes_it_and_no_other(case: Case, data: st.DataObject) -> None:
-    check_run(case.run, case.weights, case.collateral, case.entry_map, case.gross_limit)
-    kind, place = data.draw(st.sampled_from(RUNS))
-    matrix = case.run.of(kind, place)  # type: ignore[arg-type]
-    row = data.draw(st.integers(0, matrix.rows - 1))
-    at = data.draw(st.integers(0, matrix.entries))
-    own = np.append(case.weights.of(kind)[row], case.collateral.of(kind)[row])[at] / float(matrix.unit)  # type: ignore[arg-type]
-    for step in (1, -3):
-        if step == 1 and own - np.floor(own) < 2**-10:
-            continue  # an own value a hair above an integer: one more is still not above it
-        weights, collateral = matrix.weights.copy(), matrix.collateral.copy()
-        if at < matrix.entries:
-            weights[row, at] += step
-        else:
-            collateral[row] += step
-        altered = dataclasses.replace(matrix, weights=weights, collateral=collateral)
-        with pytest.raises(errors.WeightMismatch) as caught:
-            check_matrix(altered, case.weights, case.collateral)
-        assert caught.value.row == matrix.labels[row]
-        assert caught.value.entry == (*case.entry_map.labels, "collateral")[at]
+@given(cases())
+def test_whoever_compiles_a_run_gets_the_same_bits_and_the_smallest_unit(case: Case) -> None:
+    assert_compiled(case.run, case.weights, case.collateral, case.entry_map, case.gross_limit)
+    again = compile_run(case.weights, case.collateral, case.entry_map, case.gross_limit)
+    assert [again.of(*run).hash() for run in RUNS] == [case.run.of(*run).hash() for run in RUNS]  # type: ignore[arg-type]

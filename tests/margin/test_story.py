@@ -19,7 +19,6 @@ from atomic_margin.margin import (
     TrueSurplus,
     Universe,
     check_gross,
-    check_run,
     collateral_values,
     compile_run,
     compile_weights,
@@ -29,6 +28,8 @@ from atomic_margin.margin import (
     select_transfer,
     true_surplus,
 )
+
+from .rounded import assert_compiled
 
 
 class Fund:
@@ -55,7 +56,7 @@ class Fund:
         weights = compile_weights(self.model, self.universe, market)
         collateral = collateral_values(self.schedule, self.model.spot_moves, market, self.posted)
         run = compile_run(weights, collateral, self.entry_map, self.gross_limit)
-        check_run(run, weights, collateral, self.entry_map, self.gross_limit)
+        assert_compiled(run, weights, collateral, self.entry_map, self.gross_limit)
         report = true_surplus(self.model, self.universe, market, self.schedule, self.portfolio, self.posted)
         call = compute_top_up(
             run.initial_proof,

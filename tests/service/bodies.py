@@ -153,7 +153,6 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "enrolment": {},
         "submission": {},
         "run": {},
-        "matrices": {},
         "answer": {},
         "flag_words": "00ff",
         "settlement": {},

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import Terms, matrices_from_json
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.verification import (
     VerifiedBreach,
     VerifiedCoverage,
@@ -30,7 +31,8 @@ class Case:
         self.run = SignedDocument.parse(bundle["run"])
         self.submission = SignedDocument.parse(bundle["submission"])
         self.answer = SignedDocument.parse(bundle["answer"])
-        self.matrices = matrices_from_json(bundle["matrices"])
+        market = Market.parse(bundle["tick"]["body"]["market"])
+        self.matrices = terms.matrices_of(RunRecord.parse(self.run.body), market)
         self.keys = stages.funds[FUND].pair
         self.flag_words = bytes.fromhex(bundle["flag_words"]) if "flag_words" in bundle else None
 

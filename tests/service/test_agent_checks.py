@@ -5,15 +5,18 @@ in seconds (`scripts/mutants.py`).
 """
 
 import copy
+import dataclasses
 import hashlib
 from collections.abc import Callable
 
 import pytest
 
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.runs import EvaluationMismatch
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import matrices_from_json, matrix_hashes
+from atomic_margin.service.protocol.terms import MATRIX_NAMES
 
 from .documents import FUND, Json
 from .double import trivial_words
@@ -54,17 +57,23 @@ def test_prices_that_the_operator_changed_are_refused(world: World) -> None:
         world.checked({**view, "tick": tick, "record": record})
 
 
-def test_matrices_that_the_prices_do_not_give_are_refused(world: World) -> None:
+@pytest.mark.parametrize("name", MATRIX_NAMES)
+def test_a_matrix_that_the_prices_do_not_give_is_refused(world: World, name: str) -> None:
+    """Two units off the collateral were once within tolerance, and cost a flat account its collateral."""
     view = world.shown(RUN)
-    matrix = view["matrices"]["maintenance_fhe"]
-    first, *others = matrix["collateral"].split(",")
-    matrix["collateral"] = ",".join([str(int(first) - 3), *others])
-    with pytest.raises(AgentRefused, match="not those of the run record"):
-        world.checked(view)
-    # Named rightly in the record too: the agent's own computation disagrees.
-    named = matrix_hashes(matrices_from_json(view["matrices"])).model_dump()
-    with pytest.raises(AgentRefused, match=r"maintenance|collateral|row"):
+    record = RunRecord.parse(view["record"]["body"])
+    matrix = getattr(world.terms.matrices_of(record, Market.parse(view["tick"]["body"]["market"])), name)
+    bent = dataclasses.replace(matrix, collateral=matrix.collateral - 1).hash()
+    named = {**view["record"]["body"]["matrices"], name: bent}
+    with pytest.raises(AgentRefused, match=f"{name}: the record of run .* names another matrix"):
         world.checked({**view, "record": signed_again(world, view["record"], matrices=named)})
+
+
+def test_collateral_that_the_matrices_do_not_hold_is_refused(world: World) -> None:
+    view = world.shown(RUN)
+    posted = {asset: str(int(quantity) + 1) for asset, quantity in view["record"]["body"]["posted"].items()}
+    with pytest.raises(AgentRefused, match="names another matrix"):
+        world.checked({**view, "record": signed_again(world, view["record"], posted=posted)})
 
 
 def test_a_flag_that_is_not_the_run_s_is_withheld(world: World) -> None:

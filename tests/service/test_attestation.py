@@ -186,7 +186,7 @@ def test_what_is_no_bundle_fails_in_format(value: object, trust: TrustFile, grou
     assert step_that_fails(value, trust, group) == "format"
 
 
-@pytest.mark.parametrize("place", ["model", "tick", "matrices", "run"])
+@pytest.mark.parametrize("place", ["model", "tick", "run"])
 def test_half_of_a_surrogate_pair_fails_in_a_step(stages: Stages, trust: TrustFile, group: Group, place: str) -> None:
     for key, value in (("added", "\ud800"), ("\ud800", "added")):
         changed = with_value(stages.bundles["fall"], ("body", place), lambda node, k=key, v=value: {**node, k: v})
@@ -218,7 +218,7 @@ def test_a_part_signed_by_a_stranger_fails(
     assert step_that_fails(operator.sign("attestation", body).to_json(), trust, group) == step
 
 
-@pytest.mark.parametrize("name", ["tick", "run", "answer", "settlement", "matrices"])
+@pytest.mark.parametrize("name", ["tick", "run", "answer", "settlement"])
 def test_a_part_of_another_bundle_fails(
     stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str
 ) -> None:

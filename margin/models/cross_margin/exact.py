@@ -17,6 +17,7 @@ import numpy as np
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import TooManyCuts
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.elementary import ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
@@ -101,7 +102,7 @@ def exact_cross_collateral(
     pools, lines = pool_values(model, schedule, market, posted), _lines(model)
     maintenance, initial = (
         np.concatenate(
-            [pools[kind].central + pools[kind].venues.sum(axis=1)]
+            [pools[kind].central + ordered_sum(pools[kind].venues, axis=1)]
             + [(piece.pool - 1) * pools[kind].venues[:, v] + piece.constant for v, piece in lines]
         )
         for kind in KINDS

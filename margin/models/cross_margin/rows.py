@@ -23,6 +23,7 @@ import numpy as np
 
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
@@ -85,9 +86,10 @@ def cut_collateral(
     chosen = _cuts(model, form)
     pools = pool_values(model, schedule, market, posted)
     factors = np.array([[piece.pool for piece in cut] for cut in chosen])
-    constants = np.array([sum(piece.constant for piece in cut) for cut in chosen])
+    constants = ordered_sum([[piece.constant for piece in cut] for cut in chosen], axis=1)
     maintenance, initial = (
-        (pools[kind].central[:, None] + pools[kind].venues @ factors.T + constants).ravel() for kind in KINDS
+        (pools[kind].central[:, None] + ordered_product(pools[kind].venues, factors.T) + constants).ravel()
+        for kind in KINDS
     )
     return CollateralValues(maintenance, initial)
 

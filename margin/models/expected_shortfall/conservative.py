@@ -32,6 +32,7 @@ import numpy as np
 
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
+from atomic_margin.margin.market.elementary import ordered_product
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
@@ -146,7 +147,7 @@ def _bound(model: ExpectedShortfallModel, form: TailForm, groups: Sequence[int],
         return np.array([gain[of == group].min(axis=0) for group in range(int(of.max()) + 1)])
     if model.cover is None:
         raise MalformedDocument("cover", "the model has none: fit one, or ask for the form `scenarios`")
-    slopes = model.scores.T @ gain / len(gain)
-    rest = gain - model.scores @ slopes
-    bound: Floats = model.corners @ slopes - tail_average(-rest, depth)
+    slopes = ordered_product(model.scores.T, gain) / len(gain)
+    rest = gain - ordered_product(model.scores, slopes)
+    bound: Floats = ordered_product(model.corners, slopes) - tail_average(-rest, depth)
     return bound

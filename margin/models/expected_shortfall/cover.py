@@ -24,6 +24,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
 from atomic_margin.margin.errors import CoverTooSmall
+from atomic_margin.margin.market.elementary import ordered_sum
 from atomic_margin.margin.market.pricing import Floats
 
 MAX_FACTORS = 8
@@ -44,7 +45,7 @@ def tail_average(losses: Floats, depth: float) -> Floats:
     """
     whole = min(int(depth), len(losses))
     ordered = -np.sort(-losses, axis=0)[: whole + 1]
-    total = ordered[:whole].sum(axis=0)
+    total = ordered_sum(ordered[:whole])
     if depth > whole and len(ordered) > whole:
         total = total + (depth - whole) * ordered[whole]
     average: Floats = np.asarray(total / depth, dtype=np.float64)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from atomic_margin.margin.market import elementary
 from atomic_margin.margin.market.pricing import Floats, black76
 from atomic_margin.margin.models.pmrm.cases import Feed, PmrmMarket
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
@@ -20,7 +21,7 @@ def price_grid(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) -> Fl
     # Step 2: volatility multipliers, (E,) each.
     seconds = floats(legs.expiries)
     power = np.where(seconds <= TERM_SECONDS, p["short_term_power"], p["long_term_power"])
-    m = (TERM_SECONDS / np.maximum(seconds, p["dte_floor_seconds"])) ** power
+    m = elementary.power(TERM_SECONDS / np.maximum(seconds, p["dte_floor_seconds"]), power)
     shocks = np.stack([np.maximum(0.0, 1 - p["vol_range_down"] * m), np.ones_like(m), 1 + p["vol_range_up"] * m])
 
     # Step 1.
@@ -41,7 +42,7 @@ def static_discount(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) 
     """Return (E,) factors D of an expiry's shocked value where that is positive (step 3); in [0, 1]."""
     p = parameters.numbers()
     rates = floats(feed.rate for feed in expiry_feeds(legs, market))
-    discount: Floats = p["base_static_discount"] * np.exp(
+    discount: Floats = p["base_static_discount"] * elementary.exp(
         -legs.years * (p["rate_mult_scale"] * np.maximum(rates, 0) + p["rate_add_scale"])
     )
     return discount

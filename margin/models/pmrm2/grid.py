@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from atomic_margin.margin.errors import UnpricedAsset
+from atomic_margin.margin.market import elementary
 from atomic_margin.margin.market.pricing import Floats, black76
 from atomic_margin.margin.models.pmrm2.cases import (
     OptionFeed,
@@ -42,7 +43,7 @@ def price_grid(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters) -> 
     moved = forward * (1 - moving) + np.outer(moves, forward * moving)
     volatility = _volatilities(legs, forward, parameters)[[_DIRECTIONS.index(item) for item in directions]]
     price = black76(moved[:, legs.group], legs.strike, volatility, legs.years[legs.group], legs.is_call)
-    values: Floats = price * np.exp(-_rates(feeds) * legs.years)[legs.group]
+    values: Floats = price * elementary.exp(-_rates(feeds) * legs.years)[legs.group]
     return values
 
 
@@ -50,13 +51,13 @@ def static_factors(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters)
     """Return (E,) factors of an expiry's shocked value where that is positive, and where it is negative."""
     margin, feeds = parameters.margin, expiry_feeds(legs, market)
     rates, years = _rates(feeds), legs.years
-    positive: Floats = float(margin.base_static_discount) * np.exp(
+    positive: Floats = float(margin.base_static_discount) * elementary.exp(
         -years * (rates * float(margin.long_rate_multscale) + float(margin.long_rate_addscale))
     )
     # Both exponents are cut off long before they could overflow; a shocked value so far discounted is nothing anyway.
     growth = years * (rates * float(margin.short_rate_multscale) + float(margin.short_rate_addscale))
-    short = float(margin.base_static_discount_neg) * np.exp(np.minimum(growth, _LARGEST_EXPONENT))
-    undiscounted = np.exp(np.minimum(rates * years, _LARGEST_EXPONENT))
+    short = float(margin.base_static_discount_neg) * elementary.exp(np.minimum(growth, _LARGEST_EXPONENT))
+    undiscounted = elementary.exp(np.minimum(rates * years, _LARGEST_EXPONENT))
     negative: Floats = np.minimum(undiscounted, short)
     return positive, negative
 
@@ -85,8 +86,8 @@ def _volatilities(legs: Legs, forward: Floats, parameters: Pmrm2Parameters) -> F
     shock = parameters.vol_shock
     seconds = floats(legs.expiries)
     power = np.where(seconds <= TERM_SECONDS, float(shock.shorttermpower), float(shock.longtermpower))
-    m = ((TERM_SECONDS / np.maximum(seconds, 86400 * float(shock.dte_floor))) ** power)[legs.group]
-    k = np.log(legs.strike / forward[legs.group])
+    m = elementary.power(TERM_SECONDS / np.maximum(seconds, 86400 * float(shock.dte_floor)), power)[legs.group]
+    k = elementary.log(legs.strike / forward[legs.group])
     root = np.sqrt(legs.years)[legs.group]
     skew = parameters.skew_shock
     multiplied: Floats = legs.volatility * np.stack(

@@ -10,6 +10,7 @@ from decimal import Decimal
 import numpy as np
 
 from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.market.elementary import ordered_sum
 from atomic_margin.margin.models.pmrm2.cases import Pmrm2Case, Pmrm2Ledger, Pmrm2Market, Pmrm2Parameters
 from atomic_margin.margin.models.pmrm2.grid import (
     collateral_worth,
@@ -76,9 +77,11 @@ def row_model(
     dampening = floats(item.dampening_factor for item in parameters.scenarios)
     spot = float(market.spot_price)
     assets, values = market.collaterals, collateral_worth(market, ledger)
-    cancelling = float(sum(value for value, item in zip(values, assets, strict=True) if item.is_risk_cancelling))
+    cancelling = float(
+        ordered_sum([value for value, item in zip(values, assets, strict=True) if item.is_risk_cancelling])
+    )
     realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
-    mark = float(values.sum()) + realised + float(ledger.cash)
+    mark = float(ordered_sum(values)) + realised + float(ledger.cash)
 
     def rate(confidence: Decimal) -> float:
         return float(other.conf_margin) * float(1 - confidence) if confidence < other.conf_threshold else 0.0
@@ -91,11 +94,10 @@ def row_model(
     ]
     doubt = spot * np.array([rate(min(known, item)) for item in others])
     held_doubt = spot * np.array([rate(min(with_perpetual, item)) for item in others]) - doubt if listed else 0 * doubt
-    collateral_doubt = sum(
-        rate(min(item.confidence, market.spot_confidence)) * value for item, value in zip(assets, values, strict=True)
-    )
-    maintenance_haircut = float(values @ floats(item.mm_haircut for item in assets))
-    initial_haircut = float(values @ floats(item.im_haircut for item in assets))
+    doubts = [rate(min(item.confidence, market.spot_confidence)) for item in assets]
+    collateral_doubt = float(ordered_sum(np.array(doubts) * values))
+    maintenance_haircut = float(ordered_sum(values * floats(item.mm_haircut for item in assets)))
+    initial_haircut = float(ordered_sum(values * floats(item.im_haircut for item in assets)))
 
     def charges(factor: float, initial: float) -> KindCharges:
         haircut = maintenance_haircut + initial * (initial_haircut + collateral_doubt)

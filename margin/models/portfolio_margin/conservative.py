@@ -10,10 +10,13 @@ at most max(|D' v - V|, V - D v), which counts a gain without the discount. And 
 than losses, D > D', then disc(v) is at least D' v, and |disc(v) - V| at most max(|D' v - V|, D v - V).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel
@@ -28,10 +31,10 @@ def conservative_rows(model: RowModel, listing: Listing) -> tuple[Rows, Collater
         OffsettingPairGain: long plus short of an instrument has positive weight (never, for a sound `RowModel`).
         NonFiniteWeight: a weight is not finite.
     """
-    labels = (*model.labels, BASIS)
+    labels, instruments = (*model.labels, BASIS), Instruments.of(model, listing)
 
     def weights(kind: MarginKind) -> Floats:
-        linear, long, short = linear_and_kinks(model, kind, listing)
+        linear, long, short = linear_and_kinks(model, kind, instruments)
         # Kinks are at most zero, and rounding is monotone, so the sum of the two sides is too.
         check_offsetting_pairs(linear + long, -linear + short, labels, listing.names)
         return listing.expand(linear + long, -linear + short)
@@ -48,18 +51,54 @@ def conservative_rows(model: RowModel, listing: Listing) -> tuple[Rows, Collater
     return Rows(true), CollateralValues(*(model.charges(kind).collateral - model.charges(kind).held for kind in KINDS))
 
 
-def linear_and_kinks(model: RowModel, kind: MarginKind, listing: Listing) -> tuple[Floats, Floats, Floats]:
+@dataclass(frozen=True)
+class Instruments:
+    """One unit of each of the J instruments of a listing, the same for both kinds of margin.
+
+    Attributes:
+        listing: the instruments.
+        now: (J,) value, USD.
+        shocked: (R, J) values under the scenarios.
+        basis: (2, J) values under the two basis moves, less ``now``.
+        net: (J, S) net quantity at each place where naked shorts are counted.
+        gross: (J,) quantity of legs, long and short.
+    """
+
+    listing: Listing
+    now: Floats
+    shocked: Floats
+    basis: Floats
+    net: Floats
+    gross: Floats
+
+    @classmethod
+    def of(cls, model: RowModel, listing: Listing) -> "Instruments":
+        """Put the legs of every instrument together."""
+        values = ordered_product(np.vstack([model.now, model.shocked, model.basis]), listing.legs.T)
+        _, site = model.sites
+        places = np.zeros((len(site), max(site, default=-1) + 1))
+        places[np.arange(len(site)), site] = 1.0
+        return cls(
+            listing=listing,
+            now=values[0],
+            shocked=values[1:-2],
+            basis=values[-2:],
+            net=ordered_product(listing.legs, places),
+            gross=ordered_product(np.ones(listing.legs.shape[1]), np.abs(listing.legs.T)),
+        )
+
+
+def linear_and_kinks(model: RowModel, kind: MarginKind, instruments: Instruments) -> tuple[Floats, Floats, Floats]:
     """Return (R + 1, J) parts of the weight of one unit of each instrument, USD.
 
     Returns:
         The linear part, which a short position has with the opposite sign; the kinks of a long and of a short position,
         each at most zero.
     """
-    charges = model.charges(kind)
-    legs = listing.legs.astype(np.float64).T
+    charges, listing = model.charges(kind), instruments.listing
     # The perpetual has no legs, so what stands in the columns of its "expiry" -1 is multiplied by zero.
     group = listing.group
-    now, shocked, basis = model.now @ legs, model.shocked @ legs, model.basis @ legs
+    now, shocked, basis = instruments.now, instruments.shocked, instruments.basis
     scale = charges.loss_factor * model.dampening[:, None]
     if len(model.positive):
         low, high, share = model.positive[group], model.negative[group], model.basis_share[group]
@@ -71,11 +110,7 @@ def linear_and_kinks(model: RowModel, kind: MarginKind, listing: Listing) -> tup
     linear += scale * model.move[:, None] * listing.is_perpetual
     linear = np.concatenate([linear, np.zeros((1, len(group)))]) + now
 
-    _, site = model.sites
-    places = np.zeros((len(site), max(site, default=-1) + 1))
-    places[np.arange(len(site)), site] = 1.0
-    net = legs.T @ places
-    everywhere = np.abs(legs.T).sum(axis=1) * doubt + charges.perpetual * listing.is_perpetual
+    everywhere = instruments.gross * doubt + charges.perpetual * listing.is_perpetual
 
     def kinks(sign: int) -> Floats:
         value, mark = sign * shocked, sign * now
@@ -83,7 +118,7 @@ def linear_and_kinks(model: RowModel, kind: MarginKind, listing: Listing) -> tup
         skewed = np.maximum(np.abs(high * value - mark), np.where(low > high, -1.0, 1.0) * (mark - low * value))
         scenario = -scale * np.where(model.skew[:, None], skewed, discount)
         loss = charges.loss_factor * share * np.minimum(sign * basis, 0.0).min(axis=0)
-        naked = charges.naked * np.maximum(-sign * net, 0.0).sum(axis=1)
+        naked = charges.naked * ordered_sum(np.maximum(-sign * instruments.net, 0.0), axis=1)
         rows: Floats = np.concatenate([scenario, loss[None]]) - (naked + everywhere)
         return rows
 

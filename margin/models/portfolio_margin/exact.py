@@ -22,6 +22,7 @@ import numpy as np
 
 from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel, plain, unique_labels
@@ -132,7 +133,8 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
     charges = model.charges(kind)
     rows = _Rows(len(listing.names))
     legs = listing.legs.astype(np.float64).T
-    now, shocked, basis = model.now @ legs, model.shocked @ legs, model.basis @ legs
+    all_values = ordered_product(np.vstack([model.now, model.shocked, model.basis]), legs)
+    now, shocked, basis = all_values[0], all_values[1:-2], all_values[-2:]
     expiries = [plain(expiry) for expiry in model.legs.expiries]
     member = listing.group == np.arange(len(expiries))[:, None]
     scale = charges.loss_factor * model.dampening
@@ -146,11 +148,11 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
     everywhere: dict[str, int] = {}
     switched: dict[str, float] = {}
     base_odd, base_even = now.copy(), -charges.perpetual * perpetual
-    combined = (listing.legs[np.abs(listing.legs).sum(axis=1) > 1] != 0).any(axis=0)
+    combined = (listing.legs[ordered_sum(np.abs(listing.legs), axis=1) > 1] != 0).any(axis=0)
     sites, site = model.sites
     for number, name in enumerate(sites):
         touched = (listing.legs[:, site == number] != 0).any(axis=1)
-        net = legs[site == number].sum(axis=0)
+        net = ordered_sum(legs[site == number])
         rows.bound(f"naked {name}", f"naked {name}", charges.naked * net, touched)
         everywhere[f"naked {name}"] = -1
     doubtful = model.maintenance.doubt + model.initial.doubt > 0
@@ -167,7 +169,7 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
             base_even -= charges.doubt[e] * np.abs(legs[leg])
     if any(item.held > 0 or (item.held_doubt > 0).any() for item in (model.maintenance, model.initial)):
         doubt = np.where(listing.is_perpetual, 0.0, charges.held_doubt[listing.group]) if expiries else nothing
-        doubt = doubt * np.abs(legs).sum(axis=0)
+        doubt = doubt * ordered_sum(np.abs(legs))
         lift = _LIFT * float((doubt / gross).max()) * gross_limit
         rows.add("held doubt", nothing, -doubt, {"held doubt": 1}, lift, {"held": -lift}, ~listing.is_perpetual)
         size = _TIE * gross * perpetual

@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.models.portfolio_margin.conservative import linear_and_kinks
+from atomic_margin.margin.models.portfolio_margin.conservative import Instruments, linear_and_kinks
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import RowModel
 from atomic_margin.margin.rows.matrix import Integers
@@ -83,8 +83,9 @@ def split_costs(listing: Listing, reference: RowModel, reference_price: Decimal)
     """
     lots = np.array([float(lot) for lot in listing.lots])
     costs = _LEG * float(reference_price) * len(reference.labels) * np.tile(np.abs(listing.legs).sum(axis=1), (2, 1))
+    instruments = Instruments.of(reference, listing)
     for kind in KINDS:
-        _, long, short = linear_and_kinks(reference, kind, listing)
+        _, long, short = linear_and_kinks(reference, kind, instruments)
         costs -= np.stack([long.sum(axis=0), short.sum(axis=0)])
     scaled: Floats = costs * lots
     return scaled

@@ -15,13 +15,13 @@ from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
+from atomic_margin.service.operator.runs.records import recorded_matrices
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
 from atomic_margin.service.operator.store.transitions import move_account, move_run
 from atomic_margin.service.protocol.documents import Answer, Receipt, RunRecord, Submission, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import ANSWERABLE, AccountEvent, RunEvent, RunState
-from atomic_margin.service.protocol.terms import matrices_from_json
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_answer
 
 _log = logging.getLogger(__name__)
@@ -114,13 +114,14 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
         identity = session.get_one(Account, run.institution).identity
     keys = operator.enrolled_keys(run.institution, submission["body"]["evaluation_keys"])
     signed_run = SignedDocument.parse(run.record)
+    record = RunRecord.parse(signed_run.body)
     return verify_answer(
         signed,
         answer,
-        record=RunRecord.parse(signed_run.body),
+        record=record,
         run_hash=signed_run.body_hash(),
         submission=Submission.parse(submission["body"]),
-        matrices=matrices_from_json(run.matrices or {}),
+        matrices=recorded_matrices(operator, record),
         terms=operator.terms,
         identity=identity,
         keys=operator.key_pair(keys),

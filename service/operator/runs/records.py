@@ -16,7 +16,7 @@ from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
 from atomic_margin.service.protocol.states import RunEvent, RunState
-from atomic_margin.service.protocol.terms import matrices_to_json, matrix_hashes
+from atomic_margin.service.protocol.terms import matrix_hashes
 
 GENESIS = "0" * 64
 """What the first record of the chain names as the one before it."""
@@ -59,6 +59,14 @@ def matrices_of(operator: Operator, claimed: Claimed) -> RunMatrices:
     tick, terms = operator.compiled_ticks.of(claimed.tick), operator.terms
     collateral = terms.collateral(tick.market, claimed.posted)
     return terms.matrices(tick.weights, collateral, claimed.submission.gross_limit)
+
+
+def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
+    """Return the matrices of a run that is recorded, compiled anew from its tick and the collateral it names."""
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Tick, record.price_sequence)
+    tick, terms = operator.compiled_ticks.of(row), operator.terms
+    return terms.matrices(tick.weights, terms.collateral(tick.market, record.posted), record.gross_limit)
 
 
 def record(
@@ -111,7 +119,6 @@ def record(
         run.number = body.number
         run.record = signed.to_json()
         run.record_hash = signed.body_hash()
-        run.matrices = dict(matrices_to_json(matrices))
         if evaluated is not None:
             evaluation = evaluated.evaluation
             run.surplus_output, run.breach_output = evaluation.outputs["surplus"], evaluation.outputs["breach"]

@@ -24,12 +24,12 @@ from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import MAX_ATTEMPTS
+from atomic_margin.service.operator.runs.records import recorded_matrices
 from atomic_margin.service.operator.store.tables import SHORTFALL_FUNCTION, Run, ShortfallRow
 from atomic_margin.service.operator.store.transitions import move_shortfall
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import ShortfallEvent, ShortfallState
-from atomic_margin.service.protocol.terms import matrices_from_json
 
 LONGEST_SECONDS = 3600.0
 """Longest time of one evaluation: on a busy machine the process gets little of the cores."""
@@ -59,7 +59,7 @@ class ShortfallWork:
         try:
             signed = SignedDocument.parse(run.record)
             record, profile = RunRecord.parse(signed.body), self._operator.terms.profile
-            matrix = matrices_from_json(run.matrices or {}).maintenance_fhe
+            matrix = recorded_matrices(self._operator, record).maintenance_fhe
             A, c = matrix.padded(profile.rows, profile.entries, profile.bits)
             keys = self._operator.enrolled_keys(record.institution, record.evaluation_keys)
             evaluation = self._started().evaluate(

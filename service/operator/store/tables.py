@@ -112,7 +112,6 @@ class Run(Base):
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
     record_hash: Mapped[str | None]
-    matrices: Mapped[JsonObject | None]
     surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]

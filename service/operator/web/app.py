@@ -235,7 +235,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
 
     @router.get("/runs/{run_id}")
     def run(run_id: str, token: Token) -> RunView:
-        """State and signed record of a run, with its matrices and, once settled, settlement and shortfall record."""
+        """State and signed record of a run and, once settled, settlement and shortfall record."""
         return views.run_view(operator, run_for(run_id, token))
 
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)

@@ -77,7 +77,7 @@ def account_view(operator: Operator, account: Account) -> AccountView:
 
 
 def run_view(operator: Operator, run: Run) -> RunView:
-    """Return a run's state, signed record, tick, matrices, seconds, settlement and the state of its shortfall."""
+    """Return a run's state, signed record, tick, seconds, settlement and the state of its shortfall."""
     with operator.store.unit_of_work() as session:
         settlement = session.get(SettlementRow, run.run_id)
         tick = session.get_one(Tick, run.price_sequence)
@@ -87,7 +87,6 @@ def run_view(operator: Operator, run: Run) -> RunView:
         state=run.state,
         record=run.record,
         tick=tick.document,
-        matrices=run.matrices,
         seconds=run.seconds,
         evaluation=None if run.evaluation is None else EvaluationTimes.parse(run.evaluation),
         settlement=None if settlement is None else settlement.document,
