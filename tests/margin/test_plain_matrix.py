@@ -1,0 +1,88 @@
+"""Whole matrices of `scan`, compiled again by plain Python floats: every weight and every integer to the bit."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from atomic_margin.documents.strict import format_instant
+from atomic_margin.margin import (
+    CollateralHoldings,
+    CollateralSchedule,
+    EntryMap,
+    Instrument,
+    Market,
+    ScanModel,
+    Universe,
+    collateral_values,
+    compile_run,
+    compile_weights,
+)
+from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.elementary import SCALARS
+from atomic_margin.margin.market.pricing import option_value
+from atomic_margin.margin.models.scan.document import Scenario
+
+
+def value(item: Instrument, market: Market, scenario: Scenario | None) -> float:
+    """One unit of an instrument's underlying, now or in a scenario."""
+    quotes = market.underlyings[item.underlying]
+    quote = quotes.expiries[format_instant(item.expiry)] if item.expiry else None
+    price = float(quote.forward if quote else quotes.perpetual)
+    move = 1 + (float(scenario.spot[item.underlying]) if scenario else 0.0)
+    basis = 1 + (float(scenario.basis) if scenario and item.kind != "perpetual" else 0.0)
+    if scenario:
+        price = price * move * basis
+    if item.kind != "option" or quote is None or item.strike is None or item.expiry is None:
+        return price
+    volatility = float(quote.volatility(item.strike) or 0)
+    if scenario:
+        volatility = volatility * (1 + float(scenario.volatility))
+    years = market.years_to(item.expiry)
+    found: Any = option_value(
+        price, float(item.strike), volatility, years, item.right == "call", float(market.rate), SCALARS
+    )
+    return float(found)
+
+
+def weight(item: Instrument, market: Market, model: ScanModel, scenario: Scenario, factor: float, side: str) -> float:
+    now = value(item, market, None)
+    scan = float(scenario.coverage) * (value(item, market, scenario) - now)
+    moved = float(item.lot) * (factor * scan + (now - float(item.reference_price)))
+    charges = model.charges
+    fraction = {"perpetual": charges.perpetual, "future": charges.future, "option": charges.option_long}[item.kind]
+    if side == "short" and item.kind == "option":
+        fraction = charges.option_short_minimum
+    charge = factor * (float(item.lot) * float(market.underlyings[item.underlying].spot) * float(fraction))
+    return moved - charge if side == "long" else -moved - charge
+
+
+def test_weights_and_integers_are_those_of_plain_python(
+    model: ScanModel,
+    universe: Universe,
+    entry_map: EntryMap,
+    markets: tuple[Market, ...],
+    schedule: CollateralSchedule,
+    holdings: CollateralHoldings,
+    gross_limit: int,
+) -> None:
+    items = {item.id: item for item in universe.instruments}
+    for market in (markets[0], markets[2]):
+        weights = compile_weights(model, universe, market)
+        run = compile_run(
+            weights, collateral_values(schedule, model.spot_moves, market, holdings.posted), entry_map, gross_limit
+        )
+        for kind, factor in (("maintenance", 1.0), ("initial", float(model.initial_factor))):
+            plain = [
+                [
+                    weight(items[column.instrument], market, model, scenario, factor, column.side) * float(column.lots)
+                    for column in entry_map.columns
+                ]
+                for scenario in model.scenarios
+            ]
+            assert kind in KINDS
+            assert np.array(plain).tobytes() == weights.of(kind).tobytes()  # type: ignore[arg-type]
+            for place in ("fhe", "proof"):
+                matrix = run.of(kind, place)  # type: ignore[arg-type]
+                rounded = [[math.floor(math.ldexp(x, -matrix.unit_exponent) - 2.0**-10) for x in row] for row in plain]
+                assert rounded == matrix.weights.tolist()
