@@ -29,6 +29,8 @@ DocumentType = Literal[
     "collateral-instruction", "attestation", "shortfall",
 ]  # fmt: skip
 
+_DOMAIN = b"atomic-margin/v1/signature/"
+
 
 class SignedDocument(Document):
     """A body with the Ed25519 signature of one key over its type and canonical bytes."""
@@ -107,6 +109,16 @@ class Identity:
         signature = self._key.sign(_message(kind, body)).hex()
         return SignedDocument(type=kind, body=body, signer=self.public_key, signature=signature)
 
+    def sign_note(self, text: bytes) -> bytes:
+        """Sign the text of a checkpoint, or of a cosignature, of `service.log`; never what could be a document's.
+
+        Raises:
+            ValueError: the text begins like a document.
+        """
+        if text.startswith(_DOMAIN):
+            raise ValueError("this text begins like a signed document")
+        return self._key.sign(text)
+
 
 def _message(kind: str, body: dict[str, Any]) -> bytes:
-    return b"atomic-margin/v1/signature/" + kind.encode() + b"\n" + canonical_bytes(body)
+    return _DOMAIN + kind.encode() + b"\n" + canonical_bytes(body)
