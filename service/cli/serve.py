@@ -15,9 +15,27 @@ from atomic_margin.service.cli.terms import (
     UniverseFile,
     read_terms,
 )
+from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
+from atomic_margin.service.log.checkpoints import parse_keys
+from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
+
+
+def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
+    """Return URL and key of each witness.
+
+    Raises:
+        ConfigurationError: an entry is not URL=KEY.
+        LogError: a key is no witness's, or stands there twice.
+    """
+    parted = [entry.partition("=") for entry in entries]
+    if any(not url.startswith(("http://", "https://")) or not key for url, _, key in parted):
+        raise ConfigurationError("--witness takes URL=KEY, with the key that the witness prints at its start")
+    keys = parse_keys(key for _, _, key in parted)
+    return tuple((url, key) for (url, _, _), key in zip(parted, keys, strict=True))
+
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -39,6 +57,11 @@ def serve(
         Policy, typer.Option(help="Whether runs that are proven covered first are evaluated.")
     ] = Policy.ALWAYS,
     proof_seconds: Annotated[int, typer.Option(help="With unless_proven: time for that proof.", min=1)] = 10,
+    log_origin: Annotated[str | None, typer.Option(help="Name of the log; by default made of the key.")] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="URL=KEY of a witness that cosigns the log; repeatable.")
+    ] = None,
+    checkpoint_seconds: Annotated[int, typer.Option(help="Publish a checkpoint at least so often.", min=1)] = 60,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
@@ -55,8 +78,19 @@ def serve(
     with plain_errors():
         prices = PriceRules.parse(read_json(price_rules))
         settings = Settings(
-            directory, prices, answer_seconds, memory_gib << 30, database, workers, policy, proof_seconds
+            directory=directory,
+            prices=prices,
+            answer_seconds=answer_seconds,
+            memory_bytes=memory_gib << 30,
+            database_url=database,
+            workers=workers,
+            policy=policy,
+            proof_seconds=proof_seconds,
+            log_origin=log_origin,
+            witnesses=witnesses_of(witness or []),
+            checkpoint_seconds=checkpoint_seconds,
         )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
+    err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
     uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

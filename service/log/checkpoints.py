@@ -200,7 +200,7 @@ def check_successor(known: Checkpoint, newer: Checkpoint, proof: Sequence[bytes]
     try:
         check_consistency(old.size, new.size, old.root, new.root, proof)
     except ProofInvalid as error:
-        if old.size == new.size:
+        if old.size == new.size and old.root != new.root:
             raise LogForked(str(error), str(known), str(newer)) from error
         # Without the right proof nobody can tell a fork from a wrong proof; the log owes the right one.
         raise

@@ -18,6 +18,8 @@ from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, Evaluat
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.log.checkpoints import log_key
+from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
@@ -29,6 +31,8 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.groups import Group, load_group
+
+DEFAULT_ORIGIN = "atomic-margin.log"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Settings:
         workers: evaluation workers, which share the cores; as many accounts' runs are evaluated at once.
         policy: whether a run that is proven covered first need not be evaluated.
         proof_seconds: time for that proof.
+        log_origin: name of the log, in every checkpoint; by default one made of the operator's key.
+        witnesses: URL and key of each witness that is asked to cosign.
+        checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
     """
 
     directory: Path
@@ -54,6 +61,9 @@ class Settings:
     workers: int = 1
     policy: Policy = Policy.ALWAYS
     proof_seconds: int = 10
+    log_origin: str | None = None
+    witnesses: tuple[tuple[str, NoteKey], ...] = ()
+    checkpoint_seconds: int = 60
 
 
 class Operator:
@@ -66,6 +76,9 @@ class Operator:
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
+        self.log_key = log_key(
+            settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
+        )
         self.admin_token = load_token(settings.directory / "admin.token")
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url

@@ -107,6 +107,8 @@ class OperatorView(ResponseBody):
 
     operator: str
     """Public key."""
+    log: str
+    """Key of the log: name+identifier+base64, as signed notes have it."""
     price_rules: str
     profile_name: str
     answer_seconds: Count

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
 from atomic_margin.service.operator.runs.evaluation import ask_next, evaluate_next, recover, sweep_deadlines
 from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recover_shortfalls
@@ -26,11 +27,13 @@ class BackgroundWork:
         self._interval = interval
         self._warmer = KeyWarmer(operator)
         self._shortfalls = ShortfallWork(operator)
+        self._publisher = Publisher(operator)
         self._stop = threading.Event()
         self._next_settlement = 0.0
         rounds: list[tuple[str, Callable[[], bool]]] = [("watch", self._watch)]
         rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
         rounds.append(("shortfalls", self._shortfalls.evaluate_next))
+        rounds.append(("log", self._publisher.publish))
         self._wakes = [threading.Event() for _ in rounds]
         self._threads = [
             threading.Thread(target=self._loop, args=(work, wake), name=name, daemon=True)
@@ -59,6 +62,7 @@ class BackgroundWork:
         self.wake()
         for thread in self._threads:
             thread.join(timeout=30)
+        self._publisher.close()
 
     def _loop(self, work: Callable[[], bool], wake: threading.Event) -> None:
         while not self._stop.is_set():

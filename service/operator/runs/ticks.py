@@ -8,8 +8,10 @@ from atomic_margin.service.errors import Conflict
 from atomic_margin.service.feed.tick import make_tick
 from atomic_margin.service.operator.accounts.submissions import latest_submission
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
+from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED
 from atomic_margin.service.protocol.ticks import PriceSet
@@ -38,6 +40,7 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         if (meanwhile and meanwhile.sequence) != (last and last.sequence):
             raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
         session.add(Tick(sequence=tick.sequence, document=signed.to_json(), received_at=instant_text(received_at)))
+        log.append(session, tick_leaf(signed, before).to_bytes())
         session.flush()
         scheduled = _schedule(session, tick.sequence)
     operator.compiled_ticks.keep(compiled)

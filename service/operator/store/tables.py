@@ -96,6 +96,32 @@ class Tick(Base):
     received_at: Mapped[str]
 
 
+class LogLeaf(Base):
+    """An entry of the log, as it is hashed and served."""
+
+    __tablename__ = "log_leaves"
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    entry: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LogTile(Base):
+    """The hashes of a tile, as far as they are complete: up to 256, of leaves at level 0, of full tiles above."""
+
+    __tablename__ = "log_tiles"
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CheckpointRow(Base):
+    """A published tree head, with the cosignatures it has so far."""
+
+    __tablename__ = "log_checkpoints"
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    note: Mapped[str]
+    published_at: Mapped[str]
+
+
 class Run(Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 

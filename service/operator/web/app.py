@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response, UploadFile
+from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import select
 
@@ -19,10 +20,13 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.log.errors import TileInvalid
+from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
+from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.protocol.messages import (
@@ -127,6 +131,26 @@ def _public(operator: Operator) -> APIRouter:
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
         return SignedDocument.parse(row.document)
+
+    @router.get("/v1/log/checkpoint", response_class=PlainTextResponse)
+    def checkpoint() -> PlainTextResponse:
+        """The newest checkpoint of the log, a signed note with the cosignatures it has so far."""
+        with operator.store.unit_of_work() as session:
+            row = log.newest_checkpoint(session)
+        if row is None:
+            raise NotFound("no checkpoint is published yet: the log is empty")
+        return PlainTextResponse(row.note, headers={"Cache-Control": "no-cache"})
+
+    @router.get("/v1/log/tile/{path:path}", response_class=Response)
+    def tile(path: Annotated[str, Path(max_length=64)]) -> Response:
+        """A tile of hashes, or a bundle of entries under `entries/`, as C2SP tlog-tiles has them."""
+        try:
+            wanted = parse_path(f"tile/{path}")
+        except TileInvalid as error:
+            raise NotFound(str(error), "path") from error
+        with operator.store.unit_of_work() as session:
+            data = log.tile(session, wanted)
+        return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
     @router.get("/v1/attestations")
     def attestations() -> Attestations:

@@ -34,6 +34,7 @@ def operator_view(operator: Operator) -> OperatorView:
     """Return the operator's key, policy, and hashes of its terms."""
     return OperatorView(
         operator=operator.identity.public_key,
+        log=str(operator.log_key),
         price_rules=operator.settings.prices.hash(),
         profile_name=operator.terms.profile.name,
         answer_seconds=operator.settings.answer_seconds,

@@ -1,0 +1,49 @@
+"""`atomic-margin witness`: cosign checkpoints, so that nobody can be shown another history."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atomic_margin.service.cli.extras import needs_extras
+from atomic_margin.service.cli.output import err, plain_errors
+from atomic_margin.service.errors import ConfigurationError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def witness(
+    directory: Annotated[Path, typer.Option("--dir", help="Key and memory of this witness.")],
+    name: Annotated[str, typer.Option(help="Name it cosigns under, such as witness.example/w1.")],
+    log: Annotated[list[str], typer.Option(help="ORIGIN=KEY of a log to watch, the key in hex; repeatable.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8410,
+) -> None:
+    """Cosign the checkpoints of logs, each only if it goes on from the one before (C2SP tlog-witness).
+
+    It prints its key, which operators name with --witness and trust files list. The memory in DIR must never be reset
+    to an older state: a witness that forgot would cosign a second history.
+    """
+    needs_extras("witness", "service")
+    import uvicorn
+
+    from atomic_margin.service.log.checkpoints import log_key
+    from atomic_margin.service.witness.web import create_app
+    from atomic_margin.service.witness.witness import Witness
+
+    with plain_errors():
+        logs = {}
+        for entry in log:
+            origin, separator, key = entry.partition("=")
+            try:
+                logs[origin] = log_key(origin, key)
+            except ValueError:
+                separator = ""
+            if not separator:
+                raise ConfigurationError(f"--log takes ORIGIN=KEY with the key in hex, got {entry[:80]!r}")
+        party = Witness(directory, name, logs, lambda: int(time.time()))
+    err.print(f"witness {party.key} on {host}:{port}, watching {', '.join(logs)}", soft_wrap=True, highlight=False)
+    uvicorn.run(create_app(party), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    party.close()

@@ -1,0 +1,57 @@
+"""The HTTP face of a witness: `POST /add-checkpoint` of C2SP tlog-witness, and what it cosigned last."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+
+import atomic_margin
+from atomic_margin.service.errors import NotFound
+from atomic_margin.service.http import problems
+from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
+from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
+from atomic_margin.service.witness.errors import OtherSize, WitnessError
+from atomic_margin.service.witness.witness import Witness
+
+
+def create_app(witness: Witness) -> FastAPI:
+    """Return the application of a witness."""
+    app = FastAPI(
+        title="atomic-margin witness",
+        version=atomic_margin.__version__,
+        summary="Cosigns checkpoints of logs that only grow",
+        description=f"Key: `{witness.key}`. The protocol is C2SP tlog-witness.",
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
+
+    @app.exception_handler(WitnessError)
+    def _refused(_: Request, error: WitnessError) -> Response:
+        if isinstance(error, OtherSize):
+            # The type without a character set, as it is specified.
+            return Response(f"{error.size}\n".encode(), error.status, {"Content-Type": "text/x.tlog.size"})
+        return PlainTextResponse(f"{error}\n", error.status)
+
+    @app.exception_handler(MalformedNote)
+    def _malformed(_: Request, error: MalformedNote) -> Response:
+        return PlainTextResponse(f"{error}\n", 400)
+
+    @app.exception_handler(ProofInvalid)
+    def _unproven(_: Request, error: ProofInvalid) -> Response:
+        return PlainTextResponse(f"{error}\n", 422)
+
+    @app.post("/add-checkpoint", response_class=PlainTextResponse)
+    async def add_checkpoint(request: Request) -> PlainTextResponse:
+        """Cosign a checkpoint that goes on from the newest one here; the answer is one signature line."""
+        return PlainTextResponse(witness.add(AddCheckpoint.parse(await request.body())))
+
+    @app.get("/checkpoint", response_class=PlainTextResponse)
+    def checkpoint(origin: Annotated[str, Query(max_length=128)]) -> PlainTextResponse:
+        """The newest checkpoint of a log that was cosigned: what a log looks at before it signs after a restart."""
+        found = witness.latest(origin)
+        if found is None:
+            raise NotFound(f"no checkpoint of {origin!r} was cosigned yet", "origin")
+        return PlainTextResponse(str(found))
+
+    return app
