@@ -38,6 +38,8 @@ from atomic_margin.service.protocol.states import (
     ShortfallState,
     Transitions,
 )
+from atomic_margin.service.witness.web import create_app as create_witness
+from atomic_margin.service.witness.witness import Witness
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -313,7 +315,7 @@ def test_trees_of_errors_are_drawn_as_they_are(source: Path) -> None:
 
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[str, str]]]:
-    """Method and path of everything each of the two HTTP faces serves, by port."""
+    """Method and path of everything each of the HTTP faces serves, by port."""
     examples = ROOT / "examples"
     names = ("model-scan.json", "universe.json", "collateral-schedule.json")
     terms = read_terms(*(examples / name for name in names), STANDARD.name)
@@ -323,12 +325,18 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[s
     def unused(_: Any) -> Any:
         raise AssertionError("no agent is opened here")
 
-    apps = {"8400": create_app(operator, background=False), "8401": create_agent(AgentProcess(unused), "token")}
+    watcher = Witness(tmp_path_factory.mktemp("witness"), "w", {}, lambda: 0)
+    apps = {
+        "8400": create_app(operator, background=False),
+        "8401": create_agent(AgentProcess(unused), "token"),
+        "8410": create_witness(watcher),
+    }
     served = {
         port: {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}
         for port, app in apps.items()
     }
     operator.close()
+    watcher.close()
     return served
 
 

@@ -1,5 +1,6 @@
 """`atomic-margin witness`: cosign checkpoints, so that nobody can be shown another history."""
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,12 +38,9 @@ def witness(
         logs = {}
         for entry in log:
             origin, separator, key = entry.partition("=")
-            try:
-                logs[origin] = log_key(origin, key)
-            except ValueError:
-                separator = ""
-            if not separator:
-                raise ConfigurationError(f"--log takes ORIGIN=KEY with the key in hex, got {entry[:80]!r}")
+            if not separator or not re.fullmatch("[0-9a-f]{64}", key):
+                raise ConfigurationError(f"--log takes ORIGIN=KEY, the key 64 hex digits, got {entry[:80]!r}")
+            logs[origin] = log_key(origin, key)
         party = Witness(directory, name, logs, lambda: int(time.time()))
     err.print(f"witness {party.key} on {host}:{port}, watching {', '.join(logs)}", soft_wrap=True, highlight=False)
     uvicorn.run(create_app(party), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

@@ -82,9 +82,9 @@ class Witness:
             raise SizeImpossible(f"a checkpoint of {head.size} leaves does not go on from {asked.old}")
         with self._lock:
             known = self.latest(head.origin)
-            size = 0 if known is None else known.head.size
-            if asked.old != size:
-                raise OtherSize(f"the newest checkpoint here has {size} leaves", size)
+            newest = 0 if known is None else known.head.size
+            if asked.old != newest:
+                raise OtherSize(f"the newest checkpoint here has {newest} leaves", newest)
             if known is None:
                 if asked.proof:
                     raise ProofInvalid("a first checkpoint needs no proof")

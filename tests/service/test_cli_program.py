@@ -18,6 +18,9 @@ import atomic_margin
 from atomic_margin.service.cli.extras import EXTRAS, missing_modules
 from atomic_margin.service.cli.main import COMMANDS, app
 from atomic_margin.service.files import examples_folder
+from atomic_margin.service.protocol.signing import Identity
+
+from .documents import price_rules
 
 WITHOUT = """
 import sys
@@ -161,3 +164,39 @@ def test_ctrl_c_is_one_word_and_a_status_of_its_own() -> None:
     assert (process.returncode, output) == (130, "")
     assert errors.strip().splitlines()[-1] == "interrupted"
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--witness", "w1.example"), "--witness takes URL=KEY"),
+        (("--witness", "ftp://w1=x+00000000+AAAA"), "--witness takes URL=KEY"),
+        (("--witness", "http://w1=x+00000000+AAAA"), "is no key"),
+    ],
+)
+def test_a_witness_that_is_none_is_refused_before_anything_is_made(
+    tmp_path: Path, given: tuple[str, ...], why: str
+) -> None:
+    examples = examples_folder()
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps(price_rules(Identity.generate()).canonical()))
+    paths = {
+        "--dir": tmp_path / "op",
+        "--price-rules": rules,
+        "--model": examples / "model-scan.json",
+        "--universe": examples / "universe.json",
+        "--schedule": examples / "collateral-schedule.json",
+    }
+    arguments = [str(part) for option in paths.items() for part in option]
+    result = CliRunner().invoke(app, ["serve", *arguments, *given])
+    assert result.exit_code == 2
+    assert why in result.stderr
+    assert not (tmp_path / "op").exists()
+
+
+def test_a_log_without_a_key_is_refused(tmp_path: Path) -> None:
+    arguments = ["witness", "--dir", str(tmp_path / "w"), "--name", "w", "--log", "margin.example/log"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--log takes ORIGIN=KEY" in result.stderr
+    assert not (tmp_path / "w").exists()

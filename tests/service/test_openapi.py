@@ -98,6 +98,8 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
         ("get", "/v1/runs/{run_id}/outputs/{function}"),
         ("get", "/v1/terms/{name}"),
         ("get", "/v1/institutions"),
+        ("get", "/v1/log/checkpoint"),
+        ("get", "/v1/log/tile/{path}"),
     }
     named = {
         call: content["application/json"]["schema"]["$ref"].rpartition("/")[2]
@@ -111,6 +113,7 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
     assert list(fields) == list(AccountView.model_fields)
     assert fields["next_submission"]["type"] == "string"
     assert api["components"]["schemas"][RunState.__name__]["enum"] == [str(state) for state in RunState]
+    assert "text/plain" in responses(api)[("get", "/v1/log/checkpoint")]
     states = responses(api)[("get", "/v1/institutions")]["application/json"]["schema"]["additionalProperties"]
     assert states["$ref"].endswith(AccountState.__name__)
 

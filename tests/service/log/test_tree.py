@@ -25,7 +25,7 @@ def written(entries: list[bytes]) -> bytes:
     if not entries:
         return hashlib.sha256().digest()
     if len(entries) == 1:
-        return leaf_hash(entries[0])
+        return hashlib.sha256(b"\x00" + entries[0]).digest()
     k = split(len(entries))
     return hashlib.sha256(b"\x01" + written(entries[:k]) + written(entries[k:])).digest()
 
@@ -107,10 +107,11 @@ def altered(proof: list[bytes], rng: random.Random) -> list[list[bytes]]:
 
 
 def test_a_node_is_no_entry(log: MemoryLog) -> None:
-    """The root of two leaves, shown as the one entry of a tree of one."""
+    """What the root of two leaves is the hash of, shown as the one entry of a tree of one."""
     left, right = (leaf_hash(entry) for entry in log.entries[:2])
-    with pytest.raises(ProofInvalid):
-        check_inclusion(left + right, 0, 1, [], root(log.read, 2))
+    for shown in (left + right, b"\x01" + left + right):
+        with pytest.raises(ProofInvalid):
+            check_inclusion(shown, 0, 1, [], root(log.read, 2))
 
 
 @pytest.mark.parametrize(("old", "size"), [(0, 5), (6, 5), (-1, 5)])
