@@ -26,18 +26,22 @@ from atomic_margin.service.protocol.trust import TrustFile
 from .preloaded import Nursery, Process
 from .small import GROSS_LIMIT, market
 
+PLAIN = "tests.e2e.plain_server"
+"""The operator's program that evaluates in the clear."""
+
 
 @dataclass
 class World:
     """Both parties' folders, the price sources' keys, and the processes that run on them now.
 
-    `program` is what the operator runs: the real one unless a test says otherwise.
+    `program` is what the operator runs: the real one but for shortfalls, unless a test says otherwise. See
+    `runs_server`.
     """
 
     root: Path
     sources: tuple[Identity, ...]
     nursery: Nursery
-    program: str = "atomic_margin"
+    program: str = "tests.e2e.runs_server"
     operator_process: Process | None = None
     operator: Http | None = None
     agent: Http | None = None
