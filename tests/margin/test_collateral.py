@@ -228,6 +228,7 @@ def test_values_are_finite_and_read_only(
         type(values)(np.array([np.inf]), np.array([1.0]))
 
 
+@settings(deadline=None)
 @given(
     held=st.integers(0, 10**12),
     more=st.integers(0, 10**12),
