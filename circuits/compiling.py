@@ -124,7 +124,7 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
 
     Args:
         profile: what to compile.
-        simulation: compile for simulated execution too (tests; no keys, plain integers, simulated noise).
+        simulation: compile for simulated execution (tests; no keys, plain integers, simulated noise).
 
     Returns:
         concrete's `FheModule`.
@@ -138,6 +138,8 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
         security_level=type(cfhe.Configuration().security_level)(profile.security_bits),
         compress_evaluation_keys=True,
         fhe_simulation=simulation,
+        # Compiled when it is first asked for, where it is not the point.
+        fhe_execution=not simulation,
         show_progress=False,
         dump_artifacts_on_unexpected_failures=False,
         range_restriction=None
