@@ -54,6 +54,11 @@ class World:
     def trust(self) -> Path:
         return self.root / "trust.json"
 
+    @property
+    def temporary(self) -> Path:
+        """The operator's temporary files."""
+        return self.root / "temporary"
+
     @contextmanager
     def serving(
         self, *, fault: str | None = None, answer_seconds: int = 900, options: tuple[str, ...] = ()
@@ -68,7 +73,9 @@ class World:
             *options,
         ]  # fmt: skip
         log = self.root / "operator.log"
-        with self.nursery.running(self.program, arguments, log, ATOMIC_MARGIN_FAULT=fault or "") as process:
+        self.temporary.mkdir(exist_ok=True)
+        environment = {"ATOMIC_MARGIN_FAULT": fault or "", "TMPDIR": str(self.temporary)}
+        with self.nursery.running(self.program, arguments, log, **environment) as process:
             with Http(f"http://127.0.0.1:{port}", process, log) as public:
                 public.wait("/healthz", Health, lambda _: True, 120, lambda _: None)
             token = (self.root / "operator" / "admin.token").read_text().strip()
