@@ -4,9 +4,12 @@ Takes some seconds the first time, hundredths from this machine's cache. Institu
 published profile themselves; nobody loads a compiled archive from anybody else, because loading one runs its code.
 """
 
+import atexit
 import hashlib
 import json
 import logging
+import os
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -102,6 +105,7 @@ def compiled_module(profile: Profile) -> Compiled:
     if loaded is not None:
         server, statistics, seconds = loaded
         from_cache = True
+        atexit.register(_remove, server, os.getpid())
     else:
         started = perf_counter()
         module = compile_module(profile)
@@ -124,7 +128,7 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
 
     Args:
         profile: what to compile.
-        simulation: compile for simulated execution too (tests; no keys, plain integers, simulated noise).
+        simulation: compile for simulated execution (tests; no keys, plain integers, simulated noise).
 
     Returns:
         concrete's `FheModule`.
@@ -138,6 +142,8 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
         security_level=type(cfhe.Configuration().security_level)(profile.security_bits),
         compress_evaluation_keys=True,
         fhe_simulation=simulation,
+        # Compiled when it is first asked for, where it is not the point.
+        fhe_execution=not simulation,
         show_progress=False,
         dump_artifacts_on_unexpected_failures=False,
         range_restriction=None
@@ -145,7 +151,10 @@ def compile_module(profile: Profile, *, simulation: bool = False) -> Any:
         else (FAST if profile.bits <= FAST_BITS else SMALL_KEYS).restriction(),
     )
     inputs = {circuit.name: circuit.inputs(profile) for circuit in circuits}
-    return cfhe.module()(module_class).compile(inputs, configuration)
+    module = cfhe.module()(module_class).compile(inputs, configuration)
+    server = (module.simulation_runtime.val if simulation else module.execution_runtime.val).server
+    atexit.register(_remove, server, os.getpid())
+    return module
 
 
 def simulate(module: Any, function: str, z: IntArray, *clear: IntArray) -> IntArray:
@@ -175,6 +184,13 @@ def _load(place: Path) -> tuple[Any, Statistics, float] | None:
         _log.warning("the compiled module in %s is damaged and will be compiled anew: %s", place, error)
         disk.drop(place)
         return None
+
+
+def _remove(server: Any, process: int) -> None:
+    """Remove the folder in which the library has a server's code, which it opens for every run and never removes."""
+    # A process that was forked from this one uses the same folder.
+    if os.getpid() == process:
+        shutil.rmtree(server._library.get_output_dir_path(), ignore_errors=True)
 
 
 def _function(circuit: Circuit, profile: Profile) -> Any:

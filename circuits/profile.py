@@ -15,6 +15,7 @@ x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, b
 """
 
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.documents.canonical import canonical_hash
@@ -73,9 +74,15 @@ class Profile:
 
     def hash(self) -> str:
         """SHA-256 of the canonical form; names the profile in every signed document."""
-        fields: dict[str, str | list[str]] = {key: str(value) for key, value in asdict(self).items()}
-        fields["functions"] = list(self.functions)
-        return canonical_hash("profile", fields)
+        return _hash_of(self)
+
+
+@cache
+def _hash_of(profile: Profile) -> str:
+    # A profile cannot change, and whoever reads a document asks again.
+    fields: dict[str, str | list[str]] = {key: str(value) for key, value in asdict(profile).items()}
+    fields["functions"] = list(profile.functions)
+    return canonical_hash("profile", fields)
 
 
 STANDARD = Profile("standard", entries=256, rows=24, bits=20)

@@ -7,13 +7,17 @@ replaced, so that bytes which abort the FHE library cost their sender an error a
 import contextlib
 import multiprocessing
 import os
+import shutil
+import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -246,14 +250,29 @@ def threads_of_each(workers: int) -> int | None:
     return None if workers == 1 else max(1, len(os.sched_getaffinity(0)) // workers)
 
 
+class WorkerProcess(ProcessPoolExecutor):
+    """One spawned process with a folder for its temporary files, which is gone when the process is."""
+
+    def __init__(self, initialise: Callable[..., None], *arguments: object) -> None:
+        """Prepare; the process calls `initialise` with the arguments when it starts."""
+        folder = Path(tempfile.mkdtemp(prefix="atomic-margin-worker-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        # Spawned, not forked: the parent has threads, and the child must not inherit what the parent holds in memory.
+        super().__init__(1, multiprocessing.get_context("spawn"), _initialise, (folder, initialise, arguments))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See `concurrent.futures.Executor`; without waiting, the process has been killed before."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        self._remove()
+
+
+def _initialise(folder: Path, initialise: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    worker.keep_files_in(folder)
+    initialise(*arguments)
+
+
 def _process(profile: Profile, memory_bytes: int, threads: int | None) -> Executor:
-    # Spawned, not forked: the parent has threads, and the child must not inherit what the parent holds in memory.
-    return ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(profile, memory_bytes, threads),
-    )
+    return WorkerProcess(_start_worker, profile, memory_bytes, threads)
 
 
 def _start_worker(profile: Profile, memory_bytes: int, threads: int | None) -> None:

@@ -8,6 +8,8 @@ objects.
 import hashlib
 import os
 import resource
+import shutil
+import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -73,6 +75,18 @@ class _Worker:
 
 
 _worker: _Worker | None = None
+_folder: Path | None = None
+
+
+def keep_files_in(folder: Path) -> None:
+    """Let the FHE library put its files into a folder of this process alone; to be called before `start`.
+
+    The library unpacks compiled code for every process, opens it for every run, and removes nothing. Whoever started
+    the process removes the folder; the process itself does, if that one is gone.
+    """
+    global _folder
+    _folder = folder
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
 def start(profile: Profile, memory_bytes: int) -> None:
@@ -88,6 +102,8 @@ def _end_with_parent(parent: int) -> None:
     """End this process when the one that started it is gone, however it went: a killed server leaves no worker."""
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
+    if _folder is not None:
+        shutil.rmtree(_folder, ignore_errors=True)
     os._exit(1)
 
 

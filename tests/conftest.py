@@ -14,7 +14,7 @@ from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
 
 from . import outside
-from .e2e.harness import World, copy_world
+from .e2e.harness import PLAIN, World, copy_world
 from .e2e.preloaded import Nursery
 from .e2e.small import write_small_examples
 
@@ -73,5 +73,5 @@ def ready_made_keys(spare_keys: InstitutionKeys, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def plain_world(world: World) -> World:
     """The same, whose operator evaluates in the clear: for what happens around evaluations. See `plain_server`."""
-    world.program = "tests.e2e.plain_server"
+    world.program = PLAIN
     return world

@@ -159,13 +159,19 @@ print(compiled_module(profile).from_cache)
 """
 
 
-def test_two_processes_that_compile_at_once_both_succeed(directory: Path) -> None:
+def test_two_processes_that_compile_at_once_both_succeed_and_leave_nothing_else(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     with ThreadPoolExecutor(2) as both:
         runs = [
             both.submit(subprocess.run, [sys.executable, "-c", COMPILING], capture_output=True, timeout=120, check=True)
             for _ in range(2)
         ]
         said = {run.result().stdout for run in runs}
+    assert list(temporary.iterdir()) == []
     assert said <= {b"True\n", b"False\n"}
     assert b"False\n" in said
     assert [path.name for path in (directory / "modules").iterdir()] == [place().name]

@@ -26,18 +26,22 @@ from atomic_margin.service.protocol.trust import TrustFile
 from .preloaded import Nursery, Process
 from .small import GROSS_LIMIT, market
 
+PLAIN = "tests.e2e.plain_server"
+"""The operator's program that evaluates in the clear."""
+
 
 @dataclass
 class World:
     """Both parties' folders, the price sources' keys, and the processes that run on them now.
 
-    `program` is what the operator runs: the real one unless a test says otherwise.
+    `program` is what the operator runs: the real one but for shortfalls, unless a test says otherwise. See
+    `runs_server`.
     """
 
     root: Path
     sources: tuple[Identity, ...]
     nursery: Nursery
-    program: str = "atomic_margin"
+    program: str = "tests.e2e.runs_server"
     operator_process: Process | None = None
     operator: Http | None = None
     agent: Http | None = None
@@ -49,6 +53,11 @@ class World:
     @property
     def trust(self) -> Path:
         return self.root / "trust.json"
+
+    @property
+    def temporary(self) -> Path:
+        """The operator's temporary files."""
+        return self.root / "temporary"
 
     @contextmanager
     def serving(
@@ -64,7 +73,9 @@ class World:
             *options,
         ]  # fmt: skip
         log = self.root / "operator.log"
-        with self.nursery.running(self.program, arguments, log, ATOMIC_MARGIN_FAULT=fault or "") as process:
+        self.temporary.mkdir(exist_ok=True)
+        environment = {"ATOMIC_MARGIN_FAULT": fault or "", "TMPDIR": str(self.temporary)}
+        with self.nursery.running(self.program, arguments, log, **environment) as process:
             with Http(f"http://127.0.0.1:{port}", process, log) as public:
                 public.wait("/healthz", Health, lambda _: True, 120, lambda _: None)
             token = (self.root / "operator" / "admin.token").read_text().strip()

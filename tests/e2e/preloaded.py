@@ -10,6 +10,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +115,8 @@ def become(module: str, arguments: list[str], log: str, environment: dict[str, s
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.update(environment)
+    # Found anew, in this environment.
+    tempfile.tempdir = None
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

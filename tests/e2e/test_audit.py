@@ -19,8 +19,10 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from typer.testing import CliRunner, Result
 
-from atomic_margin.circuits.profile import SMALL
-from atomic_margin.fhe.evaluator import Evaluator
+from atomic_margin.circuits.profile import SMALL, Profile
+from atomic_margin.fhe import evaluator as evaluators
+from atomic_margin.fhe.evaluator import Evaluator, IntArray
+from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.service.audit.decrypt import compare
 from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown
 from atomic_margin.service.audit.evidence import STEPS, Evidence, anchors, gather
@@ -66,7 +68,39 @@ def operator(audited: World, tmp_path: Path) -> Path:
 
 
 class Kept(Evaluator):
-    """An evaluator whose worker outlives the audit that used it, so that a second one meets the same plan."""
+    """An evaluator whose worker outlives the audit that used it, so that a second one meets the same plan.
+
+    Asked the same again, it gives what its worker gave: each evaluation is done once to be recorded (`recorded_by`),
+    and once more to be compared with that.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile)
+        self.given: dict[tuple[object, ...], Evaluation] = {}
+        self.recorded: dict[tuple[object, ...], Evaluation] = {}
+
+    def evaluate(
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: IntArray,
+        c: IntArray,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
+    ) -> Evaluation:
+        asked = (keys.sha256, ciphertext, A.tobytes(), c.tobytes(), functions)
+        if asked not in self.given:
+            self.given[asked] = super().evaluate(keys, ciphertext, A, c, functions, chosen)
+        return self.given[asked]
+
+    def recorded_by(self, evidence: Evidence, *functions: str) -> tuple[dict[str, bytes], str]:
+        asked = (evidence.keys.sha256, evidence.ciphertext, evidence.A.tobytes(), evidence.c.tobytes(), functions)
+        if asked not in self.recorded:
+            self.recorded[asked] = super().evaluate(
+                evidence.keys, evidence.ciphertext, evidence.A, evidence.c, functions
+            )
+        found = self.recorded[asked]
+        return found.outputs, found.fingerprint
 
     def close(self) -> None:
         pass
@@ -132,11 +166,6 @@ def writing(directory: Path) -> Iterator[Session]:
         store.close()
 
 
-def evaluated_by(evaluator: Evaluator, evidence: Evidence, *functions: str) -> tuple[dict[str, bytes], str]:
-    found = evaluator.evaluate(evidence.keys, evidence.ciphertext, evidence.A, evidence.c, functions)
-    return found.outputs, found.fingerprint
-
-
 def altered(words: bytes) -> bytes:
     return words[:-1] + bytes([words[-1] ^ 1])
 
@@ -168,14 +197,14 @@ def test_a_run_of_a_real_server_is_repeated_by_fresh_workers(operator: Path, tmp
 
 
 def test_the_recorded_plan_confirms_the_run(operator: Path, kept: Kept) -> None:
-    restate(operator, LAST, *evaluated_by(kept, evidence_of(operator, LAST), "surplus", "breach"))
+    restate(operator, LAST, *kept.recorded_by(evidence_of(operator, LAST), "surplus", "breach"))
     (found,) = repeat(evidence_of(operator, LAST), 1, lambda: kept)
     assert (found.verdict, found.hashes) == (Verdict.CONFIRMED, found.evaluated.hashes)
     assert (found.plan_free, found.starts) == (("surplus",), 1)
 
 
 def test_a_shortfall_is_audited_under_its_own_plan(operator: Path, kept: Kept) -> None:
-    words, plan = evaluated_by(kept, evidence_of(operator, BREACHED), "shortfall")
+    words, plan = kept.recorded_by(evidence_of(operator, BREACHED), "shortfall")
     for data, verdict in ((words["shortfall"], Verdict.CONFIRMED), (altered(words["shortfall"]), Verdict.REFUTED)):
         restate(operator, BREACHED, {"shortfall": data}, plan)
         run, shortfall = repeat(evidence_of(operator, BREACHED), 1, lambda: kept)
@@ -191,7 +220,7 @@ def test_a_shortfall_is_audited_under_its_own_plan(operator: Path, kept: Kept) -
 
 @pytest.mark.parametrize("name", ["surplus", "breach"])
 def test_an_altered_output_is_refuted_however_well_it_is_signed(operator: Path, kept: Kept, name: str) -> None:
-    words, plan = evaluated_by(kept, evidence_of(operator, LAST), "surplus", "breach")
+    words, plan = kept.recorded_by(evidence_of(operator, LAST), "surplus", "breach")
     restate(operator, LAST, {**words, name: altered(words[name])}, plan)
     found = repeat(evidence_of(operator, LAST), 1, lambda: kept)
     assert overall(found) is Verdict.REFUTED
@@ -223,9 +252,11 @@ def test_a_plan_that_never_comes_up_is_undecided(operator: Path, audited: World,
 
 
 def test_the_institution_compares_what_both_outputs_decrypt_to(
-    operator: Path, audited: World, kept: Kept, tmp_path: Path
+    operator: Path, audited: World, kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restate(operator, BREACHED, *evaluated_by(kept, evidence_of(operator, BREACHED), "shortfall"))
+    # What is decrypted here does not depend on how fresh the worker was.
+    monkeypatch.setattr(evaluators, "Evaluator", lambda *_, **__: kept)
+    restate(operator, BREACHED, *kept.recorded_by(evidence_of(operator, BREACHED), "shortfall"))
     outputs, institution = tmp_path / "outputs", audited.root / "institution"
     assert call(BREACHED, "--dir", operator, "--starts", 1, "--outputs", outputs).exit_code in (0, 2)
     found = {comparison.function: comparison.agree for comparison in compare(outputs, institution)}

@@ -1,7 +1,7 @@
 """The whole cycle over HTTP with real proofs: call, no second call, liquidation, freeze, thaw, replaced keys.
 
-Call and liquidation, and the replacement of keys, are evaluated under encryption. The tests that take `plain_world`
-are about what happens around evaluations, and their operator evaluates in the clear (`plain_server`).
+These tests are about what happens around evaluations, and their operator evaluates in the clear (`plain_server`). The
+same cycle under encryption is `test_demo`; a run under replaced keys, `tests/adversary/test_other_function.py`.
 """
 
 import httpx
@@ -23,7 +23,8 @@ def settlement_kind(view: RunView) -> str:
     return "none" if view.settlement is None else view.settlement["body"]["kind"]
 
 
-def test_call_then_covered_by_the_moved_collateral_then_liquidation(world: World) -> None:
+def test_call_then_covered_by_the_moved_collateral_then_liquidation(plain_world: World) -> None:
+    world = plain_world
     with world.both():
         before = world.account().collateral
         first = world.wait_run(world.tick(1, 1))
@@ -104,7 +105,8 @@ def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(plain_world: 
         assert len(world.account().runs) == 1
 
 
-def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(world: World) -> None:
+def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(plain_world: World) -> None:
+    world = plain_world
     with world.both():
         before = world.agent.read("/v1/status", AgentStatus).key_commitments
         first = world.wait_run(world.tick(1, 1))

@@ -1,7 +1,7 @@
 """The server dies at every named fault point and starts again: nothing is lost, nothing happens twice.
 
-Server and agent are processes with the real HTTP, database, ledger and proofs. One test evaluates under encryption; for
-the others the server evaluates in the clear (`plain_server`).
+Server and agent are processes with the real HTTP, database, ledger and proofs. In one test a worker dies that evaluates
+under encryption; otherwise the server evaluates in the clear (`plain_server`).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.agent_messages import DecidedRuns
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
 
-from .harness import World
+from .harness import PLAIN, World
 from .preloaded import Process
 
 pytestmark = pytest.mark.fhe
@@ -58,11 +58,13 @@ def test_a_breach_settles_exactly_once_whenever_the_server_dies(plain_world: Wor
 
 
 def test_a_server_that_died_takes_its_worker_along_and_the_next_one_evaluates_again(world: World) -> None:
-    """Under encryption."""
+    """The worker that dies evaluates under encryption."""
     workers: list[int] = []
+    folders: list[Path] = []
 
     def evaluating(view: RunView) -> bool:
         workers[:] = [worker_of(world.operator_process)]
+        folders[:] = world.temporary.iterdir()
         return view.state is not RunState.SCHEDULED
 
     with world.serving(fault="run-evaluated") as operator, contextlib.suppress(RemoteError):
@@ -71,6 +73,10 @@ def test_a_server_that_died_takes_its_worker_along_and_the_next_one_evaluates_ag
         world.operator_process.wait(timeout=60)
     assert world.operator_process.returncode == EXIT_CODE
     assert_no_worker_left(workers[0])
+    # The worker had its folder, with compiled code in it, and removed it.
+    assert len(folders) == 1
+    assert list(world.temporary.iterdir()) == []
+    world.program = PLAIN
     assert_settled_once_after(world, run_id)
 
 

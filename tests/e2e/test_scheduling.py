@@ -120,7 +120,7 @@ def computing(view: RunView) -> tuple[datetime, datetime]:
     return ended - timedelta(seconds=sum(map(float, view.seconds.values()))), ended
 
 
-def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world: World) -> None:
+def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world: World, ready_made_keys: None) -> None:
     with world.serving(options=("--workers", "2")):
         second = join_second(world)
         assert len(workers_of(world)) == 2

@@ -73,6 +73,9 @@ def own_units(view: RunView, agent: Agent) -> int:
 def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_though_the_server_died(
     world: World, disloyal: Path
 ) -> None:
+    # Where it dies does not depend on how the words were made: the first time they are made in the clear.
+    plain = disloyal.with_name("plain")
+    plain.touch()
     disloyal.write_text("die")
     with world.serving(), world.own_agent() as agent:
         run_id = world.tick(2, 1)
@@ -84,6 +87,7 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
     # It was evaluated and not stored.
     assert stored(world) == [(run_id, ShortfallState.EVALUATING, 1, None, None)]
     disloyal.unlink()
+    plain.unlink()
     with world.serving() as operator:
         with world.own_agent() as agent:
             view = wait_recorded(world, run_id)

@@ -94,7 +94,7 @@ def test_values_are_the_exact_ones_rounded_down_once(
         assert Fraction(float(value)) <= exact < Fraction(math.nextafter(value, math.inf))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(free=quantities, posted=quantities, cents=st.integers(1, 10**9), tick=st.integers(0, 3))
 def test_a_transfer_is_worth_the_call_in_every_row(
     free: dict[str, int],
@@ -228,6 +228,7 @@ def test_values_are_finite_and_read_only(
         type(values)(np.array([np.inf]), np.array([1.0]))
 
 
+@settings(deadline=None)
 @given(
     held=st.integers(0, 10**12),
     more=st.integers(0, 10**12),

@@ -156,7 +156,7 @@ def test_exact_rows_equal_the_reference_before_rounding(
 ) -> None:
     exact = compile_exact_weights(shortfall, universe, markets[1])
     public = exact_collateral(shortfall, schedule, markets[1], holdings.posted)
-    for lots in sample_books(universe, markets[1], 40, seed=3):
+    for lots in sample_books(universe, markets[1], 15, seed=3):
         true = expected_shortfall(shortfall, universe, markets[1], schedule, book_of(lots, universe), holdings.posted)
         z = encode(book_of(lots, universe), entry_map)
         for kind in KINDS:

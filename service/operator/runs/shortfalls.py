@@ -11,7 +11,7 @@ import logging
 import multiprocessing
 import os
 import threading
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.fields import now_text
 from atomic_margin.fhe import worker
-from atomic_margin.fhe.evaluator import Evaluator
+from atomic_margin.fhe.evaluator import Evaluator, WorkerProcess
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
@@ -97,12 +97,7 @@ class ShortfallWork:
         return self._evaluator
 
     def _make_executor(self) -> Executor:
-        executor = ProcessPoolExecutor(
-            max_workers=1,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_patiently,
-            initargs=(self._operator.terms.profile, self._operator.settings.memory_bytes),
-        )
+        executor = WorkerProcess(_start_patiently, self._operator.terms.profile, self._operator.settings.memory_bytes)
         self._process = executor.submit(os.getpid).result()
         return executor
 
