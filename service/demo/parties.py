@@ -142,6 +142,8 @@ def parties(
         agent_command = command(
             "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
             "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
+            # The examples are a history of one day that is played back.
+            "--max-tick-age", "unbounded",
         )  # fmt: skip
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))

@@ -26,7 +26,7 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.ticks import Place, place_after
+from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 
 FORMAT = "atomic-margin/source-memory/1"
 
@@ -105,6 +105,11 @@ class SourceMemory:
             return
         last = SignedDocument.parse(newest.document)
         if self._known is None:
+            if PriceTick.parse(last.body).rules != self._rules.hash():
+                # These rules hold from the next tick on, so there are no sources yet whose word it could be taken on.
+                last.verify(frozenset({last.signer}))
+                self._known = Known(last, None)
+                return
             before = None if newest.last_market is None else SignedDocument.parse(newest.last_market)
             self._known = begin(last, before, self._rules, last.signer)
             return
@@ -115,15 +120,15 @@ class SourceMemory:
         self._known = follow(self._known, last, self._rules, operator)
 
     def _read(self) -> None:
-        value = read_json(self._path)
         try:
+            value = read_json(self._path)
             if value["format"] != FORMAT:
                 raise ValueError(f"the format is not {FORMAT}")
             last, before, signed = (
                 None if value[name] is None else SignedDocument.parse(value[name])
                 for name in ("last", "last_market", "signed")
             )
-        except (DocumentsError, KeyError, TypeError, ValueError) as error:
+        except (DocumentsError, RequestError, KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"{self._path} is not the memory of a source ({error}); restore it from your backup: without it, two "
                 "documents may be signed for one tick"

@@ -83,7 +83,7 @@ class World:
         arguments = [
             "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
-            "--port", str(port),
+            "--port", str(port), "--max-tick-age", "unbounded",
         ]  # fmt: skip
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
         started = self.nursery.running("atomic_margin", arguments, log)
@@ -96,7 +96,7 @@ class World:
         """The institution's agent in this process, without its answering loop: for what its loop would not do."""
         assert self.operator is not None
         pins = TrustFile.parse(read_json(self.trust))
-        agent = Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT))
+        agent = Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT, None))
         try:
             yield agent
         finally:

@@ -103,7 +103,7 @@ def join_second(world: World) -> Agent:
     """Have a second institution admitted, enrolled and watched with the same book; its agent is in this process."""
     assert world.operator is not None
     trust = TrustFile.parse(read_json(world.trust))
-    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT))
+    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT, None))
     identity = agent.identity.public_key
     admission = Admission(institution=SECOND, name="Harbour", identity=identity)
     world.operator.send("/v1/admissions", admission, AccountStanding)
