@@ -52,7 +52,10 @@ def begin(last: SignedDocument, last_market: SignedDocument | None, rules: Price
     """
     last.verify(frozenset({operator}))
     _, tick = parse_signed(last, PriceTick)
-    before = None if last_market is None else parse_signed(last_market, PriceTick)[1]
+    before = None
+    if last_market is not None:
+        last_market.verify(frozenset({operator}))
+        _, before = parse_signed(last_market, PriceTick)
     _verify(tick, rules, before)
     return Known(last, last_market if tick.market is None else last)
 

@@ -150,7 +150,7 @@ def verify_attestation(
         signed_submission, submission = parse_signed(bundle.submission, Submission)
         signed_answer, answer = parse_signed(bundle.answer, Answer)
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
-        last_market = None if bundle.last_market is None else parse_signed(bundle.last_market, PriceTick)[1]
+        before = None if bundle.last_market is None else parse_signed(bundle.last_market, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
     # (2) Model, universe, collateral schedule, profile and generators are the trusted ones.
     with step("trust anchors"):
@@ -162,10 +162,12 @@ def verify_attestation(
     # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
     #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):
-        market = verify_tick(tick, trust.prices, last_market)
-    # (4) The trusted operator signed the tick and the run record, which names these very documents.
+        market = verify_tick(tick, trust.prices, None if before is None else before[1])
+    # (4) The trusted operator signed both ticks and the run record, which names these very documents.
     with step("run record"):
         signed_tick.verify(frozenset({trust.operator}))
+        if before is not None:
+            before[0].verify(frozenset({trust.operator}))
         signed_run.verify(frozenset({trust.operator}))
         _require(record.operator == trust.operator, "operator", "the run record names another operator")
         for name, value_ in terms.hashes.items():

@@ -5,9 +5,10 @@ Enrolment is done once per test run; each test copies both data folders and star
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.protocol.agent_messages import AgentStatus
 from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import AccountView, Health, LastTick, LedgerView, RunView, TickAccepted
@@ -92,11 +93,13 @@ class World:
             yield self.agent
 
     @contextmanager
-    def own_agent(self) -> Iterator[Agent]:
+    def own_agent(
+        self, max_tick_age: int | None = None, clock: Callable[[], datetime] = present_time
+    ) -> Iterator[Agent]:
         """The institution's agent in this process, without its answering loop: for what its loop would not do."""
         assert self.operator is not None
-        pins = TrustFile.parse(read_json(self.trust))
-        agent = Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT, None))
+        pins, folder = TrustFile.parse(read_json(self.trust)), self.root / "institution"
+        agent = Agent(AgentSettings(folder, NAME, self.operator.url, pins, GROSS_LIMIT, max_tick_age, clock))
         try:
             yield agent
         finally:
