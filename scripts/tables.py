@@ -18,13 +18,14 @@ from typing import Any, Literal, get_args, get_origin
 from atomic_margin.documents.strict import Document
 from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.price_rules import PriceRules
-from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 MODELS: tuple[type[Document], ...] = (
     PriceRules,
+    Price,
     PriceSet,
     PriceTick,
     documents.Enrolment,

@@ -22,15 +22,21 @@ ServiceError
 │   ├── SourceUnreachable        what it reads from does not answer
 │   ├── RoundMalformed           an on-chain answer is not what an aggregator returns
 │   ├── RoundIncomplete          an aggregator's round has no answer yet
-│   └── RoundStale               an aggregator's answer is too old, or carried over from an earlier round
+│   ├── RoundStale               an aggregator's answer is too old, or carried over from an earlier round
+│   └── AlreadySigned            it signed another document for this tick, or a later one
+├── ChainBroken                  an operator's ticks do not follow one another
+│   ├── TickForked               two ticks of one number, or one that follows another than was seen
+│   ├── TickSkipped              a number is left out
+│   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
+│   └── TickStale                its prices are older, by the agent's clock, than it answers
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
     └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
@@ -158,8 +164,41 @@ class RoundStale(SourceError):
     """An aggregator's answer is too old, of the future, or carried over from an earlier round."""
 
 
+class AlreadySigned(SourceError):
+    """The source signed another document for this tick, or for a later one: it never signs two for one."""
+
+
+class ChainBroken(ServiceError):
+    """An operator's ticks do not follow one another."""
+
+
+class TickForked(ChainBroken):
+    """Two ticks of one number, or one that follows another tick than was seen.
+
+    Attributes:
+        seen: the signed tick that was seen before.
+        shown: the signed tick that contradicts it.
+    """
+
+    def __init__(self, detail: str, seen: dict[str, Any], shown: dict[str, Any]) -> None:
+        super().__init__(detail)
+        self.seen, self.shown = seen, shown
+
+
+class TickSkipped(ChainBroken):
+    """A number is left out between the newest tick that was seen and this one."""
+
+
+class TickGoneBack(ChainBroken):
+    """A tick older than the newest that was seen."""
+
+
 class AgentRefused(ServiceError):
     """The institution's agent will not answer: the run is not what it pinned, or not about its submission."""
+
+
+class TickStale(AgentRefused):
+    """The prices of a run's tick are older, by the agent's own clock, than it answers, or of the future."""
 
 
 class RemoteError(ServiceError):

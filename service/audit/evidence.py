@@ -11,6 +11,7 @@ import numpy.typing as npt
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.errors import MatrixMismatch
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.audit.errors import (
     AnchorMissing,
     BytesMissing,
@@ -153,7 +154,7 @@ def gather(
     terms = terms_of(store, record, documents)
     _check_terms(record, terms, anchor.trust)
     on_step("terms")
-    tick = _check_tick(stored, record, anchor, terms)
+    market = _check_tick(stored, record, anchor)
     on_step("price tick")
     _check_submission(stored, record, anchor)
     ciphertext = store.blob(record.ciphertext, "ciphertext")
@@ -161,7 +162,7 @@ def gather(
     keys = _keys(store, stored, record, anchor, terms.profile)
     on_step("evaluation keys")
     try:
-        compiled = terms.matrices_of(record, tick.market)
+        compiled = terms.matrices_of(record, market)
     except MatrixMismatch as error:
         raise MatricesMismatch(f"{error}: they do not follow from the record's own inputs") from error
     on_step("matrices")
@@ -195,14 +196,17 @@ def _check_terms(record: RunRecord, terms: Terms, trust: TrustFile | None) -> No
         _require(pinned == value, f"it was made with another {name} than the trust file pins")
 
 
-def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors, terms: Terms) -> PriceTick:
+def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors) -> Market:
     signed, tick = parse_signed(stored.tick, PriceTick)
     signed.verify(frozenset({anchor.operator}))
     _require(signed.body_hash() == record.tick, "it names another price tick than is stored")
+    if tick.market is None:
+        raise RecordInconsistent("it names a void tick, which has no prices")
     _require(tick.market.sequence == record.price_sequence, "it names another price sequence than its tick has")
     if anchor.trust is not None:
-        verify_tick(tick, anchor.trust.prices)
-    return tick
+        last_market = None if stored.last_market is None else parse_signed(stored.last_market, PriceTick)[1]
+        verify_tick(tick, anchor.trust.prices, last_market)
+    return tick.market
 
 
 def _check_submission(stored: StoredRun, record: RunRecord, anchor: Anchors) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.audit.errors import BytesMissing, RunNotEvaluated, RunUnknown, StoreMissing
+from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
     AttestationRow,
@@ -38,6 +39,7 @@ class StoredRun:
         account: of the institution.
         submission: signed, as JSON.
         tick: signed, as JSON.
+        last_market: the tick it names as the last one with a market, signed, as JSON; None if it names none.
         keys: the enrolled keys that the record names, None when they are not there.
         shortfall: its shortfall, None when there is none with a record.
     """
@@ -49,6 +51,7 @@ class StoredRun:
     account: Account
     submission: JsonObject
     tick: JsonObject
+    last_market: JsonObject | None
     keys: EnrolledKeys | None
     shortfall: ShortfallRow | None
 
@@ -104,6 +107,7 @@ class ReadOnlyStore:
                 problem = f" ({run.problem})" if run.problem else ""
                 raise RunNotEvaluated(f"run {run_id!r} is {run.state}{problem}: it has no record that could be audited")
             shortfall = session.get(ShortfallRow, run_id)
+            tick = session.get_one(Tick, run.price_sequence)
             return StoredRun(
                 run,
                 run.record,
@@ -111,7 +115,8 @@ class ReadOnlyStore:
                 _record_of(session, run.number + 1),
                 session.get_one(Account, run.institution),
                 session.get_one(SubmissionRow, run.submission_id).document,
-                session.get_one(Tick, run.price_sequence).document,
+                tick.document,
+                last_market_of(session, tick),
                 session.get(EnrolledKeys, str(run.record["body"].get("evaluation_keys"))),
                 None if shortfall is None or shortfall.record is None else shortfall,
             )

@@ -1,5 +1,6 @@
 """`atomic-margin feed`: price rules, keys of sources, signed prices, and the set of them that makes a tick."""
 
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +12,16 @@ from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.combine import combine
-from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.feed.source import DocumentSource, price_set
 from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.ticks import Place, Price
 
 if TYPE_CHECKING:
     from atomic_margin.service.feed.chainlink import Aggregator
+    from atomic_margin.service.feed.source import PriceSource
 
 app = typer.Typer(
     add_completion=False,
@@ -27,8 +31,17 @@ app = typer.Typer(
     help="The price sources' side.",
 )
 
+MEMORY_SUFFIX = ".memory.json"
+
 KeyFile = Annotated[Path, typer.Option("--key", help="The source's Ed25519 key file; made if absent.")]
 RulesFile = Annotated[Path, typer.Option("--price-rules", help="Price rules; `feed rules` prints some.")]
+OperatorUrl = Annotated[str, typer.Option("--operator", help="Address of the operator's server, for its newest tick.")]
+MemoryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--memory", help="What the source signed last and which tick it knows.", show_default="beside the key"
+    ),
+]
 
 
 @app.command()
@@ -73,12 +86,24 @@ def rules(
 
 @app.command()
 def sign(
-    market: Annotated[Path, typer.Argument(help="A market document; examples/market-1.json is one.")], path: KeyFile
+    market: Annotated[Path, typer.Argument(help="A market document; examples/market-1.json is one.")],
+    path: KeyFile,
+    price_rules: RulesFile,
+    operator: OperatorUrl,
+    memory: MemoryFile = None,
 ) -> None:
-    """Check a market document, sign it as a source, and print the signed prices."""
+    """Check a market document, sign it as a source for the operator's next tick, and print the signed prices.
+
+        atomic-margin feed sign market.json --key source.key --price-rules price-rules.json --operator URL
+
+    The market gets the number of the next tick, and what is signed names the tick before and the rules. A source signs
+    one document for a number: the same is printed again, another is refused. Exit status 2: nothing is signed, with
+    the reason.
+    """
+    needs_extras("feed sign", "service")
     with plain_errors():
-        signed = sign_market(Identity.load_or_create(path), Market.parse(read_json(market)))
-        print_json(signed.to_json())
+        source = DocumentSource(Identity.load_or_create(path), Market.parse(read_json(market)))
+        print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
 
 
 @app.command()
@@ -89,14 +114,17 @@ def chainlink(
     aggregator: Annotated[
         list[str], typer.Option(help="PATH=ADDRESS,SECONDS: the price it replaces, the contract, its heartbeat.")
     ],
-    sequence: Annotated[int | None, typer.Option(min=0, help="Of the tick.", show_default="the base's")] = None,
+    price_rules: RulesFile,
+    operator: OperatorUrl,
+    memory: MemoryFile = None,
     now: Annotated[bool, typer.Option("--now", help="Sign under the present time, not under the base's.")] = False,
     block: Annotated[str | None, typer.Option(help="Block to read at, in hex.", show_default="the newest")] = None,
 ) -> None:
-    """Read prices from on-chain aggregators of the Chainlink kind, sign them as a source, and print them.
+    """Read prices from on-chain aggregators of the Chainlink kind, sign them for the next tick, and print them.
 
         atomic-margin feed chainlink base.json --key source.key --rpc http://127.0.0.1:8545
         --aggregator underlyings.BTC.spot=0xb7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7b7,3600
+        --price-rules price-rules.json --operator URL
 
     An answer older than its heartbeat at the time of the document, of an earlier round or without one is not signed:
     exit status 2, with the reason.
@@ -112,7 +140,22 @@ def chainlink(
             market = Market.parse({**document, "as_of": as_of})
         aggregators = dict(map(_aggregator, aggregator))
         source = ChainlinkSource(Identity.load_or_create(path), JsonRpc(rpc, block=block), aggregators, lambda: market)
-        print_json(source.fetch(market.sequence if sequence is None else sequence).to_json())
+        print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
+
+
+def _beside(key_file: Path) -> Path:
+    return key_file.with_name(key_file.name + MEMORY_SUFFIX)
+
+
+def _signed_once(source: "PriceSource", memory: Path, price_rules: Path, operator: str) -> dict[str, Any]:
+    """Follow the operator's ticks, and return what the source signs for the next one."""
+    from atomic_margin.service.feed.memory import remembering
+    from atomic_margin.service.feed.remote import OperatorTicks
+
+    shown = OperatorTicks(operator)
+    with remembering(memory, PriceRules.parse(read_json(price_rules))) as remembered:
+        place = remembered.catch_up(shown.newest(), shown.tick)
+        return remembered.sign_once(place, source.fetch).to_json()
 
 
 def _aggregator(entry: str) -> "tuple[str, Aggregator]":
@@ -133,17 +176,20 @@ def combine_prices(
 ) -> None:
     """Try whether signed prices make a tick under the rules, and print what to post to the operator (POST /v1/ticks).
 
-    What the operator compares with the tick before is not tried here. Sources that would be dropped are left out.
+    What the operator compares with the tick before is not tried here: the place of most documents counts. Sources that
+    would be dropped are left out.
     """
     with plain_errors():
         documents = [SignedDocument.parse(read_json(path)) for path in prices]
-        markets = [Market.parse(document.body) for document in documents]
+        signed = [parse_signed(document, Price)[1] for document in documents]
+        pinned = PriceRules.parse(read_json(price_rules))
         now = datetime.now(timezone.utc).replace(microsecond=0)
-        sequence = max(market.sequence for market in markets)
-        combined = combine(documents, PriceRules.parse(read_json(price_rules)), sequence, now)
+        places = Counter(Place(one.market.sequence, pinned.hash(), one.previous, one.last_market) for one in signed)
+        ((place, _),) = places.most_common(1)
+        combined = combine(documents, pinned, place, now)
         for one in combined.dropped:
             typer.echo(f"left out: {one.source}, {one.reason} {one.quote or ''}".rstrip(), err=True)
-        print_json(price_set(combined.used, sequence).canonical())
+        print_json(price_set(combined.used, place.sequence).canonical())
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
@@ -45,6 +46,14 @@ def serve(
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
     trust: Annotated[Path, typer.Option(help="Pinned operator, price rules and terms; see `atomic-margin trust`.")],
     gross_limit: Annotated[int, typer.Option(help="Gross limit of submissions, whole USD; it is public.", min=1)],
+    max_tick_age: Annotated[
+        str,
+        typer.Option(
+            metavar="SECONDS|unbounded",
+            help="How old prices may be, by this machine's clock, for a run to be answered; unbounded for a history "
+            "that is played back.",
+        ),
+    ],
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
@@ -61,7 +70,8 @@ def serve(
     with plain_errors():
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
-        settings = AgentSettings(directory, name, operator, TrustFile.parse(read_json(trust)), gross_limit)
+        pins, bound = TrustFile.parse(read_json(trust)), _seconds(max_tick_age)
+        settings = AgentSettings(directory, name, operator, pins, gross_limit, bound)
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
         return Agent(settings, on_stage)
@@ -132,6 +142,14 @@ def compare_audit(
     if not all(comparison.agree for comparison in found):
         err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _seconds(text: str) -> int | None:
+    if text == "unbounded":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+        raise ConfigurationError(f"--max-tick-age takes whole seconds above 0, or unbounded; got {text!r}")
+    return int(text)
 
 
 def _call(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:

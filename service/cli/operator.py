@@ -8,6 +8,7 @@ import typer
 
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.output import plain_errors, print_json
+from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import read_token
 
 app = typer.Typer(
@@ -88,6 +89,31 @@ def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
     atomic-margin operator ledger --dir operator-data
     """
     _print(directory, operator, "ledger", "GET", "/v1/ledger")
+
+
+@app.command(name="void-tick")
+def void_tick(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the tick: the next one.")],
+    directory: Directory,
+    prices: Annotated[
+        Path | None, typer.Option(help="What `feed combine` would take, as a set: what sources did sign.")
+    ] = None,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """Use up the next tick's number without prices, when no tick can be made of what sources signed for it.
+
+        atomic-margin operator void-tick 17 --prices prices.json --dir operator-data
+
+    A source signs one document for a number, so a set that was refused stays refused unless more sources sign. No run
+    is scheduled; sources then sign the number after it. Refused if the prices do make a tick.
+
+    Exit status 0: recorded, the signed tick is printed. 1: refused, the problem document is printed. 2: nothing was
+    asked, or nobody answered.
+    """
+    with plain_errors():
+        empty = {"format": "atomic-margin/prices/2", "sequence": str(number), "prices": []}
+        body = empty if prices is None else read_json(prices)
+    _print(directory, operator, "void-tick", "POST", "/v1/ticks/void", body)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:

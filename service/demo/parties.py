@@ -19,16 +19,20 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures
+from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     Admission,
     Booked,
     Deposit,
     Health,
+    LastTick,
     OperatorView,
     TickAccepted,
 )
+from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 
 JsonObject = dict[str, Any]
 
@@ -40,19 +44,21 @@ SPREADS = (Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
 
 @dataclass
 class Parties:
-    """Running operator and agent, the sources' keys, and where the files are."""
+    """Running operator and agent, the sources' keys, the price rules, and where the files are."""
 
     operator: Http
     agent: Http
     sources: tuple[Identity, ...]
+    rules: PriceRules
     examples: Path
     trust: Path
 
     def send_tick(self, market: Path) -> str:
         """Sign a market file as every source, send the prices, and return the run they schedule."""
-        return TickAccepted.parse(self.operator.post("/v1/ticks", signed_prices(self.sources, read_json(market)))).runs[
-            0
-        ]
+        newest = self.operator.read("/v1/ticks", LastTick)
+        last = None if newest.document is None else parse_signed(newest.document, PriceTick)[1]
+        prices = signed_prices(self.sources, read_json(market), place_after(last, self.rules))
+        return TickAccepted.parse(self.operator.post("/v1/ticks", prices)).runs[0]
 
     def post_collateral(self) -> None:
         """As the back office, post what examples/collateral.json has posted."""
@@ -136,6 +142,8 @@ def parties(
         agent_command = command(
             "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
             "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
+            # The examples are a history of one day that is played back.
+            "--max-tick-age", "unbounded",
         )  # fmt: skip
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
@@ -144,10 +152,10 @@ def parties(
         )
         commitments = enrolled.key_commitments
         write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))
-        yield Parties(operator, agent, sources, examples, trust)
+        yield Parties(operator, agent, sources, PriceRules.parse(read_json(rules)), examples, trust)
 
 
-def signed_prices(sources: tuple[Identity, ...], market: JsonObject) -> JsonObject:
+def signed_prices(sources: tuple[Identity, ...], market: JsonObject, place: Place) -> JsonObject:
     """Return what makes a tick of a market: every source's signed prices, its spots a little apart from the others'."""
     documents = []
     for source, spread in zip(sources, SPREADS, strict=True):
@@ -155,8 +163,8 @@ def signed_prices(sources: tuple[Identity, ...], market: JsonObject) -> JsonObje
             name: {**quoted, "spot": format(Decimal(quoted["spot"]) * (1 + spread), "f")}
             for name, quoted in market["underlyings"].items()
         }
-        documents.append(sign_market(source, Market.parse({**market, "underlyings": quotes})))
-    prices = price_set(documents, int(market["sequence"])).canonical()
+        documents.append(sign_market(source, Market.parse({**market, "underlyings": quotes}), place))
+    prices = price_set(documents, place.sequence).canonical()
     if not isinstance(prices, dict):
         raise TypeError("a set of prices is a JSON object")
     return dict(prices)

@@ -23,6 +23,7 @@ from atomic_margin.service.errors import RoundIncomplete, RoundMalformed, RoundS
 from atomic_margin.service.feed.combine import quotes_of
 from atomic_margin.service.feed.source import sign_market
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.ticks import Place
 
 EthCall = Callable[[str, bytes], bytes]
 """Carries out a call of a contract (address, call data) and returns the bytes it answers."""
@@ -93,8 +94,8 @@ class ChainlinkSource:
         """Ed25519 public key of the source, hex."""
         return self._identity.public_key
 
-    def fetch(self, sequence: int) -> SignedDocument:
-        """Return the market, signed, with the aggregators' prices in it.
+    def fetch(self, place: Place) -> SignedDocument:
+        """Return the market, signed at a place, with the aggregators' prices in it.
 
         Raises:
             SourceUnreachable: the call fails.
@@ -116,7 +117,7 @@ class ChainlinkSource:
             market = Market.parse(body)
         except (DocumentsError, MarginError) as error:
             raise RoundMalformed(f"the aggregators' prices make no market: {error}") from error
-        return sign_market(self._identity, market, sequence)
+        return sign_market(self._identity, market, place)
 
 
 def read_price(eth_call: EthCall, aggregator: Aggregator, at: datetime) -> Decimal:

@@ -2,12 +2,16 @@
 
 Operator, agent and verifier run the same function on the same signed documents. Rules:
 
-- a document counts if it is a market of the tick's sequence number, its time is within `max_skew_seconds` of the median
-  time, and (with `max_age_seconds`) within that of the moment of arrival;
+- a document counts if it is a market of the tick's number, under the tick's rules, after the tick before, its time is
+  within `max_skew_seconds` of the median time, and (with `max_age_seconds`) within that of the moment of arrival;
+- a source that signed two documents for this number counts as none, whatever they say;
 - of every quote that at least `required` documents have, the median is taken; a document with a quote beyond the
   `outlier` bound from its median is dropped;
 - this is repeated on what is left until nothing is dropped, so combining the documents that counted gives the same;
 - if fewer than `required` are left, there are no prices.
+
+What names other rules or another tick before is dropped, not refused: it counts nowhere, so it makes no difference
+whether whoever posts leaves it out or not, and nobody can say that it kept a tick from being made.
 
 The median of an even number is the *lower* of the middle two: always a quote that a source signed, in its own
 digits. While fewer than half of those that count are dishonest, every combined quote lies between two honest ones;
@@ -24,10 +28,10 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.strict import format_instant
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import MalformedRequest, PriceMoveTooLarge, PricesRefused, TooFewSources
+from atomic_margin.service.errors import MalformedRequest, PriceMoveTooLarge, TooFewSources
 from atomic_margin.service.protocol.price_rules import Bounds, PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.ticks import Dropped
+from atomic_margin.service.protocol.ticks import Dropped, Place, Price, Reason
 
 Path = tuple[str, ...]
 Kind = Literal["price", "volatility", "rate"]
@@ -62,51 +66,59 @@ class Combined:
     dropped: tuple[Dropped, ...]
 
 
-def combine(documents: Sequence[SignedDocument], rules: PriceRules, sequence: int, received_at: datetime) -> Combined:
+def combine(documents: Sequence[SignedDocument], rules: PriceRules, place: Place, received_at: datetime) -> Combined:
     """Combine signed prices.
 
     Args:
-        documents: as sent, at most one of each source.
+        documents: as sent, none of them twice.
         rules: sources and bounds.
-        sequence: number of the tick.
+        place: of the tick; documents that name another do not count.
         received_at: when they arrived, UTC to the second.
 
     Raises:
-        MalformedRequest: another type of document.
+        MalformedRequest: another type of document, or the same one twice.
         SignatureInvalid: a document is not signed by a source of the rules.
-        PricesRefused: two documents of one source.
         TooFewSources: fewer than `required` are left, with the reasons.
     """
-    # (1) Every document is signed by a source of the rules, and no source speaks twice.
-    seen: set[str] = set()
+    # (1) Every document is signed by a source of the rules, and sent once.
+    seen: set[tuple[str, str]] = set()
     for index, document in enumerate(documents):
         if document.type != "price":
             raise MalformedRequest(
                 f"a document of type 'price' is wanted here, this is {document.type!r}", f"prices[{index}].type"
             )
         document.verify(frozenset(rules.sources))
-        if document.signer in seen:
-            raise PricesRefused("a second document of one source: send one of each", f"prices[{index}].signer")
-        seen.add(document.signer)
-    # (2) It is a market of this tick.
+        if (document.signer, document.body_hash()) in seen:
+            raise MalformedRequest("the same document once more: send each once", f"prices[{index}]")
+        seen.add((document.signer, document.body_hash()))
+    # (2) It is a market of this tick, the only one of its source, under these rules and after the tick before.
     dropped: list[Dropped] = []
-    left: dict[str, Market] = {}
     details: dict[str, str] = {}
+    of_number: dict[str, list[tuple[SignedDocument, Price]]] = {}
     for document in documents:
         try:
-            market = Market.parse(document.body)
+            price = Price.parse(document.body)
         except (DocumentsError, MarginError) as error:
             # What exactly is wrong is for people: not recorded, so that nobody has to find the same words.
             details[document.signer] = str(error)
             dropped.append(Dropped(source=document.signer, reason="malformed"))
             continue
-        if market.canonical() != document.body:
+        if price.canonical() != document.body:
             details[document.signer] = "not in canonical form; leave absent fields out"
             dropped.append(Dropped(source=document.signer, reason="malformed"))
-        elif market.sequence != sequence:
+        elif price.market.sequence != place.sequence:
             dropped.append(Dropped(source=document.signer, reason="sequence"))
         else:
-            left[document.signer] = market
+            of_number.setdefault(document.signer, []).append((document, price))
+    counted: dict[str, SignedDocument] = {}
+    left: dict[str, Market] = {}
+    for source, signed in of_number.items():
+        reason = _misplaced(signed, place)
+        if reason is not None:
+            dropped.append(Dropped(source=source, reason=reason))
+        else:
+            ((counted[source], price),) = signed
+            left[source] = price.market
     # (3) Its time, then its quotes, are near the others'; until nobody is dropped any more.
     while True:
         if len(left) < rules.required:
@@ -117,8 +129,9 @@ def combine(documents: Sequence[SignedDocument], rules: PriceRules, sequence: in
         dropped += found
         for one in found:
             del left[one.source]
-    market = _market(sequence, _middle([market.as_of for market in left.values()]), _medians(left, rules.required))
-    return Combined(market, tuple(d for d in documents if d.signer in left), tuple(dropped))
+    as_of = _middle([market.as_of for market in left.values()])
+    market = _market(place.sequence, as_of, _medians(left, rules.required))
+    return Combined(market, tuple(counted[source] for source in left), tuple(dropped))
 
 
 def check_move(before: Market, after: Market, bounds: Bounds) -> None:
@@ -155,6 +168,19 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
 
 def _quote(value: Decimal, kind: Kind) -> Quote:
     return Quote(value, format(value, "f"), kind)
+
+
+def _misplaced(signed: list[tuple[SignedDocument, Price]], place: Place) -> Reason | None:
+    """Return why what a source signed for the tick's number does not count, by what it names."""
+    # First: a source that says two things is not believed in the one that happens to fit.
+    if len(signed) > 1:
+        return "twice"
+    ((_, price),) = signed
+    if price.rules != place.rules:
+        return "rules"
+    if (price.previous, price.last_market) != (place.previous, place.last_market):
+        return "previous"
+    return None
 
 
 def _out_of_time(left: dict[str, Market], rules: PriceRules, received_at: datetime) -> Iterator[Dropped]:

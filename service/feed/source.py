@@ -4,8 +4,11 @@
 >>> source = DocumentSource(Identity.generate(), Market.parse({
 ...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
 ...     "underlyings": {}, "collateral": {"USDC": "1"}}))
->>> source.fetch(7).body["sequence"]
-'7'
+>>> signed = source.fetch(Place(7, "5a" * 32, "6b" * 32, "6b" * 32))
+>>> signed.body["previous"] == "6b" * 32, signed.body["market"]["sequence"]
+(True, '7')
+
+Which place is next, and that no two documents are signed for one, is the business of `memory`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from typing import Any, Protocol
 
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.ticks import PriceSet
+from atomic_margin.service.protocol.ticks import Place, Price, PriceSet
 
 
 class PriceSource(Protocol):
@@ -26,8 +29,8 @@ class PriceSource(Protocol):
     def public_key(self) -> str:
         """Ed25519 public key of the source, hex."""
 
-    def fetch(self, sequence: int) -> SignedDocument:
-        """Return a signed document of type ``price``: a market of that sequence number.
+    def fetch(self, place: Place) -> SignedDocument:
+        """Return a signed document of type ``price``: a market at that place of the chain.
 
         Raises:
             SourceError: there is nothing the source could sign.
@@ -38,7 +41,7 @@ class DocumentSource:
     """Signs a market that somebody else made."""
 
     def __init__(self, identity: Identity, market: Market) -> None:
-        """`market` is signed under any sequence number that is asked for."""
+        """`market` is signed at any place that is asked for."""
         self._identity, self._market = identity, market
 
     @property
@@ -46,26 +49,24 @@ class DocumentSource:
         """Ed25519 public key of the source, hex."""
         return self._identity.public_key
 
-    def fetch(self, sequence: int) -> SignedDocument:
-        """Return the market, signed, under a sequence number."""
-        return sign_market(self._identity, self._market, sequence)
+    def fetch(self, place: Place) -> SignedDocument:
+        """Return the market, signed at a place."""
+        return sign_market(self._identity, self._market, place)
 
 
-def sign_market(identity: Identity, market: Market, sequence: int | None = None) -> SignedDocument:
-    """Sign a market as a source's prices, under another sequence number if one is given."""
+def sign_market(identity: Identity, market: Market, place: Place) -> SignedDocument:
+    """Sign a market as a source's prices, at a place of the chain; the market gets the place's number."""
     body: Any = market.canonical()
-    if sequence is not None:
-        body["sequence"] = str(sequence)
-    # Checked once more, so that nothing is signed that nobody can read.
-    Market.parse(body)
-    return identity.sign("price", body)
+    body["sequence"] = str(place.sequence)
+    price = {"rules": place.rules, "previous": place.previous, "last_market": place.last_market, "market": body}
+    return Price.parse(price).signed_by(identity)
 
 
 def price_set(documents: Sequence[SignedDocument], sequence: int) -> PriceSet:
     """Return what is posted to make a tick."""
     return PriceSet.parse(
         {
-            "format": "atomic-margin/prices/1",
+            "format": "atomic-margin/prices/2",
             "sequence": str(sequence),
             "prices": [document.to_json() for document in documents],
         }

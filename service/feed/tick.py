@@ -1,8 +1,11 @@
 """Make a tick from prices that were sent, and check one that somebody else made. No clock, no I/O.
 
-`make_tick` is the operator's direction, `verify_tick` the agent's and the verifier's: they trust the sources, not the
-operator, and recompute what it combined. The bound on the move from one tick to the next needs the tick before, so a
-tick carries the documents that counted in it.
+`make_tick` and `make_void` are the operator's direction, `verify_tick` and `verify_void` that of agent and verifier:
+they trust the sources, not the operator, and recompute what it combined. The bound on the move from one tick to the
+next needs the last tick that had a market; the tick names it by hash, and it goes along. `chain` is about the order.
+
+A number that cannot become a tick any more is used up by a *void* one: a source never signs two documents for one
+number, so what it signed is all that will come. Documents that do make a tick make no void one.
 """
 
 from datetime import datetime, timezone
@@ -10,14 +13,17 @@ from datetime import datetime, timezone
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, PricesRefused
-from atomic_margin.service.feed.combine import check_move, combine
+from atomic_margin.service.feed.combine import Combined, check_move, combine
 from atomic_margin.service.protocol.price_rules import PriceRules
-from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+from atomic_margin.service.protocol.ticks import NO_TICK, Place, PriceSet, PriceTick, place_after
 
 
 def make_tick(
-    prices: PriceSet, rules: PriceRules, received_at: datetime, last: SignedDocument | None = None
+    prices: PriceSet,
+    rules: PriceRules,
+    received_at: datetime,
+    last: PriceTick | None = None,
+    last_market: PriceTick | None = None,
 ) -> PriceTick:
     """Combine prices into the tick after `last`.
 
@@ -25,75 +31,157 @@ def make_tick(
         prices: as sent.
         rules: sources and bounds.
         received_at: when they arrived, UTC; cut to the second.
-        last: the signed tick before, whatever rules it was made under, or None. The first tick under new rules has no
-            `previous`, and no bound on its move.
+        last: the tick before, whatever rules it was made under, or None.
+        last_market: the last tick that had a market, or None. The first tick under new rules has no bound on its move.
 
     Raises:
-        Conflict: sequence number or time does not advance.
-        SignatureInvalid, MalformedRequest, PricesRefused, TooFewSources: see `combine`.
+        Conflict: the number is not the next one.
+        SignatureInvalid, MalformedRequest, TooFewSources: see `combine`.
+        PricesRefused: the prices are not later than the last ones.
         PriceMoveTooLarge: see `check_move`.
     """
-    before = None if last is None else PriceTick.parse(last.body)
-    if before is not None and prices.sequence <= before.sequence:
-        raise Conflict(f"the last tick has sequence number {before.sequence}, this one {prices.sequence}", "sequence")
-    received_at = received_at.replace(microsecond=0)
-    combined = combine(prices.prices, rules, prices.sequence, received_at)
-    previous = None
-    if last is not None and before is not None:
-        _require_later(before.market, combined.market)
-        if before.rules == rules.hash():
-            check_move(before.market, combined.market, rules.move)
-            left_out = {one.source for one in before.dropped}
-            previous = {
-                "tick": last.body_hash(),
-                "sequence": str(before.sequence),
-                "received_at": before.received_at,
-                "prices": [document.to_json() for document in before.prices if document.signer not in left_out],
-            }
+    place, received_at = _next_place(prices, rules, last), received_at.replace(microsecond=0)
+    combined = _combined(prices, rules, place, received_at, last_market)
     return PriceTick.parse(
         {
-            "rules": rules.hash(),
-            "sequence": str(prices.sequence),
-            "received_at": instant_text(received_at),
-            "prices": [document.to_json() for document in prices.prices],
+            **_placed(prices, place, received_at),
             "dropped": [one.model_dump(exclude_none=True) for one in combined.dropped],
             "market": combined.market.canonical(),
-            "previous": previous,
         }
     )
 
 
-def verify_tick(tick: PriceTick, rules: PriceRules) -> Market:
-    """Check a tick against one's own rules and return its prices. Whether the operator signed it is checked elsewhere.
+def make_void(
+    prices: PriceSet,
+    rules: PriceRules,
+    received_at: datetime,
+    last: PriceTick | None = None,
+    last_market: PriceTick | None = None,
+) -> PriceTick:
+    """Use up the number after `last` without prices; arguments as in `make_tick`.
 
     Raises:
-        PricesRefused: made under other rules, or not what its documents combine to; `.field` says where.
-        SignatureInvalid, MalformedRequest, TooFewSources, PriceMoveTooLarge, Conflict: as in `make_tick`.
+        Conflict: the number is not the next one, or the prices do make a tick.
+        SignatureInvalid, MalformedRequest: see `combine`.
     """
-    # (1) It was made under these rules.
+    place, received_at = _next_place(prices, rules, last), received_at.replace(microsecond=0)
+    try:
+        _combined(prices, rules, place, received_at, last_market)
+    except PricesRefused:
+        return PriceTick.parse({**_placed(prices, place, received_at), "dropped": []})
+    raise Conflict("these prices make a tick, so its number is not void: send them as one", "prices")
+
+
+def verify_tick(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> Market:
+    """Check a tick against one's own rules and return its prices. Whether the operator signed it is checked elsewhere.
+
+    Args:
+        tick: as recorded.
+        rules: one's own.
+        last_market: the tick that `tick` names as the last one with a market, None if it names none.
+
+    Raises:
+        PricesRefused: void, made under other rules, not what its documents combine to, or `last_market` is another
+            tick than it names; `.field` says where.
+        SignatureInvalid, MalformedRequest, TooFewSources, PriceMoveTooLarge: as in `make_tick`.
+    """
+    if tick.market is None:
+        raise PricesRefused("the tick is void: nothing rests on it", "market")
+    before = _verified_last_market(tick, rules, last_market)
+    # (3) Its documents, signed by sources of the rules and naming its place, combine to exactly its prices.
+    combined = _recombined(tick, rules)
+    # (4) They are later than those of the tick before and within the bounds of a move.
+    _check_after(before, combined.market, rules)
+    return combined.market
+
+
+def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> None:
+    """Check a void tick against one's own rules: what was sent makes no tick. Arguments as in `verify_tick`.
+
+    Raises:
+        PricesRefused: it is not void, its documents make a tick, or `last_market` is another tick than it names.
+        SignatureInvalid, MalformedRequest: as in `make_tick`.
+    """
+    if tick.market is not None or tick.dropped:
+        raise PricesRefused("a void tick has no market, and drops nobody", "market")
+    before = _verified_last_market(tick, rules, last_market)
+    try:
+        combined = combine(tick.prices, rules, tick.place, _instant(tick.received_at))
+        _check_after(before, combined.market, rules)
+    except PricesRefused:
+        return
+    raise PricesRefused("the tick is recorded as void, but its documents make a tick", "market")
+
+
+def _next_place(prices: PriceSet, rules: PriceRules, last: PriceTick | None) -> Place:
+    place = place_after(last, rules)
+    if prices.sequence != place.sequence:
+        raise Conflict(f"the next tick has number {place.sequence}, these prices are for {prices.sequence}", "sequence")
+    return place
+
+
+def _combined(
+    prices: PriceSet, rules: PriceRules, place: Place, received_at: datetime, last_market: PriceTick | None
+) -> Combined:
+    combined = combine(prices.prices, rules, place, received_at)
+    if last_market is not None and last_market.market is not None:
+        if place.last_market == NO_TICK:
+            _require_later(last_market.market, combined.market)
+        else:
+            _check_after(last_market.market, combined.market, rules)
+    return combined
+
+
+def _placed(prices: PriceSet, place: Place, received_at: datetime) -> dict[str, object]:
+    return {
+        "rules": place.rules,
+        "sequence": str(place.sequence),
+        "previous": place.previous,
+        "last_market": place.last_market,
+        "received_at": instant_text(received_at),
+        "prices": [document.to_json() for document in prices.prices],
+    }
+
+
+def _verified_last_market(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> Market | None:
+    # (1) The tick was made under these rules.
     if tick.rules != rules.hash():
         raise PricesRefused("the tick was made under other price rules than these", "rules")
-    # (2) Its documents, signed by sources of the rules, combine to exactly its prices.
-    combined = combine(tick.prices, rules, tick.sequence, _instant(tick.received_at))
+    # (2) The last tick with a market is the one it names, earlier, under the same rules, and what its sources signed.
+    if last_market is None or tick.last_market == NO_TICK:
+        if last_market is not None or tick.last_market != NO_TICK:
+            raise PricesRefused(
+                "the last tick with a market goes along if the tick names one, and only then", "last_market"
+            )
+        return None
+    if last_market.hash() != tick.last_market:
+        raise PricesRefused("the tick names another tick as the last one with a market", "last_market")
+    if last_market.rules != tick.rules:
+        raise PricesRefused("the last tick with a market was made under other price rules", "last_market")
+    adjacent = last_market.sequence + 1 == tick.sequence
+    if last_market.sequence >= tick.sequence or adjacent != (tick.previous == tick.last_market):
+        raise PricesRefused("the last tick with a market does not come before this one", "last_market")
+    return _recombined(last_market, rules).market
+
+
+def _recombined(tick: PriceTick, rules: PriceRules) -> Combined:
+    combined = combine(tick.prices, rules, tick.place, _instant(tick.received_at))
     if combined.market != tick.market:
         raise PricesRefused("the prices are not what the signed documents combine to", "market")
     if combined.dropped != tick.dropped:
         raise PricesRefused("other sources were dropped than the rules say", "dropped")
-    # (3) They are later than those of the tick before and within the bounds of a move.
-    if tick.previous is not None:
-        before = combine(tick.previous.prices, rules, tick.previous.sequence, _instant(tick.previous.received_at))
-        if before.dropped:
-            raise PricesRefused("documents of the tick before do not count under the rules", "previous.prices")
-        if tick.previous.sequence >= tick.sequence:
-            raise Conflict("the tick before has no lower sequence number", "previous.sequence")
-        _require_later(before.market, combined.market)
-        check_move(before.market, combined.market, rules.move)
-    return combined.market
+    return combined
+
+
+def _check_after(before: Market | None, after: Market, rules: PriceRules) -> None:
+    if before is not None:
+        _require_later(before, after)
+        check_move(before, after, rules.move)
 
 
 def _require_later(before: Market, after: Market) -> None:
     if after.as_of <= before.as_of:
-        raise Conflict("the prices are not later than those of the tick before", "as_of")
+        raise PricesRefused("the prices are not later than those of the last tick that had any", "as_of")
 
 
 def _instant(text: str) -> datetime:

@@ -21,6 +21,7 @@ from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import first_runs, postings, shortfalls
 from atomic_margin.service.institution.answers import decide, private_figures
+from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.keyring import KeyRing
@@ -74,6 +75,7 @@ class Agent:
             self.close()
             raise
         self._keys = KeyRing(settings, self.terms.profile, self._store)
+        self._chain = MarketChain(settings, self._store, self._client.tick)
 
     def enrol(self) -> None:
         """Enrol unless that is done; see `atomic_margin.service.institution.enrolment.enrol`."""
@@ -177,6 +179,11 @@ class Agent:
         """Why no flag leaves under the keys in use until they are replaced, or None."""
         keys = self._keys.in_use()
         return None if keys is None else keys.alarm
+
+    @property
+    def dispute(self) -> str | None:
+        """What the operator signed that contradicts itself, or None. It costs no keys."""
+        return self._chain.dispute
 
     @property
     def key_commitments(self) -> str | None:
@@ -295,6 +302,7 @@ class Agent:
         view = self._client.run(run_id)
         try:
             presented = present(view)
+            self._chain.follow(view)
             with self._store.unit_of_work() as session:
                 own = session.get(OwnSubmission, presented.record.submission_sequence)
             if own is None:
@@ -304,6 +312,7 @@ class Agent:
             run = check_run(presented, self.settings.trust, self.terms, submission, own.sha256, book)
             if run.record.run_id != run_id or run.record.price_sequence != price_sequence:
                 raise AgentRefused(f"run {run_id!r} carries the record of another run")
+            self._chain.require_fresh(run.market)
             with self._store.unit_of_work() as session:
                 postings.check_posted(session, run.record)
                 first_runs.check(session, run.record, policy)

@@ -126,13 +126,14 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.get("/v1/status")
     def status() -> AgentStatus:
-        """Stage of the agent, the problem of its last round, its alarm, and the hash of its FHE key commitments."""
+        """Stage of the agent, the problem of its last round, alarm, dispute, and the hash of its key commitments."""
         agent = process._agent
         return AgentStatus(
             stage=process.stage,
             problem=process.problem,
             enrolled=agent is not None,
             alarm=None if agent is None else agent.alarm,
+            dispute=None if agent is None else agent.dispute,
             key_commitments=None if agent is None else agent.key_commitments,
         )
 

@@ -60,6 +60,10 @@ class OperatorClient:
         """Get a run."""
         return self._message(RunView, "GET", f"/v1/runs/{run_id}")
 
+    def tick(self, sequence: int) -> SignedDocument:
+        """Get a tick by its number."""
+        return self._message(SignedDocument, "GET", f"/v1/ticks/{sequence}")
+
     def output(self, run_id: str, function: str) -> bytes:
         """Get the raw words of an output."""
         return self._call("GET", f"/v1/runs/{run_id}/outputs/{function}")

@@ -124,7 +124,11 @@ def check_run(
         # (3) Enough pinned sources signed the prices, which combine by the pinned rules to what the operator signed.
         signed_tick, tick = parse_signed(view.tick, PriceTick)
         signed_tick.verify(frozenset({trust.operator}))
-        market = verify_tick(tick, trust.prices)
+        before = None
+        if view.last_market is not None:
+            signed_before, before = parse_signed(view.last_market, PriceTick)
+            signed_before.verify(frozenset({trust.operator}))
+        market = verify_tick(tick, trust.prices, before)
         _require_equal(record, {"tick": signed_tick.body_hash(), "price_sequence": market.sequence})
         # (4) The matrices are what these prices and this collateral give, to the bit.
         matrices = terms.matrices_of(record, market)

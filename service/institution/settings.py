@@ -1,9 +1,16 @@
 """What an institution chooses for its agent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from atomic_margin.service.protocol.trust import TrustFile
+
+
+def present_time() -> datetime:
+    """Return the time of this machine, in UTC."""
+    return datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -16,6 +23,9 @@ class AgentSettings:
         operator_url: where the operator's server is.
         trust: pinned operator, price rules and terms.
         gross_limit: G of its submissions, whole USD.
+        max_tick_age: seconds that prices may be old, by the agent's clock, for a run to be answered; None for no bound,
+            for histories that are played back. There is no default: without a bound an operator can ask at old prices.
+        clock: the agent's own, in UTC.
     """
 
     directory: Path
@@ -23,3 +33,5 @@ class AgentSettings:
     operator_url: str
     trust: TrustFile
     gross_limit: int
+    max_tick_age: int | None
+    clock: Callable[[], datetime] = present_time

@@ -111,6 +111,15 @@ class UsedMasks(Base):
     seed: Mapped[str] = mapped_column(primary_key=True)
 
 
+class SeenTick(Base):
+    """A tick of the operator's that was followed, signed; the newest ones. `void` if it has no market."""
+
+    __tablename__ = "seen_ticks"
+    sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    void: Mapped[bool]
+    document: Mapped[JsonObject]
+
+
 class Note(Base):
     """A named value: the operator's token, the hash of the evaluation keys in use."""
 

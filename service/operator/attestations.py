@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     AnswerRow,
     AttestationRow,
@@ -22,9 +23,11 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
     settlement = session.get(SettlementRow, run.run_id)
     submission = session.get_one(SubmissionRow, run.submission_id).document
     flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
+    tick = session.get_one(Tick, run.price_sequence)
     body = bundle_body(
         operator.terms,
-        tick=session.get_one(Tick, run.price_sequence).document,
+        tick=tick.document,
+        last_market=last_market_of(session, tick),
         enrolment=session.get_one(EnrolledKeys, submission["body"]["evaluation_keys"]).document,
         submission=submission,
         run=run.record,

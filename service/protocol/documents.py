@@ -24,7 +24,7 @@ from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, 
 from atomic_margin.service.errors import MalformedRequest, Refused
 from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
 
-BUNDLE_VERSION = "3"
+BUNDLE_VERSION = "4"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]

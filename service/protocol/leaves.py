@@ -17,8 +17,9 @@ class TickLeaf(Document):
     Attributes:
         kind: `tick`.
         sequence: number of the tick.
-        document: hash of the whole signed tick, its signature included.
-        previous: hash of the whole signed tick before; absent in the first.
+        tick: hash of its body, as the next tick names it.
+        document: hash of the whole signed document, its signature included.
+        previous: hash of the body of the tick before; 64 zeros in the first.
         rules: hash of the price rules.
         received_at: the operator's time at which the prices arrived.
     """
@@ -28,8 +29,9 @@ class TickLeaf(Document):
     format: Literal["atomic-margin/leaf/1"]
     kind: Literal["tick"]
     sequence: Counter
+    tick: Hash
     document: Hash
-    previous: Hash | None = None
+    previous: Hash
     rules: Hash
     received_at: Time
 
@@ -38,16 +40,17 @@ class TickLeaf(Document):
         return canonical_bytes(self.canonical())
 
 
-def tick_leaf(signed: SignedDocument, before: SignedDocument | None) -> TickLeaf:
-    """Return the leaf of a signed tick that follows another one."""
+def tick_leaf(signed: SignedDocument) -> TickLeaf:
+    """Return the leaf of a signed tick."""
     body = signed.body
     return TickLeaf.parse(
         {
             "format": "atomic-margin/leaf/1",
             "kind": "tick",
             "sequence": body["sequence"],
+            "tick": signed.body_hash(),
             "document": signed.hash(),
-            **({} if before is None else {"previous": before.hash()}),
+            "previous": body["previous"],
             "rules": body["rules"],
             "received_at": body["received_at"],
         }

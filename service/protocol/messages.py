@@ -130,6 +130,18 @@ class TickAccepted(ResponseBody):
     runs: ListOf[str]
 
 
+class LastTick(ResponseBody):
+    """The newest tick, for sources, which sign the next one; number 0 and nothing more before the first."""
+
+    sequence: Count
+    tick: str
+    """Its hash, which the next tick names; 64 zeros before the first."""
+    document: JsonObject | None
+    """Signed; void if it has no market."""
+    last_market: JsonObject | None
+    """Signed: the tick that `document` names as the last one with a market, if it names one."""
+
+
 class Attestations(ResponseBody):
     """The runs whose bundles are published."""
 
@@ -230,6 +242,8 @@ class RunView(ResponseBody):
     """Signed, once there is one."""
     tick: JsonObject
     """Signed."""
+    last_market: JsonObject | None
+    """Signed: the tick that `tick` names as the last one with a market, if it names one."""
     seconds: dict[str, str] | None
     """Of the evaluation, by stage."""
     evaluation: EvaluationTimes | None

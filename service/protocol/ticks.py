@@ -1,16 +1,32 @@
-"""The documents of a tick: the prices as they are sent, and the tick as the operator records it."""
+"""The documents of a tick: what a source signs, the prices as they are sent, and the tick as the operator records it.
 
-from typing import Annotated, ClassVar, Literal
+Ticks are a chain. Their numbers have no gap, each names the hash of the one before, and what a source signs names it
+too, so an operator that tells two histories cannot have prices for both. The first has number 1 and follows nothing:
 
-from pydantic import PlainValidator
+>>> from atomic_margin.service.protocol.price_rules import PriceRules
+>>> bounds = {"price": "0.02", "volatility": "0.05", "rate": "0.01"}
+>>> rules = PriceRules.parse({"format": "atomic-margin/price-rules/1", "sources": ["1a" * 32], "required": "1",
+...                           "max_skew_seconds": "30", "outlier": bounds, "move": bounds})
+>>> place_after(None, rules).sequence
+1
+"""
 
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import PlainValidator, model_validator
+
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
-from atomic_margin.documents.strict import Document, ListOf, NonEmptyListOf, Part
+from atomic_margin.documents.strict import Document, ListOf, Part
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.documents import Body
+from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 
-Reason = Literal["malformed", "sequence", "stale", "early", "outlier"]
+NO_TICK = "0" * 64
+"""What stands where the hash of a tick would, if there is none."""
+
+Reason = Literal["malformed", "sequence", "twice", "rules", "previous", "stale", "early", "outlier"]
 
 
 def _quote(value: object) -> str:
@@ -19,19 +35,37 @@ def _quote(value: object) -> str:
     return value
 
 
+class Price(Body):
+    """What a source signs: a market, under which rules, and after which tick. The market's number is the tick's.
+
+    Attributes:
+        rules: hash of the price rules it is meant for.
+        previous: hash of the tick before; 64 zeros in the first.
+        last_market: hash of the last tick before that had a market, under the same rules without a change between; 64
+            zeros if there is none. It is what the bound of a move is measured from.
+        market: the source's market.
+    """
+
+    TYPE = "price"
+    rules: Hash
+    previous: Hash
+    last_market: Hash
+    market: Market
+
+
 class PriceSet(Document):
-    """What is posted to make a tick, format ``atomic-margin/prices/1``. Not signed: its parts are.
+    """What is posted to make a tick, format ``atomic-margin/prices/2``. Not signed: its parts are.
 
     Attributes:
         sequence: number of the tick.
-        prices: signed market documents, at most one of each source.
+        prices: documents of type `price`.
     """
 
     TAG: ClassVar[str] = "prices"
 
-    format: Literal["atomic-margin/prices/1"]
+    format: Literal["atomic-margin/prices/2"]
     sequence: Counter
-    prices: NonEmptyListOf[SignedDocument]
+    prices: ListOf[SignedDocument]
 
 
 class Dropped(Part):
@@ -39,8 +73,9 @@ class Dropped(Part):
 
     Attributes:
         source: its public key.
-        reason: `malformed` (no market document), `sequence` (of another tick), `stale` or `early` (by its time),
-            `outlier` (a quote too far from the median).
+        reason: `malformed` (no price document), `sequence` (of another tick), `twice` (it signed two for this tick, so
+            none counts), `rules` (under other price rules), `previous` (after another tick), `stale` or `early` (by
+            its time), `outlier` (a quote too far from the median).
         quote: path of the quote that is an outlier, the first in the order of paths; otherwise absent.
     """
 
@@ -49,40 +84,65 @@ class Dropped(Part):
     quote: Annotated[str, PlainValidator(_quote)] | None = None
 
 
-class Previous(Part):
-    """The tick before, as far as it takes to recompute its prices.
-
-    Attributes:
-        tick: hash of its body.
-        sequence: its number.
-        received_at: when its prices arrived.
-        prices: the signed documents that counted in it.
-    """
-
-    tick: Hash
-    sequence: Counter
-    received_at: Time
-    prices: NonEmptyListOf[SignedDocument]
-
-
 class PriceTick(Body):
     """A tick as the operator records and signs it; everything in it can be recomputed from the sources' signatures.
 
+    A tick without a market is *void*: no prices could be made of what was sent. It uses up its number.
+
     Attributes:
         rules: hash of the price rules.
-        sequence: number of the tick.
+        sequence: number of the tick; one more than that of the tick before, 1 in the first.
+        previous: hash of the tick before; 64 zeros in the first.
+        last_market: as in `Price`; the documents that count name the same.
         received_at: operator's time at which the prices arrived.
         prices: all documents that were sent, those that were dropped too.
-        dropped: which do not count, and why, in the order they were found.
-        market: the combined prices.
-        previous: the tick before under the same rules; absent in the first.
+        dropped: which do not count, and why, in the order they were found; none in a void tick.
+        market: the combined prices; absent in a void tick.
     """
 
     TYPE = "tick"
+    TAG = "tick"
     rules: Hash
     sequence: Counter
+    previous: Hash
+    last_market: Hash
     received_at: Time
-    prices: NonEmptyListOf[SignedDocument]
+    prices: ListOf[SignedDocument]
     dropped: ListOf[Dropped]
-    market: Market
-    previous: Previous | None = None
+    market: Market | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "PriceTick":
+        if self.sequence < 1 or (self.sequence == 1) != (self.previous == NO_TICK):
+            raise MalformedDocument("previous", "64 zeros in tick 1, and in no other; ticks are counted from 1")
+        return self
+
+    @property
+    def place(self) -> "Place":
+        """What its documents have to name."""
+        return Place(self.sequence, self.rules, self.previous, self.last_market)
+
+
+class Place(NamedTuple):
+    """Where a tick stands: what a source names beside its market.
+
+    Attributes:
+        sequence: number of the tick.
+        rules: hash of the price rules.
+        previous: hash of the tick before, or `NO_TICK`.
+        last_market: hash of the last tick with a market under the same rules, or `NO_TICK`.
+    """
+
+    sequence: int
+    rules: str
+    previous: str
+    last_market: str
+
+
+def place_after(last: PriceTick | None, rules: PriceRules) -> Place:
+    """Return the place of the tick after `last`; after None, of the first."""
+    pinned = rules.hash()
+    if last is None:
+        return Place(1, pinned, NO_TICK, NO_TICK)
+    last_market = last.last_market if last.market is None else last.hash()
+    return Place(last.sequence + 1, pinned, last.hash(), last_market if last.rules == pinned else NO_TICK)

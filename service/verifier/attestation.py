@@ -50,11 +50,12 @@ class Attestation(Body):
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"
-    version: Literal["3"]
+    version: Literal["4"]
     model: JsonObject
     universe: JsonObject
     schedule: JsonObject
     tick: JsonObject
+    last_market: JsonObject | None = None
     enrolment: JsonObject
     submission: JsonObject
     run: JsonObject
@@ -67,6 +68,7 @@ def bundle_body(
     terms: Terms,
     *,
     tick: JsonObject,
+    last_market: JsonObject | None,
     enrolment: JsonObject,
     submission: JsonObject,
     run: JsonObject,
@@ -74,7 +76,10 @@ def bundle_body(
     flag_words: str | None,
     settlement: JsonObject | None,
 ) -> JsonObject:
-    """Return the body the operator signs as a bundle; flag words, in hex, and settlement go with a breach."""
+    """Return the body the operator signs as a bundle.
+
+    Flag words, in hex, and settlement go with a breach; `last_market` with a tick that names one.
+    """
     body = {
         "version": BUNDLE_VERSION,
         "model": terms.model.canonical(),
@@ -86,7 +91,7 @@ def bundle_body(
         "run": run,
         "answer": answer,
     }
-    extra = {"flag_words": flag_words, "settlement": settlement}
+    extra = {"last_market": last_market, "flag_words": flag_words, "settlement": settlement}
     return body | {name: value for name, value in extra.items() if value is not None}
 
 
@@ -145,6 +150,7 @@ def verify_attestation(
         signed_submission, submission = parse_signed(bundle.submission, Submission)
         signed_answer, answer = parse_signed(bundle.answer, Answer)
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
+        before = None if bundle.last_market is None else parse_signed(bundle.last_market, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
     # (2) Model, universe, collateral schedule, profile and generators are the trusted ones.
     with step("trust anchors"):
@@ -153,12 +159,15 @@ def verify_attestation(
         terms = Terms.parse(bundle.model, bundle.universe, bundle.schedule, profiles[0])
         for name in ("model", "universe", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
-    # (3) Enough trusted sources signed prices, and combined by the trusted rules they are the tick's.
+    # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
+    #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):
-        market = verify_tick(tick, trust.prices)
-    # (4) The trusted operator signed the tick and the run record, which names these very documents.
+        market = verify_tick(tick, trust.prices, None if before is None else before[1])
+    # (4) The trusted operator signed both ticks and the run record, which names these very documents.
     with step("run record"):
         signed_tick.verify(frozenset({trust.operator}))
+        if before is not None:
+            before[0].verify(frozenset({trust.operator}))
         signed_run.verify(frozenset({trust.operator}))
         _require(record.operator == trust.operator, "operator", "the run record names another operator")
         for name, value_ in terms.hashes.items():

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.demo.parties import signed_prices
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
-from ..e2e.small import market
 from .attacks import Stage, signed_again
 from .test_other_function import check
 
@@ -41,9 +39,9 @@ def test_prices_that_the_operator_changed_are_refused(stage: Stage) -> None:
 def test_prices_of_too_few_or_strange_sources_are_refused(stage: Stage) -> None:
     """By the agent when the operator cheats, and by the operator when somebody else does."""
     tick = stage.view(stage.open)["tick"]["body"]
-    with pytest.raises(AgentRefused, match="source"):
+    with pytest.raises(AgentRefused, match="1 of 3 sources"):
         check(stage, rerun(stage, prices=tick["prices"][:1]))
-    strangers = signed_prices(tuple(Identity.generate() for _ in range(3)), market(1, 3, minutes=3))
+    strangers = stage.world.prices(1, 3, sources=tuple(Identity.generate() for _ in range(3)))
     with pytest.raises(AgentRefused):
         check(stage, rerun(stage, prices=strangers["prices"]))
     token = (stage.world.root / "operator" / "admin.token").read_text().strip()
@@ -53,5 +51,4 @@ def test_prices_of_too_few_or_strange_sources_are_refused(stage: Stage) -> None:
 
 
 def test_a_price_sequence_number_is_used_once(stage: Stage) -> None:
-    again = signed_prices(stage.world.sources, market(4, 2, minutes=9))
-    assert stage.post("/v1/ticks", again) == (409, "sequence")
+    assert stage.post("/v1/ticks", stage.world.prices(4, 2, minutes=9)) == (409, "sequence")

@@ -127,7 +127,7 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
             **dict.fromkeys(("model", "universe", "schedule", "profile", "generators"), anything),
         }
     )
-    settings = AgentSettings(tmp_path, "fund", "http://127.0.0.1:9", trust, 1)
+    settings = AgentSettings(tmp_path, "fund", "http://127.0.0.1:9", trust, 1, None)
     store, identity = InstitutionStore(tmp_path), Identity.generate()
     for _ in range(2):
         with pytest.raises(AgentRefused):

@@ -5,9 +5,10 @@ Enrolment is done once per test run; each test copies both data folders and star
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.protocol.agent_messages import AgentStatus
-from atomic_margin.service.protocol.messages import AccountView, Health, LedgerView, RunView, TickAccepted
+from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.messages import AccountView, Health, LastTick, LedgerView, RunView, TickAccepted
+from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import OVER, RunState
+from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .preloaded import Nursery, Process
@@ -91,7 +95,7 @@ class World:
         arguments = [
             "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
-            "--port", str(port),
+            "--port", str(port), "--max-tick-age", "unbounded",
         ]  # fmt: skip
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
         started = self.nursery.running("atomic_margin", arguments, log)
@@ -100,11 +104,13 @@ class World:
             yield self.agent
 
     @contextmanager
-    def own_agent(self) -> Iterator[Agent]:
+    def own_agent(
+        self, max_tick_age: int | None = None, clock: Callable[[], datetime] = present_time
+    ) -> Iterator[Agent]:
         """The institution's agent in this process, without its answering loop: for what its loop would not do."""
         assert self.operator is not None
-        pins = TrustFile.parse(read_json(self.trust))
-        agent = Agent(AgentSettings(self.root / "institution", NAME, self.operator.url, pins, GROSS_LIMIT))
+        pins, folder = TrustFile.parse(read_json(self.trust)), self.root / "institution"
+        agent = Agent(AgentSettings(folder, NAME, self.operator.url, pins, GROSS_LIMIT, max_tick_age, clock))
         try:
             yield agent
         finally:
@@ -121,8 +127,21 @@ class World:
     def tick(self, number: int, sequence: int) -> str:
         """Send one of the example markets under a sequence number; return the run it schedules."""
         assert self.operator is not None
-        prices = signed_prices(self.sources, market(number, sequence, minutes=sequence))
-        return TickAccepted.parse(self.operator.post("/v1/ticks", prices)).runs[0]
+        return TickAccepted.parse(self.operator.post("/v1/ticks", self.prices(number, sequence))).runs[0]
+
+    def next_place(self) -> Place:
+        """Where the running operator's next tick stands, as its sources see it."""
+        assert self.operator is not None
+        newest = self.operator.read("/v1/ticks", LastTick).document
+        last = None if newest is None else parse_signed(newest, PriceTick)[1]
+        return place_after(last, PriceRules.parse(read_json(self.root / "price-rules.json")))
+
+    def prices(
+        self, number: int, sequence: int, minutes: int | None = None, sources: tuple[Identity, ...] = ()
+    ) -> dict[str, Any]:
+        """What the sources, or others, sign of an example market for a sequence number."""
+        document = market(number, sequence, sequence if minutes is None else minutes)
+        return signed_prices(sources or self.sources, document, self.next_place()._replace(sequence=sequence))
 
     def wait_run(self, run_id: str, states: Iterable[RunState] = OVER, seconds: float = 180) -> RunView:
         """Wait until a run is in one of the states."""

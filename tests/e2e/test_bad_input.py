@@ -18,7 +18,7 @@ import pytest
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import SMALL, STANDARD
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.demo.parties import NAME, signed_prices
+from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.documents import Enrolment, Submission
 from atomic_margin.service.protocol.messages import AccountStanding, Admission, OperatorView
@@ -115,22 +115,24 @@ def test_a_wrong_portfolio_is_refused_by_the_agent(
 )
 def test_a_tick_with_a_wrong_price_is_refused(unchanged: World, path: tuple[str, ...], value: str, said: str) -> None:
     """Two of three sources send it: one alone would be dropped."""
-    document = market(1, 50, minutes=50)
+    place = unchanged.next_place()
+    document = market(1, place.sequence, minutes=50)
     target = document
     for name in path[:-1]:
         target = target[name]
     target[path[-1]] = value
-    prices = signed_prices(unchanged.sources, market(1, 50, minutes=50))
-    prices["prices"] = [source.sign("price", document).to_json() for source in unchanged.sources[:2]]
+    prices = unchanged.prices(1, place.sequence, minutes=50)
+    price = {**prices["prices"][0]["body"], "market": document}
+    prices["prices"] = [source.sign("price", price).to_json() for source in unchanged.sources[:2]]
     problem = assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=prices), "prices", 422)
     assert said in problem["detail"]
 
 
 def test_a_tick_signed_by_a_stranger_or_changed_after_signing_is_refused(unchanged: World) -> None:
-    good = signed_prices(unchanged.sources, market(1, 50, minutes=50))
+    good = unchanged.prices(1, unchanged.next_place().sequence, minutes=50)
     stranger = Identity.generate().sign("price", good["prices"][0]["body"]).to_json()
     changed = copy.deepcopy(good["prices"][0])
-    changed["body"]["underlyings"]["BTC"]["spot"] = "1"
+    changed["body"]["market"]["underlyings"]["BTC"]["spot"] = "1"
     for document, field in ((stranger, "signer"), (changed, "signature")):
         prices = {**good, "prices": [*good["prices"][1:], document]}
         assert_problem(httpx.post(f"{unchanged.operator.url}/v1/ticks", json=prices), field, 403)

@@ -41,6 +41,7 @@ from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.protocol.ticks import place_after
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .harness import World, problem
@@ -77,7 +78,8 @@ def test_the_first_run_after_a_start_finds_its_keys_expanded(
     operator, work = opened
     keys = str(operator.account(NAME).evaluation_keys)
     eventually(lambda: operator.evaluator.is_warm(keys))
-    (run_id,) = ticks.take_tick(operator, signed_prices(world.sources, market(1, 1)))
+    first = place_after(None, operator.settings.prices)
+    (run_id,) = ticks.take_tick(operator, signed_prices(world.sources, market(1, 1), first))
     work.wake()
 
     def stored() -> Run:
@@ -101,7 +103,7 @@ def join_second(world: World) -> Agent:
     """Have a second institution admitted, enrolled and watched with the same book; its agent is in this process."""
     assert world.operator is not None
     trust = TrustFile.parse(read_json(world.trust))
-    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT))
+    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT, None))
     identity = agent.identity.public_key
     admission = Admission(institution=SECOND, name="Harbour", identity=identity)
     world.operator.send("/v1/admissions", admission, AccountStanding)
@@ -126,8 +128,7 @@ def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world:
         assert len(workers_of(world)) == 2
 
         def tick(number: int) -> list[str]:
-            prices = signed_prices(world.sources, market(1, number, minutes=number))
-            return list(TickAccepted.parse(world.operator.post("/v1/ticks", prices)).runs)
+            return list(TickAccepted.parse(world.operator.post("/v1/ticks", world.prices(1, number))).runs)
 
         def answer() -> None:
             with world.own_agent() as first:

@@ -15,7 +15,7 @@ from atomic_margin.service.protocol.documents import (
     Submission,
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
-from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.ticks import Price, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
@@ -29,7 +29,12 @@ MARKET = {
     "underlyings": {},
     "collateral": {"USDC": "0.9999"},
 }
-PRICE = {"type": "price", "body": MARKET, "signer": KEY, "signature": "5c" * 64}
+PRICE = {
+    "type": "price",
+    "body": {"rules": H, "previous": H, "last_market": H, "market": MARKET},
+    "signer": KEY,
+    "signature": "5c" * 64,
+}
 
 BODIES: dict[type[Body], dict[str, Any]] = {
     Enrolment: {
@@ -138,18 +143,21 @@ BODIES: dict[type[Body], dict[str, Any]] = {
     PriceTick: {
         "rules": H,
         "sequence": "7",
+        "previous": H,
+        "last_market": H,
         "received_at": "2026-11-20T08:00:01Z",
         "prices": [PRICE],
         "dropped": [{"source": KEY, "reason": "outlier", "quote": "underlyings.BTC.spot"}],
         "market": MARKET,
-        "previous": {"tick": H, "sequence": "6", "received_at": "2026-11-20T07:59:01Z", "prices": [PRICE]},
     },
+    Price: {"rules": H, "previous": H, "last_market": H, "market": MARKET},
     Attestation: {
-        "version": "2",
+        "version": "4",
         "model": {},
         "universe": {},
         "schedule": {},
         "tick": {},
+        "last_market": {},
         "enrolment": {},
         "submission": {},
         "run": {},
@@ -180,12 +188,13 @@ TRUST = {
     "generators": H,
 }
 OPTIONAL = {
-    (PriceTick, "previous"),
+    (PriceTick, "market"),
     (PriceRules, "max_age_seconds"),
     (Answer, "flag"),
     (Answer, "flag_output"),
     (Answer, "decryption_proof"),
     (Answer, "breach_proof"),
+    (Attestation, "last_market"),
     (Attestation, "flag_words"),
     (Attestation, "settlement"),
 }

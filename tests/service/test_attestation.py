@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.documents import Body
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import RunMatrices, Terms, matrix_hashes
+from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage
 from atomic_margin.service.verifier import attestation
@@ -253,10 +254,63 @@ def test_a_bundle_made_anew_by_strangers_fails(stages: Stages, trust: TrustFile,
     assert step_that_fails(stranger.sign("attestation", body).to_json(), trust, group) == "price tick"
 
 
+def retold(body: Json, operator: Identity, changes: Callable[[Json, Json], None]) -> Json:
+    """The bundle of an operator that tells another tick before: both ticks, the record and the whole signed anew."""
+    body = copy.deepcopy(body)
+    tick, before = body["tick"]["body"], body["last_market"]["body"]
+    changes(tick, before)
+    body["last_market"] = operator.sign("tick", before).to_json()
+    body["tick"] = operator.sign("tick", tick).to_json()
+    record = body["run"]["body"] | {"tick": SignedDocument.parse(body["tick"]).body_hash()}
+    body["run"] = operator.sign("run", record).to_json()
+    return operator.sign("attestation", body).to_json()
+
+
+def another_before(tick: Json, before: Json) -> None:
+    """The same prices, said to have arrived a second later: another tick, which the sources did not name."""
+    before["received_at"] = "2026-11-20T08:00:09Z"
+    tick["previous"] = tick["last_market"] = PriceTick.parse(before).hash()
+
+
+def void_between(tick: Json, before: Json) -> None:
+    tick["previous"] = H
+
+
+def nothing_before(tick: Json, before: Json) -> None:
+    tick["last_market"] = "0" * 64
+
+
+def other_rules(tick: Json, before: Json) -> None:
+    tick["rules"] = before["rules"] = H
+    tick["previous"] = tick["last_market"] = PriceTick.parse(before).hash()
+
+
+@pytest.mark.parametrize("changes", [another_before, void_between, nothing_before, other_rules])
+def test_a_tick_that_its_sources_did_not_sign_after_the_one_before_fails(
+    stages: Stages,
+    world_at: Callable[[str], World],
+    trust: TrustFile,
+    group: Group,
+    changes: Callable[[Json, Json], None],
+) -> None:
+    operator = world_at("crash-done").operator.identity
+    assert step_that_fails(retold(stages.bundles["fall"]["body"], operator, changes), trust, group) == "price tick"
+
+
+def test_the_tick_before_goes_along_or_the_bundle_fails(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group
+) -> None:
+    operator, body = world_at("crash-done").operator.identity, stages.bundles["fall"]["body"]
+    without = {name: part for name, part in body.items() if name != "last_market"}
+    own = {**body, "last_market": body["tick"]}
+    for changed in (without, own):
+        assert step_that_fails(operator.sign("attestation", changed).to_json(), trust, group) == "price tick"
+
+
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("tick", "run record"), ("run", "run record"), ("submission", "submission"), ("answer", "answer"),
-     ("settlement", "settlement")],
+    [("tick", "run record"), ("last_market", "run record"), ("run", "run record"), ("submission", "submission"),
+     ("answer", "answer"), ("settlement", "settlement")],
 )  # fmt: skip
 def test_a_part_signed_by_a_stranger_fails(
     stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str, step: str

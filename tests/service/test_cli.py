@@ -18,6 +18,7 @@ from atomic_margin.service.protocol.ticks import PriceSet
 
 from .documents import EXAMPLES, FUND, example, example_terms, price_rules
 from .stages import Stages
+from .tick_server import Ticks, serving
 
 TERMS = [
     part
@@ -153,12 +154,24 @@ def test_a_source_makes_its_key_and_signs(tmp_path: Path) -> None:
     key = json.loads(made.stdout)["source"]
     assert json.loads(call("feed", "key", "--key", path).stdout)["source"] == key
     assert path.stat().st_mode & 0o777 == 0o600
-    signed = call("feed", "sign", EXAMPLES / "market-2.json", "--key", path)
-    assert signed.exit_code == 0
-    price = SignedDocument.parse(json.loads(signed.stdout))
-    assert price.type == "price"
-    price.verify(frozenset({key}))
-    assert Market.parse(price.body) == Market.parse(example("market-2"))
+    ticks = Ticks(price_rules(Identity.load_or_create(path)), Identity.load_or_create(path))
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps(ticks.rules.canonical()))
+    first = ticks.make(0)
+    with serving(ticks) as operator:
+        asked = ("--key", path, "--price-rules", rules, "--operator", operator.url)
+        signed = call("feed", "sign", EXAMPLES / "market-2.json", *asked)
+        assert signed.exit_code == 0, signed.stderr
+        price = SignedDocument.parse(json.loads(signed.stdout))
+        assert price.type == "price"
+        price.verify(frozenset({key}))
+        assert price.body["market"] == Market.parse(example("market-2")).canonical()
+        assert (price.body["rules"], price.body["previous"]) == (ticks.rules.hash(), first.body_hash())
+        # The same once more is the same document; another market for the same tick is not signed.
+        assert call("feed", "sign", EXAMPLES / "market-2.json", *asked).stdout == signed.stdout
+        refused = call("feed", "sign", EXAMPLES / "market-3.json", *asked)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "another document is signed for tick 2" in refused.stderr
 
 
 @pytest.fixture
@@ -169,11 +182,15 @@ def three(tmp_path: Path) -> tuple[list[Path], Path]:
     rules = tmp_path / "price-rules.json"
     rules.write_text(call("feed", "rules", *keys, "--required", "2").stdout)
     prices = []
-    for name, number in (("a", 1), ("b", 1), ("c", 2)):
+    chain = Ticks(PriceRules.parse(json.loads(rules.read_text())), *sources)
+    later = chain.copy()
+    later.make(0)
+    for name, ticks in (("a", chain), ("b", chain), ("c", later)):
         prices.append(tmp_path / f"{name}.json")
-        prices[-1].write_text(
-            call("feed", "sign", EXAMPLES / f"market-{number}.json", "--key", tmp_path / f"{name}.key").stdout
-        )
+        with serving(ticks) as operator:
+            asked = ("--price-rules", rules, "--operator", operator.url)
+            market = EXAMPLES / "market-1.json"
+            prices[-1].write_text(call("feed", "sign", market, "--key", tmp_path / f"{name}.key", *asked).stdout)
     return prices, rules
 
 
@@ -182,12 +199,15 @@ def test_signed_prices_are_tried_before_they_are_sent(three: tuple[list[Path], P
     made = call("feed", "combine", prices[0], prices[1], "--price-rules", rules)
     assert made.exit_code == 0
     assert len(PriceSet.parse(json.loads(made.stdout)).prices) == 2
-    # The third is of the tick after: alone it makes none.
-    refused = call("feed", "combine", *prices, "--price-rules", rules)
+    # The third is of the tick after: with one of this one it makes none.
+    refused = call("feed", "combine", prices[0], prices[2], "--price-rules", rules)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "1 of 3 sources count, 2 are required" in refused.stderr
+    left_out = call("feed", "combine", *prices, "--price-rules", rules)
+    assert (left_out.exit_code, left_out.stdout) == (0, made.stdout)
+    assert left_out.stderr.endswith("sequence\n")
     twice = call("feed", "combine", prices[0], prices[0], "--price-rules", rules)
-    assert "one of each" in twice.stderr
+    assert "send each once" in twice.stderr
     nowhere = call("feed", "post", prices[0], "--operator", "http://127.0.0.1:9")
     assert (nowhere.exit_code, "does not answer" in nowhere.stderr) == (2, True)
 
@@ -209,12 +229,16 @@ def test_price_rules_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_source_signs_no_wrong_market(tmp_path: Path) -> None:
-    absent = call("feed", "sign", tmp_path / "absent.json", "--key", tmp_path / "feed.key")
+    (tmp_path / "rules.json").write_text(json.dumps(price_rules(Identity.generate()).canonical()))
+    asked = ("--price-rules", tmp_path / "rules.json", "--operator", "http://127.0.0.1:9")
+    absent = call("feed", "sign", tmp_path / "absent.json", "--key", tmp_path / "feed.key", *asked)
     assert (absent.exit_code, "cannot read" in absent.stderr) == (2, True)
     (tmp_path / "market.json").write_text(json.dumps({**example("market-1"), "rate": "7"}))
-    wrong = call("feed", "sign", tmp_path / "market.json", "--key", tmp_path / "feed.key")
+    wrong = call("feed", "sign", tmp_path / "market.json", "--key", tmp_path / "feed.key", *asked)
     assert (wrong.exit_code, "rate" in wrong.stderr) == (2, True)
     assert wrong.stdout == ""
+    nobody = call("feed", "sign", EXAMPLES / "market-1.json", "--key", tmp_path / "feed.key", *asked)
+    assert (nobody.exit_code, "does not answer /v1/ticks" in nobody.stderr) == (2, True)
 
 
 def test_an_institution_makes_its_identity(tmp_path: Path) -> None:

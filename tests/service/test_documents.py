@@ -26,7 +26,7 @@ from atomic_margin.service.protocol.documents import (
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.ticks import Price, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
@@ -50,7 +50,7 @@ def test_every_body_is_covered_here() -> None:
         for value in vars(documents).values()
         if isinstance(value, type) and issubclass(value, Body) and value is not Body
     }
-    assert defined | {Attestation, PriceTick} == set(BODIES)
+    assert defined | {Attestation, Price, PriceTick} == set(BODIES)
 
 
 @pytest.mark.parametrize("kind", BODIES, ids=names)
@@ -160,7 +160,12 @@ def test_counters_have_one_spelling_and_a_range(kind: Any, field: str, wrong: st
         (TrustFile, ["prices", "sources", 0], "x", "prices.sources[0]"),
         (PriceRules, ["outlier", "rate"], "0", "outlier.rate"),
         (PriceTick, ["dropped", 0, "reason"], "sick", "dropped[0].reason"),
-        (PriceTick, ["previous", "tick"], "x", "previous.tick"),
+        (PriceTick, ["previous"], "x", "previous"),
+        (PriceTick, ["previous"], "0" * 64, "previous"),
+        (PriceTick, ["sequence"], "1", "previous"),
+        (PriceTick, ["market", "rate"], "x", "market.rate"),
+        (Price, ["market", "rate"], "x", "market.rate"),
+        (Price, ["last_market"], "x", "last_market"),
     ],
     ids=lambda value: names(value)[:24],
 )

@@ -32,13 +32,16 @@ from atomic_margin.service.feed.chainlink import (
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import PriceSource
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.ticks import NO_TICK, Place, Price
 
 from .documents import example, price_rules
+from .tick_server import Ticks, serving
 
 BTC, USDC = "0x" + "b7" * 20, "0x" + "0C" * 20
 AT = datetime(2026, 11, 20, 8, 0, 0, tzinfo=timezone.utc)
 NOW = int(AT.timestamp())
 IDENTITY = Identity.generate()
+PLACE = Place(7, "5a" * 32, "6b" * 32, "6b" * 32)
 
 
 def words(*values: int) -> bytes:
@@ -121,10 +124,11 @@ def test_prices_on_chain_replace_those_of_the_base_market(node: Node) -> None:
     chain: PriceSource = source(
         node, underlyings__BTC__spot=Aggregator(BTC, 3600), collateral__USDC=Aggregator(USDC, 86400)
     )
-    signed = chain.fetch(7)
+    signed = chain.fetch(PLACE)
     signed.verify(frozenset({chain.public_key}))
-    market = Market.parse(signed.body)
+    market = Price.parse(signed.body).market
     assert (market.sequence, market.as_of) == (7, AT)
+    assert (signed.body["rules"], signed.body["previous"]) == (PLACE.rules, PLACE.previous)
     assert format(market.underlyings["BTC"].spot, "f") == "96500.12345678"
     assert format(market.collateral["USDC"], "f") == "0.9999"
     assert market.underlyings["ETH"] == base().underlyings["ETH"]
@@ -132,7 +136,7 @@ def test_prices_on_chain_replace_those_of_the_base_market(node: Node) -> None:
     assert len(node.blocks) == 4
     assert set(node.blocks) == {"0x65"}
     # It is a source like any other.
-    combined = combine([signed], price_rules(IDENTITY), 7, AT)
+    combined = combine([signed], price_rules(IDENTITY), PLACE, AT)
     assert combined.market == market
 
 
@@ -166,7 +170,7 @@ def test_a_block_can_be_chosen(node: Node) -> None:
 def test_what_is_no_fresh_price_is_not_signed(node: Node, answer: Any, error: type[SourceError], said: str) -> None:
     node.answers[BTC, LATEST_ROUND_DATA.hex()] = answer
     with pytest.raises(SourceError, match=said) as caught:
-        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(1)
+        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(PLACE)
     assert type(caught.value) is error
 
 
@@ -180,7 +184,7 @@ def test_ages_up_to_the_heartbeat_count(node: Node) -> None:
 def test_decimals_are_checked(node: Node, answer: bytes) -> None:
     node.answers[BTC, DECIMALS.hex()] = answer
     with pytest.raises(RoundMalformed):
-        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(1)
+        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(PLACE)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ def test_decimals_are_checked(node: Node, answer: bytes) -> None:
 def test_a_node_that_fails_is_named(node: Node, reply: Any) -> None:
     node.reply = lambda request: {**reply, "id": request["id"]} if reply == {"jsonrpc": "2.0"} else reply
     with pytest.raises(SourceUnreachable, match="eth_blockNumber"):
-        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(1)
+        source(node, underlyings__BTC__spot=Aggregator(BTC, 60)).fetch(PLACE)
 
 
 def test_a_node_that_is_not_there_is_named() -> None:
@@ -202,7 +206,7 @@ def test_a_node_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("path", ["underlyings.SOL.spot", "underlyings.BTC", "rate", "collateral", "sequence"])
 def test_only_prices_that_the_base_has_are_replaced(node: Node, path: str) -> None:
     with pytest.raises(SourceError, match="no such price"):
-        ChainlinkSource(IDENTITY, JsonRpc(node.url), {path: Aggregator(BTC, 60)}, base).fetch(1)
+        ChainlinkSource(IDENTITY, JsonRpc(node.url), {path: Aggregator(BTC, 60)}, base).fetch(PLACE)
 
 
 @pytest.mark.parametrize("address", ["", "b7" * 20, "0x" + "b7" * 19, "0x" + "zz" * 20])
@@ -224,21 +228,29 @@ def test_five_words_are_decoded_as_solidity_encodes_them() -> None:
     assert decoded == ((5 << 64) + 0x1A2B, -123, 0x6A0E1F00, 0x6A0E1F0C, (5 << 64) + 0x1A2B)
 
 
-def command(node: Node, folder: Path, *options: str) -> Result:
+def command(node: Node, folder: Path, *options: str, ticks: Ticks | None = None) -> Result:
+    rules = price_rules(IDENTITY) if ticks is None else ticks.rules
     (folder / "base.json").write_text(json.dumps(example("market-1")))
-    arguments = ["feed", "chainlink", str(folder / "base.json"), "--key", str(folder / "source.key"), *options]
-    return CliRunner().invoke(app, arguments if "--rpc" in options else [*arguments, "--rpc", node.url])
+    (folder / "rules.json").write_text(json.dumps(rules.canonical()))
+    arguments = ["feed", "chainlink", str(folder / "base.json"), "--key", str(folder / "source.key")]
+    with serving(ticks or Ticks(rules)) as operator:
+        arguments += ["--price-rules", str(folder / "rules.json"), "--operator", operator.url, *options]
+        return CliRunner().invoke(app, arguments if "--rpc" in options else [*arguments, "--rpc", node.url])
 
 
 def test_the_command_signs_what_the_chain_says(node: Node, tmp_path: Path) -> None:
     node.answers[BTC, LATEST_ROUND_DATA.hex()] = a_round(9_650_012_345_678)
     options = ("--aggregator", f"underlyings.BTC.spot={BTC},60", "--aggregator", f"collateral.USDC={USDC},60")
-    result = command(node, tmp_path, *options, "--sequence", "7", "--block", "0x10")
+    ticks = Ticks(price_rules(IDENTITY), IDENTITY)
+    first = ticks.make(0)
+    result = command(node, tmp_path, *options, "--block", "0x10", ticks=ticks)
     assert result.exit_code == 0, result.output
     signed = SignedDocument.parse(json.loads(result.stdout))
     signed.verify(frozenset({Identity.load_or_create(tmp_path / "source.key").public_key}))
-    market = Market.parse(signed.body)
-    assert (market.sequence, market.as_of, str(market.underlyings["BTC"].spot)) == (7, AT, "96500.12345678")
+    price = Price.parse(signed.body)
+    assert (price.rules, price.previous) == (ticks.rules.hash(), first.body_hash())
+    market = price.market
+    assert (market.sequence, market.as_of, str(market.underlyings["BTC"].spot)) == (2, AT, "96500.12345678")
     assert market.underlyings["ETH"] == base().underlyings["ETH"]
     assert set(node.blocks) == {"0x10"}
 
@@ -248,9 +260,9 @@ def test_the_command_signs_under_the_present_time(node: Node, tmp_path: Path) ->
     node.answers[BTC, LATEST_ROUND_DATA.hex()] = a_round(9_650_012_345_678, updated=now - 1)
     result = command(node, tmp_path, "--aggregator", f"underlyings.BTC.spot={BTC},600", "--now")
     assert result.exit_code == 0, result.output
-    market = Market.parse(json.loads(result.stdout)["body"])
-    assert 0 <= market.as_of.timestamp() - now < 60
-    assert market.sequence == base().sequence
+    price = Price.parse(json.loads(result.stdout)["body"])
+    assert 0 <= price.market.as_of.timestamp() - now < 60
+    assert (price.market.sequence, price.previous) == (1, NO_TICK)
 
 
 @pytest.mark.parametrize(

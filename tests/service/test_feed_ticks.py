@@ -8,21 +8,25 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import Conflict, PricesRefused, RequestError, SignatureInvalid
+from atomic_margin.service.errors import PricesRefused, RequestError, SignatureInvalid, TooFewSources
+from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import price_set, sign_market
-from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.feed.tick import verify_tick, verify_void
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick, place_after
 
 from .documents import FUND, Json, example, price_rules
 from .stages import Stages
+from .tick_server import NOON, Ticks
 from .world import World
 
 SOURCES = tuple(Identity.generate() for _ in range(3))
+RULES = price_rules(*SOURCES)
 
 
 @pytest.fixture
@@ -30,25 +34,39 @@ def world(stages: Stages, tmp_path: Path) -> Iterator[World]:
     """An account with collateral and a portfolio, before its first tick, at an operator with three sources."""
     single = stages.open("submitted", tmp_path / "three")
     single.close()
-    world = World(single.directory, single.source, single.funds, price_rules(*SOURCES))
+    world = World(single.directory, single.source, single.funds, RULES)
     yield world
     world.close()
 
 
-def prices(number: int, *spots: str, sequence: int | None = None, **changes: object) -> Json:
-    """An example's prices as sources sign them that see these spots of BTC; no spot for a source that is silent."""
-    documents = []
+def prices(
+    number: int,
+    *spots: str,
+    after: PriceTick | None = None,
+    rules: PriceRules = RULES,
+    named: Json | None = None,
+    **changes: object,
+) -> Json:
+    """An example's prices as sources sign them that see these spots of BTC; no spot for a source that is silent.
+
+    They are for the tick `after`, unless they are `named` otherwise.
+    """
+    documents, place = [], place_after(after, rules)._replace(**(named or {}))
     for source, spot in zip(SOURCES, spots, strict=False):
         if spot:
             body = example(f"market-{number}") | changes
             body["underlyings"]["BTC"]["spot"] = spot
-            documents.append(sign_market(source, Market.parse(body), sequence))
-    document: Any = price_set(documents, number if sequence is None else sequence).canonical()
+            documents.append(sign_market(source, Market.parse(body), place))
+    document: Any = price_set(documents, place.sequence).canonical()
     return dict(document)
 
 
 def post(world: World, body: Json) -> Any:
     return world.client.post("/v1/ticks", json=body)
+
+
+def void(world: World, body: Json, headers: dict[str, str] | None = None) -> Any:
+    return world.client.post("/v1/ticks/void", json=body, headers=world.admin if headers is None else headers)
 
 
 def last_tick(world: World) -> PriceTick:
@@ -67,57 +85,75 @@ def test_a_tick_of_three_records_who_was_dropped_and_goes_into_the_bundle(world:
     response = post(world, prices(1, "96430", "99999", "96420.5"))
     assert (response.status_code, response.json()) == (202, {"runs": [f"{FUND}.1"]})
     tick = last_tick(world)
+    assert tick.market is not None
     assert str(tick.market.underlyings["BTC"].spot) == "96420.5"
     assert [(one.source, one.reason, one.quote) for one in tick.dropped] == [
         (SOURCES[1].public_key, "outlier", "underlyings.BTC.spot")
     ]
     assert [price.signer for price in tick.prices] == [source.public_key for source in SOURCES]
     assert world.client.get("/v1/ticks/1").json()["body"] == tick.canonical()
-    assert verify_tick(tick, world.rules) == tick.market
+    assert verify_tick(tick, world.rules, None) == tick.market
+    assert (tick.previous, tick.last_market) == (NO_TICK, NO_TICK)
 
 
-def test_the_tick_before_goes_along_without_those_that_were_dropped(world: World) -> None:
+def test_the_tick_before_is_named_and_published(world: World) -> None:
+    empty = world.client.get("/v1/ticks").json()
+    assert empty == {"sequence": "0", "tick": NO_TICK, "document": None, "last_market": None}
     post(world, prices(1, "96430", "99999", "96420.5"))
     before = last_tick(world)
-    assert before.previous is None
-    assert post(world, prices(2, "88212.5", "", "88212.5")).status_code == 202
+    newest = LastTick.parse(world.client.get("/v1/ticks").json())
+    assert (newest.sequence, newest.tick, newest.last_market) == (1, before.hash(), None)
+    assert post(world, prices(2, "88212.5", "", "88212.5", after=before)).status_code == 202
     tick = last_tick(world)
-    assert tick.previous is not None
-    assert [price.signer for price in tick.previous.prices] == [SOURCES[0].public_key, SOURCES[2].public_key]
-    assert (tick.previous.sequence, tick.previous.received_at) == (1, before.received_at)
-    verify_tick(tick, world.rules)
+    assert (tick.sequence, tick.previous, tick.last_market) == (2, before.hash(), before.hash())
+    verify_tick(tick, world.rules, before)
+    newest = LastTick.parse(world.client.get("/v1/ticks").json())
+    assert (newest.sequence, newest.tick) == (2, tick.hash())
+    assert newest.document is not None
+    assert newest.last_market is not None
+    assert PriceTick.parse(newest.last_market["body"]) == before
 
 
-REFUSED: list[tuple[str, Json, int, str, str]] = [
-    ("one source", prices(2, "88212.5"), 422, "too-few-sources", "prices"),
-    ("two that disagree", prices(2, "88212.5", "96420.5"), 422, "too-few-sources", "prices"),
-    ("three that disagree", prices(2, "80000", "88212.5", "96420.5"), 422, "too-few-sources", "prices"),
+def twice(body: Json) -> Json:
+    return {**body, "prices": body["prices"][:1] * 2}
+
+
+Refused = tuple[str, Callable[[PriceTick], Json], int, str, str]
+LATER = ("88212.5",) * 3
+REFUSED: list[Refused] = [
+    ("one source", lambda t: prices(2, "88212.5", after=t), 422, "too-few-sources", "prices"),
+    ("two that disagree", lambda t: prices(2, "88212.5", "96420.5", after=t), 422, "too-few-sources", "prices"),
+    ("three apart", lambda t: prices(2, "80000", "88212.5", "96420.5", after=t), 422, "too-few-sources", "prices"),
+    ("one sent twice", lambda t: twice(prices(2, *GOOD, after=t)), 400, "malformed", "prices[1]"),
+    ("a far move", lambda t: prices(2, *["1000"] * 3, after=t), 422, "price-move", "underlyings.BTC.spot"),
+    ("same number", lambda t: prices(2, *GOOD, after=t, named={"sequence": 1}), 409, "conflict", "sequence"),
+    ("lower number", lambda t: prices(2, *GOOD, after=t, named={"sequence": 0}), 409, "conflict", "sequence"),
+    ("skipped number", lambda t: prices(2, *GOOD, after=t, named={"sequence": 3}), 409, "conflict", "sequence"),
+    ("nobody's number", lambda t: {**prices(1, *GOOD), "sequence": "2"}, 422, "too-few-sources", "prices"),
+    ("other rules", lambda t: prices(2, *LATER, after=t, named={"rules": "1a" * 32}), 422, "too-few-sources", "prices"),
     (
-        "one twice",
-        {**prices(2, *GOOD), "prices": prices(2, *GOOD)["prices"][:1] * 2},
+        "other tick",
+        lambda t: prices(2, *LATER, after=t, named={"previous": "1a" * 32}),
         422,
+        "too-few-sources",
         "prices",
-        "prices[1].signer",
     ),
-    ("all moved too far", prices(2, "1000", "1000", "1000"), 422, "price-move", "underlyings.BTC.spot"),
-    ("same number", prices(2, *GOOD, sequence=1), 409, "conflict", "sequence"),
-    ("lower number", prices(2, *GOOD, sequence=0), 409, "conflict", "sequence"),
-    ("number of nobody", {**prices(2, *GOOD), "sequence": "9"}, 422, "too-few-sources", "prices"),
-    ("same time", prices(1, *GOOD, sequence=2), 409, "conflict", "as_of"),
-    ("earlier", prices(1, *GOOD, sequence=2, as_of="2026-11-20T07:00:00Z"), 409, "conflict", "as_of"),
-    ("nothing", {**prices(2, *GOOD), "prices": []}, 422, "malformed-document", "prices"),
-    ("a single document", prices(2, *GOOD)["prices"][0], 422, "malformed-document", "format"),
-    ("no collateral prices", prices(2, *GOOD, collateral={}), 422, "unpriced-asset", "collateral.USDC"),
+    ("no tick", lambda t: prices(2, *LATER, after=t, named={"last_market": NO_TICK}), 422, "too-few-sources", "prices"),
+    ("same time", lambda t: prices(1, *GOOD, after=t), 422, "prices", "as_of"),
+    ("earlier", lambda t: prices(1, *GOOD, after=t, as_of="2026-11-20T07:00:00Z"), 422, "prices", "as_of"),
+    ("nothing", lambda t: prices(2, after=t), 422, "too-few-sources", "prices"),
+    ("a single document", lambda t: prices(2, *GOOD, after=t)["prices"][0], 422, "malformed-document", "format"),
+    ("unpriced", lambda t: prices(2, *GOOD, after=t, collateral={}), 422, "unpriced-asset", "collateral.USDC"),
 ]
 
 
 @pytest.mark.parametrize(("body", "status", "slug", "field"), [row[1:] for row in REFUSED], ids=[r[0] for r in REFUSED])
 def test_a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing(
-    world: World, body: Json, status: int, slug: str, field: str
+    world: World, body: Callable[[PriceTick], Json], status: int, slug: str, field: str
 ) -> None:
     assert post(world, prices(1, *GOOD)).status_code == 202
     before, states = last_tick(world), world.states()
-    response = post(world, body)
+    response = post(world, body(before))
     problem = response.json()
     assert response.headers["content-type"] == "application/problem+json"
     assert (response.status_code, problem["type"], problem["field"]) == (
@@ -127,7 +163,8 @@ def test_a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing(
     )
     assert problem["detail"]
     assert (last_tick(world), world.states()) == (before, states)
-    assert post(world, prices(2, "88212.5", "88212.5", "88212.5")).status_code == 202
+    # Its number is still free.
+    assert post(world, prices(2, *LATER, after=before)).status_code == 202
 
 
 def test_strangers_are_refused(world: World) -> None:
@@ -141,7 +178,7 @@ def test_strangers_are_refused(world: World) -> None:
 def test_old_prices_are_refused_when_there_is_a_clock(world: World) -> None:
     clocked = price_rules(*SOURCES, max_age_seconds="60")
     world.operator.settings = type(world.operator.settings)(world.directory, clocked)
-    response = post(world, prices(1, *GOOD, as_of="2026-11-01T08:00:00Z"))
+    response = post(world, prices(1, *GOOD, rules=clocked, as_of="2026-11-01T08:00:00Z"))
     assert response.json()["type"] == "urn:atomic-margin:problem:too-few-sources"
     assert response.json()["detail"].count("stale") == 3
 
@@ -149,83 +186,93 @@ def test_old_prices_are_refused_when_there_is_a_clock(world: World) -> None:
 def test_the_first_tick_under_new_rules_has_no_bound_on_its_move(world: World) -> None:
     """What lets an operator go on after a crash that the rules did not foresee: everyone pins other rules."""
     post(world, prices(1, *GOOD))
-    far = prices(2, "40000", "40000", "40000")
-    assert post(world, far).json()["type"] == "urn:atomic-margin:problem:price-move"
+    before = last_tick(world)
+    far = ("40000", "40000", "40000")
+    refused = post(world, prices(2, *far, after=before))
+    assert refused.json()["type"] == "urn:atomic-margin:problem:price-move"
     wider = price_rules(*SOURCES, max_skew_seconds="59")
     world.operator.settings = type(world.operator.settings)(world.directory, wider)
-    assert post(world, far).status_code == 202
-    tick = last_tick(world)
-    assert tick.previous is None
-    verify_tick(tick, wider)
-    with pytest.raises(PricesRefused, match="other price rules"):
-        verify_tick(tick, world.rules)
+    # What was signed under the old rules does not count under the new ones.
+    assert "rules" in post(world, prices(2, *far, after=before)).json()["detail"]
     # Number and time rise across a change of rules.
-    with pytest.raises(Conflict):
-        ticks.take_tick(world.operator, prices(1, *GOOD, sequence=2))
+    with pytest.raises(PricesRefused, match="not later"):
+        ticks.take_tick(world.operator, prices(1, *far, after=before, rules=wider))
+    assert post(world, prices(2, *far, after=before, rules=wider)).status_code == 202
+    tick = last_tick(world)
+    assert (tick.previous, tick.last_market) == (before.hash(), NO_TICK)
+    verify_tick(tick, wider, None)
+    with pytest.raises(PricesRefused, match="other price rules"):
+        verify_tick(tick, world.rules, None)
 
 
 # What agent and verifier find when the operator combines otherwise
 
 
+Pair = tuple[PriceTick, PriceTick]
+
+
 @pytest.fixture
-def honest(world: World) -> PriceTick:
+def honest(world: World) -> Pair:
+    """A tick in which a source is dropped, and the one before."""
     post(world, prices(1, *GOOD))
-    post(world, prices(2, "88212.5", "88300", "99999"))
-    return last_tick(world)
+    before = last_tick(world)
+    post(world, prices(2, "88212.5", "88300", "99999", after=before))
+    return last_tick(world), before
 
 
-def change(tick: PriceTick, alter: Callable[[Any], None]) -> PriceTick:
-    body: Any = copy.deepcopy(tick.canonical())
-    alter(body)
-    return PriceTick.parse(body)
+def other_market(tick: Any, before: Any) -> None:
+    tick["market"]["underlyings"]["BTC"]["spot"] = "88300"
 
 
-def other_market(body: Any) -> None:
-    body["market"]["underlyings"]["BTC"]["spot"] = "88300"
+def drop_another(tick: Any, before: Any) -> None:
+    tick["dropped"] = [{"source": SOURCES[0].public_key, "reason": "stale"}]
 
 
-def drop_another(body: Any) -> None:
-    body["dropped"] = [{"source": SOURCES[0].public_key, "reason": "stale"}]
+def drop_silently(tick: Any, before: Any) -> None:
+    tick["dropped"] = []
 
 
-def drop_silently(body: Any) -> None:
-    body["dropped"] = []
+def leave_out(tick: Any, before: Any) -> None:
+    tick["prices"] = tick["prices"][:1]
 
 
-def leave_out(body: Any) -> None:
-    body["prices"] = body["prices"][:1]
+def rewrite(tick: Any, before: Any) -> None:
+    tick["prices"][0]["body"]["market"]["underlyings"]["BTC"]["spot"] = "88300"
 
 
-def rewrite(body: Any) -> None:
-    body["prices"][0]["body"]["underlyings"]["BTC"]["spot"] = "88300"
+def own_source(tick: Any, before: Any) -> None:
+    tick["prices"][0] = Identity.generate().sign("price", tick["prices"][0]["body"]).to_json()
 
 
-def own_source(body: Any) -> None:
-    body["prices"][0] = Identity.generate().sign("price", body["prices"][0]["body"]).to_json()
+def other_rules(tick: Any, before: Any) -> None:
+    tick["rules"] = "1a" * 32
 
 
-def other_rules(body: Any) -> None:
-    body["rules"] = "1a" * 32
+def other_number(tick: Any, before: Any) -> None:
+    tick["sequence"] = "3"
 
 
-def other_number(body: Any) -> None:
-    body["sequence"] = "3"
+def other_previous(tick: Any, before: Any) -> None:
+    tick["previous"] = "1a" * 32
 
 
-def other_previous(body: Any) -> None:
-    body["previous"]["prices"] = body["previous"]["prices"][:1]
+def no_last_market(tick: Any, before: Any) -> None:
+    tick["last_market"] = NO_TICK
 
 
-def later_previous(body: Any) -> None:
-    body["previous"]["sequence"] = "2"
-    body["previous"]["prices"] = [p for p in body["prices"] if p["signer"] != SOURCES[2].public_key]
+def without_market(tick: Any, before: Any) -> None:
+    del tick["market"]
+    tick["dropped"] = []
 
 
-def odd_previous(body: Any) -> None:
-    body["previous"]["prices"] = [
-        *body["previous"]["prices"][:2],
-        prices(1, "", "", "99999")["prices"][0],
-    ]
+def renamed(tick: Any, before: Any) -> None:
+    """Everything of the operator's own agrees; the sources' documents name what they signed."""
+    before["received_at"] = "2026-11-20T08:00:09Z"
+    tick["previous"] = tick["last_market"] = PriceTick.parse(before).hash()
+
+
+def before_of_fewer(tick: Any, before: Any) -> None:
+    before["prices"] = before["prices"][:1]
 
 
 @pytest.mark.parametrize(
@@ -240,30 +287,121 @@ def odd_previous(body: Any) -> None:
         (other_rules, PricesRefused),
         (other_number, PricesRefused),
         (other_previous, PricesRefused),
-        (later_previous, Conflict),
-        (odd_previous, PricesRefused),
+        (no_last_market, PricesRefused),
+        (without_market, PricesRefused),
+        (renamed, TooFewSources),
+        (before_of_fewer, PricesRefused),
     ],
     ids=lambda value: value.__name__,
 )
 def test_a_tick_that_is_not_what_its_sources_signed_is_found(
-    honest: PriceTick, alter: Callable[[Any], None], error: type[RequestError]
+    honest: Pair, alter: Callable[[Any, Any], None], error: type[RequestError]
 ) -> None:
-    rules = price_rules(*SOURCES)
-    verify_tick(honest, rules)
+    tick, before = honest
+    verify_tick(tick, RULES, before)
+    altered: Any = copy.deepcopy([tick.canonical(), before.canonical()])
+    alter(*altered)
     with pytest.raises(error):
-        verify_tick(change(honest, alter), rules)
+        verify_tick(*(PriceTick.parse(altered[0]), RULES, PriceTick.parse(altered[1])))
 
 
-def test_a_move_that_the_operator_let_pass_is_found(world: World) -> None:
-    wide = price_rules(*SOURCES, move={"price": "0.9", "volatility": "1", "rate": "0.05"})
-    world.operator.settings = type(world.operator.settings)(world.directory, wide)
-    post(world, prices(1, *GOOD))
-    assert post(world, prices(2, "40000", "40000", "40000")).status_code == 202
-    tick = last_tick(world)
-    verify_tick(tick, wide)
-    body: Any = tick.canonical()
+def test_the_last_tick_with_a_market_goes_along(honest: Pair) -> None:
+    tick, before = honest
+    for wrong, said in ((None, "goes along if"), (tick, "names another tick")):
+        with pytest.raises(PricesRefused, match=said):
+            verify_tick(tick, RULES, wrong)
+    with pytest.raises(PricesRefused, match="goes along if"):
+        verify_tick(before, RULES, tick)
+
+
+def test_a_move_that_the_operator_let_pass_is_found() -> None:
+    """An operator that takes no notice of a bound: its sources' signatures alone do not make the tick good."""
+    chain = Ticks(RULES, *SOURCES)
+    before = PriceTick.parse(chain.make(0).body)
+    far = chain.prices(1, "40000")
     with pytest.raises(PricesRefused, match="from one tick to the next"):
-        verify_tick(PriceTick.parse({**body, "rules": world.rules.hash()}), world.rules)
+        chain.take(far)
+    combined = combine(far, RULES, place_after(before, RULES), NOON)
+    tick = PriceTick.parse(
+        {
+            **dict(zip(("rules", "previous", "last_market"), place_after(before, RULES)[1:], strict=True)),
+            "sequence": "2",
+            "received_at": "2026-11-20T12:00:00Z",
+            "prices": [document.to_json() for document in far],
+            "dropped": [],
+            "market": combined.market.canonical(),
+        }
+    )
+    with pytest.raises(PricesRefused, match="from one tick to the next"):
+        verify_tick(tick, RULES, before)
+
+
+# Void ticks
+
+
+def test_a_void_tick_uses_up_its_number_and_the_next_goes_on(world: World) -> None:
+    post(world, prices(1, *GOOD))
+    before = last_tick(world)
+    lonely = prices(2, "88212.5", after=before)
+    assert post(world, lonely).status_code == 422
+    assert void(world, lonely, {}).status_code == 401
+    response = void(world, lonely)
+    assert (response.status_code, response.json()["type"]) == (201, "tick")
+    tick = last_tick(world)
+    assert response.json()["body"] == tick.canonical() == world.client.get("/v1/ticks/2").json()["body"]
+    assert (tick.sequence, tick.market, tick.dropped) == (2, None, ())
+    assert (tick.previous, tick.last_market) == (before.hash(), before.hash())
+    assert [price.signer for price in tick.prices] == [SOURCES[0].public_key]
+    verify_void(tick, RULES, before)
+    assert set(world.states()) == {f"{FUND}.1"}
+    with pytest.raises(PricesRefused, match="void"):
+        verify_tick(tick, RULES, before)
+    # Its number is gone, the next one follows it, and a move is measured from the last prices there were.
+    assert post(world, prices(2, *LATER, after=before)).json()["field"] == "sequence"
+    assert void(world, {**lonely, "sequence": "4"}).json()["field"] == "sequence"
+    far = post(world, prices(2, *["1000"] * 3, after=tick))
+    assert far.json()["type"] == "urn:atomic-margin:problem:price-move"
+    assert post(world, prices(1, *GOOD, after=tick)).json()["field"] == "as_of"
+    assert post(world, prices(2, *LATER, after=tick)).json() == {"runs": [f"{FUND}.3"]}
+    third = last_tick(world)
+    assert (third.previous, third.last_market) == (tick.hash(), before.hash())
+    verify_tick(third, RULES, before)
+    with pytest.raises(PricesRefused, match="another tick"):
+        verify_tick(third, RULES, tick)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda t: prices(2, after=t),
+        lambda t: prices(2, "1000", "1000", "1000", after=t),
+        lambda t: prices(1, *GOOD, after=t),
+    ],
+    ids=["no documents", "a far move", "no later time"],
+)
+def test_whatever_makes_no_tick_can_be_declared_void(world: World, body: Callable[[PriceTick], Json]) -> None:
+    post(world, prices(1, *GOOD))
+    before = last_tick(world)
+    assert post(world, body(before)).status_code == 422
+    assert void(world, body(before)).status_code == 201
+    verify_void(last_tick(world), RULES, before)
+
+
+def test_what_makes_a_tick_is_not_void(world: World) -> None:
+    assert void(world, prices(1, *GOOD)).json()["type"] == "urn:atomic-margin:problem:conflict"
+    twice_sent = void(world, twice(prices(1, *GOOD)))
+    assert (twice_sent.status_code, twice_sent.json()["field"]) == (400, "prices[1]")
+    stranger = prices(1, *GOOD)
+    stranger["prices"][0] = Identity.generate().sign("price", stranger["prices"][0]["body"]).to_json()
+    assert void(world, stranger).status_code == 403
+    assert world.client.get("/v1/ticks").json()["sequence"] == "0"
+    post(world, prices(1, *GOOD))
+    tick = last_tick(world)
+    body = {name: value for name, value in dict(tick.canonical()).items() if name != "market"}  # type: ignore[call-overload]
+    with pytest.raises(PricesRefused, match="its documents make a tick"):
+        verify_void(PriceTick.parse(body), RULES, None)
+    with pytest.raises(PricesRefused, match="has no market"):
+        verify_void(tick, RULES, None)
 
 
 def test_the_rules_are_published(world: World) -> None:

@@ -68,7 +68,8 @@ def test_every_tick_is_a_leaf(world_at: Callable[[str], World]) -> None:
     signed = ticks_of(world)
     assert [leaf.sequence for leaf in leaves] == [1, 2, 3]
     assert [leaf.document for leaf in leaves] == [document.hash() for document in signed]
-    assert [leaf.previous for leaf in leaves] == [None, leaves[0].document, leaves[1].document]
+    assert [leaf.tick for leaf in leaves] == [document.body_hash() for document in signed]
+    assert [leaf.previous for leaf in leaves] == ["0" * 64, leaves[0].tick, leaves[1].tick]
 
 
 def test_a_tick_and_its_leaf_are_there_together_or_not_at_all(

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.margin.market.market import Market
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
@@ -20,7 +19,7 @@ from atomic_margin.service.protocol.documents import (
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
-from atomic_margin.service.protocol.ticks import PriceSet
+from atomic_margin.service.protocol.ticks import Price, PriceSet
 
 from .world import World
 
@@ -56,7 +55,7 @@ def test_the_page_is_served(world_at: Callable[[str], World]) -> None:
 
 def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> None:
     posts = {path for path, methods in api["paths"].items() if "post" in methods}
-    others = {"/v1/ticks", f"{INSTITUTION}/nonce", "/v1/admissions", "/v1/deposits"}
+    others = {"/v1/ticks", "/v1/ticks/void", f"{INSTITUTION}/nonce", "/v1/admissions", "/v1/deposits"}
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
 
@@ -67,10 +66,10 @@ def test_the_example_of_a_signed_document_parses(api: Any, path: str, body: Any)
 
 
 def test_the_example_of_a_tick_parses(api: Any) -> None:
-    example = api["paths"]["/v1/ticks"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    prices = PriceSet.parse(example)
-    assert [signed.type for signed in prices.prices] == ["price"]
-    Market.parse(prices.prices[0].body)
+    for path in ("/v1/ticks", "/v1/ticks/void"):
+        example = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+        (signed,) = PriceSet.parse(example).prices
+        parse_signed(signed, Price)
 
 
 @pytest.mark.parametrize("path", UPLOADS)

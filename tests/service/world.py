@@ -28,6 +28,7 @@ from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, SettlementRow
+from atomic_margin.service.operator.web import views
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.documents import (
     CollateralInstruction,
@@ -40,6 +41,7 @@ from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.commit import commit_values
 
@@ -259,14 +261,27 @@ class World:
         self.funds[name].sent[sent.submission.sequence] = sent
         return sent
 
+    def next_place(self) -> Place:
+        """Return the place of the tick that comes next, as a source asks for it."""
+        document = views.last_tick(self.operator).document
+        return place_after(None if document is None else PriceTick.parse(document["body"]), self.rules)
+
     def prices(self, number: int, **changes: object) -> Json:
-        """Return an example's prices as the one source signs them."""
-        signed = sign_market(self.source, Market.parse({**example(f"market-{number}"), **changes}))
-        document = price_set([signed], int(signed.body["sequence"])).canonical()
+        """Return an example's prices as the one source signs them, after the newest tick."""
+        market = Market.parse({**example(f"market-{number}"), **changes})
+        place = self.next_place()._replace(sequence=market.sequence)
+        document = price_set([sign_market(self.source, market, place)], place.sequence).canonical()
         assert isinstance(document, dict)
         return dict(document)
 
+    def void(self, *prices: SignedDocument) -> SignedDocument:
+        """Use up the next number."""
+        return ticks.void_tick(self.operator, price_set(prices, self.next_place().sequence).canonical())
+
     def tick(self, number: int, **changes: object) -> list[str]:
+        """Send an example's prices under its number; numbers before it that no tick has become void."""
+        for _ in range(self.next_place().sequence, int(str(changes.get("sequence", number)))):
+            self.void()
         return ticks.take_tick(self.operator, self.prices(number, **changes))
 
     def evaluate(self) -> str | None:

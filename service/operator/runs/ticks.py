@@ -1,54 +1,95 @@
-"""Combine signed prices into ticks and schedule one run for every account that is watched."""
+"""Combine signed prices into ticks and schedule one run for every account that is watched; declare ticks void."""
+
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
-from atomic_margin.service.feed.tick import make_tick
+from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import latest_submission
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.database import now
+from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED
-from atomic_margin.service.protocol.ticks import PriceSet
+from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+
+
+class _Before(NamedTuple):
+    """The newest tick, and the newest that has a market."""
+
+    last: PriceTick | None
+    last_market: PriceTick | None
 
 
 def take_tick(operator: Operator, document: object) -> list[str]:
     """Combine and store what sources signed for a tick; return the identifiers of the runs it scheduled.
 
+    A set that is refused does not use up the number: other sources may still sign. See `void_tick`.
+
     Raises:
         SignatureInvalid: a document is not signed by a source of the price rules.
-        PricesRefused: too few sources are fresh and agree, or a price moved too far.
-        Conflict: the sequence number or the time does not advance.
+        PricesRefused: too few sources are fresh and agree, a price moved too far, or the time does not advance.
+        Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
     """
     prices, received_at = PriceSet.parse(document), now()
-    with operator.store.unit_of_work() as session:
-        last = _last(session)
-    before = None if last is None else SignedDocument.parse(last.document)
-    tick = make_tick(prices, operator.settings.prices, received_at, before)
+    before = _before(operator)
+    tick = make_tick(prices, operator.settings.prices, received_at, *before)
+    if tick.market is None:
+        raise TypeError("make_tick makes no void tick")
     operator.terms.check_market(tick.market)
     signed = tick.signed_by(operator.identity)
     # Refuses a tick whose weights would not be finite, before anything depends on it.
     compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)
     with operator.store.unit_of_work() as session:
-        meanwhile = _last(session)
-        if (meanwhile and meanwhile.sequence) != (last and last.sequence):
-            raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
-        session.add(Tick(sequence=tick.sequence, document=signed.to_json(), received_at=instant_text(received_at)))
-        log.append(session, tick_leaf(signed, before).to_bytes())
-        session.flush()
+        _store(session, before, tick, signed, received_at)
         scheduled = _schedule(session, tick.sequence)
     operator.compiled_ticks.keep(compiled)
     return scheduled
 
 
-def _last(session: Session) -> Tick | None:
-    return session.scalar(select(Tick).order_by(Tick.sequence.desc()).limit(1))
+def void_tick(operator: Operator, document: object) -> SignedDocument:
+    """Use up the next number without prices: of what sources signed, no tick can be made. Nothing is scheduled.
+
+    Raises:
+        SignatureInvalid: a document is not signed by a source of the price rules.
+        Conflict: the number is not the next one, or the documents make a tick.
+    """
+    prices, received_at = PriceSet.parse(document), now()
+    before = _before(operator)
+    tick = make_void(prices, operator.settings.prices, received_at, *before)
+    signed = tick.signed_by(operator.identity)
+    with operator.store.unit_of_work() as session:
+        _store(session, before, tick, signed, received_at)
+    return signed
+
+
+def _before(operator: Operator) -> _Before:
+    with operator.store.unit_of_work() as session:
+        rows = (newest_tick(session), newest_market(session))
+    return _Before(*(None if row is None else PriceTick.parse(row.document["body"]) for row in rows))
+
+
+def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDocument, received_at: datetime) -> None:
+    meanwhile = newest_tick(session)
+    if (meanwhile and meanwhile.sequence) != (before.last and before.last.sequence):
+        raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
+    row = Tick(
+        sequence=tick.sequence,
+        void=tick.market is None,
+        document=signed.to_json(),
+        received_at=instant_text(received_at),
+    )
+    session.add(row)
+    log.append(session, tick_leaf(signed).to_bytes())
+    session.flush()
 
 
 def _schedule(session: Session, sequence: int) -> list[str]:

@@ -88,10 +88,11 @@ class SubmissionRow(Base):
 
 
 class Tick(Base):
-    """A verified price tick."""
+    """A price tick; `void` if it has no market. Numbers have no gap."""
 
     __tablename__ = "ticks"
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    void: Mapped[bool] = mapped_column(default=False)
     document: Mapped[JsonObject]
     received_at: Mapped[str]
 

@@ -39,6 +39,7 @@ from atomic_margin.service.protocol.messages import (
     Deposit,
     Health,
     IssuedNonce,
+    LastTick,
     LedgerView,
     OperatorView,
     RunView,
@@ -123,9 +124,17 @@ def _public(operator: Operator) -> APIRouter:
             raise NotFound("there are: model, universe, schedule, price_rules", "name")
         return getattr(operator.terms, name).canonical()
 
+    @router.get("/v1/ticks")
+    def last_tick() -> LastTick:
+        """The newest tick, void or not: what a source has to name when it signs the next one."""
+        return views.last_tick(operator)
+
     @router.get("/v1/ticks/{sequence}")
     def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> SignedDocument:
-        """A price tick: the sources' signed documents, and what the operator combined them to, signed by it."""
+        """A price tick: the sources' signed documents, and what the operator combined them to, signed by it.
+
+        One without a market is void. Agents follow the ticks one by one.
+        """
         with operator.store.unit_of_work() as session:
             row = session.get(Tick, sequence)
         if row is None:
@@ -251,7 +260,8 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     def take_tick(document: JsonBody) -> TickAccepted:
         """Combine the prices that sources signed into a tick and schedule a run for every watched account.
 
-        No token is needed: the sources' signatures count. A tick that fails is refused with the reason.
+        No token is needed: the sources' signatures count. A tick that fails is refused with the reason, and its number
+        stays free: other sources may still sign.
         """
         scheduled = ticks.take_tick(operator, document)
         work.wake()
@@ -298,6 +308,14 @@ def _operator_only(operator: Operator) -> APIRouter:
         """Book collateral that arrived for an institution as free."""
         collateral.deposit(operator, arrived.institution, arrived.asset, int(arrived.quantity), arrived.reference)
         return Booked()
+
+    @router.post("/ticks/void", status_code=201, openapi_extra=examples.price_set())
+    def void_tick(document: JsonBody) -> SignedDocument:
+        """Use up the next tick's number without prices, when no tick can be made of what sources signed.
+
+        Takes what would make a tick, with the documents that there are, or none; refused if they do make one.
+        """
+        return ticks.void_tick(operator, document)
 
     @router.get("/ledger")
     def whole_ledger() -> LedgerView:

@@ -8,20 +8,25 @@ _KEY, _HASH, _SIGNATURE = "9f" * 32, "4d" * 32, "5c" * 64
 
 BODIES: dict[str, JsonObject] = {
     "price": {
-        "format": "atomic-margin/market/1",
-        "sequence": "7",
-        "as_of": "2026-11-20T16:00:00Z",
-        "rate": "0.0395",
-        "underlyings": {
-            "BTC": {
-                "spot": "96420.5",
-                "perpetual": "96430.1",
-                "expiries": {
-                    "2026-12-25T08:00:00Z": {"forward": "97191.0", "volatilities": {"90000": "0.5016"}},
-                },
-            }
+        "rules": _HASH,
+        "previous": _HASH,
+        "last_market": _HASH,
+        "market": {
+            "format": "atomic-margin/market/1",
+            "sequence": "7",
+            "as_of": "2026-11-20T16:00:00Z",
+            "rate": "0.0395",
+            "underlyings": {
+                "BTC": {
+                    "spot": "96420.5",
+                    "perpetual": "96430.1",
+                    "expiries": {
+                        "2026-12-25T08:00:00Z": {"forward": "97191.0", "volatilities": {"90000": "0.5016"}},
+                    },
+                }
+            },
+            "collateral": {"USDC": "0.9999"},
         },
-        "collateral": {"USDC": "0.9999"},
     },
     "enrolment": {
         "institution": "fund",
@@ -93,7 +98,7 @@ def signed_json(kind: str) -> JsonObject:
 
 def price_set() -> JsonObject:
     """Describe a request whose body is what sources signed for one tick."""
-    example = {"format": "atomic-margin/prices/1", "sequence": "7", "prices": [_signed("price")]}
+    example = {"format": "atomic-margin/prices/2", "sequence": "7", "prices": [_signed("price")]}
     types = {"format": "string", "sequence": "string", "prices": "array"}
     properties: JsonObject = {name: {"type": kind} for name, kind in types.items()}
     properties["prices"]["items"] = {"type": "object"}

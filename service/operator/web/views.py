@@ -7,6 +7,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
     Account,
@@ -20,12 +21,15 @@ from atomic_margin.service.protocol.messages import (
     AccountView,
     EvaluationTimes,
     Held,
+    LastTick,
     LedgerView,
     OperatorView,
     RunItem,
     RunView,
     ShortfallView,
 )
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import NO_TICK
 
 SHOWN_RUNS = 32
 
@@ -82,18 +86,31 @@ def run_view(operator: Operator, run: Run) -> RunView:
     with operator.store.unit_of_work() as session:
         settlement = session.get(SettlementRow, run.run_id)
         tick = session.get_one(Tick, run.price_sequence)
+        last_market = last_market_of(session, tick)
         shortfall = session.get(ShortfallRow, run.run_id)
     return RunView(
         run_id=run.run_id,
         state=run.state,
         record=run.record,
         tick=tick.document,
+        last_market=last_market,
         seconds=run.seconds,
         evaluation=None if run.evaluation is None else EvaluationTimes.parse(run.evaluation),
         settlement=None if settlement is None else settlement.document,
         shortfall=None if shortfall is None else _shortfall_view(shortfall),
         problem=run.problem,
     )
+
+
+def last_tick(operator: Operator) -> LastTick:
+    """Return the newest tick, void or not, with what a source needs to sign the next one."""
+    with operator.store.unit_of_work() as session:
+        row = newest_tick(session)
+        if row is None:
+            return LastTick(sequence=0, tick=NO_TICK, document=None, last_market=None)
+        last_market = last_market_of(session, row)
+    signed = SignedDocument.parse(row.document)
+    return LastTick(sequence=row.sequence, tick=signed.body_hash(), document=row.document, last_market=last_market)
 
 
 def ledger_view(operator: Operator) -> LedgerView:

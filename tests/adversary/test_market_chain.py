@@ -1,0 +1,161 @@
+"""Row: "operator picks, repeats or forks prices". The agent follows every tick, and answers no run beside its chain.
+
+Operator, agent, sources and their documents are real; the operator's database is changed behind its back, as an
+operator that lies would.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.files import read_json
+from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
+
+from ..e2e.harness import World
+
+pytestmark = pytest.mark.fhe
+
+FIRST, SECOND, THIRD = (f"{NAME}.{number}" for number in (1, 2, 3))
+
+
+@contextmanager
+def database(world: World) -> Iterator[sqlite3.Connection]:
+    """The operator's own database."""
+    with closing(sqlite3.connect(world.root / "operator" / "operator.db", timeout=30)) as connection, connection:
+        yield connection
+
+
+def due(world: World, number: int, sequence: int) -> str:
+    """Send a tick and wait until its run wants an answer."""
+    run_id = world.tick(number, sequence)
+    world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
+    return run_id
+
+
+def answered(agent: Agent) -> list[int]:
+    with agent._store.unit_of_work() as session:
+        return [row.price_sequence for row in session.query(OwnAnswer).order_by(OwnAnswer.price_sequence)]
+
+
+def signed_by_operator(world: World, tick: PriceTick) -> SignedDocument:
+    return tick.signed_by(Identity.load_or_create(world.root / "operator" / "operator.key"))
+
+
+def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> None:
+    """The operator answers one account by one first tick, and goes on for all from another one of the same prices."""
+    world = plain_world
+    with world.serving() as operator, world.own_agent() as agent:
+        due(world, 1, 1)
+        assert agent.answer_due() == [FIRST]
+        before, told = (agent.key_commitments, agent.alarm), operator.get("/v1/ticks/1")
+        # Two of the three that signed are enough, and the prices are the same.
+        fewer = PriceTick.parse(told["body"] | {"prices": told["body"]["prices"][1:]})
+        assert fewer.market == PriceTick.parse(told["body"]).market
+        with database(world) as connection:
+            other = signed_by_operator(world, fewer).to_json()
+            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(other),))
+        assert due(world, 2, 2) == SECOND
+        second = operator.get("/v1/ticks/2")
+        assert second["body"]["previous"] == SignedDocument.parse(other).body_hash()
+        assert agent.answer_due() == []
+        assert answered(agent) == [1]
+        assert (agent.key_commitments, agent.alarm) == before == (agent.key_commitments, None)
+        (path,) = (world.root / "institution" / "disputes").iterdir()
+        assert path.name in (agent.dispute or "")
+        evidence = read_json(path)
+        assert (evidence["seen"], evidence["shown"]) == (told, second)
+        # Not in a later round, and not by an agent that was restarted.
+        assert agent.answer_due() == []
+        with world.own_agent() as again:
+            assert (again.answer_due(), again.dispute) == ([], agent.dispute)
+        assert operator.read(f"/v1/runs/{SECOND}", RunView).state is RunState.AWAITING_ANSWER
+
+
+def test_two_ticks_of_one_number_get_one_answer(plain_world: World) -> None:
+    """A run of the same number at other prices of the same sources: genuine, and refused."""
+    world = plain_world
+    with world.serving() as operator, world.own_agent() as agent:
+        due(world, 1, 1)
+        told = operator.get(f"/v1/runs/{FIRST}")
+        fewer = PriceTick.parse(told["tick"]["body"] | {"prices": told["tick"]["body"]["prices"][1:]})
+        agent._chain.follow(RunView.parse(told))
+        with database(world) as connection:
+            other = signed_by_operator(world, fewer)
+            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(other.to_json()),))
+        assert agent.answer_due() == []
+        assert (answered(agent), agent.alarm) == ([], None)
+        (path,) = (world.root / "institution" / "disputes").iterdir()
+        assert read_json(path)["shown"] == other.to_json()
+        # The tick that was seen is answered as ever.
+        with database(world) as connection:
+            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(told["tick"]),))
+        assert agent.answer_due() == [FIRST]
+
+
+def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(plain_world: World) -> None:
+    world = plain_world
+    with world.serving() as operator, world.own_agent() as agent:
+        due(world, 1, 1)
+        assert agent.answer_due() == [FIRST]
+        with pytest.raises(RemoteError, match="too-few-sources"):
+            operator.post("/v1/ticks", {**world.prices(2, 2), "prices": world.prices(2, 2)["prices"][:1]})
+        void = operator.post("/v1/ticks/void", {"format": "atomic-margin/prices/2", "sequence": "2", "prices": []})
+        assert due(world, 2, 3) == THIRD
+        with database(world) as connection:
+            connection.execute("DELETE FROM ticks WHERE sequence = 2")
+        assert agent.answer_due() == []
+        assert answered(agent) == [1]
+        with database(world) as connection:
+            row = (2, True, json.dumps(void), void["body"]["received_at"])
+            connection.execute("INSERT INTO ticks (sequence, void, document, received_at) VALUES (?, ?, ?, ?)", row)
+        assert agent.answer_due() == [THIRD]
+        assert agent.dispute is None
+        assert world.wait_run(THIRD).state is RunState.SETTLED
+        bundle = operator.get(f"/v1/attestations/{THIRD}")["body"]
+        # Its move is measured from the tick before the void one.
+        assert bundle["tick"]["body"]["previous"] == SignedDocument.parse(void).body_hash()
+        assert bundle["last_market"] == operator.get("/v1/ticks/1")
+
+
+def test_old_prices_get_no_answer_whatever_time_the_operator_has(plain_world: World) -> None:
+    world = plain_world
+    with world.serving() as operator:
+        due(world, 1, 1)
+        at = Market.parse(operator.get("/v1/ticks/1")["body"]["market"]).as_of
+        for seconds, expected in ((601, []), (-61, []), (600, [FIRST])):
+            clock = at + timedelta(seconds=seconds)
+            with world.own_agent(max_tick_age=600, clock=lambda clock=clock: clock) as agent:
+                assert agent.answer_due() == expected
+                assert agent.alarm is None
+
+
+def test_rules_are_swapped_for_nobody(plain_world: World) -> None:
+    """Under other rules prices may jump: the operator says so, but its sources signed under the pinned ones."""
+    world = plain_world
+    with world.serving() as operator, world.own_agent() as agent:
+        due(world, 1, 1)
+        assert agent.answer_due() == [FIRST]
+        due(world, 2, 2)
+        told = operator.get("/v1/ticks/2")
+        wide: Any = dict(read_json(world.root / "price-rules.json"))
+        wide["move"] = {"price": "9", "volatility": "9", "rate": "1"}
+        for changes in ({"rules": PriceRules.parse(wide).hash()}, {"last_market": NO_TICK}):
+            bent = signed_by_operator(world, PriceTick.parse(told["body"] | changes)).to_json()
+            with database(world) as connection:
+                connection.execute("UPDATE ticks SET document = ? WHERE sequence = 2", (json.dumps(bent),))
+            assert agent.answer_due() == []
+            assert answered(agent) == [1]
