@@ -1,7 +1,7 @@
 """Every error of this package, in one tree, with the HTTP status each becomes.
 
-Those of an audit are in `service.audit.errors`, of the log in `service.log.errors` and of a witness in
-`service.witness.errors`, under the same root.
+Those of an audit are in `service.audit.errors`, of the log in `service.log.errors`, of a witness in
+`service.witness.errors` and of a monitor in `service.verifier.errors`, under the same root.
 
 ServiceError
 ├── RequestError                 4xx: the request is wrong; nothing was stored

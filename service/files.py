@@ -1,6 +1,7 @@
 """Read and write the JSON files that people and other parties hand over; size and nesting are limited."""
 
 import json
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,13 @@ def read_json(path: Path, *, numbers: bool = False) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and machines: indented, sorted, ended by a newline."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Write the same so that a crash leaves the old file or the new one."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

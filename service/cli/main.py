@@ -17,6 +17,7 @@ COMMANDS = {
     "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
     "feed": "The price sources' side: rules, keys, signed prices.",
+    "monitor": "Read all of an operator's log, and keep what contradicts itself.",
     "witness": "Cosign an operator's log, so that it has one history.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle offline.",

@@ -1,0 +1,34 @@
+"""What a monitor finds, in one tree.
+
+MonitorError
+├── Contradiction           two things the operator signed exclude each other, or break its own rules: `.documents`
+└── LogUnreadable           what is handed out does not belong together; no proof against the operator by itself
+"""
+
+from typing import Any
+
+from atomic_margin.service.errors import ServiceError
+
+
+class MonitorError(ServiceError):
+    """Root of the errors of a monitor."""
+
+
+class Contradiction(MonitorError):
+    """The operator signed what it may not have signed.
+
+    Attributes:
+        documents: what shows it, as JSON: checkpoints, leaves, signed documents.
+    """
+
+    def __init__(self, reason: str, documents: list[dict[str, Any]]) -> None:
+        super().__init__(reason)
+        self.documents = documents
+
+    def bundle(self) -> dict[str, Any]:
+        """Return the dispute as it is handed on."""
+        return {"format": "atomic-margin/dispute/1", "reason": str(self), "documents": self.documents}
+
+
+class LogUnreadable(MonitorError):
+    """Checkpoint, entries and tiles do not belong together, or something is missing; a cache may do that too."""
