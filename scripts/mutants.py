@@ -178,6 +178,15 @@ def _agent(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(name, place, node, new, _tests("service", ("agent_checks", test)))
 
 
+def _feed(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
+    return Mutant(name, f"service.feed.{place}", node, new, _tests("service", named))
+
+
+def _chain(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
+    place = f"service.institution.chain:MarketChain.{function}"
+    return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_chain", test)))
+
+
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
 _SUBMISSION_PROOF = "a_changed_proof_of_a_submission_is_refused"
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
@@ -255,6 +264,61 @@ MUTANTS = (
            "a_flag_that_is_not_the_run_s_is_withheld"),
     Mutant("agent: one answer to a price", "service.institution.agent:Agent._prepare_once", condition("answered"),
            "True", _tests("adversary", ("other_function", "a_run_that_is_asked_twice_is_answered_once"))),
+    _feed("prices: a source that signs two", "combine:_misplaced", condition("signed"), "False",
+          "feed_combine", "a_source_that_signs_two_documents_for_one_tick_counts_as_none"),
+    _feed("prices: rules that are named", "combine:_misplaced", condition("rules"), "False",
+          "feed_combine", "what_names_other_rules_or_another_tick_before_counts_nowhere"),
+    _feed("prices: tick before", "combine:_misplaced", condition("previous"), "price.last_market != place.last_market",
+          "feed_combine", "what_names_other_rules_or_another_tick_before_counts_nowhere"),
+    _feed("prices: last tick with a market", "combine:_misplaced", condition("previous"),
+          "price.previous != place.previous",
+          "feed_combine", "what_names_other_rules_or_another_tick_before_counts_nowhere"),
+    _feed("prices: each is sent once", "combine:combine", condition("seen"), "False",
+          "feed_combine", "strangers_doubles_and_other_types_are_refused"),
+    _feed("tick: next number", "tick:_next_place", condition("sequence"), "False",
+          "feed_ticks", "a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing"),
+    _feed("tick: moves", "tick:verify_tick", call("_check_after"), "None",
+          "feed_ticks", "a_move_that_the_operator_let_pass_is_found"),
+    _feed("tick: the last one with a market is the one named", "tick:_verified_last_market",
+          condition("hash", "last_market"), "False", "feed_ticks", "the_last_tick_with_a_market_goes_along"),
+    _feed("tick: the last one with a market has the same rules", "tick:_verified_last_market",
+          condition("last_market", "rules"), "False", "feed_ticks", "sources_that_name_what_does_not_come_before"),
+    _feed("tick: the last one with a market comes before", "tick:_verified_last_market",
+          condition("adjacent"), "False", "feed_ticks", "sources_that_name_what_does_not_come_before"),
+    _feed("void tick: moves", "tick:verify_void", call("_check_after"), "None",
+          "feed_ticks", "whatever_makes_no_tick_can_be_declared_void"),
+    _feed("chain: signature", "chain:follow", call("signed.verify"), "None",
+          "feed_chain", "what_does_not_follow_is_named"),
+    _feed("chain: skipped number", "chain:follow", condition("newest", "1"), "False",
+          "feed_chain", "what_does_not_follow_is_named"),
+    _feed("chain: tick before", "chain:follow", condition("previous"), "False",
+          "feed_chain", "a_chain_that_forked_before_is_found_at_its_next_tick"),
+    _feed("chain: last tick with a market", "chain:follow", condition("next_place"), "False",
+          "feed_chain", "an_operator_cannot_name_what_its_sources_did_not"),
+    _feed("chain: rules", "chain:follow", condition("newest", "rules"), "False",
+          "feed_chain", "other_rules_hold_only_until_the_pinned_ones_do"),
+    _feed("chain: every tick's sources", "chain:follow", call("_verify"), "None",
+          "feed_chain", "an_operator_cannot_name_what_its_sources_did_not"),
+    _feed("source: one document for a number", "memory:SourceMemory.sign_once", condition("body"), "False",
+          "feed_chain", "a_source_signs_one_document_for_a_number"),
+    _feed("source: what it signed is remembered", "memory:SourceMemory.sign_once", call("_write"), "None",
+          "feed_chain", "a_source_signs_one_document_for_a_number"),
+    _attestation("bundle: signature of the tick before", "verify_attestation", call("before[0].verify"), "None",
+                 "a_part_signed_by_a_stranger_fails"),
+    _agent("agent: signature of the tick before", "check_run", call("signed_before.verify"), "None",
+           "a_tick_before_that_the_operator_did_not_sign_is_refused"),
+    _chain("old prices", "require_fresh", condition("age", "bound"), "False",
+           "old_prices_are_refused_by_the_agents_own_clock"),
+    _chain("prices of the future", "require_fresh", condition("age", "max_skew_seconds"), "False",
+           "old_prices_are_refused_by_the_agents_own_clock"),
+    _chain("another tick of an old number", "_compare", condition("seen"), "False",
+           "another_tick_of_an_earlier_number_is_a_contradiction_and_the_same_one_is_old"),
+    _chain("evidence of a fork", "follow", call("_keep_dispute"), "None",
+           "two_ticks_of_one_number_are_kept_and_get_no_answer"),
+    Mutant("agent: follows the chain", "service.institution.agent:Agent._prepare", call("_chain.follow"), "None",
+           _tests("adversary", ("market_chain", "two_ticks_of_one_number_get_one_answer"))),
+    Mutant("agent: age of prices", "service.institution.agent:Agent._prepare", call("require_fresh"), "None",
+           _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     _circuit("zoom: reach of the grid", "zoom", value("REACH"), "1 << GRID_BITS",
              "zoom", "no_reading_of_any_row_deceives", "multipliers"),
     _circuit("zoom: every level", "zoom:multipliers", RETURNED, "np.array([*values[:-1], box], dtype=np.int64)",

@@ -23,6 +23,7 @@ from atomic_margin.service.errors import (
 )
 from atomic_margin.service.feed.chain import Known, begin, follow
 from atomic_margin.service.files import read_json
+from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -103,9 +104,9 @@ class SourceMemory:
             if self._known is not None:
                 raise TickGoneBack(f"the operator shows no tick; tick {self._known.sequence} was seen")
             return
-        last = SignedDocument.parse(newest.document)
+        last, shown = parse_signed(newest.document, PriceTick)
         if self._known is None:
-            if PriceTick.parse(last.body).rules != self._rules.hash():
+            if shown.rules != self._rules.hash():
                 # These rules hold from the next tick on, so there are no sources yet whose word it could be taken on.
                 last.verify(frozenset({last.signer}))
                 self._known = Known(last, None)
@@ -113,8 +114,8 @@ class SourceMemory:
             before = None if newest.last_market is None else SignedDocument.parse(newest.last_market)
             self._known = begin(last, before, self._rules, last.signer)
             return
-        operator, number = self._known.last.signer, newest.sequence
-        for between in range(self._known.sequence + 1, number):
+        operator = self._known.last.signer
+        for between in range(self._known.sequence + 1, shown.sequence):
             self._known = follow(self._known, fetch(between), self._rules, operator)
             self._write()
         self._known = follow(self._known, last, self._rules, operator)

@@ -30,8 +30,10 @@ from atomic_margin.service.feed.chain import Known, begin, follow
 from atomic_margin.service.files import write_json
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
+from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import PriceTick
 
 KEPT = 64
 """Ticks that are kept, to recognise another one of their numbers; the last one with a market is kept besides."""
@@ -101,7 +103,7 @@ class MarketChain:
         if known is None:
             self._keep(begin(tick, last_market, rules, operator))
             return
-        number = int(tick.body["sequence"])
+        number = parse_signed(tick, PriceTick)[1].sequence
         missing = range(known.sequence + 1, number)
         for between in missing[:MAX_STEPS]:
             known = follow(known, self._fetched(between), rules, operator)

@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .bodies import TRUST
-from .documents import FUND, example, price_rules
+from .documents import FUND, Json, example, price_rules
 from .tick_server import Ticks
 
 SOURCES = tuple(Identity.generate() for _ in range(3))
@@ -45,17 +45,16 @@ class Agent:
             raise RemoteError("there is no such tick", 404)
         return self.ticks.tick(sequence)
 
-    def shown(self, sequence: int, ticks: Ticks | None = None) -> None:
-        """Be shown a run of a tick, of the operator's chain or of another."""
+    def shown(self, sequence: int, ticks: Ticks | None = None, tick: Json | None = None) -> None:
+        """Be shown a run of a tick, of the operator's chain or of another, or of what is no tick."""
         ticks = ticks or self.ticks
-        tick = ticks.tick(sequence)
-        last_market = ticks.last_market_of(tick)
+        last_market = ticks.last_market_of(ticks.tick(sequence))
         self.chain.follow(
             RunView(
                 run_id=f"{FUND}.{sequence}",
                 state=RunState.AWAITING_ANSWER,
                 record=None,
-                tick=tick.to_json(),
+                tick=tick or ticks.tick(sequence).to_json(),
                 last_market=None if last_market is None else last_market.to_json(),
                 seconds=None,
                 evaluation=None,
@@ -120,6 +119,23 @@ def test_a_skipped_tick_is_refused(agent: Agent) -> None:
     agent.chain = MarketChain(agent.settings, agent.store, lambda sequence: ahead.tick(sequence + 1))
     with pytest.raises(AgentRefused, match="after tick 6 comes 7, this is 8"):
         agent.shown(9, ahead)
+
+
+def test_what_is_no_tick_is_refused(agent: Agent, tmp_path: Path) -> None:
+    good = agent.ticks.tick(3).to_json()
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    for wrong in (
+        {"x": "1"},
+        {**good, "type": "run"},
+        {**good, "body": {}},
+        {**good, "body": {**good["body"], "sequence": "x"}},
+        {**good, "body": {**good["body"], "market": None}},
+    ):
+        for shown in (agent, Agent(fresh, agent.ticks)):
+            with pytest.raises(AgentRefused, match="does not follow"):
+                shown.shown(3, tick=wrong)
+    assert agent.seen() == [2]
 
 
 def test_an_operator_that_does_not_answer_is_asked_again(agent: Agent) -> None:

@@ -15,7 +15,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.runs import EvaluationMismatch
 from atomic_margin.service.protocol.documents import RunRecord
-from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import MATRIX_NAMES
 
 from .documents import FUND, Json
@@ -55,6 +55,16 @@ def test_prices_that_the_operator_changed_are_refused(world: World) -> None:
     record = signed_again(world, view["record"], tick=SignedDocument.parse(tick).body_hash())
     with pytest.raises(AgentRefused, match="not what the signed documents combine to"):
         world.checked({**view, "tick": tick, "record": record})
+
+
+def test_a_tick_before_that_the_operator_did_not_sign_is_refused(world: World) -> None:
+    view = world.shown(RUN)
+    before = view["last_market"]
+    stranger = Identity.generate().sign("tick", before["body"]).to_json()
+    with pytest.raises(AgentRefused, match="not trusted"):
+        world.checked({**view, "last_market": stranger})
+    with pytest.raises(AgentRefused, match="goes along"):
+        world.checked({**view, "last_market": None})
 
 
 @pytest.mark.parametrize("name", MATRIX_NAMES)

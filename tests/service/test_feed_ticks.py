@@ -336,6 +336,40 @@ def test_a_move_that_the_operator_let_pass_is_found() -> None:
         verify_tick(tick, RULES, before)
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"last_market": "older rules"}, "made under other price rules"),
+        ({"previous": "1a" * 32}, "does not come before"),
+        ({"previous": "first", "last_market": "first"}, "does not come before"),
+    ],
+    ids=str,
+)
+def test_sources_that_name_what_does_not_come_before(named: Json, said: str) -> None:
+    """Ticks whose sources, all of them, sign what is no chain: that they agree does not make it one."""
+    chain = Ticks(price_rules(*SOURCES, max_skew_seconds="59"), *SOURCES)
+    older = PriceTick.parse(chain.make(0).body)
+    chain.rules = RULES
+    first, second = (PriceTick.parse(chain.make(minute).body) for minute in (1, 2))
+    hashes = {"older rules": older.hash(), "first": first.hash()}
+    place = place_after(second, RULES)._replace(**{name: hashes.get(text, text) for name, text in named.items()})
+    market = Market.parse(example("market-1") | {"as_of": "2026-11-20T08:09:00Z"})
+    documents = [sign_market(source, market, place) for source in SOURCES]
+    tick = PriceTick.parse(
+        {
+            **place._asdict(),
+            "sequence": str(place.sequence),
+            "received_at": "2026-11-20T12:00:00Z",
+            "prices": [document.to_json() for document in documents],
+            "dropped": [],
+            "market": combine(documents, RULES, place, NOON).market.canonical(),
+        }
+    )
+    before = next(one for one in (older, first, second) if one.hash() == place.last_market)
+    with pytest.raises(PricesRefused, match=said):
+        verify_tick(tick, RULES, before)
+
+
 # Void ticks
 
 
