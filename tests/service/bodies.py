@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
 H = "1a" * 32
-KEY = "9f" * 32
+KEY = "9a" * 32
 MARKET = {
     "format": "atomic-margin/market/1",
     "sequence": "7",
@@ -145,7 +145,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "previous": {"tick": H, "sequence": "6", "received_at": "2026-11-20T07:59:01Z", "prices": [PRICE]},
     },
     Attestation: {
-        "version": "2",
+        "version": "3",
         "model": {},
         "universe": {},
         "schedule": {},
