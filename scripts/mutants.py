@@ -151,6 +151,10 @@ def _circuit(name: str, place: str, node: Node, new: str, *named: str) -> Mutant
     return Mutant(name, f"circuits.{place}", node, new, _tests("circuits", named))
 
 
+def _key(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
+    return Mutant(f"public keys: {name}", f"documents.{place}", node, new, _tests("documents", ("public_keys", test)))
+
+
 def _context(name: str, tests: str, function: str) -> Mutant:
     node = value("context")
     return _zk(
@@ -204,6 +208,11 @@ MUTANTS = (
         "binding", "every_message_changes_the_challenges_after_it_and_none_before"),
     _zk("zero shares of a choice", "verify.breach:gather_breach", condition("shares", "0"), "False",
         "breach", "zero_shares_are_refused"),
+    _key("small order", "ed25519:fault_of", condition("D"), "False", "no_spelling_of_a_point_of_small_order_is_a_key"),
+    _key("one spelling", "ed25519:fault_of", condition("sign"), "False", "a_y_that_is_not_below_p_is_refused"),
+    _key("on the curve", "ed25519:fault_of", condition("pow"), "False", "no_point_is_told_from_another_fault"),
+    _key("asked when parsed", "fields:require_public_key", condition("fault"), "False",
+         "other_bytes_are_a_key_when_they_are_a_point"),
     _context("portfolio", "binding", "PortfolioStatement._public"),
     _context("sufficiency", "binding", "SufficiencyStatement._public"),
     _context("encryption", "encryption", "EncryptionStatement._public"),

@@ -230,6 +230,7 @@ def test_keys_for_another_profile_are_refused(unchanged: World, hostile: Hostile
     [
         ({"evaluation_keys": "0" * 64}, "evaluation_keys"),
         ({"operator": "0" * 64}, "operator"),
+        ({"operator": Identity.generate().public_key}, "operator"),
         ({"institution": NAME}, "institution"),
         ({"key_sequence": "0"}, "key_sequence"),
         ({"input_key": ["ab" * 48] * (KEY_POINTS - 1)}, "input_key"),
