@@ -62,8 +62,10 @@ def make_submission(
         stage: told what is going on.
 
     Raises:
+        GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
         AgentRefused: the nonce leads to masks that were used before.
     """
+    terms.check_gross_limit(int(addressed["gross_limit"]))
     stage("encrypting the portfolio")
     layout = layout_of(terms.profile).messages["input"]
     seed = mask_seed(addressed["nonce"], addressed["institution"], openings.pair.hash, int(addressed["sequence"]))

@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from atomic_margin.margin.errors import GrossLimitError
+from atomic_margin.margin.errors import GrossLimitError, GrossLimitTooSmall
 from atomic_margin.service.errors import Refused
+from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.statements import ciphertext_of
 
 from .cases import Case, H, other_hex
-from .documents import OTHER
+from .documents import FUND, GROSS_LIMIT, OTHER
+from .world import World
 
 SUBMISSION_CHANGES: list[tuple[str, Any, str]] = [
     ("profile", H, "profile"),
@@ -52,6 +55,30 @@ def test_a_gross_limit_that_does_not_suit_the_universe_is_refused(case: Callable
     calm = case("calm")
     with pytest.raises(GrossLimitError):
         calm.verify_submission(calm.submitted(gross_limit=limit))
+
+
+def test_a_gross_limit_below_the_minimum_transfer_amount_is_refused(
+    case: Callable[[str], Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its top-ups could not be proven in any unit that is fine enough for it."""
+    calm = case("calm")
+    model = type(calm.terms.model)
+    monkeypatch.setattr(model, "minimum_transfer_amount", Decimal(GROSS_LIMIT))
+    calm.verify_submission(calm.submission)
+    monkeypatch.setattr(model, "minimum_transfer_amount", Decimal(GROSS_LIMIT + 1))
+    with pytest.raises(GrossLimitTooSmall, match="minimum transfer amount of 64000001 USD"):
+        calm.verify_submission(calm.submission)
+
+
+def test_an_institution_makes_no_submission_with_such_a_limit(
+    world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is encrypted, and no mask is used up."""
+    world = world_at("enrolled")
+    monkeypatch.setattr(type(world.terms.model), "minimum_transfer_amount", Decimal(GROSS_LIMIT + 1))
+    monkeypatch.setattr(own_submissions, "mask_seed", lambda *_: pytest.fail("masks were made"))
+    with pytest.raises(GrossLimitTooSmall, match="choose at least that"):
+        world.prepare_submission(FUND, (0,) * len(world.terms.entry_map))
 
 
 @pytest.mark.parametrize("change", ["one less", "one more", "two swapped", "no point", "infinity", "another point"])
