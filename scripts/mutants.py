@@ -155,6 +155,11 @@ def _key(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"public keys: {name}", f"documents.{place}", node, new, _tests("documents", ("public_keys", test)))
 
 
+def _masks(name: str, key: str) -> Mutant:
+    test = _tests("fhe", ("raw_encryption", "masks_depend_on_all_that_they_bind"))
+    return Mutant(f"masks: {name}", "fhe.masks:mask_seed", value(key), "''", test)
+
+
 def _context(name: str, tests: str, function: str) -> Mutant:
     node = value("context")
     return _zk(
@@ -233,6 +238,16 @@ MUTANTS = (
                               "an_institution_makes_no_submission_with_such_a_limit"))),
     Mutant("unit: a top-up can be proven", "margin.rows.rounding:compile_run", value("finest"), "-32",
            _tests("margin", ("top_up_width", "a_row_with_its_top_up_fits_the_proof"))),
+    _masks("the operator's nonce", "nonce"),
+    _masks("random bytes of the institution", "randomness"),
+    _masks("the operator", "operator"),
+    _masks("keys", "key_commitments"),
+    Mutant("masks: drawn anew", "service.institution.submissions:make_submission", value("randomness", "secrets"),
+           "'00' * 32", _tests("service", ("verification_submissions",
+                                           "an_operator_that_repeats_its_nonce_gets_other_masks"))),
+    Mutant("masks: random bytes are absorbed", "service.protocol.documents:SubmissionClaim.proof_context",
+           value("randomness"), "''", _tests("service", ("verification_submissions",
+                                                         "a_submission_s_proofs_hold_for_nothing_else[randomness]"))),
     _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
     _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),

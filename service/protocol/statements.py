@@ -35,14 +35,16 @@ def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatem
 
 
 def ciphertext_of(claim: SubmissionClaim, terms: Terms) -> Ciphertext:
-    """Return the whole ciphertexts of a submission: masks expanded from its nonce, bodies as sent.
+    """Return the whole ciphertexts of a submission: masks expanded from what it names, bodies as sent.
 
     Raises:
         MalformedCiphertext: another number of bodies than the universe has entries.
     """
     layout = layout_of(terms.profile).messages["input"]
     bodies = bodies_from_bytes(bytes.fromhex(claim.bodies), len(terms.entry_map))
-    seed = mask_seed(claim.nonce, claim.institution, claim.key_commitments, claim.sequence)
+    seed = mask_seed(
+        claim.nonce, claim.randomness, claim.operator, claim.institution, claim.key_commitments, claim.sequence
+    )
     return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
 
 

@@ -84,8 +84,8 @@ def verify_submission(
 
     Raises:
         SignatureInvalid: not signed by the institution.
-        Refused: other terms or keys, a ciphertext hash that is not that of the bodies under the nonce's masks, or a
-            proof that does not hold.
+        Refused: other terms or keys, a ciphertext hash that is not that of the bodies under their masks, or a proof
+            that does not hold.
         GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
     """
     # (1) The institution signed it.
@@ -107,7 +107,7 @@ def verify_submission(
     except MalformedCiphertext as error:
         raise Refused(str(error), "bodies") from error
     if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
-        raise Refused("the words expanded from nonce and bodies do not have the hash that is named", "ciphertext")
+        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
     # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
     terms.check_gross_limit(submission.gross_limit)
     # (5) Every entry is in its range and the book is within the gross limit.

@@ -48,6 +48,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "operator": KEY,
         "sequence": "3",
         "nonce": H,
+        "randomness": H,
         "profile": H,
         "universe": H,
         "entry_map": H,

@@ -44,6 +44,7 @@ BODIES: dict[str, JsonObject] = {
         "operator": _KEY,
         "sequence": "1",
         "nonce": "e1" * 32,
+        "randomness": "7b" * 32,
         "profile": _HASH,
         "universe": _HASH,
         "entry_map": _HASH,
