@@ -247,7 +247,7 @@ MUTANTS = (
                                            "an_operator_that_repeats_its_nonce_gets_other_masks"))),
     Mutant("masks: random bytes are absorbed", "service.protocol.documents:SubmissionClaim.proof_context",
            value("randomness"), "''", _tests("service", ("verification_submissions",
-                                                         "a_submission_s_proofs_hold_for_nothing_else[randomness]"))),
+                                                         "both_proofs_absorb_all_that_a_submission_names"))),
     _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
     _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
