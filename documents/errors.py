@@ -4,6 +4,7 @@ DocumentsError
 ├── CanonicalFormError              a value that has no canonical JSON form
 └── DocumentError                   one field of a document is wrong: `.field` is its JSON path
     ├── MalformedDocument           missing, unknown or wrongly typed field, wrong format, bad timestamp or identifier
+    ├── NotAPublicKey               no Ed25519 public key in its one spelling, or one of small order
     ├── NotADecimal                 not a plain decimal string (NaN, Infinity, 1e999, +1, 007, a JSON number, …)
     ├── OutOfRange                  a number outside its range
     │   ├── NonPositivePrice
@@ -42,6 +43,10 @@ class DocumentError(DocumentsError):
 
 class MalformedDocument(DocumentError):
     """A field is missing, unknown, of the wrong type or not of the form its document's format asks for."""
+
+
+class NotAPublicKey(DocumentError):
+    """32 bytes are no Ed25519 public key in its one spelling, or one under which anybody can sign."""
 
 
 class NotADecimal(DocumentError):

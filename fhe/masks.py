@@ -1,10 +1,11 @@
-"""Ciphertext masks that nobody chose: expanded from the operator's nonce, so that only bodies travel.
+"""Ciphertext masks that nobody chose: expanded from fresh bytes of both sides, so that only bodies travel.
 
 Institution, operator and verifier all expand them; no FHE library is needed. A mask crafted by the institution could
-make malformed keys look well formed, and a mask used twice under one key gives the difference of two entries away, so
-the seed binds nonce, institution, key and sequence number, and the institution refuses a seed it has used.
+make malformed keys look well formed, and a mask used twice under one key gives the difference of two entries away. So
+the seed hashes the operator's nonce and the institution's random bytes, of which either alone makes it new, and whom
+and what it is for; and the institution refuses a seed it has used.
 
->>> seed = mask_seed("ab" * 16, "north", "cd" * 32, 1)
+>>> seed = mask_seed("ab" * 32, "12" * 32, "9a" * 32, "north", "cd" * 32, 1)
 >>> expand_masks(seed, count=2, dimension=3).shape
 (2, 3)
 >>> Ciphertext(expand_masks(seed, 2, 3), np.array([5, 6], dtype=np.uint64), count=4).to_bytes()[24:32].hex()
@@ -23,19 +24,25 @@ from atomic_margin.fhe.lwe import Words
 _TAG = b"atomic-margin/lwe-masks/1\0"
 
 
-def mask_seed(nonce: str, institution: str, key_commitment: str, sequence: int) -> bytes:
+def mask_seed(
+    nonce: str, randomness: str, operator: str, institution: str, key_commitments: str, sequence: int
+) -> bytes:
     """Return the 32-byte seed of one submission's masks.
 
     Args:
         nonce: the operator's, in hex, issued after the evaluation keys were fixed.
+        randomness: 32 bytes in hex that the institution drew for this submission.
+        operator: public key, in hex, of whom the submission is addressed to.
         institution: its identifier.
-        key_commitment: hash, in hex, of the commitments to the secret key the ciphertexts are under.
+        key_commitments: hash, in hex, of the commitments to the secret key the ciphertexts are under.
         sequence: the submission's number.
     """
     bound = {
         "nonce": nonce,
+        "randomness": randomness,
+        "operator": operator,
         "institution": institution,
-        "key_commitment": key_commitment,
+        "key_commitments": key_commitments,
         "sequence": str(sequence),
     }
     return hashlib.sha256(_TAG + canonical_bytes(bound)).digest()

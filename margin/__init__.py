@@ -61,7 +61,7 @@ from atomic_margin.margin.rows.rounding import (
     compile_run,
 )
 from atomic_margin.margin.rows.rows import Rows, Slack
-from atomic_margin.margin.rows.top_up import TopUp, compute_top_up, step_units
+from atomic_margin.margin.rows.top_up import TopUp, compute_top_up, finest_exponent, step_units
 from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
 
 __all__ = [
@@ -129,6 +129,7 @@ __all__ = [
     "compile_weights",
     "compute_top_up",
     "encode",
+    "finest_exponent",
     "gross_weight",
     "model_named",
     "models",

@@ -23,7 +23,7 @@ MarginError
 ├── EntryOutOfRange                 a portfolio vector of the wrong shape, or an entry outside its digit width
 ├── GrossLimitError
 │   ├── GrossLimitExceeded          the book is larger than the account's gross limit
-│   ├── GrossLimitTooSmall          one entry alone could force the unit up
+│   ├── GrossLimitTooSmall          one entry, or the step of margin calls, could force the unit up
 │   ├── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
 │   └── GrossLimitMissing           rows with switches were asked for without a limit
 ├── ModelError
@@ -146,7 +146,7 @@ class GrossLimitExceeded(GrossLimitError):
 
 
 class GrossLimitTooSmall(GrossLimitError):
-    """The gross limit is below four times the largest gross weight, so one entry could force the unit up."""
+    """The gross limit is below four times the largest gross weight, or below the minimum transfer amount."""
 
 
 class GrossLimitTooLarge(GrossLimitError):

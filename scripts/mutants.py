@@ -151,6 +151,15 @@ def _circuit(name: str, place: str, node: Node, new: str, *named: str) -> Mutant
     return Mutant(name, f"circuits.{place}", node, new, _tests("circuits", named))
 
 
+def _key(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
+    return Mutant(f"public keys: {name}", f"documents.{place}", node, new, _tests("documents", ("public_keys", test)))
+
+
+def _masks(name: str, key: str) -> Mutant:
+    test = _tests("fhe", ("raw_encryption", "masks_depend_on_all_that_they_bind"))
+    return Mutant(f"masks: {name}", "fhe.masks:mask_seed", value(key), "''", test)
+
+
 def _context(name: str, tests: str, function: str) -> Mutant:
     node = value("context")
     return _zk(
@@ -213,6 +222,11 @@ MUTANTS = (
         "binding", "every_message_changes_the_challenges_after_it_and_none_before"),
     _zk("zero shares of a choice", "verify.breach:gather_breach", condition("shares", "0"), "False",
         "breach", "zero_shares_are_refused"),
+    _key("small order", "ed25519:fault_of", condition("D"), "False", "no_spelling_of_a_point_of_small_order_is_a_key"),
+    _key("one spelling", "ed25519:fault_of", condition("sign"), "False", "a_y_that_is_not_below_p_is_refused"),
+    _key("on the curve", "ed25519:fault_of", condition("pow"), "False", "no_point_is_told_from_another_fault"),
+    _key("asked when parsed", "fields:require_public_key", condition("fault"), "False",
+         "other_bytes_are_a_key_when_they_are_a_point"),
     _context("portfolio", "binding", "PortfolioStatement._public"),
     _context("sufficiency", "binding", "SufficiencyStatement._public"),
     _context("encryption", "encryption", "EncryptionStatement._public"),
@@ -226,6 +240,23 @@ MUTANTS = (
                 "another_body_is_refused", _SUBMISSION_FIELD),
     _submission("gross limit", call("check_gross_limit"), "None",
                 "a_gross_limit_that_does_not_suit_the_universe_is_refused"),
+    Mutant("submission: no call below the minimum transfer", "margin.rows.rounding:check_gross_limit",
+           condition("minimum_transfer_amount"), "False",
+           _tests("service", ("verification_submissions",
+                              "a_gross_limit_below_the_minimum_transfer_amount_is_refused",
+                              "an_institution_makes_no_submission_with_such_a_limit"))),
+    Mutant("unit: a top-up can be proven", "margin.rows.rounding:compile_run", value("finest"), "-32",
+           _tests("margin", ("top_up_width", "a_row_with_its_top_up_fits_the_proof"))),
+    _masks("the operator's nonce", "nonce"),
+    _masks("random bytes of the institution", "randomness"),
+    _masks("the operator", "operator"),
+    _masks("keys", "key_commitments"),
+    Mutant("masks: drawn anew", "service.institution.submissions:make_submission", value("randomness", "secrets"),
+           "'00' * 32", _tests("service", ("verification_submissions",
+                                           "an_operator_that_repeats_its_nonce_gets_other_masks"))),
+    Mutant("masks: random bytes are absorbed", "service.protocol.documents:SubmissionClaim.proof_context",
+           value("randomness"), "''", _tests("service", ("verification_submissions",
+                                                         "both_proofs_absorb_all_that_a_submission_names"))),
     _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
     _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),

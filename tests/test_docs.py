@@ -48,7 +48,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
 RULES = PriceRules.parse(
     {
         "format": "atomic-margin/price-rules/1",
-        "sources": ["9f" * 32],
+        "sources": ["9a" * 32],
         "required": "1",
         "max_skew_seconds": "60",
         "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),

@@ -2,7 +2,8 @@
 
 Operator, agent, verifier and auditor all call `compile_run` on the same signed prices and get the same integers to the
 bit (see `market.elementary`), so a matrix is named by its hash and never sent. The unit of a kind is the smallest power
-of two of USD for which both its matrices, FHE and proof, satisfy in every row
+of two of USD, not finer than a top-up can be proven in (`rows.top_up.finest_exponent`), for which both its matrices,
+FHE and proof, satisfy in every row
 
     |c_r| + max_i(|A_ri| / g_i) * G  <  2^(bits-1)
 
@@ -13,6 +14,7 @@ limit that passes `check_gross_limit` some unit always fits, so a run is never r
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.rows.matrix import MAX_ENTRY, Integers, MarginMatrix, Place, require_same
+from atomic_margin.margin.rows.top_up import finest_exponent
 from atomic_margin.margin.rows.weights import TrueWeights
 
 BITS = 20
@@ -37,7 +40,7 @@ PROOF_SHIFT = 12
 # Entries are floor(value/unit - _SLACK), where float64 has the value: what its last bits lack to the true one stays far
 # below that, so no entry is above the true margin.
 _SLACK = 2.0**-10
-_FINEST_EXPONENT = -32
+_NO_MINIMUM = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def compile_run(
     entry_map: EntryMap,
     gross_limit: int,
     *,
+    minimum_transfer_amount: Decimal = _NO_MINIMUM,
     bits: int = BITS,
     weight_bits: int = WEIGHT_BITS,
     proof_shift: int = PROOF_SHIFT,
@@ -79,6 +83,7 @@ def compile_run(
         collateral: posted collateral after haircut, from `collateral_values`.
         entry_map: names the columns and their gross weights.
         gross_limit: G, whole USD.
+        minimum_transfer_amount: of the model, USD; 0 where no margin call rests on the matrices.
         bits: width of a row of the FHE profile, sign included.
         weight_bits: width of its weights, sign included.
         proof_shift: a proof unit is 2^proof_shift finer than the FHE unit of its kind.
@@ -87,12 +92,13 @@ def compile_run(
         GrossLimitTooSmall, GrossLimitTooLarge: see `check_gross_limit`.
         MatrixMismatch: weights, collateral and entry map do not belong together.
     """
-    check_gross_limit(gross_limit, entry_map, bits)
+    check_gross_limit(gross_limit, entry_map, bits, minimum_transfer_amount)
+    finest = finest_exponent(minimum_transfer_amount, gross_limit, bits)
     _require_together(weights, collateral, entry_map)
     found: dict[str, MarginMatrix] = {}
     for kind in KINDS:
         exponent = choose_exponent(
-            weights.of(kind), collateral.of(kind), entry_map, gross_limit, bits, weight_bits, proof_shift
+            weights.of(kind), collateral.of(kind), entry_map, gross_limit, finest, bits, weight_bits, proof_shift
         )
         places: tuple[tuple[Place, int], ...] = (("fhe", exponent), ("proof", exponent - proof_shift))
         for place, unit_exponent in places:
@@ -114,11 +120,12 @@ def choose_exponent(
     collateral: Floats,
     entry_map: EntryMap,
     gross_limit: int,
+    finest: int,
     bits: int = BITS,
     weight_bits: int = WEIGHT_BITS,
     proof_shift: int = PROOF_SHIFT,
 ) -> int:
-    """Return the exponent of the smallest FHE unit, not below 2^-32 USD, whose FHE and proof matrices both fit.
+    """Return the exponent of the smallest FHE unit, not below 2^finest USD, whose FHE and proof matrices both fit.
 
     The gross limit must have passed `check_gross_limit`, otherwise there may be none.
     """
@@ -126,7 +133,7 @@ def choose_exponent(
     reach = float((np.abs(collateral) + (np.abs(weights) / gross).max(axis=1) * gross_limit).max())
     # Rounding takes at most 1 + 2^-10 off a magnitude and G/g < 2^(bits-1), so with reach/unit at 2^(bits+2) or more
     # the bound fails for certain: the search starts there.
-    exponent = _FINEST_EXPONENT
+    exponent = finest
     if reach > 0:
         exponent = max(exponent, floor_log2(reach) - bits - 2)
     while not all(
@@ -137,11 +144,14 @@ def choose_exponent(
     return exponent
 
 
-def check_gross_limit(gross_limit: int, entry_map: EntryMap, bits: int = BITS) -> None:
-    """Make sure a gross limit goes with a universe and a profile; independent of prices, so once at enrolment.
+def check_gross_limit(
+    gross_limit: int, entry_map: EntryMap, bits: int = BITS, minimum_transfer_amount: Decimal = _NO_MINIMUM
+) -> None:
+    """Make sure a gross limit goes with universe, profile and model; independent of prices, so once a submission.
 
     Raises:
-        GrossLimitTooSmall: G < 4 * max(g): a column the account could hardly use would force the unit up.
+        GrossLimitTooSmall: G < 4 * max(g): a column the account could hardly use would force the unit up; or G below
+            the minimum transfer amount: the unit in which its step can be proven would be too coarse for the account.
         GrossLimitTooLarge: G >= (2^(bits-1) - 1) * min(g): rounding the smallest lots could overflow in any unit.
     """
     largest, smallest = max(entry_map.gross_weights), min(entry_map.gross_weights)
@@ -150,6 +160,11 @@ def check_gross_limit(gross_limit: int, entry_map: EntryMap, bits: int = BITS) -
         raise GrossLimitTooSmall(
             f"the gross limit is {gross_limit} USD; {name} weighs {largest} USD, so at least {4 * largest} USD is "
             "wanted (or a universe with fewer digits)"
+        )
+    if gross_limit < minimum_transfer_amount:
+        raise GrossLimitTooSmall(
+            f"the gross limit is {gross_limit} USD, and no margin call is smaller than the minimum transfer amount of "
+            f"{minimum_transfer_amount:f} USD: choose at least that as gross limit, or a model with a smaller amount"
         )
     if gross_limit >= ((1 << (bits - 1)) - 1) * smallest:
         name = entry_map.labels[entry_map.gross_weights.index(smallest)]

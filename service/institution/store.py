@@ -165,7 +165,10 @@ class InstitutionStore:
         """
         with self.unit_of_work() as session:
             if session.get(UsedMasks, seed.hex()) is not None:
-                raise AgentRefused("the operator's nonce gives masks that were used before; it must issue another")
+                raise AgentRefused(
+                    "these masks were used before: the operator's nonce repeats, and so do the random bytes of this "
+                    "machine; see to its random generator, then submit again"
+                )
             session.add(UsedMasks(seed=seed.hex()))
 
     def set_note(self, name: str, value: str) -> None:

@@ -1,9 +1,10 @@
-"""Make a submission: encrypt a book under masks of the operator's nonce, and prove it in range and rightly encrypted.
+"""Make a submission: encrypt a book under masks that nobody chose, and prove it in range and rightly encrypted.
 
 Institution only. What it makes is signed by the caller, kept, and only then sent.
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,17 +63,29 @@ def make_submission(
         stage: told what is going on.
 
     Raises:
-        AgentRefused: the nonce leads to masks that were used before.
+        GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
+        AgentRefused: these masks were used before.
     """
+    terms.check_gross_limit(int(addressed["gross_limit"]))
     stage("encrypting the portfolio")
     layout = layout_of(terms.profile).messages["input"]
-    seed = mask_seed(addressed["nonce"], addressed["institution"], openings.pair.hash, int(addressed["sequence"]))
+    # Drawn after the nonce is known and for this submission alone: whoever repeats nonces gets no two equal masks.
+    randomness = secrets.token_hex(32)
+    seed = mask_seed(
+        addressed["nonce"],
+        randomness,
+        addressed["operator"],
+        addressed["institution"],
+        openings.pair.hash,
+        int(addressed["sequence"]),
+    )
     use_masks(seed)
     z = np.array(book.values, dtype=np.int64)
     ciphertext = keys.encrypt_under(expand_masks(seed, len(z), layout.dimension), z)
     claim = SubmissionClaim.parse(
         {
             **addressed,
+            "randomness": randomness,
             **{name: terms.hashes[name] for name in TERMS_NAMED},
             "key_commitments": openings.pair.hash,
             "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),

@@ -93,13 +93,18 @@ class EnrolmentConfirmation(Body):
 class SubmissionClaim(DocumentClaim):
     """An encrypted portfolio: ciphertext bodies, and commitments to the same entries.
 
-    The masks are expanded from the operator's nonce; `ciphertext` is the hash of the whole words that result.
+    The masks are expanded from fresh bytes of both sides; `ciphertext` is the hash of the whole words that result.
+
+    Attributes:
+        nonce: 32 bytes the operator issued for it.
+        randomness: 32 random bytes of the institution, drawn for this submission.
     """
 
     institution: Identifier
     operator: PublicKey
     sequence: Counter
     nonce: Nonce
+    randomness: Nonce
     profile: Hash
     universe: Hash
     entry_map: Hash
@@ -118,6 +123,7 @@ class SubmissionClaim(DocumentClaim):
             "operator": self.operator,
             "submission_sequence": str(self.sequence),
             "nonce": self.nonce,
+            "randomness": self.randomness,
             "profile": self.profile,
             "universe": self.universe,
             "entry_map": self.entry_map,

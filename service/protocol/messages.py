@@ -24,10 +24,10 @@ refused as what it is, and is no malformed response.
 import re
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from atomic_margin.documents.errors import NotADecimal, OutOfRange
-from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.documents.fields import MAX_COUNTER, require_public_key
 from atomic_margin.documents.strict import ListOf, Part, problem
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
@@ -262,7 +262,9 @@ class Admission(RequestBody):
 
     institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
     name: str = Field(pattern=r"^[ -~]{1,64}$", examples=["Example Fund LP"])
-    identity: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32], description="Ed25519 public key")
+    identity: Annotated[str, AfterValidator(require_public_key)] = Field(
+        pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="Ed25519 public key"
+    )
 
 
 class Deposit(RequestBody):

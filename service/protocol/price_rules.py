@@ -1,7 +1,7 @@
 """Whose prices count, how many of them it takes, and within which bounds: part of what everyone pins.
 
 >>> bounds = {"price": "0.02", "volatility": "0.05", "rate": "0.01"}
->>> rules = PriceRules.parse({"format": "atomic-margin/price-rules/1", "sources": ["1a" * 32, "2b" * 32, "3c" * 32],
+>>> rules = PriceRules.parse({"format": "atomic-margin/price-rules/1", "sources": ["1a" * 32, "22" * 32, "33" * 32],
 ...                           "required": "1", "max_skew_seconds": "30", "outlier": bounds, "move": bounds})
 Traceback (most recent call last):
     ...

@@ -8,6 +8,7 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices
+from atomic_margin.margin.rows.top_up import TOP_UP_BITS
 from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord, SubmissionClaim
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.terms import Terms
@@ -16,9 +17,6 @@ from atomic_margin.zk.statements.decryption import DecryptionStatement
 from atomic_margin.zk.statements.encryption import EncryptionStatement
 from atomic_margin.zk.statements.portfolio import PortfolioStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
-
-# A row with X added can be as large as twice the widest row, and X is rounded up to its step.
-TOP_UP_BITS = 2
 
 
 def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatement:
@@ -37,14 +35,16 @@ def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatem
 
 
 def ciphertext_of(claim: SubmissionClaim, terms: Terms) -> Ciphertext:
-    """Return the whole ciphertexts of a submission: masks expanded from its nonce, bodies as sent.
+    """Return the whole ciphertexts of a submission: masks expanded from what it names, bodies as sent.
 
     Raises:
         MalformedCiphertext: another number of bodies than the universe has entries.
     """
     layout = layout_of(terms.profile).messages["input"]
     bodies = bodies_from_bytes(bytes.fromhex(claim.bodies), len(terms.entry_map))
-    seed = mask_seed(claim.nonce, claim.institution, claim.key_commitments, claim.sequence)
+    seed = mask_seed(
+        claim.nonce, claim.randomness, claim.operator, claim.institution, claim.key_commitments, claim.sequence
+    )
     return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
 
 

@@ -18,7 +18,7 @@ from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import AnyModel, parse_model
 from atomic_margin.margin.models.universe import LedgerModel, Published
-from atomic_margin.margin.rows.rounding import RunMatrices, compile_run
+from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit, compile_run
 from atomic_margin.margin.rows.weights import TrueWeights
 from atomic_margin.service.errors import ModelNotServed
 from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
@@ -98,6 +98,14 @@ class Terms:
             "generators": generators_hash(),
         }
 
+    def check_gross_limit(self, gross_limit: int) -> None:
+        """Make sure a submission may have this gross limit: no book within it overflows, every top-up can be proven.
+
+        Raises:
+            GrossLimitTooSmall, GrossLimitTooLarge: it may not; the message says what would do.
+        """
+        check_gross_limit(gross_limit, self.entry_map, self.profile.bits, self.model.minimum_transfer_amount)
+
     def published(self, market: Market) -> Published:
         """Return what is public under `market`."""
         return Published(self.universe, market, self.schedule)
@@ -139,6 +147,7 @@ class Terms:
             collateral,
             self.entry_map,
             gross_limit,
+            minimum_transfer_amount=self.model.minimum_transfer_amount,
             bits=self.profile.bits,
             weight_bits=self.profile.weight_bits,
         )

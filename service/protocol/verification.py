@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
-from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit
+from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
@@ -84,9 +84,9 @@ def verify_submission(
 
     Raises:
         SignatureInvalid: not signed by the institution.
-        Refused: other terms or keys, a gross limit outside what the universe allows, a ciphertext hash that is not that
-            of the bodies under the nonce's masks, or a proof that does not hold.
-        MarginError: the gross limit does not go with the universe.
+        Refused: other terms or keys, a ciphertext hash that is not that of the bodies under their masks, or a proof
+            that does not hold.
+        GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
     """
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
@@ -107,9 +107,9 @@ def verify_submission(
     except MalformedCiphertext as error:
         raise Refused(str(error), "bodies") from error
     if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
-        raise Refused("the words expanded from nonce and bodies do not have the hash that is named", "ciphertext")
-    # (4) The gross limit suits universe and profile, so that no book within it can overflow a row.
-    check_gross_limit(submission.gross_limit, terms.entry_map, terms.profile.bits)
+        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
+    # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
+    terms.check_gross_limit(submission.gross_limit)
     # (5) Every entry is in its range and the book is within the gross limit.
     try:
         verify_portfolio(portfolio_statement(submission, terms), bytes.fromhex(submission.portfolio_proof), group)

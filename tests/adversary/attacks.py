@@ -6,6 +6,7 @@ arguments on whatever bits come nearest, and the proofs are refused by whoever v
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,7 @@ class Secrets:
             "operator": self.agent.settings.trust.operator,
             "sequence": str(self.agent._client.account().next_submission),
             "nonce": self.agent._client.nonce(),
+            "randomness": secrets.token_hex(32),
             **{name: self.agent.terms.hashes[name] for name in TERMS_NAMED},
             "evaluation_keys": self.submission.evaluation_keys,
             "key_commitments": self.openings.pair.hash,
@@ -151,8 +153,9 @@ class Secrets:
         }
 
     def masks(self, fields: Json) -> Words:
-        """The masks that everybody expands from the nonce."""
-        seed = mask_seed(fields["nonce"], NAME, fields["key_commitments"], int(fields["sequence"]))
+        """The masks that everybody expands."""
+        parts = (fields[name] for name in ("nonce", "randomness", "operator"))
+        seed = mask_seed(*parts, NAME, fields["key_commitments"], int(fields["sequence"]))
         dimension = layout_of(self.agent.terms.profile).messages["input"].dimension
         return expand_masks(seed, len(self.values), dimension)
 

@@ -109,14 +109,14 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
         profile = SMALL
         hashes = {"profile": SMALL.hash()}  # noqa: RUF012  # read only
 
-    anything = "00" * 32
+    anything, anybody = "00" * 32, Identity.generate().public_key
     trust = TrustFile.parse(
         {
             "format": "atomic-margin/trust/2",
-            "operator": anything,
+            "operator": anybody,
             "prices": {
                 "format": "atomic-margin/price-rules/1",
-                "sources": [anything],
+                "sources": [anybody],
                 "required": "1",
                 "max_skew_seconds": "0",
                 "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),

@@ -42,7 +42,7 @@ def test_every_anchor_of_the_trust_file_counts(stage: Stage) -> None:
         ("prices", rules, "price tick"),
         ("operator", Identity.generate().public_key, "run record"),
         ("institutions", {}, "enrolment"),
-        ("institutions", {"larkfield": other}, "enrolment"),
+        ("institutions", {"larkfield": Identity.generate().public_key}, "enrolment"),
         ("keys", {}, "enrolment"),
         ("keys", {"larkfield": [other]}, "enrolment"),
     ):

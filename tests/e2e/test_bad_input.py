@@ -232,6 +232,7 @@ def test_keys_for_another_profile_are_refused(unchanged: World, hostile: Hostile
     [
         ({"evaluation_keys": "0" * 64}, "evaluation_keys"),
         ({"operator": "0" * 64}, "operator"),
+        ({"operator": Identity.generate().public_key}, "operator"),
         ({"institution": NAME}, "institution"),
         ({"key_sequence": "0"}, "key_sequence"),
         ({"input_key": ["ab" * 48] * (KEY_POINTS - 1)}, "input_key"),
@@ -316,6 +317,8 @@ def body_of_zero(body: dict[str, Any]) -> None:
         (field_is("gross_limit", "5000000"), "portfolio_proof"),
         (field_is("sequence", "7"), "sequence"),
         (field_is("nonce", "0" * 64), "nonce"),
+        (field_is("randomness", "0" * 64), "ciphertext"),
+        (field_is("randomness", "0" * 62), "randomness"),
         (field_is("profile", "0" * 64), "profile"),
         (field_is("universe", "0" * 64), "universe"),
         (field_is("evaluation_keys", "0" * 64), "evaluation_keys"),
@@ -341,8 +344,8 @@ def test_a_submission_with_a_malformed_part_is_refused(
 
 
 def test_submission_types_are_what_the_tests_spoil() -> None:
-    fields = "gross_limit sequence nonce bodies ciphertext commitments key_commitments portfolio_proof encryption_proof"
-    assert set(fields.split()) <= set(Submission.model_fields)
+    fields = "gross_limit sequence nonce randomness bodies ciphertext commitments key_commitments"
+    assert {*fields.split(), "portfolio_proof", "encryption_proof"} <= set(Submission.model_fields)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/status"), ("GET", "/v1/runs"), ("POST", "/v1/portfolio")])

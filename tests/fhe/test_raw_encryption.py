@@ -21,7 +21,9 @@ pytestmark = pytest.mark.fhe
 
 def masks_of(keys: InstitutionKeys, number: int) -> np.ndarray:
     layout = layout_of(keys.profile).messages["input"]
-    return expand_masks(mask_seed("00" * 32, "north", "11" * 32, number), layout.count, layout.dimension)
+    return expand_masks(
+        mask_seed("00" * 32, "22" * 32, "9a" * 32, "north", "11" * 32, number), layout.count, layout.dimension
+    )
 
 
 def test_phases_are_the_entries_and_the_errors(keys: InstitutionKeys) -> None:
@@ -76,16 +78,23 @@ def test_errors_are_spread_like_the_library_s(keys: InstitutionKeys) -> None:
 
 
 def test_masks_depend_on_all_that_they_bind() -> None:
-    bound = ("00" * 32, "north", "11" * 32, 1)
-    others = [("01" * 32, *bound[1:]), (bound[0], "south", *bound[2:]), (*bound[:2], "12" * 32, 1), (*bound[:3], 2)]
+    bound = ("00" * 32, "22" * 32, "9a" * 32, "north", "11" * 32, 1)
+    changed = ("01" * 32, "23" * 32, "9c" * 32, "south", "12" * 32, 2)
+    others = [(*bound[:place], changed[place], *bound[place + 1 :]) for place in range(len(bound))]
+    # None can take another's place either.
+    others += [(bound[1], bound[0], *bound[2:]), (bound[0], bound[2], bound[1], *bound[3:])]
     seeds = {mask_seed(*item) for item in (bound, *others)}
-    assert len(seeds) == 5
-    assert np.array_equal(expand_masks(mask_seed(*bound), 4, 8), expand_masks(mask_seed(*bound), 4, 8))
-    assert not np.array_equal(expand_masks(mask_seed(*bound), 4, 8), expand_masks(mask_seed(*others[0]), 4, 8))
+    assert len(seeds) == 9
+    masks = expand_masks(mask_seed(*bound), 4, 8)
+    assert np.array_equal(masks, expand_masks(mask_seed(*bound), 4, 8))
+    for other in others:
+        assert not (masks == expand_masks(mask_seed(*other), 4, 8)).any()
 
 
 def test_masks_and_bodies_are_frozen() -> None:
     # Computed once and written down: prover and verifier of different releases must expand the same masks.
+    seed = mask_seed("00" * 32, "22" * 32, "9a" * 32, "north", "11" * 32, 1)
+    assert seed.hex() == "57559a8e2ae9e50f0b6903333e2309200204dbde47aee4b011d1557ef511a0bf"
     masks = expand_masks(bytes(32), 1, 2)
     assert masks.astype("<u8").tobytes().hex() == "2e98df39c193e4fab19ff3ad555f9ceb"
 

@@ -11,8 +11,6 @@ from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 from atomic_margin.margin.rows.slack_rounding import EXACT_BITS, ExactRun, slack_bounds
 
-FINEST = -32
-
 
 def assert_rounded_down(entries: Integers, true: Floats, exponent: int) -> None:
     """No entry is above its true value, and none more than 1 + 2^-10 units below."""
@@ -28,6 +26,7 @@ def assert_compiled(
     entry_map: EntryMap,
     gross_limit: int,
     *,
+    minimum: int = 0,
     bits: int = BITS,
     weight_bits: int = WEIGHT_BITS,
 ) -> None:
@@ -45,6 +44,8 @@ def assert_compiled(
             for a, g in zip(A[row], gross, strict=True)
         )
 
+    # The finest unit in which a step and the widest row twice have 2 bits more than a row of the proof.
+    finest = next(e for e in range(-60, 60) if max(minimum * 256, gross_limit) * 2.0**-e <= 256 * 3 * 2**bits)
     for kind in KINDS:
         fhe, proof = run.of(kind, "fhe"), run.of(kind, "proof")
         assert (fhe.kind, fhe.place, proof.kind, proof.place) == (kind, "fhe", kind, "proof")
@@ -57,7 +58,8 @@ def assert_compiled(
         # What breaches in the fine matrix shows in the coarse one, whatever the book.
         assert (fhe.weights << PROOF_SHIFT <= proof.weights).all()
         assert (fhe.collateral << PROOF_SHIFT <= proof.collateral).all()
-        assert fhe.unit_exponent == FINEST or not all(
+        assert fhe.unit_exponent >= finest
+        assert fhe.unit_exponent == finest or not all(
             fits(
                 weights.of(kind), collateral.of(kind), fhe.unit_exponent - 1 - shift, bits + shift, weight_bits + shift
             )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,13 @@ def test_the_gross_limit_goes_with_universe_and_profile(first_run: Example, entr
         check_gross_limit((2**19 - 1) * 3452, entry_map)
     with pytest.raises(errors.GrossLimitTooSmall):
         compile_run(first_run.weights, first_run.collateral, entry_map, 1_000_000)
+    check_gross_limit(64_000_000, entry_map, minimum_transfer_amount=Decimal(64_000_000))
+    with pytest.raises(errors.GrossLimitTooSmall, match=r"minimum transfer amount of 64000000\.01 USD"):
+        check_gross_limit(64_000_000, entry_map, minimum_transfer_amount=Decimal("64000000.01"))
+    with pytest.raises(errors.GrossLimitTooSmall, match="minimum transfer amount"):
+        compile_run(
+            first_run.weights, first_run.collateral, entry_map, 64_000_000, minimum_transfer_amount=Decimal(64_000_001)
+        )
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1.0, 1e3, 1e6, 1e9])
@@ -151,9 +159,11 @@ def test_in_a_crash_the_unit_coarsens_and_a_run_is_never_refused(
     assert_compiled(run, weights, first_run.collateral, entry_map, limit)
 
 
-def test_an_account_without_risk_has_the_finest_unit(first_run: Example, entry_map: EntryMap) -> None:
+def test_an_account_without_risk_has_the_finest_unit_for_top_ups(first_run: Example, entry_map: EntryMap) -> None:
     nothing = np.zeros(first_run.weights.shape)
     weights = dataclasses.replace(first_run.weights, maintenance=nothing, initial=nothing)
-    run = compile_run(weights, CollateralValues(np.zeros(24), np.zeros(24)), entry_map, 64_000_000)
-    assert run.maintenance_fhe.unit_exponent == -32
+    collateral = CollateralValues(np.zeros(24), np.zeros(24))
+    run = compile_run(weights, collateral, entry_map, 64_000_000)
+    assert run.maintenance_fhe.unit_exponent == -3
+    assert_compiled(run, weights, collateral, entry_map, 64_000_000)
     assert set(run.maintenance_fhe.weights.ravel()) == {-1}

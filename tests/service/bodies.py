@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
 H = "1a" * 32
-KEY = "9f" * 32
+KEY = "9a" * 32
 MARKET = {
     "format": "atomic-margin/market/1",
     "sequence": "7",
@@ -53,6 +53,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "operator": KEY,
         "sequence": "3",
         "nonce": H,
+        "randomness": H,
         "profile": H,
         "universe": H,
         "entry_map": H,

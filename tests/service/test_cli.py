@@ -213,7 +213,7 @@ def test_signed_prices_are_tried_before_they_are_sent(three: tuple[list[Path], P
 
 
 def test_price_rules_are_checked(tmp_path: Path) -> None:
-    keys = ["--source", "1a" * 32, "--source", "2b" * 32]
+    keys = ["--source", "1a" * 32, "--source", "22" * 32]
     made = call("feed", "rules", *keys, "--required", "2", "--max-age", "30", "--move", "0.1", "0.2", "0.01")
     rules = PriceRules.parse(json.loads(made.stdout))
     assert (rules.max_age_seconds, str(rules.move.volatility)) == (30, "0.2")
@@ -287,7 +287,7 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
 def test_a_wrong_trust_file_is_not_made(changes: list[str], said: str, tmp_path: Path) -> None:
     rules = tmp_path / "price-rules.json"
     rules.write_text(json.dumps(price_rules(Identity.generate()).canonical()))
-    arguments = ["trust", "--operator", "9f" * 32, "--price-rules", rules, *TERMS, *changes]
+    arguments = ["trust", "--operator", "9a" * 32, "--price-rules", rules, *TERMS, *changes]
     result = call(*arguments)
     assert result.exit_code == 2
     assert said in result.stderr

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -234,6 +235,9 @@ def test_a_document_of_another_type_is_refused(kind: type[Body]) -> None:
 
 
 HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+KEYS = st.binary(min_size=32, max_size=32).map(
+    lambda seed: Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex()
+)
 COUNTERS = st.integers(0, 10**15).map(str)
 IDENTIFIERS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 
@@ -243,7 +247,7 @@ IDENTIFIERS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
         {
             "run_id": IDENTIFIERS,
             "run": HASHES,
-            "operator": HASHES,
+            "operator": KEYS,
             "institution": IDENTIFIERS,
             "submission": HASHES,
             "price_sequence": COUNTERS,
@@ -266,7 +270,7 @@ def test_answers_go_round(body: dict[str, Any]) -> None:
     st.fixed_dictionaries(
         {
             "institution": IDENTIFIERS,
-            "operator": HASHES,
+            "operator": KEYS,
             "sequence": COUNTERS,
             "action": st.sampled_from(["post", "withdraw"]),
             "asset": IDENTIFIERS,

@@ -310,8 +310,8 @@ def test_a_move_beyond_its_bound_is_refused(change: tuple[str, str], field: str)
         ({"required": "1"}, OutOfRange, "required"),
         ({"required": "4"}, OutOfRange, "required"),
         ({"required": "0"}, OutOfRange, "required"),
-        ({"sources": ["1a" * 32, "2b" * 32, "1a" * 32]}, DuplicateId, "sources[2]"),
-        ({"sources": [f"{number:064x}" for number in range(65)], "required": "33"}, OutOfRange, "sources"),
+        ({"sources": ["1a" * 32, "22" * 32, "1a" * 32]}, DuplicateId, "sources[2]"),
+        ({"sources": [Identity.generate().public_key for _ in range(65)], "required": "33"}, OutOfRange, "sources"),
     ],
     ids=["minority", "too-many", "none", "twice", "65"],
 )

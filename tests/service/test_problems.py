@@ -164,13 +164,13 @@ def test_wrong_requests_to_the_operator(world_at: Callable[[str], World], method
 
 def test_a_field_of_a_framework_body_is_named(world_at: Callable[[str], World]) -> None:
     world = world_at("enrolled")
-    good = {"institution": "new", "name": "New Fund", "identity": "9f" * 32}
+    good = {"institution": "new", "name": "New Fund", "identity": "9a" * 32}
     for change, field in (
         ({"institution": "a/b"}, "institution"),
         ({"institution": "../x"}, "institution"),
         ({"institution": "new\n"}, "institution"),
         ({"institution": "a" * 49}, "institution"),
-        ({"identity": "9F" * 32}, "identity"),
+        ({"identity": "9A" * 32}, "identity"),
         ({"name": ""}, "name"),
         ({"name": 7}, "name"),
         ({"more": "1"}, "more"),
@@ -195,7 +195,7 @@ def surrogate_bodies(world: World) -> Iterator[tuple[str, str]]:
         f"/v1/institutions/{FUND}/collateral": instruction,
         f"/v1/institutions/{FUND}/enrolment/confirmation": instruction,
         f"/v1/runs/{FUND}.1/answer": instruction,
-        "/v1/admissions": {"institution": "x", "name": "x", "identity": "9f" * 32},
+        "/v1/admissions": {"institution": "x", "name": "x", "identity": "9a" * 32},
         "/v1/deposits": {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "r"},
     }
     for path, document in paths.items():

@@ -39,8 +39,6 @@ def test_a_signature_holds_for_what_was_signed() -> None:
         ("body", {"sequence": "1"}),
         ("body", {}),
         ("signer", STRANGER.public_key),
-        ("signer", "00" * 32),
-        ("signer", "ff" * 32),
         ("signature", "00" * 64),
         ("signature", STRANGER.sign("answer", BODY).signature),
         ("signature", IDENTITY.sign("settlement", BODY).signature),
@@ -49,7 +47,7 @@ def test_a_signature_holds_for_what_was_signed() -> None:
 def test_a_changed_document_is_refused(field: str, value: Any) -> None:
     changed = SignedDocument.parse({**signed().to_json(), field: value})
     with pytest.raises(SignatureInvalid, match="does not match the document") as caught:
-        changed.verify(trusted(IDENTITY, STRANGER) | {"00" * 32, "ff" * 32})
+        changed.verify(trusted(IDENTITY, STRANGER))
     assert caught.value.field == "signature"
 
 
@@ -70,6 +68,8 @@ def test_a_good_signature_of_a_key_that_is_not_trusted_is_refused() -> None:
         ("signer", signed().signer.upper()),
         ("signer", signed().signer[:-2]),
         ("signer", " " + signed().signer[1:]),
+        ("signer", "00" * 32),
+        ("signer", "ff" * 32),
         ("signature", "AB" * 64),
         ("signature", "ab" * 63),
         ("signature", "ab" * 65),

@@ -6,7 +6,7 @@ the two sides of FHE are doubles, see `double`; nothing in this folder is an end
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -227,7 +227,11 @@ class World:
         return collateral.instruct(self.operator, name, self.instruction(name, action, asset, quantity).to_json())
 
     def prepare_submission(
-        self, name: str, values: tuple[int, ...], committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None
+        self,
+        name: str,
+        values: tuple[int, ...],
+        committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None,
+        use_masks: Callable[[bytes], None] = lambda _: None,
     ) -> Sent:
         """Encrypt, commit (unless that was done before), prove and sign as the agent does; nothing is sent."""
         fund = self.funds[name]
@@ -243,17 +247,21 @@ class World:
             "gross_limit": str(GROSS_LIMIT),
         }
         book = CommittedBook(values, commitments, blindings)
-        made = make_submission(addressed, self.terms, book, fund.secret, fund.openings, lambda _: None, lambda _: None)
+        made = make_submission(addressed, self.terms, book, fund.secret, fund.openings, use_masks, lambda _: None)
         return Sent(made.signed_by(fund.identity), values, blindings)
 
     def prepare_unproven_submission(
-        self, name: str, values: tuple[int, ...], committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None
+        self,
+        name: str,
+        values: tuple[int, ...],
+        committed: tuple[tuple[bytes, ...], tuple[int, ...]] | None = None,
+        use_masks: Callable[[bytes], None] = lambda _: None,
     ) -> Sent:
         """The same without its proofs, which take seconds: for what is refused before a proof is looked at."""
         with pytest.MonkeyPatch.context() as spared:
             for proof in ("prove_portfolio", "prove_encryption"):
                 spared.setattr(own_submissions, proof, lambda *_: bytes(1))
-            return self.prepare_submission(name, values, committed)
+            return self.prepare_submission(name, values, committed, use_masks)
 
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
         sent = self.prepare_submission(name, values)

@@ -23,7 +23,7 @@ from atomic_margin.zk.verify.conclude import conclude
 def verify_encryption(statement: EncryptionStatement, proof: bytes, group: Group | None = None) -> None:
     """Check that every ciphertext encrypts the committed entry under the committed key; returning means it does.
 
-    Expand the masks yourself, from the nonce the submission had to use: never take them from the prover.
+    Expand the masks yourself, from what the submission names for them: never take them from the prover.
 
     Raises:
         ProofEncodingError: the proof has the wrong length or version, or a component does not decode.

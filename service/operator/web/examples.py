@@ -4,7 +4,7 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
-_KEY, _HASH, _SIGNATURE = "9f" * 32, "4d" * 32, "5c" * 64
+_KEY, _HASH, _SIGNATURE = "9a" * 32, "4d" * 32, "5c" * 64
 
 BODIES: dict[str, JsonObject] = {
     "price": {
@@ -49,6 +49,7 @@ BODIES: dict[str, JsonObject] = {
         "operator": _KEY,
         "sequence": "1",
         "nonce": "e1" * 32,
+        "randomness": "7b" * 32,
         "profile": _HASH,
         "universe": _HASH,
         "entry_map": _HASH,
