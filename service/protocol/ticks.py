@@ -3,7 +3,7 @@
 Ticks are a chain. Their numbers have no gap, each names the hash of the one before, and what a source signs names it
 too, so an operator that tells two histories cannot have prices for both. The first has number 1 and follows nothing:
 
->>> from atomic_margin.service.protocol.price_rules import PriceRules
+>>> from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
 >>> bounds = {"price": "0.02", "volatility": "0.05", "rate": "0.01"}
 >>> rules = PriceRules.parse({"format": "atomic-margin/price-rules/1", "sources": ["1a" * 32], "required": "1",
 ...                           "max_skew_seconds": "30", "outlier": bounds, "move": bounds})
@@ -13,20 +13,24 @@ too, so an operator that tells two histories cannot have prices for both. The fi
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import PlainValidator, model_validator
+from pydantic import PlainValidator, field_validator, model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
-from atomic_margin.documents.strict import Document, ListOf, Part
+from atomic_margin.documents.strict import Document, ListOf, Part, problem
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.documents import Body
-from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 
 NO_TICK = "0" * 64
 """What stands where the hash of a tick would, if there is none."""
 
 Reason = Literal["malformed", "sequence", "twice", "rules", "previous", "stale", "early", "outlier"]
+
+
+MAX_DOCUMENTS = 2 * MAX_SOURCES
+"""Documents of one tick. A third one of a source would add nothing: two are enough for it to count as none."""
 
 
 def _quote(value: object) -> str:
@@ -66,6 +70,14 @@ class PriceSet(Document):
     format: Literal["atomic-margin/prices/2"]
     sequence: Counter
     prices: ListOf[SignedDocument]
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _few(cls, value: object) -> object:
+        # Before any of them is looked at: each has a key to check.
+        if isinstance(value, list) and len(value) > MAX_DOCUMENTS:
+            raise problem(MalformedDocument, f"at most {MAX_DOCUMENTS} documents here, got {len(value)}")
+        return value
 
 
 class Dropped(Part):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import PricesRefused, RequestError, SignatureInvalid, TooFewSources
 from atomic_margin.service.feed.combine import combine
@@ -18,7 +19,7 @@ from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick, place_after
+from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick, place_after
 
 from .documents import FUND, Json, example, price_rules
 from .stages import Stages
@@ -441,3 +442,11 @@ def test_what_makes_a_tick_is_not_void(world: World) -> None:
 def test_the_rules_are_published(world: World) -> None:
     assert PriceRules.parse(world.client.get("/v1/terms/price_rules").json()) == world.rules
     assert world.client.get("/v1/operator").json()["price_rules"] == world.rules.hash()
+
+
+def test_more_documents_than_sources_could_sign_are_refused_unread() -> None:
+    given = {"format": "atomic-margin/prices/2", "sequence": "1", "prices": [{}] * 129}
+    with pytest.raises(MalformedDocument, match="at most 128 documents here, got 129"):
+        PriceSet.parse(given)
+    with pytest.raises(MalformedDocument, match=r"prices\[0\]"):
+        PriceSet.parse({**given, "prices": [{}] * 128})
