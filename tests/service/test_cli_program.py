@@ -178,10 +178,15 @@ def test_ctrl_c_is_one_word_and_a_status_of_its_own() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "atomic_margin", "gap", "--books", "1000000", "--model", "scan"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that started the tests in its background made every process of theirs deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    try:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, output) == (130, "")
     assert errors.strip().splitlines()[-1] == "interrupted"
     assert "Traceback" not in errors

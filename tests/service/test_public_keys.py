@@ -67,7 +67,7 @@ def test_every_field_that_names_a_party_is_tried() -> None:
 
 
 def test_prices_of_no_key_are_refused() -> None:
-    prices = {"format": "atomic-margin/prices/1", "sequence": "7", "prices": [PRICE, {**PRICE, "signer": NEUTRAL}]}
+    prices = {"format": "atomic-margin/prices/2", "sequence": "7", "prices": [PRICE, {**PRICE, "signer": NEUTRAL}]}
     with pytest.raises(NotAPublicKey, match="anybody can sign") as caught:
         PriceSet.parse(prices)
     assert caught.value.field == "prices[1].signer"
