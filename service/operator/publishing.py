@@ -10,6 +10,7 @@ so nothing is signed (`LogBehind`).
 """
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 import httpx
@@ -29,6 +30,9 @@ from atomic_margin.service.operator.store.tables import CheckpointRow
 KEPT = 1000
 """Checkpoints that stay stored. Older ones follow from the leaves; their cosignatures are with whoever needed them."""
 
+RETRY_SECONDS = 5.0
+"""Before a witness that did not cosign is asked again, and before a log that is behind is looked at again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +51,9 @@ class Publisher:
         self._client = httpx.Client(timeout=timeout)
         # What each witness cosigned last; absent until it said so.
         self._sizes: dict[str, int] = {}
+        # When each witness may be asked again, and when all of this, by the monotonic clock.
+        self._asked_again: dict[str, float] = {}
+        self._resumed = 0.0
 
     def publish(self) -> bool:
         """Sign a checkpoint if one is due and ask witnesses for what it still lacks; return whether anything was done.
@@ -54,6 +61,15 @@ class Publisher:
         Raises:
             LogBehind: a witness knows another or a longer log of this operator; nothing is signed.
         """
+        if time.monotonic() < self._resumed:
+            return False
+        try:
+            return self._publish()
+        except LogBehind:
+            self._resumed = time.monotonic() + RETRY_SECONDS
+            raise
+
+    def _publish(self) -> bool:
         if not self._may_sign():
             return False
         checkpoint, fresh = self._checkpoint()
@@ -62,7 +78,7 @@ class Publisher:
         lines = "".join(
             self._cosigned(url, key, checkpoint)
             for url, key in self._witnesses
-            if checkpoint.note.signature_of(key) is None
+            if checkpoint.note.signature_of(key) is None and self._may_ask(key)
         )
         if lines:
             with self._operator.store.unit_of_work() as session:
@@ -77,11 +93,19 @@ class Publisher:
     def _may_sign(self) -> bool:
         """Ask every witness that has not said so yet what it cosigned last."""
         for url, key in self._witnesses:
-            if key.name not in self._sizes:
+            if key.name not in self._sizes and self._may_ask(key):
                 size = self._last_cosigned(url, key)
                 if size is not None:
                     self._sizes[key.name] = size
+                    self._asked_again.pop(key.name)
         return not self._witnesses or 2 * len(self._sizes) > len(self._witnesses)
+
+    def _may_ask(self, key: NoteKey) -> bool:
+        """Return whether a witness is due; if it then gives nothing, it is not for a while."""
+        if time.monotonic() < self._asked_again.get(key.name, 0.0):
+            return False
+        self._asked_again[key.name] = time.monotonic() + RETRY_SECONDS
+        return True
 
     def _last_cosigned(self, url: str, key: NoteKey) -> int | None:
         origin = self._operator.log_key.name
@@ -153,6 +177,7 @@ class Publisher:
             _log.warning("witness %s answers with no cosignature: %s", key.name, error)
             return ""
         self._sizes[key.name] = checkpoint.head.size
+        self._asked_again.pop(key.name, None)
         return lines
 
     def _ask(self, url: str, key: NoteKey, checkpoint: Checkpoint) -> httpx.Response | None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -229,6 +230,27 @@ def test_a_witness_that_was_asked_by_somebody_else_is_caught_up_with(
         # It believes that the witness knows one leaf; it knows two.
         assert slow.publish() is True
         assert Checkpoint.parse(world.client.get("/v1/log/checkpoint").text).note.signature_of(witness.key)
+
+
+def test_a_witness_that_is_away_is_not_asked_all_the_time(
+    world_at: Callable[[str], World],
+    watcher: Callable[[World, str], Witness],
+    publisher_of: Publishing,
+    monkeypatch: Any,
+) -> None:
+    world = world_at("enrolled")
+    publisher = publisher_of(world, ("http://127.0.0.1:9", watcher(world, "w1")))
+    asked: list[str] = []
+    monkeypatch.setattr(publisher, "_send", lambda method, *_, **__: asked.append(method))
+    world.tick(1)
+    for _ in range(5):
+        assert publisher.publish() is False
+    assert asked == ["GET"]
+    monkeypatch.setattr("atomic_margin.service.operator.publishing.RETRY_SECONDS", 0.0)
+    publisher._asked_again.clear()
+    for _ in range(2):
+        assert publisher.publish() is False
+    assert asked == ["GET"] * 3
 
 
 def test_a_log_has_the_name_it_is_given(world_at: Callable[[str], World], tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def tile(session: Session, path: TilePath) -> bytes:
     """Return a tile or a bundle of entries.
 
     Raises:
-        NotFound: the log is shorter, or the path asks for less than is there of a complete tile's neighbourhood.
+        NotFound: the log is not that long.
     """
     first = path.number * TILE_WIDTH
     level = 0 if path.level is None else path.level
