@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
-from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
 from atomic_margin.service.log.notes import ED25519, NoteKey
@@ -38,7 +38,7 @@ def monitor(
     """Read what is new in an operator's log and check every entry against all before it.
 
     Exit status 0: all of it holds. 1: the operator contradicts itself; DIR/dispute-N.json has the documents that show
-    it. 2: something cannot be read, which proves nothing.
+    it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on.
     """
     with plain_errors():
         anchors, key, keys = TrustFile.parse(read_json(trust)), NoteKey.parse(log), parse_keys(witness or [])
@@ -63,6 +63,13 @@ def monitor(
                 else:
                     err.print(f"[bold red]✗[/] {escape(str(found))}; see {file}", soft_wrap=True)
                 raise typer.Exit(EXIT_REFUSED) from None
+            except ServiceError as reason:
+                # One who watches for ever goes on: a net that fails for a while proves nothing.
+                if every is None:
+                    raise
+                err.print(f"[yellow]?[/] {escape(str(reason))}; looking again in {every} s", soft_wrap=True)
+                time.sleep(every)
+                continue
             replace_json(place, seen_to_json(looked.seen))
             seen = looked.seen
             report(looked, policy, as_json)

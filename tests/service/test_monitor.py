@@ -2,12 +2,16 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.files import write_json
 from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, WitnessPolicy, sign_head
 from atomic_margin.service.log.errors import NoteNotSigned, TileInvalid, TooFewWitnesses
 from atomic_margin.service.log.proofs import check_consistency
@@ -232,3 +236,25 @@ def test_whose_log_and_who_saw_it(served: Served) -> None:
 def test_a_memory_that_is_none_is_refused(value: dict[str, Any]) -> None:
     with pytest.raises(LogUnreadable, match="no file of a monitor"):
         seen_from_json(value)
+
+
+def test_what_cannot_be_read_ends_one_look_and_not_a_watch(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = tmp_path / "trust.json"
+    write_json(trust, served.world.trust_file().canonical())
+    arguments = ["monitor", "--url", "http://127.0.0.1:9", "--trust", str(trust), "--dir", str(tmp_path / "watched")]
+    arguments += ["--log", str(served.world.operator.log_key)]
+    once = CliRunner().invoke(app, arguments)
+    assert once.exit_code == 2
+    assert "does not answer" in once.stderr
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("atomic_margin.service.cli.monitor.time.sleep", sleep)
+    CliRunner().invoke(app, [*arguments, "--every", "7"])
+    assert slept == [7, 7, 7]
