@@ -96,6 +96,7 @@ class SubmissionClaim(DocumentClaim):
     The masks are expanded from fresh bytes of both sides; `ciphertext` is the hash of the whole words that result.
 
     Attributes:
+        entry: hash of the account's last entry that the institution saw.
         nonce: 32 bytes the operator issued for it.
         randomness: 32 random bytes of the institution, drawn for this submission.
     """
@@ -103,6 +104,7 @@ class SubmissionClaim(DocumentClaim):
     institution: Identifier
     operator: PublicKey
     sequence: Counter
+    entry: Hash
     nonce: Nonce
     randomness: Nonce
     profile: Hash
@@ -122,6 +124,7 @@ class SubmissionClaim(DocumentClaim):
             "institution": self.institution,
             "operator": self.operator,
             "submission_sequence": str(self.sequence),
+            "entry": self.entry,
             "nonce": self.nonce,
             "randomness": self.randomness,
             "profile": self.profile,
@@ -241,6 +244,7 @@ class AnswerClaim(DocumentClaim):
     """What the institution answers to a run.
 
     Attributes:
+        entry: hash of the entry that has the run's record: what the account was when this was said.
         outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
         flag: `1` on a breach, otherwise absent.
         flag_output: hash of the output ciphertext the flag was decrypted from.
@@ -250,6 +254,7 @@ class AnswerClaim(DocumentClaim):
 
     run_id: Identifier
     run: Hash
+    entry: Hash
     operator: PublicKey
     institution: Identifier
     submission: Hash
@@ -265,6 +270,7 @@ class AnswerClaim(DocumentClaim):
         return {
             "run_id": self.run_id,
             "run": self.run,
+            "entry": self.entry,
             "operator": self.operator,
             "institution": self.institution,
             "submission": self.submission,
@@ -357,12 +363,16 @@ class Receipt(Body):
 
 
 class CollateralInstruction(Body):
-    """The institution moves its own free collateral: `post` to the margin account, or `withdraw`."""
+    """The institution moves its own free collateral: `post` to the margin account, or `withdraw`.
+
+    `entry` is the hash of the account's last entry that it saw.
+    """
 
     TYPE = "collateral-instruction"
     institution: Identifier
     operator: PublicKey
     sequence: Counter
+    entry: Hash
     action: Literal["post", "withdraw"]
     asset: Identifier
     quantity: Quantity

@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.documents.fields import Counter, Hash, Time
 from atomic_margin.documents.strict import Document
+from atomic_margin.service.protocol.account.entries import Entry
+from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.signing import SignedDocument
 
 
@@ -53,5 +55,60 @@ def tick_leaf(signed: SignedDocument) -> TickLeaf:
             "previous": body["previous"],
             "rules": body["rules"],
             "received_at": body["received_at"],
+        }
+    )
+
+
+class EntryLeaf(Document):
+    """An entry of an account in the log, format ``atomic-margin/leaf/2``. What happened is in the entry alone.
+
+    Attributes:
+        kind: `entry`.
+        account: pseudonym of the account.
+        number: of the entry, from 1 without a gap.
+        previous: hash of the body of the entry before; 64 zeros in the first.
+        entry: hash of its own body, as the next entry names it.
+        document: hash of the whole signed entry, its signature included.
+        run: whether it begins or records a run; everything else is told apart by nobody who reads the log.
+        tick: hash of the newest tick before it, void or not; 64 zeros if there is none.
+        tick_sequence: number of that tick.
+        entered_at: the operator's time.
+    """
+
+    TAG: ClassVar[str] = "leaf"
+
+    format: Literal["atomic-margin/leaf/2"]
+    kind: Literal["entry"]
+    account: Hash
+    number: Counter
+    previous: Hash
+    entry: Hash
+    document: Hash
+    run: bool
+    tick: Hash
+    tick_sequence: Counter
+    entered_at: Time
+
+    def to_bytes(self) -> bytes:
+        """Return the leaf as it stands in the log."""
+        return canonical_bytes(self.canonical())
+
+
+RUN_KINDS = frozenset({EventKind.RUN_OPENED, EventKind.RUN_RECORDED})
+"""Entries that readers of the log see to be about a run."""
+
+
+def entry_leaf(signed: SignedDocument) -> EntryLeaf:
+    """Return the leaf of a signed entry."""
+    entry = Entry.parse(signed.body)
+    body = signed.body
+    return EntryLeaf.parse(
+        {
+            "format": "atomic-margin/leaf/2",
+            "kind": "entry",
+            "entry": signed.body_hash(),
+            "document": signed.hash(),
+            "run": entry.kind in RUN_KINDS,
+            **{name: body[name] for name in ("account", "number", "previous", "tick", "tick_sequence", "entered_at")},
         }
     )

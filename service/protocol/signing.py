@@ -25,8 +25,9 @@ from atomic_margin.documents.strict import Document
 from atomic_margin.service.errors import ConfigurationError, SignatureInvalid
 
 DocumentType = Literal[
-    "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement", "receipt",
-    "collateral-instruction", "attestation", "shortfall",
+    "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement",
+    "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
+    "coverage", "entry",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

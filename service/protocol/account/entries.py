@@ -1,0 +1,207 @@
+"""Entries: the operator's signed word, one after the other, on what happened to an account. They are its receipts.
+
+An entry names its document and both parts of the state after it by salted hashes, so whoever reads the log learns
+neither statuses nor balances, and whoever has the documents can check every one. The operator makes entries with
+`extended`, the institution checks them with `followed`; both run the same machine.
+"""
+
+import hashlib
+import hmac
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
+from atomic_margin.documents.strict import Label
+from atomic_margin.service.errors import IllegalTransition, RequestError
+from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.errors import EntryForged, EntryForked, EntryGap, EntryIllegal
+from atomic_margin.service.protocol.account.events import EventKind, read_event
+from atomic_margin.service.protocol.account.machine import NOTHING, At
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.documents import Body, parse_signed
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+
+
+# Strict types take the names of events as enums alone, and JSON has none.
+Kind = Annotated[EventKind, Field(strict=False)]
+
+
+class Entry(Body):
+    """One event of an account, numbered and chained.
+
+    Attributes:
+        log: origin of the log that it is in.
+        operator: who signs.
+        account: the account's pseudonym.
+        number: from 1, without a gap.
+        previous: hash of the entry before; 64 zeros in the first.
+        kind: what happened.
+        document: salted hash of the whole signed document.
+        public: salted hash of the public part of the state after it.
+        private: salted hash of the private part.
+        tick: hash of the newest tick, void or not; 64 zeros if there is none.
+        tick_sequence: its number.
+        market: hash of the newest tick with a market.
+        market_sequence: its number.
+        entered_at: the operator's time.
+    """
+
+    TYPE = "entry"
+    log: Label
+    operator: PublicKey
+    account: Hash
+    number: Counter
+    previous: Hash
+    kind: Kind
+    document: Hash
+    public: Hash
+    private: Hash
+    tick: Hash
+    tick_sequence: Counter
+    market: Hash
+    market_sequence: Counter
+    entered_at: Time
+
+    @property
+    def at(self) -> At:
+        """Where its event stands."""
+        return At(self.tick_sequence, self.tick, self.market_sequence, self.market, self.previous)
+
+
+class Salts:
+    """What hides an account in the log. The operator and the institution know the seed, and nobody else."""
+
+    def __init__(self, seed: str) -> None:
+        """Use a seed of 64 hex digits."""
+        self._seed = bytes.fromhex(seed)
+
+    @property
+    def account(self) -> str:
+        """The account's pseudonym."""
+        return self._expanded("account", 0)
+
+    def of(self, part: str, number: int) -> str:
+        """Return the salt of one hash of one entry."""
+        return self._expanded(part, number)
+
+    def _expanded(self, part: str, number: int) -> str:
+        return hmac.new(self._seed, f"atomic-margin/v1/{part}/{number}".encode(), hashlib.sha256).hexdigest()
+
+
+def salted_hash(salt: str, value: CanonicalValue) -> str:
+    """Return the hash, in hex, that hides what it names from whoever does not have the salt."""
+    return hashlib.sha256(b"atomic-margin/v1/salted\n" + bytes.fromhex(salt) + canonical_bytes(value)).hexdigest()
+
+
+class Chain(NamedTuple):
+    """An account's entries so far, as far as anything depends on them.
+
+    Attributes:
+        number: of the last entry, 0 for none.
+        head: its hash.
+        state: after it, None before the first.
+    """
+
+    number: int = 0
+    head: str = NOTHING
+    state: Account | None = None
+
+
+def extended(
+    chain: Chain, document: SignedDocument, at: At, salts: Salts, log: str, identity: Identity, entered_at: str
+) -> tuple[Chain, SignedDocument]:
+    """Return a chain with one more event, and the signed entry about it.
+
+    Args:
+        chain: as it is.
+        document: the signed document; what it proves is verified already.
+        at: the newest ticks; its head is not looked at.
+        salts: of the account.
+        log: origin of the log.
+        identity: of the operator.
+        entered_at: the time.
+
+    Raises:
+        IllegalTransition: the document is no legal event now.
+        SignatureInvalid, DocumentError: it does not hold.
+    """
+    at = at._replace(head=chain.head)
+    event = read_event(document, evaluated=_is_evaluated(chain.state))
+    state = machine.apply(chain.state, event, at)
+    number = chain.number + 1
+    body = Entry.parse(
+        {
+            "log": log,
+            "operator": identity.public_key,
+            "account": salts.account,
+            "number": str(number),
+            "previous": chain.head,
+            "kind": event.kind,
+            **_hashes(salts, number, document, state),
+            "tick": at.tick_hash,
+            "tick_sequence": str(at.tick),
+            "market": at.market_hash,
+            "market_sequence": str(at.market),
+            "entered_at": entered_at,
+        }
+    )
+    signed = body.signed_by(identity)
+    return Chain(number, signed.body_hash(), state), signed
+
+
+def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str) -> Chain:
+    """Return a chain with one more entry, as somebody who does not trust the operator checks it.
+
+    Args:
+        chain: what was checked before.
+        signed: the next entry.
+        document: what it is about.
+        salts: of the account.
+        operator: public key of the trusted operator.
+
+    Raises:
+        EntryGap: it does not follow the chain.
+        EntryForked: it is another entry than the last one, of its number.
+        EntryForged: signature, account or a hash in it is wrong.
+        EntryIllegal: the document is no legal event.
+    """
+    try:
+        signed.verify(frozenset({operator}))
+        _, entry = parse_signed(signed, Entry)
+    except (RequestError, DocumentsError) as error:
+        raise EntryForged(f"an entry is not the operator's: {error}", entry=signed.to_json()) from error
+    shown = {"entry": signed.to_json(), "document": document.to_json()}
+    if entry.number == chain.number and signed.body_hash() != chain.head:
+        raise EntryForked(f"there are two entries of number {entry.number}", **shown)
+    if entry.number != chain.number + 1 or entry.previous != chain.head:
+        raise EntryGap(f"entry {entry.number} does not follow entry {chain.number}", **shown)
+    for name, wanted in (("operator", operator), ("account", salts.account)):
+        if getattr(entry, name) != wanted:
+            raise EntryForged(f"entry {entry.number} names another {name}", **shown)
+    last = chain.state
+    try:
+        event = read_event(document, evaluated=_is_evaluated(last))
+        state = machine.apply(last, event, entry.at)
+    except (IllegalTransition, RequestError, DocumentsError) as error:
+        raise EntryIllegal(f"entry {entry.number} is of no legal event: {error}", **shown) from error
+    if entry.kind is not event.kind:
+        raise EntryForged(f"entry {entry.number} says '{entry.kind}', its document '{event.kind}'", **shown)
+    for name, value in _hashes(salts, entry.number, document, state).items():
+        if getattr(entry, name) != value:
+            raise EntryForged(f"entry {entry.number} has another hash of {name} than follows", **shown)
+    return Chain(entry.number, signed.body_hash(), state)
+
+
+def _hashes(salts: Salts, number: int, document: SignedDocument, state: Account) -> dict[str, str]:
+    return {
+        "document": salted_hash(salts.of("document", number), document.canonical()),
+        "public": salted_hash(salts.of("public", number), state.public.canonical()),
+        "private": salted_hash(salts.of("private", number), state.private.canonical()),
+    }
+
+
+def _is_evaluated(state: Account | None) -> bool:
+    return state is None or state.public.run is None or state.public.run.evaluated

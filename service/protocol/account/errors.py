@@ -1,0 +1,92 @@
+"""Every error of the account machine and of the entries that it makes, under the service's `IllegalTransition`.
+
+IllegalTransition            409  the table has no such event in that status
+└── IllegalEvent             409  the status would allow it, the rest of the state does not
+    ├── WrongSigner               it is not signed by the party whose event it is
+    ├── OutOfSequence             a number is not the next one
+    ├── WrongKeys                 it names other keys than those in force
+    ├── WrongBook                 it is about another book than the one in force
+    ├── WrongTick                 it is at another tick than the one it has to be at
+    ├── WrongCollateral           it counts other collateral than the account has, or more
+    ├── WrongRun                  it is about another run than the open one, or there is none
+    ├── RunNotOver                a run is open, or due
+    └── NotCovered                the book in force was not proven covered, or another one waits
+
+EntryRefused                 an entry of the operator is not what the machine gives for its document
+├── EntryGap                 a number is left out, or an entry does not follow the one before
+├── EntryForked              two entries of one number
+├── EntryForged              signature, account or a hash in it is wrong
+└── EntryIllegal             its document is no legal event, or was never sent
+"""
+
+from typing import Any
+
+from atomic_margin.service.errors import IllegalTransition, ServiceError
+
+
+class IllegalEvent(IllegalTransition):
+    """The status of the account allows the event, the rest of its state does not."""
+
+
+class WrongSigner(IllegalEvent):
+    """It is not signed by the party whose event it is."""
+
+
+class OutOfSequence(IllegalEvent):
+    """A number in it is not the next one."""
+
+
+class WrongKeys(IllegalEvent):
+    """It names other keys than those in force."""
+
+
+class WrongBook(IllegalEvent):
+    """It is about another book than the one in force."""
+
+
+class WrongTick(IllegalEvent):
+    """It is at another tick than the one it has to be at."""
+
+
+class WrongCollateral(IllegalEvent):
+    """It counts other collateral than the account has, or moves more."""
+
+
+class WrongRun(IllegalEvent):
+    """It is about another run than the open one, or none is open."""
+
+
+class RunNotOver(IllegalEvent):
+    """A run is open or due, and what is asked has to wait for its end."""
+
+
+class NotCovered(IllegalEvent):
+    """The book in force was not proven covered since it came, or another one waits."""
+
+
+class EntryRefused(ServiceError):
+    """An entry of the operator is not what the machine gives for its document.
+
+    Attributes:
+        evidence: the signed documents that contradict each other, as JSON, by what they are.
+    """
+
+    def __init__(self, detail: str, **evidence: Any) -> None:
+        super().__init__(detail)
+        self.evidence = evidence
+
+
+class EntryGap(EntryRefused):
+    """A number is left out, or an entry does not follow the one before."""
+
+
+class EntryForked(EntryRefused):
+    """There are two entries of one number."""
+
+
+class EntryForged(EntryRefused):
+    """The signature, the account, or a hash in the entry is wrong."""
+
+
+class EntryIllegal(EntryRefused):
+    """The document of the entry is no legal event, or the party it names never sent it."""

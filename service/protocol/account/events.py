@@ -1,0 +1,237 @@
+"""What happens to an account: signed documents, read into events. Pure.
+
+Most documents are those of `protocol.documents`. The ones here are the operator's own acts, which had no document, and
+the institution's proof that nobody asked for.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
+from atomic_margin.documents.strict import Identifier, IdMap, Label, Quantity
+from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.documents import (
+    Answer,
+    Body,
+    CollateralInstruction,
+    DocumentClaim,
+    Enrolment,
+    EnrolmentConfirmation,
+    MatrixHashes,
+    RunRecord,
+    Settlement,
+    Submission,
+    parse_signed,
+)
+from atomic_margin.service.protocol.signing import SignedDocument
+
+
+class AdmissionRecord(Body):
+    """The operator admits an institution under its identity and the terms, and opens its account."""
+
+    TYPE = "admission"
+    institution: Identifier
+    operator: PublicKey
+    identity: PublicKey
+    terms: Hash
+    admitted_at: Time
+
+
+class DepositRecord(Body):
+    """Collateral arrived for an institution; it is free. `reference` is the custodian's."""
+
+    TYPE = "deposit"
+    institution: Identifier
+    operator: PublicKey
+    asset: Identifier
+    quantity: Quantity
+    reference: Label
+    booked_at: Time
+
+
+class RunOpened(Body):
+    """A run's turn came: what it will be evaluated on is fixed from here."""
+
+    TYPE = "run-opened"
+    run_id: Identifier
+    operator: PublicKey
+    institution: Identifier
+    submission: Hash
+    price_sequence: Counter
+    tick: Hash
+    instructions: Counter
+    posted: IdMap[Quantity]
+    matrices: MatrixHashes
+    opened_at: Time
+
+
+class RunVoid(Body):
+    """A run could not be evaluated, too often. Nothing is owed on it."""
+
+    TYPE = "run-void"
+    run_id: Identifier
+    operator: PublicKey
+    institution: Identifier
+    reason: Label
+    ended_at: Time
+
+
+class Overdue(Body):
+    """The time to answer a run is over.
+
+    Attributes:
+        run: hash of its record.
+        begins: the first checkpoint with the run's entry that enough witnesses cosigned, a signed note; absent where
+            none are asked for.
+        ends: a later one, cosigned when the time was over.
+    """
+
+    TYPE = "overdue"
+    run_id: Identifier
+    run: Hash
+    operator: PublicKey
+    institution: Identifier
+    begins: str | None = None
+    ends: str | None = None
+    declared_at: Time
+
+
+class CoverageClaim(DocumentClaim):
+    """The book in force is covered at a tick that no run of the operator is at: an owed account's own way out.
+
+    Attributes:
+        entry: hash of the last entry that the institution saw.
+        submission: the book in force.
+        price_sequence: number of the newest tick with a market.
+        tick: its hash.
+        posted: collateral that counts, in smallest units.
+        instructions: number of the last collateral instruction in it.
+        matrix: hash of the fine maintenance matrix, which the proof is about.
+    """
+
+    institution: Identifier
+    operator: PublicKey
+    entry: Hash
+    submission: Hash
+    price_sequence: Counter
+    tick: Hash
+    posted: IdMap[Quantity]
+    instructions: Counter
+    matrix: Hash
+
+
+class Coverage(Body, CoverageClaim):
+    """The claim with its proof: no row of the fine maintenance matrix is negative."""
+
+    TYPE = "coverage"
+    sufficiency_proof: ProofHex
+
+
+class EventKind(str, Enum):
+    """What happens to an account, as the table of the machine names it."""
+
+    ADMITTED = "admitted"
+    """By the operator."""
+    DEPOSITED = "deposited"
+    """Collateral arrived and is free."""
+    KEYS_ENROLLED = "keys enrolled"
+    """Evaluation keys were taken; their known answers are not confirmed yet."""
+    KEYS_CONFIRMED = "keys confirmed"
+    """The institution confirmed the known answers."""
+    SUBMITTED = "submitted"
+    """A book came: in force at once, or waiting for the end of a run."""
+    POSTED = "posted"
+    """Free collateral was posted."""
+    WITHDRAWN = "withdrawn"
+    """Free collateral left."""
+    RUN_OPENED = "run opened"
+    """A run is about to be evaluated."""
+    RUN_RECORDED = "run recorded"
+    """Its record is signed: it takes an answer."""
+    RUN_VOID = "run void"
+    """It could not be evaluated."""
+    PROOF_OVERDUE = "proof overdue"
+    """The time of a run that was not evaluated is over."""
+    ANSWER_OVERDUE = "answer overdue"
+    """The time of an evaluated run is over: it is owed."""
+    COVERED = "covered"
+    """An answer proved coverage."""
+    BREACH_PROVEN = "breach proven"
+    """An answer proved a breach."""
+    MARGIN_CALLED = "margin called"
+    """A breach was settled from free collateral."""
+    LIQUIDATED = "liquidated"
+    """A breach was settled with all there is: free collateral did not reach the top-up."""
+    COVERED_UNASKED = "covered unasked"
+    """The institution proved its book covered at the newest tick, without a run."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Event(NamedTuple):
+    """A signed document as the machine takes it.
+
+    Attributes:
+        kind: what happens.
+        document: hash of the document's body.
+        signer: whose signature it has; checked.
+        body: what it says.
+    """
+
+    kind: EventKind
+    document: str
+    signer: str
+    body: Body
+
+
+_BODIES: dict[str, type[Body]] = {
+    body.TYPE: body
+    for body in (
+        AdmissionRecord, DepositRecord, Enrolment, EnrolmentConfirmation, Submission, CollateralInstruction, RunOpened,
+        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage,
+    )
+}  # fmt: skip
+
+_KINDS = {
+    "admission": EventKind.ADMITTED,
+    "deposit": EventKind.DEPOSITED,
+    "enrolment": EventKind.KEYS_ENROLLED,
+    "enrolment-confirmation": EventKind.KEYS_CONFIRMED,
+    "submission": EventKind.SUBMITTED,
+    "run-opened": EventKind.RUN_OPENED,
+    "run": EventKind.RUN_RECORDED,
+    "run-void": EventKind.RUN_VOID,
+    "coverage": EventKind.COVERED_UNASKED,
+}
+
+
+def read_event(signed: SignedDocument, evaluated: bool = True) -> Event:
+    """Return the event that a signed document is.
+
+    Args:
+        signed: the document; that its signature is its signer's is checked here, who may sign it is in the machine.
+        evaluated: whether the open run was evaluated, which an overdue one depends on.
+
+    Raises:
+        MalformedRequest: it is no event of an account.
+        SignatureInvalid, DocumentError: it does not hold.
+    """
+    body_type = _BODIES.get(signed.type)
+    if body_type is None:
+        raise MalformedRequest(f"a document of type {signed.type!r} is no event of an account", "type")
+    signed.verify(frozenset({signed.signer}))
+    _, body = parse_signed(signed, body_type)
+    return Event(_kind(body, evaluated), signed.body_hash(), signed.signer, body)
+
+
+def _kind(body: Body, evaluated: bool) -> EventKind:
+    if isinstance(body, CollateralInstruction):
+        return EventKind.POSTED if body.action == "post" else EventKind.WITHDRAWN
+    if isinstance(body, Answer):
+        return EventKind.COVERED if body.outcome == "covered" else EventKind.BREACH_PROVEN
+    if isinstance(body, Settlement):
+        return EventKind.MARGIN_CALLED if body.kind == "margin_call" else EventKind.LIQUIDATED
+    if isinstance(body, Overdue):
+        return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
+    return _KINDS[body.TYPE]

@@ -1,0 +1,145 @@
+"""What an account is at one moment: a frozen value in two parts. Pure.
+
+The public part holds whatever enters a run's matrices and whatever a reader needs to see that a run was legal; it goes
+to readers of a bundle. The private part goes to the institution alone. Ticks are named by their numbers.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from atomic_margin.documents.fields import Counter, Hash, PublicKey
+from atomic_margin.documents.strict import Document, Identifier, IdMap, Part, Quantity
+from atomic_margin.service.protocol.documents import MatrixHashes
+from atomic_margin.service.protocol.states import AccountState
+
+# Strict types take the names of states as enums alone, and JSON has none.
+Status = Annotated[AccountState, Field(strict=False)]
+Stage = Literal["evaluating", "awaiting", "unproven", "not_proven", "breach"]
+"""How far an open run is: being evaluated; recorded, to be answered; its time is over, evaluated or not; answered with
+a breach that is not settled yet."""
+
+
+class Book(Part):
+    """A submission that is in force, or waits.
+
+    Attributes:
+        submission: hash of the document.
+        sequence: its number.
+        commitments: hash of its commitments and gross limit: two books with the same one are the same book.
+        evaluation_keys: that it is encrypted under.
+        key_commitments: to the secret keys.
+        tick: the newest tick when this book came; later ones alone are run on it.
+        covered: the newest tick at which it was proven covered, or made so by a margin call.
+    """
+
+    submission: Hash
+    sequence: Counter
+    commitments: Hash
+    evaluation_keys: Hash
+    key_commitments: Hash
+    tick: Counter
+    covered: Counter | None = None
+
+
+class OpenRun(Part):
+    """A run that is not over.
+
+    Attributes:
+        run_id: its name.
+        price_sequence: number of its tick.
+        tick: hash of the tick.
+        submission: hash of the submission that it is on.
+        commitments: of that book.
+        evaluation_keys: of that submission.
+        key_commitments: of that submission.
+        instructions: number of the last collateral instruction that counts.
+        posted: collateral that counts, in smallest units.
+        matrices: hashes of the matrices.
+        second: whether it follows a run of the same tick that was not proven.
+        stage: how far it is.
+        record: hash of its record, once it has one.
+        evaluated: whether that record names outputs.
+        entry: hash of the entry that has the record; known from the next entry on.
+        answer: hash of the breach answer.
+        top_up: of that answer, in units of the initial proof matrix.
+    """
+
+    run_id: Identifier
+    price_sequence: Counter
+    tick: Hash
+    submission: Hash
+    commitments: Hash
+    evaluation_keys: Hash
+    key_commitments: Hash
+    instructions: Counter
+    posted: IdMap[Quantity]
+    matrices: MatrixHashes
+    second: bool
+    stage: Stage
+    record: Hash | None = None
+    evaluated: bool = False
+    entry: Hash | None = None
+    answer: Hash | None = None
+    top_up: Counter | None = None
+
+
+class PublicState(Document):
+    """The part of an account that readers of a bundle see.
+
+    Attributes:
+        institution: whose account.
+        identity: its Ed25519 key.
+        operator: at whom.
+        terms: hash of the terms it is under.
+        status: what it may do.
+        key_sequence: the highest number of keys so far.
+        pending: hash of evaluation keys that are not confirmed.
+        keys: hash of those in force.
+        submissions: number of the last submission.
+        book: in force.
+        waiting: comes in force when the run that is open, due or owed is over.
+        posted: collateral in the margin account, in smallest units.
+        instructions: number of the last collateral instruction.
+        run: not over.
+        last_run: number of the last tick that had a run; 0 for none.
+        owed: hash of the commitments that must be proven covered, if an answer was not given in time.
+    """
+
+    TAG = "account-public"
+
+    institution: Identifier
+    identity: PublicKey
+    operator: PublicKey
+    terms: Hash
+    status: Status
+    key_sequence: Counter = 0
+    pending: Hash | None = None
+    keys: Hash | None = None
+    submissions: Counter = 0
+    book: Book | None = None
+    waiting: Book | None = None
+    posted: IdMap[Quantity] = {}
+    instructions: Counter = 0
+    run: OpenRun | None = None
+    last_run: Counter = 0
+    owed: Hash | None = None
+
+
+class PrivateState(Document):
+    """The part of an account that the operator and the institution alone know.
+
+    Attributes:
+        free: collateral that is not posted, in smallest units.
+    """
+
+    TAG = "account-private"
+
+    free: IdMap[Quantity] = {}
+
+
+class Account(Part):
+    """An account: what `machine.apply` takes and returns."""
+
+    public: PublicState
+    private: PrivateState

@@ -1,0 +1,54 @@
+"""Which event may happen in which status of an account, and the status that follows. The one table; docs draw it.
+
+The rest of what an event needs is in `machine`. An event that changes no status stands here with the same one on both
+sides. Before the first event there is no account.
+"""
+
+from collections.abc import Mapping
+
+from atomic_margin.service.errors import IllegalTransition
+from atomic_margin.service.protocol.account.events import EventKind as K
+from atomic_margin.service.protocol.states import AccountState as S
+
+_ALL = tuple(S)
+_WATCHED = (S.ACTIVE, S.FROZEN)
+
+
+def _stays(*statuses: S) -> dict[S, S]:
+    return {status: status for status in statuses}
+
+
+TABLE: Mapping[K, Mapping[S | None, S]] = {
+    K.ADMITTED: {None: S.ADMITTED},
+    K.DEPOSITED: {**_stays(*_ALL)},
+    # An account stays watched under the keys of its book: new keys are no way out of a run.
+    K.KEYS_ENROLLED: {S.ADMITTED: S.PENDING, **_stays(S.PENDING, *_WATCHED)},
+    K.KEYS_CONFIRMED: {S.PENDING: S.ACTIVE, **_stays(*_WATCHED)},
+    K.SUBMITTED: {**_stays(*_WATCHED)},
+    # More collateral helps whoever waits for it; taking some away does not.
+    K.POSTED: {**_stays(S.ADMITTED, S.PENDING, *_WATCHED)},
+    K.WITHDRAWN: {**_stays(S.ADMITTED, S.ACTIVE)},
+    K.RUN_OPENED: {**_stays(*_WATCHED)},
+    K.RUN_RECORDED: {**_stays(*_WATCHED)},
+    K.RUN_VOID: {**_stays(*_WATCHED)},
+    K.PROOF_OVERDUE: {**_stays(*_WATCHED)},
+    K.ANSWER_OVERDUE: {S.ACTIVE: S.FROZEN, **_stays(S.FROZEN)},
+    K.COVERED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    K.BREACH_PROVEN: {**_stays(*_WATCHED)},
+    K.MARGIN_CALLED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    K.LIQUIDATED: {S.ACTIVE: S.IN_DEFAULT, S.FROZEN: S.IN_DEFAULT},
+    K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+}
+
+
+def next_status(status: S | None, kind: K) -> S:
+    """Return the status that follows.
+
+    Raises:
+        IllegalTransition: the event is not possible in that status.
+    """
+    following = TABLE[kind].get(status)
+    if following is None:
+        shown = "not admitted" if status is None else str(status)
+        raise IllegalTransition(f"the account is {shown}; '{kind}' is not possible in that state", "state")
+    return following

@@ -1,0 +1,316 @@
+"""Documents of an account for tests of the machine: rightly signed, with hashes that name nothing and no proofs.
+
+The machine looks at what documents say. That their proofs hold is checked before it, and tested elsewhere.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
+from atomic_margin.service.protocol.account.events import (
+    AdmissionRecord,
+    Coverage,
+    DepositRecord,
+    Overdue,
+    RunOpened,
+    RunVoid,
+)
+from atomic_margin.service.protocol.account.machine import At
+from atomic_margin.service.protocol.account.state import Account, OpenRun
+from atomic_margin.service.protocol.documents import (
+    Answer,
+    Body,
+    CollateralInstruction,
+    Enrolment,
+    EnrolmentConfirmation,
+    RunRecord,
+    Settlement,
+    Submission,
+    second_run_of,
+)
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+
+INSTITUTION = "fund"
+LOG = "example.com/log"
+TIME = "2026-11-27T12:00:00Z"
+SEED = "5e" * 32
+
+
+def named(*parts: object) -> str:
+    """Return a hash that stands for something."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def tick(number: int) -> str:
+    """Return the hash of a tick."""
+    return named("tick", number) if number else "0" * 64
+
+
+def point(*parts: object) -> str:
+    """Return the spelling of a point that stands for something."""
+    return (named(*parts) * 2)[:96]
+
+
+@dataclass
+class Parties:
+    """An institution and an operator, and the chain of the account between them.
+
+    Attributes:
+        operator: its identity.
+        institution: its identity.
+        chain: entries so far.
+        entries: signed entries, with their documents.
+        newest: number of the newest tick.
+        market: number of the newest tick with a market.
+    """
+
+    operator: Identity = field(default_factory=Identity.generate)
+    institution: Identity = field(default_factory=Identity.generate)
+    chain: Chain = field(default_factory=Chain)
+    entries: list[tuple[SignedDocument, SignedDocument]] = field(default_factory=list)
+    newest: int = 0
+    market: int = 0
+    salts: Salts = field(default_factory=lambda: Salts(SEED))
+
+    @property
+    def state(self) -> Account:
+        """The account."""
+        assert self.chain.state is not None
+        return self.chain.state
+
+    @property
+    def run(self) -> OpenRun:
+        """The open run."""
+        assert self.state.public.run is not None
+        return self.state.public.run
+
+    @property
+    def at(self) -> At:
+        """Where the next event stands."""
+        return At(self.newest, tick(self.newest), self.market, tick(self.market))
+
+    def tick(self, void: bool = False) -> None:
+        """Let the next tick come."""
+        self.newest += 1
+        if not void:
+            self.market = self.newest
+
+    def enter(self, document: SignedDocument) -> SignedDocument:
+        """Enter a document as the operator does; return the document."""
+        self.chain, entry = extended(self.chain, document, self.at, self.salts, LOG, self.operator, TIME)
+        self.entries.append((entry, document))
+        return document
+
+    def opened(self, **wrong: Any) -> SignedDocument:
+        """Admit, deposit, enrol, confirm."""
+        self.enter(self.admission())
+        self.enter(self.deposit(1000))
+        self.enter(self.enrolment(1))
+        return self.enter(self.confirmation(1))
+
+    def by_operator(self, kind: type[Body], body: dict[str, Any]) -> SignedDocument:
+        """Return a document of the operator's."""
+        whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **body}
+        return kind.parse(whole).signed_by(self.operator)
+
+    def by_institution(self, kind: type[Body], body: dict[str, Any]) -> SignedDocument:
+        """Return a document of the institution's."""
+        whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **body}
+        return kind.parse(whole).signed_by(self.institution)
+
+    def admission(self) -> SignedDocument:
+        body = {"identity": self.institution.public_key, "terms": named("terms"), "admitted_at": TIME}
+        return self.by_operator(AdmissionRecord, body)
+
+    def deposit(self, quantity: int, asset: str = "USDC") -> SignedDocument:
+        body = {"asset": asset, "quantity": str(quantity), "reference": f"r-{quantity}", "booked_at": TIME}
+        return self.by_operator(DepositRecord, body)
+
+    def enrolment(self, sequence: int) -> SignedDocument:
+        return self.by_institution(
+            Enrolment,
+            {
+                "profile": named("profile"),
+                "key_sequence": str(sequence),
+                "evaluation_keys": named("keys", sequence),
+                "known_answer_input": named("input", sequence),
+                "input_key": [point("input", sequence)],
+                "flag_key": [point("flag", sequence)],
+            },
+        )
+
+    def confirmation(self, sequence: int) -> SignedDocument:
+        body = {"evaluation_keys": named("keys", sequence), "known_answers": "right"}
+        return self.by_institution(EnrolmentConfirmation, body)
+
+    def submission(self, sequence: int, book: str, keys: int = 1) -> SignedDocument:
+        return self.by_institution(
+            Submission,
+            {
+                "sequence": str(sequence),
+                "entry": self.chain.head,
+                "nonce": named("nonce", sequence),
+                "randomness": named("random", sequence),
+                "profile": named("profile"),
+                "universe": named("universe"),
+                "entry_map": named("map"),
+                "evaluation_keys": named("keys", keys),
+                "key_commitments": named("pair", keys),
+                "generators": named("generators"),
+                "gross_limit": "100",
+                "bodies": "00" * 8,
+                "ciphertext": named("ciphertext", book, keys),
+                "commitments": [point(book)],
+                "portfolio_proof": "00",
+                "encryption_proof": "00",
+            },
+        )
+
+    def instruction(self, sequence: int, action: str, quantity: int, asset: str = "USDC") -> SignedDocument:
+        body = {
+            "sequence": str(sequence),
+            "entry": self.chain.head,
+            "action": action,
+            "asset": asset,
+            "quantity": str(quantity),
+        }
+        return self.by_institution(CollateralInstruction, body)
+
+    def matrices(self, number: int) -> dict[str, str]:
+        return {
+            name: named(name, number, sorted(self.state.public.posted.items()))
+            for name in ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")
+        }
+
+    def run_fields(self, number: int | None = None, **changes: Any) -> dict[str, Any]:
+        """Return what a run at a tick, by default the newest, is on: the book in force and what is posted."""
+        public, number = self.state.public, self.market if number is None else number
+        assert public.book is not None
+        return {
+            "run_id": f"{INSTITUTION}.{number}",
+            "submission": public.book.submission,
+            "price_sequence": str(number),
+            "tick": tick(number),
+            "instructions": str(public.instructions),
+            "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
+            "matrices": self.matrices(number),
+        } | changes
+
+    def run_opened(self, **changes: Any) -> SignedDocument:
+        return self.by_operator(RunOpened, self.run_fields(**changes) | {"opened_at": TIME})
+
+    def second_opened(self, **changes: Any) -> SignedDocument:
+        """The run that follows one which was not proven."""
+        run = self.run
+        fields = {
+            "run_id": second_run_of(run.run_id),
+            "submission": run.submission,
+            "price_sequence": str(run.price_sequence),
+            "tick": run.tick,
+            "instructions": str(run.instructions),
+            "posted": {asset: str(quantity) for asset, quantity in run.posted.items()},
+            "matrices": run.matrices.model_dump(),
+        }
+        return self.by_operator(RunOpened, fields | changes | {"opened_at": TIME})
+
+    def record(self, *, evaluated: bool = True, **changes: Any) -> SignedDocument:
+        """The record of the open run, or of one that is to be proven first."""
+        public = self.state.public
+        if evaluated:
+            run = self.run
+            fields: dict[str, Any] = {
+                name: str(getattr(run, name))
+                for name in ("run_id", "submission", "price_sequence", "tick", "instructions")
+            }
+            fields |= {
+                "posted": {asset: str(quantity) for asset, quantity in run.posted.items()},
+                "matrices": run.matrices.model_dump(),
+            }
+            keys = (run.evaluation_keys, run.key_commitments)
+        else:
+            assert public.book is not None
+            fields, keys = self.run_fields(), (public.book.evaluation_keys, public.book.key_commitments)
+        whole = {
+            **fields,
+            "number": "1",
+            "previous": "0" * 64,
+            "submission_sequence": "1",
+            **{name: named(name) for name in ("model", "universe", "entry_map", "schedule", "profile", "generators")},
+            "gross_limit": "100",
+            "evaluation_keys": keys[0],
+            "key_commitments": keys[1],
+            "ciphertext": named("ciphertext"),
+            "evaluated_at": TIME,
+            "deadline": TIME,
+        }
+        if evaluated:
+            whole |= {"outputs": {"surplus": named("surplus"), "breach": named("breach")}, "fft_plan": named("plan")}
+        return self.by_operator(RunRecord, whole | changes)
+
+    def answer(self, outcome: str, top_up: int = 7, **changes: Any) -> SignedDocument:
+        """An answer to the open run, whose record stands in the last entry unless one is named."""
+        run = self.run
+        body: dict[str, Any] = {
+            "run_id": run.run_id,
+            "run": run.record,
+            "entry": run.entry or self.chain.head,
+            "submission": run.submission,
+            "price_sequence": str(run.price_sequence),
+            "outcome": outcome,
+            "top_up": "0",
+            "top_up_usd": "0",
+            "sufficiency_proof": "00",
+        }
+        if outcome == "breach":
+            body |= {
+                "flag": "1",
+                "flag_output": named("breach"),
+                "top_up": str(top_up),
+                "top_up_usd": "10",
+                "decryption_proof": "00",
+                "breach_proof": "00",
+            }
+        return self.by_institution(Answer, body | changes)
+
+    def settlement(self, transfers: list[tuple[str, int, str, str]], **changes: Any) -> SignedDocument:
+        """A settlement of the open run's breach: asset, quantity, source and destination of each transfer."""
+        run = self.run
+        body = {
+            "run_id": run.run_id,
+            "run": run.record,
+            "answer": run.answer,
+            "kind": "liquidation" if any(move[3] == "liquidation" for move in transfers) else "margin_call",
+            "flag": "proven",
+            "top_up": str(run.top_up),
+            "top_up_usd": "10",
+            "transfers": [
+                {"asset": asset, "quantity": str(quantity), "source": source, "destination": target}
+                for asset, quantity, source, target in transfers
+            ],
+            "settled_at": TIME,
+        }
+        return self.by_operator(Settlement, body | changes)
+
+    def overdue(self, **changes: Any) -> SignedDocument:
+        body = {"run_id": self.run.run_id, "run": self.run.record, "declared_at": TIME}
+        return self.by_operator(Overdue, body | changes)
+
+    def void(self) -> SignedDocument:
+        body = {"run_id": self.run.run_id, "reason": "three attempts", "ended_at": TIME}
+        return self.by_operator(RunVoid, body)
+
+    def coverage(self, **changes: Any) -> SignedDocument:
+        public = self.state.public
+        assert public.book is not None
+        body = {
+            "entry": self.chain.head,
+            "submission": public.book.submission,
+            "price_sequence": str(self.market),
+            "tick": tick(self.market),
+            "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
+            "instructions": str(public.instructions),
+            "matrix": named("matrix"),
+            "sufficiency_proof": "00",
+        }
+        return self.by_institution(Coverage, body | changes)
