@@ -172,6 +172,25 @@ class AccountStanding(ResponseBody):
     state: AccountStateName
 
 
+class EntryItem(ResponseBody):
+    """An entry of an account and the document that it is about, both signed."""
+
+    entry: JsonObject
+    document: JsonObject
+
+
+class Entries(ResponseBody):
+    """Entries of an account, oldest first, as many as go into one response."""
+
+    log: str
+    """Origin of the log that they are in."""
+    seed: str
+    """What the salts of all its hashes are made from: 64 hex digits, for the institution alone."""
+    entries: ListOf[EntryItem]
+    more: bool
+    """Whether there are later ones: ask again after the last of these."""
+
+
 class IssuedNonce(ResponseBody):
     """The nonce that the next submission must carry."""
 
