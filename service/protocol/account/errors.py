@@ -16,7 +16,8 @@ EntryRefused                 an entry of the operator is not what the machine gi
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
 ├── EntryForked              two entries of one number
 ├── EntryForged              signature, account or a hash in it is wrong
-└── EntryIllegal             its document is no legal event, or was never sent
+└── EntryIllegal             its document is no legal event, or not what has to follow
+    └── EntryUnsent          it has a document of the institution's own that this directory never sent
 """
 
 from typing import Any
@@ -89,4 +90,8 @@ class EntryForged(EntryRefused):
 
 
 class EntryIllegal(EntryRefused):
-    """The document of the entry is no legal event, or the party it names never sent it."""
+    """The document of the entry is no legal event, or says something else than has to follow."""
+
+
+class EntryUnsent(EntryIllegal):
+    """The entry has a document with the institution's own signature that its directory does not know."""
