@@ -71,7 +71,7 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
         entries.require_known(session, institution, instruction.entry)
         entry = entries.enter(session, operator.book, row, signed)
         ledger.book(session, f"instruction/{institution}/{instruction.sequence}", instruction.action, [move])
-    return entry
+        return entry
 
 
 def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:

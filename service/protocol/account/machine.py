@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.documents.strict import Part
+from atomic_margin.service.errors import InsufficientFunds
 from atomic_margin.service.protocol.account.errors import (
     NotCovered,
     OutOfSequence,
@@ -98,6 +99,7 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     Raises:
         IllegalTransition: the status does not allow it.
         IllegalEvent: something else in the state does not; its class names the rule.
+        InsufficientFunds: it moves more than the account has.
     """
     status = next_status(None if state is None else state.public.status, event.kind)
     if state is None:
@@ -209,7 +211,7 @@ def _moved(state: Account, moves: list[tuple[str, int, str | None, str | None]])
         if source is not None:
             left = held[source].get(asset, 0) - quantity
             if left < 0:
-                raise WrongCollateral(f"the account has {-left} units of {source} {asset} less than that", "quantity")
+                raise InsufficientFunds(f"the account has {-left} units of {source} {asset} less than that", "quantity")
             held[source][asset] = left
         if target is not None:
             held[target][asset] = held[target].get(asset, 0) + quantity
