@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from atomic_margin.documents.errors import DocumentError
-from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict, Refused
+from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict
 from atomic_margin.service.institution import first_runs
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.runs import background
+from atomic_margin.service.operator.runs import background, records
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.account.errors import WrongRun
 from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -57,6 +58,7 @@ def breach_answer(world: World, run_id: str) -> SignedDocument:
     body = {
         "run_id": run_id,
         "run": world.run(run_id).record_hash,
+        "entry": world.entry_of(run_id),
         "operator": record.operator,
         "institution": record.institution,
         "submission": record.submission,
@@ -87,7 +89,7 @@ def test_a_run_proven_in_time_is_covered_and_never_evaluated(
     assert world.run(run_id).seconds is None
     # Nothing else of the account is touched until it is over.
     assert (runs.ask_next(world.operator), world.evaluate()) == (None, None)
-    with pytest.raises(Conflict, match="is not over"):
+    with pytest.raises(Conflict, match="open or due"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     world.answer(run_id)
     assert world.states() == {run_id: RunState.COVERED}
@@ -106,14 +108,14 @@ def test_a_run_not_proven_in_time_is_evaluated_as_another_and_nobody_is_frozen(
     world = asking("submitted")
     first, second = f"{FUND}.2", f"{FUND}.2.exact"
     world.tick(2)
-    world.tick(3)
     assert runs.ask_next(world.operator) == first
+    world.tick(3)
     assert runs.sweep_deadlines(world.operator) == []
     later(12)
     assert runs.sweep_deadlines(world.operator) == [first]
     assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.SCHEDULED, f"{FUND}.3": RunState.SCHEDULED}
     assert world.state() == AccountState.ACTIVE
-    with pytest.raises(Conflict, match="is not over"):
+    with pytest.raises(Conflict, match="open or due"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     # The next tick of the account waits for the evaluation of this one.
     assert runs.ask_next(world.operator) is None
@@ -146,12 +148,13 @@ def test_a_proof_that_comes_late_is_refused_and_another_is_due_for_the_second_ru
     late = world.prove_answer(first)
     later(12)
     runs.sweep_deadlines(world.operator)
-    with pytest.raises(Conflict, match="is not_proven; it takes no answer"):
+    with pytest.raises(WrongRun, match="takes no answer"):
         world.answer(first, late)
     assert world.evaluate() == second
-    with pytest.raises(Refused) as caught:
-        world.answer(second, late)
-    assert caught.value.field == "run_id"
+    for run_id in (first, second):
+        with pytest.raises(WrongRun) as caught:
+            world.answer(run_id, late)
+        assert caught.value.field == "run_id"
     world.answer(second)
     assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.COVERED}
     # From here on it is a run like any other.
@@ -180,7 +183,7 @@ def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Call
     run_id = f"{FUND}.2"
     world.tick(2)
     runs.ask_next(world.operator)
-    with pytest.raises(Refused, match="was not evaluated") as caught:
+    with pytest.raises(WrongRun, match="was not evaluated") as caught:
         world.answer(run_id, breach_answer(world, run_id))
     assert caught.value.field == "outcome"
     assert world.run(run_id).state == RunState.AWAITING_ANSWER
@@ -239,7 +242,7 @@ def test_a_run_that_cannot_be_recorded_is_given_back(
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(runs, "record", full)
+        broken.setattr(records, "_record", full)
         assert runs.ask_next(world.operator) == f"{FUND}.1"
     assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 1)
     assert runs.ask_next(world.operator) == f"{FUND}.1"

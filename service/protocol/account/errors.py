@@ -7,7 +7,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongKeys                 it names other keys than those in force
     ├── WrongBook                 it is about another book than the one in force
     ├── WrongTick                 it is at another tick than the one it has to be at
-    ├── WrongCollateral           it counts other collateral than the account has, or more
+    ├── WrongCollateral           it counts other collateral than the account has, or moves it elsewhere
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     └── NotCovered                the book in force was not proven covered, or another one waits
@@ -50,7 +50,7 @@ class WrongTick(IllegalEvent):
 
 
 class WrongCollateral(IllegalEvent):
-    """It counts other collateral than the account has, or moves more."""
+    """It counts other collateral than the account has, or moves it elsewhere than it may."""
 
 
 class WrongRun(IllegalEvent):
