@@ -106,6 +106,8 @@ class History:
             OperatorContradicts, AgentRefused: its tick does not follow those that were seen, or there is much to do.
             RemoteError: the operator does not answer.
         """
+        # Another process on this directory may have gone on.
+        self._account = self._load()
         adopted = 0
         for _ in range(MAX_PAGES):
             page = self._fetch(self._account.number)

@@ -1,17 +1,14 @@
 """The policy `unless_proven`: a run is asked for its proof before anything is evaluated. Real store and proofs."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.documents.errors import DocumentError
-from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict
-from atomic_margin.service.institution import first_runs
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
+from atomic_margin.service.errors import AttestationInvalid, Conflict
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import background, records
 from atomic_margin.service.operator.runs import evaluation as runs
@@ -268,95 +265,3 @@ def test_the_policy_is_published(asking: Callable[[str], World], world_at: World
         assert (shown["policy"], shown["proof_seconds"]) == (policy, "10")
         account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
         assert account["policy"] == policy
-
-
-# What the agent accepts
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[InstitutionStore]:
-    store = InstitutionStore(tmp_path)
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def evaluated(stages: Any) -> RunRecord:
-    return parse_signed(stages.bundles["calm"]["body"]["run"], RunRecord)[1]
-
-
-def without_outputs(record: RunRecord) -> RunRecord:
-    return record.model_copy(update={"outputs": None, "fft_plan": None})
-
-
-def decided(record: RunRecord, receipt: dict[str, Any] | None = None) -> OwnAnswer:
-    return OwnAnswer(
-        price_sequence=record.price_sequence,
-        run_id=record.run_id,
-        run_hash=HASH,
-        document=None,
-        figures={},
-        receipt=receipt,
-        counted=first_runs.counted(record),
-    )
-
-
-def following(record: RunRecord, **changes: Any) -> RunRecord:
-    return record.model_copy(update={"run_id": f"{record.run_id}.exact", **changes})
-
-
-def is_open(store: InstitutionStore, record: RunRecord) -> bool:
-    with store.unit_of_work() as session:
-        answered = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= record.price_sequence)
-        return answered.filter(~first_runs.followed_by(record.run_id, record.price_sequence)).first() is None
-
-
-def test_dropped_outputs_are_noticed_when_the_policy_is_to_evaluate(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    with own.unit_of_work() as session:
-        with pytest.raises(AgentRefused, match="was not evaluated, but the operator's policy is 'always'"):
-            first_runs.check(session, without_outputs(evaluated), Policy.ALWAYS)
-        first_runs.check(session, without_outputs(evaluated), Policy.UNLESS_PROVEN)
-        first_runs.check(session, evaluated, Policy.ALWAYS)
-
-
-def test_one_run_without_evaluation_and_one_with_it_are_decided_at_a_price(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    first = without_outputs(evaluated)
-    assert is_open(own, first)
-    with own.unit_of_work() as session:
-        session.add(decided(first))
-    assert not is_open(own, first)
-    with own.unit_of_work() as session, pytest.raises(AgentRefused, match="came before it"):
-        first_runs.check(session, following(first), Policy.UNLESS_PROVEN)
-    second = following(evaluated)
-    assert is_open(own, second)
-    with own.unit_of_work() as session:
-        first_runs.check(session, second, Policy.UNLESS_PROVEN)
-        answer = decided(second)
-        first_runs.make_way(session, answer)
-        session.add(answer)
-    assert not is_open(own, second)
-    assert not is_open(own, following(evaluated, run_id="another"))
-
-
-def test_no_second_run_is_answered_when_the_operator_took_the_first_answer(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    with own.unit_of_work() as session:
-        session.add(decided(without_outputs(evaluated), receipt={"signed": "yes"}))
-    assert not is_open(own, following(evaluated))
-
-
-def test_a_second_run_counts_the_collateral_of_the_first(own: InstitutionStore, evaluated: RunRecord) -> None:
-    with own.unit_of_work() as session:
-        session.add(decided(without_outputs(evaluated)))
-    more = {**evaluated.posted, "USDC": evaluated.posted["USDC"] + 1}
-    with own.unit_of_work() as session:
-        with pytest.raises(AgentRefused, match="other collateral"):
-            first_runs.check(session, following(evaluated, posted=more), Policy.UNLESS_PROVEN)
-        # Something the institution posted in between.
-        booked = following(evaluated, posted=more, instructions=evaluated.instructions + 1)
-        first_runs.check(session, booked, Policy.UNLESS_PROVEN)
