@@ -139,6 +139,15 @@ class Note:
             raise MalformedNote(f"a note has at most {MAX_SIGNATURES} signatures")
         return Note(self.text, self.signatures + more)
 
+    def renewed(self, lines: str) -> "Note":
+        """Return the note with further signature lines, each in place of an older one of the same key.
+
+        Raises:
+            MalformedNote: they are no signature lines, or too many.
+        """
+        keys = {line[:2] for line in _parse_lines(lines)}
+        return Note(self.text, tuple(line for line in self.signatures if line[:2] not in keys)).with_lines(lines)
+
 
 def parse_note(note: str) -> Note:
     """Take a note apart.

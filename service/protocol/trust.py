@@ -22,7 +22,6 @@ from atomic_margin.documents.strict import (
     IdMap,
     ListOf,
     NonEmptyListOf,
-    Part,
     integer_in,
     problem,
     require_unique,

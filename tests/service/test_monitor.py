@@ -23,9 +23,10 @@ from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
 from atomic_margin.service.verifier.monitor import Monitor, Seen, seen_from_json, seen_to_json
 
 from .log.logs import MemoryLog
-from .stages import Stages
-from .test_log import ticks_of
+from .test_log import ticks_of, world_at
 from .world import World
+
+__all__ = ["world_at"]
 
 
 class Served:
@@ -63,8 +64,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def played(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[SignedDocument]]]:
-    world = stages.open("bare", tmp_path_factory.mktemp("monitored") / "operator")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[SignedDocument]]]:
+    world = World(tmp_path_factory.mktemp("monitored") / "operator", Identity.generate(), {})
     for number in (1, 2, 3, 4):
         world.tick(number)
     yield world, ticks_of(world)
