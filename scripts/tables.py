@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from atomic_margin.documents.strict import Part
 from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
@@ -43,6 +44,7 @@ MODELS: tuple[type[Part], ...] = (
     LogTrust,
     Evidence,
     LeafPath,
+    DeliveryReceipt,
 )
 END = "<!-- end of fields -->"
 
@@ -54,6 +56,7 @@ class Missing(Exception):
 WORDS = {
     "Identifier": "name",
     "Hash": "hash",
+    "Label": "text",
     "PublicKey": "public key",
     "Nonce": "32 bytes in hex",
     "PointHex": "point in hex",
