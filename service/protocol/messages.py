@@ -191,6 +191,12 @@ class Entries(ResponseBody):
     """Whether there are later ones: ask again after the last of these."""
 
 
+class LogEvidence(ResponseBody):
+    """That leaves are in the operator's log, as `service.log.evidence` checks it."""
+
+    evidence: JsonObject
+
+
 class IssuedNonce(ResponseBody):
     """The nonce that the next submission must carry."""
 

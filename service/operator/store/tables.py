@@ -140,6 +140,20 @@ class CheckpointRow(Base):
     published_at: Mapped[str]
 
 
+class CosignedRow(Base):
+    """A checkpoint with as many cosignatures as are wanted, once for every time that witnesses gave some.
+
+    `seen_at` and `newest_at` are those of `service.log.checkpoints.Believed`; null where no witness is wanted.
+    """
+
+    __tablename__ = "log_cosigned"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, index=True)
+    note: Mapped[str]
+    seen_at: Mapped[int | None] = mapped_column(BigInteger)
+    newest_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class Run(Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 

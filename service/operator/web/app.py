@@ -29,6 +29,7 @@ from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
 from atomic_margin.service.operator.web import examples, views
+from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -85,6 +86,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
+    app.include_router(evidence_router(operator))
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(_operator_only(operator))
