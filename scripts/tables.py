@@ -15,15 +15,17 @@ import textwrap
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from atomic_margin.documents.strict import Document
+from atomic_margin.documents.strict import Part
 from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.delivery import DeliveryReceipt
+from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
-from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
-MODELS: tuple[type[Document], ...] = (
+MODELS: tuple[type[Part], ...] = (
     PriceRules,
     Price,
     PriceSet,
@@ -39,6 +41,10 @@ MODELS: tuple[type[Document], ...] = (
     documents.CollateralInstruction,
     Attestation,
     TrustFile,
+    LogTrust,
+    Evidence,
+    LeafPath,
+    DeliveryReceipt,
 )
 END = "<!-- end of fields -->"
 
@@ -50,6 +56,7 @@ class Missing(Exception):
 WORDS = {
     "Identifier": "name",
     "Hash": "hash",
+    "Label": "text",
     "PublicKey": "public key",
     "Nonce": "32 bytes in hex",
     "PointHex": "point in hex",
@@ -61,12 +68,15 @@ WORDS = {
     "AmountText": "decimal",
     "PriceText": "decimal",
     "Time": "time",
+    "NoteText": "signed note",
+    "LogKeyText": "key of a log",
+    "WitnessKeyText": "key of a witness",
     "JsonObject": "JSON object",
 }
 """How the page calls the field types of `documents`; other names are those of models."""
 
 
-def types(model: type[Document]) -> dict[str, str]:
+def types(model: type[Part]) -> dict[str, str]:
     """Return the types of a model's fields, inherited ones included, in words."""
     found = {}
     for kind in reversed(model.__mro__):
@@ -105,7 +115,7 @@ def words(annotation: ast.expr, names: dict[str, Any]) -> str:
     raise Missing(f"no words for the type {ast.unparse(annotation)}; add it to scripts/tables.py")
 
 
-def explained(model: type[Document]) -> dict[str, str]:
+def explained(model: type[Part]) -> dict[str, str]:
     """Return what the attributes of a model's docstring say, without the full stop."""
     _, _, attributes = inspect.getdoc(model).partition("Attributes:\n")  # type: ignore[union-attr]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
@@ -118,7 +128,7 @@ def kept(section: str) -> dict[str, str]:
     return {cells[0].strip("`"): cells[2] for cells in rows}
 
 
-def table(model: type[Document], section: str) -> str:
+def table(model: type[Part], section: str) -> str:
     """Return the table of a model; `section` is what the page has now.
 
     Raises:

@@ -1,47 +1,117 @@
-"""`atomic-margin monitor`: read all of an operator's log, and keep what contradicts itself."""
+"""`atomic-margin monitor`: read all of an operator's log, or of several, and keep what contradicts itself."""
 
+import re
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
+from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import ED25519, NoteKey
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction
-from atomic_margin.service.verifier.monitor import Fetch, Looked, Monitor, Seen, seen_from_json, seen_to_json
+from atomic_margin.service.verifier.monitor import Looked, Monitor, Seen, seen_from_json, seen_to_json
+from atomic_margin.service.verifier.served import Fetch
 
 TIMEOUT_SECONDS = 30
+MAX_OPERATORS = 64
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+@dataclass
+class Followed:
+    """One operator that is followed.
+
+    Attributes:
+        monitor: who looks.
+        directory: its memory and the disputes about it.
+        seen: what it knows.
+    """
+
+    monitor: Monitor
+    directory: Path
+    seen: Seen
+
+    @classmethod
+    def of(cls, monitor: Monitor, directory: Path) -> "Followed":
+        """Take up the memory that there is."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place = directory / "seen.json"
+        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen())
+
+    def look(self) -> Looked:
+        """Read what is new and remember it."""
+        looked = self.monitor.look(self.seen, int(time.time()))
+        replace_json(self.directory / "seen.json", seen_to_json(looked.seen))
+        self.seen = looked.seen
+        return looked
+
+
 @app.command()
 def monitor(
-    url: Annotated[str, typer.Option(help="Where the operator serves.")],
-    trust: Annotated[Path, typer.Option(help="Your trust file: the operator's key and the price rules.")],
-    log: Annotated[str, typer.Option(help="Key of the log, from its owner: name+identifier+base64.")],
     directory: Annotated[Path, typer.Option("--dir", help="What this monitor remembers, and the disputes it found.")],
-    witness: Annotated[list[str] | None, typer.Option(help="Key of a trusted witness; repeatable.")] = None,
-    needed: Annotated[int, typer.Option(help="How many of them must have cosigned.", min=0)] = 0,
+    url: Annotated[str | None, typer.Option(help="Where the operator serves.")] = None,
+    trust: Annotated[Path | None, typer.Option(help="Your trust file: operator, price rules, log, witnesses.")] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="Key of the log, name+identifier+base64; with it, log and witnesses of the file do not count."
+        ),
+    ] = None,
+    witness: Annotated[list[str] | None, typer.Option(help="With --log: key of a trusted witness; repeatable.")] = None,
+    needed: Annotated[int, typer.Option(help="And how many of them must have cosigned.", min=0)] = 0,
     max_age: Annotated[int | None, typer.Option(help="And how many seconds ago at most.", min=1)] = None,
+    operator: Annotated[
+        list[str] | None,
+        typer.Option(help="URL=FILE of an operator and your trust file with its log; repeatable, instead of --url."),
+    ] = None,
     every: Annotated[int | None, typer.Option(help="Look again so many seconds later, for ever.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
-    """Read what is new in an operator's log and check every entry against all before it.
+    """Read what is new in an operator's log and check every leaf against all before it.
 
-    Exit status 0: all of it holds. 1: the operator contradicts itself; DIR/dispute-N.json has the documents that show
-    it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on.
+    Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/dispute-N.json has the documents that show
+    it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
+    operators each has a folder of its own in DIR, and all are looked at before it ends.
     """
     with plain_errors():
-        anchors, key, keys = TrustFile.parse(read_json(trust)), NoteKey.parse(log), parse_keys(witness or [])
+        explicit = (log, witness or [], needed, max_age)
+        if operator and (url, trust, *explicit) == (None, None, None, [], 0, None):
+            followed = _several(operator, directory)
+        elif url is not None and trust is not None and not operator:
+            followed = [Followed.of(_monitor(url, trust, *explicit), directory)]
+        else:
+            raise ConfigurationError("give --url and --trust, or --operator URL=FILE for each of several operators")
+        while True:
+            statuses = {_look(one, as_json, every, len(followed) > 1) for one in followed}
+            if EXIT_REFUSED in statuses:
+                raise typer.Exit(EXIT_REFUSED)
+            if every is None:
+                raise typer.Exit(max(statuses))
+            time.sleep(every)
+
+
+def _monitor(url: str, trust: Path, log: str | None, witnesses: list[str], needed: int, max_age: int | None) -> Monitor:
+    """Return the monitor of one operator: by its trust file, or by what the options say of its log."""
+    anchors = TrustFile.parse(read_json(trust))
+    if log is None:
+        if (witnesses, needed, max_age) != ([], 0, None):
+            raise ConfigurationError("--witness, --needed and --max-age go with --log")
+        if anchors.log is None:
+            raise ConfigurationError(f"{trust} names no log; give its key with --log, or make the file with one")
+        key, policy = NoteKey.parse(anchors.log.key), policy_of(anchors.log)
+    else:
+        key, keys = NoteKey.parse(log), parse_keys(witnesses)
         if key.type != ED25519 or key.public.hex() != anchors.operator:
             raise ConfigurationError(
                 "--log is not a key of the operator in the trust file: ask it for the key of its log"
@@ -49,39 +119,54 @@ def monitor(
         if needed > len(keys):
             raise ConfigurationError(f"--needed is {needed}, and {len(keys)} witnesses are named")
         policy = WitnessPolicy(keys, needed, max_age)
-        follower = Monitor(key, anchors.operator, anchors.prices, policy, fetcher(url))
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place = directory / "seen.json"
-        seen = seen_from_json(read_json(place)) if place.exists() else Seen()
-        while True:
-            try:
-                looked = follower.look(seen, int(time.time()))
-            except Contradiction as found:
-                file = keep(directory, found)
-                if as_json:
-                    print_json({"holds": False, "reason": str(found), "dispute": str(file)})
-                else:
-                    err.print(f"[bold red]✗[/] {escape(str(found))}; see {file}", soft_wrap=True)
-                raise typer.Exit(EXIT_REFUSED) from None
-            except ServiceError as reason:
-                # One who watches for ever goes on: a net that fails for a while proves nothing.
-                if every is None:
-                    raise
-                err.print(f"[yellow]?[/] {escape(str(reason))}; looking again in {every} s", soft_wrap=True)
-                time.sleep(every)
-                continue
-            replace_json(place, seen_to_json(looked.seen))
-            seen = looked.seen
-            report(looked, policy, as_json)
-            if every is None:
-                return
-            time.sleep(every)
+    return Monitor(key, anchors.operator, anchors.prices, policy, fetcher(url))
+
+
+def _several(operators: list[str], directory: Path) -> list[Followed]:
+    """Return the operators of --operator, each with a folder named by its log."""
+    if len(operators) > MAX_OPERATORS:
+        raise ConfigurationError(f"at most {MAX_OPERATORS} operators are followed at once")
+    found: dict[str, Followed] = {}
+    for entry in operators:
+        url, separator, trust = entry.rpartition("=")
+        if not separator:
+            raise ConfigurationError(f"--operator takes URL=FILE, got {entry[:80]!r}")
+        one = _monitor(url, Path(trust), None, [], 0, None)
+        name = f"{re.sub('[^A-Za-z0-9.-]', '_', one.log.name)}-{one.log.identifier.hex()}"
+        if name in found:
+            raise ConfigurationError(f"the log {one.log.name} is followed already; name each operator once")
+        found[name] = Followed.of(one, directory / name)
+    return list(found.values())
+
+
+def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int:
+    """Look at one operator and say what was found; return the exit status that alone it would have."""
+    origin = one.monitor.log.name
+    named = f"{origin}: " if several else ""
+    try:
+        looked = one.look()
+    except Contradiction as found:
+        file = keep(one.directory, found)
+        if as_json:
+            print_json({"log": origin, "holds": False, "reason": str(found), "dispute": str(file)})
+        else:
+            err.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
+        return EXIT_REFUSED
+    except ServiceError as reason:
+        # One who watches for ever goes on: a net that fails for a while proves nothing.
+        if every is None and not several:
+            raise
+        again = "" if every is None else f"; looking again in {every} s"
+        err.print(f"[yellow]?[/] {escape(f'{named}{reason}{again}')}", soft_wrap=True)
+        return EXIT_USAGE
+    report(looked, one.monitor, as_json, named)
+    return 0
 
 
 def fetcher(url: str) -> Fetch:
     """Return what reads from an operator's server."""
     if not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"--url is an http or https address, got {url[:80]!r}")
+        raise ConfigurationError(f"an operator is at an http or https address, got {url[:80]!r}")
 
     def fetch(path: str, limit: int) -> bytes:
         whole = f"{url.rstrip('/')}/{path}"
@@ -110,26 +195,45 @@ def keep(directory: Path, found: Contradiction) -> Path:
     return file
 
 
-def report(looked: Looked, policy: WitnessPolicy, as_json: bool) -> None:
+def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "") -> None:
     """Say what a look showed, and who stands for it."""
-    believed, ticks = looked.believed, looked.seen.ticks
+    believed, seen = looked.believed, looked.seen
     if as_json:
-        print_json(
-            {
-                "holds": True,
-                "size": str(believed.head.size),
-                "new": str(looked.entries),
-                "tick": None if ticks is None else str(ticks.sequence),
-                "witnesses": {name: str(seconds) for name, seconds in believed.witnesses},
-                "needed": str(policy.needed),
-            }
-        )
+        print_json(_summary(looked, follower))
         return
     names = ", ".join(name for name, _ in believed.witnesses)
     stands = f"cosigned by {names}" if names else "no witness stands for it: another reader may see another log"
-    out.print(
-        f"[green]✓[/] {believed.head.size} entries, {looked.entries} new, "
-        + ("no tick yet" if ticks is None else f"tick {ticks.sequence}")
-        + f"; {escape(stands)}",
-        soft_wrap=True,
-    )
+    parts = [
+        f"{believed.head.size} leaves, {looked.entries} new",
+        "no tick yet" if seen.ticks is None else f"{_many(seen.counts.ticks, 'tick')} up to {seen.ticks.sequence}",
+        f"{_many(seen.counts.entries, 'entry')} of {_many(len(seen.accounts), 'account')}",
+        f"{_many(seen.counts.runs, 'entry')} about runs",
+    ]
+    if seen.without_run:
+        parts.append(f"{_many(seen.without_run, 'account')} without a run at the newest tick")
+    out.print(f"[green]✓[/] {escape(named)}{'; '.join(parts)}; {escape(stands)}", soft_wrap=True)
+
+
+def _many(count: int, what: str) -> str:
+    if count == 1:
+        return f"1 {what}"
+    return f"{count} {what.removesuffix('y')}ies" if what.endswith("y") else f"{count} {what}s"
+
+
+def _summary(looked: Looked, follower: Monitor) -> dict[str, Any]:
+    believed, seen = looked.believed, looked.seen
+    return {
+        "log": follower.log.name,
+        "holds": True,
+        "size": str(believed.head.size),
+        "root": believed.head.root.hex(),
+        "new": str(looked.entries),
+        "tick": None if seen.ticks is None else str(seen.ticks.sequence),
+        "ticks": str(seen.counts.ticks),
+        "entries": str(seen.counts.entries),
+        "runs": str(seen.counts.runs),
+        "accounts": str(len(seen.accounts)),
+        "accounts_without_run": str(seen.without_run),
+        "witnesses": {name: str(seconds) for name, seconds in believed.witnesses},
+        "needed": str(follower.policy.needed),
+    }

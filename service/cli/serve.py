@@ -61,6 +61,9 @@ def serve(
     witness: Annotated[
         list[str] | None, typer.Option(help="URL=KEY of a witness that cosigns the log; repeatable.")
     ] = None,
+    threshold: Annotated[
+        int | None, typer.Option(help="Cosignatures that runs rest on; by default of more than half of them.", min=1)
+    ] = None,
     checkpoint_seconds: Annotated[int, typer.Option(help="Publish a checkpoint at least so often.", min=1)] = 60,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
@@ -89,6 +92,7 @@ def serve(
             log_origin=log_origin,
             witnesses=witnesses_of(witness or []),
             checkpoint_seconds=checkpoint_seconds,
+            threshold=threshold,
         )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)

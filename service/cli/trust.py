@@ -1,6 +1,6 @@
 """`atomic-margin trust`: write a trust file from keys and documents one trusts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from atomic_margin.service.cli.terms import (
 )
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
-from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -32,6 +32,12 @@ def trust(
         list[str] | None, typer.Option(help="NAME=HASH of an institution's FHE key commitments; repeatable.")
     ] = None,
     profile: ProfileName = "standard",
+    log: Annotated[str | None, typer.Option(help="Key of the operator's log; without it no log is asked for.")] = None,
+    witness: Annotated[list[str] | None, typer.Option(help="Key of a witness whose cosignature counts.")] = None,
+    threshold: Annotated[int | None, typer.Option(help="How many of the witnesses must have cosigned.", min=1)] = None,
+    max_age: Annotated[
+        int | None, typer.Option(help="How many seconds ago at most, where somebody acts on it.", min=1)
+    ] = None,
 ) -> None:
     """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server.
 
@@ -42,8 +48,10 @@ def trust(
         pinned: dict[str, list[str]] = {}
         for name, key_hash in _pairs(keys, "--keys takes NAME=HASH"):
             pinned.setdefault(name, []).append(key_hash)
+        history = _log_trust(log, witness or [], threshold, max_age)
         anchors = TrustFile.parse(
             {
+                **({} if history is None else {"log": history}),
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
                 "prices": read_json(price_rules),
@@ -53,6 +61,15 @@ def trust(
             }
         )
         print_json(anchors.canonical())
+
+
+def _log_trust(log: str | None, witnesses: list[str], threshold: int | None, max_age: int | None) -> Any:
+    if (log, witnesses, threshold, max_age) == (None, [], None, None):
+        return None
+    if log is None or not witnesses or threshold is None or max_age is None:
+        raise ConfigurationError("--log, --witness, --threshold and --max-age go together: a log is believed with all")
+    said = {"key": log, "witnesses": witnesses, "threshold": str(threshold), "max_age_seconds": str(max_age)}
+    return LogTrust.parse(said).canonical()
 
 
 def _pairs(entries: list[str] | None, usage: str) -> list[tuple[str, str]]:

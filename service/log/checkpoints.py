@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from atomic_margin.service.log.errors import LogForked, MalformedNote, NoteNotSigned, ProofInvalid, TooFewWitnesses
-from atomic_margin.service.log.hashing import HASH_BYTES
+from atomic_margin.service.log.hashing import EMPTY_ROOT, HASH_BYTES
 from atomic_margin.service.log.notes import (
     COSIGNATURE,
     ED25519,
@@ -58,6 +58,8 @@ class TreeHead:
             except (binascii.Error, ValueError):
                 raise MalformedNote("the root of a checkpoint is no base64") from None
             if head.text == text and len(head.root) == HASH_BYTES and head.size <= MAX_SIZE:
+                if head.size == 0 and head.root != EMPTY_ROOT:
+                    raise MalformedNote("a log without leaves has one root, this is another")
                 return head
         raise MalformedNote("a checkpoint is origin, size and root, a line each, in their one spelling")
 
@@ -107,12 +109,15 @@ class Believed:
     Attributes:
         head: what it says.
         witnesses: names of those that cosigned it, with the time of each, seconds of the epoch, in that order.
-        seen_at: the moment from which the wanted number had seen it; None if none are wanted.
+        seen_at: the moment from which the wanted number had seen it, the time of the k-th oldest cosignature; None if
+            none are wanted. What it holds exists since then at the latest.
+        newest_at: the wanted number saw it then or later, the time of the k-th newest; None likewise. It is no older.
     """
 
     head: TreeHead
     witnesses: tuple[tuple[str, int], ...]
     seen_at: int | None
+    newest_at: int | None
 
 
 def log_key(origin: str, identity: str) -> NoteKey:
@@ -175,13 +180,14 @@ def believe(checkpoint: Checkpoint, log: NoteKey, policy: WitnessPolicy, now: in
         )
     seen_at = seen[policy.needed - 1][1] if policy.needed else None
     # As many as are wanted must have seen it lately, not one of them.
-    age = now - seen[-policy.needed][1] if policy.needed else 0
+    newest_at = seen[-policy.needed][1] if policy.needed else None
+    age = 0 if newest_at is None else now - newest_at
     if policy.max_age_seconds is not None and age > policy.max_age_seconds:
         raise TooFewWitnesses(
             f"the witnesses saw this checkpoint {age} s ago, at most {policy.max_age_seconds} s are allowed: fetch a "
             "newer one"
         )
-    return Believed(checkpoint.head, seen, seen_at)
+    return Believed(checkpoint.head, seen, seen_at, newest_at)
 
 
 def check_successor(known: Checkpoint, newer: Checkpoint, proof: Sequence[bytes]) -> None:
@@ -196,6 +202,8 @@ def check_successor(known: Checkpoint, newer: Checkpoint, proof: Sequence[bytes]
     if new.size < old.size:
         raise ProofInvalid(f"the checkpoint is of {new.size} leaves, one of {old.size} is known: ask for a newer one")
     if old.size == 0:
+        if proof:
+            raise ProofInvalid("every log goes on from nothing; the proof of that is empty")
         return
     try:
         check_consistency(old.size, new.size, old.root, new.root, proof)

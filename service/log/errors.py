@@ -5,6 +5,7 @@ LogError
 ├── NoteNotSigned           no signature by the key that is trusted, or a wrong one
 ├── TooFewWitnesses         fewer cosignatures than wanted, or all of them too old
 ├── ProofInvalid            an inclusion or consistency proof does not lead to the root
+├── DeadlineOpen            the time to answer is not over by the witnesses' clocks
 ├── TileInvalid             a tile or a bundle of entries of the wrong length or form
 └── LogForked               two checkpoints of one log that cannot both be true: `.first`, `.second`
 """
@@ -30,6 +31,10 @@ class TooFewWitnesses(LogError):
 
 class ProofInvalid(LogError):
     """A proof does not lead from what it starts with to the root of the checkpoint."""
+
+
+class DeadlineOpen(LogError):
+    """The time to answer is not over by the clocks of the witnesses, or nobody shows that it is."""
 
 
 class TileInvalid(LogError):

@@ -3,7 +3,8 @@
 A note is text with a final newline, an empty line, and signature lines. A key is a name, a type and 32 bytes; its four
 byte identifier only finds the line, it proves nothing.
 
->>> key = NoteKey("example.com/log", ED25519, bytes(32))
+>>> public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+>>> key = NoteKey("example.com/log", ED25519, public)
 >>> str(key).split("+")[0], key.identifier.hex() == str(key).split("+")[1]
 ('example.com/log', True)
 >>> NoteKey.parse(str(key)) == key
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from atomic_margin.documents.ed25519 import fault_of
 from atomic_margin.service.log.errors import MalformedNote, NoteNotSigned
 
 ED25519 = 1
@@ -66,7 +68,7 @@ class NoteKey:
         """Return the key of a string.
 
         Raises:
-            MalformedNote: it is none, or its identifier is another key's.
+            MalformedNote: it is none, its identifier is another key's, or no signature under it could be believed.
         """
         name, _, rest = text.partition("+")
         identifier, _, encoded = rest.partition("+")
@@ -76,6 +78,9 @@ class NoteKey:
         key = cls(name, data[0], data[1:])
         if str(key) != text:
             raise MalformedNote(f"the key of {name!r} has another identifier than {identifier[:8]!r}")
+        fault = fault_of(key.public.hex())
+        if fault is not None:
+            raise MalformedNote(f"the key of {name!r} is {fault}")
         return key
 
 
@@ -133,6 +138,15 @@ class Note:
         if len(self.signatures) + len(more) > MAX_SIGNATURES:
             raise MalformedNote(f"a note has at most {MAX_SIGNATURES} signatures")
         return Note(self.text, self.signatures + more)
+
+    def renewed(self, lines: str) -> "Note":
+        """Return the note with further signature lines, each in place of an older one of the same key.
+
+        Raises:
+            MalformedNote: they are no signature lines, or too many.
+        """
+        keys = {line[:2] for line in _parse_lines(lines)}
+        return Note(self.text, tuple(line for line in self.signatures if line[:2] not in keys)).with_lines(lines)
 
 
 def parse_note(note: str) -> Note:

@@ -18,7 +18,7 @@ from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, Evaluat
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.log.checkpoints import log_key
+from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
@@ -51,6 +51,8 @@ class Settings:
         proof_seconds: time for that proof.
         log_origin: name of the log, in every checkpoint; by default one made of the operator's key.
         witnesses: URL and key of each witness that is asked to cosign.
+        threshold: how many cosignatures a checkpoint needs before anything rests on it, as trust files ask for; by
+            default more than half of the witnesses.
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
     """
 
@@ -65,6 +67,14 @@ class Settings:
     log_origin: str | None = None
     witnesses: tuple[tuple[str, NoteKey], ...] = ()
     checkpoint_seconds: int = 60
+    threshold: int | None = None
+
+    @property
+    def policy_of_log(self) -> WitnessPolicy:
+        """Whose cosignatures are wanted."""
+        keys = tuple(key for _, key in self.witnesses)
+        usual = len(keys) // 2 + 1 if keys else 0
+        return WitnessPolicy(keys, usual if self.threshold is None else self.threshold)
 
 
 class Operator:
@@ -72,6 +82,9 @@ class Operator:
 
     def __init__(self, settings: Settings, terms: Terms, evaluator: Evaluator | None = None) -> None:
         """Open the data directory. A given evaluator serves runs and key checks alike; by default they are apart."""
+        if settings.policy_of_log.needed > len(settings.witnesses):
+            count = len(settings.witnesses)
+            raise ConfigurationError(f"{settings.threshold} cosignatures are wanted, and there are {count} witnesses")
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings = settings
         self.terms = terms

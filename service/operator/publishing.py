@@ -1,8 +1,8 @@
 """Publish checkpoints of the log and have witnesses cosign them.
 
 A checkpoint is signed when the log has grown, or when the newest one is older than the interval, so that silence is
-told from rest. Witnesses are asked by the protocol of C2SP tlog-witness; one that does not answer costs a checkpoint
-its cosignature and nothing else, and is asked again in the next round.
+told from rest. Witnesses are asked by the protocol of C2SP tlog-witness, and then it is served; one that does not
+answer costs a checkpoint its cosignature and nothing else, and is asked again in the next round.
 
 Before the first signature after a start, more than half of the witnesses must have said what they cosigned last, and
 the log must go on from there. A database that was restored from an old backup does not: it would be a second history,
@@ -23,12 +23,15 @@ from atomic_margin.service.log.notes import MAX_NOTE_BYTES, NoteKey
 from atomic_margin.service.log.requests import AddCheckpoint
 from atomic_margin.service.log.tree import consistency_proof, root
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import log
+from atomic_margin.service.operator.store import checkpoints, log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import CheckpointRow
 
 KEPT = 1000
 """Checkpoints that stay stored. Older ones follow from the leaves; their cosignatures are with whoever needed them."""
+
+KEPT_SECONDS = 86400
+"""How long cosigned checkpoints stay stored beyond the time to answer a run, whose clock they are."""
 
 RETRY_SECONDS = 5.0
 """Before a witness that did not cosign is asked again, and before a log that is behind is looked at again."""
@@ -80,11 +83,28 @@ class Publisher:
             for url, key in self._witnesses
             if checkpoint.note.signature_of(key) is None and self._may_ask(key)
         )
-        if lines:
-            with self._operator.store.unit_of_work() as session:
-                row = session.get_one(CheckpointRow, checkpoint.head.size)
-                row.note = str(checkpoint.note.with_lines(lines))
-        return fresh or bool(lines)
+        if not fresh and not lines:
+            return False
+        self._keep(checkpoint, lines, fresh)
+        return True
+
+    def _keep(self, checkpoint: Checkpoint, lines: str, fresh: bool) -> None:
+        """Store what is served, and once more what enough witnesses cosigned."""
+        with self._operator.store.unit_of_work() as session:
+            row = session.get(CheckpointRow, checkpoint.head.size)
+            if row is None:
+                row = CheckpointRow(size=checkpoint.head.size, note=str(checkpoint), published_at="")
+                session.add(row)
+            if lines:
+                # A witness that does not answer now may have answered when this size was published before.
+                row.note = str(Checkpoint.parse(row.note).note.renewed(lines))
+            if fresh:
+                row.published_at = instant_text(now())
+            log.prune_checkpoints(session, KEPT)
+            policy = self._operator.settings.policy_of_log
+            if lines or not policy.needed:
+                checkpoints.keep(session, Checkpoint.parse(row.note), self._operator.log_key, policy)
+                checkpoints.prune(session, KEPT, self._operator.settings.answer_seconds + KEPT_SECONDS)
 
     def close(self) -> None:
         """Release connections."""
@@ -140,10 +160,7 @@ class Publisher:
             if row is not None and row.size == size and not self._stale(row, moment):
                 return Checkpoint.parse(row.note), False
             head = TreeHead(self._operator.log_key.name, size, root(log.reader(session), size))
-            checkpoint = sign_head(head, self._operator.identity)
-            session.merge(CheckpointRow(size=size, note=str(checkpoint), published_at=instant_text(moment)))
-            log.prune_checkpoints(session, KEPT)
-        return checkpoint, True
+        return sign_head(head, self._operator.identity), True
 
     def _stale(self, row: CheckpointRow, moment: datetime) -> bool:
         return moment - datetime.fromisoformat(row.published_at.replace("Z", "+00:00")) >= self._interval

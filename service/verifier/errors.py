@@ -2,6 +2,7 @@
 
 MonitorError
 ├── Contradiction           two things the operator signed exclude each other, or break its own rules: `.documents`
+├── LeafUnknown             a leaf of a format that came later than this version: `.format`
 └── LogUnreadable           what is handed out does not belong together; no proof against the operator by itself
 """
 
@@ -28,6 +29,18 @@ class Contradiction(MonitorError):
     def bundle(self) -> dict[str, Any]:
         """Return the dispute as it is handed on."""
         return {"format": "atomic-margin/dispute/1", "reason": str(self), "documents": self.documents}
+
+
+class LeafUnknown(MonitorError):
+    """A leaf says that it is of a format which this version does not know; a newer one has to look.
+
+    Attributes:
+        format: what it says.
+    """
+
+    def __init__(self, reason: str, format_: str) -> None:
+        super().__init__(reason)
+        self.format = format_
 
 
 class LogUnreadable(MonitorError):

@@ -1,17 +1,18 @@
-"""Follow an operator's log from its beginning: every entry, every tick, each checked against what came before.
+"""Follow an operator's log from its beginning: every leaf, each checked against what came before.
 
 Inclusion in a log shows that something was said to everybody; that nothing else was said takes somebody who reads all
 of it. A monitor needs public files only: the trust file, and whatever the operator serves. It keeps the newest
-checkpoint, the right edge of the tree and the newest tick. Pure but for ``fetch``; the caller has the clock.
+checkpoint, the right edge of the tree, the newest tick, and of every account one line. Pure but for ``fetch``; the
+caller has the clock.
 
 What it finds is either a `Contradiction`, with signed documents that show it to anybody, or `LogUnreadable`, when what
 is handed out does not belong together: that may be the operator, a cache or the net, and proves nothing.
 """
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
@@ -21,24 +22,43 @@ from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.checkpoints import Believed, Checkpoint, WitnessPolicy, believe
 from atomic_margin.service.log.errors import LogError, ProofInvalid
 from atomic_margin.service.log.frontier import Frontier
-from atomic_margin.service.log.hashing import HASH_BYTES, leaf_hash
-from atomic_margin.service.log.notes import MAX_NOTE_BYTES, NoteKey
+from atomic_margin.service.log.hashing import leaf_hash
+from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.log.proofs import check_consistency
-from atomic_margin.service.log.tiles import MAX_ENTRY_BYTES, bundle_path, parse_bundle, parse_tile, tile_path
-from atomic_margin.service.log.tree import TILE_WIDTH, consistency_proof, root
-from atomic_margin.service.protocol.leaves import TickLeaf
+from atomic_margin.service.log.tree import consistency_proof, root
+from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK
-from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
+from atomic_margin.service.verifier.chains import AccountSeen, Misplaced, TickSeen, placed
+from atomic_margin.service.verifier.errors import Contradiction, LeafUnknown, LogUnreadable
+from atomic_margin.service.verifier.served import Fetch, Served
 
 MAX_NEW = 1 << 20
 """Entries that are read at once."""
-MAX_DOCUMENT_BYTES = 16 << 20
-_BUNDLE_BYTES = TILE_WIDTH * (2 + MAX_ENTRY_BYTES)
 
-Fetch = Callable[[str, int], bytes]
-"""Returns what is served at a path, of at most so many bytes; raises a ServiceError where there is nothing."""
+LEAVES: dict[str, type[TickLeaf] | type[EntryLeaf]] = {
+    "atomic-margin/leaf/1": TickLeaf,
+    "atomic-margin/leaf/2": EntryLeaf,
+}
+"""The formats of leaves that this version knows."""
+
+
+class Counts(NamedTuple):
+    """What the leaves so far were.
+
+    Attributes:
+        ticks: leaves of ticks.
+        entries: leaves of entries of accounts.
+        runs: those of them that begin or record a run.
+    """
+
+    ticks: int = 0
+    entries: int = 0
+    runs: int = 0
+
+
+NO_TICK_SEEN, NOTHING_COUNTED = TickSeen(), Counts()
 
 
 @dataclass(frozen=True)
@@ -49,11 +69,25 @@ class Seen:
         checkpoint: the newest; None before the first.
         edge: right edge of the tree of that checkpoint.
         ticks: the newest tick, and the last one with a market; None while there is none.
+        tick: where the leaf of the newest tick stands.
+        accounts: the last entry of every account, by pseudonym.
+        counts: of all leaves.
     """
 
     checkpoint: Checkpoint | None = None
     edge: Frontier = field(default_factory=Frontier)
     ticks: Known | None = None
+    tick: TickSeen = NO_TICK_SEEN
+    accounts: Mapping[str, AccountSeen] = field(default_factory=dict)
+    counts: Counts = NOTHING_COUNTED
+
+    @property
+    def without_run(self) -> int:
+        """How many accounts had no entry about a run since the newest tick.
+
+        That alone contradicts nothing: who reads the log does not know which accounts are watched.
+        """
+        return sum(account.run_at < self.tick.sequence for account in self.accounts.values())
 
 
 @dataclass(frozen=True)
@@ -63,7 +97,7 @@ class Looked:
     Attributes:
         seen: what is known now.
         believed: the checkpoint, and who cosigned it.
-        entries: how many are new.
+        entries: how many leaves are new.
     """
 
     seen: Seen
@@ -93,134 +127,159 @@ class Monitor:
         """Read what is new and check it; ``now`` in seconds of the epoch.
 
         Raises:
-            Contradiction: the log has two histories, a tick is left out or comes twice, a tick is not what its leaf
-                says or not what its sources signed.
+            Contradiction: the log has two histories; a tick or an entry is left out, comes twice, or follows another
+                one than was seen; an entry is dated before a tick that it stands behind, or after one that comes
+                later; a tick is not what its leaf says or not what its sources signed.
+            LeafUnknown: a leaf is of a later format than this version knows.
             LogUnreadable: something is missing, or does not belong to the checkpoint.
             LogError: the checkpoint is not signed, or not cosigned as is wanted.
         """
-        checkpoint = Checkpoint.parse(self._text("v1/log/checkpoint", MAX_NOTE_BYTES))
+        served = Served(self.fetch)
+        checkpoint = served.checkpoint()
         believed = believe(checkpoint, self.log, self.policy, now)
         head, known = believed.head, seen.edge.size
         if head.size < known:
             raise LogUnreadable(f"a checkpoint of {head.size} entries is shown, one of {known} was seen")
         if head.size - known > MAX_NEW:
             raise LogUnreadable(f"{head.size - known} entries are new, {MAX_NEW} are read at once: look oftener")
-        entries = list(self._entries(known, head.size))
+        entries = list(served.entries(known, head.size))
         edge = seen.edge
         for entry in entries:
             edge = edge.with_leaf(leaf_hash(entry))
         if edge.root() != head.root:
-            self._explain(seen, checkpoint)
-        ticks = seen.ticks
-        for number, entry in enumerate(entries, known):
-            ticks = self._tick(ticks, entry, number, checkpoint)
-        return Looked(Seen(checkpoint, edge, ticks), believed, len(entries))
+            _explain(served, seen, checkpoint)
+        reading = _Reading(self, served, checkpoint, seen)
+        for index, entry in enumerate(entries, known):
+            reading.take(entry, index)
+        return Looked(reading.seen(edge), believed, len(entries))
 
-    def _entries(self, first: int, last: int) -> Iterator[bytes]:
-        for number in range(first // TILE_WIDTH, (last + TILE_WIDTH - 1) // TILE_WIDTH):
-            width = min(TILE_WIDTH, last - number * TILE_WIDTH)
-            bundle = parse_bundle(self.fetch(f"v1/log/{bundle_path(number, width)}", _BUNDLE_BYTES), width)
-            yield from bundle[max(first - number * TILE_WIDTH, 0) :]
 
-    def _explain(self, seen: Seen, checkpoint: Checkpoint) -> None:
-        """Raise what it means that the entries do not lead to the root of the checkpoint."""
-        size, before = checkpoint.head.size, seen.checkpoint
-        if before is not None and size == before.head.size:
-            raise Contradiction(
-                f"two checkpoints of {size} entries have different roots", [_shown(before), _shown(checkpoint)]
-            )
-        hashes = self._tiles(size)
+class _Reading:
+    """The leaves of one look, one after the other, against what was seen."""
 
-        def read(level: int, first: int, last: int) -> list[bytes]:
-            return hashes[level][first:last]
+    def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen) -> None:
+        self._monitor, self._served, self._checkpoint = monitor, served, checkpoint
+        self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
+        self._accounts = dict(seen.accounts)
 
-        # A proof that leads from another old tree to the new one is the operator's own word that there are two.
-        if before is not None and 0 < before.head.size < size:
-            other, proof = root(read, before.head.size), consistency_proof(read, before.head.size, size)
-            try:
-                check_consistency(before.head.size, size, other, checkpoint.head.root, proof)
-            except ProofInvalid as error:
-                raise LogUnreadable("the tiles that are handed out are not those of the checkpoint") from error
-            if other != before.head.root:
-                path = [base64.b64encode(one).decode() for one in proof]
-                raise Contradiction(
-                    f"the log of {size} entries does not begin with the one of {before.head.size} that was seen",
-                    [_shown(before), _shown(checkpoint), {"kind": "consistency", "root": other.hex(), "proof": path}],
-                )
-        raise LogUnreadable("the entries that are handed out are not those of the checkpoint; look again later")
+    def seen(self, edge: Frontier) -> Seen:
+        return Seen(self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts)
 
-    def _tiles(self, size: int) -> list[list[bytes]]:
-        found: list[list[bytes]] = []
-        count = size
-        while count:
-            level, hashes = len(found), []
-            for number in range((count + TILE_WIDTH - 1) // TILE_WIDTH):
-                width = min(TILE_WIDTH, count - number * TILE_WIDTH)
-                path = f"v1/log/{tile_path(level, number, width)}"
-                hashes += parse_tile(self.fetch(path, TILE_WIDTH * HASH_BYTES), width)
-            found.append(hashes)
-            count //= TILE_WIDTH
-        return found
+    def take(self, entry: bytes, index: int) -> None:
+        leaf = self._parsed(entry, index)
+        ticks, entries, runs = self._counts
+        if isinstance(leaf, TickLeaf):
+            self._ticks = self._follow(leaf, index)
+            self._tick = TickSeen(index, leaf.sequence, leaf.tick)
+            self._counts = Counts(ticks + 1, entries, runs)
+            return
+        found = placed(self._accounts.get(leaf.account), leaf, index, self._tick)
+        if isinstance(found, Misplaced):
+            others = [] if found.other is None else [self._shown(found.other)]
+            raise Contradiction(found.reason, [_shown(self._checkpoint), *others, self._shown(index)])
+        self._accounts[leaf.account] = found
+        self._counts = Counts(ticks, entries + 1, runs + leaf.run)
 
-    def _tick(self, ticks: Known | None, entry: bytes, number: int, checkpoint: Checkpoint) -> Known:
-        shown = [_shown(checkpoint), {"kind": "leaf", "number": str(number), "entry": entry.decode(errors="replace")}]
+    def _shown(self, index: int) -> dict[str, Any]:
+        return self._served.shown(self._checkpoint, index)
+
+    def _parsed(self, entry: bytes, index: int) -> TickLeaf | EntryLeaf:
         try:
-            leaf = TickLeaf.parse(parse_json(entry))
+            value = parse_json(entry)
+            named = value.get("format") if isinstance(value, dict) else None
+            if isinstance(named, str) and named.startswith("atomic-margin/leaf/") and named not in LEAVES:
+                raise LeafUnknown(
+                    f"leaf {index} is of format {named[:60]!r}, and this version knows {', '.join(LEAVES)}: look with "
+                    "a version of atomic-margin that knows it; nothing after it was checked",
+                    named,
+                )
+            leaf = LEAVES.get(str(named), TickLeaf).parse(value)
             if leaf.to_bytes() != entry:
                 raise MalformedRequest("not in canonical form")
         except (DocumentsError, RequestError) as error:
-            raise Contradiction(f"entry {number} is no leaf of this version: {error}", shown) from error
-        signed = self._document(f"v1/ticks/{leaf.sequence}")
-        signed.verify(frozenset({self.operator}))
-        shown.append({"kind": "tick", "document": signed.to_json()})
+            shown = [_shown(self._checkpoint), self._shown(index)]
+            raise Contradiction(f"entry {index} is no leaf of this version: {error}", shown) from error
+        return leaf
+
+    def _follow(self, leaf: TickLeaf, index: int) -> Known:
+        monitor, ticks = self._monitor, self._ticks
+        signed = self._served.document(f"v1/ticks/{leaf.sequence}")
+        signed.verify(frozenset({monitor.operator}))
+        tick = {"kind": "tick", "document": signed.to_json()}
         if (signed.body_hash(), signed.hash()) != (leaf.tick, leaf.document):
-            raise Contradiction(f"tick {leaf.sequence} is another one than entry {number} of the log names", shown)
+            raise Contradiction(
+                f"tick {leaf.sequence} is another one than entry {index} of the log names",
+                [_shown(self._checkpoint), self._shown(index), tick],
+            )
         try:
             if ticks is None:
-                return begin(signed, self._last_market(signed, leaf.sequence), self.rules, self.operator)
-            after = follow(ticks, signed, self.rules, self.operator)
+                last = self._last_market(signed, leaf.sequence)
+                return begin(signed, last, monitor.rules, monitor.operator)
+            after = follow(ticks, signed, monitor.rules, monitor.operator)
         except (ChainBroken, RequestError, DocumentsError, MarginError) as error:
-            if ticks is not None:
-                shown.append({"kind": "tick", "document": ticks.last.to_json()})
-            raise Contradiction(f"entry {number}: {error}", shown) from error
+            before = [] if ticks is None else [{"kind": "tick", "document": ticks.last.to_json()}]
+            shown = [_shown(self._checkpoint), *self._tick_before(), self._shown(index), *before, tick]
+            raise Contradiction(f"entry {index}: {error}", shown) from error
         if after is ticks:
-            raise Contradiction(f"entry {number} is tick {leaf.sequence} once more", shown)
+            shown = [_shown(self._checkpoint), *self._tick_before(), self._shown(index), tick]
+            raise Contradiction(f"entry {index} is tick {leaf.sequence} once more", shown)
         return after
+
+    def _tick_before(self) -> list[dict[str, Any]]:
+        return [] if self._tick.leaf is None else [self._shown(self._tick.leaf)]
 
     def _last_market(self, signed: SignedDocument, sequence: int) -> SignedDocument | None:
         """Return the tick before that the first one of the log names, if the log began later than the ticks."""
         wanted = signed.body["last_market"]
         while wanted != NO_TICK and sequence > 1:
             sequence -= 1
-            before = self._document(f"v1/ticks/{sequence}")
+            before = self._served.document(f"v1/ticks/{sequence}")
             if before.body_hash() == wanted:
                 return before
         return None
 
-    def _document(self, path: str) -> SignedDocument:
-        try:
-            return SignedDocument.parse(parse_json(self.fetch(path, MAX_DOCUMENT_BYTES)))
-        except (DocumentsError, RequestError) as error:
-            raise LogUnreadable(f"{path} is no signed document: {error}") from error
 
-    def _text(self, path: str, limit: int) -> str:
+def _explain(served: Served, seen: Seen, checkpoint: Checkpoint) -> None:
+    """Raise what it means that the entries do not lead to the root of the checkpoint."""
+    size, before = checkpoint.head.size, seen.checkpoint
+    if before is not None and size == before.head.size:
+        raise Contradiction(
+            f"two checkpoints of {size} entries have different roots", [_shown(before), _shown(checkpoint)]
+        )
+    # A proof that leads from another old tree to the new one is the operator's own word that there are two.
+    if before is not None and 0 < before.head.size < size:
+        read = served.reader(size)
+        other, proof = root(read, before.head.size), consistency_proof(read, before.head.size, size)
         try:
-            return self.fetch(path, limit).decode()
-        except UnicodeDecodeError as error:
-            raise LogUnreadable(f"{path} is no text") from error
+            check_consistency(before.head.size, size, other, checkpoint.head.root, proof)
+        except ProofInvalid as error:
+            raise LogUnreadable("the tiles that are handed out are not those of the checkpoint") from error
+        if other != before.head.root:
+            path = [base64.b64encode(one).decode() for one in proof]
+            raise Contradiction(
+                f"the log of {size} entries does not begin with the one of {before.head.size} that was seen",
+                [_shown(before), _shown(checkpoint), {"kind": "consistency", "root": other.hex(), "proof": path}],
+            )
+    raise LogUnreadable("the entries that are handed out are not those of the checkpoint; look again later")
 
 
 def seen_to_json(seen: Seen) -> dict[str, Any]:
     """Return what a monitor knows, for its file."""
+    ticks, market = seen.ticks, None if seen.ticks is None else seen.ticks.last_market
     return {
-        "format": "atomic-margin/monitor/1",
+        "format": "atomic-margin/monitor/2",
         "checkpoint": None if seen.checkpoint is None else str(seen.checkpoint),
         "size": str(seen.edge.size),
         "edge": [hash_.hex() for hash_ in seen.edge.hashes],
-        "last": None if seen.ticks is None else seen.ticks.last.to_json(),
-        "last_market": None
-        if seen.ticks is None or seen.ticks.last_market is None
-        else seen.ticks.last_market.to_json(),
+        "last": None if ticks is None else ticks.last.to_json(),
+        "last_market": None if market is None else market.to_json(),
+        "tick": None if seen.tick.leaf is None else str(seen.tick.leaf),
+        "counts": [str(count) for count in seen.counts],
+        # A line each, since there may be many.
+        "accounts": {
+            name: f"{account.number} {account.head} {account.leaf} {account.run_at}"
+            for name, account in seen.accounts.items()
+        },
     }
 
 
@@ -231,18 +290,29 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         LogUnreadable: it is something else.
     """
     try:
-        if value["format"] != "atomic-margin/monitor/1":
+        if value["format"] != "atomic-margin/monitor/2":
             raise ValueError(value["format"])
         last, market = value["last"], value["last_market"]
+        ticks = (
+            None
+            if last is None
+            else Known(SignedDocument.parse(last), None if market is None else SignedDocument.parse(market))
+        )
+        accounts = {name: line.split(" ") for name, line in value["accounts"].items()}
+        ticks_seen, entries, runs = map(int, value["counts"])
         return Seen(
             None if value["checkpoint"] is None else Checkpoint.parse(value["checkpoint"]),
             Frontier(int(value["size"]), tuple(bytes.fromhex(hash_) for hash_ in value["edge"])),
-            None
-            if last is None
-            else Known(SignedDocument.parse(last), None if market is None else SignedDocument.parse(market)),
+            ticks,
+            NO_TICK_SEEN if ticks is None else TickSeen(int(value["tick"]), ticks.sequence, ticks.last.body_hash()),
+            {
+                name: AccountSeen(int(number), head, int(leaf), int(run_at))
+                for name, (number, head, leaf, run_at) in accounts.items()
+            },
+            Counts(ticks_seen, entries, runs),
         )
-    except (KeyError, TypeError, ValueError, LogError, DocumentsError) as error:
-        raise LogUnreadable(f"this is no file of a monitor of this version: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
+        raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error
 
 
 def _shown(checkpoint: Checkpoint) -> dict[str, Any]:

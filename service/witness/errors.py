@@ -1,11 +1,12 @@
-"""Why a witness does not cosign, in one tree, with the HTTP status that C2SP tlog-witness gives each.
+"""Why a witness does not cosign, or gives no receipt, in one tree, with HTTP statuses; most are of C2SP tlog-witness.
 
 WitnessError
 ├── LogUnknown              404  a log that this witness was not told of
 ├── CheckpointUnsigned      403  not signed by the key of the log
 ├── SizeImpossible          400  the old size is above the new one
 ├── OtherSize               409  the newest checkpoint has another size: `.size`
-└── OtherTree               409  the same size with another root: the log contradicts itself
+├── OtherTree               409  the same size with another root: the log contradicts itself
+└── TooManyDeliveries       429  one address brought more documents in a minute than are taken
 """
 
 from typing import ClassVar
@@ -57,3 +58,9 @@ class OtherTree(WitnessError):
     """A checkpoint of the same size has another root."""
 
     status = 409
+
+
+class TooManyDeliveries(WitnessError):
+    """One address brought more documents in a minute than are taken, or too many addresses brought some."""
+
+    status = 429

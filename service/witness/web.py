@@ -1,18 +1,28 @@
-"""The HTTP face of a witness: `POST /add-checkpoint` of C2SP tlog-witness, and what it cosigned last."""
+"""The HTTP face of a witness: `POST /add-checkpoint` of C2SP tlog-witness, what it cosigned last, and receipts."""
 
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 import atomic_margin
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
+from atomic_margin.service.protocol.delivery import DeliveryRequest
+from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.witness.errors import OtherSize, WitnessError
 from atomic_margin.service.witness.witness import Witness
+
+
+async def _whole_body(request: Request) -> bytes:
+    return await request.body()
+
+
+WholeBody = Annotated[bytes, Depends(_whole_body)]
 
 
 def create_app(witness: Witness) -> FastAPI:
@@ -41,10 +51,12 @@ def create_app(witness: Witness) -> FastAPI:
     def _unproven(_: Request, error: ProofInvalid) -> Response:
         return PlainTextResponse(f"{error}\n", 422)
 
+    # No route below is a coroutine: they wait for the disk, in threads, and others are answered meanwhile.
+
     @app.post("/add-checkpoint", response_class=PlainTextResponse)
-    async def add_checkpoint(request: Request) -> PlainTextResponse:
+    def add_checkpoint(body: WholeBody) -> PlainTextResponse:
         """Cosign a checkpoint that goes on from the newest one here; the answer is one signature line."""
-        return PlainTextResponse(witness.add(AddCheckpoint.parse(await request.body())))
+        return PlainTextResponse(witness.add(AddCheckpoint.parse(body)))
 
     @app.get("/checkpoint", response_class=PlainTextResponse)
     def checkpoint(origin: Annotated[str, Query(max_length=128)]) -> PlainTextResponse:
@@ -53,5 +65,11 @@ def create_app(witness: Witness) -> FastAPI:
         if found is None:
             raise NotFound(f"no checkpoint of {origin!r} was cosigned yet", "origin")
         return PlainTextResponse(str(found))
+
+    @app.post("/add-delivery")
+    def add_delivery(body: WholeBody, request: Request) -> SignedDocument:
+        """Take the hash of a signed document that an operator does not take; the answer is a signed receipt."""
+        asked = DeliveryRequest.parse(parse_json(body))
+        return witness.deliveries.receipt(asked, "" if request.client is None else request.client.host)
 
     return app

@@ -18,6 +18,7 @@ from atomic_margin.service.log.errors import LogForked, NoteNotSigned, ProofInva
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.log.requests import AddCheckpoint
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.witness.deliveries import Deliveries
 from atomic_margin.service.witness.errors import CheckpointUnsigned, LogUnknown, OtherSize, OtherTree, SizeImpossible
 
 EVIDENCE_KEPT = 100
@@ -45,6 +46,7 @@ class Witness:
         self.name, self.key = name, witness_key(name, self.identity.public_key)
         self._directory, self._logs, self._clock = directory, dict(logs), clock
         self._lock = threading.Lock()
+        self.deliveries = Deliveries(directory / "deliveries.db", self.identity, self._logs, clock)
 
     def latest(self, origin: str) -> Checkpoint | None:
         """Return the newest checkpoint of a log that was cosigned; None if there is none.
@@ -100,6 +102,7 @@ class Witness:
 
     def close(self) -> None:
         """Release the folder."""
+        self.deliveries.close()
         self._lock_file.close()
 
     def _path(self, origin: str) -> Path:

@@ -23,13 +23,27 @@ from atomic_margin.service.operator.publishing import LogBehind, Publisher
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import LogLeaf, LogTile, Tick
 from atomic_margin.service.protocol.leaves import TickLeaf
-from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.witness.web import create_app
 from atomic_margin.service.witness.witness import Witness
 
 from .documents import price_rules
 from .log.logs import MemoryLog
 from .world import World
+
+
+@pytest.fixture
+def world_at(tmp_path: Path) -> Iterator[Callable[[str], World]]:
+    """An operator without institutions: a log needs none."""
+    opened: list[World] = []
+
+    def at(_: str) -> World:
+        opened.append(World(tmp_path / f"operator-{len(opened)}", Identity.generate(), {}))
+        return opened[-1]
+
+    yield at
+    for world in opened:
+        world.close()
 
 
 @contextmanager
@@ -179,6 +193,24 @@ def test_witnesses_cosign_what_is_published(
         assert late.publish() is True
     text = world.client.get("/v1/log/checkpoint").text
     assert believe(Checkpoint.parse(text), world.operator.log_key, policy, int(time.time())).head.size == 2
+
+
+def test_what_is_served_keeps_the_cosignatures_it_had_when_it_is_published_again(
+    world_at: Callable[[str], World], watcher: Callable[[World, str], Witness], publisher_of: Publishing
+) -> None:
+    world = world_at("enrolled")
+    first, second, third = (watcher(world, name) for name in ("w1", "w2", "w3"))
+    policy = WitnessPolicy((first.key, second.key, third.key), 2)
+    world.tick(1)
+    with serving(first) as url, serving(second) as other:
+        with serving(third) as more:
+            named = ((url, first), (other, second), (more, third))
+            assert publisher_of(world, *named, seconds=0).publish() is True
+        # The third is away, and its line stays; the others' are made anew, each still once.
+        assert publisher_of(world, *named, seconds=0).publish() is True
+    checkpoint = Checkpoint.parse(world.client.get("/v1/log/checkpoint").text)
+    assert [name for name, _, _ in checkpoint.note.signatures] == [world.operator.log_key.name, "w3", "w1", "w2"]
+    assert len(believe(checkpoint, world.operator.log_key, policy, 0).witnesses) == 3
 
 
 def test_a_log_that_rests_is_published_again(world_at: Callable[[str], World], publisher_of: Publishing) -> None:

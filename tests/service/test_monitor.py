@@ -14,7 +14,7 @@ from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
 from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, WitnessPolicy, sign_head
 from atomic_margin.service.log.errors import NoteNotSigned, TileInvalid, TooFewWitnesses
-from atomic_margin.service.log.proofs import check_consistency
+from atomic_margin.service.log.proofs import check_consistency, check_inclusion
 from atomic_margin.service.log.tree import root
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.protocol.leaves import tick_leaf
@@ -23,9 +23,10 @@ from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
 from atomic_margin.service.verifier.monitor import Monitor, Seen, seen_from_json, seen_to_json
 
 from .log.logs import MemoryLog
-from .stages import Stages
-from .test_log import ticks_of
+from .test_log import ticks_of, world_at
 from .world import World
+
+__all__ = ["world_at"]
 
 
 class Served:
@@ -63,8 +64,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def played(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[SignedDocument]]]:
-    world = stages.open("bare", tmp_path_factory.mktemp("monitored") / "operator")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[SignedDocument]]]:
+    world = World(tmp_path_factory.mktemp("monitored") / "operator", Identity.generate(), {})
     for number in (1, 2, 3, 4):
         world.tick(number)
     yield world, ticks_of(world)
@@ -169,6 +170,7 @@ def test_a_tick_that_is_not_what_its_leaf_says(served: Served) -> None:
     found = dispute(served, at(served, 2))
     assert "tick 3 is another one than entry 2 of the log names" in str(found)
     assert [item["kind"] for item in found.documents] == ["checkpoint", "leaf", "tick"]
+    assert shown_to_anybody(served, found) == [2]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +192,18 @@ def test_a_tick_that_the_operator_may_not_sign(
     served.entries[2] = tick_leaf(served.ticks["3"]).to_bytes()
     served.size = 3
     assert why in str(dispute(served, seen))
+
+
+def shown_to_anybody(served: Served, found: Contradiction) -> list[int]:
+    """Check the leaves of a dispute as somebody does who has nothing else; return where they stand."""
+    bundle = found.bundle()
+    checkpoint = Checkpoint.parse(bundle["documents"][0]["text"])
+    checkpoint.note.verify(served.world.operator.log_key)
+    leaves = [item for item in bundle["documents"] if item["kind"] == "leaf"]
+    for item in leaves:
+        path = [bytes.fromhex(hash_) for hash_ in item["path"]]
+        check_inclusion(item["entry"].encode(), int(item["index"]), checkpoint.head.size, path, checkpoint.head.root)
+    return [int(item["index"]) for item in leaves]
 
 
 @pytest.mark.parametrize("entry", [b"", b"{}", b"not json", b'{"kind":"tick"}', b"\xff\xfe"])
@@ -232,7 +246,15 @@ def test_whose_log_and_who_saw_it(served: Served) -> None:
         served.monitor().look(Seen(), 0)
 
 
-@pytest.mark.parametrize("value", [{}, {"format": "other"}, {"format": "atomic-margin/monitor/1", "checkpoint": None}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"format": "other"},
+        {"format": "atomic-margin/monitor/1"},
+        {"format": "atomic-margin/monitor/2", "checkpoint": None},
+    ],
+)
 def test_a_memory_that_is_none_is_refused(value: dict[str, Any]) -> None:
     with pytest.raises(LogUnreadable, match="no file of a monitor"):
         seen_from_json(value)

@@ -140,6 +140,20 @@ class CheckpointRow(Base):
     published_at: Mapped[str]
 
 
+class CosignedRow(Base):
+    """A checkpoint with as many cosignatures as are wanted, once for every time that witnesses gave some.
+
+    `seen_at` and `newest_at` are those of `service.log.checkpoints.Believed`; null where no witness is wanted.
+    """
+
+    __tablename__ = "log_cosigned"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, index=True)
+    note: Mapped[str]
+    seen_at: Mapped[int | None] = mapped_column(BigInteger)
+    newest_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class Run(Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 
@@ -156,6 +170,8 @@ class Run(Base):
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
     record_hash: Mapped[str | None] = mapped_column(index=True)
+    # The public part of the account's state just after the record was entered: its bundle shows it.
+    public_state: Mapped[JsonObject | None]
     surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
@@ -180,6 +196,9 @@ class SettlementRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[JsonObject]
+    # Both parts of the account's state just before: the bundle of a liquidation shows them.
+    public_before: Mapped[JsonObject]
+    private_before: Mapped[JsonObject]
     transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
 
 

@@ -29,12 +29,14 @@ from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
 from atomic_margin.service.operator.web import examples, views
+from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
     Admission,
     Attestations,
     Booked,
+    Bundle,
     Challenge,
     Deposit,
     Entries,
@@ -85,6 +87,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
+    app.include_router(evidence_router(operator))
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(_operator_only(operator))
@@ -170,13 +173,12 @@ def _public(operator: Operator) -> APIRouter:
             return Attestations(runs=list(runs))
 
     @router.get("/v1/attestations/{run_id}")
-    def attestation(run_id: str) -> SignedDocument:
-        """A bundle for `atomic-margin verify`."""
-        with operator.store.unit_of_work() as session:
-            row = session.get(AttestationRow, run_id)
-        if row is None:
-            raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
-        return SignedDocument.parse(row.document)
+    def attestation(run_id: str) -> Bundle:
+        """A bundle for `atomic-margin verify`.
+
+        Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
+        """
+        return views.bundle(operator, run_id)
 
     return router
 

@@ -7,6 +7,9 @@ the institution's proof that nobody asked for.
 from enum import Enum
 from typing import NamedTuple
 
+from pydantic import model_validator
+
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, Quantity
 from atomic_margin.service.errors import MalformedRequest
@@ -23,6 +26,7 @@ from atomic_margin.service.protocol.documents import (
     Submission,
     parse_signed,
 )
+from atomic_margin.service.protocol.evidence import Evidence, NoteText
 from atomic_margin.service.protocol.signing import SignedDocument
 
 
@@ -81,9 +85,9 @@ class Overdue(Body):
 
     Attributes:
         run: hash of its record.
-        begins: the first checkpoint with the run's entry that enough witnesses cosigned, a signed note; absent where
+        begins: that the entry which has the record is in a checkpoint that enough witnesses cosigned; absent where
             none are asked for.
-        ends: a later one, cosigned when the time was over.
+        ends: a later checkpoint, cosigned when the time was over (`service.log.clock`); absent likewise.
     """
 
     TYPE = "overdue"
@@ -91,9 +95,16 @@ class Overdue(Body):
     run: Hash
     operator: PublicKey
     institution: Identifier
-    begins: str | None = None
-    ends: str | None = None
+    begins: Evidence | None = None
+    ends: NoteText | None = None
     declared_at: Time
+
+    @model_validator(mode="after")
+    def _check(self) -> "Overdue":
+        if (self.begins is None) != (self.ends is None):
+            missing = "begins" if self.begins is None else "ends"
+            raise MalformedDocument(missing, "missing: begins and ends go together")
+        return self
 
 
 class CoverageClaim(DocumentClaim):

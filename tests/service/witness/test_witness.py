@@ -8,6 +8,7 @@ import pytest
 
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, WitnessPolicy, believe, log_key, sign_head
+from atomic_margin.service.log.notes import signature_line
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
 from atomic_margin.service.log.tree import consistency_proof, root
 from atomic_margin.service.protocol.signing import Identity
@@ -87,6 +88,18 @@ def test_what_the_protocol_refuses(client: TestClient) -> None:
         assert response.status_code == status, response.text
     # Nothing of it was remembered.
     assert client.get("/checkpoint", params={"origin": ORIGIN}).text == str(at(100))
+
+
+def test_a_log_without_leaves_has_one_root(client: TestClient) -> None:
+    text, key = TreeHead(ORIGIN, 0, root(LOG.read, 5)).text, log_key(ORIGIN, KEEPER.public_key)
+    bent = f"{text}\n{signature_line(key.name, key.identifier, KEEPER.sign_note(text.encode()))}"
+    response = client.post("/add-checkpoint", content=f"old 0\n\n{bent}".encode())
+    assert (response.status_code, "without leaves" in response.text) == (400, True)
+    assert client.post("/add-checkpoint", content=asked(0, 0)).status_code == 200
+    # Nothing is to be proven from there on.
+    proof = tuple(consistency_proof(LOG.read, 100, 200))
+    assert client.post("/add-checkpoint", content=AddCheckpoint(0, proof, at(200)).to_bytes()).status_code == 422
+    assert client.post("/add-checkpoint", content=asked(0, 200)).status_code == 200
 
 
 def test_a_fork_is_refused_and_kept_as_evidence(client: TestClient, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""The chains of accounts in a log, as far as its leaves show them. Pure.
+
+Each leaf has a number, names the entry before, and the tick that was newest when it was entered. Nobody who reads a log
+learns whose account it is, what happened, or whether it was legal: that is for those who have the documents. What
+leaves show is that no entry was left out, put in twice, or dated back behind a tick.
+"""
+
+from typing import NamedTuple
+
+from atomic_margin.service.protocol.leaves import EntryLeaf
+
+NOTHING = "0" * 64
+
+
+class TickSeen(NamedTuple):
+    """The newest tick leaf.
+
+    Attributes:
+        leaf: its number in the log; None where there was none yet.
+        sequence: of the tick, 0 for none.
+        tick: its hash, 64 zeros for none.
+    """
+
+    leaf: int | None = None
+    sequence: int = 0
+    tick: str = NOTHING
+
+
+class AccountSeen(NamedTuple):
+    """What is kept of an account.
+
+    Attributes:
+        number: of its last entry.
+        head: hash of that.
+        leaf: number of its leaf in the log.
+        run_at: tick at which it last had an entry about a run, 0 for none.
+    """
+
+    number: int
+    head: str
+    leaf: int
+    run_at: int
+
+
+class Misplaced(NamedTuple):
+    """That a leaf is not where it may be.
+
+    Attributes:
+        reason: why.
+        other: index of the leaf that contradicts it; None where it contradicts what is not there.
+    """
+
+    reason: str
+    other: int | None
+
+
+def placed(before: AccountSeen | None, leaf: EntryLeaf, index: int, tick: TickSeen) -> AccountSeen | Misplaced:
+    """Return what is known of an account after one more entry, or why that may not be where it is.
+
+    Args:
+        before: what was known; None if the log had no entry of the account.
+        leaf: the entry's.
+        index: number of the leaf in the log.
+        tick: the newest tick leaf before it.
+    """
+    number, head, other = (0, NOTHING, None) if before is None else (before.number, before.head, before.leaf)
+    account = leaf.account[:16]
+    if leaf.number != number + 1:
+        what = "once more" if 0 < leaf.number <= number else f"after {number}"
+        return Misplaced(f"entry {leaf.number} of account {account} comes {what}", other)
+    if leaf.previous != head:
+        return Misplaced(f"entry {leaf.number} of account {account} follows another entry than {number}", other)
+    if leaf.tick_sequence != tick.sequence:
+        named = f"entry {leaf.number} of account {account} names tick {leaf.tick_sequence} as the newest"
+        return Misplaced(f"{named}, and before it in the log is tick {tick.sequence}", tick.leaf)
+    if leaf.tick != tick.tick:
+        return Misplaced(f"entry {leaf.number} of account {account} names another tick {tick.sequence}", tick.leaf)
+    run_at = leaf.tick_sequence if leaf.run else (0 if before is None else before.run_at)
+    return AccountSeen(leaf.number, leaf.entry, index, run_at)
