@@ -12,7 +12,7 @@ from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_error
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import Adopted, AgentStatus, DecidedRuns, KeysReplaced, Submitted
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -106,6 +106,23 @@ def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """
     with plain_errors():
         print_json(_call(KeysReplaced, directory, agent, "POST", "/v1/keys"))
+
+
+@app.command()
+def adopt(
+    directory: Directory,
+    agent: AgentUrl = DEFAULT_AGENT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take over documents with this institution's signature that its directory does not know.
+
+    For a directory that was restored from an older backup, when no newer one is left. Books among them stay closed to
+    it: submit again. If nobody here signed them, somebody has the identity key; then do not adopt them.
+    """
+    if not yes:
+        typer.confirm("Did this institution itself sign everything that the operator's entries have of it?", abort=True)
+    with plain_errors():
+        print_json(_call(Adopted, directory, agent, "POST", "/v1/adopt"))
 
 
 @app.command()

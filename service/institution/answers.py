@@ -34,6 +34,8 @@ def decide(
     openings: Callable[[], KeyOpenings],
     terms: Terms,
     identity: Identity,
+    *,
+    entry: str,
 ) -> SignedDocument | None:
     """Return the signed answer to a run, or None when a breach cannot be answered because the flag is withheld.
 
@@ -45,6 +47,7 @@ def decide(
         openings: reads what opens the commitments to the FHE keys; called for a breach only.
         terms: the pinned terms.
         identity: signs the answer.
+        entry: hash of the account's entry that has the run's record.
     """
     top_up, usd = 0, "0"
     if not run.covered:
@@ -65,6 +68,7 @@ def decide(
     body: JsonObject = {
         "run_id": run.record.run_id,
         "run": run.run_hash,
+        "entry": entry,
         "operator": run.record.operator,
         "institution": run.record.institution,
         "submission": own.sha256,

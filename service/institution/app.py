@@ -23,6 +23,7 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
+    Adopted,
     AgentStatus,
     DecidedRuns,
     Instruction,
@@ -45,6 +46,7 @@ class AgentProcess:
         self._interval = interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="agent", daemon=True)
+        self._opened: Agent | None = None
         self._agent: Agent | None = None
         self.stage = "starting"
         self.problem: str | None = None
@@ -57,8 +59,8 @@ class AgentProcess:
         """End after the call in hand."""
         self._stop.set()
         self._thread.join(timeout=60)
-        if self._agent is not None:
-            self._agent.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def agent(self) -> Agent:
         """Return the agent once it is enrolled.
@@ -70,19 +72,28 @@ class AgentProcess:
             raise Conflict(f"the agent is not enrolled yet ({self.problem or self.stage}); try again shortly", "state")
         return self._agent
 
+    def opened(self) -> Agent:
+        """Return the agent once it is open, enrolled or not.
+
+        Raises:
+            Conflict: it is not, yet.
+        """
+        if self._opened is None:
+            raise Conflict(f"the agent is not open yet ({self.problem or self.stage}); try again shortly", "state")
+        return self._opened
+
     def _report(self, stage: str) -> None:
         self.stage = stage
 
     def _work(self) -> None:
-        opened: Agent | None = None
         while not self._stop.is_set():
             try:
-                if opened is None:
-                    opened = self._open(self._report)
+                if self._opened is None:
+                    self._opened = self._open(self._report)
                 if self._agent is None:
-                    opened.enrol()
-                    self._agent = opened
-                opened.answer_due()
+                    self._opened.enrol()
+                    self._agent = self._opened
+                self._agent.answer_due()
                 self.problem = None
             except Exception as error:
                 # The agent must go on answering runs whatever one of them does; the cause is shown by /v1/status.
@@ -147,6 +158,11 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Replace the FHE keys and bring the submitted book under new ones."""
         process.agent().rotate_keys()
         return KeysReplaced(key_commitments=process.agent().key_commitments)
+
+    @app.post("/v1/adopt", status_code=201)
+    def adopt() -> Adopted:
+        """Take over documents with this institution's signature that its directory does not know."""
+        return Adopted(documents=process.opened().adopt())
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

@@ -1,14 +1,15 @@
-"""The agent's own memory of the operator's ticks: it answers a run when every tick up to the run's follows the last.
+"""The agent's own memory of the operator's ticks: every tick that an entry of its account names follows the last one.
 
-A new agent begins with the tick of the first run it is shown, on the word of its sources: they name the tick before, so
-a second history needs the signatures of half of them. From then on ticks come one by one. Two that contradict each
-other are kept as evidence in the folder `disputes`; that is no reason to replace keys, and no answer goes to the run.
+A new agent begins with the tick of the first entry it is shown, on the word of its sources: they name the tick before,
+so a second history needs the signatures of half of them. From then on ticks come one by one. Two that contradict each
+other, or an entry that names another than was seen, are kept as evidence in the folder `disputes`; that is no reason to
+replace keys, and nothing is answered.
 
 How old a tick may be is measured by the agent's clock and the sources' time: the operator's has no say in it.
 """
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta, timezone
 from http import HTTPStatus
 from typing import Any
@@ -27,13 +28,15 @@ from atomic_margin.service.errors import (
     TickStale,
 )
 from atomic_margin.service.feed.chain import Known, begin, follow
-from atomic_margin.service.files import write_json
+from atomic_margin.service.institution.disputes import Disputes
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
+from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.documents import parse_signed
-from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
+
+JsonObject = dict[str, Any]
 
 KEPT = 64
 """Ticks that are kept, to recognise another one of their numbers; the last one with a market is kept besides."""
@@ -42,7 +45,7 @@ MAX_STEPS = 4096
 
 
 class OperatorContradicts(AgentRefused):
-    """The operator signed two ticks that exclude each other; both are kept. Keys are not at fault and stay in use."""
+    """The operator signed what excludes a tick that was seen; both are kept. Keys are not at fault and stay in use."""
 
 
 class MarketChain:
@@ -53,25 +56,51 @@ class MarketChain:
     ) -> None:
         """`fetch` asks the operator for a tick by its number."""
         self._settings, self._store, self._fetch = settings, store, fetch
-        self._folder = settings.directory / "disputes"
+        self.disputes = Disputes(settings.directory)
 
-    def follow(self, view: RunView) -> None:
-        """Follow the chain from the newest tick seen to that of a run.
+    def follow(self, at: At, entry: JsonObject) -> None:
+        """Follow the chain to the newest tick of an entry, and check that it is the one, as is that of its market.
+
+        Args:
+            at: where the entry stands.
+            entry: the entry itself, signed, for the case that it contradicts a tick.
 
         Raises:
-            OperatorContradicts: a tick excludes one that was seen; both are kept.
-            AgentRefused: a number is left out, the tick is older than one seen, or not what its sources signed.
+            OperatorContradicts: it names another tick than was seen; both are kept.
+            AgentRefused: a number is left out, or a tick is not what its sources signed.
             RemoteError: the operator does not answer.
         """
-        try:
-            tick = SignedDocument.parse(view.tick)
-            last_market = None if view.last_market is None else SignedDocument.parse(view.last_market)
-            self._follow(tick, last_market)
-        except TickForked as fork:
-            self._keep_dispute(fork)
-            raise OperatorContradicts(f"run {view.run_id!r}: {fork}; both are kept in {self._folder}") from fork
-        except (ChainBroken, RequestError, DocumentsError, MarginError) as error:
-            raise AgentRefused(f"run {view.run_id!r}: its tick does not follow those before: {error}") from error
+        with self._refusing(at.tick):
+            if at.tick == 0:
+                _require_nothing(at)
+            else:
+                self._check_market(at, self._reach(at.tick, at.tick_hash, entry), entry)
+
+    def newest_market(self, newest: JsonObject) -> SignedDocument | None:
+        """Follow the chain to the newest tick, as the operator shows it; return the newest one with a market.
+
+        Raises:
+            OperatorContradicts, AgentRefused, RemoteError: as `follow`.
+        """
+        with self._refusing("shown as the newest"):
+            signed, tick = parse_signed(newest, PriceTick)
+            signed.verify(frozenset({self._settings.trust.operator}))
+            self._reach(tick.sequence, signed.body_hash(), newest)
+        known = self._known()
+        return None if known is None else known.last_market
+
+    def market_of(self, number: int, wanted: str) -> Market:
+        """Return the market of a tick that was followed, by its number and hash.
+
+        Raises:
+            AgentRefused: the operator shows another one under its number, or one without a market.
+            RemoteError: it is not kept here, and the operator does not answer.
+        """
+        signed = self._stored(number) or self._fetched(number)
+        tick = PriceTick.parse(signed.body)
+        if signed.body_hash() != wanted or tick.market is None:
+            raise AgentRefused(f"the operator shows another tick {number} than was followed")
+        return tick.market
 
     def require_fresh(self, market: Market) -> None:
         """Make sure prices are as new as the agent answers.
@@ -91,30 +120,79 @@ class MarketChain:
         if age < -timedelta(seconds=self._settings.trust.prices.max_skew_seconds):
             raise TickStale(f"the prices of tick {market.sequence} are from later than now: check this machine's clock")
 
-    @property
-    def dispute(self) -> str | None:
-        """What the operator signed that contradicts itself, or None."""
-        names = sorted(path.name for path in self._folder.glob("*.json"))
-        return f"the operator's ticks contradict each other: {', '.join(names)} in {self._folder}" if names else None
+    @contextmanager
+    def _refusing(self, number: int | str) -> Iterator[None]:
+        try:
+            yield
+        except TickForked as fork:
+            self._keep_dispute(fork)
+            raise OperatorContradicts(f"tick {number}: {fork}; both are kept in {self.disputes.folder}") from fork
+        except (ChainBroken, RequestError, DocumentsError, MarginError) as error:
+            raise AgentRefused(f"tick {number} does not follow those before: {error}") from error
 
-    def _follow(self, tick: SignedDocument, last_market: SignedDocument | None) -> None:
+    def _reach(self, number: int, wanted: str, shown: JsonObject) -> SignedDocument:
+        """Return a tick by its number and hash, having followed the chain up to it; `shown` is what names it."""
+        signed = self._followed(number, wanted)
+        if signed.body_hash() != wanted:
+            other = f"there are two ticks of number {number}"
+            raise TickForked(other, signed.to_json(), self._named(number, wanted, shown))
+        return signed
+
+    def _followed(self, number: int, wanted: str) -> SignedDocument:
         rules, operator = self._settings.trust.prices, self._settings.trust.operator
         known = self._known()
         if known is None:
-            self._keep(begin(tick, last_market, rules, operator))
-            return
-        number = parse_signed(tick, PriceTick)[1].sequence
-        missing = range(known.sequence + 1, number)
+            return self._begun(number, wanted)
+        if number <= known.sequence:
+            stored = self._stored(number)
+            if stored is None:
+                raise TickGoneBack(f"tick {number} comes after tick {known.sequence} was seen, and is not kept")
+            return stored
+        missing = range(known.sequence + 1, number + 1)
         for between in missing[:MAX_STEPS]:
             known = follow(known, self._fetched(between), rules, operator)
             self._keep(known)
         if len(missing) > MAX_STEPS:
             raise AgentRefused(f"tick {number} is far ahead; {MAX_STEPS} ticks were followed, the rest comes next")
-        try:
-            self._keep(follow(known, tick, rules, operator))
-        except TickGoneBack:
-            self._compare(tick, number)
-            raise
+        return known.last
+
+    def _begun(self, number: int, wanted: str) -> SignedDocument:
+        """Begin with a tick, if it is made under the pinned rules: of those before them order is all there is."""
+        rules, operator = self._settings.trust.prices, self._settings.trust.operator
+        signed = self._fetched(number)
+        signed.verify(frozenset({operator}))
+        _, tick = parse_signed(signed, PriceTick)
+        if signed.body_hash() == wanted and tick.rules == rules.hash():
+            self._keep(begin(signed, self._last_market_of(tick), rules, operator))
+        return signed
+
+    def _last_market_of(self, tick: PriceTick) -> SignedDocument | None:
+        """Return the tick that another one names as the last with a market, asked for one by one."""
+        if tick.last_market == NO_TICK:
+            return None
+        for number in range(tick.sequence - 1, max(0, tick.sequence - 1 - MAX_STEPS), -1):
+            signed = self._fetched(number)
+            if signed.body_hash() == tick.last_market:
+                return signed
+        raise TickSkipped(f"the operator does not show the last tick with a market before tick {tick.sequence}")
+
+    def _check_market(self, at: At, signed: SignedDocument, entry: JsonObject) -> None:
+        """Check that an entry names the newest market at its tick."""
+        tick = PriceTick.parse(signed.body)
+        if tick.market is not None:
+            wanted = (tick.sequence, signed.body_hash())
+        else:
+            with self._store.unit_of_work() as session:
+                ticks = session.query(SeenTick).filter(SeenTick.void.is_(False), SeenTick.sequence <= at.tick)
+                last = ticks.order_by(SeenTick.sequence.desc()).first()
+            if last is not None:
+                wanted = (last.sequence, SignedDocument.parse(last.document).body_hash())
+            else:
+                # Nobody here has seen one: what the void tick names, if it names one, is all there is.
+                wanted = (at.market, at.market_hash if tick.last_market == NO_TICK else tick.last_market)
+        if (at.market, at.market_hash) != wanted:
+            other = f"the newest market at tick {at.tick} is that of tick {wanted[0]}, the entry names {at.market}"
+            raise TickForked(other, signed.to_json(), entry)
 
     def _fetched(self, sequence: int) -> SignedDocument:
         try:
@@ -124,11 +202,19 @@ class MarketChain:
                 raise TickSkipped(f"the operator shows no tick {sequence}, which comes before this one") from error
             raise
 
-    def _compare(self, tick: SignedDocument, sequence: int) -> None:
+    def _named(self, number: int, wanted: str, entry: JsonObject) -> JsonObject:
+        """Return the tick that an entry names, if the operator shows it, signed; else the entry."""
+        try:
+            signed = self._fetched(number)
+            signed.verify(frozenset({self._settings.trust.operator}))
+        except (RemoteError, TickSkipped, RequestError):
+            return entry
+        return signed.to_json() if signed.body_hash() == wanted else entry
+
+    def _stored(self, sequence: int) -> SignedDocument | None:
         with self._store.unit_of_work() as session:
             seen = session.get(SeenTick, sequence)
-        if seen is not None and SignedDocument.parse(seen.document).body_hash() != tick.body_hash():
-            raise TickForked(f"there are two ticks of number {sequence}", seen.document, tick.to_json())
+        return None if seen is None else SignedDocument.parse(seen.document)
 
     def _known(self) -> Known | None:
         with self._store.unit_of_work() as session:
@@ -153,10 +239,11 @@ class MarketChain:
             old.filter(SeenTick.sequence != spared).delete()
 
     def _keep_dispute(self, fork: TickForked) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         shown = SignedDocument.parse(fork.shown)
-        path = self._folder / f"tick-{shown.body['sequence']}-{shown.body_hash()[:16]}.json"
-        evidence: dict[str, Any] = {"format": "atomic-margin/dispute/1", "reason": str(fork)}
-        fresh = path.with_suffix(".new")
-        write_json(fresh, evidence | {"seen": fork.seen, "shown": fork.shown})
-        os.replace(fresh, path)
+        evidence = {"seen": fork.seen, "shown": fork.shown}
+        self.disputes.keep(f"tick-{shown.body_hash()[:24]}", str(fork), evidence)
+
+
+def _require_nothing(at: At) -> None:
+    if (at.tick_hash, at.market, at.market_hash) != (NO_TICK, 0, NO_TICK):
+        raise TickGoneBack("an entry before the first tick names one")

@@ -10,7 +10,15 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.protocol.messages import AccountStanding, AccountView, Challenge, IssuedNonce, RunView
+from atomic_margin.service.protocol.messages import (
+    AccountStanding,
+    AccountView,
+    Challenge,
+    Entries,
+    IssuedNonce,
+    LastTick,
+    RunView,
+)
 from atomic_margin.service.protocol.signing import SignedDocument
 
 JsonObject = dict[str, Any]
@@ -45,12 +53,20 @@ class OperatorClient:
         return self._message(IssuedNonce, "POST", f"{self._path}/nonce").nonce
 
     def submit(self, document: JsonObject) -> SignedDocument:
-        """Send a submission; return the receipt."""
+        """Send a submission; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/submissions", json=document)
 
     def instruct(self, document: JsonObject) -> SignedDocument:
-        """Send a collateral instruction; return the receipt."""
+        """Send a collateral instruction; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/collateral", json=document)
+
+    def cover(self, document: JsonObject) -> SignedDocument:
+        """Send a proof that nobody asked for; return its entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/coverage", json=document)
+
+    def entries(self, after: int) -> Entries:
+        """Get the account's entries after a number, as many as the operator sends at once."""
+        return self._message(Entries, "GET", f"{self._path}/entries", params={"after": str(after)})
 
     def account(self) -> AccountView:
         """Get the account's state."""
@@ -64,12 +80,16 @@ class OperatorClient:
         """Get a tick by its number."""
         return self._message(SignedDocument, "GET", f"/v1/ticks/{sequence}")
 
+    def newest_tick(self) -> LastTick:
+        """Get the newest tick."""
+        return self._message(LastTick, "GET", "/v1/ticks")
+
     def output(self, run_id: str, function: str) -> bytes:
         """Get the raw words of an output."""
         return self._call("GET", f"/v1/runs/{run_id}/outputs/{function}")
 
     def answer(self, run_id: str, document: JsonObject) -> SignedDocument:
-        """Send an answer; return the receipt."""
+        """Send an answer; return its entry."""
         return self._message(SignedDocument, "POST", f"/v1/runs/{run_id}/answer", json=document)
 
     def terms(self, name: str) -> Any:

@@ -5,74 +5,56 @@ arbitrary ciphertexts decrypted would have the key. A test that fails costs the 
 """
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.keyring import key_path
 from atomic_margin.service.institution.openings import commit_keys
-from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
+from atomic_margin.service.institution.outbox import Outbox
+from atomic_margin.service.institution.party import Party
+from atomic_margin.service.institution.store import OwnKeys
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import KnownAnswer
-from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.terms import Terms
-
-JsonObject = dict[str, Any]
 
 _MAX_OUTPUT_HEX = 1 << 20
 
 
-def enrol(
-    settings: AgentSettings,
-    terms: Terms,
-    identity: Identity,
-    secret: bytes,
-    store: InstitutionStore,
-    client: OperatorClient,
-    stage: Callable[[str], None],
-) -> None:
+def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
     """Make keys, upload the evaluation keys, and confirm the known-answer test. Does nothing once that is done.
+
+    Args:
+        party: with its history at the newest entry, where it has one.
+        outbox: keeps what is sent.
+        secret: hedges the blindings of the commitments to the keys.
 
     Raises:
         RemoteError: the operator refuses or does not answer; the next call goes on from there.
         AgentRefused: the known answers came out wrong; the next call makes new keys.
     """
+    store = party.store
     if store.note("enrolled"):
         return
     # A confirmation whose reply was lost is sent again: its keys may be active already and must not be replaced.
     passed = store.note("passed")
-    if not passed or not _confirm(settings, identity, store, client, passed):
-        _confirm(settings, identity, store, client, _upload(settings, terms, identity, secret, store, client, stage))
-    stage("enrolled")
+    if not passed or not _confirm(party, outbox, passed):
+        _confirm(party, outbox, _upload(party, outbox, secret))
+    party.stage("enrolled")
 
 
-def key_path(directory: Path, sequence: int) -> Path:
-    """Return where the secret keys with that sequence number are."""
-    return directory / f"fhe-{sequence}.keys"
-
-
-def _upload(
-    settings: AgentSettings,
-    terms: Terms,
-    identity: Identity,
-    secret: bytes,
-    store: InstitutionStore,
-    client: OperatorClient,
-    stage: Callable[[str], None],
-) -> str:
+def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
     """Make keys, have them tried, and return the hash of evaluation keys that passed."""
+    settings, terms, store, stage = party.settings, party.terms, party.store, party.stage
     stage("generating keys")
     store.set_note("passed", "")
     keys = InstitutionKeys.generate(terms.profile)
     evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
     openings = commit_keys(keys, secret, {"institution": settings.institution, "operator": settings.trust.operator})
-    # Stored before it is used: after a lost reply the operator may have seen this number.
-    sequence = int(store.note("key_sequence") or 0) + 1
+    # Stored before it is used: after a lost reply the operator may have seen this number. The account knows of numbers
+    # that an older backup of this directory does not.
+    state = party.history.state
+    sequence = max(int(store.note("key_sequence") or 0), 0 if state is None else state.public.key_sequence) + 1
     store.set_note("key_sequence", str(sequence))
     keys.save(key_path(settings.directory, sequence))
     enrolment = Enrolment.parse(
@@ -88,7 +70,9 @@ def _upload(
         }
     )
     stage("uploading evaluation keys")
-    challenge = client.enrol(enrolment.signed_by(identity).to_json(), evaluation_keys, known_answer_input)
+    signed = enrolment.signed_by(party.identity)
+    outbox.keep(signed)
+    challenge = party.client.enrol(signed.to_json(), evaluation_keys, known_answer_input)
     stage("checking the known answers")
     _check_known_answers(keys, challenge.known_answers)
     store.set_note("token", challenge.token)
@@ -120,10 +104,9 @@ def _check_known_answers(keys: InstitutionKeys, answers: tuple[KnownAnswer, ...]
             raise AgentRefused("the known answers are wrong: the keys were damaged on the way; new ones are made")
 
 
-def _confirm(
-    settings: AgentSettings, identity: Identity, store: InstitutionStore, client: OperatorClient, passed: str
-) -> bool:
+def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
     """Confirm keys that passed; return whether the operator still knows them."""
+    settings, store = party.settings, party.store
     confirmation = EnrolmentConfirmation.parse(
         {
             "institution": settings.institution,
@@ -132,9 +115,11 @@ def _confirm(
             "known_answers": "right",
         }
     )
-    client.token = store.note("token")
+    signed = confirmation.signed_by(party.identity)
+    outbox.keep(signed)
+    party.client.token = store.note("token")
     try:
-        client.confirm(confirmation.signed_by(identity).to_json())
+        party.client.confirm(signed.to_json())
     except RemoteError as error:
         if error.problem.get("field") == "evaluation_keys":
             return False

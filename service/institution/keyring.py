@@ -4,15 +4,20 @@ Old keys are kept: a run under them may still want its answer. Keys with an alar
 """
 
 import logging
+from pathlib import Path
 
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.errors import AgentRefused
-from atomic_margin.service.institution.enrolment import key_path
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
 
 _log = logging.getLogger(__name__)
+
+
+def key_path(directory: Path, sequence: int) -> Path:
+    """Return where the secret keys with that sequence number are."""
+    return directory / f"fhe-{sequence}.keys"
 
 
 class KeyRing:

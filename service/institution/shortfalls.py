@@ -24,7 +24,6 @@ at its floor of zero), so that X does not end the breach.
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -39,16 +38,13 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
-from atomic_margin.service.institution.client import OperatorClient
-from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, present
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall, OwnSubmission
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall
 from atomic_margin.service.protocol.agent_messages import ShortfallFigures
 from atomic_margin.service.protocol.documents import ShortfallRecord, Submission, parse_signed
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import Terms
-from atomic_margin.service.protocol.trust import TrustFile
 
 IntArray = npt.NDArray[np.int64]
 
@@ -57,17 +53,6 @@ FUNCTION = "shortfall"
 ROUNDING_UNITS = 1 + Fraction(1, 1024)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Party:
-    """What the agent checks with: its pins, its keys, its database, its connection."""
-
-    trust: TrustFile
-    terms: Terms
-    keys: KeyRing
-    store: InstitutionStore
-    client: OperatorClient
 
 
 def check_recorded(party: Party, recorded: Sequence[str]) -> list[str]:
@@ -85,7 +70,7 @@ def check_recorded(party: Party, recorded: Sequence[str]) -> list[str]:
     """
     with party.store.unit_of_work() as session:
         checked = {run_id for (run_id,) in session.query(OwnShortfall.run_id)}
-        delivered = session.query(OwnAnswer).filter(OwnAnswer.receipt.is_not(None), OwnAnswer.run_id.in_(recorded))
+        delivered = session.query(OwnAnswer).filter(OwnAnswer.entry.is_not(None), OwnAnswer.run_id.in_(recorded))
         due = [row for row in delivered.order_by(OwnAnswer.price_sequence) if row.run_id not in checked]
     due = [row for row in due if row.document is not None and row.document["body"]["outcome"] == "breach"]
     for row in due:
@@ -176,7 +161,7 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
         run = _run(party, view, row)
         signed, record = parse_signed(None if view.shortfall is None else view.shortfall.record, ShortfallRecord)
         result.record, result.document = signed.body_hash(), signed.to_json()
-        check_record(signed, record, party.trust.operator, run)
+        check_record(signed, record, party.settings.trust.operator, run)
         own_keys = party.keys.of(run.record.evaluation_keys)
         try:
             units = decrypt_and_compare(
@@ -207,12 +192,11 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
 def _run(party: Party, view: RunView, row: OwnAnswer) -> CheckedRun:
     """Check the run once more, as when it was answered, and that it is the one that was."""
     presented = present(view)
-    with party.store.unit_of_work() as session:
-        own = session.get(OwnSubmission, presented.record.submission_sequence)
+    own = party.store.submission(presented.record.submission)
     if own is None:
-        raise AgentRefused(f"run {row.run_id!r} is about a submission this agent did not make")
+        raise AgentRefused(f"run {row.run_id!r} is about a submission this directory cannot open")
     submission, book = Submission.parse(own.document["body"]), Portfolio.parse(own.portfolio)
-    run = check_run(presented, party.trust, party.terms, submission, own.sha256, book)
+    run = check_run(presented, party.settings.trust, party.terms, submission, own.sha256, book)
     if run.run_hash != row.run_hash:
         raise AgentRefused(f"run {row.run_id!r} has another record than the one that was answered")
     return run

@@ -1,8 +1,7 @@
-"""The institution's own database: what it submitted, answered and was short of, its alarms. Holds secrets; mode 0600.
+"""The institution's own database: what it sent, its account as the operator's entries tell it, alarms. Mode 0600.
 
-Answers are stored before they are sent and resent identically, so no price sequence number ever gets two answers. The
-one exception is a run without evaluation, which decrypts nothing: what was decided about it makes way for the answer to
-the run that is evaluated in its place.
+What is sent is stored before, sent again as the same bytes until an entry has it, and never deleted: whoever holds a
+signed document may play it later, and the institution has to know it then.
 """
 
 from collections.abc import Iterator
@@ -25,35 +24,81 @@ class Base(DeclarativeBase):
 
 
 class OwnSubmission(Base):
-    """A portfolio as submitted, with what opens its commitments."""
+    """A portfolio as submitted, with what opens its commitments.
+
+    `entry` is the number of the entry that has it, `superseded` why no entry can have it any more. Two may have one
+    `sequence`: the first was superseded before an entry had it.
+    """
 
     __tablename__ = "submissions"
-    sequence: Mapped[int] = mapped_column(primary_key=True)
-    sha256: Mapped[str]
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sequence: Mapped[int]
+    sha256: Mapped[str] = mapped_column(unique=True)
     document: Mapped[JsonObject]
     portfolio: Mapped[JsonObject]
     blindings: Mapped[list[str]]
-    accepted: Mapped[bool] = mapped_column(default=False)
-    instructions: Mapped[int] = mapped_column(default=0)
+    stored_at: Mapped[str]
+    entry: Mapped[int | None]
+    superseded: Mapped[str | None]
 
 
 class OwnAnswer(Base):
-    """The one answer to a price sequence number, and the private figures behind it.
+    """What was decided about a run, once, and the private figures behind it.
 
-    `counted` is set for a run that was not evaluated: what its record counts as posted, by asset, and up to which
-    `instructions`.
+    `document` and `sha256` are absent where nothing is said. `entry` and `superseded` are those of a submission.
     """
 
     __tablename__ = "answers"
-    price_sequence: Mapped[int] = mapped_column(primary_key=True)
-    run_id: Mapped[str]
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    price_sequence: Mapped[int]
     run_hash: Mapped[str]
+    sha256: Mapped[str | None] = mapped_column(unique=True)
     document: Mapped[JsonObject | None]
     figures: Mapped[JsonObject]
-    receipt: Mapped[JsonObject | None]
-    superseded: Mapped[bool] = mapped_column(default=False)
-    instructions: Mapped[int] = mapped_column(default=0)
-    counted: Mapped[JsonObject | None]
+    stored_at: Mapped[str]
+    entry: Mapped[int | None]
+    superseded: Mapped[str | None]
+
+
+class OwnDocument(Base):
+    """Whatever else the institution signed and sent: enrolments, confirmations, instructions, coverages.
+
+    `entry` and `superseded` are those of a submission.
+    """
+
+    __tablename__ = "documents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    document: Mapped[JsonObject]
+    stored_at: Mapped[str]
+    entry: Mapped[int | None]
+    superseded: Mapped[str | None]
+
+
+class OwnEntry(Base):
+    """An entry of the account that was checked. `document` is there if it is the operator's, else in a table above."""
+
+    __tablename__ = "entries"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str]
+    entry: Mapped[JsonObject]
+    kind: Mapped[str]
+    document_hash: Mapped[str]
+    document: Mapped[JsonObject | None]
+
+
+class OwnAccount(Base):
+    """The account as the entries make it: one row. `log` and `seed` are pinned when it is first heard of."""
+
+    __tablename__ = "account"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    log: Mapped[str]
+    seed: Mapped[str]
+    number: Mapped[int]
+    head: Mapped[str]
+    public: Mapped[JsonObject | None]
+    private: Mapped[JsonObject | None]
 
 
 class OwnShortfall(Base):
@@ -72,21 +117,6 @@ class OwnShortfall(Base):
     usd: Mapped[str | None]
     within_top_up: Mapped[bool | None]
     problem: Mapped[str | None]
-
-
-class OwnPosting(Base):
-    """Collateral that the operator has signed for as posted: by an instruction, or by the settlement of a run.
-
-    `instruction` is the instruction's sequence number, `price_sequence` that of the settled run; one of them is set.
-    """
-
-    __tablename__ = "postings"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    asset: Mapped[str]
-    quantity: Mapped[int] = mapped_column(BigInteger)
-    instruction: Mapped[int | None]
-    price_sequence: Mapped[int | None]
-    evidence: Mapped[JsonObject]
 
 
 class OwnKeys(Base):
@@ -128,6 +158,20 @@ class Note(Base):
     value: Mapped[str]
 
 
+Own = OwnSubmission | OwnAnswer | OwnDocument
+"""What the institution sends: all of it has `sha256`, `document`, `stored_at`, `entry` and `superseded`."""
+_SENT: tuple[type[OwnSubmission] | type[OwnAnswer] | type[OwnDocument], ...] = (OwnSubmission, OwnDocument, OwnAnswer)
+
+
+def find_sent(session: Session, sha256: str) -> Own | None:
+    """Return what was stored before it was sent, by the hash of its body."""
+    for table in _SENT:
+        found = session.query(table).filter_by(sha256=sha256).one_or_none()
+        if isinstance(found, Own):
+            return found
+    return None
+
+
 class InstitutionStore:
     """The database in the institution's directory."""
 
@@ -151,6 +195,11 @@ class InstitutionStore:
         with self.unit_of_work() as session:
             found = session.get(Note, name)
         return None if found is None else found.value
+
+    def submission(self, sha256: str) -> OwnSubmission | None:
+        """Return the submission with that hash, if this directory has made it."""
+        with self.unit_of_work() as session:
+            return session.query(OwnSubmission).filter_by(sha256=sha256).one_or_none()
 
     def keys(self, evaluation_keys: str | None) -> OwnKeys | None:
         """Return the keys with that hash, if they are this institution's."""

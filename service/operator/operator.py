@@ -23,6 +23,7 @@ from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
+from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
@@ -101,6 +102,11 @@ class Operator:
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
         self.group: Group = load_group()
+
+    @property
+    def book(self) -> Book:
+        """What entries of accounts are made with."""
+        return Book(self.identity, self.log_key)
 
     @property
     def shared_evaluator(self) -> Evaluator | None:

@@ -45,6 +45,12 @@ class KeysReplaced(ResponseBody):
     key_commitments: str | None
 
 
+class Adopted(ResponseBody):
+    """Documents with the institution's signature that its directory did not know were taken over."""
+
+    documents: Count
+
+
 class ShortfallFigures(ResponseBody):
     """What became of the encrypted shortfall of an answered breach; amounts only where it agreed."""
 

@@ -353,9 +353,9 @@ class ShortfallRecord(Body):
 
 
 class Receipt(Body):
-    """The operator's signed word that a document arrived and what it did."""
+    """Goes with the agent's change to entries."""
 
-    TYPE = "receipt"
+    TYPE = "entry"
     document: Hash
     operator: PublicKey
     result: Identifier

@@ -5,10 +5,12 @@ statements from the document that arrived. No secret, no I/O.
 """
 
 from atomic_margin.circuits.layout import layout_of
+from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices
 from atomic_margin.margin.rows.top_up import TOP_UP_BITS
+from atomic_margin.service.protocol.account.events import CoverageClaim
 from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord, SubmissionClaim
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.terms import Terms
@@ -80,6 +82,41 @@ def sufficiency_statement(
         top_up=claim.top_up,
         bits=width,
         context=claim.proof_context(record, matrix.hash()),
+    )
+
+
+def coverage_statement(
+    claim: CoverageClaim, terms: Terms, submission: SubmissionClaim, matrices: RunMatrices
+) -> SufficiencyStatement:
+    """Return what the proof of an unasked coverage must show: no row of the maintenance proof matrix is negative.
+
+    Args:
+        claim: what the institution says.
+        terms: that the account is under.
+        submission: the book in force.
+        matrices: of the claim's tick, its posted collateral and the submission's gross limit.
+    """
+    matrix = matrices.maintenance_proof
+    posted = {asset: str(quantity) for asset, quantity in sorted(claim.posted.items())}
+    return SufficiencyStatement(
+        commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
+        weights=matrix.weights,
+        offsets=tuple(int(value) for value in matrix.collateral),
+        top_up=0,
+        bits=terms.profile.bits + PROOF_SHIFT,
+        context={
+            "document": "coverage",
+            "institution": claim.institution,
+            "operator": claim.operator,
+            "entry": claim.entry,
+            "submission": claim.submission,
+            "price_sequence": str(claim.price_sequence),
+            "tick": claim.tick,
+            "posted": canonical_hash("posted", posted),
+            "instructions": str(claim.instructions),
+            "matrix": matrix.hash(),
+            **terms.hashes,
+        },
     )
 
 

@@ -1,7 +1,8 @@
-"""States of accounts, runs and shortfalls, and what each event makes of them: one table for each. Pure.
+"""States of accounts, runs and shortfalls; for runs and shortfalls also what each event makes of them. Pure.
 
-Everybody takes the names from here; the operator alone changes states, through `operator.store.transitions`. The tables
-say all that may happen. What is not in them is refused:
+Everybody takes the names from here. What an account is follows from its entries, by `protocol.account.machine`. Runs
+and shortfalls are the operator's work, which it moves on through `operator.store.transitions`. The tables say all that
+may happen. What is not in them is refused:
 
 >>> RUNS.next_state(RunState.BREACH_VERIFIED, RunEvent.SETTLED, "run fund.7")
 <RunState.SETTLED: 'settled'>
@@ -42,6 +43,7 @@ class RunState(_Name):
     """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered.
 
     A run that was not evaluated ends as not_proven in place of unproven; then the second run of the tick is evaluated.
+    One whose turn did not come before the next tick is superseded by that tick's.
     """
 
     SCHEDULED = "scheduled"
@@ -53,6 +55,7 @@ class RunState(_Name):
     BREACH_VERIFIED = "breach_verified"
     COVERED = "covered"
     SETTLED = "settled"
+    SUPERSEDED = "superseded"
 
 
 class ShortfallState(_Name):
@@ -65,39 +68,20 @@ class ShortfallState(_Name):
 
 
 SUBMITTING = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
-"""Accounts that a submission is taken from; when frozen, only the same commitments under new keys."""
+"""Accounts that a submission is taken from; when frozen, another book waits."""
 WATCHED = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
 """Accounts that a tick schedules a run for. A frozen one is watched like an active one."""
-WITHDRAWING = frozenset({AccountState.ADMITTED, AccountState.ACTIVE})
-"""Accounts that may withdraw free collateral, while no run is unfinished."""
-
 OPEN = frozenset({RunState.EVALUATING, RunState.AWAITING_ANSWER, RunState.BREACH_VERIFIED})
 """While a run of the account is in one of these, its next run waits."""
-UNFINISHED = OPEN | {RunState.SCHEDULED}
-"""While a run of the account is in one of these, nothing is withdrawn."""
 ANSWERABLE = frozenset({RunState.AWAITING_ANSWER, RunState.UNPROVEN})
 """Runs that take an answer, the account's newest alone."""
-OVER = frozenset({RunState.FAILED, RunState.UNPROVEN, RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED})
+OVER = frozenset(
+    {
+        RunState.FAILED, RunState.UNPROVEN, RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED,
+        RunState.SUPERSEDED,
+    }
+)  # fmt: skip
 """Runs that nothing more happens to unless somebody answers an unproven one."""
-
-
-class AccountEvent(_Name):
-    """What happens to an account."""
-
-    KEYS_ENROLLED = "keys enrolled"
-    """Evaluation keys were taken; their known answers are not confirmed yet."""
-    KEYS_CONFIRMED = "keys confirmed"
-    """The institution confirmed the known answers."""
-    ANSWER_OVERDUE = "answer overdue"
-    """The deadline of an evaluated run passed."""
-    RUN_FAILED = "run failed"
-    """A run of it could not be evaluated."""
-    COVERED = "covered"
-    """An answer proved coverage."""
-    MARGIN_CALLED = "margin called"
-    """A breach was settled from free collateral."""
-    LIQUIDATED = "liquidated"
-    """A breach was settled with all there is: free collateral did not reach the top-up."""
 
 
 class RunEvent(_Name):
@@ -105,6 +89,10 @@ class RunEvent(_Name):
 
     TAKEN = "taken"
     """Its turn came."""
+    NEWER_TICK = "newer tick"
+    """Another tick came before its turn."""
+    COVERED_UNASKED = "covered unasked"
+    """The institution proved its book covered at this tick, or a later one, without a run."""
     ACCOUNT_IN_DEFAULT = "account in default"
     """Its turn came, and its account has nothing left to settle."""
     INTERRUPTED = "interrupted"
@@ -177,45 +165,14 @@ class Transitions(Generic[S, E]):
                 yield event, state, following
 
 
-_A, _R, _S = AccountState, RunState, ShortfallState
-
-ACCOUNTS = Transitions(
-    first=_A.ADMITTED,
-    table={
-        # An account stays watched under the keys of its last submission: new keys are no way out of a run.
-        AccountEvent.KEYS_ENROLLED: {
-            _A.ADMITTED: _A.PENDING,
-            _A.PENDING: _A.PENDING,
-            _A.ACTIVE: _A.ACTIVE,
-            _A.FROZEN: _A.FROZEN,
-        },
-        # A confirmation may be repeated, whatever happened since.
-        AccountEvent.KEYS_CONFIRMED: {
-            _A.PENDING: _A.ACTIVE,
-            _A.ACTIVE: _A.ACTIVE,
-            _A.FROZEN: _A.FROZEN,
-            _A.IN_DEFAULT: _A.IN_DEFAULT,
-        },
-        AccountEvent.ANSWER_OVERDUE: {
-            _A.ACTIVE: _A.FROZEN,
-            _A.FROZEN: _A.FROZEN,
-            _A.IN_DEFAULT: _A.IN_DEFAULT,
-        },
-        AccountEvent.RUN_FAILED: {
-            _A.ACTIVE: _A.FROZEN,
-            _A.FROZEN: _A.FROZEN,
-            _A.IN_DEFAULT: _A.IN_DEFAULT,
-        },
-        AccountEvent.COVERED: {_A.ACTIVE: _A.ACTIVE, _A.FROZEN: _A.ACTIVE},
-        AccountEvent.MARGIN_CALLED: {_A.ACTIVE: _A.ACTIVE, _A.FROZEN: _A.ACTIVE},
-        AccountEvent.LIQUIDATED: {_A.ACTIVE: _A.IN_DEFAULT, _A.FROZEN: _A.IN_DEFAULT},
-    },
-)
+_R, _S = RunState, ShortfallState
 
 RUNS = Transitions(
     first=_R.SCHEDULED,
     table={
         RunEvent.TAKEN: {_R.SCHEDULED: _R.EVALUATING},
+        RunEvent.NEWER_TICK: {_R.SCHEDULED: _R.SUPERSEDED},
+        RunEvent.COVERED_UNASKED: {_R.SCHEDULED: _R.SUPERSEDED, _R.UNPROVEN: _R.UNPROVEN},
         RunEvent.ACCOUNT_IN_DEFAULT: {_R.SCHEDULED: _R.FAILED},
         RunEvent.INTERRUPTED: {_R.EVALUATING: _R.SCHEDULED},
         RunEvent.RETRIED: {_R.EVALUATING: _R.SCHEDULED},

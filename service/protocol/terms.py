@@ -11,6 +11,7 @@ from typing import Any
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import Profile
+from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
 from atomic_margin.margin.market.entries import EntryMap
@@ -176,6 +177,11 @@ class Terms:
                 "collateral and these terms give"
             )
         return matrices
+
+
+def terms_hash(terms: Terms) -> str:
+    """Return the one hash that names all parts of the terms; an admission has it."""
+    return canonical_hash("terms", dict(sorted(terms.hashes.items())))
 
 
 MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")

@@ -13,12 +13,14 @@ from atomic_margin.fhe.masks import Ciphertext
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
 from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
     breach_statement,
     ciphertext_of,
+    coverage_statement,
     decryption_statement,
     encryption_statement,
     portfolio_statement,
@@ -181,6 +183,54 @@ def verify_answer(
     except ProofError as error:
         raise Refused(str(error), "breach_proof") from error
     return VerifiedBreach(record, run_hash, answer_hash, _SEAL, answer.top_up, Decimal(answer.top_up_usd))
+
+
+def verify_coverage(
+    signed: SignedDocument,
+    coverage: Coverage,
+    *,
+    submission: Submission,
+    submission_hash: str,
+    matrices: RunMatrices,
+    terms: Terms,
+    identity: str,
+    group: Group,
+) -> None:
+    """Check the proof of a book that is covered without a run. The submission must have been verified before.
+
+    That book, tick and collateral are those of the account now is for the account machine to say.
+
+    Args:
+        signed: the document as received.
+        coverage: its typed body.
+        submission: the one that it names.
+        submission_hash: of that document.
+        matrices: of the tick that it names, the collateral that it counts and the submission's gross limit.
+        terms: that the account is under.
+        identity: the institution's registered public key.
+        group: backend of the proofs.
+
+    Raises:
+        SignatureInvalid: not signed by the institution.
+        Refused: about another submission or matrix, or a proof that does not hold; `.field` names which.
+    """
+    # (1) The institution signed it.
+    signed.verify(frozenset({identity}))
+    # (2) It is about this submission, and the matrix that tick and collateral give.
+    for name, wanted in (
+        ("institution", submission.institution),
+        ("operator", submission.operator),
+        ("submission", submission_hash),
+        ("matrix", matrices.maintenance_proof.hash()),
+    ):
+        if getattr(coverage, name) != wanted:
+            raise Refused(f"the proof is about another {name} than the account's book at this tick", name)
+    # (3) No row of that matrix is negative for the committed portfolio.
+    try:
+        statement = coverage_statement(coverage, terms, submission, matrices)
+        verify_sufficiency(statement, bytes.fromhex(coverage.sufficiency_proof), group)
+    except ProofError as error:
+        raise Refused(str(error), "sufficiency_proof") from error
 
 
 def _check_flag(

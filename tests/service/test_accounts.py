@@ -10,15 +10,16 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import (
     ConfigurationError,
     Conflict,
+    IllegalTransition,
     InsufficientFunds,
     MalformedRequest,
     NotAuthorised,
     NotFound,
-    Refused,
     SignatureInvalid,
 )
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.protocol.account.errors import NotCovered, OutOfSequence, RunNotOver, WrongKeys, WrongSigner
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState, RunState
 
@@ -71,7 +72,7 @@ def test_keys_belong_to_one_account(world_at: WorldAt) -> None:
 
 def test_an_account_in_default_brings_no_keys(world_at: WorldAt) -> None:
     world = world_at("crash-done")
-    with pytest.raises(Conflict, match="cannot enrol keys"):
+    with pytest.raises(IllegalTransition, match="in_default"):
         world.start_enrolment(FUND, b"other keys", sequence=2)
 
 
@@ -83,9 +84,9 @@ def rotate(world: World, keys: bytes) -> None:
 def test_new_keys_are_no_way_out_of_a_run(world_at: WorldAt) -> None:
     """Until a submission under the new keys arrives, runs go on under those of the last one."""
     world = world_at("submitted")
-    before = world.operator.account(FUND).evaluation_keys
+    before = world.account().public.keys
     rotate(world, b"other keys")
-    assert world.operator.account(FUND).evaluation_keys != before
+    assert world.account().public.keys != before
     run_id = world.play(1)
     assert world.run(run_id).record["body"]["evaluation_keys"] == before  # type: ignore[index]
     world.answer(run_id)
@@ -96,14 +97,14 @@ def test_a_submission_under_replaced_keys_is_refused(world_at: WorldAt, stages: 
     world = world_at("submitted")
     before = world.prepare_unproven_submission(FUND, stages.book)
     rotate(world, b"other keys")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(WrongKeys) as caught:
         submissions.submit(world.operator, FUND, before.signed.to_json())
     assert caught.value.field == "evaluation_keys"
     world.submit(FUND, stages.book)
     assert world.run(world.play(1)).record["body"]["submission_sequence"] == "2"  # type: ignore[index]
 
 
-def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
+def test_a_frozen_account_brings_the_same_book_under_new_keys_and_another_waits(
     world_at: WorldAt, stages: Stages, later: Callable[[int], None]
 ) -> None:
     world = world_at("calm-open")
@@ -111,24 +112,46 @@ def test_a_frozen_account_brings_the_same_book_under_new_keys_and_nothing_else(
     runs.sweep_deadlines(world.operator)
     first = world.funds[FUND].sent[1]
     committed = (tuple(bytes.fromhex(point) for point in first.submission.commitments), first.blindings)
-
-    def refused(values: tuple[int, ...], same: bool) -> bool:
-        sent = world.prepare_unproven_submission(FUND, values, committed if same else None)
-        with pytest.raises(Conflict) as caught:
-            submissions.submit(world.operator, FUND, sent.signed.to_json())
-        return caught.value.field == "state"
-
-    assert refused(stages.book, same=True)  # the keys are the old ones: nothing is gained by it
     rotate(world, b"other keys")
-    assert refused(stages.book, same=False)
-    assert refused((0,) * len(stages.book), same=False)
+    owed = world.account().public.owed
     sent = world.prepare_submission(FUND, stages.book, committed)
     submissions.submit(world.operator, FUND, sent.signed.to_json())
     world.funds[FUND].sent[2] = sent
-    assert world.state() == AccountState.FROZEN
+    flat = world.submit(FUND, (0,) * len(stages.book))
+    public = world.account().public
+    assert public.book is not None
+    assert public.waiting is not None
+    assert (public.book.submission, public.waiting.submission) == (sent.signed.body_hash(), flat.signed.body_hash())
+    assert (world.state(), public.owed, owed) == (AccountState.FROZEN, owed, public.book.commitments)
     run_id = world.play(2)
+    assert world.run(run_id).record["body"]["submission_sequence"] == "2"  # type: ignore[index]
     world.answer(run_id)
     assert (world.state(), world.run(run_id).state) == (AccountState.ACTIVE, RunState.SETTLED)
+    # What was owed is settled: the other book is in force from here on, and the next tick runs it.
+    assert world.account().public.book == public.waiting
+    assert world.run(world.play(3)).record["body"]["submission_sequence"] == "3"  # type: ignore[index]
+
+
+def test_a_book_that_comes_after_a_tick_is_no_way_out_of_its_run(world_at: WorldAt, stages: Stages) -> None:
+    """The second attack: swap the book while a breach waits, or is about to be found."""
+    world = world_at("submitted")
+    world.tick(2)
+    first = world.account().public.book
+    flat = world.submit(FUND, (0,) * len(stages.book))
+    assert world.account().public.book == first
+    assert world.evaluate() == f"{FUND}.2"
+    with pytest.raises(RunNotOver):
+        world.instruct(FUND, "withdraw", "USDC", 1)
+    world.answer(f"{FUND}.2")
+    assert world.run(f"{FUND}.2").state == RunState.SETTLED
+    book = world.account().public.book
+    assert book is not None
+    assert book.submission == flat.signed.body_hash()
+    # Released is nothing before this book, too, was proven at a tick of its own.
+    with pytest.raises(NotCovered):
+        world.instruct(FUND, "withdraw", "USDC", 1)
+    world.answer(world.play(3))
+    world.instruct(FUND, "withdraw", "USDC", 1)
 
 
 def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
@@ -145,15 +168,17 @@ def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:
 def test_a_submission_is_taken_once_with_its_nonce(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("enrolled")
     sent = world.prepare_submission(FUND, stages.book)
-    receipt = submissions.submit(world.operator, FUND, sent.signed.to_json())
-    receipt.verify(frozenset({world.key}))
-    assert receipt.body["document"] == sent.signed.body_hash()
-    with pytest.raises(Conflict) as caught:
-        submissions.submit(world.operator, FUND, sent.signed.to_json())
-    assert caught.value.field == "nonce"
-    enrolment.issue_nonce(world.operator, FUND)
-    with pytest.raises(Conflict):
-        submissions.submit(world.operator, FUND, sent.signed.to_json())
+    entry = submissions.submit(world.operator, FUND, sent.signed.to_json())
+    entry.verify(frozenset({world.key}))
+    assert entry.body_hash() == world.head()
+    # The same again is the same entry; another of its number is refused.
+    assert submissions.submit(world.operator, FUND, sent.signed.to_json()) == entry
+    world.funds[FUND].sent.clear()
+    other = world.prepare_unproven_submission(FUND, stages.book)
+    with pytest.raises(OutOfSequence) as caught:
+        submissions.submit(world.operator, FUND, other.signed.to_json())
+    assert caught.value.field == "sequence"
+    assert world.account().public.submissions == 1
 
 
 def test_only_a_fresh_nonce_counts(world_at: WorldAt, stages: Stages) -> None:
@@ -201,9 +226,9 @@ def test_instructions_are_carried_out_once_and_in_order(world_at: WorldAt) -> No
     with pytest.raises(Conflict, match="booked already"):
         world.deposit(FUND, "USDC", 100, "first")
     post = world.instruction(FUND, "post", "USDC", 60)
-    receipt = collateral.instruct(world.operator, FUND, post.to_json())
-    receipt.verify(frozenset({world.key}))
-    assert receipt.body["document"] == post.body_hash()
+    entry = collateral.instruct(world.operator, FUND, post.to_json())
+    entry.verify(frozenset({world.key}))
+    assert collateral.instruct(world.operator, FUND, post.to_json()) == entry
     for sequence in (1, 3):
         again = world.instruction(FUND, "post", "USDC", 1, sequence=sequence)
         with pytest.raises(Conflict) as caught:
@@ -223,8 +248,9 @@ def test_instructions_are_carried_out_once_and_in_order(world_at: WorldAt) -> No
         ({"quantity": str(2**62)}, MalformedRequest),
         ({"quantity": str(10**24)}, MalformedRequest),
         ({"asset": "DOGE"}, DocumentError),
-        ({"institution": OTHER}, Refused),
-        ({"operator": "1a" * 32}, Refused),
+        ({"institution": OTHER}, WrongSigner),
+        ({"operator": "1a" * 32}, WrongSigner),
+        ({"entry": "1a" * 32}, Conflict),
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,8 @@ from atomic_margin.service.institution import chain
 from atomic_margin.service.institution.chain import KEPT, MarketChain, OperatorContradicts
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
-from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -36,37 +36,43 @@ class Agent:
         )
         self.settings = AgentSettings(directory, FUND, "http://127.0.0.1:9", trust, 1, max_tick_age)
         self.store = InstitutionStore(directory)
-        self.ticks, self.asked = ticks, list[int]()
+        self.ticks, self.served, self.asked = ticks, ticks, list[int]()
         self.chain = MarketChain(self.settings, self.store, self.fetch)
 
     def fetch(self, sequence: int) -> SignedDocument:
         self.asked.append(sequence)
-        if sequence > len(self.ticks.signed):
+        if sequence > len(self.served.signed):
             raise RemoteError("there is no such tick", 404)
-        return self.ticks.tick(sequence)
+        return self.served.tick(sequence)
 
-    def shown(self, sequence: int, ticks: Ticks | None = None, tick: Json | None = None) -> None:
-        """Be shown a run of a tick, of the operator's chain or of another, or of what is no tick."""
-        ticks = ticks or self.ticks
-        last_market = ticks.last_market_of(ticks.tick(sequence))
-        self.chain.follow(
-            RunView(
-                run_id=f"{FUND}.{sequence}",
-                state=RunState.AWAITING_ANSWER,
-                record=None,
-                tick=tick or ticks.tick(sequence).to_json(),
-                last_market=None if last_market is None else last_market.to_json(),
-                seconds=None,
-                evaluation=None,
-                settlement=None,
-                shortfall=None,
-                problem=None,
-            )
-        )
+    def shown(self, sequence: int, ticks: Ticks | None = None, **named: Any) -> None:
+        """Be shown an entry at a tick, of the operator's chain or of another that it shows from now on."""
+        self.served = ticks or self.ticks
+        at = place(self.served, sequence)._replace(**named)
+        self.chain.follow(at, entry_at(self.served.operator, at))
+
+    @property
+    def evidence(self) -> Json:
+        """What the one dispute has."""
+        (path,) = self.chain.disputes.folder.iterdir()
+        value: Json = json.loads(path.read_text())
+        return value
 
     def seen(self) -> list[int]:
         with self.store.unit_of_work() as session:
             return [row.sequence for row in session.query(SeenTick).order_by(SeenTick.sequence)]
+
+
+def place(ticks: Ticks, sequence: int) -> At:
+    """Where an entry stands while a tick is the newest."""
+    markets = [signed for signed in ticks.signed[:sequence] if "market" in signed.body]
+    market, marked = (int(markets[-1].body["sequence"]), markets[-1].body_hash()) if markets else (0, NO_TICK)
+    return At(sequence, ticks.tick(sequence).body_hash(), market, marked)
+
+
+def entry_at(operator: Identity, at: At) -> Json:
+    """A document that stands for an entry there."""
+    return operator.sign("entry", {"tick": at.tick_hash, "tick_sequence": str(at.tick)}).to_json()
 
 
 def chain_of(*minutes: int, void: tuple[int, ...] = ()) -> Ticks:
@@ -85,14 +91,54 @@ def agent(tmp_path: Path) -> Agent:
 
 
 def test_every_tick_between_is_fetched_and_checked(agent: Agent, tmp_path: Path) -> None:
-    assert agent.seen() == [2]
+    # The first one, and the one that its move is measured from.
+    assert (agent.asked, agent.seen()) == ([2, 1], [2])
     agent.shown(6)
-    assert (agent.asked, agent.seen()) == ([3, 4, 5], [2, 3, 4, 5, 6])
-    # The second run of a tick, and another process later, ask for nothing more.
-    agent.shown(6)
-    Agent(tmp_path, agent.ticks).shown(6)
-    assert agent.asked == [3, 4, 5]
-    assert agent.chain.dispute is None
+    assert (agent.asked[2:], agent.seen()) == ([3, 4, 5, 6], [2, 3, 4, 5, 6])
+    # The next entry at a tick, one at an older one, and another process later, ask for nothing more.
+    for sequence in (6, 4, 3):
+        agent.shown(sequence)
+    again = Agent(tmp_path, agent.ticks)
+    again.shown(6)
+    assert (agent.asked[6:], again.asked) == ([], [])
+    assert agent.chain.disputes.shown is None
+
+
+def test_before_the_first_tick_an_entry_names_none(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, chain_of(0))
+    agent.chain.follow(At(), {})
+    for wrong in (At(tick_hash="1a" * 32), At(market=1), At(market_hash="1a" * 32)):
+        with pytest.raises(AgentRefused, match="before the first tick names one"):
+            agent.chain.follow(wrong, {})
+    assert (agent.asked, agent.seen()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("sequence", "market"),
+    [(6, 5), (6, 4), (4, 4), (4, 2), (2, 1)],
+    ids=["older", "void", "itself", "skipped", "first"],
+)
+def test_an_entry_at_an_older_market_than_there_is_is_refused(agent: Agent, sequence: int, market: int) -> None:
+    """What a run would be opened at is the newest tick with a market; the fourth has none."""
+    for seen in (False, True):
+        with pytest.raises(OperatorContradicts, match=f"the entry names {market}"):
+            agent.shown(sequence, market=market, market_hash=agent.ticks.tick(market).body_hash())
+        if not seen:
+            agent.shown(6)
+    assert agent.evidence["seen"] == agent.ticks.tick(sequence).to_json()
+    assert agent.evidence["shown"]["type"] == "entry"
+
+
+def test_a_new_agent_may_begin_at_a_void_tick(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, chain_of(0, 1, 2, void=(1, 2)))
+    agent.shown(3)
+    assert agent.seen() == [1, 3]
+    with pytest.raises(OperatorContradicts):
+        agent.shown(3, market=0, market_hash=NO_TICK)
+    (tmp_path / "other").mkdir()
+    nothing = Agent(tmp_path / "other", chain_of(0, void=(0,)))
+    nothing.shown(1)
+    assert nothing.seen() == [1]
 
 
 def test_a_skipped_tick_is_refused(agent: Agent) -> None:
@@ -110,32 +156,37 @@ def test_a_skipped_tick_is_refused(agent: Agent) -> None:
     # What followed so far is kept, and the next round goes on from there.
     assert agent.seen() == [2, 3]
     agent.chain = MarketChain(agent.settings, agent.store, hidden)
+    agent.asked.clear()
     agent.shown(6)
-    assert agent.asked == [3, 4, 5]
+    assert agent.asked == [4, 5, 6]
     # Another tick in the place of the missing one is none either.
     ahead = agent.ticks.copy()
     for minute in (7, 8, 9):
         ahead.make(minute)
     agent.chain = MarketChain(agent.settings, agent.store, lambda sequence: ahead.tick(sequence + 1))
     with pytest.raises(AgentRefused, match="after tick 6 comes 7, this is 8"):
-        agent.shown(9, ahead)
+        agent.shown(8, ahead)
 
 
 def test_what_is_no_tick_is_refused(agent: Agent, tmp_path: Path) -> None:
-    good = agent.ticks.tick(3).to_json()
+    good = agent.ticks.tick(3)
     fresh = tmp_path / "fresh"
     fresh.mkdir()
     for wrong in (
-        {"x": "1"},
-        {**good, "type": "run"},
-        {**good, "body": {}},
-        {**good, "body": {**good["body"], "sequence": "x"}},
-        {**good, "body": {**good["body"], "market": None}},
+        agent.ticks.operator.sign("run", good.body),
+        agent.ticks.operator.sign("tick", {}),
+        agent.ticks.operator.sign("tick", {**good.body, "sequence": "x"}),
+        agent.ticks.operator.sign("tick", {**good.body, "market": None}),
+        Identity.generate().sign("tick", good.body),
     ):
+        bent = agent.ticks.copy()
+        bent.signed[2:] = [wrong]
         for shown in (agent, Agent(fresh, agent.ticks)):
+            shown.served = bent
             with pytest.raises(AgentRefused, match="does not follow"):
-                shown.shown(3, tick=wrong)
+                shown.chain.follow(At(3, wrong.body_hash(), 3, wrong.body_hash()), {})
     assert agent.seen() == [2]
+    assert agent.chain.disputes.shown is None
 
 
 def test_an_operator_that_does_not_answer_is_asked_again(agent: Agent) -> None:
@@ -157,18 +208,30 @@ def test_two_ticks_of_one_number_are_kept_and_get_no_answer(agent: Agent, tmp_pa
         with pytest.raises(OperatorContradicts, match="two ticks of number 2; both are kept"):
             agent.shown(2, other)
     (path,) = (tmp_path / "disputes").iterdir()
-    evidence = json.loads(path.read_text())
+    evidence = agent.evidence
     assert evidence["format"] == "atomic-margin/dispute/1"
     assert (evidence["seen"], evidence["shown"]) == (agent.ticks.tick(2).to_json(), second.to_json())
     for name in ("seen", "shown"):
         SignedDocument.parse(evidence[name]).verify(frozenset({agent.settings.trust.operator}))
-    assert agent.chain.dispute is not None
-    assert path.name in agent.chain.dispute
-    # Runs on the chain that was seen first are answered as before.
+    assert path.name in (agent.chain.disputes.shown or "")
+    # Entries on the chain that was seen first are followed as before.
     agent.shown(6)
 
 
-def test_another_tick_of_an_earlier_number_is_a_contradiction_and_the_same_one_is_old(agent: Agent) -> None:
+def test_an_entry_that_names_a_tick_nobody_is_shown_is_itself_the_evidence(agent: Agent, tmp_path: Path) -> None:
+    """By an agent that knows the tick, and by one that begins with it."""
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    for shown in (agent, Agent(fresh, agent.ticks)):
+        at = place(agent.ticks, 2)._replace(tick_hash="1a" * 32)
+        entry = entry_at(agent.ticks.operator, at)
+        with pytest.raises(OperatorContradicts, match="two ticks of number 2"):
+            shown.chain.follow(at, entry)
+        assert (shown.evidence["seen"], shown.evidence["shown"]) == (agent.ticks.tick(2).to_json(), entry)
+    assert Agent(fresh, agent.ticks).seen() == []
+
+
+def test_another_tick_of_an_earlier_number_is_a_contradiction(agent: Agent) -> None:
     agent.shown(6)
     other = agent.ticks.copy()
     other.signed = other.signed[:4]
@@ -176,12 +239,7 @@ def test_another_tick_of_an_earlier_number_is_a_contradiction_and_the_same_one_i
     with pytest.raises(OperatorContradicts, match="two ticks of number 5") as refused:
         agent.shown(5, other)
     assert "both are kept" in str(refused.value)
-    evidence = json.loads(next(agent.chain._folder.iterdir()).read_text())
-    assert (evidence["seen"], evidence["shown"]) == (agent.ticks.tick(5).to_json(), fifth.to_json())
-    with pytest.raises(AgentRefused, match="tick 5 comes after tick 6 was seen"):
-        agent.shown(5)
-    with pytest.raises(AgentRefused, match="tick 1 comes after tick 6 was seen"):
-        agent.shown(1)
+    assert (agent.evidence["seen"], agent.evidence["shown"]) == (agent.ticks.tick(5).to_json(), fifth.to_json())
 
 
 def test_a_fork_is_found_at_the_first_tick_after_it(agent: Agent) -> None:
@@ -192,7 +250,7 @@ def test_a_fork_is_found_at_the_first_tick_after_it(agent: Agent) -> None:
     third = other.make(2)
     with pytest.raises(OperatorContradicts, match="tick 3 follows another tick 2"):
         agent.shown(3, other)
-    evidence = json.loads(next(agent.chain._folder.iterdir()).read_text())
+    evidence = agent.evidence
     assert (evidence["seen"], evidence["shown"]) == (agent.ticks.tick(2).to_json(), third.to_json())
     assert agent.seen() == [2]
 
@@ -206,7 +264,7 @@ def test_a_tick_that_says_it_follows_but_whose_sources_do_not_is_refused(agent: 
     other.signed[2] = bent.signed_by(agent.ticks.operator)
     with pytest.raises(AgentRefused, match=r"0 of 3 sources count.*previous"):
         agent.shown(3, other)
-    assert agent.chain.dispute is None
+    assert agent.chain.disputes.shown is None
 
 
 def test_a_tick_between_that_its_sources_did_not_sign_is_refused(agent: Agent) -> None:
@@ -220,12 +278,21 @@ def test_a_tick_between_that_its_sources_did_not_sign_is_refused(agent: Agent) -
     assert agent.seen() == [2, 3, 4]
 
 
-def test_an_agent_does_not_begin_under_rules_it_did_not_pin(tmp_path: Path) -> None:
+def test_an_agent_begins_with_the_first_tick_under_the_rules_it_pinned(tmp_path: Path) -> None:
+    """Of entries at ticks before, it checks that the operator signed the ticks that they name."""
     ticks = Ticks(price_rules(*SOURCES, max_skew_seconds="59"), *SOURCES)
     ticks.make(0)
-    with pytest.raises(AgentRefused, match="other price rules"):
-        Agent(tmp_path, ticks).shown(1)
-    assert Agent(tmp_path, ticks).seen() == []
+    agent = Agent(tmp_path, ticks)
+    agent.shown(1)
+    assert agent.seen() == []
+    with pytest.raises(OperatorContradicts):
+        agent.shown(1, tick_hash="1a" * 32)
+    ticks.rules = RULES
+    ticks.make(1)
+    ticks.make(2)
+    agent.shown(2)
+    agent.shown(3)
+    assert agent.seen() == [2, 3]
 
 
 def test_rules_swapped_between_two_ticks_are_refused(agent: Agent) -> None:
@@ -255,6 +322,9 @@ def test_old_ticks_are_forgotten_but_for_the_last_market(tmp_path: Path) -> None
     agent.shown(len(ticks.signed) - 1)
     newest = len(ticks.signed) - 1
     assert agent.seen() == [1, *range(newest - KEPT + 1, newest + 1)]
+    # One that is not kept any more cannot be compared.
+    with pytest.raises(AgentRefused, match="is not kept"):
+        agent.shown(2)
     agent.shown(newest + 1)
     assert agent.seen() == list(range(newest + 2 - KEPT, newest + 2))
 

@@ -18,7 +18,9 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.scan.rules import ScanRules
 from atomic_margin.margin.rows.rows import Rows
+from atomic_margin.service.operator.store.entries import as_object, state_of
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
+from atomic_margin.service.protocol.signing import Identity
 
 from .documents import FUND
 from .stages import Stages
@@ -29,20 +31,27 @@ def add_accounts(world: World, count: int) -> None:
     """Give the operator `count` accounts more, with the fund's book: rows alone, since nothing is proved again here."""
     with world.operator.store.unit_of_work() as session:
         account = session.get_one(Account, FUND)
-        keys = session.get_one(EnrolledKeys, account.evaluation_keys)
+        public = state_of(account).public
+        assert public.book is not None
+        keys = session.get_one(EnrolledKeys, public.keys)
         submission = session.query(SubmissionRow).filter_by(institution=FUND).one()
         for number in range(count):
             name = f"fund-{number:03}"
             key = world.operator.blobs.put(b"evaluation keys of " + name.encode())
+            identity = Identity.generate().public_key
+            book = public.book.model_copy(update={"submission": key, "evaluation_keys": key})
+            changed = public.model_copy(update={"institution": name, "identity": identity, "keys": key, "book": book})
             session.add(
                 Account(
                     institution=name,
                     name=name,
-                    identity=key,
+                    identity=identity,
+                    seed=key,
+                    entries=account.entries,
+                    head=account.head,
                     state=account.state,
-                    key_sequence=1,
-                    evaluation_keys=key,
-                    instruction_sequence=0,
+                    public_state=as_object(changed),
+                    private_state=account.private_state,
                 )
             )
             session.flush()

@@ -143,8 +143,8 @@ def test_the_agent_s_client_names_the_field_that_is_wrong(answer: object, field:
     operator.close()
 
 
-def test_the_client_takes_no_receipt_that_is_not_signed() -> None:
-    operator = client({"type": "receipt", "body": {}, "signer": "00"})
+def test_the_client_takes_no_entry_that_is_not_signed() -> None:
+    operator = client({"type": "entry", "body": {}, "signer": "00"})
     with pytest.raises(MalformedResponse, match=r"no SignedDocument: signer: .*64 lower-case hex digits here"):
         operator.submit({})
     operator.close()

@@ -7,6 +7,7 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -28,6 +29,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/submissions": Submission,
     f"{INSTITUTION}/enrolment/confirmation": EnrolmentConfirmation,
     f"{INSTITUTION}/collateral": CollateralInstruction,
+    f"{INSTITUTION}/coverage": Coverage,
     "/v1/runs/{run_id}/answer": Answer,
 }
 UPLOADS = {f"{INSTITUTION}/enrolment": Enrolment}

@@ -1,21 +1,19 @@
 """The policy `unless_proven`: a run is asked for its proof before anything is evaluated. Real store and proofs."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.documents.errors import DocumentError
-from atomic_margin.service.errors import AgentRefused, AttestationInvalid, Conflict, Refused
-from atomic_margin.service.institution import first_runs
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
+from atomic_margin.service.errors import AttestationInvalid, Conflict
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.runs import background
+from atomic_margin.service.operator.runs import background, records
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.account.errors import WrongRun
 from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -57,6 +55,7 @@ def breach_answer(world: World, run_id: str) -> SignedDocument:
     body = {
         "run_id": run_id,
         "run": world.run(run_id).record_hash,
+        "entry": world.entry_of(run_id),
         "operator": record.operator,
         "institution": record.institution,
         "submission": record.submission,
@@ -87,7 +86,7 @@ def test_a_run_proven_in_time_is_covered_and_never_evaluated(
     assert world.run(run_id).seconds is None
     # Nothing else of the account is touched until it is over.
     assert (runs.ask_next(world.operator), world.evaluate()) == (None, None)
-    with pytest.raises(Conflict, match="is not over"):
+    with pytest.raises(Conflict, match="open or due"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     world.answer(run_id)
     assert world.states() == {run_id: RunState.COVERED}
@@ -106,14 +105,14 @@ def test_a_run_not_proven_in_time_is_evaluated_as_another_and_nobody_is_frozen(
     world = asking("submitted")
     first, second = f"{FUND}.2", f"{FUND}.2.exact"
     world.tick(2)
-    world.tick(3)
     assert runs.ask_next(world.operator) == first
+    world.tick(3)
     assert runs.sweep_deadlines(world.operator) == []
     later(12)
     assert runs.sweep_deadlines(world.operator) == [first]
     assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.SCHEDULED, f"{FUND}.3": RunState.SCHEDULED}
     assert world.state() == AccountState.ACTIVE
-    with pytest.raises(Conflict, match="is not over"):
+    with pytest.raises(Conflict, match="open or due"):
         world.instruct(FUND, "withdraw", "TBILL-2027-02", 1)
     # The next tick of the account waits for the evaluation of this one.
     assert runs.ask_next(world.operator) is None
@@ -146,12 +145,13 @@ def test_a_proof_that_comes_late_is_refused_and_another_is_due_for_the_second_ru
     late = world.prove_answer(first)
     later(12)
     runs.sweep_deadlines(world.operator)
-    with pytest.raises(Conflict, match="is not_proven; it takes no answer"):
+    with pytest.raises(WrongRun, match="takes no answer"):
         world.answer(first, late)
     assert world.evaluate() == second
-    with pytest.raises(Refused) as caught:
-        world.answer(second, late)
-    assert caught.value.field == "run_id"
+    for run_id in (first, second):
+        with pytest.raises(WrongRun) as caught:
+            world.answer(run_id, late)
+        assert caught.value.field == "run_id"
     world.answer(second)
     assert world.states() == {first: RunState.NOT_PROVEN, second: RunState.COVERED}
     # From here on it is a run like any other.
@@ -180,7 +180,7 @@ def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Call
     run_id = f"{FUND}.2"
     world.tick(2)
     runs.ask_next(world.operator)
-    with pytest.raises(Refused, match="was not evaluated") as caught:
+    with pytest.raises(WrongRun, match="was not evaluated") as caught:
         world.answer(run_id, breach_answer(world, run_id))
     assert caught.value.field == "outcome"
     assert world.run(run_id).state == RunState.AWAITING_ANSWER
@@ -239,7 +239,7 @@ def test_a_run_that_cannot_be_recorded_is_given_back(
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(runs, "record", full)
+        broken.setattr(records, "_record", full)
         assert runs.ask_next(world.operator) == f"{FUND}.1"
     assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 1)
     assert runs.ask_next(world.operator) == f"{FUND}.1"
@@ -265,95 +265,3 @@ def test_the_policy_is_published(asking: Callable[[str], World], world_at: World
         assert (shown["policy"], shown["proof_seconds"]) == (policy, "10")
         account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
         assert account["policy"] == policy
-
-
-# What the agent accepts
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[InstitutionStore]:
-    store = InstitutionStore(tmp_path)
-    yield store
-    store.close()
-
-
-@pytest.fixture(scope="module")
-def evaluated(stages: Any) -> RunRecord:
-    return parse_signed(stages.bundles["calm"]["body"]["run"], RunRecord)[1]
-
-
-def without_outputs(record: RunRecord) -> RunRecord:
-    return record.model_copy(update={"outputs": None, "fft_plan": None})
-
-
-def decided(record: RunRecord, receipt: dict[str, Any] | None = None) -> OwnAnswer:
-    return OwnAnswer(
-        price_sequence=record.price_sequence,
-        run_id=record.run_id,
-        run_hash=HASH,
-        document=None,
-        figures={},
-        receipt=receipt,
-        counted=first_runs.counted(record),
-    )
-
-
-def following(record: RunRecord, **changes: Any) -> RunRecord:
-    return record.model_copy(update={"run_id": f"{record.run_id}.exact", **changes})
-
-
-def is_open(store: InstitutionStore, record: RunRecord) -> bool:
-    with store.unit_of_work() as session:
-        answered = session.query(OwnAnswer).filter(OwnAnswer.price_sequence >= record.price_sequence)
-        return answered.filter(~first_runs.followed_by(record.run_id, record.price_sequence)).first() is None
-
-
-def test_dropped_outputs_are_noticed_when_the_policy_is_to_evaluate(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    with own.unit_of_work() as session:
-        with pytest.raises(AgentRefused, match="was not evaluated, but the operator's policy is 'always'"):
-            first_runs.check(session, without_outputs(evaluated), Policy.ALWAYS)
-        first_runs.check(session, without_outputs(evaluated), Policy.UNLESS_PROVEN)
-        first_runs.check(session, evaluated, Policy.ALWAYS)
-
-
-def test_one_run_without_evaluation_and_one_with_it_are_decided_at_a_price(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    first = without_outputs(evaluated)
-    assert is_open(own, first)
-    with own.unit_of_work() as session:
-        session.add(decided(first))
-    assert not is_open(own, first)
-    with own.unit_of_work() as session, pytest.raises(AgentRefused, match="came before it"):
-        first_runs.check(session, following(first), Policy.UNLESS_PROVEN)
-    second = following(evaluated)
-    assert is_open(own, second)
-    with own.unit_of_work() as session:
-        first_runs.check(session, second, Policy.UNLESS_PROVEN)
-        answer = decided(second)
-        first_runs.make_way(session, answer)
-        session.add(answer)
-    assert not is_open(own, second)
-    assert not is_open(own, following(evaluated, run_id="another"))
-
-
-def test_no_second_run_is_answered_when_the_operator_took_the_first_answer(
-    own: InstitutionStore, evaluated: RunRecord
-) -> None:
-    with own.unit_of_work() as session:
-        session.add(decided(without_outputs(evaluated), receipt={"signed": "yes"}))
-    assert not is_open(own, following(evaluated))
-
-
-def test_a_second_run_counts_the_collateral_of_the_first(own: InstitutionStore, evaluated: RunRecord) -> None:
-    with own.unit_of_work() as session:
-        session.add(decided(without_outputs(evaluated)))
-    more = {**evaluated.posted, "USDC": evaluated.posted["USDC"] + 1}
-    with own.unit_of_work() as session:
-        with pytest.raises(AgentRefused, match="other collateral"):
-            first_runs.check(session, following(evaluated, posted=more), Policy.UNLESS_PROVEN)
-        # Something the institution posted in between.
-        booked = following(evaluated, posted=more, instructions=evaluated.instructions + 1)
-        first_runs.check(session, booked, Policy.UNLESS_PROVEN)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,16 +11,19 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import (
     Conflict,
+    IllegalTransition,
     MalformedRequest,
+    NotFound,
     PricesRefused,
     RequestError,
     SignatureInvalid,
 )
 from atomic_margin.service.operator.accounts import enrolment
 from atomic_margin.service.operator.runs import evaluation as runs
-from atomic_margin.service.operator.runs import ticks
+from atomic_margin.service.operator.runs import records, ticks
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.account.errors import WrongRun
 from atomic_margin.service.protocol.documents import RunRecord, parse_signed, second_run_of
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
@@ -87,21 +91,77 @@ def test_the_longest_name_still_gets_runs(world_at: WorldAt, stages: Stages) -> 
 # Runs
 
 
-def test_runs_go_by_price_then_name_one_at_a_time_for_an_account(world_at: WorldAt) -> None:
+def test_runs_go_by_name_one_at_a_time_for_an_account(world_at: WorldAt) -> None:
     world = world_at("two")
     assert world.tick(1) == [f"{OTHER}.1", f"{FUND}.1"]
-    assert world.tick(2) == [f"{OTHER}.2", f"{FUND}.2"]
     assert [world.evaluate() for _ in range(3)] == [f"{OTHER}.1", f"{FUND}.1", None]
+    assert world.tick(2) == [f"{OTHER}.2", f"{FUND}.2"]
+    assert world.evaluate() is None
     world.answer(f"{FUND}.1")
     assert [world.evaluate() for _ in range(2)] == [f"{FUND}.2", None]
     world.answer(f"{OTHER}.1")
     assert [world.evaluate() for _ in range(2)] == [f"{OTHER}.2", None]
 
 
+def test_a_run_is_at_the_newest_tick_when_its_turn_comes(world_at: WorldAt) -> None:
+    world = world_at("two")
+    world.tick(1)
+    assert world.evaluate() == f"{OTHER}.1"
+    world.tick(2)
+    # One has begun, and later ticks do not end it; the other's turn had not come.
+    assert world.states() == {
+        f"{OTHER}.1": RunState.AWAITING_ANSWER,
+        f"{OTHER}.2": RunState.SCHEDULED,
+        f"{FUND}.1": RunState.SUPERSEDED,
+        f"{FUND}.2": RunState.SCHEDULED,
+    }
+    assert [world.evaluate() for _ in range(2)] == [f"{FUND}.2", None]
+    with pytest.raises(NotFound):
+        world.answer(f"{FUND}.1", world.prove_answer(f"{FUND}.2"))
+
+
+def test_a_tick_that_comes_while_a_run_is_being_prepared_takes_its_place(
+    world_at: WorldAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_at("submitted")
+    world.tick(1)
+    plan = records._planned
+
+    def slowly(*arguments: Any) -> records.Plan:
+        monkeypatch.setattr(records, "_planned", plan)
+        planned = plan(*arguments)
+        world.tick(2)
+        return planned
+
+    monkeypatch.setattr(records, "_planned", slowly)
+    assert world.evaluate() == f"{FUND}.1"
+    assert world.states() == {f"{FUND}.1": RunState.SUPERSEDED, f"{FUND}.2": RunState.SCHEDULED}
+    assert world.account().public.run is None
+    assert world.evaluate() == f"{FUND}.2"
+
+
+def test_collateral_that_is_posted_while_a_run_is_being_prepared_counts(
+    world_at: WorldAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_at("submitted")
+    world.tick(1)
+    plan = records._planned
+
+    def slowly(*arguments: Any) -> records.Plan:
+        monkeypatch.setattr(records, "_planned", plan)
+        planned = plan(*arguments)
+        world.instruct(FUND, "post", "USDC", 7)
+        return planned
+
+    monkeypatch.setattr(records, "_planned", slowly)
+    assert world.evaluate() == f"{FUND}.1"
+    _, record = parse_signed(world.run(f"{FUND}.1").record, RunRecord)
+    assert record.posted == world.held(f"{FUND}/posted")
+
+
 def test_nobody_evaluates_while_another_run_of_the_account_is_evaluated(world_at: WorldAt) -> None:
     world = world_at("two")
     world.tick(1)
-    world.tick(2)
     found: list[str | None] = []
 
     def meanwhile() -> None:
@@ -140,7 +200,6 @@ def test_collateral_moved_by_a_settlement_counts_in_the_next_run(world_at: World
     world = world_at("submitted")
     for number in (1, 2, 3):
         world.tick(number)
-    for number in (1, 2, 3):
         assert world.evaluate() == f"{FUND}.{number}"
         _, record = parse_signed(world.run(f"{FUND}.{number}").record, RunRecord)
         assert record.posted == world.held(f"{FUND}/posted")
@@ -163,7 +222,7 @@ def test_silence_freezes_and_a_late_answer_unfreezes(world_at: WorldAt, monkeypa
     assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1"]
     assert runs.sweep_deadlines(world.operator) == []
     assert (world.state(), world.run(f"{FUND}.1").state) == (AccountState.FROZEN, RunState.UNPROVEN)
-    with pytest.raises(Conflict, match="nothing can be withdrawn"):
+    with pytest.raises(IllegalTransition, match="frozen"):
         world.instruct(FUND, "withdraw", "USDC", 1)
     world.instruct(FUND, "post", "USDC", 1)
     world.answer(f"{FUND}.1")
@@ -193,7 +252,7 @@ def test_an_older_run_is_refused_once_a_later_one_is_evaluated(
     later(905)
     runs.sweep_deadlines(world.operator)
     world.play(2)
-    with pytest.raises(Conflict, match=f"run {FUND}.2 was evaluated since"):
+    with pytest.raises(WrongRun, match="takes no answer"):
         world.answer(f"{FUND}.1", stages.answers["calm"])
     assert world.state() == AccountState.FROZEN
 
@@ -208,7 +267,7 @@ def test_an_older_run_is_refused_while_a_later_one_is_evaluated(
     refused: list[str] = []
 
     def meanwhile() -> None:
-        with pytest.raises(Conflict, match="is being evaluated") as caught:
+        with pytest.raises(WrongRun, match="takes no answer") as caught:
             world.answer(f"{FUND}.2", stages.answers["fall"])
         refused.append(str(caught.value))
 
@@ -227,15 +286,23 @@ def test_a_failed_evaluation_is_tried_again(world_at: WorldAt) -> None:
     assert world.state() == AccountState.ACTIVE
 
 
-def test_an_evaluation_that_fails_three_times_freezes_the_account(world_at: WorldAt) -> None:
+def test_an_evaluation_that_fails_three_times_is_void_and_nothing_is_owed(world_at: WorldAt) -> None:
     world = world_at("two")
     world.tick(1)
-    (world.directory / "blobs" / str(world.operator.account(FUND).evaluation_keys)).unlink()
+    keys = world.directory / "blobs" / str(world.account().public.keys)
+    kept = keys.read_bytes()
+    keys.unlink()
     seen = [world.evaluate() for _ in range(6)]
     assert sorted(filter(None, seen)) == [f"{OTHER}.1", *[f"{FUND}.1"] * 3]
     assert world.states() == {f"{OTHER}.1": RunState.AWAITING_ANSWER, f"{FUND}.1": RunState.FAILED}
-    assert (world.state(FUND), world.state(OTHER)) == (AccountState.FROZEN, AccountState.ACTIVE)
+    assert (world.state(FUND), world.state(OTHER)) == (AccountState.ACTIVE, AccountState.ACTIVE)
+    public = world.account().public
+    assert (public.run, public.owed, public.last_run) == (None, None, 1)
     assert "NotFound" in str(world.run(f"{FUND}.1").problem)
+    # The tick is used up; the next one is run again.
+    keys.write_bytes(kept)
+    world.play(2)
+    assert world.run(f"{FUND}.2").state == RunState.AWAITING_ANSWER
 
 
 def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:

@@ -170,11 +170,12 @@ def test_two_accounts_are_evaluated_at_once_and_one_account_in_order(
     for evaluator in evaluators:
         # Passes only when both are in it: were they evaluated one after the other, this would break.
         evaluator.meanwhile = lambda: together.wait(20) and None
-    for number in (1, 2):
-        world.tick(number)
+    world.tick(1)
     work = background.BackgroundWork(world.operator, interval=0.01)
     work.start()
     eventually(lambda: list(world.states().values()).count(RunState.AWAITING_ANSWER) == 2)
+    world.tick(2)
+    work.wake()
     assert world.states()[f"{FUND}.2"] == world.states()[f"{OTHER}.2"] == RunState.SCHEDULED
     for name in (OTHER, FUND):
         world.answer(f"{name}.1")

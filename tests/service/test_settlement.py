@@ -33,9 +33,9 @@ def settlement_of(world: World, run_id: str) -> Settlement:
 def test_coverage_moves_nothing(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("calm-open")
     before = world.ledger()
-    receipt = world.answer(f"{FUND}.1", stages.answers["calm"])
-    receipt.verify(frozenset({world.key}))
-    assert (receipt.body["document"], receipt.body["result"]) == (stages.answers["calm"].body_hash(), "covered")
+    entry = world.answer(f"{FUND}.1", stages.answers["calm"])
+    entry.verify(frozenset({world.key}))
+    assert (entry.body_hash(), entry.body["kind"]) == (world.head(), "covered")
     assert world.ledger() == before
     assert world.settlements() == {}
     assert world.bundles() == [f"{FUND}.1"]
@@ -44,8 +44,8 @@ def test_coverage_moves_nothing(world_at: WorldAt, stages: Stages) -> None:
 def test_a_breach_is_called_and_transferred(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("fall-open")
     free, posted = world.held(f"{FUND}/free"), world.held(f"{FUND}/posted")
-    receipt = world.answer(FALL, stages.answers["fall"])
-    assert receipt.body["result"] == "breach"
+    entry = world.answer(FALL, stages.answers["fall"])
+    assert entry.body["kind"] == "breach proven"
     settlement = settlement_of(world, FALL)
     assert (settlement.kind, settlement.top_up_usd) == ("margin_call", "1250000")
     assert settlement.transfers
@@ -122,7 +122,7 @@ def test_wrong_answers_leave_the_run_as_it_was(world_at: WorldAt, stages: Stages
         world.operator.identity.sign("answer", good.body),
         fund.sign("answer", {**good.body, "sufficiency_proof": proof[:-2] + ("01" if proof.endswith("00") else "00")}),
         fund.sign("answer", {**good.body, "top_up": "1"}),
-        fund.sign("receipt", good.body),
+        fund.sign("settlement", good.body),
         stages.answers["calm"],
         stages.answers["crash"],
     ]

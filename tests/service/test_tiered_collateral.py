@@ -75,7 +75,7 @@ def test_collateral_that_does_not_count_makes_a_breach(world_at: WorldAt, group:
 
 @pytest.mark.parametrize("status", ["closed", "excluded"])
 def test_no_more_is_taken_of_what_is_not_accepted(world_at: WorldAt, status: str) -> None:
-    world = with_schedule(world_at("submitted"), USDC={"eligibility": {"status": status, "reason": "depegged"}})
+    world = with_schedule(world_at("calm-done"), USDC={"eligibility": {"status": status, "reason": "depegged"}})
     before = world.ledger()
     arrived = {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "more"}
     refusals = [

@@ -121,7 +121,7 @@ def test_documents_of_another_signer_are_refused(case: Callable[[str], Case]) ->
     with pytest.raises(SignatureInvalid):
         calm.verify_answer(stranger.sign("answer", calm.answer.body))
     with pytest.raises(SignatureInvalid):
-        calm.verify_answer(calm.fund.sign("receipt", calm.answer.body).model_copy(update={"type": "answer"}))
+        calm.verify_answer(calm.fund.sign("settlement", calm.answer.body).model_copy(update={"type": "answer"}))
 
 
 BINDING = [("run_id", f"{FUND}.9"), ("run", H), ("operator", H), ("institution", OTHER), ("submission", H)]

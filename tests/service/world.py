@@ -6,8 +6,7 @@ the two sides of FHE are doubles, see `double`; nothing in this folder is an end
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +26,11 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, SettlementRow
+from atomic_margin.service.operator.store.entries import entry_of, state_of
+from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow
 from atomic_margin.service.operator.web import views
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.documents import (
     CollateralInstruction,
     Enrolment,
@@ -210,12 +211,13 @@ class World:
         self, name: str, action: str, asset: str, quantity: int, sequence: int | None = None
     ) -> SignedDocument:
         if sequence is None:
-            sequence = self.operator.account(name).instruction_sequence + 1
+            sequence = self.account(name).public.instructions + 1
         body = CollateralInstruction.parse(
             {
                 "institution": name,
                 "operator": self.key,
                 "sequence": str(sequence),
+                "entry": self.head(name),
                 "action": action,
                 "asset": asset,
                 "quantity": str(quantity),
@@ -242,8 +244,9 @@ class World:
             "institution": name,
             "operator": self.key,
             "sequence": str(sequence),
+            "entry": self.head(name),
             "nonce": enrolment.issue_nonce(self.operator, name),
-            "evaluation_keys": self.operator.account(name).evaluation_keys,
+            "evaluation_keys": self.account(name).public.keys,
             "gross_limit": str(GROSS_LIMIT),
         }
         book = CommittedBook(values, commitments, blindings)
@@ -336,7 +339,10 @@ class World:
         view = self.shown(run_id)
         (fund, sent), run = self.sent(view), self.checked(view)
         flag = None if run.record.outputs is None else self.decrypted(run)
-        answer = decide(run, sent.submission, sent.own(), flag, lambda: fund.openings, self.terms, fund.identity)
+        entry = self.entry_of(run_id)
+        answer = decide(
+            run, sent.submission, sent.own(), flag, lambda: fund.openings, self.terms, fund.identity, entry=entry
+        )
         assert answer is not None
         return answer
 
@@ -350,8 +356,24 @@ class World:
         with self.operator.store.unit_of_work() as session:
             return session.get_one(Run, run_id)
 
+    def account(self, name: str = FUND) -> AccountValue:
+        """What an account is, by the machine."""
+        return state_of(self.operator.account(name))
+
+    def head(self, name: str = FUND) -> str:
+        """Hash of an account's last entry."""
+        return self.operator.account(name).head
+
+    def entry_of(self, run_id: str) -> str:
+        """Hash of the entry that has a run's record."""
+        run = self.run(run_id)
+        with self.operator.store.unit_of_work() as session:
+            row = entry_of(session, run.institution, run.record_hash or "")
+        assert row is not None
+        return row.sha256
+
     def state(self, name: str = FUND) -> str:
-        return self.operator.account(name).state
+        return self.account(name).public.status
 
     def states(self) -> dict[str, str]:
         with self.operator.store.unit_of_work() as session:
@@ -393,9 +415,3 @@ class World:
 
     def trust_file(self) -> TrustFile:
         return TrustFile.parse(self.trust())
-
-    @contextmanager
-    def edited(self, name: str) -> Iterator[Account]:
-        """Change an account's row behind the operator's back, to reach a state quickly."""
-        with self.operator.store.unit_of_work() as session:
-            yield session.get_one(Account, name)

@@ -1,17 +1,15 @@
 """Deposits by the operator, and the institution's own instructions: post free collateral, withdraw it."""
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral import check_accepted, check_holdings
-from atomic_margin.service.errors import Conflict, MalformedRequest, Refused
+from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.tables import Account, Run
-from atomic_margin.service.protocol.documents import CollateralInstruction, Receipt, parse_signed
+from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.tables import Account
+from atomic_margin.service.protocol.account.events import DepositRecord
+from atomic_margin.service.protocol.documents import CollateralInstruction, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import UNFINISHED, WITHDRAWING, AccountState
 
 
 def deposit(operator: Operator, institution: str, asset: str, quantity: int, reference: str) -> None:
@@ -33,12 +31,26 @@ def deposit(operator: Operator, institution: str, asset: str, quantity: int, ref
     _require_quantity(operator, asset, quantity)
     check_accepted(operator.terms.schedule, asset)
     move = ledger.Move(asset, quantity, ledger.EXTERNAL, ledger.free(institution))
+    arrived = DepositRecord.parse(
+        {
+            "institution": institution,
+            "operator": operator.identity.public_key,
+            "asset": asset,
+            "quantity": str(quantity),
+            "reference": reference,
+            "booked_at": now_text(),
+        }
+    )
     with operator.store.unit_of_work() as session:
         ledger.book(session, f"deposit/{reference}", "deposit", [move])
+        account = session.get_one(Account, institution)
+        entries.enter(session, operator.book, account, arrived.signed_by(operator.identity))
 
 
 def instruct(operator: Operator, institution: str, document: object) -> SignedDocument:
-    """Carry out a signed instruction of the institution on its own collateral; return a signed receipt.
+    """Carry out a signed instruction of the institution on its own collateral; return the signed entry.
+
+    The same instruction again gets the same entry.
 
     Raises:
         SignatureInvalid, Refused, Conflict, DocumentError, MarginError: what is wrong; nothing has moved.
@@ -46,12 +58,6 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     account = operator.account(institution)
     signed, instruction = parse_signed(document, CollateralInstruction)
     signed.verify(frozenset({account.identity}))
-    if instruction.institution != institution:
-        raise Refused(
-            f"the instruction is of {instruction.institution!r}, the path says {institution!r}", "institution"
-        )
-    if instruction.operator != operator.identity.public_key:
-        raise Refused("the instruction is addressed to another operator", "operator")
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
         check_accepted(operator.terms.schedule, instruction.asset)
@@ -59,36 +65,13 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
-        # More collateral helps whoever waits for it; taking some away does not.
-        if instruction.action == "withdraw" and row.state not in WITHDRAWING:
-            raise Conflict(f"the account is {row.state}; nothing can be withdrawn", "state")
-        if instruction.action == "withdraw":
-            _require_no_open_run(session, institution)
-        if row.state is AccountState.IN_DEFAULT:
-            raise Conflict(f"the account is {row.state}; it takes no instruction", "state")
-        if instruction.sequence != row.instruction_sequence + 1:
-            raise Conflict(
-                f"the next instruction sequence number is {row.instruction_sequence + 1}, got {instruction.sequence}",
-                "sequence",
-            )
-        row.instruction_sequence = instruction.sequence
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+        if earlier is not None:
+            return SignedDocument.parse(earlier.entry)
+        entries.require_known(session, institution, instruction.entry)
+        entry = entries.enter(session, operator.book, row, signed)
         ledger.book(session, f"instruction/{institution}/{instruction.sequence}", instruction.action, [move])
-    receipt = Receipt(
-        document=signed.body_hash(),
-        operator=operator.identity.public_key,
-        result="booked",
-        received_at=now_text(),
-    )
-    return receipt.signed_by(operator.identity)
-
-
-def _require_no_open_run(session: Session, institution: str) -> None:
-    # What is free when a run begins must still be there when its answer is settled.
-    run_id = session.scalar(
-        select(Run.run_id).where(Run.institution == institution, Run.state.in_(UNFINISHED)).limit(1)
-    )
-    if run_id is not None:
-        raise Conflict(f"run {run_id} is not over; withdraw after it is answered", "state")
+        return entry
 
 
 def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:

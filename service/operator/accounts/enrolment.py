@@ -13,18 +13,22 @@ from sqlalchemy import select
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.layout import layout_of
+from atomic_margin.documents.fields import now_text
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
-from atomic_margin.service.operator.store.transitions import move_account
+from atomic_margin.service.protocol.account.events import AdmissionRecord
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, parse_signed
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.messages import Challenge, KnownAnswer
-from atomic_margin.service.protocol.states import SUBMITTING, AccountEvent, AccountState
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import SUBMITTING
+from atomic_margin.service.protocol.terms import terms_hash
 
 
 def admit(operator: Operator, institution: str, name: str, identity: str) -> None:
@@ -38,7 +42,17 @@ def admit(operator: Operator, institution: str, name: str, identity: str) -> Non
             raise Conflict(f"institution {institution!r} is admitted already", "institution")
         if session.query(Account).filter_by(identity=identity).first() is not None:
             raise Conflict("another institution has this identity key", "identity")
-        session.add(Account(institution=institution, name=name, identity=identity))
+        admission = AdmissionRecord.parse(
+            {
+                "institution": institution,
+                "operator": operator.identity.public_key,
+                "identity": identity,
+                "terms": terms_hash(operator.terms),
+                "admitted_at": now_text(),
+            }
+        )
+        account = Account(institution=institution, name=name, identity=identity, seed=secrets.token_hex(32))
+        entries.open_account(session, operator.book, account, admission.signed_by(operator.identity))
 
 
 def enrol(
@@ -50,17 +64,14 @@ def enrol(
         SignatureInvalid, Refused, Conflict, DocumentError: what is wrong with the document.
         Refused: the bytes are no evaluation keys of the profile; nothing is stored.
     """
-    account = operator.account(institution)
     signed, enrolment = parse_signed(document, Enrolment)
-    signed.verify(frozenset({account.identity}))
-    _require_addressed(operator, institution, enrolment.institution, enrolment.operator)
+    _check(operator, institution, signed)
     if enrolment.profile != operator.terms.hashes["profile"]:
         raise Refused(
             f"these keys are for another profile; make keys for {operator.terms.profile.name!r} "
             f"({operator.terms.hashes['profile']})",
             "profile",
         )
-    _require_key_state(account, enrolment.key_sequence)
     # The commitments fit the profile's keys; proofs will show what is inside them.
     key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
     for field, data, claimed in (
@@ -76,11 +87,9 @@ def enrol(
         operator.blobs.put(data)
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
-        _require_key_state(row, enrolment.key_sequence)
         if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
             raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
-        move_account(row, AccountEvent.KEYS_ENROLLED)
-        row.key_sequence = enrolment.key_sequence
+        entries.enter(session, operator.book, row, signed)
         row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
         attempts = select(EnrolledKeys).where(
             EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
@@ -112,7 +121,6 @@ def confirm(operator: Operator, institution: str, document: object) -> None:
     account = operator.account(institution)
     signed, confirmation = parse_signed(document, EnrolmentConfirmation)
     signed.verify(frozenset({account.identity}))
-    _require_addressed(operator, institution, confirmation.institution, confirmation.operator)
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
         keys = session.get(EnrolledKeys, confirmation.evaluation_keys)
@@ -120,9 +128,8 @@ def confirm(operator: Operator, institution: str, document: object) -> None:
             raise Conflict("no known-answer test is open for these keys; enrol first", "evaluation_keys")
         if not keys.confirmed:
             # Runs go on under the keys of the last submission until one under these arrives.
-            keys.confirmed = True
-            row.evaluation_keys, row.nonce = keys.evaluation_keys, None
-        move_account(row, AccountEvent.KEYS_CONFIRMED)
+            entries.enter(session, operator.book, row, signed)
+            keys.confirmed, row.nonce = True, None
 
 
 def issue_nonce(operator: Operator, institution: str) -> str:
@@ -164,17 +171,9 @@ def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes) -
     ]
 
 
-def _require_addressed(operator: Operator, institution: str, named: str, addressed: str) -> None:
-    if named != institution:
-        raise Refused(f"the document is of institution {named!r}, the path says {institution!r}", "institution")
-    if addressed != operator.identity.public_key:
-        raise Refused("the document is addressed to another operator", "operator")
-
-
-def _require_key_state(account: Account, key_sequence: int) -> None:
-    # An account stays watched under the keys of its last submission: new keys are no way out of a margin run.
-    if account.state is AccountState.IN_DEFAULT:
-        raise Conflict(f"the account is {account.state}; it cannot enrol keys", "state")
-    # It need not be the next one: an institution that lost a reply goes on from the number it used.
-    if key_sequence <= account.key_sequence:
-        raise Conflict(f"the last key sequence number was {account.key_sequence}, got {key_sequence}", "key_sequence")
+def _check(operator: Operator, institution: str, signed: SignedDocument) -> None:
+    """Refuse a document that could not be entered, before anything costly is done with it."""
+    account = operator.account(institution)
+    signed.verify(frozenset({account.identity}))
+    with operator.store.unit_of_work() as session:
+        entries.check(session, account, signed)

@@ -10,17 +10,18 @@ from collections.abc import Callable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atomic_margin.documents.fields import instant_text
+from atomic_margin.documents.fields import instant_text, now_text
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.records import Claimed, TimedEvaluation, matrices_of, record
-from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.runs.records import NotDue, TimedEvaluation, ask, begin, record
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Account, Run, SubmissionRow, Tick
-from atomic_margin.service.operator.store.transitions import move_account, move_run
-from atomic_margin.service.protocol.documents import Submission, second_run_of
+from atomic_margin.service.operator.store.tables import Account, Run
+from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.events import Overdue, RunVoid
+from atomic_margin.service.protocol.documents import second_run_of
 from atomic_margin.service.protocol.policy import Policy
-from atomic_margin.service.protocol.states import OPEN, AccountEvent, AccountState, RunEvent, RunState
+from atomic_margin.service.protocol.states import OPEN, AccountState, RunEvent, RunState
 
 FUNCTIONS = ("surplus", "breach")
 """What is evaluated in a run."""
@@ -35,13 +36,13 @@ def evaluate_next(operator: Operator) -> str | None:
     Several threads may call it: a run is claimed by one of them, and an account's next run waits for it.
     """
     always = operator.settings.policy is Policy.ALWAYS
-    claimed = claim(operator, lambda run: always or run.second)
-    if claimed is None:
+    run = claim(operator, lambda run: always or run.second)
+    if run is None:
         return None
-    run_id = claimed.run.run_id
+    run_id = run.run_id
     try:
-        terms, submission = operator.terms, claimed.submission
-        matrices = matrices_of(operator, claimed)
+        plan = begin(operator, run_id)
+        terms, submission, matrices = operator.terms, plan.submission, plan.matrices
         A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
         started = now()
         evaluation = operator.evaluator.evaluate(
@@ -51,12 +52,13 @@ def evaluate_next(operator: Operator) -> str | None:
             c,
             FUNCTIONS,
         )
-        record(
-            operator, claimed, matrices, TimedEvaluation(evaluation, started, now()), operator.settings.answer_seconds
-        )
+        record(operator, plan, TimedEvaluation(evaluation, started, now()), operator.settings.answer_seconds)
+    except NotDue as reason:
+        _end(operator, run_id, reason)
+        return run_id
     except Exception as error:
         # Whatever it was must not leave the run half-way, nor stop the other accounts' runs.
-        _log.exception("run %s was not evaluated (attempt %d)", run_id, claimed.run.attempts)
+        _log.exception("run %s was not evaluated (attempt %d)", run_id, run.attempts)
         give_back(operator, run_id, f"{type(error).__name__}: {error}")
         return run_id
     fault_point("run-evaluated")
@@ -71,15 +73,16 @@ def ask_next(operator: Operator) -> str | None:
     """
     if operator.settings.policy is not Policy.UNLESS_PROVEN:
         return None
-    claimed = claim(operator, lambda run: not run.second)
-    if claimed is None:
+    run = claim(operator, lambda run: not run.second)
+    if run is None:
         return None
-    run_id = claimed.run.run_id
+    run_id = run.run_id
     try:
-        matrices = matrices_of(operator, claimed)
-        record(operator, claimed, matrices, None, operator.settings.proof_seconds)
+        ask(operator, run_id)
+    except NotDue as reason:
+        _end(operator, run_id, reason)
     except Exception as error:
-        _log.exception("run %s was not recorded (attempt %d)", run_id, claimed.run.attempts)
+        _log.exception("run %s was not recorded (attempt %d)", run_id, run.attempts)
         give_back(operator, run_id, f"{type(error).__name__}: {error}")
     return run_id
 
@@ -93,13 +96,27 @@ def sweep_deadlines(operator: Operator) -> list[str]:
         query = select(Run).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
         late = list(session.scalars(query))
         for run in late:
-            if run.breach_output is None:
-                move_run(run, RunEvent.PROOF_OVERDUE)
-                session.add(_second_run(run))
-                continue
-            move_run(run, RunEvent.ANSWER_OVERDUE)
-            move_account(session.get_one(Account, run.institution), AccountEvent.ANSWER_OVERDUE)
+            _overdue(operator, session, run)
         return [run.run_id for run in late]
+
+
+def _overdue(operator: Operator, session: Session, run: Run) -> None:
+    overdue = Overdue.parse(
+        {
+            "run_id": run.run_id,
+            "run": run.record_hash,
+            "operator": operator.identity.public_key,
+            "institution": run.institution,
+            "declared_at": now_text(),
+        }
+    )
+    account = session.get_one(Account, run.institution)
+    entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
+    if run.breach_output is None:
+        move_run(run, RunEvent.PROOF_OVERDUE)
+        session.add(_second_run(run))
+    else:
+        move_run(run, RunEvent.ANSWER_OVERDUE)
 
 
 def recover(operator: Operator) -> list[str]:
@@ -119,23 +136,14 @@ def latest_evaluated(session: Session, institution: str) -> Run | None:
     return session.scalar(query.order_by(Run.number.desc()).limit(1))
 
 
-def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Claimed | None:
+def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Run | None:
     """Take the oldest run that is due and `wanted`; one unit of work, so that no two callers take the same."""
     with operator.store.unit_of_work() as session:
         run = _next_due(session, wanted)
-        if run is None:
-            return None
-        move_run(run, RunEvent.TAKEN)
-        run.attempts += 1
-        submission = session.get_one(SubmissionRow, run.submission_id)
-        return Claimed(
-            run=run,
-            submission=Submission.parse(submission.document["body"]),
-            submission_hash=submission.sha256,
-            tick=session.get_one(Tick, run.price_sequence),
-            posted=ledger.balances(session, ledger.posted(run.institution)),
-            instructions=session.get_one(Account, run.institution).instruction_sequence,
-        )
+        if run is not None:
+            move_run(run, RunEvent.TAKEN)
+            run.attempts += 1
+        return run
 
 
 def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
@@ -165,7 +173,7 @@ def _second_run(run: Run) -> Run:
 
 
 def give_back(operator: Operator, run_id: str, problem: str) -> None:
-    """Schedule a run again, or end it as failed and freeze the account when it has failed too often."""
+    """Schedule a run again, or end it as failed, void and nothing owed, when it has failed too often."""
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, run_id)
         run.problem = problem
@@ -173,4 +181,25 @@ def give_back(operator: Operator, run_id: str, problem: str) -> None:
             move_run(run, RunEvent.RETRIED)
             return
         move_run(run, RunEvent.GIVEN_UP)
-        move_account(session.get_one(Account, run.institution), AccountEvent.RUN_FAILED)
+        account = session.get_one(Account, run.institution)
+        begun = entries.state_of(account).public.run
+        if begun is None or begun.run_id != run_id:
+            return
+        void = RunVoid.parse(
+            {
+                "run_id": run_id,
+                "operator": operator.identity.public_key,
+                "institution": run.institution,
+                "reason": f"not evaluated in {run.attempts} attempts",
+                "ended_at": now_text(),
+            }
+        )
+        entries.enter(session, operator.book, account, void.signed_by(operator.identity))
+
+
+def _end(operator: Operator, run_id: str, reason: NotDue) -> None:
+    with operator.store.unit_of_work() as session:
+        run = session.get_one(Run, run_id)
+        run.problem = str(reason)
+        move_run(run, RunEvent.RETRIED)
+        move_run(run, RunEvent.NEWER_TICK)

@@ -9,11 +9,15 @@ from sqlalchemy import func, select
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.margin.rows.rounding import RunMatrices
-from atomic_margin.service.errors import Conflict
+from atomic_margin.service.errors import Conflict, IllegalTransition
+from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Run, Tick
+from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.errors import WrongCollateral
+from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrix_hashes
@@ -22,24 +26,34 @@ GENESIS = "0" * 64
 """What the first record of the chain names as the one before it."""
 
 
-class Claimed(NamedTuple):
-    """A run whose turn came, and what its record is made from.
+class NotDue(Conflict):
+    """A run whose turn came is not wanted any more: a newer tick came, or the account moved on."""
+
+
+class Plan(NamedTuple):
+    """What a run is on: what its documents say, and what it is evaluated with.
 
     Attributes:
-        run: as it was when it was claimed.
-        submission: its portfolio.
+        run_id: its name.
+        institution: whose.
+        submission_id: row of its portfolio.
         submission_hash: hash of that document.
+        submission: the portfolio.
         tick: its prices.
-        posted: posted collateral at that moment, by asset, in smallest units.
+        posted: posted collateral that counts, by asset, in smallest units.
         instructions: number of the last collateral instruction that is part of it.
+        matrices: of the run.
     """
 
-    run: Run
-    submission: Submission
+    run_id: str
+    institution: str
+    submission_id: int
     submission_hash: str
+    submission: Submission
     tick: Tick
     posted: dict[str, int]
     instructions: int
+    matrices: RunMatrices
 
 
 class TimedEvaluation(NamedTuple):
@@ -50,15 +64,94 @@ class TimedEvaluation(NamedTuple):
     ended: datetime
 
 
-def matrices_of(operator: Operator, claimed: Claimed) -> RunMatrices:
-    """Return a run's matrices: the tick's weights and the account's collateral, rounded for its gross limit.
+def begin(operator: Operator, run_id: str) -> Plan:
+    """Enter that a run begins to be evaluated: what it is on is fixed by that. One that has begun goes on.
 
     Raises:
+        NotDue: it is not wanted any more.
         MarginError: no unit fits, or the prices do not value the collateral.
     """
-    tick, terms = operator.compiled_ticks.of(claimed.tick), operator.terms
-    collateral = terms.collateral(tick.market, claimed.posted)
-    return terms.matrices(tick.weights, collateral, claimed.submission.gross_limit)
+    while True:
+        plan = _planned(operator, run_id)
+        opened = RunOpened.parse({**_fields(operator, plan), "opened_at": instant_text(now())})
+        with operator.store.unit_of_work() as session:
+            account = session.get_one(Account, plan.institution)
+            state = entries.state_of(account)
+            if state.public.run is not None and state.public.run.run_id == run_id:
+                return plan
+            try:
+                entries.enter(session, operator.book, account, opened.signed_by(operator.identity))
+            except WrongCollateral:
+                # Some was posted meanwhile.
+                continue
+            except IllegalTransition as error:
+                raise NotDue(str(error)) from error
+            session.get_one(Run, run_id).submission_id = plan.submission_id
+        return plan
+
+
+def ask(operator: Operator, run_id: str) -> None:
+    """Sign and chain the record of a run that is to be proven first, without evaluating it, and open it for its answer.
+
+    Raises:
+        NotDue: it is not wanted any more.
+        MarginError: no unit fits, or the prices do not value the collateral.
+    """
+    while True:
+        plan = _planned(operator, run_id)
+        try:
+            _record(operator, plan, None, operator.settings.proof_seconds)
+        except WrongCollateral:
+            continue
+        except IllegalTransition as error:
+            raise NotDue(str(error)) from error
+        return
+
+
+def _planned(operator: Operator, run_id: str) -> Plan:
+    with operator.store.unit_of_work() as session:
+        row = session.get_one(Run, run_id)
+        tick = session.get_one(Tick, row.price_sequence)
+        public = entries.state_of(session.get_one(Account, row.institution)).public
+        begun = public.run
+        if begun is not None and (begun.run_id == run_id or row.second):
+            # It has begun, or is the same run again after one that was not proven.
+            book, posted, instructions = begun.submission, begun.posted, begun.instructions
+        elif public.book is None:
+            raise NotDue("the account has no book in force")
+        else:
+            book, posted, instructions = public.book.submission, public.posted, public.instructions
+        stored = submission_of(session, book)
+    submission, compiled, terms = (
+        Submission.parse(stored.document["body"]),
+        operator.compiled_ticks.of(tick),
+        operator.terms,
+    )
+    return Plan(
+        run_id=run_id,
+        institution=row.institution,
+        submission_id=stored.id,
+        submission_hash=stored.sha256,
+        submission=submission,
+        tick=tick,
+        posted=dict(posted),
+        instructions=instructions,
+        matrices=terms.matrices(compiled.weights, terms.collateral(compiled.market, posted), submission.gross_limit),
+    )
+
+
+def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
+    return {
+        "run_id": plan.run_id,
+        "operator": operator.identity.public_key,
+        "institution": plan.institution,
+        "submission": plan.submission_hash,
+        "price_sequence": str(plan.tick.sequence),
+        "tick": plan.tick.sha256,
+        "instructions": str(plan.instructions),
+        "posted": {asset: str(quantity) for asset, quantity in plan.posted.items()},
+        "matrices": matrix_hashes(plan.matrices).model_dump(),
+    }
 
 
 def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
@@ -69,44 +162,37 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
     return terms.matrices(tick.weights, terms.collateral(tick.market, record.posted), record.gross_limit)
 
 
-def record(
-    operator: Operator, claimed: Claimed, matrices: RunMatrices, evaluated: TimedEvaluation | None, seconds: int
-) -> None:
-    """Sign and chain the record of a claimed run, and open it for its answer.
+def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
+    """Sign and chain the record of a run that was evaluated, and open it for its answer.
 
     Args:
         operator: who signs.
-        claimed: the run.
-        matrices: of the run.
-        evaluated: what was evaluated, None for a record without outputs.
+        plan: what the run began on.
+        evaluated: what was evaluated.
         seconds: time for the answer.
 
     Raises:
         Conflict: the run is not this caller's any more.
     """
-    submission, tick, recorded_at = claimed.submission, claimed.tick, now()
-    deadline = instant_text(recorded_at + timedelta(seconds=seconds))
+    _record(operator, plan, evaluated, seconds)
+
+
+def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:
+    recorded_at = now()
+    deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
     with operator.store.unit_of_work() as session:
-        run = session.get_one(Run, claimed.run.run_id)
+        run = session.get_one(Run, plan.run_id)
         if run.state is not RunState.EVALUATING:
             raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
         last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
         body = RunRecord.parse(
             {
-                "run_id": run.run_id,
+                **_fields(operator, plan),
                 "number": str(1 if last is None or last.number is None else last.number + 1),
                 "previous": GENESIS if last is None else last.record_hash,
-                "operator": operator.identity.public_key,
-                "institution": run.institution,
                 "submission_sequence": str(submission.sequence),
-                "submission": claimed.submission_hash,
-                "price_sequence": str(tick.sequence),
-                "tick": operator.compiled_ticks.of(tick).hash,
                 **operator.terms.hashes,
                 "gross_limit": str(submission.gross_limit),
-                "instructions": str(claimed.instructions),
-                "posted": {asset: str(quantity) for asset, quantity in claimed.posted.items()},
-                "matrices": matrix_hashes(matrices).model_dump(),
                 "evaluation_keys": submission.evaluation_keys,
                 "key_commitments": submission.key_commitments,
                 "ciphertext": submission.ciphertext,
@@ -116,6 +202,8 @@ def record(
             }
         )
         signed = body.signed_by(operator.identity)
+        entries.enter(session, operator.book, session.get_one(Account, run.institution), signed)
+        run.submission_id = plan.submission_id
         run.number = body.number
         run.record = signed.to_json()
         run.record_hash = signed.body_hash()

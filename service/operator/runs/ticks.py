@@ -9,15 +9,17 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.feed.tick import make_tick, make_void
-from atomic_margin.service.operator.accounts.submissions import latest_submission
+from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import log
+from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
+from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.machine import is_due
 from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import WATCHED
+from atomic_margin.service.protocol.states import WATCHED, RunEvent, RunState
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
 
 
@@ -84,6 +86,7 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
     row = Tick(
         sequence=tick.sequence,
         void=tick.market is None,
+        sha256=signed.body_hash(),
         document=signed.to_json(),
         received_at=instant_text(received_at),
     )
@@ -93,19 +96,32 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
 
 
 def _schedule(session: Session, sequence: int) -> list[str]:
-    scheduled = []
+    """Schedule a run for every account whose book came before this tick; older ones whose turn did not come end."""
+    at, scheduled = entries.newest(session), []
     for account in session.scalars(select(Account).where(Account.state.in_(WATCHED)).order_by(Account.institution)):
-        submission = latest_submission(session, account.institution)
-        if submission is None:
+        state = entries.state_of(account)
+        book = state.public.book
+        if book is None or not is_due(state, at):
             continue
+        _supersede(session, account.institution)
         run_id = f"{account.institution}.{sequence}"
         session.add(
             Run(
                 run_id=run_id,
                 institution=account.institution,
-                submission_id=submission.id,
+                submission_id=submission_of(session, book.submission).id,
                 price_sequence=sequence,
             )
         )
         scheduled.append(run_id)
     return scheduled
+
+
+def _supersede(session: Session, institution: str) -> None:
+    """End scheduled runs of older ticks; not one that has begun, or follows one that was not proven."""
+    account = session.get_one(Account, institution)
+    begun = entries.state_of(account).public.run
+    waiting = select(Run).where(Run.institution == institution, Run.state == RunState.SCHEDULED, Run.second.is_(False))
+    for run in session.scalars(waiting):
+        if begun is None or begun.run_id != run.run_id:
+            move_run(run, RunEvent.NEWER_TICK)

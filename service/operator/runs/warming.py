@@ -9,9 +9,9 @@ import threading
 
 from sqlalchemy import select
 
-from atomic_margin.service.operator.accounts.submissions import latest_submission
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import FUNCTIONS
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.states import WATCHED
 
@@ -61,10 +61,10 @@ class KeyWarmer:
     def _cold(self) -> EnrolledKeys | None:
         with self._operator.store.unit_of_work() as session:
             for account in session.scalars(select(Account).where(Account.state.in_(WATCHED))):
-                submission = latest_submission(session, account.institution)
-                # Runs stay under the keys of the last submission until one under newer keys is there.
-                submitted = None if submission is None else submission.document["body"]["evaluation_keys"]
-                for wanted in filter(None, (submitted, account.evaluation_keys)):
+                public = entries.state_of(account).public
+                # Runs stay under the keys of their book until it is there under newer keys.
+                books = (book.evaluation_keys for book in (public.book, public.waiting) if book is not None)
+                for wanted in filter(None, (*books, public.keys)):
                     if wanted in self._in_hand | self._given_up or self._operator.evaluator.is_warm(wanted):
                         continue
                     keys = session.get(EnrolledKeys, wanted)

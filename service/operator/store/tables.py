@@ -15,7 +15,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from atomic_margin.service.protocol.states import (
-    ACCOUNTS,
     RUNS,
     SHORTFALLS,
     AccountState,
@@ -51,12 +50,29 @@ class Account(Base):
     institution: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str]
     identity: Mapped[str] = mapped_column(String(64), unique=True)
-    state: Mapped[AccountState] = mapped_column(default=ACCOUNTS.first)
     token_sha256: Mapped[str | None]
-    key_sequence: Mapped[int] = mapped_column(default=0)
-    evaluation_keys: Mapped[str | None]
     nonce: Mapped[str | None]
-    instruction_sequence: Mapped[int] = mapped_column(default=0)
+    # What the account is follows from its entries; `store.entries` alone writes these, and `replay` compares them.
+    seed: Mapped[str] = mapped_column(String(64))
+    state: Mapped[AccountState]
+    entries: Mapped[int]
+    head: Mapped[str] = mapped_column(String(64))
+    public_state: Mapped[JsonObject]
+    private_state: Mapped[JsonObject]
+
+
+class EntryRow(Base):
+    """An entry of an account. Its document is here, unless the table of its kind has it (`store.entries`)."""
+
+    __tablename__ = "entries"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(64), index=True)
+    entry: Mapped[JsonObject]
+    document: Mapped[JsonObject | None]
+    leaf: Mapped[int] = mapped_column(BigInteger, unique=True)
 
 
 class EnrolledKeys(Base):
@@ -93,6 +109,7 @@ class Tick(Base):
     __tablename__ = "ticks"
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     void: Mapped[bool] = mapped_column(default=False)
+    sha256: Mapped[str] = mapped_column(String(64))
     document: Mapped[JsonObject]
     received_at: Mapped[str]
 
@@ -152,7 +169,7 @@ class Run(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
-    record_hash: Mapped[str | None]
+    record_hash: Mapped[str | None] = mapped_column(index=True)
     surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
@@ -166,9 +183,8 @@ class AnswerRow(Base):
 
     __tablename__ = "answers"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[JsonObject]
-    receipt: Mapped[JsonObject]
 
 
 class SettlementRow(Base):
@@ -176,6 +192,7 @@ class SettlementRow(Base):
 
     __tablename__ = "settlements"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[JsonObject]
     transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
 

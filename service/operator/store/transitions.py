@@ -1,23 +1,12 @@
 """The only module that writes a state into a row; what follows what is in `protocol.states`."""
 
-from atomic_margin.service.operator.store.tables import Account, Run, ShortfallRow
+from atomic_margin.service.operator.store.tables import Run, ShortfallRow
 from atomic_margin.service.protocol.states import (
-    ACCOUNTS,
     RUNS,
     SHORTFALLS,
-    AccountEvent,
     RunEvent,
     ShortfallEvent,
 )
-
-
-def move_account(account: Account, event: AccountEvent) -> None:
-    """Give an account the state that follows, inside the caller's unit of work.
-
-    Raises:
-        IllegalTransition: the event is not possible in its state.
-    """
-    account.state = ACCOUNTS.next_state(account.state, event, f"account {account.institution}")
 
 
 def move_run(run: Run, event: RunEvent) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import select
@@ -22,7 +22,7 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
-from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
+from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -38,6 +38,7 @@ from atomic_margin.service.protocol.messages import (
     Booked,
     Challenge,
     Deposit,
+    Entries,
     Health,
     IssuedNonce,
     LastTick,
@@ -223,7 +224,7 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
     def submit(institution: str, document: JsonBody) -> SignedDocument:
-        """Submit an encrypted portfolio with its proofs; returns a signed receipt. Takes about a second."""
+        """Submit an encrypted portfolio with its proofs; returns the signed entry. Takes about a second."""
         return submissions.submit(operator, institution, document)
 
     @router.post(
@@ -232,8 +233,23 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         openapi_extra=examples.signed_json("collateral-instruction"),
     )
     def instruct(institution: str, document: JsonBody) -> SignedDocument:
-        """Post or withdraw one's own free collateral; returns a signed receipt."""
+        """Post or withdraw one's own free collateral; returns the signed entry."""
         return collateral.instruct(operator, institution, document)
+
+    @router.post("/coverage", status_code=201, openapi_extra=examples.signed_json("coverage"))
+    def cover(institution: str, document: JsonBody) -> SignedDocument:
+        """Prove the book in force covered at the newest tick, without being asked; returns the signed entry.
+
+        For an account that owes an answer, or whose run at this tick has not begun.
+        """
+        entry = coverage.take_coverage(operator, institution, document)
+        work.wake()
+        return entry
+
+    @router.get("/entries")
+    def entries(institution: str, token: Token, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
+        """Entries of an account after one of them, with the documents they are about: what an agent replays."""
+        return views.entries_view(operator, operator.require_account(institution, token), after)
 
     @router.get("")
     def account(institution: str, token: Token) -> AccountView:
@@ -286,9 +302,9 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     )
     def answer(run_id: str, document: JsonBody) -> SignedDocument:
         """Take the institution's signed answer; a verified breach is settled before this returns."""
-        receipt = answers.take_answer(operator, run_id, document)
+        entry = answers.take_answer(operator, run_id, document)
         work.wake()
-        return receipt
+        return entry
 
     return router
 

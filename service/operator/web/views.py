@@ -1,12 +1,12 @@
 """What the operator's HTTP face shows of itself, of accounts and of runs."""
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
-from atomic_margin.service.operator.runs.evaluation import latest_evaluated
 from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
@@ -14,11 +14,12 @@ from atomic_margin.service.operator.store.tables import (
     Run,
     SettlementRow,
     ShortfallRow,
-    SubmissionRow,
     Tick,
 )
 from atomic_margin.service.protocol.messages import (
     AccountView,
+    Entries,
+    EntryItem,
     EvaluationTimes,
     Held,
     LastTick,
@@ -54,30 +55,42 @@ def account_view(operator: Operator, account: Account) -> AccountView:
     with operator.store.unit_of_work() as session:
         query = select(Run).where(Run.institution == name).order_by(Run.price_sequence.desc(), Run.second.desc())
         runs = {run.run_id: run for run in session.scalars(query.limit(SHOWN_RUNS))}
-        newest = latest_evaluated(session, name)
-        if newest is not None:
-            # However many runs are scheduled behind it: this is the one that takes an answer.
-            runs.setdefault(newest.run_id, newest)
-        last = session.scalar(select(func.max(SubmissionRow.sequence)).where(SubmissionRow.institution == name))
-        held = Held(
-            free=ledger.balances(session, ledger.free(name)),
-            posted=ledger.balances(session, ledger.posted(name)),
-        )
+        state = entries.state_of(session.get_one(Account, name))
+        begun = None if state.public.run is None else session.get(Run, state.public.run.run_id)
+        if begun is not None:
+            # However many there are behind it: this is the one that takes an answer.
+            runs.setdefault(begun.run_id, begun)
         recorded = shortfalls.recorded(session, name, SHOWN_RUNS)
     return AccountView(
         institution=name,
-        state=account.state,
-        next_submission=(last or 0) + 1,
-        next_instruction=account.instruction_sequence + 1,
-        next_keys=account.key_sequence + 1,
-        evaluation_keys=account.evaluation_keys,
+        state=state.public.status,
+        next_submission=state.public.submissions + 1,
+        next_instruction=state.public.instructions + 1,
+        next_keys=state.public.key_sequence + 1,
+        evaluation_keys=state.public.keys,
         policy=operator.settings.policy,
-        collateral=held,
+        collateral=Held(free=state.private.free, posted=state.public.posted),
         runs=tuple(
             RunItem(run_id=run.run_id, state=run.state, price_sequence=run.price_sequence)
             for run in sorted(runs.values(), key=lambda run: (run.price_sequence, run.second))
         ),
         shortfalls=tuple(recorded),
+    )
+
+
+SHOWN_ENTRIES = 32
+
+
+def entries_view(operator: Operator, account: Account, after: int) -> Entries:
+    """Return the entries of an account after one of them, with their documents."""
+    with operator.store.unit_of_work() as session:
+        shown = list(entries.entries_after(session, account.institution, after, SHOWN_ENTRIES))
+        newest = session.get_one(Account, account.institution).entries
+    return Entries(
+        log=operator.log_key.name,
+        seed=account.seed,
+        entries=tuple(EntryItem(entry=item.entry.to_json(), document=item.document.to_json()) for item in shown),
+        more=after + len(shown) < newest,
     )
 
 

@@ -24,7 +24,6 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Body, parse_signed
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
-
 # Strict types take the names of events as enums alone, and JSON has none.
 Kind = Annotated[EventKind, Field(strict=False)]
 

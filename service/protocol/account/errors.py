@@ -7,7 +7,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongKeys                 it names other keys than those in force
     ├── WrongBook                 it is about another book than the one in force
     ├── WrongTick                 it is at another tick than the one it has to be at
-    ├── WrongCollateral           it counts other collateral than the account has, or more
+    ├── WrongCollateral           it counts other collateral than the account has, or moves it elsewhere
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     └── NotCovered                the book in force was not proven covered, or another one waits
@@ -16,7 +16,8 @@ EntryRefused                 an entry of the operator is not what the machine gi
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
 ├── EntryForked              two entries of one number
 ├── EntryForged              signature, account or a hash in it is wrong
-└── EntryIllegal             its document is no legal event, or was never sent
+└── EntryIllegal             its document is no legal event, or not what has to follow
+    └── EntryUnsent          it has a document of the institution's own that this directory never sent
 """
 
 from typing import Any
@@ -49,7 +50,7 @@ class WrongTick(IllegalEvent):
 
 
 class WrongCollateral(IllegalEvent):
-    """It counts other collateral than the account has, or moves more."""
+    """It counts other collateral than the account has, or moves it elsewhere than it may."""
 
 
 class WrongRun(IllegalEvent):
@@ -89,4 +90,8 @@ class EntryForged(EntryRefused):
 
 
 class EntryIllegal(EntryRefused):
-    """The document of the entry is no legal event, or the party it names never sent it."""
+    """The document of the entry is no legal event, or says something else than has to follow."""
+
+
+class EntryUnsent(EntryIllegal):
+    """The entry has a document with the institution's own signature that its directory does not know."""

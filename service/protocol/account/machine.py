@@ -6,8 +6,8 @@ checked that it is the right document at this moment:
 
 - A run is on the book that came before its tick, at the newest tick there is, with all collateral posted by then. A
   run that follows one which was not proven is the same run: tick, book, keys, collateral and matrices.
-- Another book that comes while a run is open, due or owed waits until that is over. The same commitments under new
-  keys do not wait.
+- Another book that comes while a run is open, due or owed waits: until the one in force was proven at a tick that is
+  not older than itself. The same commitments under new keys do not wait.
 - No answer in time: the book is owed, and the account frozen, until the same commitments are proven covered or the
   breach is settled.
 - Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting.
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.documents.strict import Part
+from atomic_margin.service.errors import InsufficientFunds
 from atomic_margin.service.protocol.account.errors import (
     NotCovered,
     OutOfSequence,
@@ -98,6 +99,7 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     Raises:
         IllegalTransition: the status does not allow it.
         IllegalEvent: something else in the state does not; its class names the rule.
+        InsufficientFunds: it moves more than the account has.
     """
     status = next_status(None if state is None else state.public.status, event.kind)
     if state is None:
@@ -209,7 +211,7 @@ def _moved(state: Account, moves: list[tuple[str, int, str | None, str | None]])
         if source is not None:
             left = held[source].get(asset, 0) - quantity
             if left < 0:
-                raise WrongCollateral(f"the account has {-left} units of {source} {asset} less than that", "quantity")
+                raise InsufficientFunds(f"the account has {-left} units of {source} {asset} less than that", "quantity")
             held[source][asset] = left
         if target is not None:
             held[target][asset] = held[target].get(asset, 0) + quantity
@@ -250,7 +252,7 @@ def _submitted(state: Account, event: Event, at: At) -> Account:
         commitments=commitments_hash(body),
         evaluation_keys=body.evaluation_keys,
         key_commitments=body.key_commitments,
-        tick=at.tick,
+        tick=at.market,
     )
     state = _public(state, submissions=body.sequence)
     before = public.book
@@ -347,7 +349,8 @@ def _run_void(state: Account, event: Event, at: At) -> Account:
     body, run = _body(event, RunVoid), state.public.run
     if run is None or run.run_id != body.run_id or run.stage != "evaluating":
         raise WrongRun(f"run {body.run_id} is not being evaluated", "run_id")
-    return _over(state, owed=state.public.owed)
+    # Nothing was proven at its tick, so a book that waits goes on waiting.
+    return _public(state, run=None)
 
 
 def _proof_overdue(state: Account, event: Event, at: At) -> Account:
@@ -441,26 +444,25 @@ def _covered_unasked(state: Account, event: Event, at: At) -> Account:
         raise WrongCollateral("the proof counts other collateral than is posted", "posted")
     if body.entry != at.head:
         raise WrongRun("the proof names another entry than the account's last", "entry")
-    return _public(_proven(state, book.commitments, at.market), last_run=at.market)
+    return _proven(_public(state, last_run=at.market), book.commitments, at.market)
 
 
 # The end of a run
 
 
 def _proven(state: Account, commitments: str, tick: int) -> Account:
-    """End a run that was answered: these commitments are covered at a tick, and nothing is owed on them."""
-    book, owed = state.public.book, state.public.owed
-    if book is not None and book.commitments == commitments:
-        state = _public(state, book=_updated(book, covered=tick))
-    return _over(state, owed=None if owed == commitments else owed)
+    """End a run, or what takes its place: these commitments are covered at a tick, or made so.
 
-
-def _over(state: Account, owed: str | None) -> Account:
-    """End a run; the book that waits for it comes in force, unless something is still owed."""
-    waiting = state.public.waiting
-    if waiting is None or owed is not None:
-        return _public(state, run=None, owed=owed)
-    return _public(state, run=None, owed=None, book=waiting, waiting=None)
+    A book that waits comes in force, unless ticks came before it at which the one in force was not run. One more run is
+    enough then: at a tick after it.
+    """
+    book, waiting = state.public.book, state.public.waiting
+    if book is None or book.commitments != commitments:
+        raise WrongBook("what is proven is not the book in force", "submission")
+    state = _public(state, run=None, owed=None, book=_updated(book, covered=tick))
+    if waiting is None or waiting.tick > tick:
+        return state
+    return _public(state, book=waiting, waiting=None)
 
 
 def _next(number: int, last: int, what: str) -> None:

@@ -29,7 +29,7 @@ class Book(Part):
         commitments: hash of its commitments and gross limit: two books with the same one are the same book.
         evaluation_keys: that it is encrypted under.
         key_commitments: to the secret keys.
-        tick: the newest tick when this book came; later ones alone are run on it.
+        tick: the newest tick with a market when this book came; later ones alone are run on it.
         covered: the newest tick at which it was proven covered, or made so by a margin call.
     """
 
@@ -119,7 +119,7 @@ class PublicState(Document):
     submissions: Counter = 0
     book: Book | None = None
     waiting: Book | None = None
-    posted: IdMap[Quantity] = {}
+    posted: IdMap[Quantity] = Field(default_factory=dict)
     instructions: Counter = 0
     run: OpenRun | None = None
     last_run: Counter = 0
@@ -135,7 +135,7 @@ class PrivateState(Document):
 
     TAG = "account-private"
 
-    free: IdMap[Quantity] = {}
+    free: IdMap[Quantity] = Field(default_factory=dict)
 
 
 class Account(Part):

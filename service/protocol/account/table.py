@@ -14,27 +14,27 @@ _ALL = tuple(S)
 _WATCHED = (S.ACTIVE, S.FROZEN)
 
 
-def _stays(*statuses: S) -> dict[S, S]:
+def _stays(*statuses: S) -> dict[S | None, S]:
     return {status: status for status in statuses}
 
 
 TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.ADMITTED: {None: S.ADMITTED},
-    K.DEPOSITED: {**_stays(*_ALL)},
+    K.DEPOSITED: _stays(*_ALL),
     # An account stays watched under the keys of its book: new keys are no way out of a run.
     K.KEYS_ENROLLED: {S.ADMITTED: S.PENDING, **_stays(S.PENDING, *_WATCHED)},
     K.KEYS_CONFIRMED: {S.PENDING: S.ACTIVE, **_stays(*_WATCHED)},
-    K.SUBMITTED: {**_stays(*_WATCHED)},
+    K.SUBMITTED: _stays(*_WATCHED),
     # More collateral helps whoever waits for it; taking some away does not.
-    K.POSTED: {**_stays(S.ADMITTED, S.PENDING, *_WATCHED)},
-    K.WITHDRAWN: {**_stays(S.ADMITTED, S.ACTIVE)},
-    K.RUN_OPENED: {**_stays(*_WATCHED)},
-    K.RUN_RECORDED: {**_stays(*_WATCHED)},
-    K.RUN_VOID: {**_stays(*_WATCHED)},
-    K.PROOF_OVERDUE: {**_stays(*_WATCHED)},
+    K.POSTED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
+    K.WITHDRAWN: _stays(S.ADMITTED, S.ACTIVE),
+    K.RUN_OPENED: _stays(*_WATCHED),
+    K.RUN_RECORDED: _stays(*_WATCHED),
+    K.RUN_VOID: _stays(*_WATCHED),
+    K.PROOF_OVERDUE: _stays(*_WATCHED),
     K.ANSWER_OVERDUE: {S.ACTIVE: S.FROZEN, **_stays(S.FROZEN)},
     K.COVERED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
-    K.BREACH_PROVEN: {**_stays(*_WATCHED)},
+    K.BREACH_PROVEN: _stays(*_WATCHED),
     K.MARGIN_CALLED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.LIQUIDATED: {S.ACTIVE: S.IN_DEFAULT, S.FROZEN: S.IN_DEFAULT},
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},

@@ -1,0 +1,40 @@
+"""What every part of the agent works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from atomic_margin.service.institution.chain import MarketChain
+from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.history import History
+from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.store import InstitutionStore
+from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
+
+
+@dataclass(frozen=True)
+class Party:
+    """One institution at one operator.
+
+    Attributes:
+        settings: what the institution chose.
+        terms: pinned.
+        identity: signs for the institution.
+        keys: its FHE keys.
+        store: its database.
+        client: the operator.
+        chain: the ticks that were seen.
+        history: the account.
+        stage: told what is going on.
+    """
+
+    settings: AgentSettings
+    terms: Terms
+    identity: Identity
+    keys: KeyRing
+    store: InstitutionStore
+    client: OperatorClient
+    chain: MarketChain
+    history: History
+    stage: Callable[[str], None]

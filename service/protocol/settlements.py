@@ -1,0 +1,71 @@
+"""What the settlement of a proven breach has to move: the operator's hook books it, the agent expects it. Pure.
+
+Both know all that it depends on, so an operator has no say in which assets move, nor in whether an account that could
+have met the call is liquidated.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from atomic_margin.margin.collateral import select_transfer
+from atomic_margin.margin.errors import InsufficientFreeCollateral
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.protocol.documents import SettlementKind, Transfer
+from atomic_margin.service.protocol.terms import Terms
+
+
+class Rightful(NamedTuple):
+    """What a settlement has to be.
+
+    Attributes:
+        kind: `margin_call`, or `liquidation` when free collateral does not cover the top-up.
+        transfers: what moves, in the order that the document has.
+    """
+
+    kind: SettlementKind
+    transfers: tuple[Transfer, ...]
+
+
+def rightful_transfers(
+    terms: Terms,
+    market: Market,
+    top_up_usd: Decimal,
+    *,
+    counted: Mapping[str, int],
+    free: Mapping[str, int],
+    posted: Mapping[str, int],
+) -> Rightful:
+    """Return the settlement that follows from a proven top-up.
+
+    Args:
+        terms: of the run.
+        market: prices of the run's tick.
+        top_up_usd: X of the answer, in USD.
+        counted: posted collateral that the run counts: `posted` of its record.
+        free: the account's free collateral just before, in smallest units.
+        posted: its posted collateral just before; more than is counted if some was posted meanwhile.
+
+    Raises:
+        MarginError: the market does not price the collateral, or the schedule does not know it.
+    """
+    try:
+        # Against what was posted when the run was evaluated: the proven X is on top of that.
+        chosen = select_transfer(top_up_usd, free, terms.schedule, terms.model.spot_moves, market, posted=counted)
+    except InsufficientFreeCollateral:
+        return Rightful("liquidation", _everything(free, posted))
+    moved = sorted(chosen.items())
+    return Rightful("margin_call", tuple(_transfer(asset, quantity, "free", "posted") for asset, quantity in moved))
+
+
+def _everything(free: Mapping[str, int], posted: Mapping[str, int]) -> tuple[Transfer, ...]:
+    return tuple(
+        _transfer(asset, quantity, source, "liquidation")
+        for source, held in (("free", free), ("posted", posted))
+        for asset, quantity in sorted(held.items())
+        if quantity
+    )
+
+
+def _transfer(asset: str, quantity: int, source: str, destination: str) -> Transfer:
+    return Transfer.parse({"asset": asset, "quantity": str(quantity), "source": source, "destination": destination})
