@@ -24,7 +24,7 @@ from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, 
 from atomic_margin.service.errors import MalformedRequest, Refused
 from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
 
-BUNDLE_VERSION = "4"
+BUNDLE_VERSION = "5"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]
@@ -350,16 +350,6 @@ class ShortfallRecord(Body):
     output: Hash
     fft_plan: Hash
     evaluated_at: Time
-
-
-class Receipt(Body):
-    """Goes with the agent's change to entries."""
-
-    TYPE = "entry"
-    document: Hash
-    operator: PublicKey
-    result: Identifier
-    received_at: Time
 
 
 class CollateralInstruction(Body):

@@ -142,6 +142,17 @@ class LastTick(ResponseBody):
     """Signed: the tick that `document` names as the last one with a market, if it names one."""
 
 
+class Bundle(ResponseBody):
+    """A bundle: the signed document, and beside it what shows its entries in the log."""
+
+    type: str
+    body: JsonObject
+    signer: str
+    signature: str
+    log: JsonObject | None
+    """Evidence, once enough witnesses cosigned a checkpoint that holds them."""
+
+
 class Attestations(ResponseBody):
     """The runs whose bundles are published."""
 

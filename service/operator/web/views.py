@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from atomic_margin.service.errors import NotFound
+from atomic_margin.service.operator.attestations import evidence_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.settlement import ledger
@@ -11,6 +12,7 @@ from atomic_margin.service.operator.store.market_chain import last_market_of, ne
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
     Account,
+    AttestationRow,
     Run,
     SettlementRow,
     ShortfallRow,
@@ -18,6 +20,7 @@ from atomic_margin.service.operator.store.tables import (
 )
 from atomic_margin.service.protocol.messages import (
     AccountView,
+    Bundle,
     Entries,
     EntryItem,
     EvaluationTimes,
@@ -113,6 +116,20 @@ def run_view(operator: Operator, run: Run) -> RunView:
         shortfall=None if shortfall is None else _shortfall_view(shortfall),
         problem=run.problem,
     )
+
+
+def bundle(operator: Operator, run_id: str) -> Bundle:
+    """Return a published bundle, with what shows its entries in the log.
+
+    Raises:
+        NotFound: no bundle of that run is published.
+    """
+    with operator.store.unit_of_work() as session:
+        row = session.get(AttestationRow, run_id)
+        if row is None:
+            raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
+        evidence = evidence_of(session, session.get_one(Run, run_id))
+    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.canonical()})
 
 
 def last_tick(operator: Operator) -> LastTick:
