@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 
-from mutants import MUTANTS, Mutant, NotFound
+from mutant import Mutant, NotFound
+from mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "demo-out")

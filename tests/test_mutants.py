@@ -20,7 +20,7 @@ def test_every_mutant_can_be_made_and_its_tests_exist() -> None:
 
 def test_what_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from mutants import RETURNED, Mutant, NotFound, call, condition
+    from mutant import RETURNED, Mutant, NotFound, call, condition
 
     code = "class A:\n    def f(self, x):\n        if x.é:\n            g(x)\n        return x\n"
 

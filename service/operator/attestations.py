@@ -1,19 +1,29 @@
 """Publish the bundle of every verified answer."""
 
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import checkpoints
+from atomic_margin.service.operator.store.entries import entry_of
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
+    Account,
     AnswerRow,
     AttestationRow,
     EnrolledKeys,
+    EntryRow,
     Run,
     SettlementRow,
     SubmissionRow,
     Tick,
 )
+from atomic_margin.service.protocol.account.entries import Salts
+from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.verifier.attestation import bundle_body
+
+JsonObject = dict[str, Any]
 
 
 def attest(operator: Operator, session: Session, run: Run) -> None:
@@ -31,9 +41,64 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         enrolment=session.get_one(EnrolledKeys, submission["body"]["evaluation_keys"]).document,
         submission=submission,
         run=run.record,
+        history=_history(session, run, settlement),
         answer=session.get_one(AnswerRow, run.run_id).document,
         flag_words=flag_words,
         settlement=None if settlement is None else settlement.document,
     )
     signed = operator.identity.sign("attestation", body)
     session.add(AttestationRow(run_id=run.run_id, document=signed.to_json()))
+
+
+def evidence_of(session: Session, run: Run) -> Evidence | None:
+    """Return what shows the entries of a run's bundle in the log, as soon as enough witnesses cosigned them."""
+    settlement = session.get(SettlementRow, run.run_id)
+    leaves = [row.leaf for row in _entries(session, run, settlement)]
+    return checkpoints.evidence(session, leaves)
+
+
+def recorded_evidence(session: Session, run: Run) -> Evidence | None:
+    """Return what shows the entry with a run's record in the log, as soon as enough witnesses cosigned it."""
+    return checkpoints.evidence(session, [_entry(session, run, run.record_hash or "").leaf])
+
+
+def _entries(session: Session, run: Run, settlement: SettlementRow | None) -> list[EntryRow]:
+    """Return the entries that a bundle has: the one with the record, and round a liquidation, two more."""
+    rows = [_entry(session, run, run.record_hash or "")]
+    if settlement is not None and settlement.document["body"]["kind"] == "liquidation":
+        settled = _entry(session, run, settlement.sha256)
+        rows += [session.get_one(EntryRow, (run.institution, settled.number - 1)), settled]
+    return rows
+
+
+def _entry(session: Session, run: Run, subject: str) -> EntryRow:
+    row = entry_of(session, run.institution, subject)
+    if row is None:
+        raise ValueError(f"run {run.run_id} has no entry about {subject}")
+    return row
+
+
+def _history(session: Session, run: Run, settlement: SettlementRow | None) -> JsonObject:
+    salts = Salts(session.get_one(Account, run.institution).seed)
+    recorded, *around = _entries(session, run, settlement)
+    history: JsonObject = {
+        "recorded": {
+            "entry": recorded.entry,
+            "salt": salts.of("public", recorded.number),
+            "public": run.public_state,
+        }
+    }
+    if around and settlement is not None:
+        before, settled = around
+        history["liquidation"] = {
+            "before": {
+                "entry": before.entry,
+                "salt": salts.of("public", before.number),
+                "public": settlement.public_before,
+                "private_salt": salts.of("private", before.number),
+                "private": settlement.private_before,
+            },
+            "settled": settled.entry,
+            "salt": salts.of("document", settled.number),
+        }
+    return history

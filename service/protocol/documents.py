@@ -4,6 +4,7 @@
 nothing is believed because it was sent along.
 """
 
+from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import model_validator
@@ -24,7 +25,7 @@ from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, 
 from atomic_margin.service.errors import MalformedRequest, Refused
 from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
 
-BUNDLE_VERSION = "4"
+BUNDLE_VERSION = "5"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]
@@ -227,6 +228,14 @@ class RunRecord(Body):
         return tuple(name for name, value in repeated.items() if getattr(submission, name) != value)
 
     @property
+    def answer_seconds(self) -> int:
+        """Time to answer, from when the witnesses see the run's entry, or from `evaluated_at` where there are none."""
+        begin, end = (
+            datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (self.evaluated_at, self.deadline)
+        )
+        return int((end - begin).total_seconds())
+
+    @property
     def breach_output(self) -> str:
         """Hash of the breach output's words.
 
@@ -350,16 +359,6 @@ class ShortfallRecord(Body):
     output: Hash
     fft_plan: Hash
     evaluated_at: Time
-
-
-class Receipt(Body):
-    """Goes with the agent's change to entries."""
-
-    TYPE = "entry"
-    document: Hash
-    operator: PublicKey
-    result: Identifier
-    received_at: Time
 
 
 class CollateralInstruction(Body):

@@ -142,6 +142,17 @@ class LastTick(ResponseBody):
     """Signed: the tick that `document` names as the last one with a market, if it names one."""
 
 
+class Bundle(ResponseBody):
+    """A bundle: the signed document, and beside it what shows its entries in the log."""
+
+    type: str
+    body: JsonObject
+    signer: str
+    signature: str
+    log: JsonObject | None
+    """Evidence, once enough witnesses cosigned a checkpoint that holds them."""
+
+
 class Attestations(ResponseBody):
     """The runs whose bundles are published."""
 
@@ -269,6 +280,8 @@ class RunView(ResponseBody):
     """Signed."""
     last_market: JsonObject | None
     """Signed: the tick that `tick` names as the last one with a market, if it names one."""
+    evidence: JsonObject | None
+    """That the entry which has the record is in the log, once enough witnesses cosigned it."""
     seconds: dict[str, str] | None
     """Of the evaluation, by stage."""
     evaluation: EvaluationTimes | None

@@ -13,11 +13,13 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import WordsHex
+from atomic_margin.documents.strict import Part
 from atomic_margin.margin.collateral import check_transfer
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.protocol.documents import (
     BUNDLE_VERSION,
     Answer,
@@ -28,6 +30,7 @@ from atomic_margin.service.protocol.documents import (
     Submission,
     parse_signed,
 )
+from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms
@@ -39,10 +42,35 @@ from atomic_margin.service.protocol.verification import (
     verify_answer,
     verify_submission,
 )
+from atomic_margin.service.verifier.history import (
+    History,
+    check_answered,
+    check_liquidation,
+    check_logged,
+    check_recorded,
+)
 from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 
 JsonObject = dict[str, Any]
+
+
+class PublishedBundle(Part):
+    """A bundle as it is handed on: the signed document and, beside it, what shows its entries in the log.
+
+    Attributes:
+        log: not signed by the operator again; its checkpoint is.
+    """
+
+    type: str
+    body: JsonObject
+    signer: str
+    signature: str
+    log: Evidence | None = None
+
+    def signed(self) -> JsonObject:
+        """Return the signed document alone."""
+        return {"type": self.type, "body": self.body, "signer": self.signer, "signature": self.signature}
 
 
 class Attestation(Body):
@@ -50,7 +78,7 @@ class Attestation(Body):
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"
-    version: Literal["4"]
+    version: Literal["5"]
     model: JsonObject
     universe: JsonObject
     schedule: JsonObject
@@ -59,6 +87,7 @@ class Attestation(Body):
     enrolment: JsonObject
     submission: JsonObject
     run: JsonObject
+    history: History
     answer: JsonObject
     flag_words: WordsHex | None = None
     settlement: JsonObject | None = None
@@ -72,6 +101,7 @@ def bundle_body(
     enrolment: JsonObject,
     submission: JsonObject,
     run: JsonObject,
+    history: JsonObject,
     answer: JsonObject,
     flag_words: str | None,
     settlement: JsonObject | None,
@@ -89,6 +119,7 @@ def bundle_body(
         "enrolment": enrolment,
         "submission": submission,
         "run": run,
+        "history": history,
         "answer": answer,
     }
     extra = {"last_market": last_market, "flag_words": flag_words, "settlement": settlement}
@@ -103,6 +134,7 @@ class Report:
     result: VerifiedCoverage | VerifiedBreach | None = None
     record: RunRecord | None = None
     settlement: Settlement | None = None
+    checkpoint: Believed | None = None
 
     @property
     def evaluation(self) -> Literal["recorded", "skipped by policy"]:
@@ -144,7 +176,8 @@ def verify_attestation(
 
     # (1) The bundle has the form of this version, nothing missing and nothing added.
     with step("format"):
-        signed_bundle, bundle = parse_signed(value, Attestation)
+        published = PublishedBundle.parse(value)
+        signed_bundle, bundle = parse_signed(published.signed(), Attestation)
         signed_run, record = parse_signed(bundle.run, RunRecord)
         signed_enrolment, enrolment = parse_signed(bundle.enrolment, Enrolment)
         signed_submission, submission = parse_signed(bundle.submission, Submission)
@@ -202,10 +235,15 @@ def verify_attestation(
     # (7) The matrices the run names are what these prices and this collateral give, to the bit.
     with step("matrices"):
         matrices = terms.matrices_of(record, market)
-    # (8) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
+    # (8) The operator entered the run into the account: it was open there on this book, at this tick, with this
+    #     collateral.
+    with step("account"):
+        recorded = check_recorded(bundle.history, signed_run, record, submission, trust, terms)
+    # (9) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
     #     and breach too.
     with step("answer"):
         breached = answer.outcome == "breach"
+        check_answered(answer, recorded)
         _require((bundle.flag_words is not None) == breached, "flag_words", "go with a breach, and with nothing else")
         report.result = verify_answer(
             signed_answer,
@@ -220,12 +258,18 @@ def verify_attestation(
             flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
             group=group,
         )
-    # (9) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
+    # (10) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
     with step("settlement"):
         if settled is not None:
             report.settlement = settled[1]
         _check_settlement(report.result, settled, terms, market, trust.operator)
-    # (10) The operator signed the bundle as a whole.
+        if settled is not None and settled[1].kind == "liquidation" and isinstance(report.result, VerifiedBreach):
+            check_liquidation(bundle.history, settled[0], report.result, market, terms, trust.operator)
+    # (11) The entries are in a checkpoint of the operator's log that enough trusted witnesses cosigned. A trust file
+    #      that names no log asks for none, and the report says so.
+    with step("log"):
+        report.checkpoint = check_logged(bundle.history, published.log, trust.log)
+    # (12) The operator signed the bundle as a whole.
     with step("attestation"):
         signed_bundle.verify(frozenset({trust.operator}))
     report.record = record
@@ -265,14 +309,9 @@ def _check_settlement(
         moves = terms.model.spot_moves
         check_transfer(result.top_up_usd, moved, terms.schedule, moves, market, posted=result.record.posted)
     else:
+        # What has to move follows from the account: `check_liquidation`.
         destinations = {move.destination for move in settlement.transfers}
         _require(destinations <= {"liquidation"}, "transfers", "a liquidation moves to the liquidation account")
-        taken = {(move.source, move.asset): move.quantity for move in settlement.transfers}
-        _require(len(taken) == len(settlement.transfers), "transfers", "an asset is moved twice")
-        for asset, quantity in result.record.posted.items():
-            # More may have been posted since; less cannot be.
-            complete = taken.get(("posted", asset), 0) >= quantity
-            _require(complete, "transfers", f"the liquidation leaves posted {asset} behind")
 
 
 def _require(good: bool, name: str, detail: str) -> None:

@@ -17,10 +17,15 @@ IntArray = npt.NDArray[np.int64]
 
 
 def with_circuit(profile: Profile, circuit: Circuit) -> Profile:
-    """A profile of the same numbers with every circuit that is defined, or with `circuit` if its parameters differ."""
-    if circuit.default_parameters:
+    """A profile of the same numbers with every circuit that is defined, but with `circuit` alone if it stands apart."""
+    if _stands_apart(circuit):
         return replace(profile, functions=(circuit.name,))
-    return replace(profile, functions=tuple(one.name for one in defined() if not one.default_parameters))
+    return replace(profile, functions=tuple(one.name for one in defined() if not _stands_apart(one)))
+
+
+def _stands_apart(circuit: Circuit) -> bool:
+    """Whether its parameters differ, or it takes three times as long to compile as all others together."""
+    return circuit.default_parameters or circuit.name == "shortfall"
 
 
 def one_function(function: str, *, rows: int, bits: int = 8) -> Profile:

@@ -26,6 +26,21 @@ Case = tuple[IntArray, IntArray, IntArray]
 PROFILES = pytest.mark.parametrize("profile", [SMALL, STANDARD], ids=lambda profile: profile.name)
 CIRCUITS = pytest.mark.parametrize("circuit", defined(), ids=lambda circuit: circuit.name)
 
+# What takes longest to compile, and what no service evaluates, on the larger profile: marked slow.
+SMALL_FIRST = pytest.mark.parametrize(
+    ("circuit", "profile"),
+    [
+        pytest.param(
+            circuit,
+            profile,
+            id=f"{circuit.name}-{profile.name}",
+            marks=[pytest.mark.slow] * (profile is STANDARD and (circuit.name == "shortfall" or circuit.research_only)),
+        )
+        for profile in (SMALL, STANDARD)
+        for circuit in defined()
+    ],
+)
+
 
 def choices(circuit: Circuit, profile: Profile, case: Case, rng: np.random.Generator) -> list[dict[str, int]]:
     """Values for what a caller chooses: both bounds, a random one, the count of negative rows and one less."""
@@ -94,14 +109,12 @@ def assert_no_constant_passes(circuit: Circuit, results: Counter[tuple[int, ...]
     assert results.most_common(1)[0][1] < 0.9 * results.total(), circuit.name
 
 
-@PROFILES
-@CIRCUITS
+@SMALL_FIRST
 def test_random_portfolios(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, random_cases(profile, 80, 20261122), 1))
 
 
-@PROFILES
-@CIRCUITS
+@SMALL_FIRST
 def test_boundary_rows(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, boundary_cases(circuit, profile, 2), 2))
 

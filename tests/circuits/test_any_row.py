@@ -8,7 +8,12 @@ import pytest
 from .simulated import one_function, simulated
 
 
-@pytest.mark.parametrize("rows", [2, 3, 7, 8, 9, 24, 33, 49, 50, 64])
+def rows_of_trees(usual: tuple[int, ...], more: tuple[int, ...]) -> pytest.MarkDecorator:
+    """Numbers of rows; the last ones are marked slow."""
+    return pytest.mark.parametrize("rows", [*usual, *(pytest.param(rows, marks=pytest.mark.slow) for rows in more)])
+
+
+@rows_of_trees((2, 3, 7, 8, 9, 33), (24, 49, 50, 64))
 def test_breach_joins_any_number_of_rows(rows: int) -> None:
     """Every single negative row must reach the flag, whatever the tree's shape; so must all, and none must set it."""
     run = simulated(one_function("breach", rows=rows), "breach")
@@ -19,7 +24,7 @@ def test_breach_joins_any_number_of_rows(rows: int) -> None:
         assert run(z, A, c).tolist() == [int(bool(negative))], f"negative rows {negative}"
 
 
-@pytest.mark.parametrize("rows", [2, 3, 7, 8, 9, 33, 50, 64])
+@rows_of_trees((2, 3, 7, 9, 64), (8, 33, 50))
 def test_exceedances_counts_any_number_of_rows(rows: int) -> None:
     """Counts are exact over their whole range, up to 64 of 64 rows."""
     run = simulated(one_function("exceedances", rows=rows), "exceedances")

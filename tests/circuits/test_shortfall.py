@@ -32,7 +32,7 @@ def test_brackets_say_which_rows_end_on_the_right(rows: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [2, 3, 7, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (9, 16, 17, 33, 40))]
+    "rows", [3, 7, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (2, 9, 16, 17, 33, 40))]
 )
 def test_the_least_row_is_found_in_every_position_and_in_ties(rows: int) -> None:
     run = simulated(one_function("shortfall", rows=rows), "shortfall")
@@ -69,7 +69,7 @@ def test_limbs_join_to_the_value_that_was_split(bits: int) -> None:
         assert (limbs[1:] < 1 << LIMB_BITS).all()
 
 
-@pytest.mark.parametrize("bits", [8, 14, 20, *(pytest.param(bits, marks=pytest.mark.slow) for bits in (13, 19, 24))])
+@pytest.mark.parametrize("bits", [8, 20, *(pytest.param(bits, marks=pytest.mark.slow) for bits in (13, 14, 19, 24))])
 def test_every_limb_is_carried_at_every_width(bits: int) -> None:
     run = simulated(one_function("shortfall", rows=2, bits=bits), "shortfall")
     z, A, top = np.zeros(2, dtype=np.int64), np.zeros((2, 2), dtype=np.int64), 1 << (bits - 1)

@@ -34,7 +34,11 @@ briefest = settings(brief, max_examples=max(3, EXAMPLES // 20))
 
 MESSAGES = ("input", "surplus", "breach", "known_answer")
 SERVED = sorted(name for name, profile in PROFILES.items() if profile in (SMALL, STANDARD))
-OTHERS = sorted(set(PROFILES) - set(SERVED))
+CORNERS = ("1024x33x20", "16x33x24")
+OTHERS = [
+    *CORNERS,
+    *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(set(PROFILES) - set(SERVED) - set(CORNERS))),
+]
 FLAG = layout_of(SMALL).messages["breach"]
 MESSAGE = message_from_bytes(bytes(range(256)) * (FLAG.size // 256) + bytes(FLAG.size % 256), FLAG)
 

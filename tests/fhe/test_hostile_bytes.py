@@ -188,7 +188,8 @@ def test_key_files(keys: InstitutionKeys, profile: Profile, tmp_path: Path) -> N
     with pytest.raises(KeyStoreError, match="cannot read"):
         InstitutionKeys.load(profile, tmp_path / "absent")
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 1000])
+    # For every block that is missing the library writes down where in its code it noticed: seconds a megabyte.
+    path.write_bytes(whole[:-1000])
     with pytest.raises(KeyStoreError, match="damaged"):
         InstitutionKeys.load(profile, path)
     path.write_bytes(b"something else")

@@ -9,11 +9,14 @@ import pytest
 from atomic_margin.service.operator.runs import evaluation
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier import attestation
 from atomic_margin.zk.groups import Group, load_group
 
+from .bundles import Remembering
 from .cases import Case
 from .documents import example_terms
 from .stages import Stages
+from .three_sources import RULES
 from .world import World
 
 
@@ -52,6 +55,16 @@ def world_at(stages: Stages, tmp_path: Path) -> Iterator[Callable[[str], World]]
 
 
 @pytest.fixture
+def three_sources(stages: Stages, tmp_path: Path) -> Iterator[World]:
+    """An account with collateral and a portfolio, before its first tick, at an operator with three sources."""
+    single = stages.open("submitted", tmp_path / "three")
+    single.close()
+    world = World(single.directory, single.source, single.funds, RULES)
+    yield world
+    world.close()
+
+
+@pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Move the clock that deadlines are measured by."""
 
@@ -64,3 +77,17 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.fixture
 def case(stages: Stages, terms: Terms, group: Group) -> Callable[[str], Case]:
     return lambda name: Case(stages, terms, group, name)
+
+
+@pytest.fixture(scope="session")
+def remembering() -> dict[str, Remembering]:
+    return {name: Remembering(getattr(attestation, name)) for name in ("verify_submission", "verify_answer")}
+
+
+@pytest.fixture(scope="module")
+def proofs_checked_once(remembering: dict[str, Remembering]) -> Iterator[None]:
+    """Checking proofs takes a second, and most changes of a bundle are none of its proofs' statements."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, check in remembering.items():
+            patched.setattr(attestation, name, check)
+        yield

@@ -10,87 +10,21 @@ import pytest
 
 from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import AttestationInvalid
-from atomic_margin.service.protocol.documents import Body
-from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import RunMatrices, Terms, matrix_hashes
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage
-from atomic_margin.service.verifier import attestation
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
 from atomic_margin.zk.groups import Group
-from atomic_margin.zk.groups.arkworks import ArkworksGroup
 
+from .bundles import STEPS, step_that_fails
 from .documents import FUND, Json
 from .stages import Stages
 from .world import World
 
-STEPS = [
-    "format",
-    "trust anchors",
-    "price tick",
-    "run record",
-    "enrolment",
-    "submission",
-    "matrices",
-    "answer",
-    "settlement",
-    "attestation",
-]  # fmt: skip
+pytestmark = pytest.mark.usefixtures("proofs_checked_once")
+
 H = "1a" * 32
-
-
-class Remembering:
-    """Does not check again what it has found to hold: it answers a call whose every argument it has seen as before.
-
-    What a changed bundle must be refused for is always checked anew: with it some argument is another.
-    """
-
-    def __init__(self, check: Callable[..., Any]) -> None:
-        self.check = check
-        self.held: dict[str, Any] = {}
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        key = repr([told(value) for value in (*arguments, *sorted(named.items()))])
-        if key not in self.held:
-            self.held[key] = self.check(*arguments, **named)
-        return self.held[key]
-
-
-def told(value: Any) -> Any:
-    """All of an argument of `verify_submission` or `verify_answer`."""
-    if isinstance(value, tuple):
-        return [told(one) for one in value]
-    if isinstance(value, Terms):
-        return value.hashes
-    if isinstance(value, KeyPair):
-        return value.hash
-    if isinstance(value, RunMatrices):
-        return matrix_hashes(value)
-    if isinstance(value, SignedDocument):
-        return value.to_json()
-    if isinstance(value, (Body, str, bytes, type(None))):
-        return value
-    assert isinstance(value, ArkworksGroup)
-    return ""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _proofs_are_checked_once() -> Iterator[None]:
-    """Checking proofs takes a second, and most changes of a bundle are none of its proofs' statements."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name in ("verify_submission", "verify_answer"):
-            patched.setattr(attestation, name, Remembering(getattr(attestation, name)))
-        yield
-
-
-def step_that_fails(bundle: object, trust: TrustFile, group: Group) -> str:
-    with pytest.raises(AttestationInvalid) as caught:
-        verify_attestation(bundle, trust, group)
-    assert caught.value.step in STEPS
-    assert caught.value.detail
-    return caught.value.step
 
 
 @pytest.mark.parametrize(
@@ -364,55 +298,3 @@ def test_no_anchor_fails(stages: Stages, group: Group) -> None:
     assert step_that_fails(stages.bundles["fall"], trust, group) == "enrolment"
     with pytest.raises(DocumentError, match="at least one"):
         TrustFile.parse({**stages.trust, "prices": {**stages.trust["prices"], "sources": []}})
-
-
-def by_operator(stages: Stages, identity: Identity, name: str, changes: Json) -> Json:
-    """Return the bundle with another settlement, everything signed by the real operator."""
-    body = dict(stages.bundles[name]["body"])
-    settlement = {**body["settlement"]["body"], **changes}
-    body["settlement"] = identity.sign("settlement", settlement).to_json()
-    return identity.sign("attestation", body).to_json()
-
-
-FIRST = {"asset": "USDC", "quantity": "1", "source": "free", "destination": "posted"}
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("fall", {"run_id": f"{FUND}.9"}),
-        ("fall", {"run": H}),
-        ("fall", {"answer": H}),
-        ("fall", {"operator": H}),
-        ("fall", {"institution": "harbour"}),
-        ("fall", {"top_up": "1"}),
-        ("fall", {"top_up_usd": "1"}),
-        ("fall", {"transfers": []}),
-        ("fall", {"transfers": [FIRST]}),
-        ("fall", {"transfers": [FIRST, FIRST]}),
-        ("fall", {"transfers": [{**FIRST, "source": "posted"}]}),
-        ("fall", {"transfers": [{**FIRST, "asset": "DOGE"}]}),
-        ("fall", {"kind": "liquidation"}),
-        ("crash", {"kind": "margin_call"}),
-        ("crash", {"transfers": [FIRST]}),
-        ("crash", {"transfers": []}),
-        ("crash", {"transfers": [{**FIRST, "destination": "liquidation"}]}),
-    ],
-    ids=str,
-)
-def test_an_operator_that_settles_otherwise_is_found(
-    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group, name: str, changes: Json
-) -> None:
-    operator = world_at("crash-done").operator.identity
-    assert step_that_fails(by_operator(stages, operator, name, changes), trust, group) == "settlement"
-
-
-def test_settlements_only_go_with_breaches(
-    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group
-) -> None:
-    operator = world_at("crash-done").operator.identity
-    fall = stages.bundles["fall"]["body"]
-    without = {name: value for name, value in fall.items() if name != "settlement"}
-    assert step_that_fails(operator.sign("attestation", without).to_json(), trust, group) == "settlement"
-    more = {**stages.bundles["calm"]["body"], "settlement": fall["settlement"]}
-    assert step_that_fails(operator.sign("attestation", more).to_json(), trust, group) == "settlement"

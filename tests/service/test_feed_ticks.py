@@ -1,85 +1,31 @@
-"""Ticks of three sources at the operator, in bundles, and as agent and verifier recompute them."""
+"""Ticks of three sources at the operator: taken, refused with a reason, or declared void."""
 
-import copy
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import PricesRefused, RequestError, SignatureInvalid, TooFewSources
-from atomic_margin.service.feed.combine import combine
-from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.errors import PricesRefused
 from atomic_margin.service.feed.tick import verify_tick, verify_void
 from atomic_margin.service.operator.runs import ticks
-from atomic_margin.service.operator.store.tables import Tick
-from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick, place_after
+from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick
 
-from .documents import FUND, Json, example, price_rules
-from .stages import Stages
-from .tick_server import NOON, Ticks
+from .documents import FUND, Json, price_rules
+from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .world import World
-
-SOURCES = tuple(Identity.generate() for _ in range(3))
-RULES = price_rules(*SOURCES)
 
 
 @pytest.fixture
-def world(stages: Stages, tmp_path: Path) -> Iterator[World]:
-    """An account with collateral and a portfolio, before its first tick, at an operator with three sources."""
-    single = stages.open("submitted", tmp_path / "three")
-    single.close()
-    world = World(single.directory, single.source, single.funds, RULES)
-    yield world
-    world.close()
-
-
-def prices(
-    number: int,
-    *spots: str,
-    after: PriceTick | None = None,
-    rules: PriceRules = RULES,
-    named: Json | None = None,
-    **changes: object,
-) -> Json:
-    """An example's prices as sources sign them that see these spots of BTC; no spot for a source that is silent.
-
-    They are for the tick `after`, unless they are `named` otherwise.
-    """
-    documents, place = [], place_after(after, rules)._replace(**(named or {}))
-    for source, spot in zip(SOURCES, spots, strict=False):
-        if spot:
-            body = example(f"market-{number}") | changes
-            body["underlyings"]["BTC"]["spot"] = spot
-            documents.append(sign_market(source, Market.parse(body), place))
-    document: Any = price_set(documents, place.sequence).canonical()
-    return dict(document)
-
-
-def post(world: World, body: Json) -> Any:
-    return world.client.post("/v1/ticks", json=body)
+def world(three_sources: World) -> World:
+    return three_sources
 
 
 def void(world: World, body: Json, headers: dict[str, str] | None = None) -> Any:
     return world.client.post("/v1/ticks/void", json=body, headers=world.admin if headers is None else headers)
-
-
-def last_tick(world: World) -> PriceTick:
-    with world.operator.store.unit_of_work() as session:
-        row = session.query(Tick).order_by(Tick.sequence.desc()).first()
-    assert row is not None
-    signed, tick = parse_signed(row.document, PriceTick)
-    signed.verify(frozenset({world.key}))
-    return tick
-
-
-GOOD = ("96420.5", "96420.5", "96420.5")
 
 
 def test_a_tick_of_three_records_who_was_dropped_and_goes_into_the_bundle(world: World) -> None:
@@ -204,171 +150,6 @@ def test_the_first_tick_under_new_rules_has_no_bound_on_its_move(world: World) -
     verify_tick(tick, wider, None)
     with pytest.raises(PricesRefused, match="other price rules"):
         verify_tick(tick, world.rules, None)
-
-
-# What agent and verifier find when the operator combines otherwise
-
-
-Pair = tuple[PriceTick, PriceTick]
-
-
-@pytest.fixture
-def honest(world: World) -> Pair:
-    """A tick in which a source is dropped, and the one before."""
-    post(world, prices(1, *GOOD))
-    before = last_tick(world)
-    post(world, prices(2, "88212.5", "88300", "99999", after=before))
-    return last_tick(world), before
-
-
-def other_market(tick: Any, before: Any) -> None:
-    tick["market"]["underlyings"]["BTC"]["spot"] = "88300"
-
-
-def drop_another(tick: Any, before: Any) -> None:
-    tick["dropped"] = [{"source": SOURCES[0].public_key, "reason": "stale"}]
-
-
-def drop_silently(tick: Any, before: Any) -> None:
-    tick["dropped"] = []
-
-
-def leave_out(tick: Any, before: Any) -> None:
-    tick["prices"] = tick["prices"][:1]
-
-
-def rewrite(tick: Any, before: Any) -> None:
-    tick["prices"][0]["body"]["market"]["underlyings"]["BTC"]["spot"] = "88300"
-
-
-def own_source(tick: Any, before: Any) -> None:
-    tick["prices"][0] = Identity.generate().sign("price", tick["prices"][0]["body"]).to_json()
-
-
-def other_rules(tick: Any, before: Any) -> None:
-    tick["rules"] = "1a" * 32
-
-
-def other_number(tick: Any, before: Any) -> None:
-    tick["sequence"] = "3"
-
-
-def other_previous(tick: Any, before: Any) -> None:
-    tick["previous"] = "1a" * 32
-
-
-def no_last_market(tick: Any, before: Any) -> None:
-    tick["last_market"] = NO_TICK
-
-
-def without_market(tick: Any, before: Any) -> None:
-    del tick["market"]
-    tick["dropped"] = []
-
-
-def renamed(tick: Any, before: Any) -> None:
-    """Everything of the operator's own agrees; the sources' documents name what they signed."""
-    before["received_at"] = "2026-11-20T08:00:09Z"
-    tick["previous"] = tick["last_market"] = PriceTick.parse(before).hash()
-
-
-def before_of_fewer(tick: Any, before: Any) -> None:
-    before["prices"] = before["prices"][:1]
-
-
-@pytest.mark.parametrize(
-    ("alter", "error"),
-    [
-        (other_market, PricesRefused),
-        (drop_another, PricesRefused),
-        (drop_silently, PricesRefused),
-        (leave_out, PricesRefused),
-        (rewrite, SignatureInvalid),
-        (own_source, SignatureInvalid),
-        (other_rules, PricesRefused),
-        (other_number, PricesRefused),
-        (other_previous, PricesRefused),
-        (no_last_market, PricesRefused),
-        (without_market, PricesRefused),
-        (renamed, TooFewSources),
-        (before_of_fewer, PricesRefused),
-    ],
-    ids=lambda value: value.__name__,
-)
-def test_a_tick_that_is_not_what_its_sources_signed_is_found(
-    honest: Pair, alter: Callable[[Any, Any], None], error: type[RequestError]
-) -> None:
-    tick, before = honest
-    verify_tick(tick, RULES, before)
-    altered: Any = copy.deepcopy([tick.canonical(), before.canonical()])
-    alter(*altered)
-    with pytest.raises(error):
-        verify_tick(*(PriceTick.parse(altered[0]), RULES, PriceTick.parse(altered[1])))
-
-
-def test_the_last_tick_with_a_market_goes_along(honest: Pair) -> None:
-    tick, before = honest
-    for wrong, said in ((None, "goes along if"), (tick, "names another tick")):
-        with pytest.raises(PricesRefused, match=said):
-            verify_tick(tick, RULES, wrong)
-    with pytest.raises(PricesRefused, match="goes along if"):
-        verify_tick(before, RULES, tick)
-
-
-def test_a_move_that_the_operator_let_pass_is_found() -> None:
-    """An operator that takes no notice of a bound: its sources' signatures alone do not make the tick good."""
-    chain = Ticks(RULES, *SOURCES)
-    before = PriceTick.parse(chain.make(0).body)
-    far = chain.prices(1, "40000")
-    with pytest.raises(PricesRefused, match="from one tick to the next"):
-        chain.take(far)
-    combined = combine(far, RULES, place_after(before, RULES), NOON)
-    tick = PriceTick.parse(
-        {
-            **dict(zip(("rules", "previous", "last_market"), place_after(before, RULES)[1:], strict=True)),
-            "sequence": "2",
-            "received_at": "2026-11-20T12:00:00Z",
-            "prices": [document.to_json() for document in far],
-            "dropped": [],
-            "market": combined.market.canonical(),
-        }
-    )
-    with pytest.raises(PricesRefused, match="from one tick to the next"):
-        verify_tick(tick, RULES, before)
-
-
-@pytest.mark.parametrize(
-    ("named", "said"),
-    [
-        ({"last_market": "older rules"}, "made under other price rules"),
-        ({"previous": "1a" * 32}, "does not come before"),
-        ({"previous": "first", "last_market": "first"}, "does not come before"),
-    ],
-    ids=str,
-)
-def test_sources_that_name_what_does_not_come_before(named: Json, said: str) -> None:
-    """Ticks whose sources, all of them, sign what is no chain: that they agree does not make it one."""
-    chain = Ticks(price_rules(*SOURCES, max_skew_seconds="59"), *SOURCES)
-    older = PriceTick.parse(chain.make(0).body)
-    chain.rules = RULES
-    first, second = (PriceTick.parse(chain.make(minute).body) for minute in (1, 2))
-    hashes = {"older rules": older.hash(), "first": first.hash()}
-    place = place_after(second, RULES)._replace(**{name: hashes.get(text, text) for name, text in named.items()})
-    market = Market.parse(example("market-1") | {"as_of": "2026-11-20T08:09:00Z"})
-    documents = [sign_market(source, market, place) for source in SOURCES]
-    tick = PriceTick.parse(
-        {
-            **place._asdict(),
-            "sequence": str(place.sequence),
-            "received_at": "2026-11-20T12:00:00Z",
-            "prices": [document.to_json() for document in documents],
-            "dropped": [],
-            "market": combine(documents, RULES, place, NOON).market.canonical(),
-        }
-    )
-    before = next(one for one in (older, first, second) if one.hash() == place.last_market)
-    with pytest.raises(PricesRefused, match=said):
-        verify_tick(tick, RULES, before)
 
 
 # Void ticks

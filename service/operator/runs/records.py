@@ -202,7 +202,9 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
             }
         )
         signed = body.signed_by(operator.identity)
-        entries.enter(session, operator.book, session.get_one(Account, run.institution), signed)
+        account = session.get_one(Account, run.institution)
+        entries.enter(session, operator.book, account, signed)
+        run.public_state = account.public_state
         run.submission_id = plan.submission_id
         run.number = body.number
         run.record = signed.to_json()

@@ -80,11 +80,17 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
             }
         )
         signed = settlement.signed_by(operator.identity)
+        before = (account.public_state, account.private_state)
         entries.enter(session, operator.book, account, signed)
         transaction = ledger.book(session, f"settlement/{run.run_id}", settlement.kind, moves)
         session.add(
             SettlementRow(
-                run_id=run.run_id, sha256=signed.body_hash(), document=signed.to_json(), transaction_id=transaction.id
+                run_id=run.run_id,
+                sha256=signed.body_hash(),
+                document=signed.to_json(),
+                public_before=before[0],
+                private_before=before[1],
+                transaction_id=transaction.id,
             )
         )
         if SHORTFALL_FUNCTION in operator.terms.profile.functions:

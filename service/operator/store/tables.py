@@ -170,6 +170,8 @@ class Run(Base):
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
     record_hash: Mapped[str | None] = mapped_column(index=True)
+    # The public part of the account's state just after the record was entered: its bundle shows it.
+    public_state: Mapped[JsonObject | None]
     surplus_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     breach_output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
@@ -194,6 +196,9 @@ class SettlementRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[JsonObject]
+    # Both parts of the account's state just before: the bundle of a liquidation shows them.
+    public_before: Mapped[JsonObject]
+    private_before: Mapped[JsonObject]
     transaction_id: Mapped[int] = mapped_column(ForeignKey("ledger_transactions.id"), unique=True)
 
 

@@ -36,6 +36,7 @@ from atomic_margin.service.protocol.messages import (
     Admission,
     Attestations,
     Booked,
+    Bundle,
     Challenge,
     Deposit,
     Entries,
@@ -172,13 +173,12 @@ def _public(operator: Operator) -> APIRouter:
             return Attestations(runs=list(runs))
 
     @router.get("/v1/attestations/{run_id}")
-    def attestation(run_id: str) -> SignedDocument:
-        """A bundle for `atomic-margin verify`."""
-        with operator.store.unit_of_work() as session:
-            row = session.get(AttestationRow, run_id)
-        if row is None:
-            raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
-        return SignedDocument.parse(row.document)
+    def attestation(run_id: str) -> Bundle:
+        """A bundle for `atomic-margin verify`.
+
+        Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
+        """
+        return views.bundle(operator, run_id)
 
     return router
 

@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from atomic_margin.service.errors import NotFound
+from atomic_margin.service.operator.attestations import evidence_of, recorded_evidence
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.settlement import ledger
@@ -11,6 +12,7 @@ from atomic_margin.service.operator.store.market_chain import last_market_of, ne
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
     Account,
+    AttestationRow,
     Run,
     SettlementRow,
     ShortfallRow,
@@ -18,6 +20,7 @@ from atomic_margin.service.operator.store.tables import (
 )
 from atomic_margin.service.protocol.messages import (
     AccountView,
+    Bundle,
     Entries,
     EntryItem,
     EvaluationTimes,
@@ -101,18 +104,34 @@ def run_view(operator: Operator, run: Run) -> RunView:
         tick = session.get_one(Tick, run.price_sequence)
         last_market = last_market_of(session, tick)
         shortfall = session.get(ShortfallRow, run.run_id)
+        evidence = None if run.record is None else recorded_evidence(session, run)
     return RunView(
         run_id=run.run_id,
         state=run.state,
         record=run.record,
         tick=tick.document,
         last_market=last_market,
+        evidence=None if evidence is None else evidence.to_json(),
         seconds=run.seconds,
         evaluation=None if run.evaluation is None else EvaluationTimes.parse(run.evaluation),
         settlement=None if settlement is None else settlement.document,
         shortfall=None if shortfall is None else _shortfall_view(shortfall),
         problem=run.problem,
     )
+
+
+def bundle(operator: Operator, run_id: str) -> Bundle:
+    """Return a published bundle, with what shows its entries in the log.
+
+    Raises:
+        NotFound: no bundle of that run is published.
+    """
+    with operator.store.unit_of_work() as session:
+        row = session.get(AttestationRow, run_id)
+        if row is None:
+            raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
+        evidence = evidence_of(session, session.get_one(Run, run_id))
+    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.to_json()})
 
 
 def last_tick(operator: Operator) -> LastTick:
