@@ -4,6 +4,7 @@ See `mutant.py` for how a place and a node are named.
 """
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
+from mutants_account import ACCOUNT_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -291,4 +292,5 @@ MUTANTS = (
            condition("same"), "False", _tests("service", ("log", "an_older_database_signs_nothing"))),
     Mutant("operator: asks witnesses first", "service.operator.publishing:Publisher._may_sign", RETURNED, "True",
            _tests("service", ("log", "witnesses_cosign_what_is_published"))),
+    *ACCOUNT_MUTANTS,
 )  # fmt: skip
