@@ -19,6 +19,7 @@ from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import answering, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.history import History
@@ -90,6 +91,7 @@ class Agent:
             history=self.history,
             stage=on_stage,
         )
+        say_what_is_asked(settings)
         self._outbox = Outbox(self._party, deliver)
         self._unasked = Unasked(self._party)
 
