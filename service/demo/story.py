@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from atomic_margin.service.demo.history import monitor_apart
 from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
@@ -101,9 +102,21 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     return entry
 
 
-def problems_of(entries: list[JsonObject]) -> list[str]:
-    """Return what in the entries contradicts the protocol, in sentences."""
-    found = []
+def read_history(parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
+    """Have a separate process read all of the operator's log; return what it says.
+
+    Raises:
+        RemoteError: it cannot be read.
+    """
+    watcher.stage("a separate process reads all of the log")
+    return monitor_apart(parties.operator.url, outputs.trust)
+
+
+def problems_of(entries: list[JsonObject], history: JsonObject) -> list[str]:
+    """Return what in the entries and in the log contradicts the protocol, in sentences."""
+    found = [] if history["holds"] else [f"the log contradicts itself: {history['reason']}"]
+    if history["holds"] and not history["witnesses"]:
+        found.append("no witness stands for the log")
     for entry in entries:
         name = f"tick {entry['tick']}"
         if entry["decrypted_breach"] != entry["plaintext_breach"]:

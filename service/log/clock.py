@@ -5,11 +5,18 @@ enough of them saw a checkpoint later by the seconds there are. A later checkpoi
 time later, so nobody has to show that it is the first. The operator's own clock is neither asked nor needed.
 """
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
-from atomic_margin.service.log.errors import DeadlineOpen, ProofInvalid
+from atomic_margin.service.log.errors import DeadlineOpen, DeliveredInTime, ProofInvalid
 from atomic_margin.service.log.evidence import check_cosigned, check_evidence
+from atomic_margin.service.protocol.account.events import Overdue
+from atomic_margin.service.protocol.delivery import DeliveryReceipt
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.evidence import Evidence
+from atomic_margin.service.protocol.leaves import entry_leaf
+from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import LogTrust
 
 
@@ -57,3 +64,46 @@ def check_deadline(begins: Evidence | None, ends: str | None, leaf: bytes, secon
             f"{second.newest_at - first.seen_at} s apart; there are {seconds} s to answer"
         )
     return Elapsed(first.seen_at, second.newest_at)
+
+
+def seconds_to_answer(record: RunRecord) -> int:
+    """Return the time that a run's record gives for its answer."""
+    begins, ends = (
+        datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (record.evaluated_at, record.deadline)
+    )
+    return int((ends - begins).total_seconds())
+
+
+def check_overdue(overdue: Overdue, entry: SignedDocument, record: RunRecord, trust: LogTrust) -> Elapsed:
+    """Make sure a run may be declared overdue.
+
+    Args:
+        overdue: the operator's word, with both checkpoints.
+        entry: the signed entry that has the run's record.
+        record: that record.
+        trust: which log, whose cosignatures.
+
+    Raises:
+        DeadlineOpen, LogError: see `check_deadline`.
+    """
+    leaf = entry_leaf(entry).to_bytes()
+    return check_deadline(overdue.begins, overdue.ends, leaf, seconds_to_answer(record), trust)
+
+
+def check_undelivered(elapsed: Elapsed, seconds: int, receipts: Iterable[DeliveryReceipt]) -> None:
+    """Make sure no witness was handed the answer in time.
+
+    Args:
+        elapsed: the time to answer.
+        seconds: how long it is.
+        receipts: of the answer, each checked with `read_receipt`.
+
+    Raises:
+        DeliveredInTime: one is of an earlier moment than the end of that time: the run is not overdue.
+    """
+    for receipt in receipts:
+        if receipt.moment <= elapsed.began_at + seconds:
+            raise DeliveredInTime(
+                f"a witness had the answer at {receipt.received_at}, {receipt.moment - elapsed.began_at} s after the "
+                f"time began; there were {seconds} s"
+            )
