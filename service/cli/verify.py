@@ -1,11 +1,13 @@
 """`atomic-margin verify`: check a bundle against a trust file, offline, without FHE library or network."""
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
 from atomic_margin.service.files import read_json
@@ -24,8 +26,10 @@ ALL_STEPS = (
     "enrolment",
     "submission",
     "matrices",
+    "account",
     "answer",
     "settlement",
+    "log",
     "attestation",
 )
 
@@ -76,6 +80,35 @@ def verify(
     else:
         summary = _summary(report)
         out.print(f"[bold green]valid[/]: {escape(str(summary['statement']))}", soft_wrap=True)
+        out.print(escape(_believed(report)), soft_wrap=True)
+
+
+def _log(report: Report) -> dict[str, object] | None:
+    """Return which checkpoint was believed, and by whose cosignatures; None where the trust file asks for no log."""
+    believed = report.checkpoint
+    if believed is None:
+        return None
+    return {
+        "origin": believed.head.origin,
+        "size": str(believed.head.size),
+        "root": believed.head.root.hex(),
+        "cosigned": {name: _time(seconds) for name, seconds in believed.witnesses},
+    }
+
+
+def _believed(report: Report) -> str:
+    believed = report.checkpoint
+    if believed is None:
+        return "the trust file names no log: whether somebody was shown another history was not checked"
+    cosigned = ", ".join(f"{name} at {_time(seconds)}" for name, seconds in believed.witnesses)
+    return (
+        f"its entries are in the log {believed.head.origin} (checkpoint of {believed.head.size} leaves, root "
+        f"{believed.head.root.hex()[:16]}…), cosigned by {cosigned}"
+    )
+
+
+def _time(seconds: int) -> str:
+    return instant_text(datetime.fromtimestamp(seconds, timezone.utc))
 
 
 def _summary(report: Report) -> dict[str, object]:
@@ -88,6 +121,7 @@ def _summary(report: Report) -> dict[str, object]:
         "price_sequence": str(record.price_sequence),
         "outcome": "breach" if isinstance(report.result, VerifiedBreach) else "covered",
         "evaluation": report.evaluation,
+        "log": _log(report),
     }
     if isinstance(report.result, VerifiedBreach) and report.settlement is not None:
         summary |= {

@@ -10,14 +10,16 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
-from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import answering, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.history import History
@@ -89,6 +91,7 @@ class Agent:
             history=self.history,
             stage=on_stage,
         )
+        say_what_is_asked(settings)
         self._outbox = Outbox(self._party, deliver)
         self._unasked = Unasked(self._party)
 
@@ -99,7 +102,7 @@ class Agent:
                 return
             # Before the first enrolment there is no token, and nothing to follow.
             if self._client.token is not None:
-                self.history.sync()
+                self._sync_unless_locked_out()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -165,6 +168,8 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
+            if not self._store.note("enrolled") and not self._sync_unless_locked_out():
+                self.enrol()
             self.history.sync()
             answered = self._outbox.resend()
             account = self._client.account()
@@ -203,7 +208,17 @@ class Agent:
             EntryRefused, AgentRefused, RemoteError: as `answer_due`.
         """
         with self._lock:
-            adopted = self.history.sync(adopt=True)
+            try:
+                adopted = self.history.sync(adopt=True)
+            except RemoteError as error:
+                if error.status != HTTPStatus.UNAUTHORIZED:
+                    raise
+                # The token came with keys that are not here. New ones bring another, with a number above any counted.
+                for name, value in (("passed", ""), ("enrolled", "")):
+                    self._store.set_note(name, value)
+                self._store.set_note("key_sequence", str(int(self.settings.clock().timestamp())))
+                enrol(self._party, self._outbox, self._secret)
+                adopted = self.history.sync(adopt=True)
             keys = None if self.history.state is None else self.history.state.public.keys
             if keys is not None and self._store.keys(keys) is None:
                 self.rotate_keys()
@@ -253,6 +268,19 @@ class Agent:
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
         return self.history.state
+
+    def _sync_unless_locked_out(self) -> bool:
+        """Follow the account; return whether the operator let it be read.
+
+        It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
+        """
+        try:
+            self.history.sync()
+        except RemoteError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            return False
+        return True
 
     def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook, gross_limit: int) -> None:
         """Make a submission under the keys in use, keep it, and send it."""

@@ -16,6 +16,7 @@ from atomic_margin.fhe.errors import DecryptionOutOfRange
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.answers import decide, private_figures
+from atomic_margin.service.institution.cosigned import NotCosignedYet, require_cosigned
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.runs import (
@@ -69,6 +70,10 @@ def prepare(party: Party, policy: Policy) -> None:
     started = perf_counter()
     try:
         own, checked = _checked(party, run, policy)
+    except NotCosignedYet as reason:
+        _log.info("no answer yet: %s", reason)
+        party.stage("waiting for witnesses")
+        return
     except AgentRefused as refusal:
         _log.error("no answer: %s", refusal)
         party.stage("refused a run")
@@ -119,6 +124,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
             "submit again"
         )
     presented = present(party.client.run(run.run_id))
+    require_cosigned(party.settings, party.store, run, presented.view.evidence)
     if presented.signed.body_hash() != run.record:
         raise AgentRefused(f"run {run.run_id!r} is shown with another record than the account's entries have")
     if not run.evaluated and policy is not Policy.UNLESS_PROVEN:

@@ -24,6 +24,7 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError
 from atomic_margin.service.institution.chain import MarketChain
+from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
@@ -275,10 +276,10 @@ class History:
         with self._store.unit_of_work() as session:
             row = session.query(OwnEntry).filter_by(document_hash=overdue.run).one()
         record = RunRecord.parse((row.document or {})["body"])
-        if overdue.declared_at < record.deadline:
-            raise EntryIllegal(
-                f"run {overdue.run_id} was declared overdue before {record.deadline}, its deadline", seen=row.document
-            )
+        try:
+            check_overdue(self._settings, self._store, overdue, record)
+        except EntryIllegal as refusal:
+            raise EntryIllegal(str(refusal), seen=row.document) from refusal
 
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""

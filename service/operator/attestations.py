@@ -57,6 +57,11 @@ def evidence_of(session: Session, run: Run) -> Evidence | None:
     return checkpoints.evidence(session, leaves)
 
 
+def recorded_evidence(session: Session, run: Run) -> Evidence | None:
+    """Return what shows the entry with a run's record in the log, as soon as enough witnesses cosigned it."""
+    return checkpoints.evidence(session, [_entry(session, run, run.record_hash or "").leaf])
+
+
 def _entries(session: Session, run: Run, settlement: SettlementRow | None) -> list[EntryRow]:
     """Return the entries that a bundle has: the one with the record, and round a liquidation, two more."""
     rows = [_entry(session, run, run.record_hash or "")]

@@ -4,6 +4,7 @@
 nothing is believed because it was sent along.
 """
 
+from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import model_validator
@@ -225,6 +226,14 @@ class RunRecord(Body):
             "key_commitments": self.key_commitments,
         }
         return tuple(name for name, value in repeated.items() if getattr(submission, name) != value)
+
+    @property
+    def answer_seconds(self) -> int:
+        """Time to answer, from when the witnesses see the run's entry, or from `evaluated_at` where there are none."""
+        begin, end = (
+            datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (self.evaluated_at, self.deadline)
+        )
+        return int((end - begin).total_seconds())
 
     @property
     def breach_output(self) -> str:

@@ -4,7 +4,7 @@ The form alone: whether it holds is found out in `service.log.evidence`, by whoe
 leaves themselves are not sent along, so that nobody takes one on trust: they follow from the documents they are about.
 """
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import PlainValidator, field_validator
 
@@ -66,3 +66,11 @@ class Evidence(Document):
         if isinstance(value, list) and len(value) > MAX_LEAVES:
             raise problem(MalformedDocument, f"at most {MAX_LEAVES} leaves here, got {len(value)}")
         return value
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the evidence as a JSON object."""
+        return {
+            "format": self.format,
+            "checkpoint": self.checkpoint,
+            "leaves": [{"index": str(leaf.index), "path": list(leaf.path)} for leaf in self.leaves],
+        }

@@ -280,6 +280,8 @@ class RunView(ResponseBody):
     """Signed."""
     last_market: JsonObject | None
     """Signed: the tick that `tick` names as the last one with a market, if it names one."""
+    evidence: JsonObject | None
+    """That the entry which has the record is in the log, once enough witnesses cosigned it."""
     seconds: dict[str, str] | None
     """Of the evaluation, by stage."""
     evaluation: EvaluationTimes | None

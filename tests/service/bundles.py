@@ -23,8 +23,10 @@ STEPS = [
     "enrolment",
     "submission",
     "matrices",
+    "account",
     "answer",
     "settlement",
+    "log",
     "attestation",
 ]  # fmt: skip
 

@@ -26,7 +26,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.entries import entry_of, state_of
+from atomic_margin.service.operator.store.entries import StoredEntry, entries_after, entry_of, state_of
 from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow
 from atomic_margin.service.operator.web import views
 from atomic_margin.service.operator.web.app import create_app
@@ -371,6 +371,11 @@ class World:
             row = entry_of(session, run.institution, run.record_hash or "")
         assert row is not None
         return row.sha256
+
+    def entries(self, name: str = FUND) -> list[StoredEntry]:
+        """Every entry of an account, with its document."""
+        with self.operator.store.unit_of_work() as session:
+            return list(entries_after(session, name, 0, 10_000))
 
     def state(self, name: str = FUND) -> str:
         return self.account(name).public.status

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text, now_text
+from atomic_margin.service.operator.deadlines import Clock, clock
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import NotDue, TimedEvaluation, ask, begin, record
@@ -19,8 +20,9 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.events import Overdue, RunVoid
-from atomic_margin.service.protocol.documents import second_run_of
+from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.policy import Policy
+from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import OPEN, AccountState, RunEvent, RunState
 
 FUNCTIONS = ("surplus", "breach")
@@ -90,25 +92,31 @@ def ask_next(operator: Operator) -> str | None:
 def sweep_deadlines(operator: Operator) -> list[str]:
     """Mark runs without an answer at their deadline as unproven and freeze their accounts; return their identifiers.
 
-    A run that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
+    With witnesses, the time is over when it is by their clocks, which begin when they first see the run's entry. A run
+    that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
     with operator.store.unit_of_work() as session:
         query = select(Run).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
-        late = list(session.scalars(query))
-        for run in late:
-            _overdue(operator, session, run)
+        late = [run for run in session.scalars(query) if _overdue(operator, session, run)]
         return [run.run_id for run in late]
 
 
-def _overdue(operator: Operator, session: Session, run: Run) -> None:
-    overdue = Overdue.parse(
-        {
-            "run_id": run.run_id,
-            "run": run.record_hash,
-            "operator": operator.identity.public_key,
-            "institution": run.institution,
-            "declared_at": now_text(),
-        }
+def _overdue(operator: Operator, session: Session, run: Run) -> bool:
+    """Enter that the time to answer a run is over, if it is by the witnesses' clocks too; return whether it is."""
+    begins, ends = None, None
+    if operator.settings.policy_of_log.needed:
+        elapsed = _elapsed(operator, session, run)
+        if elapsed is None:
+            return False
+        begins, ends = elapsed
+    overdue = Overdue(
+        run_id=run.run_id,
+        run=run.record_hash or "",
+        operator=operator.identity.public_key,
+        institution=run.institution,
+        begins=begins,
+        ends=ends,
+        declared_at=now_text(),
     )
     account = session.get_one(Account, run.institution)
     entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
@@ -117,6 +125,13 @@ def _overdue(operator: Operator, session: Session, run: Run) -> None:
         session.add(_second_run(run))
     else:
         move_run(run, RunEvent.ANSWER_OVERDUE)
+    return True
+
+
+def _elapsed(operator: Operator, session: Session, run: Run) -> Clock | None:
+    record = RunRecord.parse(SignedDocument.parse(run.record).body)
+    entry = entries.entry_of(session, run.institution, run.record_hash or "")
+    return None if entry is None else clock(session, operator, entry.leaf, record.answer_seconds)
 
 
 def recover(operator: Operator) -> list[str]:

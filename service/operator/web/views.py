@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from atomic_margin.service.errors import NotFound
-from atomic_margin.service.operator.attestations import evidence_of
+from atomic_margin.service.operator.attestations import evidence_of, recorded_evidence
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.settlement import ledger
@@ -104,12 +104,14 @@ def run_view(operator: Operator, run: Run) -> RunView:
         tick = session.get_one(Tick, run.price_sequence)
         last_market = last_market_of(session, tick)
         shortfall = session.get(ShortfallRow, run.run_id)
+        evidence = None if run.record is None else recorded_evidence(session, run)
     return RunView(
         run_id=run.run_id,
         state=run.state,
         record=run.record,
         tick=tick.document,
         last_market=last_market,
+        evidence=None if evidence is None else evidence.to_json(),
         seconds=run.seconds,
         evaluation=None if run.evaluation is None else EvaluationTimes.parse(run.evaluation),
         settlement=None if settlement is None else settlement.document,
@@ -129,7 +131,7 @@ def bundle(operator: Operator, run_id: str) -> Bundle:
         if row is None:
             raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
         evidence = evidence_of(session, session.get_one(Run, run_id))
-    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.canonical()})
+    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.to_json()})
 
 
 def last_tick(operator: Operator) -> LastTick:
