@@ -58,12 +58,15 @@ class _Screen:
             "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
             "liquidation": f"[red]liquidation[/] ({entry['top_up']:,.0f} USD called, not there)",
         }[entry["settlement"]]
-        seconds = entry["seconds"]
+        seconds, believed = entry["seconds"], entry["checkpoint"]
+        valid = "[green]valid[/]"
+        if believed is not None:
+            valid += f", by the checkpoint of {believed['size']} leaves that {', '.join(believed['cosigned'])} cosigned"
         self._progress.console.print(
             f"tick {entry['tick']}: {outcome}; decrypted flag {entry['decrypted_breach']}, worst row "
             f"{float(private.surplus_true):+,.0f} USD ({private.worst_scenario}); encrypted evaluation "
             f"{seconds['evaluate_breach']:.1f} s, proof {seconds['institution_prove']:.2f} s; verifier says "
-            f"{'[green]valid[/]' if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
+            f"{valid if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
             soft_wrap=True,
         )
 

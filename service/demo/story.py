@@ -14,7 +14,7 @@ from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
 from atomic_margin.service.protocol.agent_messages import DecidedRuns, RunFigures
-from atomic_margin.service.protocol.messages import LedgerView, RunView
+from atomic_margin.service.protocol.messages import Bundle, LedgerView, RunView
 from atomic_margin.service.protocol.states import OVER, RunState
 
 JsonObject = dict[str, Any]
@@ -75,8 +75,10 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
         "/v1/runs", DecidedRuns, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
     )
     private = parties.figures(run_id)
-    bundle = outputs.attestations / f"tick-{number}.json"
-    write_json(bundle, parties.operator.get(f"/v1/attestations/{run_id}"))
+    bundle, published = outputs.attestations / f"tick-{number}.json", f"/v1/attestations/{run_id}"
+    watcher.stage(f"tick {number}: the witness cosigns what happened")
+    parties.operator.wait(published, Bundle, lambda shown: shown.log is not None, 60, lambda _: None)
+    write_json(bundle, parties.operator.get(published))
     watcher.stage(f"tick {number}: a separate process verifies the bundle")
     verify_started = time.perf_counter()
     verdict = verify_apart(bundle, outputs.trust)
@@ -90,6 +92,7 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
         "top_up": float(private.top_up),
         "answer_verified": bool(verdict["valid"]) and verdict["exit_status"] == 0,
         "settlement": "none" if run.settlement is None else run.settlement["body"]["kind"],
+        "checkpoint": verdict.get("log"),
         "ledger_sum": sum(abs(total) for total in totals.values()),
         "seconds": {
             **{f"evaluate_{name}": float(value) for name, value in (run.seconds or {}).items()},
@@ -123,6 +126,8 @@ def problems_of(entries: list[JsonObject], history: JsonObject) -> list[str]:
             found.append(f"{name}: the decrypted flag is not the plaintext one")
         if not entry["answer_verified"]:
             found.append(f"{name}: the bundle does not verify")
+        elif entry["checkpoint"] is None:
+            found.append(f"{name}: the verifier believed no checkpoint")
         if entry["ledger_sum"]:
             found.append(f"{name}: the ledger does not sum to zero")
         if (entry["settlement"] != "none") != bool(entry["decrypted_breach"]):

@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 def deliver(
-    url: str, key: str, log: str, document: SignedDocument, timeout: float = TIMEOUT_SECONDS
+    url: str, key: str, log: str, document: str, timeout: float = TIMEOUT_SECONDS
 ) -> tuple[SignedDocument, DeliveryReceipt]:
     """Return a witness's receipt of a document, signed and typed; the same one however often it is asked for.
 
@@ -22,16 +22,16 @@ def deliver(
         url: where the witness serves.
         key: of the witness, as the trust file has it: name+identifier+base64.
         log: origin of the operator's log.
-        document: what the operator does not take; the witness is told its hash.
+        document: hash of the body of what the operator does not take.
         timeout: seconds the witness has to answer.
 
     Raises:
         RemoteError: it does not answer, or refuses.
         MalformedResponse: it answers with something else than its receipt of this document.
     """
-    place, hash_ = f"{url.rstrip('/')}/add-delivery", document.hash()
+    place = f"{url.rstrip('/')}/add-delivery"
     try:
-        response = httpx.post(place, json={"log": log, "document": hash_}, timeout=timeout)
+        response = httpx.post(place, json={"log": log, "document": document}, timeout=timeout)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RemoteError(f"the witness at {url} does not answer: {error}; ask another one") from error
     if response.status_code != 200:
@@ -41,7 +41,7 @@ def deliver(
     if len(response.content) > MAX_RECEIPT_BYTES:
         raise MalformedResponse(f"the witness at {url} answers with over {MAX_RECEIPT_BYTES} bytes", "receipt")
     try:
-        return read_receipt(parse_json(response.content), frozenset({public_key_of(key)}), log, hash_)
+        return read_receipt(parse_json(response.content), frozenset({public_key_of(key)}), log, document)
     except (RequestError, DocumentsError) as error:
         raise MalformedResponse(
             f"the witness at {url} answers with no receipt of its own: {error}", "receipt"

@@ -6,17 +6,12 @@ time later, so nobody has to show that it is the first. The operator's own clock
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import NamedTuple
 
 from atomic_margin.service.log.errors import DeadlineOpen, DeliveredInTime, ProofInvalid
 from atomic_margin.service.log.evidence import check_cosigned, check_evidence
-from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
-from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.evidence import Evidence
-from atomic_margin.service.protocol.leaves import entry_leaf
-from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import LogTrust
 
 
@@ -64,30 +59,6 @@ def check_deadline(begins: Evidence | None, ends: str | None, leaf: bytes, secon
             f"{second.newest_at - first.seen_at} s apart; there are {seconds} s to answer"
         )
     return Elapsed(first.seen_at, second.newest_at)
-
-
-def seconds_to_answer(record: RunRecord) -> int:
-    """Return the time that a run's record gives for its answer."""
-    begins, ends = (
-        datetime.fromisoformat(time.replace("Z", "+00:00")) for time in (record.evaluated_at, record.deadline)
-    )
-    return int((ends - begins).total_seconds())
-
-
-def check_overdue(overdue: Overdue, entry: SignedDocument, record: RunRecord, trust: LogTrust) -> Elapsed:
-    """Make sure a run may be declared overdue.
-
-    Args:
-        overdue: the operator's word, with both checkpoints.
-        entry: the signed entry that has the run's record.
-        record: that record.
-        trust: which log, whose cosignatures.
-
-    Raises:
-        DeadlineOpen, LogError: see `check_deadline`.
-    """
-    leaf = entry_leaf(entry).to_bytes()
-    return check_deadline(overdue.begins, overdue.ends, leaf, seconds_to_answer(record), trust)
 
 
 def check_undelivered(elapsed: Elapsed, seconds: int, receipts: Iterable[DeliveryReceipt]) -> None:

@@ -50,6 +50,8 @@ def test_four_ticks_as_told(demo: Path) -> None:
         assert tick["decrypted_breach"] == tick["plaintext_breach"] == int(tick["settlement"] != "none")
         assert tick["answer_verified"] is True
         assert tick["ledger_sum"] == 0
+        assert tick["checkpoint"]["origin"] == "demo.example/log"
+        assert list(tick["checkpoint"]["cosigned"]) == ["witness.example/demo"]
         assert (tick["shortfall_true"] > 0) == (tick["top_up"] > 0) == bool(tick["decrypted_breach"])
         assert tick["top_up"] >= tick["shortfall_true"]
         assert all(seconds >= 0 for seconds in tick["seconds"].values())

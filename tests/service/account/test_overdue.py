@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.service.log.clock import check_overdue, seconds_to_answer
+from atomic_margin.service.log.clock import Elapsed, check_deadline
 from atomic_margin.service.log.errors import DeadlineOpen, ProofInvalid
 from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.documents import RunRecord
@@ -41,26 +41,14 @@ def test_the_time_that_a_record_gives_is_over_by_witnesses_or_not_at_all() -> No
     parties.enter(parties.run_opened())
     record = RunRecord.parse(parties.enter(parties.record(deadline="2026-11-27T12:15:00Z")).body)
     entry, _ = parties.entries[-1]
-    seconds = seconds_to_answer(record)
+    seconds, leaf = record.answer_seconds, entry_leaf(entry).to_bytes()
     assert seconds == 900
-    kept.log.append(entry_leaf(entry).to_bytes())
-    body: dict[str, Any] = {
-        "run_id": record.run_id,
-        "run": named("run"),
-        "operator": kept.keeper.public_key,
-        "institution": "fund",
-        "begins": kept.evidence(kept.note(41, 10, 20), 40).canonical(),
-        "ends": kept.note(41, 20 + seconds, 20 + seconds),
-        "declared_at": TIME,
-    }
-    assert check_overdue(Overdue.parse(body), entry, record, kept.trust()) == (20, 20 + seconds)
-    early = {**body, "ends": kept.note(41, 19 + seconds, 19 + seconds)}
+    kept.log.append(leaf)
+    begins, ends = kept.evidence(kept.note(41, 10, 20), 40), kept.note(41, 20 + seconds, 20 + seconds)
+    assert check_deadline(begins, ends, leaf, seconds, kept.trust()) == Elapsed(20, 20 + seconds)
     with pytest.raises(DeadlineOpen):
-        check_overdue(Overdue.parse(early), entry, record, kept.trust())
+        check_deadline(begins, kept.note(41, 19 + seconds, 19 + seconds), leaf, seconds, kept.trust())
     # By the time of another entry.
-    other, _ = parties.entries[-2]
+    other = entry_leaf(parties.entries[-2][0]).to_bytes()
     with pytest.raises(ProofInvalid):
-        check_overdue(Overdue.parse(body), other, record, kept.trust())
-    del body["begins"], body["ends"]
-    with pytest.raises(DeadlineOpen, match="no checkpoint shows"):
-        check_overdue(Overdue.parse(body), entry, record, kept.trust())
+        check_deadline(begins, ends, other, seconds, kept.trust())
