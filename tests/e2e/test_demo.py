@@ -50,9 +50,17 @@ def test_four_ticks_as_told(demo: Path) -> None:
         assert tick["decrypted_breach"] == tick["plaintext_breach"] == int(tick["settlement"] != "none")
         assert tick["answer_verified"] is True
         assert tick["ledger_sum"] == 0
+        assert tick["checkpoint"]["origin"] == "demo.example/log"
+        assert list(tick["checkpoint"]["cosigned"]) == ["witness.example/demo"]
         assert (tick["shortfall_true"] > 0) == (tick["top_up"] > 0) == bool(tick["decrypted_breach"])
         assert tick["top_up"] >= tick["shortfall_true"]
         assert all(seconds >= 0 for seconds in tick["seconds"].values())
+    # A tick each, and whatever happened to the account; a witness stands for all of it.
+    history = result["history"]
+    assert (history["holds"], history["ticks"], history["accounts"]) == (True, "4", "1")
+    assert int(history["size"]) == 4 + int(history["entries"])
+    assert int(history["runs"]) >= 4
+    assert (list(history["witnesses"]), history["needed"]) == (["witness.example/demo"], "1")
     # Where other tests compete for the cores, by as much more as there are processes to a core.
     crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert result["seconds"]["total"] < 180 * crowding
