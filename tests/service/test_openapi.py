@@ -8,7 +8,14 @@ import pytest
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import (
+    AgentStatus,
+    DecidedRuns,
+    KeysReplaced,
+    ReaderNames,
+    ReaderToken,
+    Submitted,
+)
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
