@@ -24,6 +24,7 @@ from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.log_watch import open_watch
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
@@ -90,6 +91,7 @@ class Agent:
             chain=self._chain,
             history=self.history,
             stage=on_stage,
+            watch=open_watch(settings, self._client.public),
         )
         say_what_is_asked(settings)
         self._outbox = Outbox(self._party, deliver)

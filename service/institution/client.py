@@ -96,6 +96,13 @@ class OperatorClient:
         """Send an answer; return its entry."""
         return self._message(SignedDocument, "POST", f"/v1/runs/{run_id}/answer", json=document)
 
+    def public(self, path: str, limit: int) -> bytes:
+        """Get what is served to anybody, of at most so many bytes."""
+        data = self._call("GET", f"/{path}")
+        if len(data) > limit:
+            raise RemoteError(f"the operator answers GET /{path} with over {limit} bytes")
+        return data
+
     def terms(self, name: str) -> Any:
         """Get a published document."""
         return self._json("GET", f"/v1/terms/{name}")
