@@ -55,6 +55,10 @@ def serve(
         ),
     ],
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
+    ] = None,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
@@ -72,9 +76,10 @@ def serve(
         token = load_token(directory / TOKEN_FILE)
         pins, bound = TrustFile.parse(read_json(trust)), _seconds(max_tick_age)
         settings = AgentSettings(directory, name, operator, pins, gross_limit, bound)
+        deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
-        return Agent(settings, on_stage)
+        return Agent(settings, on_stage, deliver)
 
     err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
     # Never another address: the API shows what only the institution may know.
@@ -159,6 +164,19 @@ def compare_audit(
     if not all(comparison.agree for comparison in found):
         err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _deliveries(directory: Path, pins: TrustFile, entries: list[str]) -> Callable[[str], None] | None:
+    from atomic_margin.service.institution.deliveries import Deliveries
+
+    if not entries:
+        return None
+    if pins.log is None:
+        raise ConfigurationError("--witness asks for receipts for a log, and the trust file names none")
+    parted = [entry.partition("=") for entry in entries]
+    if any(not url.startswith(("http://", "https://")) or not key for url, _, key in parted):
+        raise ConfigurationError("--witness takes URL=KEY, with the key that the witness prints at its start")
+    return Deliveries(directory, pins.log, [(url, key) for url, _, key in parted])
 
 
 def _seconds(text: str) -> int | None:

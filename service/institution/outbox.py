@@ -154,7 +154,12 @@ class Outbox:
         for row in self.outstanding():
             late = datetime.fromisoformat(row.stored_at) <= bound
             if late and row.sha256 is not None and row.sha256 not in self._delivered:
-                self._deliver(row.sha256)
+                try:
+                    self._deliver(row.sha256)
+                except RemoteError as error:
+                    # Whoever does not answer here must not keep a run from its answer.
+                    _log.warning("%s", error)
+                    continue
                 self._delivered.add(row.sha256)
 
 
