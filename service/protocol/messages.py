@@ -130,6 +130,15 @@ class TickAccepted(ResponseBody):
     runs: ListOf[str]
 
 
+class PriceReceipt(ResponseBody):
+    """A source's document in the log: with evidence of its leaf (`LogEvidence`) it is a receipt."""
+
+    leaf: Count
+    """Number of its leaf."""
+    header: JsonObject
+    """The leaf itself, as it is hashed in canonical form."""
+
+
 class LastTick(ResponseBody):
     """The newest tick, for sources, which sign the next one; number 0 and nothing more before the first."""
 

@@ -29,8 +29,10 @@ NO_TICK = "0" * 64
 Reason = Literal["malformed", "sequence", "twice", "rules", "previous", "stale", "early", "outlier"]
 
 
-MAX_DOCUMENTS = 2 * MAX_SOURCES
-"""Documents of one tick. A third one of a source would add nothing: two are enough for it to count as none."""
+MAX_OF_SOURCE = 2
+"""Documents of one source for one tick. A third one would add nothing: two are enough for it to count as none."""
+MAX_DOCUMENTS = MAX_OF_SOURCE * MAX_SOURCES
+"""Documents of one tick."""
 
 
 def _quote(value: object) -> str:

@@ -24,7 +24,7 @@ from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import answers, ticks
+from atomic_margin.service.operator.runs import answers, prices, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
@@ -45,6 +45,7 @@ from atomic_margin.service.protocol.messages import (
     LastTick,
     LedgerView,
     OperatorView,
+    PriceReceipt,
     RunView,
     TickAccepted,
 )
@@ -284,6 +285,15 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         scheduled = ticks.take_tick(operator, document)
         work.wake()
         return TickAccepted(runs=tuple(scheduled))
+
+    @router.post("/prices", status_code=201, openapi_extra=examples.signed_json("price"))
+    def take_price(document: JsonBody) -> PriceReceipt:
+        """Take one source's signed prices for the next tick, which will combine them with all others it was sent.
+
+        No token is needed: the source's signature counts. The leaf, with `/v1/log/evidence` of it, is the receipt; the
+        same document again has the same one.
+        """
+        return prices.take_price(operator, document)
 
     @router.get("/runs/{run_id}")
     def run(run_id: str, token: Token) -> RunView:
