@@ -124,7 +124,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
             "submit again"
         )
     presented = present(party.client.run(run.run_id))
-    require_cosigned(party, run, presented.view.evidence)
+    require_cosigned(party.settings, party.store, run, presented.view.evidence)
     if presented.signed.body_hash() != run.record:
         raise AgentRefused(f"run {run.run_id!r} is shown with another record than the account's entries have")
     if not run.evaluated and policy is not Policy.UNLESS_PROVEN:

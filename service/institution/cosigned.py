@@ -9,7 +9,6 @@ from typing import Any
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AgentRefused
-from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnEntry
 from atomic_margin.service.log.clock import check_deadline
@@ -39,20 +38,22 @@ def say_what_is_asked(settings: AgentSettings) -> None:
         _log.info("runs are answered inside checkpoints of %s that %d witnesses cosigned", log.origin, log.threshold)
 
 
-def require_cosigned(party: Party, run: OpenRun, evidence: dict[str, Any] | None) -> None:
+def require_cosigned(
+    settings: AgentSettings, store: InstitutionStore, run: OpenRun, evidence: dict[str, Any] | None
+) -> None:
     """Make sure the entry of a run is in a checkpoint that the trust file believes, and a recent one.
 
     Raises:
         NotCosignedYet: it is not, or not yet.
     """
-    log = party.settings.trust.log
+    log = settings.trust.log
     if log is None:
         return
-    leaf = _leaf_of(party.store, run.record or "")
+    leaf = _leaf_of(store, run.record or "")
     if evidence is None:
         raise NotCosignedYet(f"run {run.run_id!r} is in no checkpoint yet that enough witnesses cosigned")
     try:
-        check_evidence(Evidence.parse(evidence), [leaf], log, int(party.settings.clock().timestamp()))
+        check_evidence(Evidence.parse(evidence), [leaf], log, int(settings.clock().timestamp()))
     except (LogError, DocumentsError) as error:
         raise NotCosignedYet(f"run {run.run_id!r} is in no checkpoint that the trust file believes: {error}") from error
 

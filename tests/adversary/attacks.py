@@ -24,7 +24,7 @@ from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
-from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.institution.store import OwnEntry, OwnSubmission
 from atomic_margin.service.institution.submissions import TERMS_NAMED
 from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord, Submission, SubmissionClaim
 from atomic_margin.service.protocol.messages import RunView
@@ -140,10 +140,12 @@ class Secrets:
 
     def fields(self) -> Json:
         """What the next submission is addressed with, a fresh nonce among it."""
+        self.agent.history.sync()
         return {
             "institution": NAME,
             "operator": self.agent.settings.trust.operator,
             "sequence": str(self.agent._client.account().next_submission),
+            "entry": self.agent.history.head,
             "nonce": self.agent._client.nonce(),
             "randomness": secrets.token_hex(32),
             **{name: self.agent.terms.hashes[name] for name in TERMS_NAMED},
@@ -217,6 +219,7 @@ class Secrets:
         body = {
             "run_id": record.run_id,
             "run": signed.body_hash(),
+            "entry": self.entry_of(signed.body_hash()),
             "operator": record.operator,
             "institution": NAME,
             "submission": record.submission,
@@ -229,6 +232,12 @@ class Secrets:
         statement = sufficiency_statement(claim, self.agent.terms, record, self.submission, matrices)
         proof = force_sufficiency(statement, self.values, self.blindings)
         return claim.proven(Answer, sufficiency_proof=proof).signed_by(self.agent.identity).to_json()
+
+    def entry_of(self, document: str) -> str:
+        """Hash of the entry that has a document."""
+        self.agent.history.sync()
+        with self.agent._store.unit_of_work() as session:
+            return session.query(OwnEntry).filter_by(document_hash=document).one().sha256
 
 
 # The running protocol at a point of the story, and what it says to a cheat.

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from atomic_margin.service.institution.answering import prepare
 from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import RunState
 
 from ..e2e.harness import World, copy_world
@@ -25,7 +27,8 @@ def played(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> World:
         assert agent.answer_due() == [first]
         second = world.tick(2, 2)
         world.wait_run(second, (RunState.AWAITING_ANSWER,))
-        agent._prepare_once(second, 2)
+        agent.history.sync()
+        prepare(agent._party, Policy.ALWAYS)
     return world
 
 
@@ -36,7 +39,7 @@ def stage(played: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     with world.serving() as operator, world.own_agent() as agent:
         first, second = "larkfield.1", "larkfield.2"
         with agent._store.unit_of_work() as session:
-            answer = session.get_one(OwnAnswer, 2).document
+            answer = session.get_one(OwnAnswer, second).document
         assert answer is not None
         bundle = operator.get(f"/v1/attestations/{first}")
         yield Stage(world, agent, first, second, bundle, answer)
