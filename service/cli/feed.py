@@ -193,6 +193,25 @@ def combine_prices(
 
 
 @app.command()
+def push(
+    price: Annotated[Path, typer.Argument(help="What `feed sign` or `feed chainlink` printed.")],
+    operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
+) -> None:
+    """Send one source's signed prices to the operator, and print where they stand in its log.
+
+        atomic-margin feed push signed.json --operator URL
+
+    The tick of that number holds them then, or the log shows that the operator left them out. Send the same once more
+    if the answer got lost. Exit status 2: refused, with the reason, or what came back is no receipt for this document.
+    """
+    needs_extras("feed push", "service")
+    from atomic_margin.service.feed.remote import OperatorTicks
+
+    with plain_errors():
+        print_json(OperatorTicks(operator).push(SignedDocument.parse(read_json(price))).to_json())
+
+
+@app.command()
 def post(
     prices: Annotated[Path, typer.Argument(help="What `feed combine` printed.")],
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],

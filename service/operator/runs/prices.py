@@ -98,4 +98,5 @@ def _require_placed(price: Price, place: Place) -> None:
         )
     for name, wanted in (("rules", place.rules), ("previous", place.previous), ("last_market", place.last_market)):
         if getattr(price, name) != wanted:
-            raise PricesRefused(f"tick {number} has {wanted} here: look at the newest tick, sign after it", f"body.{name}")
+            detail = f"tick {number} has {wanted} here: look at the newest tick and sign after it"
+            raise PricesRefused(detail, f"body.{name}")
