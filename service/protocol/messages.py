@@ -149,6 +149,17 @@ class LastTick(ResponseBody):
     """Signed; void if it has no market."""
     last_market: JsonObject | None
     """Signed: the tick that `document` names as the last one with a market, if it names one."""
+    change: JsonObject | None = None
+    """The change of price rules that begins with the next tick, if one does."""
+
+
+class RulesChangeTaken(ResponseBody):
+    """A change of price rules is stored."""
+
+    rules: str
+    """Hash of the new rules."""
+    from_sequence: Count
+    """Number of the first tick under them."""
 
 
 class Bundle(ResponseBody):

@@ -21,6 +21,7 @@ from atomic_margin.documents.strict import Document, ListOf, Part, problem
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.documents import Body
 from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
+from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 
 NO_TICK = "0" * 64
@@ -112,6 +113,7 @@ class PriceTick(Body):
         prices: all documents that were sent, those that were dropped too.
         dropped: which do not count, and why, in the order they were found; none in a void tick.
         market: the combined prices; absent in a void tick.
+        changes: every change of price rules so far, in order; absent if there was none.
     """
 
     TYPE = "tick"
@@ -124,6 +126,7 @@ class PriceTick(Body):
     prices: ListOf[SignedDocument]
     dropped: ListOf[Dropped]
     market: Market | None = None
+    changes: ListOf[RulesChange] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "PriceTick":

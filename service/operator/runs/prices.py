@@ -14,6 +14,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import Conflict, PricesRefused
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.store import prices as store
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_tick
@@ -35,13 +36,14 @@ def take_price(operator: Operator, document: object) -> PriceReceipt:
         PricesRefused: it names other rules or another tick before; `.field` says which.
     """
     signed, price = parse_signed(document, Price)
-    rules = operator.settings.prices
-    require_signed([signed], rules)
     with operator.store.unit_of_work() as session:
         row = store.find(session, signed)
         if row is None:
-            last = newest_tick(session)
-            place = place_after(None if last is None else PriceTick.parse(last.document["body"]), rules)
+            newest = newest_tick(session)
+            last = None if newest is None else PriceTick.parse(newest.document["body"])
+            rules = in_force(operator, session, last).rules
+            require_signed([signed], rules)
+            place = place_after(last, rules)
             _require_placed(price, place)
             of_source = [one for one in store.receipted(session, place.sequence) if one.source == signed.signer]
             if len(of_source) >= MAX_OF_SOURCE:

@@ -14,6 +14,7 @@ from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.prices import with_receipted
+from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
 from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
@@ -33,6 +34,7 @@ class _Before(NamedTuple):
     last: PriceTick | None
     last_market: PriceTick | None
     receipted: Sequence[PriceRow]
+    in_force: InForce
 
 
 def take_tick(operator: Operator, document: object) -> list[str]:
@@ -49,7 +51,8 @@ def take_tick(operator: Operator, document: object) -> list[str]:
     """
     while True:
         before, prices, received_at = _gathered(operator, document)
-        tick = make_tick(prices, operator.settings.prices, received_at, before.last, before.last_market)
+        rules, changes = before.in_force
+        tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes)
         if tick.market is None:
             raise TypeError("make_tick makes no void tick")
         operator.terms.check_market(tick.market)
@@ -73,7 +76,8 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
     """
     while True:
         before, prices, received_at = _gathered(operator, document)
-        tick = make_void(prices, operator.settings.prices, received_at, before.last, before.last_market)
+        rules, changes = before.in_force
+        tick = make_void(prices, rules, received_at, before.last, before.last_market, changes)
         signed = tick.signed_by(operator.identity)
         with operator.store.unit_of_work() as session:
             if _store(session, before, tick, signed, received_at):
@@ -82,13 +86,14 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
 
 def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
     """Return what comes before, and what was receipted together with what was sent."""
-    sent, received_at, rules = PriceSet.parse(document), now(), operator.settings.prices
-    require_signed(sent.prices, rules)
+    sent, received_at = PriceSet.parse(document), now()
     with operator.store.unit_of_work() as session:
         rows = (newest_tick(session), newest_market(session))
         last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
+        rules, _ = under = in_force(operator, session, last)
         number = place_after(last, rules).sequence
-        before = _Before(last, market, receipted(session, number))
+        before = _Before(last, market, receipted(session, number), under)
+    require_signed(sent.prices, rules)
     # Of another number it is refused as a whole; what is receipted has nothing to do with that.
     documents = with_receipted(before.receipted if sent.sequence == number else (), sent.prices, number, rules.hash())
     return before, sent.model_copy(update={"prices": documents}), received_at
@@ -99,7 +104,12 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
     meanwhile = newest_tick(session)
     if (meanwhile and meanwhile.sequence) != (before.last and before.last.sequence):
         raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
+    # A document or a change of rules came in since: the tick is made once more, with it.
+    waiting = beginning(session, tick.sequence)
+    waited = (before.last and before.last.changes) or ()
     if len(receipted(session, tick.sequence)) != len(before.receipted):
+        return False
+    if (waiting is not None) != (len(tick.changes or ()) > len(waited)):
         return False
     for document in tick.prices[len(before.receipted) :]:
         receipt(session, document, instant_text(received_at))

@@ -126,6 +126,15 @@ class PriceRow(Base):
     received_at: Mapped[str]
 
 
+class RulesChangeRow(Base):
+    """The newest change of price rules that sources signed; older ones are in the ticks. One row: its key is 1."""
+
+    __tablename__ = "price_rules_change"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    from_sequence: Mapped[int] = mapped_column(BigInteger)
+    document: Mapped[JsonObject]
+
+
 class LogLeaf(Base):
     """An entry of the log, as it is hashed and served."""
 

@@ -24,7 +24,7 @@ from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import answers, prices, ticks
+from atomic_margin.service.operator.runs import answers, prices, rules, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
@@ -46,6 +46,7 @@ from atomic_margin.service.protocol.messages import (
     LedgerView,
     OperatorView,
     PriceReceipt,
+    RulesChangeTaken,
     RunView,
     TickAccepted,
 )
@@ -344,6 +345,14 @@ def _operator_only(operator: Operator) -> APIRouter:
         Takes what would make a tick, with the documents that there are, or none; refused if they do make one.
         """
         return ticks.void_tick(operator, document)
+
+    @router.post("/price-rules", status_code=201, openapi_extra=examples.rules_change())
+    def change_rules(document: JsonBody) -> RulesChangeTaken:
+        """Take other sources, threshold or bounds, signed by enough sources of the rules in force.
+
+        They hold from the tick on that they name, and every tick from there carries what was signed.
+        """
+        return rules.change_rules(operator, document)
 
     @router.get("/ledger")
     def whole_ledger() -> LedgerView:
