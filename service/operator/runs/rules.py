@@ -79,5 +79,5 @@ def change_rules(operator: Operator, document: object) -> RulesChangeTaken:
             raise Conflict(
                 f"the change that begins with tick {number} is signed for already; wait for it", "from_sequence"
             )
-        session.merge(RulesChangeRow(id=_ROW, from_sequence=new.from_sequence, document=change.model_dump(mode="json")))
+        session.merge(RulesChangeRow(id=_ROW, from_sequence=new.from_sequence, document=change.canonical()))
     return RulesChangeTaken(rules=new.rules.hash(), from_sequence=said(change).from_sequence)
