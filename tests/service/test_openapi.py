@@ -25,6 +25,7 @@ from atomic_margin.service.protocol.documents import (
     parse_signed,
 )
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
+from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.ticks import Price, PriceSet
@@ -39,6 +40,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     "/v1/runs/{run_id}/answer": Answer,
+    "/v1/prices": Price,
 }
 UPLOADS = {f"{INSTITUTION}/enrolment": Enrolment}
 
@@ -65,7 +67,14 @@ def test_the_page_is_served(world_at: Callable[[str], World]) -> None:
 
 def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> None:
     posts = {path for path, methods in api["paths"].items() if "post" in methods}
-    others = {"/v1/ticks", "/v1/ticks/void", f"{INSTITUTION}/nonce", "/v1/admissions", "/v1/deposits"}
+    others = {
+        "/v1/ticks",
+        "/v1/ticks/void",
+        "/v1/price-rules",
+        f"{INSTITUTION}/nonce",
+        "/v1/admissions",
+        "/v1/deposits",
+    }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
 
@@ -80,6 +89,12 @@ def test_the_example_of_a_tick_parses(api: Any) -> None:
         example = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
         (signed,) = PriceSet.parse(example).prices
         parse_signed(signed, Price)
+
+
+def test_the_example_of_a_change_of_rules_parses(api: Any) -> None:
+    body = api["paths"]["/v1/price-rules"]["post"]["requestBody"]["content"]["application/json"]
+    (signed,) = RulesChange.parse(body["example"]).signed
+    parse_signed(signed, NewRules)
 
 
 @pytest.mark.parametrize("path", UPLOADS)
