@@ -150,7 +150,7 @@ def parties(
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
         enrolled = agent.wait(
-            "/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda status: _watch(status, watch)
+            "/v1/status", AgentStatus, lambda status: status.enrolled, 300, lambda status: _watch(status, watch)
         )
         commitments = enrolled.key_commitments
         write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))

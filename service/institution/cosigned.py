@@ -9,11 +9,13 @@ from typing import Any
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.log_watch import LogWatch, NotLogged
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnEntry
+from atomic_margin.service.institution.store import InstitutionStore, OwnAccount, OwnEntry
 from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.errors import LogError
 from atomic_margin.service.log.evidence import check_evidence
+from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.account.state import OpenRun
@@ -21,6 +23,7 @@ from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.verifier.errors import MonitorError
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,30 @@ def require_cosigned(
         check_evidence(Evidence.parse(evidence), [leaf], log, int(settings.clock().timestamp()))
     except (LogError, DocumentsError) as error:
         raise NotCosignedYet(f"run {run.run_id!r} is in no checkpoint that the trust file believes: {error}") from error
+
+
+def require_alone(watch: LogWatch | None, store: InstitutionStore, run: OpenRun) -> None:
+    """Make sure the log has the account as it was followed, up to the entry of a run, and no other entry of a number.
+
+    Raises:
+        NotCosignedYet: it does not have that entry yet, has more than was followed, or is not to be believed or read.
+        LogContradicts: it has another one, or contradicts itself.
+    """
+    if watch is None:
+        return
+    with store.unit_of_work() as session:
+        account = Salts(session.get_one(OwnAccount, 1).seed).account
+        number = session.query(OwnEntry).filter_by(document_hash=run.record).one().number
+
+    def hash_of(number: int) -> str | None:
+        with store.unit_of_work() as session:
+            row = session.get(OwnEntry, number)
+            return None if row is None else row.sha256
+
+    try:
+        watch.require(account, number, hash_of)
+    except (NotLogged, LogError, MonitorError) as error:
+        raise NotCosignedYet(f"run {run.run_id!r}: {error}") from error
 
 
 def check_overdue(settings: AgentSettings, store: InstitutionStore, overdue: Overdue, record: RunRecord) -> None:

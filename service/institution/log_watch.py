@@ -13,6 +13,7 @@ from pathlib import Path
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json, replace_json
 from atomic_margin.service.institution.disputes import Disputes
+from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import NoteKey
@@ -30,6 +31,13 @@ class NotLogged(AgentRefused):
 
 class LogContradicts(AgentRefused):
     """The log has something else than the operator told this agent, or contradicts itself; what shows it is kept."""
+
+
+def open_watch(settings: AgentSettings, fetch: Fetch) -> "LogWatch | None":
+    """Return what reads the log for an agent; None if its trust file names none."""
+    if settings.trust.log is None:
+        return None
+    return LogWatch(settings.directory, settings.trust, fetch, settings.clock)
 
 
 class LogWatch:
