@@ -12,7 +12,15 @@ from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_error
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import Adopted, AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import (
+    Adopted,
+    AgentStatus,
+    DecidedRuns,
+    KeysReplaced,
+    ReaderNames,
+    ReaderToken,
+    Submitted,
+)
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -128,6 +136,28 @@ def adopt(
         typer.confirm("Did this institution itself sign everything that the operator's entries have of it?", abort=True)
     with plain_errors():
         print_json(_call(Adopted, directory, agent, "POST", "/v1/adopt"))
+
+
+@app.command()
+def readers(
+    directory: Directory,
+    agent: AgentUrl = DEFAULT_AGENT,
+    add: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read; prints the token, once.")] = None,
+    remove: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read no more.")] = None,
+) -> None:
+    """Say who may read this institution's bundles at the operator, or change it.
+
+    Hand the token over by a way of your own; its bearer fetches bundles from the operator's /v1/attestations with it.
+    """
+    with plain_errors():
+        if add is not None and remove is not None:
+            raise ConfigurationError("--add and --remove go one at a time")
+        if add is not None:
+            print_json(_call(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
+        elif remove is not None:
+            print_json(_call(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
+        else:
+            print_json(_call(ReaderNames, directory, agent, "GET", "/v1/readers"))
 
 
 @app.command()

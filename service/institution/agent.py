@@ -16,7 +16,7 @@ from typing import Any
 
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, shortfalls
+from atomic_margin.service.institution import answering, readers, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -187,6 +187,32 @@ class Agent:
                 self._outbox.keep(proof)
                 self._outbox.resend()
             return answered
+
+    def name_reader(self, reader: str) -> str:
+        """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
+
+        Raises:
+            DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
+        """
+        with self._lock:
+            self._followed()
+            self._outbox.resend()
+            return readers.name(self._party, self._outbox, reader)
+
+    def remove_reader(self, reader: str) -> None:
+        """Let somebody read this institution's bundles no more.
+
+        Raises:
+            RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
+        """
+        with self._lock:
+            self._followed()
+            self._outbox.resend()
+            readers.remove(self._party, self._outbox, reader)
+
+    def readers(self) -> list[str]:
+        """Return who may read this institution's bundles, by the names it chose."""
+        return [one.name for one in readers.named(self._party)]
 
     def rotate_keys(self) -> None:
         """Make and enrol new FHE keys, and bring the same books, with the same commitments, under them.

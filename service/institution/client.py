@@ -60,6 +60,10 @@ class OperatorClient:
         """Send a collateral instruction; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/collateral", json=document)
 
+    def name_readers(self, document: JsonObject) -> SignedDocument:
+        """Send a list of readers; return the signed entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/readers", json=document)
+
     def cover(self, document: JsonObject) -> SignedDocument:
         """Send a proof that nobody asked for; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/coverage", json=document)

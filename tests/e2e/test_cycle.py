@@ -4,7 +4,6 @@ These tests are about what happens around evaluations, and their operator evalua
 same cycle under encryption is `test_demo`; a run under replaced keys, `tests/adversary/test_other_function.py`.
 """
 
-import httpx
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -65,7 +64,7 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(plain_world:
         with pytest.raises(IndexError):
             world.tick(1, 5)
         for view in (first, called, again, last):
-            bundle = httpx.get(f"{world.operator.url}/v1/attestations/{view.run_id}").json()
+            bundle = world.operator.get(f"/v1/attestations/{view.run_id}")
             settlement = verify_attestation(bundle, trust, load_group()).settlement
             assert ("none" if settlement is None else settlement.kind) == settlement_kind(view)
 

@@ -24,7 +24,7 @@ from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, readers, submissions
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import answers, ticks
+from atomic_margin.service.operator.runs import answers, prices, rules, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
@@ -45,6 +45,8 @@ from atomic_margin.service.protocol.messages import (
     LastTick,
     LedgerView,
     OperatorView,
+    PriceReceipt,
+    RulesChangeTaken,
     RunView,
     TickAccepted,
 )
@@ -275,6 +277,15 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         work.wake()
         return TickAccepted(runs=tuple(scheduled))
 
+    @router.post("/prices", status_code=201, openapi_extra=examples.signed_json("price"))
+    def take_price(document: JsonBody) -> PriceReceipt:
+        """Take one source's signed prices for the next tick, which will combine them with all others it was sent.
+
+        No token is needed: the source's signature counts. The leaf, with `/v1/log/evidence` of it, is the receipt; the
+        same document again has the same one.
+        """
+        return prices.take_price(operator, document)
+
     @router.get("/runs/{run_id}")
     def run(run_id: str, token: Token) -> RunView:
         """State and signed record of a run and, once settled, settlement and shortfall record."""
@@ -338,6 +349,14 @@ def _operator_only(operator: Operator) -> APIRouter:
         Takes what would make a tick, with the documents that there are, or none; refused if they do make one.
         """
         return ticks.void_tick(operator, document)
+
+    @router.post("/price-rules", status_code=201, openapi_extra=examples.rules_change())
+    def change_rules(document: JsonBody) -> RulesChangeTaken:
+        """Take other sources, threshold or bounds, signed by enough sources of the rules in force.
+
+        They hold from the tick on that they name, and every tick from there carries what was signed.
+        """
+        return rules.change_rules(operator, document)
 
     @router.get("/ledger")
     def whole_ledger() -> LedgerView:
