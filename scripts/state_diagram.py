@@ -13,8 +13,8 @@ from atomic_margin.service.protocol.account.table import TABLE
 from atomic_margin.service.protocol.states import AccountState
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
-START = "<!-- diagram of accounts -->"
-END = "<!-- end of diagram -->"
+START = "<!-- states -->"
+END = "<!-- end of states -->"
 
 
 class Missing(Exception):

@@ -16,7 +16,8 @@ ServiceError
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       └── PricesRefused        422  prices that make no tick under the price rules
 │           ├── TooFewSources    422  fewer sources are fresh and agree than the rules require
-│           └── PriceMoveTooLarge 422 a combined quote is too far from the tick before
+│           ├── PriceMoveTooLarge 422 a combined quote is too far from the tick before
+│           └── RulesNotSigned   422  a change of price rules that too few of the old sources signed, or for elsewhere
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed
 ├── SourceError                  a price source has nothing it could sign
 │   ├── SourceUnreachable        what it reads from does not answer
@@ -129,6 +130,12 @@ class PriceMoveTooLarge(PricesRefused):
     """A combined quote is further from the tick before than the price rules allow."""
 
     slug, title = "price-move", "A price moved too far in one tick"
+
+
+class RulesNotSigned(PricesRefused):
+    """A change of price rules that too few sources of the old ones signed, or that is for another chain or number."""
+
+    slug, title = "rules-not-signed", "The change of price rules does not hold"
 
 
 class AttestationInvalid(ServiceError):

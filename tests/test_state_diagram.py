@@ -35,5 +35,5 @@ def test_every_move_of_the_table_is_drawn_once(monkeypatch: pytest.MonkeyPatch) 
     assert "    frozen --> active: covered, margin called, covered unasked" in section
     changed = PROTOCOL.replace("frozen --> active", "frozen --> in_default")
     assert state_diagram.written(changed) == PROTOCOL
-    with pytest.raises(state_diagram.Missing, match="end of diagram"):
+    with pytest.raises(state_diagram.Missing, match="end of states"):
         state_diagram.written("# Protocol\n")

@@ -205,7 +205,7 @@ def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors) -> Market
     _require(tick.market.sequence == record.price_sequence, "it names another price sequence than its tick has")
     if anchor.trust is not None:
         last_market = None if stored.last_market is None else parse_signed(stored.last_market, PriceTick)[1]
-        verify_tick(tick, anchor.trust.prices, last_market)
+        verify_tick(tick, anchor.trust.prices, last_market, anchor.trust.operator)
     return tick.market
 
 

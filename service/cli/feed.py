@@ -16,6 +16,7 @@ from atomic_margin.service.feed.source import DocumentSource, price_set
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.rule_changes import NewRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import Place, Price
 
@@ -190,6 +191,52 @@ def combine_prices(
         for one in combined.dropped:
             typer.echo(f"left out: {one.source}, {one.reason} {one.quote or ''}".rstrip(), err=True)
         print_json(price_set(combined.used, place.sequence).canonical())
+
+
+@app.command(name="change-rules")
+def change_rules(
+    new_rules: Annotated[Path, typer.Argument(help="The rules that are to hold; `feed rules` prints some.")],
+    path: KeyFile,
+    price_rules: RulesFile,
+    operator_key: Annotated[str, typer.Option(help="Public key of the operator whose ticks are meant.")],
+    from_tick: Annotated[int, typer.Option(min=2, help="Number of the first tick under the new rules.")],
+) -> None:
+    """Sign, as a source of the rules in force (`--price-rules`), that others hold from a tick on, and print it.
+
+        atomic-margin feed change-rules new.json --key source.key --price-rules price-rules.json
+        --operator-key KEY --from-tick 40
+
+    The operator takes what enough sources signed alike (`operator change-rules`).
+    """
+    with plain_errors():
+        change = NewRules.parse(
+            {
+                "operator": operator_key,
+                "previous": PriceRules.parse(read_json(price_rules)).hash(),
+                "from_sequence": str(from_tick),
+                "rules": read_json(new_rules),
+            }
+        )
+        print_json(change.signed_by(Identity.load_or_create(path)).to_json())
+
+
+@app.command()
+def push(
+    price: Annotated[Path, typer.Argument(help="What `feed sign` or `feed chainlink` printed.")],
+    operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
+) -> None:
+    """Send one source's signed prices to the operator, and print where they stand in its log.
+
+        atomic-margin feed push signed.json --operator URL
+
+    The tick of that number holds them then, or the log shows that the operator left them out. Send the same once more
+    if the answer got lost. Exit status 2: refused, with the reason, or what came back is no receipt for this document.
+    """
+    needs_extras("feed push", "service")
+    from atomic_margin.service.feed.remote import OperatorTicks
+
+    with plain_errors():
+        print_json(OperatorTicks(operator).push(SignedDocument.parse(read_json(price))).to_json())
 
 
 @app.command()

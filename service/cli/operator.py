@@ -116,6 +116,27 @@ def void_tick(
     _print(directory, operator, "void-tick", "POST", "/v1/ticks/void", body)
 
 
+@app.command(name="change-rules")
+def change_rules(
+    signed: Annotated[list[Path], typer.Argument(help="What `feed change-rules` printed, one file a source.")],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """Have other sources, threshold or bounds from a tick on, with the signatures of the sources there are now.
+
+        atomic-margin operator change-rules a.json b.json --dir operator-data
+
+    It takes as many sources as the rules in force require, which sign the same change. Every tick from then on carries
+    it, so nobody pins anything new.
+
+    Exit status 0: it waits for its number. 1: refused, the problem document is printed. 2: nothing was asked, or nobody
+    answered.
+    """
+    with plain_errors():
+        body = {"signed": [read_json(path) for path in signed]}
+    _print(directory, operator, "change-rules", "POST", "/v1/price-rules", body)
+
+
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:
     with plain_errors():
         answer = call(

@@ -1,7 +1,8 @@
 """The order of ticks, for whoever keeps the newest it knows: a source before it signs, an agent before it answers.
 
 `follow` takes the next tick of an operator's chain, or names what is wrong with it. Numbers have no gap, each tick
-names the one before by hash, and every tick is made under the pinned rules. Only before the first tick under newly
+names the one before by hash, and every tick is made under the pinned rules, or those that their sources changed them
+to. Only before the first tick under newly
 pinned rules may there be ticks under the rules that were known until then: their sources are not pinned any more, so
 of them order and signature are checked alone. No clock, no I/O.
 """
@@ -9,6 +10,7 @@ of them order and signature are checked alone. No clock, no I/O.
 from dataclasses import dataclass
 
 from atomic_margin.service.errors import PricesRefused, TickForked, TickGoneBack, TickSkipped
+from atomic_margin.service.feed.changes import require_continued, rules_of
 from atomic_margin.service.feed.tick import verify_tick, verify_void
 from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -56,7 +58,7 @@ def begin(last: SignedDocument, last_market: SignedDocument | None, rules: Price
     if last_market is not None:
         last_market.verify(frozenset({operator}))
         _, before = parse_signed(last_market, PriceTick)
-    _verify(tick, rules, before)
+    _verify(tick, rules, before, operator)
     return Known(last, last_market if tick.market is None else last)
 
 
@@ -67,6 +69,7 @@ def follow(known: Known, signed: SignedDocument, rules: PriceRules, operator: st
         TickForked: another tick of the newest number, or the next one, but after another tick.
         TickGoneBack: of an earlier number.
         TickSkipped: a number is left out.
+        RulesNotSigned: the rules changed without enough of their sources, or in another tick than they said.
         PricesRefused: made under other rules, or not what its sources signed; see `verify_tick` and `verify_void`.
         SignatureInvalid, MalformedRequest, DocumentError: no tick of the operator's.
     """
@@ -86,19 +89,21 @@ def follow(known: Known, signed: SignedDocument, rules: PriceRules, operator: st
     if tick.previous != known.last.body_hash():
         other = f"tick {tick.sequence} follows another tick {newest.sequence} than was seen"
         raise TickForked(other, known.last.to_json(), signed.to_json())
-    # (3) It is made under the pinned rules, or under those that hold until they are pinned.
-    if tick.rules == rules.hash():
-        if tick.last_market != known.next_place(rules).last_market:
+    # (3) It is made under the pinned rules, as their sources changed them, or those that hold until these are pinned.
+    require_continued(newest, tick)
+    in_force = rules_of(tick, rules, operator)
+    if tick.rules == in_force.hash():
+        if tick.last_market != known.next_place(in_force).last_market:
             raise PricesRefused("its move is measured from another tick than the last one with a market", "last_market")
         known_market = None if known.last_market is None else PriceTick.parse(known.last_market.body)
-        _verify(tick, rules, None if tick.last_market == NO_TICK else known_market)
+        _verify(tick, rules, None if tick.last_market == NO_TICK else known_market, operator)
     elif tick.rules != newest.rules:
         raise PricesRefused("the tick was made under price rules that were never pinned", "rules")
     return Known(signed, known.last_market if tick.market is None else signed)
 
 
-def _verify(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> None:
+def _verify(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str) -> None:
     if tick.market is None:
-        verify_void(tick, rules, last_market)
+        verify_void(tick, rules, last_market, operator)
     else:
-        verify_tick(tick, rules, last_market)
+        verify_tick(tick, rules, last_market, operator)

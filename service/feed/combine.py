@@ -81,16 +81,7 @@ def combine(documents: Sequence[SignedDocument], rules: PriceRules, place: Place
         TooFewSources: fewer than `required` are left, with the reasons.
     """
     # (1) Every document is signed by a source of the rules, and sent once.
-    seen: set[tuple[str, str]] = set()
-    for index, document in enumerate(documents):
-        if document.type != "price":
-            raise MalformedRequest(
-                f"a document of type 'price' is wanted here, this is {document.type!r}", f"prices[{index}].type"
-            )
-        document.verify(frozenset(rules.sources))
-        if (document.signer, document.body_hash()) in seen:
-            raise MalformedRequest("the same document once more: send each once", f"prices[{index}]")
-        seen.add((document.signer, document.body_hash()))
+    require_signed(documents, rules)
     # (2) It is a market of this tick, the only one of its source, under these rules and after the tick before.
     dropped: list[Dropped] = []
     details: dict[str, str] = {}
@@ -132,6 +123,25 @@ def combine(documents: Sequence[SignedDocument], rules: PriceRules, place: Place
     as_of = _middle([market.as_of for market in left.values()])
     market = _market(place.sequence, as_of, _medians(left, rules.required))
     return Combined(market, tuple(counted[source] for source in left), tuple(dropped))
+
+
+def require_signed(documents: Sequence[SignedDocument], rules: PriceRules) -> None:
+    """Make sure every document is prices, signed by a source of the rules, and there once.
+
+    Raises:
+        MalformedRequest: another type of document, or the same one twice.
+        SignatureInvalid: a document is not signed by a source of the rules.
+    """
+    seen: set[tuple[str, str]] = set()
+    for index, document in enumerate(documents):
+        if document.type != "price":
+            raise MalformedRequest(
+                f"a document of type 'price' is wanted here, this is {document.type!r}", f"prices[{index}].type"
+            )
+        document.verify(frozenset(rules.sources))
+        if (document.signer, document.body_hash()) in seen:
+            raise MalformedRequest("the same document once more: send each once", f"prices[{index}]")
+        seen.add((document.signer, document.body_hash()))
 
 
 def check_move(before: Market, after: Market, bounds: Bounds) -> None:

@@ -18,14 +18,17 @@ from atomic_margin.service.errors import (
     ChainBroken,
     ConfigurationError,
     RequestError,
+    RulesNotSigned,
     SourceError,
     TickGoneBack,
 )
 from atomic_margin.service.feed.chain import Known, begin, follow
+from atomic_margin.service.feed.changes import rules_after, rules_of, said
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.documents import parse_signed
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 
@@ -68,7 +71,7 @@ class SourceMemory:
 
         Raises:
             ChainBroken: the chain forks, skips a number or goes back.
-            SourceError: a tick is not what its sources signed under the rules.
+            SourceError: a tick is not what its sources signed under the rules, or these change without them.
         """
         try:
             self._follow(newest, fetch)
@@ -77,7 +80,8 @@ class SourceMemory:
         except (RequestError, DocumentsError, MarginError) as error:
             raise SourceError(f"the operator's ticks do not hold, so nothing is signed after them: {error}") from error
         self._write()
-        return place_after(None, self._rules) if self._known is None else self._known.next_place(self._rules)
+        last = None if self._known is None else PriceTick.parse(self._known.last.body)
+        return place_after(last, self._rules_of_next(last, newest))
 
     def sign_once(self, place: Place, sign: Callable[[Place], SignedDocument]) -> SignedDocument:
         """Return what `sign` signs at a place, remembered before it is returned.
@@ -99,6 +103,20 @@ class SourceMemory:
         self._write()
         return made
 
+    def _rules_of_next(self, last: PriceTick | None, newest: LastTick) -> PriceRules:
+        """Return the rules of the tick that comes next: the change that the operator shows begins with it."""
+        if last is None or self._known is None:
+            return self._rules
+        number, changes = last.sequence + 1, last.changes or ()
+        try:
+            if newest.change is not None:
+                changes = (*changes, RulesChange.parse(newest.change))
+                if said(changes[-1]).from_sequence != number:
+                    raise RulesNotSigned(f"it does not begin with tick {number}", "changes")
+            return rules_after(self._rules, changes, number, self._known.last.signer)
+        except (RequestError, DocumentsError) as error:
+            raise SourceError(f"the operator shows a change of price rules that does not hold: {error}") from error
+
     def _follow(self, newest: LastTick, fetch: Callable[[int], SignedDocument]) -> None:
         if newest.document is None:
             if self._known is not None:
@@ -106,7 +124,7 @@ class SourceMemory:
             return
         last, shown = parse_signed(newest.document, PriceTick)
         if self._known is None:
-            if shown.rules != self._rules.hash():
+            if shown.rules != rules_of(shown, self._rules, last.signer).hash():
                 # These rules hold from the next tick on, so there are no sources yet whose word it could be taken on.
                 last.verify(frozenset({last.signer}))
                 self._known = Known(last, None)

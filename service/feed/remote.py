@@ -1,4 +1,7 @@
-"""An operator's ticks, as a source reads them over HTTP before it signs. Nothing in them is believed unchecked."""
+"""An operator's ticks, as a source reads them over HTTP before it signs, and where it sends what it signed.
+
+Nothing that comes back is believed unchecked.
+"""
 
 from typing import Any
 
@@ -8,7 +11,8 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedRequest, MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.protocol.messages import LastTick
+from atomic_margin.service.protocol.leaves import price_leaf
+from atomic_margin.service.protocol.messages import LastTick, PriceReceipt
 from atomic_margin.service.protocol.signing import SignedDocument
 
 MAX_RESPONSE_BYTES = 16 << 20
@@ -29,7 +33,26 @@ class OperatorTicks:
         """Return a tick by its number."""
         return self._get(SignedDocument, f"/v1/ticks/{sequence}")
 
+    def push(self, signed: SignedDocument) -> PriceReceipt:
+        """Send a document, and return where it stands in the log.
+
+        Raises:
+            MalformedResponse: the leaf is that of another document, or of another number.
+        """
+        receipt = self._answer(PriceReceipt, "POST", "/v1/prices", signed.to_json())
+        received_at = receipt.header.get("received_at")
+        try:
+            expected = price_leaf(signed, received_at if isinstance(received_at, str) else "")
+        except DocumentError as error:
+            raise MalformedResponse(f"{self._url} answers with no leaf of this document: {error}", "header") from error
+        if receipt.header != expected.canonical():
+            raise MalformedResponse(f"{self._url} answers with the leaf of another document", "header")
+        return receipt
+
     def _get(self, kind: type[D], path: str) -> D:
+        return self._answer(kind, "GET", path)
+
+    def _answer(self, kind: type[D], method: str, path: str, sent: object = None) -> D:
         """Return what the operator answers.
 
         Raises:
@@ -38,7 +61,7 @@ class OperatorTicks:
         """
         data = b""
         try:
-            with httpx.stream("GET", self._url + path, timeout=self._timeout) as response:
+            with httpx.stream(method, self._url + path, json=sent, timeout=self._timeout) as response:
                 for chunk in response.iter_bytes():
                     data += chunk
                     if len(data) > MAX_RESPONSE_BYTES:
@@ -46,9 +69,19 @@ class OperatorTicks:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{self._url} does not answer {path}: {error}; is the operator running?") from error
         if not response.is_success:
-            raise RemoteError(f"{self._url} answers {path} with status {response.status_code}", response.status_code)
+            said = f"{self._url} answers {path} with status {response.status_code}"
+            raise RemoteError(f"{said}: {_detail(data)}", response.status_code)
         try:
             value: Any = parse_json(data, path)
             return kind.parse(value)
         except (DocumentError, MalformedRequest) as error:
             raise MalformedResponse(f"{self._url} answers {path} with no {kind.__name__}: {error}", "$") from error
+
+
+def _detail(data: bytes) -> str:
+    """Return what a problem document says, for people."""
+    try:
+        problem = parse_json(data)
+    except MalformedRequest:
+        return "no problem document"
+    return str(problem.get("detail", "no detail")) if isinstance(problem, dict) else "no problem document"

@@ -8,13 +8,16 @@ A number that cannot become a tick any more is used up by a *void* one: a source
 number, so what it signed is all that will come. Documents that do make a tick make no void one.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, PricesRefused
+from atomic_margin.service.feed.changes import rules_of
 from atomic_margin.service.feed.combine import Combined, check_move, combine
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.ticks import NO_TICK, Place, PriceSet, PriceTick, place_after
 
 
@@ -24,6 +27,7 @@ def make_tick(
     received_at: datetime,
     last: PriceTick | None = None,
     last_market: PriceTick | None = None,
+    changes: Sequence[RulesChange] = (),
 ) -> PriceTick:
     """Combine prices into the tick after `last`.
 
@@ -33,6 +37,7 @@ def make_tick(
         received_at: when they arrived, UTC; cut to the second.
         last: the tick before, whatever rules it was made under, or None.
         last_market: the last tick that had a market, or None. The first tick under new rules has no bound on its move.
+        changes: of the price rules so far, the one that begins with this tick included.
 
     Raises:
         Conflict: the number is not the next one.
@@ -44,7 +49,7 @@ def make_tick(
     combined = _combined(prices, rules, place, received_at, last_market)
     return PriceTick.parse(
         {
-            **_placed(prices, place, received_at),
+            **_placed(prices, place, received_at, changes),
             "dropped": [one.model_dump(exclude_none=True) for one in combined.dropped],
             "market": combined.market.canonical(),
         }
@@ -57,6 +62,7 @@ def make_void(
     received_at: datetime,
     last: PriceTick | None = None,
     last_market: PriceTick | None = None,
+    changes: Sequence[RulesChange] = (),
 ) -> PriceTick:
     """Use up the number after `last` without prices; arguments as in `make_tick`.
 
@@ -68,25 +74,28 @@ def make_void(
     try:
         _combined(prices, rules, place, received_at, last_market)
     except PricesRefused:
-        return PriceTick.parse({**_placed(prices, place, received_at), "dropped": []})
+        return PriceTick.parse({**_placed(prices, place, received_at, changes), "dropped": []})
     raise Conflict("these prices make a tick, so its number is not void: send them as one", "prices")
 
 
-def verify_tick(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> Market:
+def verify_tick(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str = "") -> Market:
     """Check a tick against one's own rules and return its prices. Whether the operator signed it is checked elsewhere.
 
     Args:
         tick: as recorded.
-        rules: one's own.
+        rules: one's own, or those that the changes which the tick carries begin with.
         last_market: the tick that `tick` names as the last one with a market, None if it names none.
+        operator: public key of who made it; without it no change of one's own rules is believed.
 
     Raises:
+        RulesNotSigned: see `rules_after`.
         PricesRefused: void, made under other rules, not what its documents combine to, or `last_market` is another
             tick than it names; `.field` says where.
         SignatureInvalid, MalformedRequest, TooFewSources, PriceMoveTooLarge: as in `make_tick`.
     """
     if tick.market is None:
         raise PricesRefused("the tick is void: nothing rests on it", "market")
+    rules = rules_of(tick, rules, operator)
     before = _verified_last_market(tick, rules, last_market)
     # (3) Its documents, signed by sources of the rules and naming its place, combine to exactly its prices.
     combined = _recombined(tick, rules)
@@ -95,7 +104,7 @@ def verify_tick(tick: PriceTick, rules: PriceRules, last_market: PriceTick | Non
     return combined.market
 
 
-def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None) -> None:
+def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str = "") -> None:
     """Check a void tick against one's own rules: what was sent makes no tick. Arguments as in `verify_tick`.
 
     Raises:
@@ -104,6 +113,7 @@ def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | Non
     """
     if tick.market is not None or tick.dropped:
         raise PricesRefused("a void tick has no market, and drops nobody", "market")
+    rules = rules_of(tick, rules, operator)
     before = _verified_last_market(tick, rules, last_market)
     try:
         combined = combine(tick.prices, rules, tick.place, _instant(tick.received_at))
@@ -132,8 +142,10 @@ def _combined(
     return combined
 
 
-def _placed(prices: PriceSet, place: Place, received_at: datetime) -> dict[str, object]:
+def _placed(prices: PriceSet, place: Place, received_at: datetime, changes: Sequence[RulesChange]) -> dict[str, object]:
+    carried = {"changes": [change.canonical() for change in changes]} if changes else {}
     return {
+        **carried,
         "rules": place.rules,
         "sequence": str(place.sequence),
         "previous": place.previous,

@@ -28,6 +28,7 @@ from atomic_margin.service.errors import (
     TickStale,
 )
 from atomic_margin.service.feed.chain import Known, begin, follow
+from atomic_margin.service.feed.changes import rules_of
 from atomic_margin.service.institution.disputes import Disputes
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
@@ -162,7 +163,7 @@ class MarketChain:
         signed = self._fetched(number)
         signed.verify(frozenset({operator}))
         _, tick = parse_signed(signed, PriceTick)
-        if signed.body_hash() == wanted and tick.rules == rules.hash():
+        if signed.body_hash() == wanted and tick.rules == rules_of(tick, rules, operator).hash():
             self._keep(begin(signed, self._last_market_of(tick), rules, operator))
         return signed
 

@@ -128,7 +128,7 @@ def check_run(
         if view.last_market is not None:
             signed_before, before = parse_signed(view.last_market, PriceTick)
             signed_before.verify(frozenset({trust.operator}))
-        market = verify_tick(tick, trust.prices, before)
+        market = verify_tick(tick, trust.prices, before, trust.operator)
         _require_equal(record, {"tick": signed_tick.body_hash(), "price_sequence": market.sequence})
         # (4) The matrices are what these prices and this collateral give, to the bit.
         matrices = terms.matrices_of(record, market)

@@ -6,7 +6,7 @@ A leaf is the canonical JSON of a header. Who wants what it names fetches it els
 from typing import ClassVar, Literal
 
 from atomic_margin.documents.canonical import canonical_bytes
-from atomic_margin.documents.fields import Counter, Hash, Time
+from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
 from atomic_margin.documents.strict import Document
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.events import EventKind
@@ -55,6 +55,48 @@ def tick_leaf(signed: SignedDocument) -> TickLeaf:
             "previous": body["previous"],
             "rules": body["rules"],
             "received_at": body["received_at"],
+        }
+    )
+
+
+class PriceLeaf(Document):
+    """A source's signed prices in the log, format ``atomic-margin/leaf/3``: with its inclusion, their receipt.
+
+    Attributes:
+        kind: `price`.
+        source: public key of the source.
+        sequence: number of the tick they are for.
+        price: hash of the body of the document.
+        document: hash of the whole signed document, its signature included.
+        received_at: the operator's time at which it arrived.
+    """
+
+    TAG: ClassVar[str] = "leaf"
+
+    format: Literal["atomic-margin/leaf/3"]
+    kind: Literal["price"]
+    source: PublicKey
+    sequence: Counter
+    price: Hash
+    document: Hash
+    received_at: Time
+
+    def to_bytes(self) -> bytes:
+        """Return the leaf as it stands in the log."""
+        return canonical_bytes(self.canonical())
+
+
+def price_leaf(signed: SignedDocument, received_at: str) -> PriceLeaf:
+    """Return the leaf of a signed document of type `price` that arrived at a time."""
+    return PriceLeaf.parse(
+        {
+            "format": "atomic-margin/leaf/3",
+            "kind": "price",
+            "source": signed.signer,
+            "sequence": signed.body["market"]["sequence"],
+            "price": signed.body_hash(),
+            "document": signed.hash(),
+            "received_at": received_at,
         }
     )
 

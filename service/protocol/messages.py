@@ -130,6 +130,15 @@ class TickAccepted(ResponseBody):
     runs: ListOf[str]
 
 
+class PriceReceipt(ResponseBody):
+    """A source's document in the log: with evidence of its leaf (`LogEvidence`) it is a receipt."""
+
+    leaf: Count
+    """Number of its leaf."""
+    header: JsonObject
+    """The leaf itself, as it is hashed in canonical form."""
+
+
 class LastTick(ResponseBody):
     """The newest tick, for sources, which sign the next one; number 0 and nothing more before the first."""
 
@@ -140,6 +149,17 @@ class LastTick(ResponseBody):
     """Signed; void if it has no market."""
     last_market: JsonObject | None
     """Signed: the tick that `document` names as the last one with a market, if it names one."""
+    change: JsonObject | None = None
+    """The change of price rules that begins with the next tick, if one does."""
+
+
+class RulesChangeTaken(ResponseBody):
+    """A change of price rules is stored."""
+
+    rules: str
+    """Hash of the new rules."""
+    from_sequence: Count
+    """Number of the first tick under them."""
 
 
 class Bundle(ResponseBody):

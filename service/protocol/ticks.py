@@ -21,6 +21,7 @@ from atomic_margin.documents.strict import Document, ListOf, Part, problem
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.documents import Body
 from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
+from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 
 NO_TICK = "0" * 64
@@ -29,8 +30,10 @@ NO_TICK = "0" * 64
 Reason = Literal["malformed", "sequence", "twice", "rules", "previous", "stale", "early", "outlier"]
 
 
-MAX_DOCUMENTS = 2 * MAX_SOURCES
-"""Documents of one tick. A third one of a source would add nothing: two are enough for it to count as none."""
+MAX_OF_SOURCE = 2
+"""Documents of one source for one tick. A third one would add nothing: two are enough for it to count as none."""
+MAX_DOCUMENTS = MAX_OF_SOURCE * MAX_SOURCES
+"""Documents of one tick."""
 
 
 def _quote(value: object) -> str:
@@ -110,6 +113,7 @@ class PriceTick(Body):
         prices: all documents that were sent, those that were dropped too.
         dropped: which do not count, and why, in the order they were found; none in a void tick.
         market: the combined prices; absent in a void tick.
+        changes: every change of price rules so far, in order; absent if there was none.
     """
 
     TYPE = "tick"
@@ -122,6 +126,7 @@ class PriceTick(Body):
     prices: ListOf[SignedDocument]
     dropped: ListOf[Dropped]
     market: Market | None = None
+    changes: ListOf[RulesChange] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "PriceTick":

@@ -195,7 +195,7 @@ def verify_attestation(
     # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
     #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):
-        market = verify_tick(tick, trust.prices, None if before is None else before[1])
+        market = verify_tick(tick, trust.prices, None if before is None else before[1], trust.operator)
     # (4) The trusted operator signed both ticks and the run record, which names these very documents.
     with step("run record"):
         signed_tick.verify(frozenset({trust.operator}))

@@ -12,7 +12,7 @@ is handed out does not belong together: that may be the operator, a cache or the
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
@@ -26,20 +26,22 @@ from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.log.proofs import check_consistency
 from atomic_margin.service.log.tree import consistency_proof, root
-from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf
+from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK
 from atomic_margin.service.verifier.chains import AccountSeen, Misplaced, TickSeen, placed
 from atomic_margin.service.verifier.errors import Contradiction, LeafUnknown, LogUnreadable
+from atomic_margin.service.verifier.receipts import PriceSeen, receipted, uncombined
 from atomic_margin.service.verifier.served import Fetch, Served
 
 MAX_NEW = 1 << 20
 """Entries that are read at once."""
 
-LEAVES: dict[str, type[TickLeaf] | type[EntryLeaf]] = {
+LEAVES: dict[str, type[TickLeaf] | type[EntryLeaf] | type[PriceLeaf]] = {
     "atomic-margin/leaf/1": TickLeaf,
     "atomic-margin/leaf/2": EntryLeaf,
+    "atomic-margin/leaf/3": PriceLeaf,
 }
 """The formats of leaves that this version knows."""
 
@@ -58,6 +60,8 @@ class Counts(NamedTuple):
     runs: int = 0
 
 
+Where = TypeVar("Where")
+
 NO_TICK_SEEN, NOTHING_COUNTED = TickSeen(), Counts()
 
 
@@ -72,6 +76,7 @@ class Seen:
         tick: where the leaf of the newest tick stands.
         accounts: the last entry of every account, by pseudonym.
         counts: of all leaves.
+        prices: leaves of sources' documents for the tick that comes next.
     """
 
     checkpoint: Checkpoint | None = None
@@ -80,6 +85,7 @@ class Seen:
     tick: TickSeen = NO_TICK_SEEN
     accounts: Mapping[str, AccountSeen] = field(default_factory=dict)
     counts: Counts = NOTHING_COUNTED
+    prices: tuple[PriceSeen, ...] = ()
 
     @property
     def without_run(self) -> int:
@@ -129,7 +135,8 @@ class Monitor:
         Raises:
             Contradiction: the log has two histories; a tick or an entry is left out, comes twice, or follows another
                 one than was seen; an entry is dated before a tick that it stands behind, or after one that comes
-                later; a tick is not what its leaf says or not what its sources signed.
+                later; a tick is not what its leaf says or not what its sources signed; it leaves out a document that
+                was receipted for it, or has one that was not.
             LeafUnknown: a leaf is of a later format than this version knows.
             LogUnreadable: something is missing, or does not belong to the checkpoint.
             LogError: the checkpoint is not signed, or not cosigned as is wanted.
@@ -160,30 +167,36 @@ class _Reading:
     def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen) -> None:
         self._monitor, self._served, self._checkpoint = monitor, served, checkpoint
         self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
-        self._accounts = dict(seen.accounts)
+        self._accounts, self._prices = dict(seen.accounts), seen.prices
 
     def seen(self, edge: Frontier) -> Seen:
-        return Seen(self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts)
+        return Seen(self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices)
 
     def take(self, entry: bytes, index: int) -> None:
         leaf = self._parsed(entry, index)
         ticks, entries, runs = self._counts
         if isinstance(leaf, TickLeaf):
-            self._ticks = self._follow(leaf, index)
+            self._ticks, self._prices = self._combined(leaf, index, self._follow(leaf, index)), ()
             self._tick = TickSeen(index, leaf.sequence, leaf.tick)
             self._counts = Counts(ticks + 1, entries, runs)
             return
-        found = placed(self._accounts.get(leaf.account), leaf, index, self._tick)
-        if isinstance(found, Misplaced):
-            others = [] if found.other is None else [self._shown(found.other)]
-            raise Contradiction(found.reason, [_shown(self._checkpoint), *others, self._shown(index)])
+        if isinstance(leaf, PriceLeaf):
+            self._prices += (self._in_place(receipted(leaf, index, self._tick), index),)
+            return
+        found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick), index)
         self._accounts[leaf.account] = found
         self._counts = Counts(ticks, entries + 1, runs + leaf.run)
+
+    def _in_place(self, found: Where | Misplaced, index: int, *shown: dict[str, Any]) -> Where:
+        if isinstance(found, Misplaced):
+            others = [] if found.other is None else [self._shown(found.other)]
+            raise Contradiction(found.reason, [_shown(self._checkpoint), *others, self._shown(index), *shown])
+        return found
 
     def _shown(self, index: int) -> dict[str, Any]:
         return self._served.shown(self._checkpoint, index)
 
-    def _parsed(self, entry: bytes, index: int) -> TickLeaf | EntryLeaf:
+    def _parsed(self, entry: bytes, index: int) -> TickLeaf | EntryLeaf | PriceLeaf:
         try:
             value = parse_json(entry)
             named = value.get("format") if isinstance(value, dict) else None
@@ -224,6 +237,12 @@ class _Reading:
             shown = [_shown(self._checkpoint), *self._tick_before(), self._shown(index), tick]
             raise Contradiction(f"entry {index} is tick {leaf.sequence} once more", shown)
         return after
+
+    def _combined(self, leaf: TickLeaf, index: int, followed: Known) -> Known:
+        """Return what was followed, if it is made of exactly what was receipted for it."""
+        tick = {"kind": "tick", "document": followed.last.to_json()}
+        self._in_place(uncombined(self._prices, followed.last, leaf.sequence), index, tick)
+        return followed
 
     def _tick_before(self) -> list[dict[str, Any]]:
         return [] if self._tick.leaf is None else [self._shown(self._tick.leaf)]
@@ -267,7 +286,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
     """Return what a monitor knows, for its file."""
     ticks, market = seen.ticks, None if seen.ticks is None else seen.ticks.last_market
     return {
-        "format": "atomic-margin/monitor/2",
+        "format": "atomic-margin/monitor/3",
         "checkpoint": None if seen.checkpoint is None else str(seen.checkpoint),
         "size": str(seen.edge.size),
         "edge": [hash_.hex() for hash_ in seen.edge.hashes],
@@ -275,6 +294,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
         "last_market": None if market is None else market.to_json(),
         "tick": None if seen.tick.leaf is None else str(seen.tick.leaf),
         "counts": [str(count) for count in seen.counts],
+        "prices": [f"{one.leaf} {one.source} {one.document}" for one in seen.prices],
         # A line each, since there may be many.
         "accounts": {
             name: f"{account.number} {account.head} {account.leaf} {account.run_at}"
@@ -290,7 +310,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         LogUnreadable: it is something else.
     """
     try:
-        if value["format"] != "atomic-margin/monitor/2":
+        if value["format"] != "atomic-margin/monitor/3":
             raise ValueError(value["format"])
         last, market = value["last"], value["last_market"]
         ticks = (
@@ -299,6 +319,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
             else Known(SignedDocument.parse(last), None if market is None else SignedDocument.parse(market))
         )
         accounts = {name: line.split(" ") for name, line in value["accounts"].items()}
+        prices = [line.split(" ") for line in value["prices"]]
         ticks_seen, entries, runs = map(int, value["counts"])
         return Seen(
             None if value["checkpoint"] is None else Checkpoint.parse(value["checkpoint"]),
@@ -310,6 +331,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
                 for name, (number, head, leaf, run_at) in accounts.items()
             },
             Counts(ticks_seen, entries, runs),
+            tuple(PriceSeen(int(leaf), source, document) for leaf, source, document in prices),
         )
     except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
         raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error

@@ -22,7 +22,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.publishing import LogBehind, Publisher
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import LogLeaf, LogTile, Tick
-from atomic_margin.service.protocol.leaves import TickLeaf
+from atomic_margin.service.protocol.leaves import PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.witness.web import create_app
 from atomic_margin.service.witness.witness import Witness
@@ -79,8 +79,14 @@ def test_every_tick_is_a_leaf(world_at: Callable[[str], World]) -> None:
     world = world_at("enrolled")
     for number in (1, 2, 3):
         world.tick(number)
-    leaves = [TickLeaf.parse(json.loads(entry)) for entry in entries(world)]
+    priced = [PriceLeaf.parse(json.loads(entry)) for entry in entries(world)[::2]]
+    leaves = [TickLeaf.parse(json.loads(entry)) for entry in entries(world)[1::2]]
     signed = ticks_of(world)
+    # Before each stands what its source signed.
+    assert [leaf.sequence for leaf in priced] == [1, 2, 3]
+    assert {leaf.source for leaf in priced} == {world.source.public_key}
+    sent = [SignedDocument.parse(document.body["prices"][0]) for document in signed]
+    assert [(leaf.price, leaf.document) for leaf in priced] == [(one.body_hash(), one.hash()) for one in sent]
     assert [leaf.sequence for leaf in leaves] == [1, 2, 3]
     assert [leaf.document for leaf in leaves] == [document.hash() for document in signed]
     assert [leaf.tick for leaf in leaves] == [document.body_hash() for document in signed]
@@ -99,7 +105,7 @@ def test_a_tick_and_its_leaf_are_there_together_or_not_at_all(
     monkeypatch.setattr("atomic_margin.service.operator.runs.ticks._schedule", fail)
     with pytest.raises(OSError, match="full"):
         world.tick(2)
-    assert len(entries(world)) == len(ticks_of(world)) == 1
+    assert (len(entries(world)), len(ticks_of(world))) == (2, 1)
 
 
 def test_stored_hashes_are_those_of_a_log_in_memory(world_at: Callable[[str], World]) -> None:
@@ -181,7 +187,7 @@ def test_witnesses_cosign_what_is_published(
             shown = world.client.get("/v1/log/checkpoint")
             policy = WitnessPolicy((first.key, second.key), 2, 60)
             believed = believe(Checkpoint.parse(shown.text), world.operator.log_key, policy, int(time.time()))
-            assert (believed.head.size, len(believed.witnesses)) == (1, 2)
+            assert (believed.head.size, len(believed.witnesses)) == (2, 2)
         # One that is away costs its own cosignature alone, and gives it later.
         world.tick(2)
         assert publisher.publish() is True
@@ -192,7 +198,7 @@ def test_witnesses_cosign_what_is_published(
         late = publisher_of(world, (other, second))
         assert late.publish() is True
     text = world.client.get("/v1/log/checkpoint").text
-    assert believe(Checkpoint.parse(text), world.operator.log_key, policy, int(time.time())).head.size == 2
+    assert believe(Checkpoint.parse(text), world.operator.log_key, policy, int(time.time())).head.size == 4
 
 
 def test_what_is_served_keeps_the_cosignatures_it_had_when_it_is_published_again(
@@ -244,7 +250,7 @@ def test_an_older_database_signs_nothing(
             publisher_of(world, (url, witness)).publish()
         latest = witness.latest(world.operator.log_key.name)
         assert latest is not None
-        assert latest.head.size == 2
+        assert latest.head.size == 4
 
 
 def test_a_witness_that_was_asked_by_somebody_else_is_caught_up_with(

@@ -17,7 +17,7 @@ from atomic_margin.service.log.errors import NoteNotSigned, TileInvalid, TooFewW
 from atomic_margin.service.log.proofs import check_consistency, check_inclusion
 from atomic_margin.service.log.tree import root
 from atomic_margin.service.operator.publishing import Publisher
-from atomic_margin.service.protocol.leaves import tick_leaf
+from atomic_margin.service.protocol.leaves import price_leaf, tick_leaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
 from atomic_margin.service.verifier.monitor import Monitor, Seen, seen_from_json, seen_to_json
@@ -29,15 +29,22 @@ from .world import World
 __all__ = ["world_at"]
 
 
+def leaves_of(tick: SignedDocument) -> list[bytes]:
+    """The leaves of what sources signed for a tick, and its own."""
+    signed = [SignedDocument.parse(one) for one in tick.body["prices"]]
+    return [*(price_leaf(one, tick.body["received_at"]).to_bytes() for one in signed), tick_leaf(tick).to_bytes()]
+
+
 class Served:
     """What an operator serves: its real ticks and a log of leaves, which a test may change before it is signed."""
 
     def __init__(self, world: World, ticks: list[SignedDocument]) -> None:
         self.world = world
         self.ticks = {document.body["sequence"]: document for document in ticks}
-        self.entries = [tick_leaf(document).to_bytes() for document in ticks]
+        # Tick n is entry 2 n - 1, and before it stands what its source signed.
+        self.entries = [leaf for document in ticks for leaf in leaves_of(document)]
         self.identity = world.operator.identity
-        self.size = len(ticks)
+        self.size = len(self.entries)
         self.altered: dict[str, bytes] = {}
 
     def checkpoint(self) -> Checkpoint:
@@ -85,13 +92,13 @@ def forged(served: Served, number: int, **changes: Any) -> SignedDocument:
 
 def test_an_honest_log_holds_from_look_to_look(served: Served) -> None:
     seen, monitor = Seen(), served.monitor()
-    for size, new in ((1, 1), (1, 0), (3, 2), (4, 1)):
+    for size, new in ((2, 2), (2, 0), (6, 4), (8, 2)):
         served.size = size
         looked = monitor.look(seen, 0)
         assert (looked.entries, looked.believed.head.size) == (new, size)
         seen = seen_from_json(seen_to_json(looked.seen))
         assert seen.ticks is not None
-        assert seen.ticks.sequence == size
+        assert 2 * seen.ticks.sequence == size
 
 
 def test_the_operator_s_own_endpoints_serve_it(world_at: Callable[[str], World]) -> None:
@@ -109,7 +116,7 @@ def test_the_operator_s_own_endpoints_serve_it(world_at: Callable[[str], World])
         return response.content
 
     looked = Monitor(world.operator.log_key, world.key, world.rules, WitnessPolicy(), fetch).look(Seen(), 0)
-    assert looked.entries == 2
+    assert looked.entries == 4
     assert looked.seen.ticks is not None
     assert looked.seen.ticks.sequence == 2
 
@@ -131,46 +138,46 @@ def at(served: Served, size: int) -> Seen:
 
 
 def test_two_histories_of_one_size(served: Served) -> None:
-    seen = at(served, 4)
-    served.entries[3] = tick_leaf(forged(served, 4, received_at="2026-11-20T00:00:00Z")).to_bytes()
+    seen = at(served, 8)
+    served.entries[7] = tick_leaf(forged(served, 4, received_at="2026-11-20T00:00:00Z")).to_bytes()
     found = dispute(served, seen)
-    assert "two checkpoints of 4 entries" in str(found)
+    assert "two checkpoints of 8 entries" in str(found)
     assert [item["kind"] for item in found.documents] == ["checkpoint", "checkpoint"]
 
 
 def test_a_history_that_was_changed_before_it_grew(served: Served) -> None:
-    seen = at(served, 3)
+    seen = at(served, 6)
     assert seen.checkpoint is not None
-    served.entries[1] = tick_leaf(forged(served, 2, received_at="2026-11-20T00:00:00Z")).to_bytes()
+    served.entries[3] = tick_leaf(forged(served, 2, received_at="2026-11-20T00:00:00Z")).to_bytes()
     found = dispute(served, seen)
-    assert "does not begin with the one of 3" in str(found)
-    # Whoever reads it can check it: the new checkpoint stands on another tree of three entries than the old one.
+    assert "does not begin with the one of 6" in str(found)
+    # Whoever reads it can check it: the new checkpoint stands on another tree of six entries than the old one.
     old, new = (Checkpoint.parse(item["text"]) for item in found.documents[:2])
     proof = found.documents[2]
     path = [base64.b64decode(one) for one in proof["proof"]]
     other = bytes.fromhex(proof["root"])
-    check_consistency(3, 4, other, new.head.root, path)
+    check_consistency(6, 8, other, new.head.root, path)
     assert other != old.head.root
     for checkpoint in (old, new):
         checkpoint.note.verify(served.world.operator.log_key)
 
 
 def test_a_tick_that_is_left_out_or_comes_twice(served: Served) -> None:
-    seen, entries = at(served, 2), list(served.entries)
-    served.entries = [*entries[:2], entries[3]]
-    served.size = 3
+    seen, entries = at(served, 4), list(served.entries)
+    served.entries = [*entries[:4], entries[7]]
+    served.size = 5
     assert "after tick 2 comes 3, this is 4" in str(dispute(served, seen))
-    for twice in (0, 1):
-        served.entries = [*entries[:2], entries[twice]]
+    for twice in (1, 3):
+        served.entries = [*entries[:4], entries[twice]]
         assert "once more" in str(dispute(served, seen)) or "comes after tick" in str(dispute(served, seen))
 
 
 def test_a_tick_that_is_not_what_its_leaf_says(served: Served) -> None:
     served.ticks["3"] = forged(served, 3, received_at="2026-11-20T00:00:00Z")
-    found = dispute(served, at(served, 2))
-    assert "tick 3 is another one than entry 2 of the log names" in str(found)
+    found = dispute(served, at(served, 4))
+    assert "tick 3 is another one than entry 5 of the log names" in str(found)
     assert [item["kind"] for item in found.documents] == ["checkpoint", "leaf", "tick"]
-    assert shown_to_anybody(served, found) == [2]
+    assert shown_to_anybody(served, found) == [5]
 
 
 @pytest.mark.parametrize(
@@ -185,12 +192,12 @@ def test_a_tick_that_is_not_what_its_leaf_says(served: Served) -> None:
 def test_a_tick_that_the_operator_may_not_sign(
     served: Served, change: Callable[[dict[str, Any]], dict[str, Any]], why: str
 ) -> None:
-    seen = at(served, 2)
+    seen = at(served, 4)
     changes = change(served.ticks["3"].body)
     body = {name: value for name, value in {**served.ticks["3"].body, **changes}.items() if value is not None}
     served.ticks["3"] = served.identity.sign("tick", body)
-    served.entries[2] = tick_leaf(served.ticks["3"]).to_bytes()
-    served.size = 3
+    served.entries[5] = tick_leaf(served.ticks["3"]).to_bytes()
+    served.size = 6
     assert why in str(dispute(served, seen))
 
 
@@ -208,17 +215,17 @@ def shown_to_anybody(served: Served, found: Contradiction) -> list[int]:
 
 @pytest.mark.parametrize("entry", [b"", b"{}", b"not json", b'{"kind":"tick"}', b"\xff\xfe"])
 def test_an_entry_that_is_no_leaf(served: Served, entry: bytes) -> None:
-    seen = at(served, 2)
-    served.entries[2] = entry
-    assert "entry 2 is no leaf" in str(dispute(served, seen))
+    seen = at(served, 4)
+    served.entries[4] = entry
+    assert "entry 4 is no leaf" in str(dispute(served, seen))
 
 
 def test_what_a_cache_can_do_proves_nothing(served: Served) -> None:
-    seen, monitor = at(served, 2), served.monitor()
-    honest = served.fetch("v1/log/tile/entries/000.p/4", 1 << 24)
+    seen, monitor = at(served, 4), served.monitor()
+    honest = served.fetch("v1/log/tile/entries/000.p/8", 1 << 24)
     for path, data in (
-        ("v1/log/tile/entries/000.p/4", honest[:-1]),
-        ("v1/log/tile/entries/000.p/4", honest.replace(b'"sequence":"3"', b'"sequence":"9"')),
+        ("v1/log/tile/entries/000.p/8", honest[:-1]),
+        ("v1/log/tile/entries/000.p/8", honest.replace(b'"sequence":"3"', b'"sequence":"9"')),
         ("v1/ticks/3", b"{}"),
         ("v1/ticks/3", b"nothing"),
     ):
@@ -226,15 +233,15 @@ def test_what_a_cache_can_do_proves_nothing(served: Served) -> None:
         with pytest.raises((LogUnreadable, TileInvalid)):
             monitor.look(seen, 0)
     # Tiles of another tree, so that the log looks forked: they do not lead to the checkpoint.
-    bent = MemoryLog([b"other", *served.entries[1:3], b"another"])
+    bent = MemoryLog([b"other", *served.entries[1:7], b"another"])
     served.altered = {
-        "v1/log/tile/entries/000.p/4": bent.files()["tile/entries/000.p/4"],
-        "v1/log/tile/0/000.p/4": bent.files()["tile/0/000.p/4"],
+        "v1/log/tile/entries/000.p/8": bent.files()["tile/entries/000.p/8"],
+        "v1/log/tile/0/000.p/8": bent.files()["tile/0/000.p/8"],
     }
     with pytest.raises(LogUnreadable, match="not those of the checkpoint"):
         monitor.look(seen, 0)
     served.altered, served.size = {}, 1
-    with pytest.raises(LogUnreadable, match="of 1 entries is shown, one of 2 was seen"):
+    with pytest.raises(LogUnreadable, match="of 1 entries is shown, one of 4 was seen"):
         monitor.look(seen, 0)
 
 
@@ -251,8 +258,8 @@ def test_whose_log_and_who_saw_it(served: Served) -> None:
     [
         {},
         {"format": "other"},
-        {"format": "atomic-margin/monitor/1"},
-        {"format": "atomic-margin/monitor/2", "checkpoint": None},
+        {"format": "atomic-margin/monitor/2"},
+        {"format": "atomic-margin/monitor/3", "checkpoint": None},
     ],
 )
 def test_a_memory_that_is_none_is_refused(value: dict[str, Any]) -> None:

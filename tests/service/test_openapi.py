@@ -7,8 +7,15 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
-from atomic_margin.service.protocol.account.events import Coverage
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.account.events import Coverage, Readers
+from atomic_margin.service.protocol.agent_messages import (
+    AgentStatus,
+    DecidedRuns,
+    KeysReplaced,
+    ReaderNames,
+    ReaderToken,
+    Submitted,
+)
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -18,6 +25,7 @@ from atomic_margin.service.protocol.documents import (
     parse_signed,
 )
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
+from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.ticks import Price, PriceSet
@@ -30,7 +38,9 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/enrolment/confirmation": EnrolmentConfirmation,
     f"{INSTITUTION}/collateral": CollateralInstruction,
     f"{INSTITUTION}/coverage": Coverage,
+    f"{INSTITUTION}/readers": Readers,
     "/v1/runs/{run_id}/answer": Answer,
+    "/v1/prices": Price,
 }
 UPLOADS = {f"{INSTITUTION}/enrolment": Enrolment}
 
@@ -57,7 +67,14 @@ def test_the_page_is_served(world_at: Callable[[str], World]) -> None:
 
 def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> None:
     posts = {path for path, methods in api["paths"].items() if "post" in methods}
-    others = {"/v1/ticks", "/v1/ticks/void", f"{INSTITUTION}/nonce", "/v1/admissions", "/v1/deposits"}
+    others = {
+        "/v1/ticks",
+        "/v1/ticks/void",
+        "/v1/price-rules",
+        f"{INSTITUTION}/nonce",
+        "/v1/admissions",
+        "/v1/deposits",
+    }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
 
@@ -72,6 +89,12 @@ def test_the_example_of_a_tick_parses(api: Any) -> None:
         example = api["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
         (signed,) = PriceSet.parse(example).prices
         parse_signed(signed, Price)
+
+
+def test_the_example_of_a_change_of_rules_parses(api: Any) -> None:
+    body = api["paths"]["/v1/price-rules"]["post"]["requestBody"]["content"]["application/json"]
+    (signed,) = RulesChange.parse(body["example"]).signed
+    parse_signed(signed, NewRules)
 
 
 @pytest.mark.parametrize("path", UPLOADS)
@@ -131,6 +154,8 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
     assert named == {
         "/v1/status": AgentStatus.__name__,
         "/v1/portfolio": Submitted.__name__,
+        "/v1/readers": ReaderToken.__name__,
+        "/v1/readers/{name}": ReaderNames.__name__,
         "/v1/keys": KeysReplaced.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/runs": DecidedRuns.__name__,

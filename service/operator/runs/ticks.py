@@ -1,5 +1,6 @@
 """Combine signed prices into ticks and schedule one run for every account that is watched; declare ticks void."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,32 +9,39 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
+from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs.prices import with_receipted
+from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
 from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
-from atomic_margin.service.operator.store.tables import Account, Run, Tick
+from atomic_margin.service.operator.store.prices import prune, receipt, receipted
+from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.machine import is_due
 from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED, RunEvent, RunState
-from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
+from atomic_margin.service.protocol.ticks import PriceSet, PriceTick, place_after
 
 
 class _Before(NamedTuple):
-    """The newest tick, and the newest that has a market."""
+    """What a tick is made after: the newest tick, the newest with a market, and what is receipted for the next one."""
 
     last: PriceTick | None
     last_market: PriceTick | None
+    receipted: Sequence[PriceRow]
+    in_force: InForce
 
 
 def take_tick(operator: Operator, document: object) -> list[str]:
     """Combine and store what sources signed for a tick; return the identifiers of the runs it scheduled.
 
-    A set that is refused does not use up the number: other sources may still sign. See `void_tick`.
+    Everything that was receipted for its number goes into it. A set that is refused does not use up the number: other
+    sources may still sign. See `void_tick`.
 
     Raises:
         SignatureInvalid: a document is not signed by a source of the price rules.
@@ -41,20 +49,22 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
     """
-    prices, received_at = PriceSet.parse(document), now()
-    before = _before(operator)
-    tick = make_tick(prices, operator.settings.prices, received_at, *before)
-    if tick.market is None:
-        raise TypeError("make_tick makes no void tick")
-    operator.terms.check_market(tick.market)
-    signed = tick.signed_by(operator.identity)
-    # Refuses a tick whose weights would not be finite, before anything depends on it.
-    compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)
-    with operator.store.unit_of_work() as session:
-        _store(session, before, tick, signed, received_at)
-        scheduled = _schedule(session, tick.sequence)
-    operator.compiled_ticks.keep(compiled)
-    return scheduled
+    while True:
+        before, prices, received_at = _gathered(operator, document)
+        rules, changes = before.in_force
+        tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes)
+        if tick.market is None:
+            raise TypeError("make_tick makes no void tick")
+        operator.terms.check_market(tick.market)
+        signed = tick.signed_by(operator.identity)
+        # Refuses a tick whose weights would not be finite, before anything depends on it.
+        compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)
+        with operator.store.unit_of_work() as session:
+            if not _store(session, before, tick, signed, received_at):
+                continue
+            scheduled = _schedule(session, tick.sequence)
+        operator.compiled_ticks.keep(compiled)
+        return scheduled
 
 
 def void_tick(operator: Operator, document: object) -> SignedDocument:
@@ -64,25 +74,45 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
         SignatureInvalid: a document is not signed by a source of the price rules.
         Conflict: the number is not the next one, or the documents make a tick.
     """
-    prices, received_at = PriceSet.parse(document), now()
-    before = _before(operator)
-    tick = make_void(prices, operator.settings.prices, received_at, *before)
-    signed = tick.signed_by(operator.identity)
-    with operator.store.unit_of_work() as session:
-        _store(session, before, tick, signed, received_at)
-    return signed
+    while True:
+        before, prices, received_at = _gathered(operator, document)
+        rules, changes = before.in_force
+        tick = make_void(prices, rules, received_at, before.last, before.last_market, changes)
+        signed = tick.signed_by(operator.identity)
+        with operator.store.unit_of_work() as session:
+            if _store(session, before, tick, signed, received_at):
+                return signed
 
 
-def _before(operator: Operator) -> _Before:
+def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
+    """Return what comes before, and what was receipted together with what was sent."""
+    sent, received_at = PriceSet.parse(document), now()
     with operator.store.unit_of_work() as session:
         rows = (newest_tick(session), newest_market(session))
-    return _Before(*(None if row is None else PriceTick.parse(row.document["body"]) for row in rows))
+        last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
+        rules, _ = under = in_force(operator, session, last)
+        number = place_after(last, rules).sequence
+        before = _Before(last, market, receipted(session, number), under)
+    require_signed(sent.prices, rules)
+    # Of another number it is refused as a whole; what is receipted has nothing to do with that.
+    documents = with_receipted(before.receipted if sent.sequence == number else (), sent.prices, number, rules.hash())
+    return before, sent.model_copy(update={"prices": documents}), received_at
 
 
-def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDocument, received_at: datetime) -> None:
+def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDocument, received_at: datetime) -> bool:
+    """Store a tick and its leaf, and before that the leaves its documents lack; False if another document came in."""
     meanwhile = newest_tick(session)
     if (meanwhile and meanwhile.sequence) != (before.last and before.last.sequence):
         raise Conflict("another tick arrived meanwhile; look at it and send yours again", "sequence")
+    # A document or a change of rules came in since: the tick is made once more, with it.
+    waiting = beginning(session, tick.sequence)
+    waited = (before.last and before.last.changes) or ()
+    if len(receipted(session, tick.sequence)) != len(before.receipted):
+        return False
+    if (waiting is not None) != (len(tick.changes or ()) > len(waited)):
+        return False
+    for document in tick.prices[len(before.receipted) :]:
+        receipt(session, document, instant_text(received_at))
     row = Tick(
         sequence=tick.sequence,
         void=tick.market is None,
@@ -92,7 +122,9 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
     )
     session.add(row)
     log.append(session, tick_leaf(signed).to_bytes())
+    prune(session, tick.sequence)
     session.flush()
+    return True
 
 
 def _schedule(session: Session, sequence: int) -> list[str]:

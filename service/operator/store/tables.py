@@ -114,6 +114,27 @@ class Tick(Base):
     received_at: Mapped[str]
 
 
+class PriceRow(Base):
+    """A source's document for a tick, receipted: `leaf` is its number in the log."""
+
+    __tablename__ = "prices"
+    leaf: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sequence: Mapped[int] = mapped_column(BigInteger, index=True)
+    source: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[JsonObject]
+    received_at: Mapped[str]
+
+
+class RulesChangeRow(Base):
+    """The newest change of price rules that sources signed; older ones are in the ticks. One row: its key is 1."""
+
+    __tablename__ = "price_rules_change"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    from_sequence: Mapped[int] = mapped_column(BigInteger)
+    document: Mapped[JsonObject]
+
+
 class LogLeaf(Base):
     """An entry of the log, as it is hashed and served."""
 
@@ -225,6 +246,15 @@ class AttestationRow(Base):
     __tablename__ = "attestations"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     document: Mapped[JsonObject]
+
+
+class ReaderRow(Base):
+    """Whom an institution lets read its bundles: its last list, one row each."""
+
+    __tablename__ = "readers"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), index=True)
 
 
 class LedgerTransaction(Base):

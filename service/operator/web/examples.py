@@ -28,6 +28,19 @@ BODIES: dict[str, JsonObject] = {
             "collateral": {"USDC": "0.9999"},
         },
     },
+    "price-rules": {
+        "operator": _KEY,
+        "previous": _HASH,
+        "from_sequence": "8",
+        "rules": {
+            "format": "atomic-margin/price-rules/1",
+            "sources": [_KEY],
+            "required": "1",
+            "max_skew_seconds": "60",
+            "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
+            "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
+        },
+    },
     "enrolment": {
         "institution": "fund",
         "operator": _KEY,
@@ -76,6 +89,13 @@ BODIES: dict[str, JsonObject] = {
         "matrix": _HASH,
         "sufficiency_proof": "01",
     },
+    "readers": {
+        "institution": "fund",
+        "operator": _KEY,
+        "sequence": "1",
+        "entry": _HASH,
+        "readers": [{"name": "auditor", "token_sha256": _HASH}],
+    },
     "collateral-instruction": {
         "institution": "fund",
         "operator": _KEY,
@@ -119,6 +139,13 @@ def price_set() -> JsonObject:
     properties: JsonObject = {name: {"type": kind} for name, kind in types.items()}
     properties["prices"]["items"] = {"type": "object"}
     schema = {"type": "object", "required": list(example), "properties": properties}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+def rules_change() -> JsonObject:
+    """Describe a request whose body is a change of price rules."""
+    example = {"signed": [_signed("price-rules")]}
+    schema = {"type": "object", "required": ["signed"], "properties": {"signed": {"type": "array"}}}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 

@@ -6,6 +6,7 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.attestations import evidence_of, recorded_evidence
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
+from atomic_margin.service.operator.runs.rules import beginning
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
@@ -141,8 +142,15 @@ def last_tick(operator: Operator) -> LastTick:
         if row is None:
             return LastTick(sequence=0, tick=NO_TICK, document=None, last_market=None)
         last_market = last_market_of(session, row)
+        waiting = beginning(session, row.sequence + 1)
     signed = SignedDocument.parse(row.document)
-    return LastTick(sequence=row.sequence, tick=signed.body_hash(), document=row.document, last_market=last_market)
+    return LastTick(
+        sequence=row.sequence,
+        tick=signed.body_hash(),
+        document=row.document,
+        last_market=last_market,
+        change=None if waiting is None else waiting.document,
+    )
 
 
 def ledger_view(operator: Operator) -> LedgerView:

@@ -39,6 +39,7 @@ from atomic_margin.service.protocol.account.events import (
     Event,
     EventKind,
     Overdue,
+    Readers,
     RunOpened,
     RunVoid,
 )
@@ -164,7 +165,7 @@ def _check_signer(public: PublicState, event: Event) -> None:
 OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.POSTED, EventKind.WITHDRAWN,
-        EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.COVERED_UNASKED,
+        EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED, EventKind.COVERED_UNASKED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -457,6 +458,12 @@ def _settled(state: Account, event: Event) -> tuple[OpenRun, list[tuple[str, int
     return run, moves
 
 
+def _readers_named(state: Account, event: Event, at: At) -> Account:
+    body = _body(event, Readers)
+    _next(body.sequence, state.public.readers, "list of readers")
+    return _public(state, readers=body.sequence)
+
+
 def _covered_unasked(state: Account, event: Event, at: At) -> Account:
     body, public, book = _body(event, Coverage), state.public, _in_force(state)
     if public.run is not None and not _may_be_passed(public.run, at):
@@ -527,5 +534,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.BREACH_PROVEN: _breach_proven,
     EventKind.MARGIN_CALLED: _margin_called,
     EventKind.LIQUIDATED: _liquidated,
+    EventKind.READERS_NAMED: _readers_named,
     EventKind.COVERED_UNASKED: _covered_unasked,
 }

@@ -123,6 +123,7 @@ class PublicState(Document):
         instructions: number of the last collateral instruction.
         run: not over.
         last_run: number of the last tick that had a run; 0 for none.
+        readers: number of the last list of readers.
         owed: hash of the commitments that must be proven covered, if an answer was not given in time.
         newest: the ticks that the last entry was made under.
     """
@@ -144,6 +145,7 @@ class PublicState(Document):
     instructions: Counter = 0
     run: OpenRun | None = None
     last_run: Counter = 0
+    readers: Counter = 0
     owed: Hash | None = None
     newest: Newest = Newest()
 
