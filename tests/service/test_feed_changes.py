@@ -27,9 +27,12 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick
+from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.service.verifier.monitor import Seen
+from atomic_margin.zk.groups import Group
 
-from .documents import Json, example, price_rules
+from .bundles import step_that_fails
+from .documents import FUND, Json, example, price_rules
 from .test_log import entries, ticks_of
 from .test_monitor import Served, dispute
 from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
@@ -163,9 +166,9 @@ def test_what_the_old_sources_did_not_sign_is_refused_by_name(world: World, docu
     # An operator that makes the tick all the same is followed by nobody.
     tick = forced(world, made)
     known = begin(ticks_of(world)[0], None, RULES, world.key)
-    with pytest.raises(PricesRefused, match="change|rules"):
+    with pytest.raises(PricesRefused, match=r"change|rules"):
         follow(known, tick, RULES, world.key)
-    with pytest.raises(PricesRefused, match="change|rules"):
+    with pytest.raises(PricesRefused, match=r"change|rules"):
         verify_tick(PriceTick.parse(tick.body), RULES, None, world.key)
     served = Served(world, [*ticks_of(world), tick])
     assert "entry 7" in str(dispute(served, Seen()))
@@ -310,3 +313,26 @@ def test_the_commands_make_a_change(world: World, tmp_path: Path) -> None:
     signed = SignedDocument.parse(json.loads(made.stdout))
     signed.verify(frozenset({Identity.load_or_create(Path(key)).public_key}))
     assert signed.body == change(world.key)["signed"][0]["body"]
+
+
+def test_agent_and_bundle_follow_a_change_from_the_rules_that_are_pinned(three_sources: World, group: Group) -> None:
+    world = three_sources
+    assert post(world, prices(1, *GOOD)).status_code == 202
+    send(world, change(world.key))
+    assert post(world, prices(2, *LATER, after=last_tick(world), rules=LOWER)).json() == {"runs": [f"{FUND}.2"]}
+    while world.evaluate() is not None:
+        pass
+    # The agent's own code checks the run by the trust file, which pins the first rules, and so does the verifier.
+    world.answer(f"{FUND}.2")
+    bundle = world.bundle(f"{FUND}.2")
+    assert world.trust_file().prices == RULES
+    report = verify_attestation(bundle, world.trust_file(), group)
+    assert report.outcome == "breach"
+    # Neither an operator that forgets who signed the rules, nor one that has them signed by fewer.
+    for changes in (None, [{"signed": change(world.key, signers=SOURCES[:1])["signed"]}]):
+        tick = {name: value for name, value in bundle["body"]["tick"]["body"].items() if name != "changes"}
+        tick |= {} if changes is None else {"changes": changes}
+        bent = world.operator.identity.sign("tick", tick).to_json()
+        body = {**bundle["body"], "tick": bent}
+        other = world.operator.identity.sign("attestation", body).to_json()
+        assert step_that_fails(other, world.trust_file(), group) == "price tick"
