@@ -24,7 +24,7 @@ test: $(VENV)/.installed ## the tests CI runs
 	scripts/test.sh -m "not slow"
 
 test-all: $(VENV)/.installed ## the long ones too
-	scripts/test.sh
+	ATOMIC_MARGIN_EXAMPLES=full scripts/test.sh
 
 bench-all: $(VENV)/.installed ## all circuits of all profiles in real FHE (hours); figures in demo-out/bench-all.json
 	mkdir -p $(OUT)

@@ -17,11 +17,14 @@ from typing import Any, Literal, get_args, get_origin
 
 from atomic_margin.documents.strict import Part
 from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol.account import entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
+from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
+from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
@@ -37,9 +40,24 @@ MODELS: tuple[type[Part], ...] = (
     documents.Answer,
     documents.Settlement,
     documents.ShortfallRecord,
-    documents.Receipt,
     documents.CollateralInstruction,
+    events.AdmissionRecord,
+    events.DepositRecord,
+    events.RunOpened,
+    events.RunVoid,
+    events.Overdue,
+    events.Coverage,
+    entries.Entry,
+    state.PublicState,
+    state.Book,
+    state.OpenRun,
+    state.PrivateState,
+    TickLeaf,
+    EntryLeaf,
     Attestation,
+    history.History,
+    history.OpenedEntry,
+    history.LiquidationEntries,
     TrustFile,
     LogTrust,
     Evidence,
@@ -72,6 +90,9 @@ WORDS = {
     "LogKeyText": "key of a log",
     "WitnessKeyText": "key of a witness",
     "JsonObject": "JSON object",
+    "bool": "`true` or `false`",
+    "Kind": "an event",
+    "Status": "state of an account",
 }
 """How the page calls the field types of `documents`; other names are those of models."""
 
@@ -116,10 +137,13 @@ def words(annotation: ast.expr, names: dict[str, Any]) -> str:
 
 
 def explained(model: type[Part]) -> dict[str, str]:
-    """Return what the attributes of a model's docstring say, without the full stop."""
-    _, _, attributes = inspect.getdoc(model).partition("Attributes:\n")  # type: ignore[union-attr]
-    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()).removesuffix(".") for name, text in entries}
+    """Return what the attributes of a model's docstring say, and of those it inherits from, without the full stop."""
+    said = {}
+    for kind in reversed(model.__mro__):
+        _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+        entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
+        said |= {name: " ".join(text.split()).removesuffix(".") for name, text in entries}
+    return said
 
 
 def kept(section: str) -> dict[str, str]:

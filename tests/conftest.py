@@ -1,5 +1,6 @@
 """Worlds for the end-to-end and adversary tests: one enrolled with an accepted portfolio, copied for every test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from atomic_margin.circuits.profile import SMALL
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.demo.parties import NAME, parties
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
 
@@ -25,9 +26,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(said, red=True, bold=True)
 
 
-# Tests run beside each other on two cores: how long an example took to be made says nothing about the code.
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# Tests run beside each other on two cores: how long an example took to be made says nothing about the code. Where a
+# test does not say how many examples it wants, `make test-all` has hypothesis's own number.
+settings.register_profile("full", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("brief", settings.get_profile("full"), max_examples=40)
+settings.load_profile(os.environ.get("ATOMIC_MARGIN_EXAMPLES", "brief"))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +51,11 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Worl
         running.submit()
         account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)
         assert account.state is AccountState.ACTIVE
-    assert read_json(root / "trust.json")["institutions"].keys() == {NAME}
+    trust = read_json(root / "trust.json")
+    assert trust["institutions"].keys() == {NAME}
+    # Tests run the operator without the demo's witness; the demo itself is played with one.
+    del trust["log"]
+    write_json(root / "trust.json", trust)
     return World(root, running.sources, nursery)
 
 

@@ -27,10 +27,10 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES, create_app
+from atomic_margin.service.protocol.account.table import TABLE
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import (
-    ACCOUNTS,
     RUNS,
     SHORTFALLS,
     AccountState,
@@ -114,11 +114,23 @@ def test_the_protocol_lists_states() -> None:
     assert states == [state.value for state in (*AccountState, *RunState, *ShortfallState)]
 
 
-@pytest.mark.parametrize(("kind", "transitions"), [("accounts", ACCOUNTS), ("runs", RUNS), ("shortfalls", SHORTFALLS)])
+def _transitions(kind: str) -> list[str]:
+    return re.findall(r"^\| (?!event|---).*$", _section(PROTOCOL, f"Transitions of {kind}"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("kind", "transitions"), [("runs", RUNS), ("shortfalls", SHORTFALLS)])
 def test_the_protocol_shows_the_table_of_transitions(kind: str, transitions: Transitions[Any, Any]) -> None:
-    lines = ["| event | in state | makes it |", "|---|---|---|"]
-    lines += [f"| {event} | `{before}` | `{after}` |" for event, before, after in transitions.rows()]
-    assert _section(PROTOCOL, f"Transitions of {kind}").strip() == "\n".join(lines)
+    rows = [f"| {event} | `{before}` | `{after}` |" for event, before, after in transitions.rows()]
+    assert _transitions(kind) == rows
+
+
+def test_the_protocol_shows_the_table_of_the_account_machine() -> None:
+    rows = [
+        f"| {event} | {'-' if before is None else f'`{before}`'} | `{after}` |"
+        for event, moves in TABLE.items()
+        for before, after in moves.items()
+    ]
+    assert _transitions("accounts") == rows
 
 
 def test_the_documents_list_the_verification_steps() -> None:
@@ -273,10 +285,11 @@ def _drawn(module: ModuleType) -> dict[str, tuple[str | None, str]]:
     """Errors of the tree in a module's docstring: the one above and the description, by name."""
     above: dict[int, str | None] = {}
     found: dict[str, tuple[str | None, str]] = {}
-    for line in (module.__doc__ or "").splitlines():
+    lines = (module.__doc__ or "").splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
         drawn = re.fullmatch(r"([│ ]*)[├└]── (\w+|\(.*\))(.*)", line)
-        root = re.fullmatch(r"(\w+Error)", line)
-        if root is not None:
+        root = re.fullmatch(r"(\w+)(?: {2,}.*)?", line)
+        if root is not None and below.startswith(("├──", "└──")):
             above = {0: root[1]}
             found[root[1]] = (None, "")
         elif drawn is not None:

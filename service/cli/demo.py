@@ -58,12 +58,15 @@ class _Screen:
             "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
             "liquidation": f"[red]liquidation[/] ({entry['top_up']:,.0f} USD called, not there)",
         }[entry["settlement"]]
-        seconds = entry["seconds"]
+        seconds, believed = entry["seconds"], entry["checkpoint"]
+        valid = "[green]valid[/]"
+        if believed is not None:
+            valid += f", by the checkpoint of {believed['size']} leaves that {', '.join(believed['cosigned'])} cosigned"
         self._progress.console.print(
             f"tick {entry['tick']}: {outcome}; decrypted flag {entry['decrypted_breach']}, worst row "
             f"{float(private.surplus_true):+,.0f} USD ({private.worst_scenario}); encrypted evaluation "
             f"{seconds['evaluate_breach']:.1f} s, proof {seconds['institution_prove']:.2f} s; verifier says "
-            f"{'[green]valid[/]' if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
+            f"{valid if entry['answer_verified'] else '[red]NOT VALID[/]: ' + str(verdict.get('reason'))}",
             soft_wrap=True,
         )
 
@@ -78,12 +81,13 @@ def demo(
 ) -> None:
     """Watch one institution's encrypted portfolio through four price ticks, everything real.
 
-    Starts the operator's server and the institution's agent as processes on loopback, plays examples/market-1.json to
-    market-4.json, and verifies every result in a separate process that sees only DIR/attestations and DIR/trust.json.
+    Starts the operator's server, the institution's agent and a witness as processes on loopback, plays
+    examples/market-1.json to market-4.json, verifies every result in a separate process that sees only DIR/attestations
+    and DIR/trust.json, and has another one read all of the operator's log.
     """
     needs_extras("demo", "fhe", "service")
     from atomic_margin.service.demo.parties import parties
-    from atomic_margin.service.demo.story import Outputs, play_tick, problems_of
+    from atomic_margin.service.demo.story import Outputs, play_tick, problems_of, read_history
 
     outputs, started = Outputs(out_directory), time.perf_counter()
     with plain_errors():
@@ -112,12 +116,14 @@ def demo(
                 entries = [
                     play_tick(number, market, running, outputs, screen) for number, market in enumerate(markets, 1)
                 ]
+                history = read_history(running, outputs, screen)
     write_json(
         outputs.summary,
         {
             "version": atomic_margin.__version__,
             "profile": profile,
             "ticks": entries,
+            "history": history,
             "seconds": {
                 "enrolment": round(enrolled - started, 3),
                 "submission": round(submitted - enrolled, 3),
@@ -126,12 +132,13 @@ def demo(
         },
     )
     _print_table(entries)
+    _print_history(history)
     out.print(f"{time.perf_counter() - started:.0f} s in all; written: {outputs.summary}, {outputs.trust}, "
               f"{outputs.attestations}/*.json", soft_wrap=True)  # fmt: skip
     bundle = outputs.attestations / "tick-2.json"
     out.print(f"Check one yourself: atomic-margin verify {bundle} --trust {outputs.trust}", soft_wrap=True)
     out.print(f"[dim]{BOUNDARY}[/]", soft_wrap=True)
-    found = problems_of(entries)
+    found = problems_of(entries, history)
     for problem in found:
         err.print(f"[bold red]{problem}[/]")
     if found:
@@ -147,6 +154,19 @@ def _prepare(outputs: "Outputs") -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     outputs.summary.unlink(missing_ok=True)
+
+
+def _print_history(history: dict[str, Any]) -> None:
+    """Say what the monitor read, and which checkpoint of which witness that rests on."""
+    if not history["holds"]:
+        return
+    names = ", ".join(history["witnesses"])
+    out.print(
+        f"history: a monitor read all {history['size']} leaves of {history['log']} ({history['ticks']} ticks, "
+        f"{history['entries']} entries of {history['accounts']} account, {history['runs']} of them about runs) and "
+        f"believed the checkpoint {history['root'][:16]}, which {names} cosigned",
+        soft_wrap=True,
+    )
 
 
 def _print_table(entries: list[dict[str, Any]]) -> None:

@@ -12,7 +12,15 @@ from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_error
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import Adopted, AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.agent_messages import (
+    Adopted,
+    AgentStatus,
+    DecidedRuns,
+    KeysReplaced,
+    ReaderNames,
+    ReaderToken,
+    Submitted,
+)
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -55,6 +63,10 @@ def serve(
         ),
     ],
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
+    ] = None,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
@@ -72,9 +84,10 @@ def serve(
         token = load_token(directory / TOKEN_FILE)
         pins, bound = TrustFile.parse(read_json(trust)), _seconds(max_tick_age)
         settings = AgentSettings(directory, name, operator, pins, gross_limit, bound)
+        deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
-        return Agent(settings, on_stage)
+        return Agent(settings, on_stage, deliver)
 
     err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
     # Never another address: the API shows what only the institution may know.
@@ -126,6 +139,28 @@ def adopt(
 
 
 @app.command()
+def readers(
+    directory: Directory,
+    agent: AgentUrl = DEFAULT_AGENT,
+    add: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read; prints the token, once.")] = None,
+    remove: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read no more.")] = None,
+) -> None:
+    """Say who may read this institution's bundles at the operator, or change it.
+
+    Hand the token over by a way of your own; its bearer fetches bundles from the operator's /v1/attestations with it.
+    """
+    with plain_errors():
+        if add is not None and remove is not None:
+            raise ConfigurationError("--add and --remove go one at a time")
+        if add is not None:
+            print_json(_call(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
+        elif remove is not None:
+            print_json(_call(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
+        else:
+            print_json(_call(ReaderNames, directory, agent, "GET", "/v1/readers"))
+
+
+@app.command()
 def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
     with plain_errors():
@@ -159,6 +194,19 @@ def compare_audit(
     if not all(comparison.agree for comparison in found):
         err.print("replace the keys before you tell anybody: `atomic-margin institution rotate-keys`")
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _deliveries(directory: Path, pins: TrustFile, entries: list[str]) -> Callable[[str], None] | None:
+    from atomic_margin.service.institution.deliveries import Deliveries
+
+    if not entries:
+        return None
+    if pins.log is None:
+        raise ConfigurationError("--witness asks for receipts for a log, and the trust file names none")
+    parted = [entry.partition("=") for entry in entries]
+    if any(not url.startswith(("http://", "https://")) or not key for url, _, key in parted):
+        raise ConfigurationError("--witness takes URL=KEY, with the key that the witness prints at its start")
+    return Deliveries(directory, pins.log, [(url, key) for url, _, key in parted])
 
 
 def _seconds(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The demo: operator and institution as real processes on loopback, four price ticks, and a separate verifier.
+"""The demo: operator, institution and witness as real processes on loopback, four price ticks, a verifier, a monitor.
 
 For the command line and tests. The parties run as processes of the command line; only their HTTP faces are used.
 """

@@ -1,4 +1,4 @@
-"""The parties of the demo: operator, institution, price sources and verifier, each reached as outsiders do."""
+"""The parties of the demo: operator, institution, price sources, witness and verifier, each reached as outsiders do."""
 
 import json
 import subprocess
@@ -13,6 +13,7 @@ from typing import Any
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Institution
+from atomic_margin.service.demo.history import witness
 from atomic_margin.service.demo.processes import Http, command, free_port, running
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
@@ -79,7 +80,7 @@ class Parties:
 def parties(
     examples: Path, data: Path, logs: Path, trust: Path, watch: Callable[[str], None], profile: str = "standard"
 ) -> Iterator[Parties]:
-    """Start operator and institution, introduce them to each other, and stop them at the end.
+    """Start witness, operator and institution, introduce them to each other, and stop them at the end.
 
     Args:
         examples: folder with the example documents.
@@ -105,13 +106,14 @@ def parties(
     account = Institution.parse(read_json(examples / "institution.json"))
     holdings = CollateralHoldings.parse(read_json(examples / "collateral.json"))
 
-    watch("starting the operator")
     operator_url, operator_log = f"http://127.0.0.1:{free_port()}", logs / "operator.log"
-    serve = command(
-        "serve", "--dir", str(data / "operator"), *files,
-        "--port", operator_url.rpartition(":")[2], "--profile", profile,
-    )  # fmt: skip
     with ExitStack() as stack:
+        watch("starting a witness and the operator")
+        history = stack.enter_context(witness(data / "operator", data / "witness", logs / "witness.log"))
+        serve = command(
+            "serve", "--dir", str(data / "operator"), *files, *history.serve_options,
+            "--port", operator_url.rpartition(":")[2], "--profile", profile,
+        )  # fmt: skip
         operator_process = stack.enter_context(running(serve, operator_log))
         with Http(operator_url, operator_process, operator_log) as public:
             public.wait("/healthz", Health, lambda _: True, 60, lambda _: None)
@@ -132,7 +134,7 @@ def parties(
         published = operator.read("/v1/operator", OperatorView)
         trusted = [
             "trust", "--operator", published.operator, "--institution", f"{NAME}={identity}", *files,
-            "--profile", profile,
+            "--profile", profile, *history.trust_options,
         ]  # fmt: skip
         write_json(trust, json.loads(_run(*trusted)))
 
@@ -148,7 +150,7 @@ def parties(
         agent_process = stack.enter_context(running(agent_command, agent_log))
         agent = stack.enter_context(Http(agent_url, agent_process, agent_log, agent_token))
         enrolled = agent.wait(
-            "/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda status: _watch(status, watch)
+            "/v1/status", AgentStatus, lambda status: status.enrolled, 300, lambda status: _watch(status, watch)
         )
         commitments = enrolled.key_commitments
         write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from atomic_margin.service.demo.history import monitor_apart
 from atomic_margin.service.demo.parties import Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
 from atomic_margin.service.protocol.agent_messages import DecidedRuns, RunFigures
-from atomic_margin.service.protocol.messages import LedgerView, RunView
+from atomic_margin.service.protocol.messages import Bundle, LedgerView, RunView
 from atomic_margin.service.protocol.states import OVER, RunState
 
 JsonObject = dict[str, Any]
@@ -74,8 +75,10 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
         "/v1/runs", DecidedRuns, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
     )
     private = parties.figures(run_id)
-    bundle = outputs.attestations / f"tick-{number}.json"
-    write_json(bundle, parties.operator.get(f"/v1/attestations/{run_id}"))
+    bundle, published = outputs.attestations / f"tick-{number}.json", f"/v1/attestations/{run_id}"
+    watcher.stage(f"tick {number}: the witness cosigns what happened")
+    parties.operator.wait(published, Bundle, lambda shown: shown.log is not None, 60, lambda _: None)
+    write_json(bundle, parties.operator.get(published))
     watcher.stage(f"tick {number}: a separate process verifies the bundle")
     verify_started = time.perf_counter()
     verdict = verify_apart(bundle, outputs.trust)
@@ -89,6 +92,7 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
         "top_up": float(private.top_up),
         "answer_verified": bool(verdict["valid"]) and verdict["exit_status"] == 0,
         "settlement": "none" if run.settlement is None else run.settlement["body"]["kind"],
+        "checkpoint": verdict.get("log"),
         "ledger_sum": sum(abs(total) for total in totals.values()),
         "seconds": {
             **{f"evaluate_{name}": float(value) for name, value in (run.seconds or {}).items()},
@@ -101,15 +105,29 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     return entry
 
 
-def problems_of(entries: list[JsonObject]) -> list[str]:
-    """Return what in the entries contradicts the protocol, in sentences."""
-    found = []
+def read_history(parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
+    """Have a separate process read all of the operator's log; return what it says.
+
+    Raises:
+        RemoteError: it cannot be read.
+    """
+    watcher.stage("a separate process reads all of the log")
+    return monitor_apart(parties.operator.url, outputs.trust)
+
+
+def problems_of(entries: list[JsonObject], history: JsonObject) -> list[str]:
+    """Return what in the entries and in the log contradicts the protocol, in sentences."""
+    found = [] if history["holds"] else [f"the log contradicts itself: {history['reason']}"]
+    if history["holds"] and not history["witnesses"]:
+        found.append("no witness stands for the log")
     for entry in entries:
         name = f"tick {entry['tick']}"
         if entry["decrypted_breach"] != entry["plaintext_breach"]:
             found.append(f"{name}: the decrypted flag is not the plaintext one")
         if not entry["answer_verified"]:
             found.append(f"{name}: the bundle does not verify")
+        elif entry["checkpoint"] is None:
+            found.append(f"{name}: the verifier believed no checkpoint")
         if entry["ledger_sum"]:
             found.append(f"{name}: the ledger does not sum to zero")
         if (entry["settlement"] != "none") != bool(entry["decrypted_breach"]):

@@ -16,7 +16,7 @@ from typing import Any
 
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, shortfalls
+from atomic_margin.service.institution import answering, readers, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -24,6 +24,7 @@ from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.log_watch import open_watch
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
@@ -90,6 +91,7 @@ class Agent:
             chain=self._chain,
             history=self.history,
             stage=on_stage,
+            watch=open_watch(settings, self._client.public),
         )
         say_what_is_asked(settings)
         self._outbox = Outbox(self._party, deliver)
@@ -185,6 +187,32 @@ class Agent:
                 self._outbox.keep(proof)
                 self._outbox.resend()
             return answered
+
+    def name_reader(self, reader: str) -> str:
+        """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
+
+        Raises:
+            DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
+        """
+        with self._lock:
+            self._followed()
+            self._outbox.resend()
+            return readers.name(self._party, self._outbox, reader)
+
+    def remove_reader(self, reader: str) -> None:
+        """Let somebody read this institution's bundles no more.
+
+        Raises:
+            RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
+        """
+        with self._lock:
+            self._followed()
+            self._outbox.resend()
+            readers.remove(self._party, self._outbox, reader)
+
+    def readers(self) -> list[str]:
+        """Return who may read this institution's bundles, by the names it chose."""
+        return [one.name for one in readers.named(self._party)]
 
     def rotate_keys(self) -> None:
         """Make and enrol new FHE keys, and bring the same books, with the same commitments, under them.

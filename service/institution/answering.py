@@ -16,7 +16,7 @@ from atomic_margin.fhe.errors import DecryptionOutOfRange
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.answers import decide, private_figures
-from atomic_margin.service.institution.cosigned import NotCosignedYet, require_cosigned
+from atomic_margin.service.institution.cosigned import NotCosignedYet, require_alone, require_cosigned
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.runs import (
@@ -125,6 +125,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
         )
     presented = present(party.client.run(run.run_id))
     require_cosigned(party.settings, party.store, run, presented.view.evidence)
+    require_alone(party.watch, party.store, run)
     if presented.signed.body_hash() != run.record:
         raise AgentRefused(f"run {run.run_id!r} is shown with another record than the account's entries have")
     if not run.evaluated and policy is not Policy.UNLESS_PROVEN:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import atomic_margin
@@ -28,6 +28,9 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     Instruction,
     KeysReplaced,
+    ReaderName,
+    ReaderNames,
+    ReaderToken,
     Submitted,
 )
 from atomic_margin.service.protocol.messages import Booked
@@ -169,6 +172,22 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Post or withdraw free collateral at the operator."""
         process.agent().instruct(instruction.action, instruction.asset, int(instruction.quantity))
         return Booked()
+
+    @app.get("/v1/readers")
+    def readers() -> ReaderNames:
+        """Who may read the institution's bundles at the operator."""
+        return ReaderNames(readers=tuple(process.agent().readers()))
+
+    @app.post("/v1/readers", status_code=201)
+    def name_reader(reader: ReaderName) -> ReaderToken:
+        """Let somebody read the institution's bundles; the token to hand over is shown once."""
+        return ReaderToken(name=reader.name, token=process.agent().name_reader(reader.name))
+
+    @app.delete("/v1/readers/{name}")
+    def remove_reader(name: Annotated[str, Path(max_length=64)]) -> ReaderNames:
+        """Let somebody read the institution's bundles no more."""
+        process.agent().remove_reader(name)
+        return ReaderNames(readers=tuple(process.agent().readers()))
 
     @app.get("/v1/runs")
     def runs() -> DecidedRuns:

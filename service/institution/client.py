@@ -60,6 +60,10 @@ class OperatorClient:
         """Send a collateral instruction; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/collateral", json=document)
 
+    def name_readers(self, document: JsonObject) -> SignedDocument:
+        """Send a list of readers; return the signed entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/readers", json=document)
+
     def cover(self, document: JsonObject) -> SignedDocument:
         """Send a proof that nobody asked for; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/coverage", json=document)
@@ -91,6 +95,13 @@ class OperatorClient:
     def answer(self, run_id: str, document: JsonObject) -> SignedDocument:
         """Send an answer; return its entry."""
         return self._message(SignedDocument, "POST", f"/v1/runs/{run_id}/answer", json=document)
+
+    def public(self, path: str, limit: int) -> bytes:
+        """Get what is served to anybody, of at most so many bytes."""
+        data = self._call("GET", f"/{path}")
+        if len(data) > limit:
+            raise RemoteError(f"the operator answers GET /{path} with over {limit} bytes")
+        return data
 
     def terms(self, name: str) -> Any:
         """Get a published document."""

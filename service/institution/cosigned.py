@@ -9,11 +9,13 @@ from typing import Any
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.log_watch import LogWatch, NotLogged
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnEntry
-from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.institution.store import InstitutionStore, OwnAccount, OwnEntry
+from atomic_margin.service.log.clock import Elapsed, check_deadline
 from atomic_margin.service.log.errors import LogError
 from atomic_margin.service.log.evidence import check_evidence
+from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.account.state import OpenRun
@@ -21,6 +23,7 @@ from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.verifier.errors import MonitorError
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +61,37 @@ def require_cosigned(
         raise NotCosignedYet(f"run {run.run_id!r} is in no checkpoint that the trust file believes: {error}") from error
 
 
-def check_overdue(settings: AgentSettings, store: InstitutionStore, overdue: Overdue, record: RunRecord) -> None:
+def require_alone(watch: LogWatch | None, store: InstitutionStore, run: OpenRun) -> None:
+    """Make sure the log has the account as it was followed, up to the entry of a run, and no other entry of a number.
+
+    Raises:
+        NotCosignedYet: it does not have that entry yet, has more than was followed, or is not to be believed or read.
+        LogContradicts: it has another one, or contradicts itself.
+    """
+    if watch is None:
+        return
+    with store.unit_of_work() as session:
+        account = Salts(session.get_one(OwnAccount, 1).seed).account
+        number = session.query(OwnEntry).filter_by(document_hash=run.record).one().number
+
+    def hash_of(number: int) -> str | None:
+        with store.unit_of_work() as session:
+            row = session.get(OwnEntry, number)
+            return None if row is None else row.sha256
+
+    try:
+        watch.require(account, number, hash_of)
+    except (NotLogged, LogError, MonitorError) as error:
+        raise NotCosignedYet(f"run {run.run_id!r}: {error}") from error
+
+
+def check_overdue(
+    settings: AgentSettings, store: InstitutionStore, overdue: Overdue, record: RunRecord
+) -> Elapsed | None:
     """Make sure that the time to answer a run is over, by the witnesses' clocks or, without any, by the operator's.
+
+    Returns:
+        When it began and ended by the witnesses' clocks; None where none are asked.
 
     Raises:
         EntryIllegal: it is not.
@@ -68,10 +100,10 @@ def check_overdue(settings: AgentSettings, store: InstitutionStore, overdue: Ove
     if log is None:
         if overdue.declared_at < record.deadline:
             raise EntryIllegal(f"run {overdue.run_id} was declared overdue before {record.deadline}, its deadline")
-        return
+        return None
     try:
         leaf = _leaf_of(store, overdue.run)
-        check_deadline(overdue.begins, overdue.ends, leaf, record.answer_seconds, log)
+        return check_deadline(overdue.begins, overdue.ends, leaf, record.answer_seconds, log)
     except LogError as error:
         raise EntryIllegal(
             f"run {overdue.run_id} was declared overdue, and the witnesses do not say so: {error}"

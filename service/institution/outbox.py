@@ -12,7 +12,7 @@ from http import HTTPStatus
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, find_sent
-from atomic_margin.service.protocol.account.events import Coverage
+from atomic_margin.service.protocol.account.events import Coverage, Readers
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Submission
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -30,7 +30,8 @@ REFUSALS = frozenset(
     }
 )
 """With these the operator says that it does not take a document; with others it says nothing of it."""
-_RESENT = ("collateral-instruction", "coverage")
+_RESENT = ("collateral-instruction", "readers", "coverage")
+_NUMBERED = ("collateral-instruction", "readers")
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Outbox:
             if refused:
                 self._refused[signed.body_hash()] = self._party.settings.clock()
             # Its number stays free: should the operator play it later, the next one with that number has no entry.
-            if refused and (signed.type == "collateral-instruction" or error.problem.get("field") == "nonce"):
+            if refused and (signed.type in _NUMBERED or error.problem.get("field") == "nonce"):
                 self._supersede(signed.body_hash(), str(error))
             raise
         self._party.history.expect(entry, signed)
@@ -131,6 +132,8 @@ class Outbox:
             return client.instruct(document)
         if signed.type == "coverage":
             return client.cover(document)
+        if signed.type == "readers":
+            return client.name_readers(document)
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
@@ -154,7 +157,12 @@ class Outbox:
         for row in self.outstanding():
             late = datetime.fromisoformat(row.stored_at) <= bound
             if late and row.sha256 is not None and row.sha256 not in self._delivered:
-                self._deliver(row.sha256)
+                try:
+                    self._deliver(row.sha256)
+                except RemoteError as error:
+                    # Whoever does not answer here must not keep a run from its answer.
+                    _log.warning("%s", error)
+                    continue
                 self._delivered.add(row.sha256)
 
 
@@ -173,6 +181,9 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
     if signed.type == "collateral-instruction":
         number = CollateralInstruction.parse(signed.body).sequence
         return None if number > public.instructions else f"another instruction has its number, {number}"
+    if signed.type == "readers":
+        number = Readers.parse(signed.body).sequence
+        return None if number > public.readers else f"another list of readers has its number, {number}"
     if signed.type == "coverage":
         return None if Coverage.parse(signed.body).entry == head else "the account went on since it was made"
     answer = Answer.parse(signed.body)

@@ -7,6 +7,7 @@ from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.log_watch import LogWatch
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.protocol.signing import Identity
@@ -27,6 +28,7 @@ class Party:
         chain: the ticks that were seen.
         history: the account.
         stage: told what is going on.
+        watch: reads the operator's log; None if the trust file names none.
     """
 
     settings: AgentSettings
@@ -38,3 +40,4 @@ class Party:
     chain: MarketChain
     history: History
     stage: Callable[[str], None]
+    watch: LogWatch | None

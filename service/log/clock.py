@@ -5,10 +5,12 @@ enough of them saw a checkpoint later by the seconds there are. A later checkpoi
 time later, so nobody has to show that it is the first. The operator's own clock is neither asked nor needed.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from atomic_margin.service.log.errors import DeadlineOpen, ProofInvalid
+from atomic_margin.service.log.errors import DeadlineOpen, DeliveredInTime, ProofInvalid
 from atomic_margin.service.log.evidence import check_cosigned, check_evidence
+from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.trust import LogTrust
 
@@ -57,3 +59,22 @@ def check_deadline(begins: Evidence | None, ends: str | None, leaf: bytes, secon
             f"{second.newest_at - first.seen_at} s apart; there are {seconds} s to answer"
         )
     return Elapsed(first.seen_at, second.newest_at)
+
+
+def check_undelivered(elapsed: Elapsed, seconds: int, receipts: Iterable[DeliveryReceipt]) -> None:
+    """Make sure no witness was handed the answer in time.
+
+    Args:
+        elapsed: the time to answer.
+        seconds: how long it is.
+        receipts: of the answer, each checked with `read_receipt`.
+
+    Raises:
+        DeliveredInTime: one is of an earlier moment than the end of that time: the run is not overdue.
+    """
+    for receipt in receipts:
+        if receipt.moment <= elapsed.began_at + seconds:
+            raise DeliveredInTime(
+                f"a witness had the answer at {receipt.received_at}, {receipt.moment - elapsed.began_at} s after the "
+                f"time began; there were {seconds} s"
+            )

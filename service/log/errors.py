@@ -6,6 +6,7 @@ LogError
 ├── TooFewWitnesses         fewer cosignatures than wanted, or all of them too old
 ├── ProofInvalid            an inclusion or consistency proof does not lead to the root
 ├── DeadlineOpen            the time to answer is not over by the witnesses' clocks
+├── DeliveredInTime         a witness had the answer before the time was over
 ├── TileInvalid             a tile or a bundle of entries of the wrong length or form
 └── LogForked               two checkpoints of one log that cannot both be true: `.first`, `.second`
 """
@@ -35,6 +36,10 @@ class ProofInvalid(LogError):
 
 class DeadlineOpen(LogError):
     """The time to answer is not over by the clocks of the witnesses, or nobody shows that it is."""
+
+
+class DeliveredInTime(LogError):
+    """A witness had the answer before the time to give it was over: the operator did not take it, or says so."""
 
 
 class TileInvalid(LogError):

@@ -177,13 +177,17 @@ class Operator:
     def _new_evaluator(self, threads: int | None = None) -> Evaluator:
         return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes, threads=threads)
 
+    def is_admin(self, token: str | None) -> bool:
+        """Return whether a token is the operator's own."""
+        return token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
+
     def require_admin(self, token: str | None) -> None:
         """Check the operator's own token.
 
         Raises:
             NotAuthorised: it is another one, or none.
         """
-        if token is None or not hmac.compare_digest(token.encode(), self.admin_token.encode()):
+        if not self.is_admin(token):
             raise NotAuthorised("this is for the operator: send `Authorization: Bearer` with the token in admin.token")
 
     def require_account(self, institution: str, token: str | None) -> Account:
@@ -195,7 +199,7 @@ class Operator:
         with self.store.unit_of_work() as session:
             account = session.get(Account, institution)
         presented = hashlib.sha256((token or "").encode()).hexdigest()
-        is_admin = token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
+        is_admin = self.is_admin(token)
         if account is not None and (is_admin or hmac.compare_digest(presented, account.token_sha256 or "")):
             return account
         if is_admin:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from atomic_margin.documents.strict import ListOf
 from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
 
 
@@ -23,6 +24,25 @@ class AgentStatus(ResponseBody):
     """What the operator signed that contradicts itself; the documents are in the agent's folder."""
     key_commitments: str | None
     """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
+
+
+class ReaderName(RequestBody):
+    """Somebody who may read the institution's bundles."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["auditor"])
+
+
+class ReaderToken(ResponseBody):
+    """What opens the bundles; it is not shown again."""
+
+    name: str
+    token: str
+
+
+class ReaderNames(ResponseBody):
+    """Who may read the institution's bundles."""
+
+    readers: ListOf[str]
 
 
 class Instruction(RequestBody):

@@ -18,7 +18,7 @@ class DeliveryRequest(Part):
 
     Attributes:
         log: origin of the log whose operator the document is meant for.
-        document: hash of the whole signed document, its signature included (`SignedDocument.hash`).
+        document: hash that names it in other documents (`SignedDocument.body_hash`).
     """
 
     log: Label
@@ -30,7 +30,7 @@ class DeliveryReceipt(Body):
 
     Attributes:
         log: origin of the log whose operator the document is meant for.
-        document: hash of the whole signed document, its signature included.
+        document: hash that names it in other documents.
         witness: who signs.
         received_at: the witness's time.
     """

@@ -13,6 +13,7 @@ from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
 from atomic_margin.service.protocol.delivery import DeliveryRequest
+from atomic_margin.service.protocol.messages import Health
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.witness.errors import OtherSize, WitnessError
 from atomic_margin.service.witness.witness import Witness
@@ -50,6 +51,11 @@ def create_app(witness: Witness) -> FastAPI:
     @app.exception_handler(ProofInvalid)
     def _unproven(_: Request, error: ProofInvalid) -> Response:
         return PlainTextResponse(f"{error}\n", 422)
+
+    @app.get("/healthz")
+    def healthz() -> Health:
+        """Say that the witness answers."""
+        return Health(status="ok", version=atomic_margin.__version__)
 
     # No route below is a coroutine: they wait for the disk, in threads, and others are answered meanwhile.
 

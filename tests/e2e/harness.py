@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from atomic_margin.service.demo.history import ORIGIN
 from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
@@ -74,7 +75,7 @@ class World:
         arguments = [
             "serve", "--dir", str(self.root / "operator"), "--price-rules", str(self.root / "price-rules.json"), *files,
             "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
-            *options,
+            "--log-origin", ORIGIN, *options,
         ]  # fmt: skip
         log = self.root / "operator.log"
         self.temporary.mkdir(exist_ok=True)

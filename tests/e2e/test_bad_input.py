@@ -199,10 +199,15 @@ def hostile(running: World) -> Hostile:
     ("keys", "known_answer", "field"),
     [
         (b"", bytes(INPUT_BYTES), "evaluation_keys"),
-        (b"random", bytes(INPUT_BYTES), "evaluation_keys"),
-        (bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys"),
+        pytest.param(b"random", bytes(INPUT_BYTES), "evaluation_keys", marks=pytest.mark.slow),
+        pytest.param(bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys", marks=pytest.mark.slow),
         (np.random.default_rng(1).bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys"),
-        (np.random.default_rng(2).bytes(KEY_BYTES // 2), bytes(INPUT_BYTES), "evaluation_keys"),
+        pytest.param(
+            np.random.default_rng(2).bytes(KEY_BYTES // 2),
+            bytes(INPUT_BYTES),
+            "evaluation_keys",
+            marks=pytest.mark.slow,
+        ),
         (bytes(100), bytes(INPUT_BYTES - 8), "known_answer_input"),
     ],
     ids=["empty", "short", "zero", "random", "truncated", "ciphertext"],

@@ -4,15 +4,17 @@ These tests are about what happens around evaluations, and their operator evalua
 same cycle under encryption is `test_demo`; a run under replaced keys, `tests/adversary/test_other_function.py`.
 """
 
-import httpx
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.demo.parties import verify_apart
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, KeysReplaced
 from atomic_margin.service.protocol.messages import Booked, Held, RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.attestation import verify_attestation
+from atomic_margin.zk.groups import load_group
 
 from .harness import World, problem
 
@@ -57,14 +59,14 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(plain_world:
             private = figures[view.run_id]
             assert private.decrypted_breach == private.plaintext_breach
             assert private.decrypted_breach == (0 if settlement_kind(view) == "none" else 1)
+        trust = TrustFile.parse(read_json(world.trust))
         # An account in default has nothing left to watch.
         with pytest.raises(IndexError):
             world.tick(1, 5)
         for view in (first, called, again, last):
-            bundle = world.root / f"{view.run_id}.json"
-            bundle.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{view.run_id}").text)
-            verdict = verify_apart(bundle, world.trust)
-            assert (verdict["valid"], verdict["exit_status"]) == (True, 0), verdict
+            bundle = world.operator.get(f"/v1/attestations/{view.run_id}")
+            settlement = verify_attestation(bundle, trust, load_group()).settlement
+            assert ("none" if settlement is None else settlement.kind) == settlement_kind(view)
 
 
 def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(plain_world: World) -> None:

@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.demo.parties import NAME, signed_prices, verify_apart
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.operator.operator import Operator, Settings
@@ -168,7 +167,7 @@ def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world:
 
 def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
     path = world.root / f"{run_id}.json"
-    path.write_text(httpx.get(f"{world.operator.url}/v1/attestations/{run_id}").text)
+    write_json(path, world.operator.get(f"/v1/attestations/{run_id}"))
     return verify_apart(path, world.trust)
 
 

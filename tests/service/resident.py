@@ -16,17 +16,18 @@ from atomic_margin.circuits.profile import STANDARD, Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.institution import client, enrolment, keyring
+from atomic_margin.service.institution import answers, client, coverage, enrolment, keyring, submissions
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.institution.store import OwnAnswer, OwnDocument, OwnEntry, OwnSubmission
 from atomic_margin.service.operator.accounts import enrolment as admission
+from atomic_margin.service.protocol import verification
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity
 
 from .documents import FUND, GROSS_LIMIT, Json, example
 from .double import PlainKeys, trivial_words
-from .world import World
+from .world import Fund, World
 
 _SERIAL = itertools.count(1)
 
@@ -76,9 +77,11 @@ class Line:
         if lost == "request":
             raise httpx.ConnectError("the line is cut")
         with self.world.client.stream(method, path, **arguments) as response:
-            if lost == "reply":
-                raise httpx.ReadError("the line is cut")
-            yield response
+            if lost != "reply":
+                yield response
+                return
+            response.read()
+        raise httpx.ReadError("the line is cut")
 
     def close(self) -> None:
         pass
@@ -91,13 +94,20 @@ class Line:
 class Resident:
     """One institution's folder, and the operator it is at."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, proofs: bool) -> None:
+        """Without `proofs` none is made, and none is verified: they are shown elsewhere, and take seconds."""
         self.world, self.folder, self.line = world, folder, Line(world)
         self.delivered: list[str] = []
         self._patches = pytest.MonkeyPatch()
         self._patches.setattr(client, "httpx", SimpleNamespace(Client=self.line, HTTPError=httpx.HTTPError))
         self._patches.setattr(keyring, "InstitutionKeys", FileKeys)
         self._patches.setattr(enrolment, "InstitutionKeys", FileKeys)
+        if not proofs:
+            for module in (submissions, answers, coverage):
+                for name in [name for name in vars(module) if name.startswith("prove_")]:
+                    self._patches.setattr(module, name, lambda *_: bytes(1))
+            for name in ("portfolio", "encryption", "sufficiency", "decryption", "breach"):
+                self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
         self._agent: Agent | None = None
 
     @property
@@ -169,18 +179,16 @@ class Residents:
 
     def __init__(self, root: Path) -> None:
         self.root, self.source = root, Identity.generate()
-        resident = self._opened(root / "operator", root / "institution")
+        resident = self._opened(root, proofs=True)
         resident.prepare()
         resident.close()
 
-    def copy(self, root: Path) -> Resident:
+    def copy(self, root: Path, proofs: bool) -> Resident:
         for name in ("operator", "institution"):
             shutil.copytree(self.root / name, root / name)
-        return self._opened(root / "operator", root / "institution")
+        return self._opened(root, proofs)
 
-    def _opened(self, operator: Path, institution: Path) -> Resident:
-        institution.mkdir(exist_ok=True)
-        from .world import Fund
-
-        fund = Fund(FUND, Identity.load_or_create(institution / "identity.key"))
-        return Resident(World(operator, self.source, {FUND: fund}), institution)
+    def _opened(self, root: Path, proofs: bool) -> Resident:
+        folder = root / "institution"
+        fund = Fund(FUND, Identity.load_or_create(folder / "identity.key"))
+        return Resident(World(root / "operator", self.source, {FUND: fund}), folder, proofs)

@@ -352,9 +352,7 @@ def earlier_entry(told: Told) -> Pair:
     told.booked()
     told.enter(told.deposit(1))
     told.newest = told.market = 0
-    document = told.deposit(2)
-    _, entry = extended(told.chain, document, told.at, told.salts, LOG, told.operator, TIME)
-    return entry, document
+    return told.forced(told.deposit(2))
 
 
 @pytest.mark.parametrize(

@@ -197,15 +197,10 @@ def test_a_time_is_over_when_enough_witnesses_say_so(watched: Watched) -> None:
     assert check_deadline(later.begins, later.ends, entries(watched.world)[leaf + 3], 400, watched.trust())[0] == 9999
 
 
-def test_without_witnesses_the_operator_s_own_clock_counts(
-    world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_witnesses_there_is_nothing_to_show(world_at: Callable[[str], World]) -> None:
     watched = Watched(world_at("bare"), 0)
     leaf = watched.append()
-    entered = 1795780800
-    for passed, over in ((899, None), (900, deadlines.Clock(None, None))):
-        monkeypatch.setattr(deadlines, "now", lambda seconds=entered + passed: _at(seconds))
-        assert watched.clock(leaf) == over
+    assert watched.clock(leaf) == deadlines.Clock(None, None)
     # What was published before there were witnesses is no clock once there are.
     watched.publish()
     assert watched.evidence(leaf) is not None
@@ -214,12 +209,6 @@ def test_without_witnesses_the_operator_s_own_clock_counts(
     with_witness.publish(100)
     with_witness.publish(1000)
     assert with_witness.clock(leaf) is not None
-
-
-def _at(seconds: int) -> Any:
-    from datetime import datetime, timezone
-
-    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def test_what_is_old_is_pruned_and_a_clock_then_begins_later(watched: Watched) -> None:

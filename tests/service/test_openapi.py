@@ -7,8 +7,15 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
-from atomic_margin.service.protocol.account.events import Coverage
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, KeysReplaced, Submitted
+from atomic_margin.service.protocol.account.events import Coverage, Readers
+from atomic_margin.service.protocol.agent_messages import (
+    AgentStatus,
+    DecidedRuns,
+    KeysReplaced,
+    ReaderNames,
+    ReaderToken,
+    Submitted,
+)
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -31,6 +38,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/enrolment/confirmation": EnrolmentConfirmation,
     f"{INSTITUTION}/collateral": CollateralInstruction,
     f"{INSTITUTION}/coverage": Coverage,
+    f"{INSTITUTION}/readers": Readers,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -146,6 +154,8 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
     assert named == {
         "/v1/status": AgentStatus.__name__,
         "/v1/portfolio": Submitted.__name__,
+        "/v1/readers": ReaderToken.__name__,
+        "/v1/readers/{name}": ReaderNames.__name__,
         "/v1/keys": KeysReplaced.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/runs": DecidedRuns.__name__,

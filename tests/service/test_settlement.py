@@ -267,8 +267,11 @@ def test_over_http(world_at: WorldAt, stages: Stages) -> None:
     shown = world.client.get(f"/v1/runs/{FALL}", headers=world.bearer()).json()
     assert shown["state"] == "settled"
     assert shown["settlement"]["body"]["kind"] == "margin_call"
-    assert world.client.get(f"/v1/attestations/{FALL}").json() == {**world.bundle(FALL), "log": None}
-    assert world.client.get("/v1/attestations").json() == {"runs": [f"{FUND}.1", FALL]}
+    assert world.client.get(f"/v1/attestations/{FALL}", headers=world.bearer()).json() == {
+        **world.bundle(FALL),
+        "log": None,
+    }
+    assert world.client.get("/v1/attestations", headers=world.bearer()).json() == {"runs": [f"{FUND}.1", FALL]}
     account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
     assert [run["state"] for run in account["runs"]] == ["covered", "settled"]
     assert set(world.client.get("/v1/ledger", headers=world.admin).json()["totals"].values()) == {"0"}

@@ -7,7 +7,6 @@ the two sides of FHE are doubles, see `double`; nothing in this folder is an end
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
-from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag, check_run, decrypt_and_compare, present
-from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.operator import Operator, Settings
@@ -35,9 +32,7 @@ from atomic_margin.service.protocol.documents import (
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
-    Submission,
 )
-from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -47,62 +42,14 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.commit import commit_values
 
 from .documents import FUND, GROSS_LIMIT, Json, book_of, example, example_terms, price_rules
-from .double import PlainEvaluator, PlainKeys, trivial_values, trivial_words
+from .double import PlainEvaluator, trivial_values, trivial_words
+from .funds import Fund as Fund
+from .funds import Sent as Sent
 
 with warnings.catch_warnings():
     # Starlette would rather have a successor of httpx, which is not among our requirements.
     warnings.filterwarnings("ignore", message=".*httpx")
     from fastapi.testclient import TestClient
-
-
-@dataclass
-class Sent:
-    """A submission with what opens its commitments."""
-
-    signed: SignedDocument
-    values: tuple[int, ...]
-    blindings: tuple[int, ...]
-
-    @property
-    def submission(self) -> Submission:
-        return Submission.parse(self.signed.body)
-
-    def own(self) -> OwnSubmission:
-        """The row that an agent keeps of it."""
-        return OwnSubmission(
-            sequence=self.submission.sequence,
-            sha256=self.signed.body_hash(),
-            document=self.signed.to_json(),
-            blindings=[str(blinding) for blinding in self.blindings],
-        )
-
-
-@dataclass
-class Fund:
-    """An institution: its identity, its keys and what it submitted."""
-
-    name: str
-    identity: Identity = field(default_factory=Identity.generate)
-    sent: dict[int, Sent] = field(default_factory=dict)
-    token: str = ""
-    secret: PlainKeys = field(default_factory=PlainKeys)
-
-    def copy(self, sent: bool) -> "Fund":
-        """Return the same institution for another test, with what it sent so far or without."""
-        other = Fund(self.name, self.identity, dict(self.sent) if sent else {}, self.token)
-        other.__dict__["openings"] = self.openings
-        return other
-
-    @cached_property
-    def openings(self) -> KeyOpenings:
-        return commit_keys(self.secret, bytes(32), {"institution": self.name})
-
-    @property
-    def pair(self) -> KeyPair:
-        return self.openings.pair
-
-    def keys(self) -> bytes:
-        return b"evaluation keys of " + self.name.encode()
 
 
 class World:

@@ -152,10 +152,10 @@ def test_a_shipped_file_that_is_not_the_pinned_one_is_not_believed(
 
 
 def test_the_largest_statement_loads_in_a_process_of_its_own(tmp_path: Path) -> None:
-    # The promise is one second on an idle machine; this one may be busy.
+    # The promise is one second on an idle machine; this one may be busy, so what counts is the processor's time.
     code = (
         "import time; from atomic_margin.zk import load_generators, load_group; group = load_group('arkworks');"
-        "start = time.perf_counter(); load_generators(group, 11264); print(time.perf_counter() - start)"
+        "start = time.process_time(); load_generators(group, 11264); print(time.process_time() - start)"
     )
     environment = {**os.environ, "ATOMIC_MARGIN_CACHE": os.fspath(tmp_path)}
     command = [sys.executable, "-c", code]

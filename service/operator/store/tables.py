@@ -248,6 +248,15 @@ class AttestationRow(Base):
     document: Mapped[JsonObject]
 
 
+class ReaderRow(Base):
+    """Whom an institution lets read its bundles: its last list, one row each."""
+
+    __tablename__ = "readers"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), index=True)
+
+
 class LedgerTransaction(Base):
     """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
 

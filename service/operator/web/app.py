@@ -22,12 +22,12 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
-from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, submissions
+from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, readers, submissions
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, rules, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.operator.store.tables import Account, AttestationRow, Run, Tick
+from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.protocol.messages import (
@@ -167,21 +167,6 @@ def _public(operator: Operator) -> APIRouter:
             data = log.tile(session, wanted)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
-    @router.get("/v1/attestations")
-    def attestations() -> Attestations:
-        """Runs whose bundles are published."""
-        with operator.store.unit_of_work() as session:
-            runs = session.scalars(select(AttestationRow.run_id).order_by(AttestationRow.run_id))
-            return Attestations(runs=list(runs))
-
-    @router.get("/v1/attestations/{run_id}")
-    def attestation(run_id: str) -> Bundle:
-        """A bundle for `atomic-margin verify`.
-
-        Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
-        """
-        return views.bundle(operator, run_id)
-
     return router
 
 
@@ -248,6 +233,11 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         work.wake()
         return entry
 
+    @router.post("/readers", status_code=201, openapi_extra=examples.signed_json("readers"))
+    def name_readers(institution: str, document: JsonBody) -> SignedDocument:
+        """Say who may read the institution's bundles, all of them by name; returns the signed entry."""
+        return readers.name_readers(operator, institution, document)
+
     @router.get("/entries")
     def entries(institution: str, token: Token, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
         """Entries of an account after one of them, with the documents they are about: what an agent replays."""
@@ -306,6 +296,20 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
         words = views.output_of(operator, run_for(run_id, token), function)
         return Response(words, media_type="application/octet-stream")
+
+    @router.get("/attestations")
+    def attestations(token: Token) -> Attestations:
+        """Runs whose bundles the token opens: the institution's own, and of those that named its bearer a reader."""
+        return Attestations(runs=readers.readable(operator, token))
+
+    @router.get("/attestations/{run_id}")
+    def attestation(run_id: str, token: Token) -> Bundle:
+        """A bundle for `atomic-margin verify`, for the operator, its institution, and whom that one names.
+
+        Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
+        """
+        readers.require_reader(operator, run_id, token)
+        return views.bundle(operator, run_id)
 
     @router.post(
         "/runs/{run_id}/answer",

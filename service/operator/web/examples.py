@@ -89,6 +89,13 @@ BODIES: dict[str, JsonObject] = {
         "matrix": _HASH,
         "sufficiency_proof": "01",
     },
+    "readers": {
+        "institution": "fund",
+        "operator": _KEY,
+        "sequence": "1",
+        "entry": _HASH,
+        "readers": [{"name": "auditor", "token_sha256": _HASH}],
+    },
     "collateral-instruction": {
         "institution": "fund",
         "operator": _KEY,

@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
-from atomic_margin.documents.strict import Identifier, IdMap, Label, Quantity
+from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -107,6 +107,34 @@ class Overdue(Body):
         return self
 
 
+class Reader(Part):
+    """Whom an institution lets read its bundles: a name that it chose, and the hash of the token that opens them."""
+
+    name: Identifier
+    token_sha256: Hash
+
+
+class Readers(Body):
+    """The institution names who may read its bundles. The whole list: who is not in it, may not any more."""
+
+    TYPE = "readers"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    entry: Hash
+    readers: ListOf[Reader]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Readers":
+        if len(self.readers) > MAX_READERS:
+            raise MalformedDocument("readers", f"at most {MAX_READERS} readers")
+        require_unique([reader.name for reader in self.readers], "readers[{}].name".format)
+        return self
+
+
+MAX_READERS = 64
+
+
 class CoverageClaim(DocumentClaim):
     """The book in force is covered at a tick that no run of the operator is at: an owed account's own way out.
 
@@ -173,6 +201,8 @@ class EventKind(str, Enum):
     """A breach was settled from free collateral."""
     LIQUIDATED = "liquidated"
     """A breach was settled with all there is: free collateral did not reach the top-up."""
+    READERS_NAMED = "readers named"
+    """The institution said who may read its bundles."""
     COVERED_UNASKED = "covered unasked"
     """The institution proved its book covered at the newest tick, without a run."""
 
@@ -200,7 +230,7 @@ _BODIES: dict[str, type[Body]] = {
     body.TYPE: body
     for body in (
         AdmissionRecord, DepositRecord, Enrolment, EnrolmentConfirmation, Submission, CollateralInstruction, RunOpened,
-        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage,
+        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers,
     )
 }  # fmt: skip
 
@@ -214,6 +244,7 @@ _KINDS = {
     "run": EventKind.RUN_RECORDED,
     "run-void": EventKind.RUN_VOID,
     "coverage": EventKind.COVERED_UNASKED,
+    "readers": EventKind.READERS_NAMED,
 }
 
 

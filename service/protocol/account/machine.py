@@ -6,11 +6,13 @@ checked that it is the right document at this moment:
 
 - A run is on the book that came before its tick, at the newest tick there is, with all collateral posted by then. A
   run that follows one which was not proven is the same run: tick, book, keys, collateral and matrices.
-- Another book that comes while a run is open, due or owed waits: until the one in force was proven at a tick that is
-  not older than itself. The same commitments under new keys do not wait.
+- Another book that comes while a run is open, due or owed, or was void, waits: until the one in force was proven at a
+  tick that is not older than itself. The same commitments under new keys do not wait.
 - No answer in time: the book is owed, and the account frozen, until the same commitments are proven covered or the
   breach is settled.
-- Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting.
+- Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting,
+  nor was void since.
+- An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,10 +39,20 @@ from atomic_margin.service.protocol.account.events import (
     Event,
     EventKind,
     Overdue,
+    Readers,
     RunOpened,
     RunVoid,
 )
-from atomic_margin.service.protocol.account.state import Account, Book, OpenRun, PrivateState, PublicState, Stage
+from atomic_margin.service.protocol.account.state import (
+    NOTHING,
+    Account,
+    Book,
+    Newest,
+    OpenRun,
+    PrivateState,
+    PublicState,
+    Stage,
+)
 from atomic_margin.service.protocol.account.table import next_status
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -53,9 +65,6 @@ from atomic_margin.service.protocol.documents import (
     Submission,
     second_run_of,
 )
-
-NOTHING = "0" * 64
-"""What stands for the hash of a tick or an entry where there is none before."""
 
 
 class At(NamedTuple):
@@ -102,12 +111,13 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
         InsufficientFunds: it moves more than the account has.
     """
     status = next_status(None if state is None else state.public.status, event.kind)
+    newest = _newest(Newest() if state is None else state.public.newest, at)
     if state is None:
-        return _opened(event)
+        return _public(_opened(event), newest=newest)
     _check_signer(state.public, event)
     state = _with_entry(state, at)
     after = _APPLY[event.kind](state, event, at)
-    return _public(after, status=status)
+    return _public(after, status=status, newest=newest)
 
 
 P = TypeVar("P", bound=Part)
@@ -147,21 +157,35 @@ def _check_signer(public: PublicState, event: Event) -> None:
     if event.signer != wanted:
         party = "institution" if event.kind in OF_INSTITUTION else "operator"
         raise WrongSigner(f"'{event.kind}' is signed by the {party} of the account, and by nobody else", "signer")
-    named = {"operator": public.operator}
-    if not isinstance(event.body, Overdue):
-        named["institution"] = public.institution
-    for name, value in named.items():
-        if getattr(event.body, name) != value:
+    for name in ("operator", "institution"):
+        if getattr(event.body, name) != getattr(public, name):
             raise WrongSigner(f"the document names another {name} than the account's", name)
 
 
 OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.POSTED, EventKind.WITHDRAWN,
-        EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.COVERED_UNASKED,
+        EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED, EventKind.COVERED_UNASKED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
+
+
+def _newest(before: Newest, at: At) -> Newest:
+    """Return the ticks that an event is under: those of the event before, or newer ones."""
+    after = (at.tick, at.tick_hash, at.market, at.market_hash)
+    if after == (before.tick, before.tick_hash, before.market, before.market_hash):
+        return before
+    if at.tick <= before.tick:
+        raise WrongTick(f"it is at tick {at.tick}, the one before at {before.tick}, and not at the same", "tick")
+    market = (at.market, at.market_hash)
+    # Of the ticks that are new, any may have a market, and those that are not keep theirs.
+    if not before.tick < at.market < at.tick and market not in (
+        (at.tick, at.tick_hash),
+        (before.market, before.market_hash),
+    ):
+        raise WrongTick(f"tick {at.market} cannot be the newest one with a market at tick {at.tick}", "market")
+    return Newest.model_construct(tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash)
 
 
 def _with_entry(state: Account, at: At) -> Account:
@@ -194,6 +218,10 @@ def _withdrawn(state: Account, event: Event, at: At) -> Account:
         raise NotCovered("a book waits; withdraw after it came in force and was proven covered", "state")
     if public.book is not None and public.book.covered is None:
         raise NotCovered("the book was not proven covered since it came; withdraw after its first run", "state")
+    if public.book is not None and public.book.void is not None:
+        raise NotCovered(
+            f"the run of tick {public.book.void} was void; withdraw after the next one, or a proof", "state"
+        )
     after = _moved(state, [(body.asset, body.quantity, "free", None)])
     return _public(after, instructions=body.sequence)
 
@@ -255,12 +283,16 @@ def _submitted(state: Account, event: Event, at: At) -> Account:
         tick=at.market,
     )
     state = _public(state, submissions=body.sequence)
-    before = public.book
+    before, waiting = public.book, public.waiting
     if before is not None and before.commitments == book.commitments:
-        return _public(state, book=_updated(book, tick=before.tick, covered=before.covered))
-    if public.run is not None or public.owed is not None or is_due(state, at):
-        return _public(state, waiting=book)
-    return _public(state, book=book, waiting=None)
+        # The same book under new keys. Who goes back to it while another one waits commits anew.
+        return _public(state, book=_updated(book, tick=before.tick, covered=before.covered, void=before.void))
+    void = before is not None and before.void is not None
+    if public.run is None and public.owed is None and not void and not is_due(state, at):
+        return _public(state, book=book, waiting=None)
+    if waiting is not None and waiting.commitments == book.commitments:
+        book = _updated(book, tick=waiting.tick)
+    return _public(state, waiting=book)
 
 
 # Runs
@@ -289,9 +321,7 @@ def _run_recorded(state: Account, event: Event, at: At) -> Account:
 
 def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) -> Account:
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
-    public, book, before = state.public, state.public.book, state.public.run
-    if book is None:
-        raise WrongBook("the account has no book in force", "submission")
+    public, book, before = state.public, _in_force(state), state.public.run
     first = OpenRun.model_construct(
         run_id=f"{public.institution}.{at.market}",
         price_sequence=at.market,
@@ -349,8 +379,9 @@ def _run_void(state: Account, event: Event, at: At) -> Account:
     body, run = _body(event, RunVoid), state.public.run
     if run is None or run.run_id != body.run_id or run.stage != "evaluating":
         raise WrongRun(f"run {body.run_id} is not being evaluated", "run_id")
-    # Nothing was proven at its tick, so a book that waits goes on waiting.
-    return _public(state, run=None)
+    # Nothing was proven at its tick: a book that waits goes on waiting, and so will one that comes now. Or an account
+    # whose evaluation fails whenever there is a breach would get rid of it.
+    return _public(state, run=None, book=_updated(_in_force(state), void=run.price_sequence))
 
 
 def _proof_overdue(state: Account, event: Event, at: At) -> Account:
@@ -428,23 +459,35 @@ def _settled(state: Account, event: Event) -> tuple[OpenRun, list[tuple[str, int
     return run, moves
 
 
+def _readers_named(state: Account, event: Event, at: At) -> Account:
+    body = _body(event, Readers)
+    _next(body.sequence, state.public.readers, "list of readers")
+    return _public(state, readers=body.sequence)
+
+
 def _covered_unasked(state: Account, event: Event, at: At) -> Account:
-    body, public, book = _body(event, Coverage), state.public, state.public.book
-    if book is None:
-        raise WrongBook("the account has no book in force", "submission")
-    if public.run is not None and public.run.stage != "unproven":
+    body, public, book = _body(event, Coverage), state.public, _in_force(state)
+    if public.run is not None and not _may_be_passed(public.run, at):
         raise RunNotOver(f"run {public.run.run_id} is open; answer it", "state")
     if body.submission != book.submission:
         raise WrongBook("the proof is about another book than the one in force", "submission")
     if (body.price_sequence, body.tick) != (at.market, at.market_hash):
         raise WrongTick(f"the proof is not at the newest tick, {at.market}", "price_sequence")
-    if not is_due(state, at) and public.owed is None:
+    if not is_due(state, at) and (public.run, public.owed, book.void) == (None, None, None):
         raise WrongTick("nothing is owed or due at this tick", "price_sequence")
     if (body.posted, body.instructions) != (public.posted, public.instructions):
         raise WrongCollateral("the proof counts other collateral than is posted", "posted")
     if body.entry != at.head:
         raise WrongRun("the proof names another entry than the account's last", "entry")
     return _proven(_public(state, last_run=at.market), book.commitments, at.market)
+
+
+def _may_be_passed(run: OpenRun, at: At) -> bool:
+    """Return whether a proof that nobody asked for takes the place of a run: one that nobody can answer now.
+
+    An evaluation that goes on for longer than a tick is one of them: an operator could let an account wait for ever.
+    """
+    return run.stage in ("unproven", "not_proven") or (run.stage == "evaluating" and at.market > run.price_sequence)
 
 
 # The end of a run
@@ -456,13 +499,19 @@ def _proven(state: Account, commitments: str, tick: int) -> Account:
     A book that waits comes in force, unless ticks came before it at which the one in force was not run. One more run is
     enough then: at a tick after it.
     """
-    book, waiting = state.public.book, state.public.waiting
-    if book is None or book.commitments != commitments:
+    book, waiting = _in_force(state), state.public.waiting
+    if book.commitments != commitments:
         raise WrongBook("what is proven is not the book in force", "submission")
-    state = _public(state, run=None, owed=None, book=_updated(book, covered=tick))
+    state = _public(state, run=None, owed=None, book=_updated(book, covered=tick, void=None))
     if waiting is None or waiting.tick > tick:
         return state
     return _public(state, book=waiting, waiting=None)
+
+
+def _in_force(state: Account) -> Book:
+    if state.public.book is None:
+        raise WrongBook("the account has no book in force", "submission")
+    return state.public.book
 
 
 def _next(number: int, last: int, what: str) -> None:
@@ -486,5 +535,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.BREACH_PROVEN: _breach_proven,
     EventKind.MARGIN_CALLED: _margin_called,
     EventKind.LIQUIDATED: _liquidated,
+    EventKind.READERS_NAMED: _readers_named,
     EventKind.COVERED_UNASKED: _covered_unasked,
 }

@@ -15,6 +15,8 @@ from atomic_margin.service.protocol.states import AccountState
 
 # Strict types take the names of states as enums alone, and JSON has none.
 Status = Annotated[AccountState, Field(strict=False)]
+NOTHING = "0" * 64
+"""What stands for the hash of a tick or an entry where there is none before."""
 Stage = Literal["evaluating", "awaiting", "unproven", "not_proven", "breach"]
 """How far an open run is: being evaluated; recorded, to be answered; its time is over, evaluated or not; answered with
 a breach that is not settled yet."""
@@ -31,6 +33,7 @@ class Book(Part):
         key_commitments: to the secret keys.
         tick: the newest tick with a market when this book came; later ones alone are run on it.
         covered: the newest tick at which it was proven covered, or made so by a margin call.
+        void: the tick of a run on it that was void, if nothing was proven since.
     """
 
     submission: Hash
@@ -40,6 +43,23 @@ class Book(Part):
     key_commitments: Hash
     tick: Counter
     covered: Counter | None = None
+    void: Counter | None = None
+
+
+class Newest(Part):
+    """The newest ticks that an account's last entry was made under. Later entries are under these or newer ones.
+
+    Attributes:
+        tick: number of the newest tick, void or not; 0 for none.
+        tick_hash: its hash.
+        market: number of the newest tick with a market; 0 for none.
+        market_hash: its hash.
+    """
+
+    tick: Counter = 0
+    tick_hash: Hash = NOTHING
+    market: Counter = 0
+    market_hash: Hash = NOTHING
 
 
 class OpenRun(Part):
@@ -98,12 +118,14 @@ class PublicState(Document):
         keys: hash of those in force.
         submissions: number of the last submission.
         book: in force.
-        waiting: comes in force when the run that is open, due or owed is over.
+        waiting: comes in force when the one in force was proven at a tick that is not older than it.
         posted: collateral in the margin account, in smallest units.
         instructions: number of the last collateral instruction.
         run: not over.
         last_run: number of the last tick that had a run; 0 for none.
+        readers: number of the last list of readers.
         owed: hash of the commitments that must be proven covered, if an answer was not given in time.
+        newest: the ticks that the last entry was made under.
     """
 
     TAG = "account-public"
@@ -123,7 +145,9 @@ class PublicState(Document):
     instructions: Counter = 0
     run: OpenRun | None = None
     last_run: Counter = 0
+    readers: Counter = 0
     owed: Hash | None = None
+    newest: Newest = Newest()
 
 
 class PrivateState(Document):

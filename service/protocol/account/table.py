@@ -37,6 +37,7 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.BREACH_PROVEN: _stays(*_WATCHED),
     K.MARGIN_CALLED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.LIQUIDATED: {S.ACTIVE: S.IN_DEFAULT, S.FROZEN: S.IN_DEFAULT},
+    K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
 }
 

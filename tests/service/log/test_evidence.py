@@ -14,9 +14,10 @@ from atomic_margin.documents.errors import (
     NotAPublicKey,
     OutOfRange,
 )
-from atomic_margin.service.log.clock import Elapsed, check_deadline
+from atomic_margin.service.log.clock import Elapsed, check_deadline, check_undelivered
 from atomic_margin.service.log.errors import (
     DeadlineOpen,
+    DeliveredInTime,
     MalformedNote,
     NoteNotSigned,
     ProofInvalid,
@@ -24,6 +25,7 @@ from atomic_margin.service.log.errors import (
 )
 from atomic_margin.service.log.evidence import check_cosigned, check_evidence
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import MAX_LEAVES, MAX_PATH, Evidence
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import LogTrust
@@ -142,6 +144,20 @@ def test_what_does_not_end_a_time_to_answer(kept: Kept) -> None:
         check_deadline(kept.evidence(kept.note(30, 0, 0), 7, 8), ends, leaf(7), 900, trust)
     with pytest.raises(NoteNotSigned):
         check_deadline(begins, Kept().note(40, 5000, 5000), leaf(7), 900, trust)
+
+
+def test_an_answer_that_a_witness_had_in_time_is_not_overdue() -> None:
+    witness = Identity.generate()
+
+    def receipt(second: int) -> DeliveryReceipt:
+        time = f"2026-11-27T12:00:{second:02d}Z"
+        return DeliveryReceipt(log="a", document="4d" * 32, witness=witness.public_key, received_at=time)
+
+    elapsed = Elapsed(receipt(10).moment, receipt(59).moment)
+    check_undelivered(elapsed, 30, [])
+    check_undelivered(elapsed, 30, [receipt(41), receipt(50)])
+    with pytest.raises(DeliveredInTime, match="30 s after the time began; there were 30 s"):
+        check_undelivered(elapsed, 30, [receipt(41), receipt(40)])
 
 
 def key(name: str, kind: int, public: bytes) -> str:

@@ -1,0 +1,317 @@
+"""Rules of keys, books and collateral: what replaces what, what waits, and what may leave."""
+
+from collections.abc import Callable
+
+import pytest
+
+from atomic_margin.service.errors import IllegalTransition, InsufficientFunds
+from atomic_margin.service.protocol.account.errors import (
+    NotCovered,
+    OutOfSequence,
+    RunNotOver,
+    WrongBook,
+    WrongKeys,
+    WrongTick,
+)  # fmt: skip
+from atomic_margin.service.protocol.account.machine import is_due
+from atomic_margin.service.protocol.account.state import Book
+
+from .documents import Parties, named
+from .story import asked, booked, breached, covered, evaluating, not_proven, owed, recorded, refuses, void
+
+
+def book(parties: Parties) -> Book:
+    found = parties.state.public.book
+    assert found is not None
+    return found
+
+
+def waiting(parties: Parties) -> Book:
+    found = parties.state.public.waiting
+    assert found is not None
+    return found
+
+
+# Keys
+
+
+def test_keys_come_in_sequence_are_confirmed_and_then_wanted() -> None:
+    parties = covered()
+    for sequence in (0, 1):
+        refuses(parties, parties.enrolment(sequence), OutOfSequence, "the last key sequence number was 1")
+    refuses(parties, parties.confirmation(1), WrongKeys, "no known-answer test is open")
+    parties.enter(parties.enrolment(3))  # an enrolment may have been lost before
+    assert (parties.state.public.pending, parties.state.public.keys) == (named("keys", 3), named("keys", 1))
+    refuses(parties, parties.confirmation(1), WrongKeys, "no known-answer test is open")
+    refuses(parties, parties.submission(2, "b", keys=3), WrongKeys, "other evaluation keys")
+    parties.enter(parties.enrolment(4))
+    refuses(parties, parties.confirmation(3), WrongKeys, "no known-answer test is open")
+    parties.enter(parties.confirmation(4))
+    assert (parties.state.public.pending, parties.state.public.keys) == (None, named("keys", 4))
+    refuses(parties, parties.submission(2, "b", keys=1), WrongKeys, "other evaluation keys")
+    parties.enter(parties.submission(2, "b", keys=4))
+    assert book(parties).evaluation_keys == named("keys", 4)
+
+
+# Books
+
+
+def test_submissions_come_in_sequence() -> None:
+    parties = covered()
+    for sequence in (0, 1, 3):
+        refuses(parties, parties.submission(sequence, "b"), OutOfSequence, "the next submission sequence number is 2")
+    parties.enter(parties.submission(2, "b"))
+    refuses(parties, parties.submission(2, "b"), OutOfSequence, "is 3, got 2")
+
+
+def test_a_book_between_ticks_is_in_force_at_once_not_covered_and_run_from_the_next_tick_on() -> None:
+    parties = covered()
+    parties.enter(parties.submission(2, "b"))
+    assert (book(parties).sequence, book(parties).tick, book(parties).covered) == (2, 1, None)
+    assert parties.state.public.waiting is None
+    assert not is_due(parties.state, parties.at)
+    parties.tick()
+    assert is_due(parties.state, parties.at)
+
+
+PINNED: list[Callable[[], Parties]] = [
+    booked, evaluating, recorded, owed, breached, asked, not_proven, void,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", PINNED)
+def test_another_book_waits_while_the_one_in_force_is_to_be_proven(stage: Callable[[], Parties]) -> None:
+    parties = stage()
+    before = book(parties)
+    parties.enter(parties.submission(2, "b"))
+    assert (book(parties), waiting(parties).sequence, waiting(parties).tick) == (before, 2, 1)
+    # The last one that comes is the one that waits.
+    parties.enter(parties.submission(3, "c"))
+    assert (book(parties), waiting(parties).sequence) == (before, 3)
+    parties.tick()
+    parties.enter(parties.submission(4, "c"))
+    # The same commitments once more have waited since they came.
+    assert (waiting(parties).sequence, waiting(parties).tick) == (4, 1)
+    parties.enter(parties.submission(5, "d"))
+    assert (waiting(parties).sequence, waiting(parties).tick) == (5, 2)
+
+
+@pytest.mark.parametrize("stage", [covered, *PINNED])
+def test_the_same_commitments_under_new_keys_do_not_wait(stage: Callable[[], Parties]) -> None:
+    parties = stage()
+    before, run = book(parties), parties.state.public.run
+    parties.enter(parties.enrolment(2))
+    parties.enter(parties.confirmation(2))
+    if stage is not covered:
+        parties.enter(parties.submission(2, "b", keys=2))
+    later = parties.state.public.waiting
+    parties.tick()
+    sequence = parties.state.public.submissions + 1
+    document = parties.enter(parties.submission(sequence, "a", keys=2))
+    after = book(parties)
+    assert (after.submission, after.sequence, after.evaluation_keys) == (
+        document.body_hash(), sequence, named("keys", 2)
+    )  # fmt: skip
+    assert (after.commitments, after.tick, after.covered, after.void) == (
+        before.commitments, before.tick, before.covered, before.void
+    )  # fmt: skip
+    # A run that is open stays on the submission that it began with, under the keys of that; and what waits goes on.
+    left = parties.state.public.run
+    assert (left and left.submission, left and left.evaluation_keys) == (
+        run and run.submission, run and run.evaluation_keys
+    )  # fmt: skip
+    assert parties.state.public.waiting == later
+
+
+def test_another_gross_limit_makes_another_book() -> None:
+    parties = recorded()
+    body = parties.submission(2, "a").body | {"gross_limit": "101"}
+    parties.enter(parties.institution.sign("submission", body))
+    assert waiting(parties).sequence == 2
+
+
+@pytest.mark.parametrize("end", ["answer", "margin call", "proof", "unasked"])
+def test_a_waiting_book_comes_in_force_when_the_other_was_proven_since(end: str) -> None:
+    parties = {"answer": recorded, "margin call": breached, "proof": asked, "unasked": owed}[end]()
+    parties.enter(parties.submission(2, "b"))
+    if end == "margin call":
+        parties.enter(parties.settlement([("USDC", 7, "free", "posted")]))
+    elif end == "unasked":
+        parties.enter(parties.coverage())
+    else:
+        parties.enter(parties.answer("covered"))
+    assert parties.state.public.waiting is None
+    assert (book(parties).sequence, book(parties).tick, book(parties).covered) == (2, 1, None)
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "not proven covered since it came")
+
+
+def test_a_waiting_book_that_came_after_a_tick_waits_for_a_run_at_that_tick() -> None:
+    parties = recorded()
+    parties.tick()
+    parties.enter(parties.submission(2, "b"))
+    # The answer is about a tick before it came; the second tick is still to be run on the book that was in force then.
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, waiting(parties).sequence) == (1, 2)
+    refuses(parties, parties.run_opened(submission=waiting(parties).submission), WrongBook, "another submission")
+    refuses(parties, parties.instruction(2, "withdraw", 1), RunNotOver, "open or due")
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, parties.state.public.waiting) == (2, None)
+
+
+def test_a_void_run_brings_no_book_in_force_and_lets_none_in() -> None:
+    """Or who makes its evaluation fail at a breach would have another book covered at the next tick, and be gone."""
+    parties = evaluating()
+    parties.enter(parties.submission(2, "b"))
+    parties.enter(parties.void())
+    parties.enter(parties.submission(3, "c"))
+    assert (book(parties).sequence, book(parties).void, waiting(parties).sequence) == (1, 1, 3)
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "a book waits")
+    parties.tick()
+    refuses(parties, parties.run_opened(submission=waiting(parties).submission), WrongBook, "another submission")
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, book(parties).void) == (3, None)
+
+
+def test_nothing_comes_in_force_while_it_is_owed() -> None:
+    parties = owed()
+    parties.enter(parties.submission(2, "b"))
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.overdue())
+    assert (book(parties).sequence, parties.state.public.status) == (1, "frozen")
+    assert parties.state.public.owed == book(parties).commitments
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, parties.state.public.owed, parties.state.public.status) == (2, None, "active")
+
+
+def test_a_liquidation_leaves_no_book_waiting() -> None:
+    parties = breached()
+    parties.enter(parties.submission(2, "b"))
+    parties.enter(parties.settlement([("USDC", 900, "free", "liquidation"), ("USDC", 100, "posted", "liquidation")]))
+    public = parties.state.public
+    assert (public.status, public.run, public.owed, public.waiting) == ("in_default", None, None, None)
+    refuses(parties, parties.submission(3, "c"), IllegalTransition, "in_default")
+
+
+# Collateral
+
+
+def test_deposits_are_free_and_posting_moves_them() -> None:
+    parties = booked()
+    assert (parties.state.private.free, parties.state.public.posted) == ({"USDC": 900}, {"USDC": 100})
+    parties.enter(parties.deposit(5, "BTC"))
+    parties.enter(parties.instruction(2, "post", 5, "BTC"))
+    assert (parties.state.private.free, parties.state.public.posted) == ({"USDC": 900}, {"BTC": 5, "USDC": 100})
+    refuses(parties, parties.instruction(3, "post", 901), InsufficientFunds, "1 units of free USDC less")
+    refuses(parties, parties.instruction(3, "post", 1, "ETH"), InsufficientFunds, "1 units of free ETH less")
+
+
+def test_instructions_come_in_sequence() -> None:
+    parties = covered()
+    for sequence in (0, 1, 3):
+        for action in ("post", "withdraw"):
+            refuses(
+                parties, parties.instruction(sequence, action, 1), OutOfSequence,
+                "the next instruction sequence number is 2",
+            )  # fmt: skip
+    parties.enter(parties.instruction(2, "withdraw", 1))
+    refuses(parties, parties.instruction(2, "post", 1), OutOfSequence, "is 3, got 2")
+
+
+def test_free_collateral_leaves_once_the_book_is_covered_and_not_more_than_there_is() -> None:
+    parties = covered()
+    refuses(parties, parties.instruction(2, "withdraw", 901), InsufficientFunds, "1 units of free USDC less")
+    parties.enter(parties.instruction(2, "withdraw", 900))
+    assert (parties.state.private.free, parties.state.public.posted) == ({}, {"USDC": 100})
+
+
+def test_without_a_book_free_collateral_may_leave() -> None:
+    parties = Parties()
+    parties.enter(parties.admission())
+    parties.enter(parties.deposit(10))
+    parties.enter(parties.instruction(1, "withdraw", 4))
+    parties.enter(parties.enrolment(1))
+    parties.enter(parties.confirmation(1))
+    parties.enter(parties.instruction(2, "withdraw", 4))
+    assert parties.state.private.free == {"USDC": 2}
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "match"),
+    [
+        (booked, RunNotOver, "open or due"),
+        (evaluating, RunNotOver, "open or due"),
+        (recorded, RunNotOver, "open or due"),
+        (breached, RunNotOver, "open or due"),
+        (asked, RunNotOver, "open or due"),
+        (not_proven, RunNotOver, "open or due"),
+        (void, NotCovered, "not proven covered since it came"),
+        (owed, IllegalTransition, "is frozen; 'withdrawn' is not possible"),
+    ],
+)
+def test_nothing_leaves_while_something_is_to_be_proven(
+    stage: Callable[[], Parties], error: type[Exception], match: str
+) -> None:
+    parties = stage()
+    refuses(parties, parties.instruction(2, "withdraw", 1), error, match)
+    # Posting is possible all the same.
+    parties.enter(parties.instruction(2, "post", 1))
+
+
+def test_a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again() -> None:
+    parties = covered()
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.void())
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "the run of tick 2 was void")
+    parties.enter(parties.coverage())
+    parties.enter(parties.instruction(2, "withdraw", 1))
+
+
+def test_a_run_that_is_due_keeps_everything() -> None:
+    parties = covered()
+    parties.tick()
+    refuses(parties, parties.instruction(2, "withdraw", 1), RunNotOver, "open or due")
+    parties = covered()
+    parties.tick(void=True)
+    parties.enter(parties.instruction(2, "withdraw", 1))
+
+
+def test_a_book_that_is_not_covered_or_waits_keeps_everything() -> None:
+    parties = covered()
+    parties.enter(parties.submission(2, "b"))
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "withdraw after its first run")
+    # Back to the book that was covered once: it has to be covered again.
+    parties.enter(parties.submission(3, "a"))
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "withdraw after its first run")
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    parties.enter(parties.instruction(2, "withdraw", 1))
+
+
+# What is due
+
+
+def test_the_newest_tick_with_a_market_is_due_once() -> None:
+    parties = Parties()
+    parties.opened()
+    parties.tick()
+    assert not is_due(parties.state, parties.at)
+    opened = booked().run_opened().body | {"operator": parties.operator.public_key}
+    refuses(parties, parties.operator.sign("run-opened", opened), WrongBook, "no book in force")
+    parties.enter(parties.submission(1, "a"))
+    assert not is_due(parties.state, parties.at)
+    refuses(parties, parties.run_opened(), WrongTick, "the book came with it or after")
+    parties.tick(void=True)
+    assert not is_due(parties.state, parties.at)
+    parties.tick()
+    assert is_due(parties.state, parties.at)
+    parties.enter(parties.run_opened())
+    assert not is_due(parties.state, parties.at)

@@ -1,0 +1,222 @@
+"""The table of the machine: every kind in every status, and what an event needs whoever's it is."""
+
+from collections.abc import Callable
+
+import pytest
+
+from atomic_margin.service.errors import IllegalTransition, MalformedRequest
+from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.errors import WrongRun, WrongSigner, WrongTick
+from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
+from atomic_margin.service.protocol.account.machine import OF_INSTITUTION, At
+from atomic_margin.service.protocol.account.table import TABLE, next_status
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.states import AccountState
+
+from .documents import Parties, named, tick
+from .story import (
+    asked,
+    booked,
+    breached,
+    covered,
+    evaluating,
+    everything,
+    in_status,
+    owed,
+    recorded,
+    refuses,
+)  # fmt: skip
+
+K = EventKind
+LIVE: dict[EventKind, Callable[[], tuple[Parties, SignedDocument]]] = {}
+"""For every kind, an account in which it is legal, and the document."""
+
+
+def live(kind: EventKind) -> Callable[[Callable[[], tuple[Parties, SignedDocument]]], None]:
+    def keep(make: Callable[[], tuple[Parties, SignedDocument]]) -> None:
+        LIVE[kind] = make
+
+    return keep
+
+
+def _with(parties: Parties, make: Callable[[Parties], SignedDocument]) -> tuple[Parties, SignedDocument]:
+    return parties, make(parties)
+
+
+live(K.DEPOSITED)(lambda: _with(covered(), lambda p: p.deposit(5)))
+live(K.KEYS_ENROLLED)(lambda: _with(covered(), lambda p: p.enrolment(2)))
+live(K.SUBMITTED)(lambda: _with(covered(), lambda p: p.submission(2, "b")))
+live(K.POSTED)(lambda: _with(covered(), lambda p: p.instruction(2, "post", 5)))
+live(K.WITHDRAWN)(lambda: _with(covered(), lambda p: p.instruction(2, "withdraw", 5)))
+live(K.RUN_OPENED)(lambda: _with(booked(), Parties.run_opened))
+live(K.RUN_RECORDED)(lambda: _with(evaluating(), Parties.record))
+live(K.RUN_VOID)(lambda: _with(evaluating(), Parties.void))
+live(K.PROOF_OVERDUE)(lambda: _with(asked(), Parties.overdue))
+live(K.ANSWER_OVERDUE)(lambda: _with(recorded(), Parties.overdue))
+live(K.COVERED)(lambda: _with(recorded(), lambda p: p.answer("covered")))
+live(K.BREACH_PROVEN)(lambda: _with(recorded(), lambda p: p.answer("breach")))
+live(K.MARGIN_CALLED)(lambda: _with(breached(), lambda p: p.settlement([("USDC", 7, "free", "posted")])))
+live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p))))
+live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
+
+
+@live(K.KEYS_CONFIRMED)
+def _() -> tuple[Parties, SignedDocument]:
+    parties = covered()
+    parties.enter(parties.enrolment(2))
+    return parties, parties.confirmation(2)
+
+
+WATCHED = {"active": "active", "frozen": "frozen"}
+FREED = {"active": "active", "frozen": "active"}
+ALLOWED: dict[str, dict[str, str]] = {
+    "admitted": {},
+    "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "keys enrolled": {"admitted": "pending", "pending": "pending", **WATCHED},
+    "keys confirmed": {"pending": "active", **WATCHED},
+    "submitted": WATCHED,
+    "posted": {"admitted": "admitted", "pending": "pending", **WATCHED},
+    "withdrawn": {"admitted": "admitted", "active": "active"},
+    "run opened": WATCHED,
+    "run recorded": WATCHED,
+    "run void": WATCHED,
+    "proof overdue": WATCHED,
+    "answer overdue": {"active": "frozen", "frozen": "frozen"},
+    "covered": FREED,
+    "breach proven": WATCHED,
+    "margin called": FREED,
+    "liquidated": {"active": "in_default", "frozen": "in_default"},
+    "covered unasked": FREED,
+}
+"""What each event makes of each status; written out once more, so that a change of the table is seen twice."""
+
+
+@pytest.mark.parametrize("kind", list(EventKind), ids=str)
+@pytest.mark.parametrize("status", list(AccountState), ids=str)
+def test_every_event_in_every_status(kind: EventKind, status: AccountState) -> None:
+    following = ALLOWED[kind].get(status)
+    if kind is K.ADMITTED:
+        parties = covered()
+        document = parties.admission()
+    else:
+        parties, document = LIVE[kind]()
+    run = parties.state.public.run
+    event = read_event(document, evaluated=run is None or run.evaluated)
+    assert event.kind is kind
+    before = in_status(parties, status)
+    if following is None:
+        with pytest.raises(IllegalTransition, match=f"is {status}; '{kind}' is not possible") as caught:
+            machine.apply(before, event, parties.at._replace(head=parties.chain.head))
+        assert type(caught.value) is IllegalTransition
+    else:
+        after = machine.apply(before, event, parties.at._replace(head=parties.chain.head))
+        assert after.public.status == following
+        assert isinstance(after.public.status, AccountState)
+
+
+def test_before_it_is_opened_an_account_takes_its_admission_and_nothing_else() -> None:
+    assert {kind for kind, moves in TABLE.items() if None in moves} == {K.ADMITTED}
+    for kind in set(EventKind) - {K.ADMITTED}:
+        with pytest.raises(IllegalTransition, match="not admitted"):
+            next_status(None, kind)
+    parties = Parties()
+    parties.enter(parties.admission())
+    public = parties.state.public
+    assert (public.status, public.identity, public.terms) == (
+        AccountState.ADMITTED, parties.institution.public_key, named("terms")
+    )  # fmt: skip
+
+
+def test_an_admission_is_signed_by_the_operator_that_it_names() -> None:
+    parties = Parties()
+    body = parties.admission().body
+    refuses(parties, parties.institution.sign("admission", body), WrongSigner, "the operator that it names")
+
+
+@pytest.mark.parametrize("kind", LIVE, ids=str)
+def test_everything_else_is_signed_by_the_party_whose_event_it_is(kind: EventKind) -> None:
+    parties, document = LIVE[kind]()
+    parties.enter(document)  # right as it is
+    parties, document = LIVE[kind]()
+    own, other = "institution", "operator"
+    if kind not in OF_INSTITUTION:
+        own, other = other, own
+    for signer in (getattr(parties, other), Identity.generate()):
+        refuses(parties, signer.sign(document.type, document.body), WrongSigner, f"signed by the {own} of the account")
+
+
+@pytest.mark.parametrize("kind", LIVE, ids=str)
+@pytest.mark.parametrize("name", ["institution", "operator"])
+def test_documents_of_another_account_are_none_of_this_one(kind: EventKind, name: str) -> None:
+    parties, document = LIVE[kind]()
+    other = "other" if name == "institution" else Identity.generate().public_key
+    signer = parties.institution if kind in OF_INSTITUTION else parties.operator
+    refuses(parties, signer.sign(document.type, document.body | {name: other}), WrongSigner, f"another {name}")
+
+
+@pytest.mark.parametrize("type_", ["tick", "price", "attestation", "shortfall", "entry"])
+def test_other_documents_are_no_events(type_: str) -> None:
+    signed = Identity.generate().sign(type_, {})  # type: ignore[arg-type]
+    with pytest.raises(MalformedRequest, match="no event of an account"):
+        read_event(signed)
+
+
+def test_an_evaluated_run_is_never_overdue_as_one_that_was_to_be_proven_first() -> None:
+    """Nor the other way round: the kind follows from the run, and whoever says otherwise is refused."""
+    for parties, kind, match in (
+        (recorded(), K.PROOF_OVERDUE, "it is owed"),
+        (asked(), K.ANSWER_OVERDUE, "nothing is owed"),
+    ):
+        document = parties.overdue()
+        event = read_event(document)._replace(kind=kind)
+        with pytest.raises(WrongRun, match=match):
+            machine.apply(parties.state, event, parties.at)
+
+
+def test_an_event_has_the_body_of_its_kind() -> None:
+    parties = covered()
+    event = read_event(parties.deposit(1))._replace(kind=K.RUN_VOID)
+    with pytest.raises(TypeError, match="the event run void is a RunVoid, got DepositRecord"):
+        machine.apply(parties.state, event, parties.at)
+    assert isinstance(event, Event)
+
+
+# Under which ticks an event is
+
+
+@pytest.mark.parametrize(
+    ("at", "match"),
+    [
+        (At(1, tick(1), 1, tick(1)), "at tick 1, the one before at 2"),
+        (At(2, named("other"), 2, named("other")), "at tick 2, the one before at 2"),
+        (At(2, tick(2), 1, tick(1)), "at tick 2, the one before at 2"),
+        (At(3, tick(3), 3, tick(2)), "cannot be the newest one with a market"),
+        (At(3, tick(3), 2, named("other")), "cannot be the newest one with a market"),
+        (At(3, tick(3), 1, tick(1)), "cannot be the newest one with a market"),
+        (At(3, tick(3), 4, tick(4)), "cannot be the newest one with a market"),
+    ],
+)
+def test_ticks_only_go_on(at: At, match: str) -> None:
+    parties = covered()
+    parties.tick()
+    parties.enter(parties.deposit(1))
+    with pytest.raises(WrongTick, match=match):
+        machine.apply(parties.state, read_event(parties.deposit(2)), at)
+
+
+def test_a_void_tick_is_no_market_and_several_ticks_may_pass() -> None:
+    parties = covered()
+    parties.tick(void=True)
+    parties.enter(parties.deposit(1))
+    assert (parties.state.public.newest.tick, parties.state.public.newest.market) == (2, 1)
+    # The void tick has no market later on either.
+    with pytest.raises(WrongTick, match="cannot be the newest"):
+        machine.apply(parties.state, read_event(parties.deposit(2)), At(3, tick(3), 2, tick(2)))
+    for at in (At(5, tick(5), 1, tick(1)), At(5, tick(5), 4, tick(4)), At(5, tick(5), 5, tick(5))):
+        after = machine.apply(parties.state, read_event(parties.deposit(2)), at)
+        assert (after.public.newest.tick, after.public.newest.market) == (5, at.market)
+
+
+def test_everything_in_the_table_is_tried() -> None:
+    assert set(LIVE) == set(EventKind) - {K.ADMITTED}
+    assert set(ALLOWED) == {str(kind) for kind in EventKind}
