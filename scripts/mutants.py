@@ -64,6 +64,15 @@ def _chain(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_chain", test)))
 
 
+def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
+    place = f"service.institution.history:History.{function}"
+    return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_history", test)))
+
+
+def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
+    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _tests("service", ("agent_rounds", test)))
+
+
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
 _SUBMISSION_PROOF = "a_changed_proof_of_a_submission_is_refused"
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
@@ -161,8 +170,33 @@ MUTANTS = (
            _tests("service", ("agent_checks", "a_matrix_that_the_prices_do_not_give_is_refused"))),
     _agent("agent: decrypted flag", "decrypt_and_compare", condition("flag", "surplus"), "False",
            "a_flag_that_is_not_the_run_s_is_withheld"),
-    Mutant("agent: one answer to a price", "service.institution.agent:Agent._prepare_once", condition("answered"),
-           "True", _tests("adversary", ("other_function", "a_run_that_is_asked_twice_is_answered_once"))),
+    _round("one answer to a price", "answering:_keep", condition("_said"), "False",
+           "both_runs_of_a_tick_get_the_same_answer"),
+    _round("the record that the account has", "answering:_checked", condition("body_hash", "record"), "False",
+           "nothing_but_the_open_run_of_the_account_is_answered"),
+    _round("what is refused stays known", "outbox:Outbox.send", call("_supersede"), "None",
+           "an_instruction_that_is_refused_is_told_and_not_sent_again"),
+    _round("proofs that nobody asked for", "coverage:Unasked._is_asked", condition("unproven"), "False",
+           "an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
+    _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",
+             "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
+    _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
+             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+    _history("what a breach is settled for", "_check_settlement", condition("top_up_usd"), "False",
+             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+    _history("a deadline", "_check_event", call("_check_overdue"), "None",
+             "an_event_that_is_not_legal_is_refused_and_kept"),
+    _history("ticks do not go back", "_check_place", condition("tick_sequence", "before"), "False",
+             "an_event_that_is_not_legal_is_refused_and_kept"),
+    _history("the log of an entry", "_check_place", condition("log"), "False",
+             "an_entry_that_says_something_else_than_follows_is_refused"),
+    _history("documents that were not sent", "_mark_sent", condition("adopt"), "False",
+             "a_document_that_this_directory_did_not_send_is_refused_until_it_is_adopted"),
+    _history("seed and log", "_pinned", condition("getattr"), "False", "seed_and_log_stay_what_they_were_at_first"),
+    _history("evidence of a broken history", "_take", call("_keep_dispute"), "None",
+             "a_gap_is_refused_and_kept_until_the_entry_is_shown"),
+    _history("the entry of an answer", "expect", condition("body_hash", "sha256"), "False",
+             "the_entry_that_a_document_is_answered_with_has_to_be_the_one_of_the_account"),
     _feed("prices: a source that signs two", "combine:_misplaced", condition("signed"), "False",
           "feed_combine", "a_source_that_signs_two_documents_for_one_tick_counts_as_none"),
     _feed("prices: rules that are named", "combine:_misplaced", condition("rules"), "False",
@@ -210,13 +244,15 @@ MUTANTS = (
            "old_prices_are_refused_by_the_agents_own_clock"),
     _chain("prices of the future", "require_fresh", condition("age", "max_skew_seconds"), "False",
            "old_prices_are_refused_by_the_agents_own_clock"),
-    _chain("another tick of an old number", "_compare", condition("seen"), "False",
-           "another_tick_of_an_earlier_number_is_a_contradiction_and_the_same_one_is_old"),
-    _chain("evidence of a fork", "follow", call("_keep_dispute"), "None",
+    _chain("another tick of an old number", "_reach", condition("wanted"), "False",
+           "another_tick_of_an_earlier_number_is_a_contradiction"),
+    _chain("the newest market", "_check_market", condition("market_hash"), "False",
+           "an_entry_at_an_older_market_than_there_is_is_refused"),
+    _chain("evidence of a fork", "_refusing", call("_keep_dispute"), "None",
            "two_ticks_of_one_number_are_kept_and_get_no_answer"),
-    Mutant("agent: follows the chain", "service.institution.agent:Agent._prepare", call("_chain.follow"), "None",
-           _tests("adversary", ("market_chain", "two_ticks_of_one_number_get_one_answer"))),
-    Mutant("agent: age of prices", "service.institution.agent:Agent._prepare", call("require_fresh"), "None",
+    _history("follows the chain", "_check_place", call("_chain.follow"), "None",
+             "an_entry_at_a_tick_that_was_not_seen_is_not_taken"),
+    Mutant("agent: age of prices", "service.institution.answering:_checked", call("require_fresh"), "None",
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     _circuit("zoom: reach of the grid", "zoom", value("REACH"), "1 << GRID_BITS",
              "zoom", "no_reading_of_any_row_deceives", "multipliers"),
