@@ -14,7 +14,7 @@ from atomic_margin.service.institution import chain
 from atomic_margin.service.institution.chain import KEPT, MarketChain, OperatorContradicts
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
-from atomic_margin.service.protocol.account.machine import At
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
