@@ -12,7 +12,7 @@ from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.log_watch import LogWatch, NotLogged
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAccount, OwnEntry
-from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.log.clock import Elapsed, check_deadline
 from atomic_margin.service.log.errors import LogError
 from atomic_margin.service.log.evidence import check_evidence
 from atomic_margin.service.protocol.account.entries import Salts
@@ -85,8 +85,13 @@ def require_alone(watch: LogWatch | None, store: InstitutionStore, run: OpenRun)
         raise NotCosignedYet(f"run {run.run_id!r}: {error}") from error
 
 
-def check_overdue(settings: AgentSettings, store: InstitutionStore, overdue: Overdue, record: RunRecord) -> None:
+def check_overdue(
+    settings: AgentSettings, store: InstitutionStore, overdue: Overdue, record: RunRecord
+) -> Elapsed | None:
     """Make sure that the time to answer a run is over, by the witnesses' clocks or, without any, by the operator's.
+
+    Returns:
+        When it began and ended by the witnesses' clocks; None where none are asked.
 
     Raises:
         EntryIllegal: it is not.
@@ -95,10 +100,10 @@ def check_overdue(settings: AgentSettings, store: InstitutionStore, overdue: Ove
     if log is None:
         if overdue.declared_at < record.deadline:
             raise EntryIllegal(f"run {overdue.run_id} was declared overdue before {record.deadline}, its deadline")
-        return
+        return None
     try:
         leaf = _leaf_of(store, overdue.run)
-        check_deadline(overdue.begins, overdue.ends, leaf, record.answer_seconds, log)
+        return check_deadline(overdue.begins, overdue.ends, leaf, record.answer_seconds, log)
     except LogError as error:
         raise EntryIllegal(
             f"run {overdue.run_id} was declared overdue, and the witnesses do not say so: {error}"

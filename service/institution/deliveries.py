@@ -12,7 +12,7 @@ import httpx
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import ConfigurationError, MalformedResponse, RemoteError, RequestError
-from atomic_margin.service.files import replace_json
+from atomic_margin.service.files import read_json, replace_json
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.protocol.delivery import DeliveryReceipt, read_receipt
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -104,3 +104,23 @@ class Deliveries:
             kept += 1
         if not kept:
             raise RemoteError(f"no witness gives a receipt of document {document[:16]}…: {'; '.join(problems)}")
+
+
+def read_receipts(directory: Path, log: LogTrust, document: str) -> list[tuple[SignedDocument, DeliveryReceipt]]:
+    """Return the receipts that an institution's folder has of a document, each checked.
+
+    Args:
+        directory: of the institution.
+        log: whose witnesses count.
+        document: hash of the document's body.
+
+    Raises:
+        ConfigurationError: a file there is no receipt; restore it from a backup, or move it away.
+    """
+    found = []
+    for path in sorted((directory / FOLDER).glob(f"{document}-*.json")):
+        try:
+            found.append(read_receipt(read_json(path), frozenset(log.witness_keys), log.origin, document))
+        except (RequestError, DocumentsError) as error:
+            raise ConfigurationError(f"{path} is no receipt of a trusted witness: {error}; move it away") from error
+    return found

@@ -25,14 +25,18 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
+from atomic_margin.service.institution.deliveries import read_receipts
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
     OwnAccount,
+    OwnAnswer,
     OwnDocument,
     OwnEntry,
     find_sent,
 )
+from atomic_margin.service.log.clock import Elapsed, check_undelivered
+from atomic_margin.service.log.errors import DeliveredInTime
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
     EntryForged,
@@ -277,9 +281,32 @@ class History:
             row = session.query(OwnEntry).filter_by(document_hash=overdue.run).one()
         record = RunRecord.parse((row.document or {})["body"])
         try:
-            check_overdue(self._settings, self._store, overdue, record)
+            elapsed = check_overdue(self._settings, self._store, overdue, record)
         except EntryIllegal as refusal:
             raise EntryIllegal(str(refusal), seen=row.document) from refusal
+        if elapsed is not None:
+            self._keep_undelivered(overdue, record, elapsed)
+
+    def _keep_undelivered(self, overdue: Overdue, record: RunRecord, elapsed: Elapsed) -> None:
+        """Keep a run that is declared overdue although a witness had the answer in time: evidence against the operator.
+
+        The entry is followed all the same. An operator that really never got the answer still takes it late, and the
+        account is free again; to refuse to go on would help nobody.
+        """
+        with self._store.unit_of_work() as session:
+            answer = session.query(OwnAnswer).filter_by(run_hash=overdue.run).first()
+        if answer is None or answer.sha256 is None or self._settings.trust.log is None:
+            return
+        receipts = read_receipts(self._settings.directory, self._settings.trust.log, answer.sha256)
+        try:
+            check_undelivered(elapsed, record.answer_seconds, [receipt for _, receipt in receipts])
+        except DeliveredInTime as refusal:
+            evidence = {
+                "overdue": overdue.canonical(),
+                "answer": answer.document,
+                "receipts": [signed.to_json() for signed, _ in receipts],
+            }
+            self._chain.disputes.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
 
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""

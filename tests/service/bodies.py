@@ -2,13 +2,23 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.entries import Entry
+from atomic_margin.service.protocol.account.events import (
+    AdmissionRecord,
+    Coverage,
+    DepositRecord,
+    Overdue,
+    Readers,
+    RunOpened,
+    RunVoid,
+)
+from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
-    Receipt,
     RunRecord,
     Settlement,
     ShortfallRecord,
@@ -35,6 +45,10 @@ PRICE = {
     "signer": KEY,
     "signature": "5c" * 64,
 }
+PUBLIC_STATE = PublicState.parse(
+    {"institution": "fund", "identity": KEY, "operator": KEY, "terms": H, "status": "active"}
+).canonical()
+RECORDED = {"entry": {}, "salt": H, "public": PUBLIC_STATE}
 
 BODIES: dict[type[Body], dict[str, Any]] = {
     Enrolment: {
@@ -52,6 +66,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "institution": "fund",
         "operator": KEY,
         "sequence": "3",
+        "entry": H,
         "nonce": H,
         "randomness": H,
         "profile": H,
@@ -98,6 +113,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
     Answer: {
         "run_id": "fund.7",
         "run": H,
+        "entry": H,
         "operator": KEY,
         "institution": "fund",
         "submission": H,
@@ -132,11 +148,87 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "fft_plan": H,
         "evaluated_at": "2026-11-20T08:00:03Z",
     },
-    Receipt: {"document": H, "operator": KEY, "result": "covered", "received_at": "2026-11-20T08:00:02Z"},
+    Entry: {
+        "log": "example.com/log",
+        "operator": KEY,
+        "account": H,
+        "number": "12",
+        "previous": H,
+        "kind": "covered",
+        "document": H,
+        "public": H,
+        "private": H,
+        "tick": H,
+        "tick_sequence": "8",
+        "market": H,
+        "market_sequence": "7",
+        "entered_at": "2026-11-20T08:00:02Z",
+    },
+    AdmissionRecord: {
+        "institution": "fund",
+        "operator": KEY,
+        "identity": KEY,
+        "terms": H,
+        "admitted_at": "2026-11-20T08:00:02Z",
+    },
+    DepositRecord: {
+        "institution": "fund",
+        "operator": KEY,
+        "asset": "USDC",
+        "quantity": "1000000",
+        "reference": "custodian-17",
+        "booked_at": "2026-11-20T08:00:02Z",
+    },
+    RunOpened: {
+        "run_id": "fund.7",
+        "operator": KEY,
+        "institution": "fund",
+        "submission": H,
+        "price_sequence": "7",
+        "tick": H,
+        "instructions": "2",
+        "posted": {"USDC": "1000000"},
+        "matrices": {"maintenance_fhe": H, "maintenance_proof": H, "initial_fhe": H, "initial_proof": H},
+        "opened_at": "2026-11-20T08:00:01Z",
+    },
+    RunVoid: {
+        "run_id": "fund.7",
+        "operator": KEY,
+        "institution": "fund",
+        "reason": "not evaluated in 3 attempts",
+        "ended_at": "2026-11-20T08:00:02Z",
+    },
+    Overdue: {
+        "run_id": "fund.7",
+        "run": H,
+        "operator": KEY,
+        "institution": "fund",
+        "declared_at": "2026-11-20T08:15:02Z",
+    },
+    Readers: {
+        "institution": "fund",
+        "operator": KEY,
+        "sequence": "1",
+        "entry": H,
+        "readers": [],
+    },
+    Coverage: {
+        "institution": "fund",
+        "operator": KEY,
+        "entry": H,
+        "submission": H,
+        "price_sequence": "7",
+        "tick": H,
+        "posted": {"USDC": "1000000"},
+        "instructions": "2",
+        "matrix": H,
+        "sufficiency_proof": "0102",
+    },
     CollateralInstruction: {
         "institution": "fund",
         "operator": KEY,
         "sequence": "1",
+        "entry": H,
         "action": "post",
         "asset": "USDC",
         "quantity": "1000000",
@@ -153,7 +245,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
     },
     Price: {"rules": H, "previous": H, "last_market": H, "market": MARKET},
     Attestation: {
-        "version": "4",
+        "version": "5",
         "model": {},
         "universe": {},
         "schedule": {},
@@ -162,6 +254,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "enrolment": {},
         "submission": {},
         "run": {},
+        "history": {"recorded": RECORDED},
         "answer": {},
         "flag_words": "00ff",
         "settlement": {},
@@ -188,6 +281,8 @@ TRUST = {
     "profile": H,
     "generators": H,
 }
+TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason")}
+"""Fields of printable text."""
 OPTIONAL = {
     (PriceTick, "market"),
     (PriceRules, "max_age_seconds"),

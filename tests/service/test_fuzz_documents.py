@@ -16,13 +16,13 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
-    Receipt,
     RunRecord,
     Settlement,
     Submission,
@@ -46,7 +46,7 @@ brief = settings(
 )
 
 BODIES: tuple[type[Body], ...] = (
-    Answer, Attestation, CollateralInstruction, Enrolment, EnrolmentConfirmation, PriceTick, Receipt, RunRecord,
+    Answer, Attestation, CollateralInstruction, Enrolment, EnrolmentConfirmation, Entry, PriceTick, RunRecord,
     Settlement, Submission,
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.documents.errors import NotAPublicKey
 from atomic_margin.service.errors import SignatureInvalid
-from atomic_margin.service.protocol.documents import Receipt, parse_signed
+from atomic_margin.service.protocol.documents import CollateralInstruction, parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick
@@ -23,7 +23,7 @@ from .world import World
 NEUTRAL = "01" + "00" * 31
 # Beside it: another spelling of it, and no point at all.
 NO_KEYS = (NEUTRAL, "ee" + "ff" * 30 + "7f", "9f" * 32)
-RECEIPT = BODIES[Receipt]
+INSTRUCTION = BODIES[CollateralInstruction]
 
 
 def places() -> Iterator[Any]:
@@ -76,10 +76,11 @@ def test_prices_of_no_key_are_refused() -> None:
 def test_what_anybody_signed_under_the_neutral_point_is_no_document() -> None:
     """The library takes R = S times the generator for a signature of it, on every message."""
     signature = edwards.spell(edwards.base()) + (1).to_bytes(32, "little").hex()
-    message = b"atomic-margin/v1/signature/receipt\n" + canonical_bytes(RECEIPT)
+    message = b"atomic-margin/v1/signature/collateral-instruction\n" + canonical_bytes(INSTRUCTION)
     Ed25519PublicKey.from_public_bytes(bytes.fromhex(NEUTRAL)).verify(bytes.fromhex(signature), message)
+    shown = {"type": "collateral-instruction", "body": INSTRUCTION, "signer": NEUTRAL, "signature": signature}
     with pytest.raises(NotAPublicKey, match="anybody can sign") as caught:
-        parse_signed({"type": "receipt", "body": RECEIPT, "signer": NEUTRAL, "signature": signature}, Receipt)
+        parse_signed(shown, CollateralInstruction)
     assert caught.value.field == "signer"
 
 
@@ -100,14 +101,14 @@ SIGNER = Identity(Ed25519PrivateKey.from_private_bytes(SEED))
 
 
 def signed_with(point: str) -> SignedDocument:
-    """A receipt signed with an R of our spelling that stands for the neutral point, as only the key's owner can."""
-    message = b"atomic-margin/v1/signature/receipt\n" + canonical_bytes(RECEIPT)
+    """An instruction signed with an R of our spelling that stands for the neutral point, as only the owner can."""
+    message = b"atomic-margin/v1/signature/collateral-instruction\n" + canonical_bytes(INSTRUCTION)
     hashed = hashlib.sha512(bytes.fromhex(point + SIGNER.public_key) + message).digest()
     scalar = int.from_bytes(hashed, "little") * edwards.scalar_of(SEED) % edwards.L
     return SignedDocument.parse(
         {
-            "type": "receipt",
-            "body": RECEIPT,
+            "type": "collateral-instruction",
+            "body": INSTRUCTION,
             "signer": SIGNER.public_key,
             "signature": point + scalar.to_bytes(32, "little").hex(),
         }
@@ -115,7 +116,7 @@ def signed_with(point: str) -> SignedDocument:
 
 
 def test_a_scalar_has_one_spelling() -> None:
-    good = SIGNER.sign("receipt", RECEIPT)
+    good = SIGNER.sign("collateral-instruction", INSTRUCTION)
     good.verify(frozenset({SIGNER.public_key}))
     scalar = int.from_bytes(bytes.fromhex(good.signature[64:]), "little")
     for times in range(1, 16):
