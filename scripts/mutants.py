@@ -4,6 +4,7 @@ See `mutant.py` for how a place and a node are named.
 """
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
+from mutants_account import ACCOUNT_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,7 +85,9 @@ def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutan
 
 
 def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
-    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _tests("service", ("agent_rounds", test)))
+    return Mutant(
+        f"agent: {name}", f"service.institution.{place}", node, new, _tests("service", ("agent_rounds", test))
+    )
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -377,4 +380,5 @@ MUTANTS = (
             "a_change_begins_with_its_tick_and_everybody_follows"),
     _change("what a source is shown", "memory:SourceMemory._rules_of_next", condition("from_sequence"), "False",
             "a_source_signs_nothing_under_a_change_that_does_not_hold"),
+    *ACCOUNT_MUTANTS,
 )  # fmt: skip

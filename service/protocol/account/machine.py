@@ -179,11 +179,10 @@ def _newest(before: Newest, at: At) -> Newest:
     if at.tick <= before.tick:
         raise WrongTick(f"it is at tick {at.tick}, the one before at {before.tick}, and not at the same", "tick")
     market = (at.market, at.market_hash)
-    # Of the ticks that are new, any may have a market, and those that are not keep theirs.
-    if not before.tick < at.market < at.tick and market not in (
-        (at.tick, at.tick_hash),
-        (before.market, before.market_hash),
-    ):
+    # Of the ticks that are new any may have a market; those that are not keep theirs.
+    same = market in ((at.tick, at.tick_hash), (before.market, before.market_hash))
+    between = before.tick < at.market < at.tick
+    if not (same or between):
         raise WrongTick(f"tick {at.market} cannot be the newest one with a market at tick {at.tick}", "market")
     return Newest.model_construct(tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash)
 

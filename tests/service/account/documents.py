@@ -251,12 +251,19 @@ class Parties:
     def answer(self, outcome: str, top_up: int = 7, **changes: Any) -> SignedDocument:
         """An answer to the open run, whose record stands in the last entry unless one is named."""
         run = self.run
-        body: dict[str, Any] = {
+        about = {
             "run_id": run.run_id,
             "run": run.record,
             "entry": run.entry or self.chain.head,
             "submission": run.submission,
             "price_sequence": str(run.price_sequence),
+        }
+        return self.answer_to(about | changes, outcome, top_up)
+
+    def answer_to(self, about: dict[str, Any], outcome: str, top_up: int) -> SignedDocument:
+        """An answer to any record."""
+        body: dict[str, Any] = {
+            **about,
             "outcome": outcome,
             "top_up": "0",
             "top_up_usd": "0",
@@ -271,7 +278,7 @@ class Parties:
                 "decryption_proof": "00",
                 "breach_proof": "00",
             }
-        return self.by_institution(Answer, body | changes)
+        return self.by_institution(Answer, body | about)
 
     def settlement(self, transfers: list[tuple[str, int, str, str]], **changes: Any) -> SignedDocument:
         """A settlement of the open run's breach: asset, quantity, source and destination of each transfer."""
