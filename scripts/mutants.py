@@ -85,9 +85,8 @@ def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutan
 
 
 def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
-    return Mutant(
-        f"agent: {name}", f"service.institution.{place}", node, new, _tests("service", ("agent_rounds", test))
-    )
+    tests = _tests("service", ("agent_rounds", test))
+    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, tests)
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -344,6 +343,7 @@ MUTANTS = (
            condition("same"), "False", _tests("service", ("log", "an_older_database_signs_nothing"))),
     Mutant("operator: asks witnesses first", "service.operator.publishing:Publisher._may_sign", RETURNED, "True",
            _tests("service", ("log", "witnesses_cosign_what_is_published"))),
+    *ACCOUNT_MUTANTS,
     _receipt("a tick has them all", "ticks:_gathered", call("with_receipted"), "sent.prices",
              "a_receipted_document_is_in_the_tick_whoever_leaves_it_out", "a_void_tick_lists_what_was_receipted"),
     _receipt("what comes meanwhile", "ticks:_store", condition("receipted", "before", "sequence"), "False",
@@ -380,5 +380,4 @@ MUTANTS = (
             "a_change_begins_with_its_tick_and_everybody_follows"),
     _change("what a source is shown", "memory:SourceMemory._rules_of_next", condition("from_sequence"), "False",
             "a_source_signs_nothing_under_a_change_that_does_not_hold"),
-    *ACCOUNT_MUTANTS,
 )  # fmt: skip
