@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick
+from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.service.verifier.monitor import Seen
 from atomic_margin.zk.groups import Group
@@ -327,7 +328,7 @@ def test_agent_and_bundle_follow_a_change_from_the_rules_that_are_pinned(three_s
     bundle = world.bundle(f"{FUND}.2")
     assert world.trust_file().prices == RULES
     report = verify_attestation(bundle, world.trust_file(), group)
-    assert report.outcome == "breach"
+    assert isinstance(report.result, VerifiedBreach)
     # Neither an operator that forgets who signed the rules, nor one that has them signed by fewer.
     for changes in (None, [{"signed": change(world.key, signers=SOURCES[:1])["signed"]}]):
         tick = {name: value for name, value in bundle["body"]["tick"]["body"].items() if name != "changes"}
