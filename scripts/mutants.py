@@ -4,6 +4,7 @@ See `mutant.py` for how a place and a node are named.
 """
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
+from mutants_account import ACCOUNT_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,6 +60,20 @@ def _feed(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
     return Mutant(name, f"service.feed.{place}", node, new, _tests("service", named))
 
 
+def _receipt(name: str, place: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.operator.runs.{place}"
+    return Mutant(f"receipts: {name}", place, node, new, _tests("service", ("feed_receipts", *tests)))
+
+
+def _receipted(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.verifier.receipts:{function}"
+    return Mutant(f"monitor: {name}", place, node, new, _tests("service", ("monitor_receipts", *tests)))
+
+
+def _change(name: str, place: str, node: Node, new: str, *tests: str) -> Mutant:
+    return _feed(f"rules: {name}", place, node, new, "feed_changes", *tests)
+
+
 def _chain(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     place = f"service.institution.chain:MarketChain.{function}"
     return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_chain", test)))
@@ -70,7 +85,8 @@ def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutan
 
 
 def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
-    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _tests("service", ("agent_rounds", test)))
+    tests = _tests("service", ("agent_rounds", test))
+    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, tests)
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -206,7 +222,7 @@ MUTANTS = (
     _feed("prices: last tick with a market", "combine:_misplaced", condition("previous"),
           "price.previous != place.previous",
           "feed_combine", "what_names_other_rules_or_another_tick_before_counts_nowhere"),
-    _feed("prices: each is sent once", "combine:combine", condition("seen"), "False",
+    _feed("prices: each is sent once", "combine:require_signed", condition("seen"), "False",
           "feed_combine", "strangers_doubles_and_other_types_are_refused"),
     _feed("tick: next number", "tick:_next_place", condition("sequence"), "False",
           "feed_ticks", "a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing"),
@@ -327,4 +343,41 @@ MUTANTS = (
            condition("same"), "False", _tests("service", ("log", "an_older_database_signs_nothing"))),
     Mutant("operator: asks witnesses first", "service.operator.publishing:Publisher._may_sign", RETURNED, "True",
            _tests("service", ("log", "witnesses_cosign_what_is_published"))),
+    *ACCOUNT_MUTANTS,
+    _receipt("a tick has them all", "ticks:_gathered", call("with_receipted"), "sent.prices",
+             "a_receipted_document_is_in_the_tick_whoever_leaves_it_out", "a_void_tick_lists_what_was_receipted"),
+    _receipt("what comes meanwhile", "ticks:_store", condition("receipted", "before", "sequence"), "False",
+             "a_document_that_comes_while_a_tick_is_made_is_in_it"),
+    _receipt("source", "prices:take_price", call("require_signed"), "None",
+             "strangers_and_what_is_no_price_get_no_leaf"),
+    _receipt("place", "prices:take_price", call("_require_placed"), "None",
+             "what_is_for_another_place_gets_no_leaf"),
+    _receipt("two of a source", "prices:take_price", condition("MAX_OF_SOURCE"), "False",
+             "a_source_that_signs_two_is_receipted_twice_and_counts_as_none"),
+    _receipted("what a tick leaves out", "uncombined", condition("source", "document"), "False",
+               "a_tick_that_leaves_a_receipted_document_out"),
+    _receipted("what has no leaf", "uncombined", condition("documents", "prices"), "False",
+               "a_tick_with_a_document_that_has_no_leaf"),
+    _receipted("late leaves", "receipted", condition("tick"), "False",
+               "a_leaf_for_a_tick_that_is_made_or_far_ahead"),
+    _change("operator", "changes:changed", condition("operator"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("the ones that end", "changes:changed", condition("previous"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("one change", "changes:changed", condition("body"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("old sources", "changes:changed", call("document.verify"), "None",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("threshold", "changes:changed", condition("required"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("order", "changes:rules_after", condition("earliest"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("not taken back", "changes:require_continued", condition("kept"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("begins with its tick", "changes:require_continued", condition("from_sequence"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("carried by every tick", "changes:rules_of", RETURNED, "first",
+            "a_change_begins_with_its_tick_and_everybody_follows"),
+    _change("what a source is shown", "memory:SourceMemory._rules_of_next", condition("from_sequence"), "False",
+            "a_source_signs_nothing_under_a_change_that_does_not_hold"),
 )  # fmt: skip

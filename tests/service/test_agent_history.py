@@ -33,7 +33,7 @@ from atomic_margin.service.protocol.account.errors import (
     EntryUnsent,
 )
 from atomic_margin.service.protocol.account.events import AdmissionRecord, read_event
-from atomic_margin.service.protocol.account.machine import At
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import Rightful, rightful_transfers
 from atomic_margin.service.protocol.signing import Identity, SignedDocument

@@ -13,11 +13,12 @@ from atomic_margin.service.protocol.account.events import (
     Coverage,
     DepositRecord,
     Overdue,
+    Readers,
     RunOpened,
     RunVoid,
 )
-from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.account.state import Account, OpenRun
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
@@ -251,12 +252,19 @@ class Parties:
     def answer(self, outcome: str, top_up: int = 7, **changes: Any) -> SignedDocument:
         """An answer to the open run, whose record stands in the last entry unless one is named."""
         run = self.run
-        body: dict[str, Any] = {
+        about = {
             "run_id": run.run_id,
             "run": run.record,
             "entry": run.entry or self.chain.head,
             "submission": run.submission,
             "price_sequence": str(run.price_sequence),
+        }
+        return self.answer_to(about | changes, outcome, top_up)
+
+    def answer_to(self, about: dict[str, Any], outcome: str, top_up: int) -> SignedDocument:
+        """An answer to any record."""
+        body: dict[str, Any] = {
+            **about,
             "outcome": outcome,
             "top_up": "0",
             "top_up_usd": "0",
@@ -271,7 +279,7 @@ class Parties:
                 "decryption_proof": "00",
                 "breach_proof": "00",
             }
-        return self.by_institution(Answer, body | changes)
+        return self.by_institution(Answer, body | about)
 
     def settlement(self, transfers: list[tuple[str, int, str, str]], **changes: Any) -> SignedDocument:
         """A settlement of the open run's breach: asset, quantity, source and destination of each transfer."""
@@ -299,6 +307,10 @@ class Parties:
     def void(self) -> SignedDocument:
         body = {"run_id": self.run.run_id, "reason": "three attempts", "ended_at": TIME}
         return self.by_operator(RunVoid, body)
+
+    def readers(self, sequence: int) -> SignedDocument:
+        reader = {"name": "auditor", "token_sha256": named("token", sequence)}
+        return self.by_institution(Readers, {"sequence": str(sequence), "entry": self.chain.head, "readers": [reader]})
 
     def coverage(self, **changes: Any) -> SignedDocument:
         public = self.state.public

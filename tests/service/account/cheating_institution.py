@@ -1,0 +1,186 @@
+"""An institution that cheats, and an operator that does not."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from atomic_margin.service.protocol.account.entries import followed
+from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import is_due
+from atomic_margin.service.protocol.signing import SignedDocument
+
+from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
+from .truth import settled
+
+
+class CheatingInstitution(Played):
+    """An honest operator: it runs the machine, takes what is legal, and knows nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exposed: set[tuple[str, int]] = set()
+        """Books and ticks of runs that began, and were neither proven since nor settled."""
+        self.covered_at: tuple[str, int] = ("", 0)
+
+    @initialize(needs=TICKS, kind=KINDS)
+    def begin(self, needs: tuple[int, ...], kind: int) -> None:
+        parties = self.parties
+        for document in (parties.admission(), parties.deposit(1000), parties.enrolment(1), parties.confirmation(1)):
+            self.made(parties.enter(document))
+        self.play(self.made(parties.instruction(1, "post", 100)))
+        self.play(self.submission(self.new_name(kind), 1))
+        self.next_tick(needs, False)
+
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        act = data.draw(
+            st.sampled_from(["tick", "run", "go on", "submit", "again", "instruct", "answer", "unasked", "any"])
+        )
+        if act == "tick":
+            self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
+        elif act == "run":
+            self.operator_begins(data.draw(SELDOM))
+        elif act == "go on":
+            self.operator_goes_on(data.draw(SELDOM))
+        elif act == "submit":
+            self.institution_submits(data.draw(KINDS))
+        elif act == "again":
+            self.institution_brings_an_earlier_book_again(data.draw(ANY))
+        elif act == "instruct":
+            self.institution_instructs(data.draw(st.sampled_from(["post", "withdraw"])), 10)
+        elif act == "answer":
+            self.institution_answers(data.draw(st.sampled_from([-1, -1, -2, 0])))
+        elif act == "unasked":
+            self.institution_proves_unasked()
+        else:
+            self.institution_plays_any_document(data.draw(ANY))
+
+    # The operator
+
+    def tick_comes(self, needs: tuple[int, ...], void: bool) -> None:
+        self.next_tick(needs, void)
+
+    @rule(
+        needs=TICKS,
+        proven=SELDOM,
+        other=st.sampled_from(["none", "none", "before", "during"]),
+        kind=st.sampled_from([0, 0, 1, 2, 3]),
+        end=st.sampled_from(["answer", "answer", "overdue", "void", "nothing"]),
+        left=st.sampled_from([0, 10, 900]),
+    )
+    def a_round_is_played(
+        self, needs: tuple[int, ...], proven: bool, other: str, kind: int, end: str, left: int
+    ) -> None:
+        """Tick, run, its end, and what the institution wants to have out afterwards; another book comes meanwhile."""
+        if other == "before":
+            self.institution_submits(kind)
+        self.next_tick(needs, False)
+        self.operator_begins(proven)
+        if other == "during":
+            self.institution_submits(kind)
+        self.operator_goes_on(end == "void")
+        if end == "answer":
+            self.institution_answers(-1)
+            if self.state.public.run is not None and self.state.public.run.stage == "breach":
+                self.operator_goes_on(False)
+        elif end == "overdue":
+            self.operator_goes_on(False)
+        if left:
+            self.institution_instructs("withdraw", left)
+
+    def operator_begins(self, proven: bool) -> None:
+        public, parties = self.state.public, self.parties
+        if public.run is not None and public.run.stage == "not_proven":
+            self.play(self.made(parties.second_opened()))
+        elif is_due(self.state, parties.at) and (public.run is None or public.run.stage == "unproven"):
+            self.play(self.made(parties.record(evaluated=False) if proven else parties.run_opened()))
+
+    def operator_goes_on(self, fails: bool) -> None:
+        parties = self.parties
+        if self.state.public.run is None:
+            return
+        if parties.run.stage == "evaluating":
+            self.play(self.made(parties.void() if fails else parties.record()))
+        elif parties.run.stage == "awaiting":
+            self.play(self.made(parties.overdue()))
+        elif parties.run.stage == "breach":
+            self.play(self.made(settled(parties)))
+
+    # The institution, which signs whatever it likes, and proves what is so
+
+    def institution_submits(self, kind: int) -> None:
+        self.play(self.submission(self.new_name(kind), self.state.public.submissions + 1))
+
+    def institution_brings_an_earlier_book_again(self, index: int) -> None:
+        names = list(self.truth.names.values())
+        self.play(self.submission(names[index % len(names)], self.state.public.submissions + 1))
+
+    def institution_instructs(self, action: str, quantity: int) -> None:
+        self.play(self.made(self.parties.instruction(self.state.public.instructions + 1, action, quantity)))
+
+    def institution_answers(self, index: int) -> None:
+        records, run = list(self.records.values()), self.state.public.run
+        if not records:
+            return
+        entry = (run.entry if run is not None else None) or self.parties.chain.head
+        signed = records[index] if len(records) > 1 else records[0]
+        answer = self.truth.answer(self.parties, signed, entry)
+        if answer is not None:
+            self.play(self.made(answer))
+
+    def institution_proves_unasked(self) -> None:
+        book, parties = self.state.public.book, self.parties
+        if (
+            book is not None
+            and self.truth.missing(book.submission, parties.market, dict(self.state.public.posted)) <= 0
+        ):
+            self.play(self.made(parties.coverage()))
+
+    def institution_plays_any_document(self, index: int) -> None:
+        document = self.documents[index % len(self.documents)]
+        # What the operator signs it enters itself, and once: its ledger knows each deposit.
+        if document.signer == self.parties.institution.public_key:
+            self.play(document)
+
+    def play(self, document: SignedDocument) -> None:
+        before, parties = self.parties.chain, self.parties
+        try:
+            parties.enter(document)
+        except REFUSED:
+            assert parties.chain == before
+            return
+        entry = parties.entries[-1][0]
+        assert followed(before, entry, document, parties.salts, parties.operator.public_key) == parties.chain
+        self.check(before.state, document, EventKind(entry.body["kind"]))
+
+    def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
+        run = self.state.public.run
+        if kind in (K.RUN_OPENED, K.RUN_RECORDED):
+            assert run is not None
+            self.exposed.add((self.truth.names[run.submission], run.price_sequence))
+        elif kind in (K.COVERED, K.MARGIN_CALLED):
+            assert before is not None
+            assert before.public.run is not None
+            self.proved(self.truth.names[before.public.run.submission], before.public.run.price_sequence)
+        elif kind is K.COVERED_UNASKED:
+            self.proved(self.truth.names[document.body["submission"]], self.parties.market)
+        elif kind is K.WITHDRAWN:
+            # Nothing leaves but from an account whose book, the last one it brought, was proven at the newest prices.
+            assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"
+            last = self.last_taken()
+            assert self.covered_at == (last, self.parties.market), f"{last} is not what was proven: {self.covered_at}"
+
+    def last_taken(self) -> str:
+        taken = [document for _, document in self.parties.entries if document.type == "submission"]
+        return self.truth.names[taken[-1].body_hash()]
+
+    def proved(self, name: str, number: int) -> None:
+        self.exposed = {(other, tick) for other, tick in self.exposed if other != name or tick > number}
+        self.covered_at = (name, number)
+
+    @invariant()
+    def frozen_is_owed(self) -> None:
+        if self.parties.chain.state is not None and self.state.public.status != "in_default":
+            public = self.state.public
+            assert (public.status == "frozen") == (public.owed is not None)
+            assert public.waiting is None or public.book is not None
