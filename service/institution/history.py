@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
@@ -129,11 +129,14 @@ class History:
         """Follow the account, and make sure that it has a document by the entry that the operator answered with.
 
         Raises:
-            SignatureInvalid: the answer is not signed by the operator.
-            EntryRefused: the account has no such entry, or the document is in another one; or as `sync`.
+            EntryRefused: the answer is not signed by the operator; or the account has no such entry; or the document is
+                in another one; or as `sync`.
             AgentRefused, RemoteError: as `sync`.
         """
-        answer.verify(frozenset({self._operator}))
+        try:
+            answer.verify(frozenset({self._operator}))
+        except SignatureInvalid as error:
+            raise EntryForged(f"the operator answers a {document.type} with no entry of its own: {error}") from error
         self.sync()
         with self._store.unit_of_work() as session:
             own = find_sent(session, document.body_hash())
