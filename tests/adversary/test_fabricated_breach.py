@@ -23,7 +23,7 @@ def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: 
     """The record would show a breach; the agent replays what was entered, and keeps what contradicts it."""
     world = plain_world
     with closing(sqlite3.connect(world.root / "operator" / "operator.db")) as database, database:
-        # Half of what was posted goes back to free, in the account and in the ledger: the run is duly signed and entered.
+        # Half of what was posted goes back to free, in account and ledger: the run is duly signed and entered.
         for account, sign in ((f"{NAME}/posted", -1), (f"{NAME}/free", 1)):
             database.execute(
                 "insert into ledger_postings (transaction_id, account, asset, amount) values (1, ?, 'USDC', ?)",
