@@ -42,8 +42,6 @@ ACCOUNT_MUTANTS = (
     _machine("a book waits", "books:submitted", condition("owed"), "True", INSTITUTION),
     _run("matrices", _SECOND),
     # What else the game finds.
-    _machine("a book waits for what is owed", "books:submitted", condition("owed"),
-             "public.run is None and not void and not is_due(state, at)", INSTITUTION),
     _machine("a book waits for an open run", "books:submitted", condition("owed"),
              "public.owed is None and not void and not is_due(state, at)", INSTITUTION),
     _machine("a book waits after a void run", "books:submitted", value("void"), "False", INSTITUTION),

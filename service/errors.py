@@ -31,6 +31,7 @@ ServiceError
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
 │   └── TickStale                its prices are older, by the agent's clock, than it answers
+├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
@@ -206,6 +207,10 @@ class AgentRefused(ServiceError):
 
 class TickStale(AgentRefused):
     """The prices of a run's tick are older, by the agent's own clock, than it answers, or of the future."""
+
+
+class HistoryDiffers(ServiceError):
+    """What an operator has stored is not what its entries give."""
 
 
 class RemoteError(ServiceError):

@@ -7,7 +7,8 @@ from urllib.parse import quote
 import typer
 
 from atomic_margin.service.cli.calls import call
-from atomic_margin.service.cli.output import plain_errors, print_json
+from atomic_margin.service.cli.output import fail, plain_errors, print_json
+from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import read_token
 
@@ -24,6 +25,8 @@ Address = Annotated[str, typer.Option("--operator", help="Address of the operato
 Name = Annotated[str, typer.Argument(help="The institution's name at the operator.")]
 
 DEFAULT_OPERATOR = "http://127.0.0.1:8400"
+KEY_FILE = "operator.key"
+DATABASE_FILE = "operator.db"
 TOKEN_FILE = "admin.token"  # noqa: S105  # the name of the file, not a token
 
 
@@ -135,6 +138,47 @@ def change_rules(
     with plain_errors():
         body = {"signed": [read_json(path) for path in signed]}
     _print(directory, operator, "change-rules", "POST", "/v1/price-rules", body)
+
+
+@app.command()
+def replay(
+    directory: Directory,
+    check: Annotated[bool, typer.Option("--check", help="Compare, and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Write what differs, without asking again.")] = False,
+    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` had it.")] = None,
+) -> None:
+    """Rebuild every account from its entries, and compare what is stored beside them.
+
+        atomic-margin operator replay --check --dir operator-data
+
+    Compared are the accounts' states, the ledger's balances, the states of runs, and every entry with its document and
+    its leaf of the log; the count of each is printed. Without --check the columns of accounts are written anew from the
+    entries, if these hold, and the accounts that changed are printed. No running server is asked; one that runs waits.
+
+    Exit status 0: all agrees, or is written. 1: the first difference is named. 2: nothing was read; or say --yes.
+    """
+    from atomic_margin.service.operator.replay import check as compare
+    from atomic_margin.service.operator.replay import rewrite
+    from atomic_margin.service.operator.store.database import Store
+    from atomic_margin.service.protocol.signing import Identity
+
+    with plain_errors():
+        needed = [KEY_FILE] if database else [KEY_FILE, DATABASE_FILE]
+        for name in needed:
+            if not (directory / name).is_file():
+                raise ConfigurationError(f"{directory / name} is not there; --dir is the folder of `serve --dir`")
+        if not check and not yes:
+            raise ConfigurationError("this writes the states of accounts anew; look with --check, then say --yes")
+        operator = Identity.load_or_create(directory / KEY_FILE).public_key
+        store = Store.in_directory(directory) if database is None else Store(database)
+        try:
+            with store.unit_of_work() as session:
+                found = compare(session, operator)._asdict() if check else {"written": rewrite(session, operator)}
+        except HistoryDiffers as difference:
+            fail(str(difference), 1)
+        finally:
+            store.close()
+        print_json(found)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:

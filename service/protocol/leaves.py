@@ -5,7 +5,7 @@ A leaf is the canonical JSON of a header. Who wants what it names fetches it els
 
 from typing import ClassVar, Literal
 
-from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
 from atomic_margin.documents.strict import Document
 from atomic_margin.service.protocol.account.entries import Entry
@@ -142,15 +142,17 @@ RUN_KINDS = frozenset({EventKind.RUN_OPENED, EventKind.RUN_RECORDED})
 
 def entry_leaf(signed: SignedDocument) -> EntryLeaf:
     """Return the leaf of a signed entry."""
-    entry = Entry.parse(signed.body)
+    return EntryLeaf.parse(leaf_fields(signed, Entry.parse(signed.body).kind, signed.body_hash()))
+
+
+def leaf_fields(signed: SignedDocument, kind: EventKind, sha256: str) -> dict[str, CanonicalValue]:
+    """Return what the leaf of a signed entry says, by its kind and the hash of its body, which the caller has."""
     body = signed.body
-    return EntryLeaf.parse(
-        {
-            "format": "atomic-margin/leaf/2",
-            "kind": "entry",
-            "entry": signed.body_hash(),
-            "document": signed.hash(),
-            "run": entry.kind in RUN_KINDS,
-            **{name: body[name] for name in ("account", "number", "previous", "tick", "tick_sequence", "entered_at")},
-        }
-    )
+    return {
+        "format": "atomic-margin/leaf/2",
+        "kind": "entry",
+        "entry": sha256,
+        "document": signed.hash(),
+        "run": kind in RUN_KINDS,
+        **{name: body[name] for name in ("account", "number", "previous", "tick", "tick_sequence", "entered_at")},
+    }

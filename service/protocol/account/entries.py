@@ -2,7 +2,7 @@
 
 An entry names its document and both parts of the state after it by salted hashes, so whoever reads the log learns
 neither statuses nor balances, and whoever has the documents can check every one. The operator makes entries with
-`extended`, the institution checks them with `followed`; both run the same machine.
+`extended`, the institution checks them with `followed`, the operator again with `recomputed`; all run the same machine.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from atomic_margin.documents.strict import Label
 from atomic_margin.service.errors import IllegalTransition, RequestError
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import EntryForged, EntryForked, EntryGap, EntryIllegal
-from atomic_margin.service.protocol.account.events import EventKind, read_event
+from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import Body, parse_signed
@@ -131,24 +131,48 @@ def extended(
     event = read_event(document, evaluated=_is_evaluated(chain.state))
     state = machine.apply(chain.state, event, at)
     number = chain.number + 1
-    body = Entry.parse(
-        {
-            "log": log,
-            "operator": identity.public_key,
-            "account": salts.account,
-            "number": str(number),
-            "previous": chain.head,
-            "kind": event.kind,
-            **_hashes(salts, number, document, state),
-            "tick": at.tick_hash,
-            "tick_sequence": str(at.tick),
-            "market": at.market_hash,
-            "market_sequence": str(at.market),
-            "entered_at": entered_at,
-        }
-    )
-    signed = body.signed_by(identity)
+    body = {
+        "log": log,
+        "operator": identity.public_key,
+        "entered_at": entered_at,
+        **_said(number, event.kind, at, salts),
+        **_hashes(salts, number, document, state),
+    }
+    signed = Entry.parse(body).signed_by(identity)
     return Chain(number, signed.body_hash(), state), signed
+
+
+def recomputed(
+    chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str
+) -> tuple[Chain, Event]:
+    """Return a chain with one more entry, as its own operator computes it again, and what happened.
+
+    It knows its signatures, which the entry names by hash and the log has. Everything else is as in `followed`.
+
+    Args:
+        chain: what was computed before.
+        signed: the next entry.
+        document: what it is about.
+        salts: of the account.
+        operator: public key of the operator.
+
+    Raises:
+        EntryForged: the entry does not say what follows.
+        IllegalTransition, MalformedRequest, DocumentError: the document is no legal event.
+    """
+    said = signed.body
+    try:
+        at = At(int(said["tick_sequence"]), said["tick"], int(said["market_sequence"]), said["market"], chain.head)
+        body: dict[str, CanonicalValue] = {name: said[name] for name in ("log", "entered_at")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise EntryForged(f"an entry has fields of another kind: {error!r}", entry=signed.to_json()) from error
+    event = read_event(document, evaluated=_is_evaluated(chain.state), verify=False)
+    state, number = machine.apply(chain.state, event, at), chain.number + 1
+    body |= {"operator": operator, **_said(number, event.kind, at, salts), **_hashes(salts, number, document, state)}
+    for name in sorted({*body, *said}):
+        if said.get(name) != body.get(name):
+            raise EntryForged(f"the entry has another {name} than follows", entry=signed.to_json())
+    return Chain(number, signed.body_hash(), state), event
 
 
 def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str) -> Chain:
@@ -199,6 +223,19 @@ def _hashes(salts: Salts, number: int, document: SignedDocument, state: Account)
         "document": salted_hash(salts.of("document", number), document.canonical()),
         "public": salted_hash(salts.of("public", number), state.public.canonical()),
         "private": salted_hash(salts.of("private", number), state.private.canonical()),
+    }
+
+
+def _said(number: int, kind: EventKind, at: At, salts: Salts) -> dict[str, str]:
+    return {
+        "account": salts.account,
+        "number": str(number),
+        "previous": at.head,
+        "kind": kind.value,
+        "tick": at.tick_hash,
+        "tick_sequence": str(at.tick),
+        "market": at.market_hash,
+        "market_sequence": str(at.market),
     }
 
 

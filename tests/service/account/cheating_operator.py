@@ -28,6 +28,8 @@ class CheatingOperator(Played):
         """Books that the institution knows to be taken, each with the newest tick with a market then."""
         self.proven: list[tuple[str, int]] = []
         self.posted_at: list[tuple[dict[str, int], int]] = []
+        self.counted: dict[int, tuple[dict[str, int], int]] = {}
+        """By tick, what was posted when its first run began."""
         self.answered: dict[int, set[tuple[str, int]]] = {}
         self.fresh: dict[str, bool] = {}
         self.sent = 0
@@ -261,9 +263,11 @@ class CheatingOperator(Played):
         public, kind = self.state.public, entry.kind
         if kind is K.SUBMITTED:
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
-        elif kind in (K.POSTED, K.WITHDRAWN):
+        elif kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED):
             self.posted_at.append((dict(public.posted), public.instructions))
         if kind in (K.RUN_OPENED, K.RUN_RECORDED) and public.run is not None:
+            # The second run of a tick counts what the first one does.
+            self.counted.setdefault(public.run.price_sequence, self.posted_at[-1])
             self.fresh.setdefault(public.run.run_id, public.run.price_sequence == self.parties.market)
         if before.state is None or before.state.public.run is None:
             self.conserved(before, document, kind)
@@ -276,8 +280,7 @@ class CheatingOperator(Played):
             missing = self.truth.missing(run.submission, run.price_sequence, dict(run.posted))
             assert missing > 0, f"settled, and {name} was covered at tick {run.price_sequence}"
             assert not self.replaced(name, run.price_sequence), f"{name} was replaced before tick {run.price_sequence}"
-            assert (dict(run.posted), run.instructions) in self.posted_at
-            assert public.last_run >= run.price_sequence
+            assert (dict(run.posted), run.instructions) == self.counted[run.price_sequence]
         if kind is K.COVERED_UNASKED:
             self.proven.append((self.book_proven(document), entry.market_sequence))
         self.conserved(before, document, kind)

@@ -1,0 +1,260 @@
+"""Rebuild every account from its entries and documents, and compare what the database caches: `operator replay`.
+
+What an account is follows from its entries. The rows keep the state beside them so that nothing has to be replayed
+when something is asked; this is how to see that they agree, after a restored backup or an accident, and how to write
+them anew. Compared are, of every account and entry,
+
+- number, hash and place of each entry in its chain, its hashes of the document and of the state that the machine gives,
+- the leaf of the log that it is, and the hash of that leaf in the log's tiles,
+- the columns of the account: head, number, status, both parts of the state,
+- free and posted collateral of the ledger,
+- the state of every run.
+
+Signatures are not verified again: they are part of what the hashes are of, and the log has them. How long it
+takes is told by
+
+    pytest -m slow -s tests/service/test_replay.py -k fast
+
+A running operator may be compared; its writes wait meanwhile.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.service.errors import HistoryDiffers, RequestError
+from atomic_margin.service.log.hashing import leaf_hash
+from atomic_margin.service.log.tree import ReadHashes
+from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store import log
+from atomic_margin.service.operator.store.entries import as_object
+from atomic_margin.service.operator.store.tables import (
+    Account,
+    AnswerRow,
+    EntryRow,
+    LogLeaf,
+    Run,
+    SettlementRow,
+    SubmissionRow,
+)
+from atomic_margin.service.protocol.account.entries import Chain, Salts, recomputed
+from atomic_margin.service.protocol.account.errors import EntryForged
+from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.leaves import leaf_fields
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import RunState
+
+JsonObject = dict[str, Any]
+_K, _S = EventKind, RunState
+
+NOT_BEGUN = frozenset({_S.SCHEDULED, _S.EVALUATING, _S.FAILED, _S.SUPERSEDED})
+"""What a run may be of which no entry says more than that it began: one that a crash or a proof interrupted is among
+them."""
+_AFTER: Mapping[EventKind, frozenset[RunState]] = {
+    _K.RUN_OPENED: NOT_BEGUN,
+    _K.RUN_RECORDED: frozenset({_S.AWAITING_ANSWER}),
+    _K.RUN_VOID: frozenset({_S.FAILED}),
+    _K.PROOF_OVERDUE: frozenset({_S.NOT_PROVEN}),
+    _K.ANSWER_OVERDUE: frozenset({_S.UNPROVEN}),
+    _K.COVERED: frozenset({_S.COVERED}),
+    _K.BREACH_PROVEN: frozenset({_S.BREACH_VERIFIED}),
+    _K.MARGIN_CALLED: frozenset({_S.SETTLED}),
+    _K.LIQUIDATED: frozenset({_S.SETTLED}),
+}
+"""What a run is after the last entry about it."""
+
+
+class Compared(NamedTuple):
+    """How much was compared, and held."""
+
+    accounts: int
+    entries: int
+    runs: int
+    balances: int
+
+
+class _Replayed(NamedTuple):
+    """What the entries of an account give."""
+
+    chain: Chain
+    runs: Mapping[str, frozenset[RunState]]
+
+
+def check(session: Session, operator: str) -> Compared:
+    """Compare everything that is cached with what the entries give; nothing is changed.
+
+    Args:
+        session: a unit of work.
+        operator: public key of the operator.
+
+    Raises:
+        HistoryDiffers: the first difference, by name.
+    """
+    accounts = list(session.scalars(select(Account).order_by(Account.institution)))
+    read = log.reader(session)
+    held = ledger.accounts(session)
+    entries = runs = balances = 0
+    for account in accounts:
+        replayed = _replayed(session, account, operator, read)
+        _compare_columns(account, replayed.chain)
+        balances += _compare_balances(account.institution, replayed.chain, held)
+        runs += _compare_runs(session, account.institution, replayed.runs)
+        entries += replayed.chain.number
+    _compare_leaves(session)
+    return Compared(len(accounts), entries, runs, balances)
+
+
+def rewrite(session: Session, operator: str) -> list[str]:
+    """Write the columns of every account anew from its entries; return the names of accounts that were changed.
+
+    Raises:
+        HistoryDiffers: the entries themselves do not hold. Nothing is to be written from them.
+    """
+    changed = []
+    read = log.reader(session)
+    for account in session.scalars(select(Account).order_by(Account.institution)):
+        chain = _replayed(session, account, operator, read).chain
+        for name, value in _columns(chain).items():
+            if getattr(account, name) != value:
+                setattr(account, name, value)
+                changed.append(account.institution)
+    return sorted(set(changed))
+
+
+def _replayed(session: Session, account: Account, operator: str, read: ReadHashes) -> _Replayed:
+    """Return what the entries of an account give; each follows the one before, and is the leaf that the log has."""
+    institution, salts = account.institution, Salts(account.seed)
+    documents = _documents(session, institution)
+    chain, last_leaf = Chain(), -1
+    runs: dict[str, frozenset[RunState]] = {}
+    for row, leaf in _rows(session, institution):
+        where = f"entry {row.number} of {institution!r}"
+        document = row.document or documents.get(row.subject)
+        if document is None:
+            raise HistoryDiffers(f"{where}: its document is not stored")
+        try:
+            signed, about = SignedDocument.parse(row.entry), SignedDocument.parse(document)
+            chain, event = recomputed(chain, signed, about, salts, operator)
+        except (EntryForged, RequestError, DocumentsError) as error:
+            raise HistoryDiffers(f"{where}: {error}") from error
+        kind = event.kind
+        # The body is what follows, so that the leaf is made of it without parsing it once more.
+        wanted_leaf = canonical_bytes(leaf_fields(signed, kind, chain.head))
+        for name, found, wanted in (
+            ("number", row.number, chain.number),
+            ("sha256", row.sha256, chain.head),
+            ("kind", row.kind, str(kind)),
+            ("subject", row.subject, event.document),
+            ("leaf", leaf, wanted_leaf),
+        ):
+            if found != wanted:
+                raise HistoryDiffers(f"{where}: the column {name} is not what its documents give")
+        if row.leaf <= last_leaf:
+            raise HistoryDiffers(f"{where}: it is leaf {row.leaf} of the log, the one before is {last_leaf}")
+        if [leaf_hash(leaf)] != list(read(0, row.leaf, row.leaf + 1)):
+            raise HistoryDiffers(f"{where}: leaf {row.leaf} has another hash in the log's tiles")
+        last_leaf = row.leaf
+        if kind in _AFTER:
+            runs[about.body["run_id"]] = _AFTER[kind]
+    return _Replayed(chain, runs)
+
+
+def _rows(session: Session, institution: str) -> Iterator[tuple[Any, bytes]]:
+    columns = (EntryRow.number, EntryRow.sha256, EntryRow.kind, EntryRow.subject, EntryRow.entry, EntryRow.document)
+    query = (
+        select(*columns, EntryRow.leaf, LogLeaf.entry.label("stored"))
+        .outerjoin(LogLeaf, LogLeaf.number == EntryRow.leaf)
+        .where(EntryRow.institution == institution)
+        .order_by(EntryRow.number)
+        .execution_options(yield_per=256)
+    )
+    for row in session.execute(query):
+        yield row, row.stored
+
+
+def _documents(session: Session, institution: str) -> dict[str, JsonObject]:
+    """Return the documents of entries that other tables have, by hash."""
+    own = Run.institution == institution
+    queries: tuple[Any, ...] = (
+        select(SubmissionRow.sha256, SubmissionRow.document).where(SubmissionRow.institution == institution),
+        select(Run.record_hash, Run.record).where(own, Run.record_hash.is_not(None)),
+        select(AnswerRow.sha256, AnswerRow.document).join(Run, Run.run_id == AnswerRow.run_id).where(own),
+        select(SettlementRow.sha256, SettlementRow.document).join(Run, Run.run_id == SettlementRow.run_id).where(own),
+    )
+    return {sha256: document for query in queries for sha256, document in session.execute(query)}
+
+
+def _columns(chain: Chain) -> dict[str, Any]:
+    """Return what the columns of an account have to be."""
+    if chain.state is None:
+        raise HistoryDiffers("an account has no entry")
+    return {
+        "entries": chain.number,
+        "head": chain.head,
+        "state": chain.state.public.status,
+        "public_state": as_object(chain.state.public),
+        "private_state": as_object(chain.state.private),
+    }
+
+
+def _compare_columns(account: Account, chain: Chain) -> None:
+    for name, wanted in _columns(chain).items():
+        found = getattr(account, name)
+        if found != wanted:
+            raise HistoryDiffers(
+                f"account {account.institution!r}: the column {name} is {_shown(found, wanted)}, its entries give "
+                f"{_shown(wanted, found)}; `operator replay` without --check writes it anew"
+            )
+
+
+def _shown(value: Any, other: Any) -> str:
+    """Return a value, of objects only the fields in which they differ."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        return str({name: part for name, part in value.items() if other.get(name) != part})
+    return str(value)
+
+
+def _compare_balances(institution: str, chain: Chain, held: Mapping[str, Mapping[str, int]]) -> int:
+    if chain.state is None:
+        raise HistoryDiffers(f"account {institution!r} has no entry")
+    compared = 0
+    for name, wanted in (
+        (ledger.free(institution), chain.state.private.free),
+        (ledger.posted(institution), chain.state.public.posted),
+    ):
+        found = held.get(name, {})
+        for asset in sorted({*found, *wanted}):
+            if found.get(asset, 0) != wanted.get(asset, 0):
+                raise HistoryDiffers(
+                    f"the ledger has {found.get(asset, 0)} {asset} on {name}, its entries give {wanted.get(asset, 0)}"
+                )
+            compared += 1
+    return compared
+
+
+def _compare_runs(session: Session, institution: str, wanted: Mapping[str, frozenset[RunState]]) -> int:
+    query = select(Run.run_id, Run.state).where(Run.institution == institution).order_by(Run.run_id)
+    found = {row.run_id: row.state for row in session.execute(query)}
+    for run_id in sorted({*found, *wanted}):
+        allowed, state = wanted.get(run_id, NOT_BEGUN), found.get(run_id)
+        if state not in allowed:
+            given = " or ".join(sorted(map(str, allowed)))
+            raise HistoryDiffers(f"run {run_id} is {state or 'not there'}, its entries give {given}")
+    return len(found)
+
+
+def _compare_leaves(session: Session) -> None:
+    """Make sure that no leaf says it is an entry which no account has."""
+    query = (
+        select(LogLeaf.number, LogLeaf.entry)
+        .outerjoin(EntryRow, EntryRow.leaf == LogLeaf.number)
+        .where(EntryRow.leaf.is_(None))
+        .execution_options(yield_per=256)
+    )
+    for number, entry in session.execute(query):
+        if b'"kind":"entry"' in entry:
+            raise HistoryDiffers(f"leaf {number} of the log is an entry that no account has")
