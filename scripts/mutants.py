@@ -202,8 +202,6 @@ MUTANTS = (
              "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
     _history("a deadline", "_check_event", call("_check_overdue"), "None",
              "an_event_that_is_not_legal_is_refused_and_kept"),
-    _history("ticks do not go back", "_check_place", condition("tick_sequence", "before"), "False",
-             "an_event_that_is_not_legal_is_refused_and_kept"),
     _history("the log of an entry", "_check_place", condition("log"), "False",
              "an_entry_that_says_something_else_than_follows_is_refused"),
     _history("documents that were not sent", "_mark_sent", condition("adopt"), "False",

@@ -3,7 +3,7 @@
 Entries are followed one by one. Each is stored together with the state after it, so a crash leaves the replica at an
 entry that was checked. Beyond what `account.entries.followed` checks, an entry must
 
-- stand at a tick of the agent's own market chain, never before that of the entry before;
+- stand at a tick of the agent's own market chain;
 - have, if it is the institution's own document, one that this directory sent;
 - admit this institution's key under the pinned terms;
 - declare a run overdue after the deadline of its record, and settle a breach by what has to move.
@@ -244,16 +244,9 @@ class History:
     def _check_place(self, entry: Entry, signed: SignedDocument) -> None:
         """Check log and ticks of an entry."""
         with self._store.unit_of_work() as session:
-            account, last = session.get_one(OwnAccount, 1), session.get(OwnEntry, entry.number - 1)
+            account = session.get_one(OwnAccount, 1)
         if entry.log != account.log:
             raise EntryForged(f"entry {entry.number} is in another log", entry=signed.to_json())
-        if last is not None:
-            before = Entry.parse(last.entry["body"])
-            if (entry.tick_sequence, entry.market_sequence) < (before.tick_sequence, before.market_sequence):
-                raise EntryIllegal(
-                    f"entry {entry.number} is at tick {entry.tick_sequence}, the one before at {before.tick_sequence}",
-                    entry=signed.to_json(),
-                )
         self._chain.follow(entry.at, signed.to_json())
 
     def _check_event(self, entry: Entry, signed: SignedDocument, document: SignedDocument, after: Chain) -> None:
