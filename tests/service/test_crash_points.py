@@ -22,7 +22,7 @@ from .stages import Stages
 from .world import World
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
-EVERY = 7
+EVERY = 5
 """In the short tests the power goes at every so many writes, at another first one in each story."""
 
 
