@@ -293,7 +293,15 @@ def test_a_source_signs_under_what_it_is_shown_to_be_changed_to(world: World, tm
         assert memory.catch_up(views.last_tick(world.operator), lambda _: ticks_of(world)[0]) == place
 
 
-@pytest.mark.parametrize("shown", [lambda key: change(key, signers=SOURCES[:1]), lambda key: change(key, begins=3)])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda key: change(key, signers=SOURCES[:1]),
+        lambda key: change(key, begins=3),
+        lambda key: change(key, begins=1),
+    ],
+    ids=["too few", "a later number", "a number that is gone"],
+)
 def test_a_source_signs_nothing_under_a_change_that_does_not_hold(world: World, tmp_path: Path, shown: Any) -> None:
     newest = views.last_tick(world.operator).model_copy(update={"change": shown(world.key)})
     with (
