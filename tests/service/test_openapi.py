@@ -9,6 +9,7 @@ from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
 from atomic_margin.service.protocol.agent_messages import (
+    Adopted,
     AgentStatus,
     DecidedRuns,
     KeysReplaced,
@@ -157,6 +158,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/readers": ReaderToken.__name__,
         "/v1/readers/{name}": ReaderNames.__name__,
         "/v1/keys": KeysReplaced.__name__,
+        "/v1/adopt": Adopted.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/runs": DecidedRuns.__name__,
     }
