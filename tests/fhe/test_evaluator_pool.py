@@ -25,9 +25,7 @@ from atomic_margin.fhe.worker import Evaluation, KeyFile
 
 from ..circuits.cases import cases
 
-FUNCTIONS = ("surplus", "exceedances")
-NONE_ALLOWED = {"allowed": 0}
-"""With which it is `breach`, and takes half as long."""
+FUNCTIONS = ("surplus", "breach")
 
 Doubles = tuple[EvaluatorPool, "list[Noted]", list[int]]
 
@@ -183,9 +181,7 @@ def test_a_worker_uses_the_threads_it_is_given(
     ciphertext = keys.encrypt(z)
     with Evaluator(profile, threads=threads) as evaluator:
         evaluator.warm_up(key_file, FUNCTIONS)
-        share = busiest_share(
-            process_of(evaluator), lambda: evaluator.evaluate(key_file, ciphertext, A, c, FUNCTIONS, NONE_ALLOWED)
-        )
+        share = busiest_share(process_of(evaluator), lambda: evaluator.evaluate(key_file, ciphertext, A, c, FUNCTIONS))
     assert least <= share <= most
 
 
@@ -202,16 +198,14 @@ def test_two_calls_run_at_once_in_two_workers_and_are_right(
         z, A, c = case
         ciphertext = keys.encrypt(z)
         started.wait(60)
-        return pool.evaluate(key_file, ciphertext, A, c, FUNCTIONS, NONE_ALLOWED)
+        return pool.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
 
     with ThreadPoolExecutor(2) as threads:
         evaluations = list(threads.map(evaluate, work))
     # One of them found the keys warm; the other worker had to load them.
     assert sorted(evaluation.seconds["load_keys"] > 0.01 for evaluation in evaluations) == [False, True]
     for (z, A, c), evaluation in zip(work, evaluations, strict=True):
-        assert int(keys.decrypt("exceedances", evaluation.outputs["exceedances"]).values[0]) == reference.breach(
-            z, A, c
-        )
+        assert int(keys.decrypt("breach", evaluation.outputs["breach"]).values[0]) == reference.breach(z, A, c)
         surplus = keys.decrypt("surplus", evaluation.outputs["surplus"])
         assert np.array_equal(surplus.values, reference.surplus(z, A, c))
 
@@ -227,7 +221,7 @@ def test_a_worker_that_dies_costs_its_own_call_alone(
     survivor = process_of(other)
     next(iter(victim._executor._processes.values())).kill()  # type: ignore[union-attr]
     with pytest.raises(EvaluationFailed, match="died and is replaced"):
-        victim.evaluate(key_file, ciphertext, A, c, FUNCTIONS, NONE_ALLOWED)
+        victim.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
     assert victim.replaced == 1
     # The pool goes on, and so do the victim's successor and the other one, whichever it chose.
     for evaluator in (pool, victim, other):
