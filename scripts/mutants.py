@@ -60,9 +60,33 @@ def _feed(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
     return Mutant(name, f"service.feed.{place}", node, new, _tests("service", named))
 
 
+def _receipt(name: str, place: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.operator.runs.{place}"
+    return Mutant(f"receipts: {name}", place, node, new, _tests("service", ("feed_receipts", *tests)))
+
+
+def _receipted(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.verifier.receipts:{function}"
+    return Mutant(f"monitor: {name}", place, node, new, _tests("service", ("monitor_receipts", *tests)))
+
+
+def _change(name: str, place: str, node: Node, new: str, *tests: str) -> Mutant:
+    return _feed(f"rules: {name}", place, node, new, "feed_changes", *tests)
+
+
 def _chain(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     place = f"service.institution.chain:MarketChain.{function}"
     return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_chain", test)))
+
+
+def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
+    place = f"service.institution.history:History.{function}"
+    return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_history", test)))
+
+
+def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
+    tests = _tests("service", ("agent_rounds", test))
+    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, tests)
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -162,8 +186,31 @@ MUTANTS = (
            _tests("service", ("agent_checks", "a_matrix_that_the_prices_do_not_give_is_refused"))),
     _agent("agent: decrypted flag", "decrypt_and_compare", condition("flag", "surplus"), "False",
            "a_flag_that_is_not_the_run_s_is_withheld"),
-    Mutant("agent: one answer to a price", "service.institution.agent:Agent._prepare_once", condition("answered"),
-           "True", _tests("adversary", ("other_function", "a_run_that_is_asked_twice_is_answered_once"))),
+    _round("one answer to a price", "answering:_keep", condition("_said"), "False",
+           "both_runs_of_a_tick_get_the_same_answer"),
+    _round("the record that the account has", "answering:_checked", condition("body_hash", "record"), "False",
+           "nothing_but_the_open_run_of_the_account_is_answered"),
+    _round("what is refused stays known", "outbox:Outbox.send", call("_supersede"), "None",
+           "an_instruction_that_is_refused_is_told_and_not_sent_again"),
+    _round("proofs that nobody asked for", "coverage:Unasked._is_asked", condition("unproven"), "False",
+           "an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
+    _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",
+             "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
+    _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
+             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+    _history("what a breach is settled for", "_check_settlement", condition("top_up_usd"), "False",
+             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+    _history("a deadline", "_check_event", call("_check_overdue"), "None",
+             "an_event_that_is_not_legal_is_refused_and_kept"),
+    _history("the log of an entry", "_check_place", condition("log"), "False",
+             "an_entry_that_says_something_else_than_follows_is_refused"),
+    _history("documents that were not sent", "_mark_sent", condition("adopt"), "False",
+             "a_document_that_this_directory_did_not_send_is_refused_until_it_is_adopted"),
+    _history("seed and log", "_pinned", condition("getattr"), "False", "seed_and_log_stay_what_they_were_at_first"),
+    _history("evidence of a broken history", "_take", call("_keep_dispute"), "None",
+             "a_gap_is_refused_and_kept_until_the_entry_is_shown"),
+    _history("the entry of an answer", "expect", condition("body_hash", "sha256"), "False",
+             "the_entry_that_a_document_is_answered_with_has_to_be_the_one_of_the_account"),
     _feed("prices: a source that signs two", "combine:_misplaced", condition("signed"), "False",
           "feed_combine", "a_source_that_signs_two_documents_for_one_tick_counts_as_none"),
     _feed("prices: rules that are named", "combine:_misplaced", condition("rules"), "False",
@@ -173,7 +220,7 @@ MUTANTS = (
     _feed("prices: last tick with a market", "combine:_misplaced", condition("previous"),
           "price.previous != place.previous",
           "feed_combine", "what_names_other_rules_or_another_tick_before_counts_nowhere"),
-    _feed("prices: each is sent once", "combine:combine", condition("seen"), "False",
+    _feed("prices: each is sent once", "combine:require_signed", condition("seen"), "False",
           "feed_combine", "strangers_doubles_and_other_types_are_refused"),
     _feed("tick: next number", "tick:_next_place", condition("sequence"), "False",
           "feed_ticks", "a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing"),
@@ -203,6 +250,42 @@ MUTANTS = (
           "feed_chain", "a_source_signs_one_document_for_a_number"),
     _feed("source: what it signed is remembered", "memory:SourceMemory.sign_once", call("_write"), "None",
           "feed_chain", "a_source_signs_one_document_for_a_number"),
+    _receipt("a tick has them all", "ticks:_gathered", call("with_receipted"), "sent.prices",
+             "a_receipted_document_is_in_the_tick_whoever_leaves_it_out", "a_void_tick_lists_what_was_receipted"),
+    _receipt("what comes meanwhile", "ticks:_store", condition("receipted", "before", "sequence"), "False",
+             "a_document_that_comes_while_a_tick_is_made_is_in_it"),
+    _receipt("source", "prices:take_price", call("require_signed"), "None",
+             "strangers_and_what_is_no_price_get_no_leaf"),
+    _receipt("place", "prices:take_price", call("_require_placed"), "None",
+             "what_is_for_another_place_gets_no_leaf"),
+    _receipt("two of a source", "prices:take_price", condition("MAX_OF_SOURCE"), "False",
+             "a_source_that_signs_two_is_receipted_twice_and_counts_as_none"),
+    _receipted("what a tick leaves out", "uncombined", condition("source", "document"), "False",
+               "a_tick_that_leaves_a_receipted_document_out"),
+    _receipted("what has no leaf", "uncombined", condition("documents", "prices"), "False",
+               "a_tick_with_a_document_that_has_no_leaf"),
+    _receipted("late leaves", "receipted", condition("tick"), "False",
+               "a_leaf_for_a_tick_that_is_made_or_far_ahead"),
+    _change("operator", "changes:changed", condition("operator"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("the ones that end", "changes:changed", condition("previous"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("one change", "changes:changed", condition("body"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("old sources", "changes:changed", call("document.verify"), "None",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("threshold", "changes:changed", condition("required"), "False",
+            "what_the_old_sources_did_not_sign_is_refused_by_name"),
+    _change("order", "changes:rules_after", condition("earliest"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("not taken back", "changes:require_continued", condition("kept"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("begins with its tick", "changes:require_continued", condition("from_sequence"), "False",
+            "a_change_is_not_taken_back_skipped_or_played_again"),
+    _change("carried by every tick", "changes:rules_of", RETURNED, "first",
+            "a_change_begins_with_its_tick_and_everybody_follows"),
+    _change("what a source is shown", "memory:SourceMemory._rules_of_next", condition("from_sequence"), "False",
+            "a_source_signs_nothing_under_a_change_that_does_not_hold"),
     _attestation("bundle: signature of the tick before", "verify_attestation", call("before[0].verify"), "None",
                  "a_part_signed_by_a_stranger_fails"),
     _agent("agent: signature of the tick before", "check_run", call("signed_before.verify"), "None",
@@ -211,13 +294,15 @@ MUTANTS = (
            "old_prices_are_refused_by_the_agents_own_clock"),
     _chain("prices of the future", "require_fresh", condition("age", "max_skew_seconds"), "False",
            "old_prices_are_refused_by_the_agents_own_clock"),
-    _chain("another tick of an old number", "_compare", condition("seen"), "False",
-           "another_tick_of_an_earlier_number_is_a_contradiction_and_the_same_one_is_old"),
-    _chain("evidence of a fork", "follow", call("_keep_dispute"), "None",
+    _chain("another tick of an old number", "_reach", condition("wanted"), "False",
+           "another_tick_of_an_earlier_number_is_a_contradiction"),
+    _chain("the newest market", "_check_market", condition("market_hash"), "False",
+           "an_entry_at_an_older_market_than_there_is_is_refused"),
+    _chain("evidence of a fork", "_refusing", call("_keep_dispute"), "None",
            "two_ticks_of_one_number_are_kept_and_get_no_answer"),
-    Mutant("agent: follows the chain", "service.institution.agent:Agent._prepare", call("_chain.follow"), "None",
-           _tests("adversary", ("market_chain", "two_ticks_of_one_number_get_one_answer"))),
-    Mutant("agent: age of prices", "service.institution.agent:Agent._prepare", call("require_fresh"), "None",
+    _history("follows the chain", "_check_place", call("_chain.follow"), "None",
+             "an_entry_at_a_tick_that_was_not_seen_is_not_taken"),
+    Mutant("agent: age of prices", "service.institution.answering:_checked", call("require_fresh"), "None",
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     _circuit("zoom: reach of the grid", "zoom", value("REACH"), "1 << GRID_BITS",
              "zoom", "no_reading_of_any_row_deceives", "multipliers"),

@@ -20,8 +20,9 @@ from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.account import entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
-from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf
+from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.verifier import history
@@ -33,6 +34,8 @@ MODELS: tuple[type[Part], ...] = (
     Price,
     PriceSet,
     PriceTick,
+    NewRules,
+    RulesChange,
     documents.Enrolment,
     documents.EnrolmentConfirmation,
     documents.Submission,
@@ -47,13 +50,17 @@ MODELS: tuple[type[Part], ...] = (
     events.RunVoid,
     events.Overdue,
     events.Coverage,
+    events.Readers,
+    events.Reader,
     entries.Entry,
     state.PublicState,
     state.Book,
     state.OpenRun,
+    state.Newest,
     state.PrivateState,
     TickLeaf,
     EntryLeaf,
+    PriceLeaf,
     Attestation,
     history.History,
     history.OpenedEntry,

@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,9 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES, create_app
-from atomic_margin.service.protocol.account.table import TABLE
+from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.errors import IllegalEvent
+from atomic_margin.service.protocol.account.events import read_event
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import (
@@ -40,6 +43,9 @@ from atomic_margin.service.protocol.states import (
 )
 from atomic_margin.service.witness.web import create_app as create_witness
 from atomic_margin.service.witness.witness import Witness
+
+from .service.account.documents import Parties
+from .service.account.story import covered
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -114,23 +120,71 @@ def test_the_protocol_lists_states() -> None:
     assert states == [state.value for state in (*AccountState, *RunState, *ShortfallState)]
 
 
-def _transitions(kind: str) -> list[str]:
-    return re.findall(r"^\| (?!event|---).*$", _section(PROTOCOL, f"Transitions of {kind}"), re.MULTILINE)
-
-
 @pytest.mark.parametrize(("kind", "transitions"), [("runs", RUNS), ("shortfalls", SHORTFALLS)])
 def test_the_protocol_shows_the_table_of_transitions(kind: str, transitions: Transitions[Any, Any]) -> None:
-    rows = [f"| {event} | `{before}` | `{after}` |" for event, before, after in transitions.rows()]
-    assert _transitions(kind) == rows
+    lines = ["| event | in state | makes it |", "|---|---|---|"]
+    lines += [f"| {event} | `{before}` | `{after}` |" for event, before, after in transitions.rows()]
+    assert _section(PROTOCOL, f"Transitions of {kind}").strip() == "\n".join(lines)
 
 
-def test_the_protocol_shows_the_table_of_the_account_machine() -> None:
-    rows = [
-        f"| {event} | {'-' if before is None else f'`{before}`'} | `{after}` |"
-        for event, moves in TABLE.items()
-        for before, after in moves.items()
-    ]
-    assert _transitions("accounts") == rows
+def _asked(parties: Parties) -> None:
+    for document in (parties.run_opened, parties.record):
+        parties.enter(document())
+
+
+def _proven(parties: Parties) -> None:
+    parties.enter(parties.answer("covered"))
+
+
+def _may_withdraw(parties: Parties) -> bool:
+    document = parties.instruction(parties.state.public.instructions + 1, "withdraw", 1)
+    try:
+        machine.apply(parties.state, read_event(document), parties.at)
+    except IllegalEvent:
+        return False
+    return True
+
+
+def test_the_machine_lets_books_wait_as_the_protocol_tells() -> None:
+    parties = covered()
+
+    def second() -> None:
+        _asked(parties)
+        parties.enter(parties.submission(2, "b"))
+
+    def run() -> None:
+        parties.tick()
+        _asked(parties)
+
+    def proven_at_its_tick() -> None:
+        run()
+        _proven(parties)
+
+    def third() -> None:
+        run()
+        parties.tick()
+        parties.enter(parties.submission(3, "c"))
+
+    def once_more() -> None:
+        _asked(parties)
+        _proven(parties)
+
+    answer = partial(_proven, parties)
+    steps = (lambda: None, parties.tick, second, answer, proven_at_its_tick, third, answer, once_more)
+    rows = re.findall(
+        r"^\| [^|]+ \| (\d) \| (\d|-) \| (possible|refused)\b",
+        _section(PROTOCOL, "A waiting book, tick by tick"),
+        re.MULTILINE,
+    )
+    for step, (in_force, waiting, withdrawal) in zip(steps, rows, strict=True):
+        step()
+        public = parties.state.public
+        assert public.book is not None
+        assert (str(public.book.sequence), "-" if public.waiting is None else str(public.waiting.sequence)) == (
+            in_force,
+            waiting,
+        )
+        assert _may_withdraw(parties) == (withdrawal == "possible")
 
 
 def test_the_documents_list_the_verification_steps() -> None:

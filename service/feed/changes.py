@@ -103,9 +103,10 @@ def require_continued(before: PriceTick, tick: PriceTick) -> None:
         RulesNotSigned: a change is taken back, or begins with another tick.
     """
     old, new = before.changes or (), tick.changes or ()
-    if new[: len(old)] != old:
+    kept, added = new[: len(old)], new[len(old) :]
+    if kept != old:
         raise RulesNotSigned(f"tick {tick.sequence} takes a change of price rules back", "changes")
-    if any(said(change).from_sequence != tick.sequence for change in new[len(old) :]):
+    if any(said(change).from_sequence != tick.sequence for change in added):
         raise RulesNotSigned(
             f"a change of price rules first shows in tick {tick.sequence}, and begins elsewhere", "changes"
         )

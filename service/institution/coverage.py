@@ -18,8 +18,8 @@ from atomic_margin.service.institution.answering import decided
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.account.events import Coverage, CoverageClaim
-from atomic_margin.service.protocol.account.machine import At, is_due
 from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import coverage_statement

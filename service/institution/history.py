@@ -3,7 +3,7 @@
 Entries are followed one by one. Each is stored together with the state after it, so a crash leaves the replica at an
 entry that was checked. Beyond what `account.entries.followed` checks, an entry must
 
-- stand at a tick of the agent's own market chain, never before that of the entry before;
+- stand at a tick of the agent's own market chain;
 - have, if it is the institution's own document, one that this directory sent;
 - admit this institution's key under the pinned terms;
 - declare a run overdue after the deadline of its record, and settle a breach by what has to move.
@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
@@ -129,11 +129,14 @@ class History:
         """Follow the account, and make sure that it has a document by the entry that the operator answered with.
 
         Raises:
-            SignatureInvalid: the answer is not signed by the operator.
-            EntryRefused: the account has no such entry, or the document is in another one; or as `sync`.
+            EntryRefused: the answer is not signed by the operator; or the account has no such entry; or the document is
+                in another one; or as `sync`.
             AgentRefused, RemoteError: as `sync`.
         """
-        answer.verify(frozenset({self._operator}))
+        try:
+            answer.verify(frozenset({self._operator}))
+        except SignatureInvalid as error:
+            raise EntryForged(f"the operator answers a {document.type} with no entry of its own: {error}") from error
         self.sync()
         with self._store.unit_of_work() as session:
             own = find_sent(session, document.body_hash())
@@ -241,16 +244,9 @@ class History:
     def _check_place(self, entry: Entry, signed: SignedDocument) -> None:
         """Check log and ticks of an entry."""
         with self._store.unit_of_work() as session:
-            account, last = session.get_one(OwnAccount, 1), session.get(OwnEntry, entry.number - 1)
+            account = session.get_one(OwnAccount, 1)
         if entry.log != account.log:
             raise EntryForged(f"entry {entry.number} is in another log", entry=signed.to_json())
-        if last is not None:
-            before = Entry.parse(last.entry["body"])
-            if (entry.tick_sequence, entry.market_sequence) < (before.tick_sequence, before.market_sequence):
-                raise EntryIllegal(
-                    f"entry {entry.number} is at tick {entry.tick_sequence}, the one before at {before.tick_sequence}",
-                    entry=signed.to_json(),
-                )
         self._chain.follow(entry.at, signed.to_json())
 
     def _check_event(self, entry: Entry, signed: SignedDocument, document: SignedDocument, after: Chain) -> None:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, create_engine, event
+from sqlalchemy import JSON, BigInteger, create_engine, event, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.errors import AgentRefused, ConfigurationError
 
 JsonObject = dict[str, Any]
 
@@ -176,13 +176,30 @@ class InstitutionStore:
     """The database in the institution's directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Open (and create) it."""
+        """Open (and create) it.
+
+        Raises:
+            ConfigurationError: an earlier version made it, and kept less than this one needs.
+        """
         path = directory / "institution.db"
         path.touch(mode=0o600)
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        self._require_present_tables(path)
         Base.metadata.create_all(self._engine)
+
+    def _require_present_tables(self, path: Path) -> None:
+        there = inspect(self._engine)
+        for table in Base.metadata.sorted_tables:
+            if there.has_table(table.name):
+                missing = set(table.columns.keys()) - {column["name"] for column in there.get_columns(table.name)}
+                if missing:
+                    self._engine.dispose()
+                    raise ConfigurationError(
+                        f"{path} was made by an earlier version, whose accounts had no entries; begin in a new --dir "
+                        "with the same identity.key, and have the operator admit it anew"
+                    )
 
     @contextmanager
     def unit_of_work(self) -> Iterator[Session]:

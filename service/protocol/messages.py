@@ -9,7 +9,7 @@ command line parse what arrives into them. Numbers are decimal strings on the wi
 Traceback (most recent call last):
     ...
 atomic_margin.documents.errors.MalformedDocument: state: Input should be 'scheduled', 'evaluating', 'failed', \
-'awaiting_answer', 'unproven', 'not_proven', 'breach_verified', 'covered' or 'settled'
+'awaiting_answer', 'unproven', 'not_proven', 'breach_verified', 'covered', 'settled' or 'superseded'
 
 A request has no unknown fields: what the operator does not understand it must not pass over. A response may have more
 fields than are known here, which are left out, so that an operator can be newer than its institutions. That is safe

@@ -15,8 +15,8 @@ from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import check_evidence
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.protocol.account.machine import commitments_hash
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
+from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement, Submission, parse_signed
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.leaves import entry_leaf

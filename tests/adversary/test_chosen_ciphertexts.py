@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution import enrolment
 from atomic_margin.service.institution.enrolment import _check_known_answers
+from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnSubmission
@@ -129,9 +131,18 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
     )
     settings = AgentSettings(tmp_path, "fund", "http://127.0.0.1:9", trust, 1, None)
     store, identity = InstitutionStore(tmp_path), Identity.generate()
+    party: Any = SimpleNamespace(
+        settings=settings,
+        terms=Terms,
+        identity=identity,
+        store=store,
+        client=CheatingOperator(),
+        history=SimpleNamespace(state=None),
+        stage=lambda _: None,
+    )
     for _ in range(2):
         with pytest.raises(AgentRefused):
-            enrolment.enrol(settings, Terms, identity, bytes(32), store, CheatingOperator(), lambda _: None)
+            enrolment.enrol(party, Outbox(party), bytes(32))
     assert len(set(sent)) == 2
     assert store.note("enrolled") is None
     store.close()

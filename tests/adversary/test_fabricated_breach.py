@@ -1,5 +1,6 @@
 """Row: "server or a third party fabricates a breach". The hook fires on the institution's own proven answer alone."""
 
+import json
 import sqlite3
 import time
 from contextlib import closing
@@ -19,26 +20,35 @@ pytestmark = pytest.mark.fhe
 
 
 def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: World) -> None:
-    """The record would show a breach; the agent holds the operator's receipt for what is missing."""
+    """The record would show a breach; the agent replays what was entered, and keeps what contradicts it."""
     world = plain_world
     with closing(sqlite3.connect(world.root / "operator" / "operator.db")) as database, database:
-        # Half of what was posted goes back to free: the ledger still sums to zero, and the record is duly signed.
+        # Half of what was posted goes back to free, in account and ledger: the run is duly signed and entered.
         for account, sign in ((f"{NAME}/posted", -1), (f"{NAME}/free", 1)):
             database.execute(
                 "insert into ledger_postings (transaction_id, account, asset, amount) values (1, ?, 'USDC', ?)",
                 (account, sign * 150_000_000_000),
             )
+        public, private = database.execute("select public_state, private_state from accounts").fetchone()
+        state = {"public": json.loads(public), "private": json.loads(private)}
+        state["public"]["posted"]["USDC"] = "150000000000"
+        free = int(state["private"]["free"].get("USDC", "0"))
+        state["private"]["free"]["USDC"] = str(free + 150_000_000_000)
+        rows = (json.dumps(state["public"]), json.dumps(state["private"]))
+        database.execute("update accounts set public_state = ?, private_state = ?", rows)
     with world.both():
         run_id = world.tick(1, 1)
         world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
-        refused = world.agent.wait(
-            "/v1/status", AgentStatus, lambda seen: seen.stage == "refused a run", 30, lambda _: None
-        )
+        refused = world.agent.wait("/v1/status", AgentStatus, lambda seen: seen.dispute is not None, 30, lambda _: None)
         assert refused.alarm is None
+        assert refused.problem is not None
+        assert refused.problem.startswith("EntryIllegal")
         time.sleep(1)
         assert world.operator.read(f"/v1/runs/{run_id}", RunView).state is RunState.AWAITING_ANSWER
         assert world.account().collateral.posted == {"USDC": 150_000_000_000}
-        assert "has signed for 300000000000" in (world.root / "agent.log").read_text()
+    (dispute,) = (world.root / "institution" / "disputes").glob("*.json")
+    document = json.loads(dispute.read_text())["document"]
+    assert (document["type"], document["body"]["posted"]) == ("run-opened", {"USDC": "150000000000"})
 
 
 def test_a_stranger_cannot_answer_for_the_institution(stage: Stage, unmoved: None) -> None:

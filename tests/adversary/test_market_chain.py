@@ -15,11 +15,12 @@ import pytest
 
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.institution.store import OwnAnswer
-from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.messages import LastTick, RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import RunState
@@ -37,6 +38,12 @@ def database(world: World) -> Iterator[sqlite3.Connection]:
     """The operator's own database."""
     with closing(sqlite3.connect(world.root / "operator" / "operator.db", timeout=30)) as connection, connection:
         yield connection
+
+
+def replace_tick(connection: sqlite3.Connection, tick: SignedDocument) -> None:
+    """Put another tick in the place of the one of its number, as if it had always been that."""
+    row = (json.dumps(tick.to_json()), tick.body_hash(), int(tick.body["sequence"]))
+    connection.execute("UPDATE ticks SET document = ?, sha256 = ? WHERE sequence = ?", row)
 
 
 def due(world: World, number: int, sequence: int) -> str:
@@ -67,11 +74,12 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
         assert fewer.market == PriceTick.parse(told["body"]).market
         with database(world) as connection:
             other = signed_by_operator(world, fewer).to_json()
-            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(other),))
+            replace_tick(connection, SignedDocument.parse(other))
         assert due(world, 2, 2) == SECOND
         second = operator.get("/v1/ticks/2")
         assert second["body"]["previous"] == SignedDocument.parse(other).body_hash()
-        assert agent.answer_due() == []
+        with pytest.raises(OperatorContradicts, match="follows another tick 1"):
+            agent.answer_due()
         assert answered(agent) == [1]
         assert (agent.key_commitments, agent.alarm) == before == (agent.key_commitments, None)
         (path,) = (world.root / "institution" / "disputes").iterdir()
@@ -79,31 +87,34 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
         evidence = read_json(path)
         assert (evidence["seen"], evidence["shown"]) == (told, second)
         # Not in a later round, and not by an agent that was restarted.
-        assert agent.answer_due() == []
         with world.own_agent() as again:
-            assert (again.answer_due(), again.dispute) == ([], agent.dispute)
+            for other_agent in (agent, again):
+                with pytest.raises(OperatorContradicts):
+                    other_agent.answer_due()
+            assert again.dispute == agent.dispute
         assert operator.read(f"/v1/runs/{SECOND}", RunView).state is RunState.AWAITING_ANSWER
 
 
-def test_two_ticks_of_one_number_get_one_answer(plain_world: World) -> None:
-    """A run of the same number at other prices of the same sources: genuine, and refused."""
+def test_after_two_ticks_of_one_number_nothing_is_answered(plain_world: World) -> None:
+    """The agent saw another first tick than its account's entries name, of prices of the same sources: genuine."""
     world = plain_world
     with world.serving() as operator, world.own_agent() as agent:
         due(world, 1, 1)
-        told = operator.get(f"/v1/runs/{FIRST}")
-        fewer = PriceTick.parse(told["tick"]["body"] | {"prices": told["tick"]["body"]["prices"][1:]})
-        agent._chain.follow(RunView.parse(told))
+        told = operator.get("/v1/ticks/1")
+        fewer = PriceTick.parse(told["body"] | {"prices": told["body"]["prices"][1:]})
+        other = signed_by_operator(world, fewer)
         with database(world) as connection:
-            other = signed_by_operator(world, fewer)
-            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(other.to_json()),))
-        assert agent.answer_due() == []
+            replace_tick(connection, other)
+        agent._chain.newest_market(operator.read("/v1/ticks", LastTick).document or {})
+        with database(world) as connection:
+            replace_tick(connection, SignedDocument.parse(told))
+        for _ in range(2):
+            with pytest.raises(OperatorContradicts, match="two ticks of number 1"):
+                agent.answer_due()
         assert (answered(agent), agent.alarm) == ([], None)
         (path,) = (world.root / "institution" / "disputes").iterdir()
-        assert read_json(path)["shown"] == other.to_json()
-        # The tick that was seen is answered as ever.
-        with database(world) as connection:
-            connection.execute("UPDATE ticks SET document = ? WHERE sequence = 1", (json.dumps(told["tick"]),))
-        assert agent.answer_due() == [FIRST]
+        evidence = read_json(path)
+        assert (evidence["seen"], evidence["shown"]) == (other.to_json(), told)
 
 
 def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(plain_world: World) -> None:
@@ -116,12 +127,13 @@ def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(
         void = operator.post("/v1/ticks/void", {"format": "atomic-margin/prices/2", "sequence": "2", "prices": []})
         assert due(world, 2, 3) == THIRD
         with database(world) as connection:
+            row = connection.execute("SELECT * FROM ticks WHERE sequence = 2").fetchone()
             connection.execute("DELETE FROM ticks WHERE sequence = 2")
-        assert agent.answer_due() == []
+        with pytest.raises(AgentRefused, match="shows no tick 2"):
+            agent.answer_due()
         assert answered(agent) == [1]
         with database(world) as connection:
-            row = (2, True, json.dumps(void), void["body"]["received_at"])
-            connection.execute("INSERT INTO ticks (sequence, void, document, received_at) VALUES (?, ?, ?, ?)", row)
+            connection.execute(f"INSERT INTO ticks VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         assert agent.answer_due() == [THIRD]
         assert agent.dispute is None
         assert world.wait_run(THIRD).state is RunState.SETTLED
@@ -157,5 +169,6 @@ def test_rules_are_swapped_for_nobody(plain_world: World) -> None:
             bent = signed_by_operator(world, PriceTick.parse(told["body"] | changes)).to_json()
             with database(world) as connection:
                 connection.execute("UPDATE ticks SET document = ? WHERE sequence = 2", (json.dumps(bent),))
-            assert agent.answer_due() == []
+            with pytest.raises(AgentRefused, match="does not follow"):
+                agent.answer_due()
             assert answered(agent) == [1]

@@ -10,10 +10,12 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.answering import prepare
 from atomic_margin.service.institution.runs import check_run, present
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -62,11 +64,11 @@ def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_ne
 
 
 def test_a_run_that_is_asked_twice_is_answered_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same price sequence number under another name, or an earlier one: nothing is even fetched."""
+    """The open run was decided, and no other one is asked for by any entry: nothing is even fetched."""
     monkeypatch.setattr(stage.agent._client, "run", lambda run_id: pytest.fail(f"{run_id} was fetched"))
     figures = stage.agent.figures()
-    for sequence in (2, 1, 0):
-        stage.agent._prepare_once("larkfield.twice", sequence)
+    stage.agent.history.sync()
+    prepare(stage.agent._party, Policy.ALWAYS)
     assert stage.agent.figures() == figures
 
 

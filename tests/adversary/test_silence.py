@@ -2,12 +2,12 @@
 
 import pytest
 
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..e2e.harness import World
-from .attacks import Secrets, Stage
 
 pytestmark = pytest.mark.fhe
 
@@ -23,17 +23,13 @@ def test_silence_freezes_the_account(plain_world: World) -> None:
         with pytest.raises(RemoteError) as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
         assert refused.value.status == 409
-        stage = Stage(world, agent, run_id, run_id, {}, {})
-        flat = (0,) * len(agent.terms.entry_map)
-        secrets = Secrets.of(agent)
-        assert stage.submit(secrets.submit(committed=flat)) == (201, None)
-        agent.history.sync()
+        agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
         state = agent.history.state
         assert state is not None
         assert state.public.waiting is not None
         assert state.public.book is not None
-        assert (state.public.book.submission, state.public.owed) == (
-            SignedDocument.parse(stage.view(run_id)["record"]).body["submission"],
-            state.public.book.commitments,
-        )
+        record = world.operator.read(f"/v1/runs/{run_id}", RunView).record
+        assert record is not None
+        assert state.public.book.submission == record["body"]["submission"] != state.public.waiting.submission
+        assert state.public.owed == state.public.book.commitments
         assert world.account().collateral == frozen.collateral

@@ -268,8 +268,7 @@ def prepared(insider: Agent) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as kept:
         kept.setattr(insider._client, "submit", keep)
-        kept.setattr(insider, "_check_receipt", lambda value, document: None)
-        kept.setattr(insider, "_accept", lambda sequence: None)
+        kept.setattr(insider.history, "expect", lambda entry, document: None)
         insider.submit(Portfolio.parse(PORTFOLIO))
     return made[0]
 

@@ -65,10 +65,10 @@ def test_four_ticks_as_told(demo: Path) -> None:
         assert (tick["shortfall_true"] > 0) == (tick["top_up"] > 0) == bool(tick["decrypted_breach"])
         assert tick["top_up"] >= tick["shortfall_true"]
         assert all(seconds >= 0 for seconds in tick["seconds"].values())
-    # A tick each, and whatever happened to the account; a witness stands for all of it.
+    # A tick each with what three sources signed, and whatever happened to the account; a witness stands for all of it.
     history = result["history"]
     assert (history["holds"], history["ticks"], history["accounts"]) == (True, "4", "1")
-    assert int(history["size"]) == 4 + int(history["entries"])
+    assert int(history["size"]) == 4 * (1 + 3) + int(history["entries"])
     assert int(history["runs"]) >= 4
     assert (list(history["witnesses"]), history["needed"]) == (["witness.example/demo"], "1")
     # Where other tests compete for the cores, by as much more as there are processes to a core.

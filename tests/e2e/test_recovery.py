@@ -14,10 +14,12 @@ import pytest
 
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.institution.answering import prepare
 from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
 from atomic_margin.service.protocol.agent_messages import DecidedRuns
 from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .harness import PLAIN, World
@@ -117,9 +119,10 @@ def test_an_institution_that_died_after_deciding_sends_the_same_answer(plain_wor
         run_id = world.tick(2, 1)
         world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         with world.own_agent() as prepared:
-            prepared._prepare(run_id, 1)
+            prepared.history.sync()
+            prepare(prepared._party, Policy.ALWAYS)
             with prepared._store.unit_of_work() as session:
-                first = session.get_one(OwnAnswer, 1).document
+                first = session.get_one(OwnAnswer, run_id).document
         with world.answering():
             world.wait_run(run_id, (RunState.SETTLED,))
         published = world.operator.get(f"/v1/attestations/{run_id}")

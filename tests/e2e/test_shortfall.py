@@ -191,4 +191,4 @@ def forget(agent: Agent, run_id: str) -> None:
     """Let the agent look at a shortfall again."""
     with agent._store.unit_of_work() as session:
         session.delete(session.get_one(OwnShortfall, run_id))
-        assert session.query(OwnAnswer).filter_by(run_id=run_id).one().receipt is not None
+        assert session.query(OwnAnswer).filter_by(run_id=run_id).one().entry is not None

@@ -14,7 +14,8 @@ from atomic_margin.service.institution import chain
 from atomic_margin.service.institution.chain import KEPT, MarketChain, OperatorContradicts
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
-from atomic_margin.service.protocol.account.machine import At
+from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
@@ -373,3 +374,40 @@ def test_the_agent_has_the_machines_clock_and_no_bound_of_its_own(tmp_path: Path
         agent.chain.require_fresh(Market.parse(example("market-1") | {"as_of": "2020-01-01T00:00:00Z"}))
     with pytest.raises(TypeError, match="max_tick_age"):
         AgentSettings(tmp_path, FUND, "", agent.settings.trust, 1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("begins", [0, 1, 2])
+def test_an_agent_follows_a_change_of_rules_that_its_sources_signed(tmp_path: Path, begins: int) -> None:
+    """It pins the first rules, and begins before the change, with it, or after it."""
+    ticks, wider = chain_of(0, 1), price_rules(*SOURCES, max_skew_seconds="29")
+    new = NewRules.parse(
+        {
+            "operator": ticks.operator.public_key,
+            "previous": RULES.hash(),
+            "from_sequence": "3",
+            "rules": wider.canonical(),
+        }
+    )
+    few, enough = (
+        RulesChange.parse({"signed": [new.signed_by(source).to_json() for source in SOURCES[:count]]})
+        for count in (1, 2)
+    )
+    bent = ticks.copy()
+    for chain_, change in ((ticks, enough), (bent, few)):
+        chain_.rules, chain_.changes = wider, (change,)
+        for minute in (2, 3, 4):
+            chain_.make(minute)
+    for name in ("agent", "other", "new"):
+        (tmp_path / name).mkdir()
+    agent = Agent(tmp_path / "agent", ticks)
+    agent.shown(2 + begins)
+    agent.shown(5)
+    assert agent.seen() == list(range(2 + begins, 6))
+    assert agent.chain.market_of(5, ticks.tick(5).body_hash()).sequence == 5
+    # Fewer than the old rules require are nobody: neither for one that was there before, nor for a new one.
+    other = Agent(tmp_path / "other", bent)
+    other.shown(2)
+    with pytest.raises(AgentRefused, match="require 2"):
+        other.shown(3)
+    with pytest.raises(AgentRefused, match="require 2"):
+        Agent(tmp_path / "new", bent).shown(4)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, SignatureInvalid
+from atomic_margin.service.errors import AgentRefused, MalformedResponse
 from atomic_margin.service.institution import history
 from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.institution.disputes import Disputes
@@ -33,7 +33,7 @@ from atomic_margin.service.protocol.account.errors import (
     EntryUnsent,
 )
 from atomic_margin.service.protocol.account.events import AdmissionRecord, read_event
-from atomic_margin.service.protocol.account.machine import At
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import Rightful, rightful_transfers
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -249,7 +249,7 @@ def test_the_entry_that_a_document_is_answered_with_has_to_be_the_one_of_the_acc
         told.history.expect(other, document)
     assert told.evidence == []
     told.enter(document)
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises(EntryForged, match="no entry of its own"):
         told.history.expect(told.institution.sign("entry", other.body), document)
     told.history.expect(told.entries[-1][0], document)
     with pytest.raises(EntryForked, match="another entry than the account has of it"):

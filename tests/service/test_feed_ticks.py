@@ -45,7 +45,7 @@ def test_a_tick_of_three_records_who_was_dropped_and_goes_into_the_bundle(world:
 
 def test_the_tick_before_is_named_and_published(world: World) -> None:
     empty = world.client.get("/v1/ticks").json()
-    assert empty == {"sequence": "0", "tick": NO_TICK, "document": None, "last_market": None}
+    assert empty == {"sequence": "0", "tick": NO_TICK, "document": None, "last_market": None, "change": None}
     post(world, prices(1, "96430", "99999", "96420.5"))
     before = last_tick(world)
     newest = LastTick.parse(world.client.get("/v1/ticks").json())

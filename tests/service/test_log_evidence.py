@@ -157,7 +157,7 @@ def test_a_real_publisher_and_real_witnesses(
         assert publisher.publish() is True
         publisher.close()
     with world.operator.store.unit_of_work() as session:
-        found = checkpoints.evidence(session, [0])
+        found = checkpoints.evidence(session, [0, 1])
     assert found is not None
     trust = {"key": str(world.operator.log_key), "witnesses": [str(witness.key)], "threshold": "1"}
     policy = LogTrust.parse({**trust, "max_age_seconds": "60"})

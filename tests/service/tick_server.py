@@ -13,6 +13,7 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick, place_after
 
@@ -28,11 +29,12 @@ class Ticks:
         self.rules, self.sources = rules, sources
         self.operator = operator or Identity.generate()
         self.signed: list[SignedDocument] = []
+        self.changes: tuple[RulesChange, ...] = ()
 
     def copy(self) -> "Ticks":
         """The same chain so far, to go on with otherwise."""
         other = Ticks(self.rules, *self.sources, operator=self.operator)
-        other.signed = list(self.signed)
+        other.signed, other.changes = list(self.signed), self.changes
         return other
 
     @property
@@ -58,13 +60,13 @@ class Ticks:
 
     def take(self, documents: Sequence[SignedDocument]) -> SignedDocument:
         """Make the next tick of these documents."""
-        tick = make_tick(price_set(documents, self._next), self.rules, NOON, self.last, self.market)
+        tick = make_tick(price_set(documents, self._next), self.rules, NOON, self.last, self.market, self.changes)
         self.signed.append(tick.signed_by(self.operator))
         return self.signed[-1]
 
     def void(self, *documents: SignedDocument) -> SignedDocument:
         """Use up the next number."""
-        tick = make_void(price_set(documents, self._next), self.rules, NOON, self.last, self.market)
+        tick = make_void(price_set(documents, self._next), self.rules, NOON, self.last, self.market, self.changes)
         self.signed.append(tick.signed_by(self.operator))
         return self.signed[-1]
 

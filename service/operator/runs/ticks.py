@@ -21,7 +21,7 @@ from atomic_margin.service.operator.store.market_chain import newest_market, new
 from atomic_margin.service.operator.store.prices import prune, receipt, receipted
 from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
-from atomic_margin.service.protocol.account.machine import is_due
+from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED, RunEvent, RunState

@@ -26,9 +26,9 @@ from atomic_margin.service.operator.store.tables import (
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
 from atomic_margin.service.protocol.account.events import EventKind, read_event
-from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.account.state import NOTHING, PrivateState, PublicState
 from atomic_margin.service.protocol.account.state import Account as AccountValue
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 

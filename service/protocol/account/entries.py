@@ -19,8 +19,8 @@ from atomic_margin.service.errors import IllegalTransition, RequestError
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import EntryForged, EntryForked, EntryGap, EntryIllegal
 from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
-from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.account.state import NOTHING, Account
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import Body, parse_signed
 from atomic_margin.service.protocol.signing import Hashes, Identity, SignedDocument
 

@@ -5,8 +5,8 @@ from hypothesis.stateful import initialize, invariant, rule
 
 from atomic_margin.service.protocol.account.entries import followed
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.protocol.account.machine import is_due
 from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.signing import SignedDocument
 
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played

@@ -9,7 +9,7 @@ from hypothesis.stateful import initialize, rule
 from atomic_margin.service.protocol.account.entries import Chain, Entry, extended, followed
 from atomic_margin.service.protocol.account.errors import EntryRefused
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.protocol.account.machine import At, is_due
+from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.documents import second_run_of
 from atomic_margin.service.protocol.signing import SignedDocument
 

@@ -13,11 +13,12 @@ from atomic_margin.service.protocol.account.events import (
     Coverage,
     DepositRecord,
     Overdue,
+    Readers,
     RunOpened,
     RunVoid,
 )
-from atomic_margin.service.protocol.account.machine import At
 from atomic_margin.service.protocol.account.state import Account, OpenRun
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
@@ -306,6 +307,10 @@ class Parties:
     def void(self) -> SignedDocument:
         body = {"run_id": self.run.run_id, "reason": "three attempts", "ended_at": TIME}
         return self.by_operator(RunVoid, body)
+
+    def readers(self, sequence: int) -> SignedDocument:
+        reader = {"name": "auditor", "token_sha256": named("token", sequence)}
+        return self.by_institution(Readers, {"sequence": str(sequence), "entry": self.chain.head, "readers": [reader]})
 
     def coverage(self, **changes: Any) -> SignedDocument:
         public = self.state.public

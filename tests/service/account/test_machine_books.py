@@ -13,8 +13,8 @@ from atomic_margin.service.protocol.account.errors import (
     WrongKeys,
     WrongTick,
 )  # fmt: skip
-from atomic_margin.service.protocol.account.machine import is_due
 from atomic_margin.service.protocol.account.state import Book
+from atomic_margin.service.protocol.account.values import is_due
 
 from .documents import Parties, named
 from .story import asked, booked, breached, covered, evaluating, not_proven, owed, recorded, refuses, void

@@ -8,8 +8,9 @@ from atomic_margin.service.errors import IllegalTransition, MalformedRequest
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import WrongRun, WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
-from atomic_margin.service.protocol.account.machine import OF_INSTITUTION, At
+from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
 from atomic_margin.service.protocol.account.table import TABLE, next_status
+from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
@@ -57,6 +58,7 @@ live(K.COVERED)(lambda: _with(recorded(), lambda p: p.answer("covered")))
 live(K.BREACH_PROVEN)(lambda: _with(recorded(), lambda p: p.answer("breach")))
 live(K.MARGIN_CALLED)(lambda: _with(breached(), lambda p: p.settlement([("USDC", 7, "free", "posted")])))
 live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p))))
+live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
 
 
@@ -86,6 +88,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "breach proven": WATCHED,
     "margin called": FREED,
     "liquidated": {"active": "in_default", "frozen": "in_default"},
+    "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "covered unasked": FREED,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""

@@ -6,8 +6,8 @@ it is true of the record that it names, and never otherwise.
 
 from dataclasses import dataclass, field
 
-from atomic_margin.service.protocol.account.machine import is_due
 from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 

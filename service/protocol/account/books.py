@@ -1,0 +1,66 @@
+"""Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
+
+from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongKeys
+from atomic_margin.service.protocol.account.events import Event, Readers
+from atomic_margin.service.protocol.account.state import Account, Book
+from atomic_margin.service.protocol.account.values import (
+    At,
+    body_of,
+    commitments_hash,
+    is_due,
+    require_next,
+    updated,
+    with_public,
+)
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, Submission
+
+
+def keys_enrolled(state: Account, event: Event, at: At) -> Account:
+    """Take keys whose known answers are not confirmed yet."""
+    body = body_of(event, Enrolment)
+    if body.key_sequence <= state.public.key_sequence:
+        last = state.public.key_sequence
+        raise OutOfSequence(f"the last key sequence number was {last}, got {body.key_sequence}", "key_sequence")
+    return with_public(state, key_sequence=body.key_sequence, pending=body.evaluation_keys)
+
+
+def keys_confirmed(state: Account, event: Event, at: At) -> Account:
+    """Bring confirmed keys in force; books under older ones stay under them."""
+    body, pending = body_of(event, EnrolmentConfirmation), state.public.pending
+    if pending is None or pending != body.evaluation_keys:
+        raise WrongKeys("no known-answer test is open for these keys; enrol first", "evaluation_keys")
+    return with_public(state, keys=pending, pending=None)
+
+
+def submitted(state: Account, event: Event, at: At) -> Account:
+    """Take a book: in force at once, in place of itself under other keys, or waiting."""
+    body, public = body_of(event, Submission), state.public
+    if body.evaluation_keys != public.keys:
+        raise WrongKeys("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
+    require_next(body.sequence, public.submissions, "submission")
+    book = Book.model_construct(
+        submission=event.document,
+        sequence=body.sequence,
+        commitments=commitments_hash(body),
+        evaluation_keys=body.evaluation_keys,
+        key_commitments=body.key_commitments,
+        tick=at.market,
+    )
+    state = with_public(state, submissions=body.sequence)
+    before, waiting = public.book, public.waiting
+    if before is not None and before.commitments == book.commitments:
+        # The same book under new keys. Who goes back to it while another one waits commits anew.
+        return with_public(state, book=updated(book, tick=before.tick, covered=before.covered, void=before.void))
+    void = before is not None and before.void is not None
+    if public.run is None and public.owed is None and not void and not is_due(state, at):
+        return with_public(state, book=book, waiting=None)
+    if waiting is not None and waiting.commitments == book.commitments:
+        book = updated(book, tick=waiting.tick)
+    return with_public(state, waiting=book)
+
+
+def readers_named(state: Account, event: Event, at: At) -> Account:
+    """Take a list of who may read the bundles."""
+    body = body_of(event, Readers)
+    require_next(body.sequence, state.public.readers, "list of readers")
+    return with_public(state, readers=body.sequence)

@@ -1,0 +1,65 @@
+"""Collateral in the account machine: what is free, what is posted, and when free collateral may leave. Pure."""
+
+from collections.abc import Mapping
+
+from atomic_margin.service.errors import InsufficientFunds
+from atomic_margin.service.protocol.account.errors import NotCovered, RunNotOver
+from atomic_margin.service.protocol.account.events import DepositRecord, Event
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import At, body_of, is_due, require_next, updated, with_public
+from atomic_margin.service.protocol.documents import CollateralInstruction
+
+
+def deposited(state: Account, event: Event, at: At) -> Account:
+    """Add what arrived to free collateral."""
+    body = body_of(event, DepositRecord)
+    return moved(state, [(body.asset, body.quantity, None, "free")])
+
+
+def posted(state: Account, event: Event, at: At) -> Account:
+    """Move free collateral to the margin account."""
+    body = _instruction(state, event)
+    after = moved(state, [(body.asset, body.quantity, "free", "posted")])
+    return with_public(after, instructions=body.sequence)
+
+
+def withdrawn(state: Account, event: Event, at: At) -> Account:
+    """Let free collateral leave."""
+    body, public = _instruction(state, event), state.public
+    if public.run is not None or is_due(state, at):
+        raise RunNotOver("a run of the account is open or due; withdraw after it is answered", "state")
+    if public.waiting is not None:
+        raise NotCovered("a book waits; withdraw after it came in force and was proven covered", "state")
+    if public.book is not None and public.book.covered is None:
+        raise NotCovered("the book was not proven covered since it came; withdraw after its first run", "state")
+    if public.book is not None and public.book.void is not None:
+        raise NotCovered(
+            f"the run of tick {public.book.void} was void; withdraw after the next one, or a proof", "state"
+        )
+    after = moved(state, [(body.asset, body.quantity, "free", None)])
+    return with_public(after, instructions=body.sequence)
+
+
+def _instruction(state: Account, event: Event) -> CollateralInstruction:
+    body = body_of(event, CollateralInstruction)
+    require_next(body.sequence, state.public.instructions, "instruction")
+    return body
+
+
+def moved(state: Account, moves: list[tuple[str, int, str | None, str | None]]) -> Account:
+    """Move quantities of assets between free, posted, and the world outside (None)."""
+    held = {"free": dict(state.private.free), "posted": dict(state.public.posted)}
+    for asset, quantity, source, target in moves:
+        if source is not None:
+            left = held[source].get(asset, 0) - quantity
+            if left < 0:
+                raise InsufficientFunds(f"the account has {-left} units of {source} {asset} less than that", "quantity")
+            held[source][asset] = left
+        if target is not None:
+            held[target][asset] = held[target].get(asset, 0) + quantity
+    after = with_public(state, posted=_nonzero(held["posted"]))
+    return updated(after, private=updated(after.private, free=_nonzero(held["free"])))
+
+
+def _nonzero(balances: Mapping[str, int]) -> dict[str, int]:
+    return {asset: quantity for asset, quantity in sorted(balances.items()) if quantity}

@@ -1,0 +1,82 @@
+"""What the parts of the account machine share: where an event stands, and how a state is changed. Pure."""
+
+from typing import Any, NamedTuple, TypeVar
+
+from atomic_margin.documents.canonical import canonical_hash
+from atomic_margin.documents.strict import Part
+from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongBook
+from atomic_margin.service.protocol.account.events import Event
+from atomic_margin.service.protocol.account.state import NOTHING, Account, Book
+from atomic_margin.service.protocol.documents import Body, Submission
+
+
+class At(NamedTuple):
+    """Where an event stands.
+
+    Attributes:
+        tick: number of the newest tick, void or not; 0 for none.
+        tick_hash: its hash.
+        market: number of the newest tick with a market; 0 for none.
+        market_hash: its hash.
+        head: hash of the account's entry before.
+    """
+
+    tick: int = 0
+    tick_hash: str = NOTHING
+    market: int = 0
+    market_hash: str = NOTHING
+    head: str = NOTHING
+
+
+def commitments_hash(submission: Submission) -> str:
+    """Return what makes two submissions the same book: their commitments, and the gross limit they are proven under."""
+    value = {"commitments": list(submission.commitments), "gross_limit": str(submission.gross_limit)}
+    return canonical_hash("book", value)
+
+
+def is_due(state: Account, at: At) -> bool:
+    """Return whether the newest tick is one that the book in force has to be run at, and was not."""
+    book = state.public.book
+    return book is not None and at.market > max(state.public.last_run, book.tick)
+
+
+P = TypeVar("P", bound=Part)
+B = TypeVar("B", bound=Body)
+
+
+def updated(part: P, **changes: Any) -> P:
+    """Return a part of a state with some fields changed; they come from what is validated."""
+    return part.model_copy(update=changes)
+
+
+def with_public(state: Account, **changes: Any) -> Account:
+    """Return an account with some fields of its public part changed."""
+    return updated(state, public=updated(state.public, **changes))
+
+
+def body_of(event: Event, kind: type[B]) -> B:
+    """Return what an event says, as the type that its kind has."""
+    if not isinstance(event.body, kind):
+        raise TypeError(f"the event {event.kind} is a {kind.__name__}, got {type(event.body).__name__}")
+    return event.body
+
+
+def in_force(state: Account) -> Book:
+    """Return the book in force.
+
+    Raises:
+        WrongBook: there is none.
+    """
+    if state.public.book is None:
+        raise WrongBook("the account has no book in force", "submission")
+    return state.public.book
+
+
+def require_next(number: int, last: int, what: str) -> None:
+    """Make sure a number is the next one.
+
+    Raises:
+        OutOfSequence: it is not.
+    """
+    if number != last + 1:
+        raise OutOfSequence(f"the next {what} sequence number is {last + 1}, got {number}", "sequence")
