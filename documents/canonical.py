@@ -41,7 +41,12 @@ def canonical_bytes(value: CanonicalValue) -> bytes:
 
 def canonical_hash(tag: str, value: CanonicalValue) -> str:
     """Return SHA-256 over a domain tag and the canonical bytes, in hex. Different tags never collide."""
-    return hashlib.sha256(b"atomic-margin/v1/" + tag.encode() + b"\n" + canonical_bytes(value)).hexdigest()
+    return tagged_hash(tag, canonical_bytes(value))
+
+
+def tagged_hash(tag: str, data: bytes) -> str:
+    """Return the same of canonical bytes that the caller has."""
+    return hashlib.sha256(b"atomic-margin/v1/" + tag.encode() + b"\n" + data).hexdigest()
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode

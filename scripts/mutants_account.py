@@ -151,6 +151,6 @@ ACCOUNT_MUTANTS = (
     _entry("account and operator", "followed", condition("wanted"), "False", _OTHER_STATE),
     _entry("kind", "followed", condition("kind"), "False", _OTHER_STATE),
     _entry("hashes", "followed", condition("value"), "False", _OTHER_STATE),
-    _entry("salts", "salted_hash", call("fromhex"), "b''", "salts_hide"),
+    _entry("salts", "_salted", call("fromhex"), "b''", "salts_hide"),
     _entry("a salt a number", "Salts.of", RETURNED, "self._expanded(part, 0)", "salts_hide"),
 )  # fmt: skip

@@ -138,12 +138,12 @@ def _replayed(session: Session, account: Account, operator: str, read: ReadHashe
             raise HistoryDiffers(f"{where}: its document is not stored")
         try:
             signed, about = SignedDocument.parse(row.entry), SignedDocument.parse(document)
-            chain, event = recomputed(chain, signed, about, salts, operator)
+            chain, event, whole = recomputed(chain, signed, about, salts, operator)
         except (EntryForged, RequestError, DocumentsError) as error:
             raise HistoryDiffers(f"{where}: {error}") from error
         kind = event.kind
         # The body is what follows, so that the leaf is made of it without parsing it once more.
-        wanted_leaf = canonical_bytes(leaf_fields(signed, kind, chain.head))
+        wanted_leaf = canonical_bytes(leaf_fields(signed.body, kind, chain.head, whole))
         for name, found, wanted in (
             ("number", row.number, chain.number),
             ("sha256", row.sha256, chain.head),

@@ -3,7 +3,8 @@
 A leaf is the canonical JSON of a header. Who wants what it names fetches it elsewhere, hashes it, and compares.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
@@ -142,17 +143,16 @@ RUN_KINDS = frozenset({EventKind.RUN_OPENED, EventKind.RUN_RECORDED})
 
 def entry_leaf(signed: SignedDocument) -> EntryLeaf:
     """Return the leaf of a signed entry."""
-    return EntryLeaf.parse(leaf_fields(signed, Entry.parse(signed.body).kind, signed.body_hash()))
+    return EntryLeaf.parse(leaf_fields(signed.body, Entry.parse(signed.body).kind, signed.body_hash(), signed.hash()))
 
 
-def leaf_fields(signed: SignedDocument, kind: EventKind, sha256: str) -> dict[str, CanonicalValue]:
-    """Return what the leaf of a signed entry says, by its kind and the hash of its body, which the caller has."""
-    body = signed.body
+def leaf_fields(body: Mapping[str, Any], kind: EventKind, entry: str, document: str) -> dict[str, CanonicalValue]:
+    """Return what the leaf of an entry says, by its body and kind, and the hashes of the body and of all of it."""
     return {
         "format": "atomic-margin/leaf/2",
         "kind": "entry",
-        "entry": sha256,
-        "document": signed.hash(),
+        "entry": entry,
+        "document": document,
         "run": kind in RUN_KINDS,
         **{name: body[name] for name in ("account", "number", "previous", "tick", "tick_sequence", "entered_at")},
     }

@@ -14,12 +14,12 @@ atomic_margin.service.errors.SignatureInvalid: tick: signed by a key that is not
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, canonical_hash
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, canonical_hash, tagged_hash
 from atomic_margin.documents.fields import PublicKey, Signature
 from atomic_margin.documents.strict import Document
 from atomic_margin.service.errors import ConfigurationError, SignatureInvalid
@@ -68,6 +68,29 @@ class SignedDocument(Document):
             key.verify(bytes.fromhex(self.signature), _message(self.type, self.body))
         except (InvalidSignature, ValueError):
             raise SignatureInvalid(f"{self.type}: the signature does not match the document", "signature") from None
+
+
+class Hashes(NamedTuple):
+    """What a signed document is named by, computed at once for who needs all of it.
+
+    Attributes:
+        body: `SignedDocument.body_hash`.
+        document: `SignedDocument.hash`.
+        data: canonical bytes of the document.
+    """
+
+    body: str
+    document: str
+    data: bytes
+
+    @classmethod
+    def of(cls, signed: SignedDocument) -> "Hashes":
+        """Return those of a document."""
+        body = canonical_bytes(signed.body)
+        rest = canonical_bytes({"signature": signed.signature, "signer": signed.signer, "type": signed.type})
+        # RFC 8785 sorts by name: the body comes first.
+        data = b'{"body":' + body + b"," + rest[1:]
+        return cls(tagged_hash(signed.type, body), tagged_hash(signed.TAG, data), data)
 
 
 class Identity:

@@ -191,10 +191,7 @@ def test_the_command_prints_what_was_compared(world_at: Open) -> None:
     held = {(account, asset) for account, assets in world.ledger().items() for asset in assets}
     result = call("--check", "--dir", str(world.directory))
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert (said["accounts"], said["entries"], said["runs"]) == (2, entries, 0)
-    assert said["balances"] >= len([account for account, _ in held if not account.startswith("external")])
-    assert entries > 10
+    assert json.loads(result.stdout) == {"accounts": 2, "balances": 12, "entries": 20, "runs": 0}
 
 
 def test_the_command_names_the_first_difference_and_writes_anew_when_told(world_at: Open) -> None:

@@ -22,7 +22,7 @@ from atomic_margin.service.protocol.account.events import Event, EventKind, read
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import Body, parse_signed
-from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.signing import Hashes, Identity, SignedDocument
 
 # Strict types take the names of events as enums alone, and JSON has none.
 Kind = Annotated[EventKind, Field(strict=False)]
@@ -92,7 +92,11 @@ class Salts:
 
 def salted_hash(salt: str, value: CanonicalValue) -> str:
     """Return the hash, in hex, that hides what it names from whoever does not have the salt."""
-    return hashlib.sha256(b"atomic-margin/v1/salted\n" + bytes.fromhex(salt) + canonical_bytes(value)).hexdigest()
+    return _salted(salt, canonical_bytes(value))
+
+
+def _salted(salt: str, data: bytes) -> str:
+    return hashlib.sha256(b"atomic-margin/v1/salted\n" + bytes.fromhex(salt) + data).hexdigest()
 
 
 class Chain(NamedTuple):
@@ -142,10 +146,18 @@ def extended(
     return Chain(number, signed.body_hash(), state), signed
 
 
+class Recomputed(NamedTuple):
+    """A chain with one more entry, what happened, and the hash of the whole signed entry."""
+
+    chain: Chain
+    event: Event
+    entry: str
+
+
 def recomputed(
     chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str
-) -> tuple[Chain, Event]:
-    """Return a chain with one more entry, as its own operator computes it again, and what happened.
+) -> Recomputed:
+    """Return a chain with one more entry, as its own operator computes it again.
 
     It knows its signatures, which the entry names by hash and the log has. Everything else is as in `followed`.
 
@@ -166,13 +178,18 @@ def recomputed(
         body: dict[str, CanonicalValue] = {name: said[name] for name in ("log", "entered_at")}
     except (KeyError, TypeError, ValueError) as error:
         raise EntryForged(f"an entry has fields of another kind: {error!r}", entry=signed.to_json()) from error
-    event = read_event(document, evaluated=_is_evaluated(chain.state), verify=False)
+    named, own = Hashes.of(document), Hashes.of(signed)
+    event = read_event(document, evaluated=_is_evaluated(chain.state), verified=named.body)
     state, number = machine.apply(chain.state, event, at), chain.number + 1
-    body |= {"operator": operator, **_said(number, event.kind, at, salts), **_hashes(salts, number, document, state)}
+    body |= {
+        "operator": operator,
+        **_said(number, event.kind, at, salts),
+        **_salted_hashes(salts, number, named.data, state),
+    }
     for name in sorted({*body, *said}):
         if said.get(name) != body.get(name):
             raise EntryForged(f"the entry has another {name} than follows", entry=signed.to_json())
-    return Chain(number, signed.body_hash(), state), event
+    return Recomputed(Chain(number, own.body, state), event, own.document)
 
 
 def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str) -> Chain:
@@ -219,8 +236,12 @@ def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, sal
 
 
 def _hashes(salts: Salts, number: int, document: SignedDocument, state: Account) -> dict[str, str]:
+    return _salted_hashes(salts, number, canonical_bytes(document.canonical()), state)
+
+
+def _salted_hashes(salts: Salts, number: int, document: bytes, state: Account) -> dict[str, str]:
     return {
-        "document": salted_hash(salts.of("document", number), document.canonical()),
+        "document": _salted(salts.of("document", number), document),
         "public": salted_hash(salts.of("public", number), state.public.canonical()),
         "private": salted_hash(salts.of("private", number), state.private.canonical()),
     }

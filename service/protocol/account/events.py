@@ -248,13 +248,13 @@ _KINDS = {
 }
 
 
-def read_event(signed: SignedDocument, evaluated: bool = True, *, verify: bool = True) -> Event:
+def read_event(signed: SignedDocument, evaluated: bool = True, *, verified: str | None = None) -> Event:
     """Return the event that a signed document is.
 
     Args:
         signed: the document; that its signature is its signer's is checked here, who may sign it is in the machine.
         evaluated: whether the open run was evaluated, which an overdue one depends on.
-        verify: check the signature; only who did so before may leave it out.
+        verified: hash of its body, of whoever has verified the signature before; it is not verified again then.
 
     Raises:
         MalformedRequest: it is no event of an account.
@@ -263,10 +263,10 @@ def read_event(signed: SignedDocument, evaluated: bool = True, *, verify: bool =
     body_type = _BODIES.get(signed.type)
     if body_type is None:
         raise MalformedRequest(f"a document of type {signed.type!r} is no event of an account", "type")
-    if verify:
+    if verified is None:
         signed.verify(frozenset({signed.signer}))
     _, body = parse_signed(signed, body_type)
-    return Event(_kind(body, evaluated), signed.body_hash(), signed.signer, body)
+    return Event(_kind(body, evaluated), verified or signed.body_hash(), signed.signer, body)
 
 
 def _kind(body: Body, evaluated: bool) -> EventKind:
