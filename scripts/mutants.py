@@ -79,14 +79,19 @@ def _chain(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_chain", test)))
 
 
+def _agent_tests(default: str, test: str) -> tuple[str, ...]:
+    """Return a test of the agent, by its name alone or with its module before it."""
+    module, _, name = test.rpartition(":")
+    return _tests("service", (f"agent_{module or default}", name))
+
+
 def _history(name: str, function: str, node: Node, new: str, test: str) -> Mutant:
     place = f"service.institution.history:History.{function}"
-    return Mutant(f"agent: {name}", place, node, new, _tests("service", ("agent_history", test)))
+    return Mutant(f"agent: {name}", place, node, new, _agent_tests("history", test))
 
 
 def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
-    tests = _tests("service", ("agent_rounds", test))
-    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, tests)
+    return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _agent_tests("rounds", test))
 
 
 _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
@@ -191,17 +196,17 @@ MUTANTS = (
     _round("the record that the account has", "answering:_checked", condition("body_hash", "record"), "False",
            "nothing_but_the_open_run_of_the_account_is_answered"),
     _round("what is refused stays known", "outbox:Outbox.send", call("_supersede"), "None",
-           "an_instruction_that_is_refused_is_told_and_not_sent_again"),
+           "sending:an_instruction_that_is_refused_is_told_and_not_sent_again"),
     _round("proofs that nobody asked for", "coverage:Unasked._is_asked", condition("unproven"), "False",
-           "an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
+           "unasked:an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
     _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",
              "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
     _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
-             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+             "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
     _history("what a breach is settled for", "_check_settlement", condition("top_up_usd"), "False",
-             "a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+             "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
     _history("a deadline", "_check_event", call("_check_overdue"), "None",
-             "an_event_that_is_not_legal_is_refused_and_kept"),
+             "events:an_event_that_is_not_legal_is_refused_and_kept"),
     _history("the log of an entry", "_check_place", condition("log"), "False",
              "an_entry_that_says_something_else_than_follows_is_refused"),
     _history("documents that were not sent", "_mark_sent", condition("adopt"), "False",

@@ -2,8 +2,6 @@
 
 import ast
 import contextlib
-import importlib
-import inspect
 import io
 import math
 import re
@@ -11,7 +9,6 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -330,54 +327,6 @@ def test_every_decision_record_has_a_status(record: Path) -> None:
     for later in re.findall(r"\]\(([^)]+)\)", status[1]):
         assert later > record.name
         assert record.name in (record.parent / later).read_text(), f"{later} does not name {number}"
-
-
-ERRORS = sorted(source for source in SOURCES if source.name == "errors.py")
-
-
-def _drawn(module: ModuleType) -> dict[str, tuple[str | None, str]]:
-    """Errors of the tree in a module's docstring: the one above and the description, by name."""
-    above: dict[int, str | None] = {}
-    found: dict[str, tuple[str | None, str]] = {}
-    lines = (module.__doc__ or "").splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        drawn = re.fullmatch(r"([│ ]*)[├└]── (\w+|\(.*\))(.*)", line)
-        root = re.fullmatch(r"(\w+)(?: {2,}.*)?", line)
-        if root is not None and below.startswith(("├──", "└──")):
-            above = {0: root[1]}
-            found[root[1]] = (None, "")
-        elif drawn is not None:
-            depth = len(drawn[1]) // 4
-            # A line in brackets only groups those below it.
-            name = above[depth] if drawn[2].startswith("(") else drawn[2]
-            above[depth + 1] = name
-            if not drawn[2].startswith("("):
-                found[drawn[2]] = (above[depth], drawn[3])
-    return found
-
-
-@pytest.mark.parametrize("source", ERRORS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_trees_of_errors_are_drawn_as_they_are(source: Path) -> None:
-    dotted = ".".join(source.relative_to(ROOT).with_suffix("").parts)
-    module = importlib.import_module(f"atomic_margin.{dotted}")
-    classes = {
-        name: value
-        for name, value in inspect.getmembers(module, inspect.isclass)
-        if issubclass(value, Exception) and value.__module__ == module.__name__ and not name.startswith("_")
-    }
-    drawn = _drawn(module)
-    imported = {name for name in drawn if name not in classes}
-    # At most the root, where it is another package's.
-    assert imported <= {name for name, (parent, _) in drawn.items() if parent is None}
-    assert set(drawn) - imported == set(classes)
-    for name, (parent, description) in drawn.items():
-        if parent is None:
-            continue
-        public = [base for base in classes[name].__mro__[1:] if not base.__name__.startswith("_")]
-        also = re.search(r" {2,}an? (\w+)$", description)
-        if also is not None:
-            assert also[1] == public[0].__name__, name
-        assert parent in {base.__name__ for base in classes[name].__bases__} | {public[0].__name__}, name
 
 
 @pytest.fixture(scope="module")

@@ -1,179 +1,30 @@
 """What an agent takes as the history of its account, entry by entry, and what it refuses and keeps."""
 
-import json
-from collections.abc import Callable
-from decimal import Decimal
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AgentRefused, MalformedResponse
 from atomic_margin.service.institution import history
 from atomic_margin.service.institution.chain import OperatorContradicts
-from atomic_margin.service.institution.disputes import Disputes
-from atomic_margin.service.institution.history import History
-from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
-    InstitutionStore,
-    OwnAnswer,
     OwnDocument,
     OwnEntry,
-    OwnSubmission,
     find_sent,
 )
-from atomic_margin.service.protocol.account.entries import Entry, Salts, _hashes, extended
+from atomic_margin.service.protocol.account.entries import Entry, Salts, extended
 from atomic_margin.service.protocol.account.errors import (
     EntryForged,
     EntryForked,
     EntryGap,
     EntryIllegal,
-    EntryRefused,
     EntryUnsent,
 )
-from atomic_margin.service.protocol.account.events import AdmissionRecord, read_event
-from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.messages import Entries, EntryItem
-from atomic_margin.service.protocol.settlements import Rightful, rightful_transfers
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import terms_hash
-from atomic_margin.service.protocol.trust import TrustFile
 
-from .account.documents import INSTITUTION, LOG, SEED, TIME, Parties
-from .bodies import TRUST
-from .documents import Json, example, example_terms
-
-TERMS = example_terms()
-MARKET = Market.parse(example("market-1"))
-USDC = 10**6
-Pair = tuple[SignedDocument, SignedDocument]
-
-
-class SeenTicks:
-    """The agent's market chain, as far as a history asks it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.disputes, self.followed = Disputes(folder), list[At]()
-        self.contradicts = False
-
-    def follow(self, at: At, entry: Json) -> None:
-        if self.contradicts:
-            raise OperatorContradicts("two ticks of one number")
-        self.followed.append(at)
-
-    def market_of(self, number: int, wanted: str) -> Market:
-        return MARKET
-
-
-class Told(Parties):
-    """Both parties, and an agent that is told of the account; what the institution signs, its agent stores first."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self.folder, self.page, self.seed, self.log = folder, 100, SEED, LOG
-        self.store = InstitutionStore(folder)
-        self.shown = self.entries
-        self.asked: list[int] = []
-        self.history = self.started()
-
-    def started(self) -> History:
-        """An agent's history in a new process."""
-        trust = TrustFile.parse({**TRUST, "operator": self.operator.public_key})
-        settings = AgentSettings(self.folder, INSTITUTION, "", trust, 100, None)
-        self.ticks = SeenTicks(self.folder)
-        return History(settings, TERMS, self.institution.public_key, self.store, self.ticks, self.fetch)  # type: ignore[arg-type]
-
-    def fetch(self, after: int) -> Entries:
-        self.asked.append(after)
-        page = self.shown[after : after + self.page]
-        items = [EntryItem(entry=entry.to_json(), document=document.to_json()) for entry, document in page]
-        return Entries(log=self.log, seed=self.seed, entries=tuple(items), more=len(self.shown) > after + self.page)
-
-    def admission(self, **changes: Any) -> SignedDocument:
-        body = {"identity": self.institution.public_key, "terms": terms_hash(TERMS), "admitted_at": TIME}
-        return self.by_operator(AdmissionRecord, body | changes)
-
-    def by_institution(self, *arguments: Any) -> SignedDocument:
-        return self.known(super().by_institution(*arguments))
-
-    def known(self, signed: SignedDocument) -> SignedDocument:
-        common = {"sha256": signed.body_hash(), "document": signed.to_json(), "stored_at": TIME}
-        row: OwnSubmission | OwnAnswer | OwnDocument
-        if signed.type == "submission":
-            row = OwnSubmission(sequence=int(signed.body["sequence"]), portfolio={}, blindings=[], **common)
-        elif signed.type == "answer":
-            body = signed.body
-            row = OwnAnswer(run_id=body["run_id"], price_sequence=1, run_hash=body["run"], figures={}, **common)
-        else:
-            row = OwnDocument(type=signed.type, **common)
-        with self.store.unit_of_work() as session:
-            session.add(row)
-        return signed
-
-    def booked(self) -> None:
-        """Go on until a book is in force and a run at the first tick after it may begin."""
-        self.enter(self.admission())
-        self.enter(self.deposit(2 * 10**6 * USDC))
-        self.enter(self.enrolment(1))
-        self.enter(self.confirmation(1))
-        self.enter(self.instruction(1, "post", 10**6 * USDC))
-        self.enter(self.submission(1, "first"))
-        self.tick()
-
-    def recorded(self, **changes: Any) -> None:
-        self.booked()
-        self.enter(self.run_opened())
-        self.enter(self.record(**changes))
-
-    def breached(self, usd: str = "10") -> Rightful:
-        """Go on until a breach waits for its settlement; return what has to settle it."""
-        self.recorded()
-        self.enter(self.answer("breach", top_up_usd=usd))
-        return rightful_transfers(
-            TERMS,
-            MARKET,
-            Decimal(usd),
-            counted=self.run.posted,
-            free=self.state.private.free,
-            posted=self.state.public.posted,
-        )
-
-    def forced(self, document: SignedDocument, **changes: Any) -> Pair:
-        """Sign an entry about a document whatever the machine says, as an operator that cheats does."""
-        number, at = self.chain.number + 1, self.at
-        body = {
-            "log": LOG,
-            "operator": self.operator.public_key,
-            "account": self.salts.account,
-            "number": str(number),
-            "previous": self.chain.head,
-            "kind": read_event(document).kind,
-            **_hashes(self.salts, number, document, self.state),
-            "tick": at.tick_hash,
-            "tick_sequence": str(at.tick),
-            "market": at.market_hash,
-            "market_sequence": str(at.market),
-            "entered_at": TIME,
-        }
-        return Entry.parse(body | changes).signed_by(self.operator), document
-
-    def refuses(self, kind: type[EntryRefused], words: str, *pair: Pair) -> None:
-        """Show entries, with a wrong one last: it is refused in every round, and those before it are followed."""
-        self.shown = [*self.entries, *pair]
-        for agent in (self.history, self.started()):
-            with pytest.raises(kind, match=words):
-                agent.sync()
-            assert (agent.head, agent.state) == (self.chain.head, self.state)
-
-    @property
-    def evidence(self) -> list[Json]:
-        return [json.loads(path.read_text()) for path in sorted((self.folder / "disputes").glob("*.json"))]
-
-
-@pytest.fixture
-def told(tmp_path: Path) -> Told:
-    return Told(tmp_path)
+from .account.documents import LOG, SEED, TIME
+from .documents import Json
+from .told import Told
+from .told import told as told
 
 
 @pytest.mark.parametrize("page", [1, 4, 100])
@@ -279,156 +130,6 @@ def test_a_document_that_this_directory_did_not_send_is_refused_until_it_is_adop
         adopted = find_sent(session, document.body_hash())
         assert adopted is not None
         assert (adopted.entry, adopted.document) == (7, document.to_json())
-
-
-Cheat = Callable[[Told], Pair]
-
-
-def replaced_book(told: Told) -> Pair:
-    """A run on a book that another one replaced before its tick: what emptied a flat account."""
-    told.booked()
-    old = told.state.public.book
-    assert old is not None
-    told.enter(told.run_opened())
-    told.enter(told.record())
-    told.enter(told.answer("covered"))
-    told.enter(told.submission(2, "second"))
-    told.tick()
-    return told.forced(told.run_opened(submission=old.submission))
-
-
-def older_tick(told: Told) -> Pair:
-    told.booked()
-    told.tick()
-    return told.forced(told.run_opened(number=1))
-
-
-def left_out(told: Told) -> Pair:
-    """A run that does not count what was posted, at the number of the instruction that posted it."""
-    told.booked()
-    return told.forced(told.run_opened(posted={}))
-
-
-def older_instruction(told: Told) -> Pair:
-    told.booked()
-    return told.forced(told.run_opened(posted={}, instructions="0"))
-
-
-def second_at_a_tick(told: Told) -> Pair:
-    told.recorded()
-    told.enter(told.answer("covered"))
-    return told.forced(told.run_opened())
-
-
-def other_record(told: Told) -> Pair:
-    told.booked()
-    told.enter(told.run_opened())
-    return told.forced(told.record(posted={"USDC": "1"}))
-
-
-def withdrawal_by_the_operator(told: Told) -> Pair:
-    told.booked()
-    body = told.instruction(2, "withdraw", 5).body
-    return told.forced(told.operator.sign("collateral-instruction", body))
-
-
-def book_under_a_run(told: Told) -> Pair:
-    """The entry says that a book which has to wait is in force."""
-    told.recorded()
-    document = told.submission(2, "second")
-    entry, _ = told.forced(document)
-    return entry, document
-
-
-def early_end(told: Told) -> Pair:
-    told.recorded(deadline="2026-11-27T12:00:01Z")
-    document = told.overdue()
-    _, entry = extended(told.chain, document, told.at, told.salts, LOG, told.operator, TIME)
-    return entry, document
-
-
-def earlier_entry(told: Told) -> Pair:
-    """Made as if the newest tick had not come yet."""
-    told.booked()
-    told.enter(told.deposit(1))
-    told.newest = told.market = 0
-    return told.forced(told.deposit(2))
-
-
-@pytest.mark.parametrize(
-    ("cheat", "kind", "words"),
-    [
-        (replaced_book, EntryIllegal, "another submission than it must have"),
-        (older_tick, EntryIllegal, "another price_sequence than it must have"),
-        (left_out, EntryIllegal, "another posted than it must have"),
-        (older_instruction, EntryIllegal, "another instructions than it must have"),
-        (second_at_a_tick, EntryIllegal, "is no tick to run"),
-        (other_record, EntryIllegal, "another posted than the run began with"),
-        (withdrawal_by_the_operator, EntryIllegal, "signed by the institution of the account"),
-        (book_under_a_run, EntryForged, "another hash of public than follows"),
-        (early_end, EntryIllegal, "declared overdue before 2026-11-27T12:00:01Z, its deadline"),
-        (earlier_entry, EntryIllegal, "is at tick 0, the one before at 1"),
-    ],
-)
-def test_an_event_that_is_not_legal_is_refused_and_kept(
-    told: Told, cheat: Cheat, kind: type[EntryRefused], words: str
-) -> None:
-    entry, document = cheat(told)
-    told.refuses(kind, words, (entry, document))
-    (evidence,) = told.evidence
-    assert evidence["entry"] == entry.to_json()
-    assert evidence["last"] == told.entries[-1][0].to_json()
-    assert evidence.get("document", document.to_json()) == document.to_json()
-
-
-def settled(told: Told, moves: list[tuple[str, int, str, str]], **changes: Any) -> Pair:
-    document = told.settlement(moves, **changes)
-    _, entry = extended(told.chain, document, told.at, told.salts, LOG, told.operator, TIME)
-    return entry, document
-
-
-def moves_of(wanted: Rightful) -> list[tuple[str, int, str, str]]:
-    return [(move.asset, move.quantity, move.source, move.destination) for move in wanted.transfers]
-
-
-@pytest.mark.parametrize(("usd", "kind"), [("10", "margin_call"), ("5000000", "liquidation")])
-def test_the_settlement_that_follows_from_a_breach_is_taken(told: Told, usd: str, kind: str) -> None:
-    wanted = told.breached(usd)
-    assert wanted.kind == kind
-    told.enter(told.settlement(moves_of(wanted), top_up_usd=usd))
-    told.history.sync()
-    assert told.history.state == told.state
-    assert told.evidence == []
-
-
-@pytest.mark.parametrize("cheat", ["liquidated", "more", "less", "nothing", "another amount"])
-def test_a_settlement_that_does_not_follow_from_the_breach_is_refused(told: Told, cheat: str) -> None:
-    """An account that could meet the call is not liquidated, and no more is moved than the call is of."""
-    wanted = told.breached()
-    ((asset, quantity, source, target),) = moves_of(wanted)
-    changes = {"top_up_usd": "11"} if cheat == "another amount" else {}
-    moves = {
-        "liquidated": [
-            ("USDC", told.state.private.free["USDC"], "free", "liquidation"),
-            ("USDC", told.state.public.posted["USDC"], "posted", "liquidation"),
-        ],
-        "more": [(asset, quantity + 1, source, target)],
-        "less": [(asset, quantity - 1, source, target)],
-        "nothing": [],
-        "another amount": [(asset, quantity, source, target)],
-    }
-    words = "it settles 11 USD" if changes else "a margin_call has to settle this breach, which moves"
-    told.refuses(EntryIllegal, words, settled(told, moves[cheat], **changes))
-    assert told.evidence[0]["document"]["type"] == "settlement"
-
-
-def test_a_breach_that_free_collateral_does_not_cover_is_not_called(told: Told) -> None:
-    told.breached("5000000")
-    told.refuses(
-        EntryIllegal,
-        "a liquidation has to settle",
-        settled(told, [("USDC", 1, "free", "posted")], top_up_usd="5000000"),
-    )
 
 
 @pytest.mark.parametrize("name", ["seed", "log"])

@@ -187,8 +187,6 @@ def call(*arguments: str) -> Result:
 
 def test_the_command_prints_what_was_compared(world_at: Open) -> None:
     world = world_at("two")
-    entries = sum(len(world.entries(name)) for name in (FUND, OTHER))
-    held = {(account, asset) for account, assets in world.ledger().items() for asset in assets}
     result = call("--check", "--dir", str(world.directory))
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"accounts": 2, "balances": 12, "entries": 20, "runs": 0}

@@ -1,0 +1,154 @@
+"""Proofs that nobody asked for, and directories that are older than their account, in rounds of the real agent."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.protocol.account.errors import EntryUnsent
+from atomic_margin.service.protocol.states import AccountState, RunState
+
+from .documents import FUND, example
+from .resident import Resident, Residents
+from .rounds import Clock, flat, in_step, lose, mend, unproven
+from .rounds import later as later
+from .rounds import proving as proving
+from .rounds import resident as resident
+from .rounds import residents as residents
+
+
+def test_an_owed_run_that_still_takes_an_answer_is_answered(resident: Resident, later: Callable[[int], None]) -> None:
+    run_id = unproven(resident, 1, later)
+    assert resident.world.state() == AccountState.FROZEN
+    assert resident.agent.answer_due() == [run_id]
+    assert resident.world.state() == AccountState.ACTIVE
+    assert resident.line.sent("/coverage") == []
+
+
+def test_a_due_run_that_nobody_opens_is_made_good_unasked(proving: Resident) -> None:
+    resident, clock = proving, Clock()
+    agent = resident.restarted(clock=clock)
+    resident.world.tick(1)
+    agent.answer_due()
+    clock.wait(agent.settings.unasked_after - 1)
+    agent.answer_due()
+    assert resident.line.sent("/coverage") == []
+    clock.wait(1)
+    agent.answer_due()
+    assert len(resident.line.sent("/coverage")) == 1
+    assert in_step(resident)
+    public = resident.state.public
+    assert (public.last_run, public.book.covered) == (1, 1)  # type: ignore[union-attr]
+    # Nothing is due any more, neither here nor at the operator.
+    clock.wait(100)
+    agent.answer_due()
+    assert len(resident.line.sent("/coverage")) == 1
+    assert resident.world.evaluate() is None
+
+
+def test_a_book_that_is_not_covered_is_not_proven_and_nothing_is_said(resident: Resident) -> None:
+    agent = resident.restarted(unasked_after=0)
+    resident.world.tick(2)
+    for _ in range(2):
+        assert agent.answer_due() == []
+    assert resident.line.sent("/coverage") == []
+    assert [row.type for row in resident.documents if row.type == "coverage"] == []
+
+
+def test_an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof(
+    resident: Resident, later: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flag of a breach is withheld, the time is over, more is posted: no run of the operator's is needed."""
+    agent = resident.restarted(unasked_after=0)
+    run_id = resident.world.play(2)
+    own = agent._keys.in_use()
+    assert own is not None
+    agent._keys.raise_alarm(own, "for this test")
+    assert agent.answer_due() == []
+    later(1000)
+    runs.sweep_deadlines(resident.world.operator)
+    assert resident.state.public.status is AccountState.FROZEN
+    assert agent.answer_due() == []
+    agent.instruct("post", "USDC", 250_000_000_000)
+    agent.answer_due()
+    assert len(resident.line.sent("/coverage")) == 1
+    public = resident.state.public
+    assert (public.status, public.run, public.owed) == (AccountState.ACTIVE, None, None)
+    assert in_step(resident)
+    assert [figures.outcome for figures in agent.figures()] == ["withheld"]
+    assert run_id == agent.figures()[0].run_id
+
+
+@pytest.mark.parametrize("lost", ["request", "reply"])
+def test_an_unasked_proof_is_sent_again_until_the_account_went_on(resident: Resident, lost: str) -> None:
+    agent = resident.restarted(unasked_after=0)
+    resident.world.tick(1)
+    lose(resident, "/coverage", lost)
+    with pytest.raises(RemoteError):
+        agent.answer_due()
+    mend(resident)
+    if lost == "request":
+        # The operator enters something else meanwhile: the proof names another entry than the last one.
+        resident.world.deposit(FUND, "USDC", 1, "custodian-late")
+    resident.restarted(unasked_after=0).answer_due()
+    rows = [row for row in resident.documents if row.type == "coverage"]
+    reasons = [row.superseded for row in rows]
+    assert reasons == (["the account went on since it was made", None] if lost == "request" else [None])
+    assert rows[-1].entry is not None
+    assert resident.state.public.last_run == 1
+
+
+# Backups
+
+
+def test_an_older_backup_is_noticed_and_can_be_adopted(
+    residents: Residents, resident: Resident, tmp_path: Path
+) -> None:
+    agent = resident.agent
+    agent.submit(flat())
+    resident.world.play(1)
+    assert agent.answer_due() != []
+    agent.close()
+    # Yesterday's directory.
+    for path in resident.folder.iterdir():
+        if path.name.startswith("institution.db"):
+            path.unlink()
+    (resident.folder / "institution.db").write_bytes((residents.root / "institution" / "institution.db").read_bytes())
+    resident._agent = None
+    with pytest.raises(EntryUnsent, match="institution adopt"):
+        resident.agent.answer_due()
+    with pytest.raises(EntryUnsent):
+        resident.agent.submit(flat())
+    assert resident.agent.dispute is None
+    assert resident.agent.adopt() == 2
+    assert in_step(resident)
+    # The book in force is one that it cannot open: no run on it is answered, and another book is taken.
+    second = resident.world.play(2)
+    assert resident.agent.answer_due() == []
+    assert resident.world.states()[second] == RunState.AWAITING_ANSWER
+    resident.agent.submit(Portfolio.parse(example("portfolio")))
+    assert resident.state.public.waiting is not None
+
+
+def test_the_keys_of_an_older_backup_are_replaced(residents: Residents, resident: Resident) -> None:
+    resident.agent.rotate_keys()
+    resident.agent.close()
+    for path in resident.folder.iterdir():
+        if path.name.startswith("institution.db"):
+            path.unlink()
+    (resident.folder / "institution.db").write_bytes((residents.root / "institution" / "institution.db").read_bytes())
+    resident._agent = None
+    lost = resident.state.public.keys
+    # Its token came with the first keys.
+    with pytest.raises(RemoteError, match="with the token that enrolment returned"):
+        resident.agent.answer_due()
+    # Enrolment, confirmation and submission.
+    assert resident.agent.adopt() == 3
+    public = resident.state.public
+    assert public.keys == resident.agent._store.note("evaluation_keys") != lost
+    assert resident.agent.answer_due() == []
+    # The book in force has the commitments of one that the directory can open, and it is not the same document.
+    assert resident.agent._store.submission(public.book.submission) is None  # type: ignore[union-attr]
