@@ -34,7 +34,7 @@ def play(game: type[Played], examples: int, steps: int, fixed: bool) -> None:
 
 @pytest.mark.parametrize("game", GAMES)
 def test_no_order_of_documents_takes_what_is_not_owed(game: type[Played]) -> None:
-    play(game, 50, 15, True)
+    play(game, 80, 15, True)
 
 
 @pytest.mark.slow
