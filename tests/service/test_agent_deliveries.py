@@ -20,9 +20,9 @@ from atomic_margin.service.witness.witness import Witness
 
 from .documents import example_terms, price_rules
 from .resident import Resident
-from .test_agent_rounds import Clock, flat
-from .test_agent_rounds import resident as resident
-from .test_agent_rounds import residents as residents
+from .rounds import Clock, flat
+from .rounds import resident as resident
+from .rounds import residents as residents
 from .test_log import serving
 
 ORIGIN = "margin.example/log"

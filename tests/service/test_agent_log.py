@@ -25,8 +25,8 @@ from atomic_margin.service.witness.witness import Witness
 
 from .documents import FUND, GROSS_LIMIT
 from .resident import Resident
-from .test_agent_rounds import resident as resident
-from .test_agent_rounds import residents as residents
+from .rounds import resident as resident
+from .rounds import residents as residents
 from .test_log import serving
 
 
