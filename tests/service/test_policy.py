@@ -13,6 +13,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import background, records
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.account.entries import salted_hash
 from atomic_margin.service.protocol.account.errors import WrongRun
 from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
 from atomic_margin.service.protocol.policy import Policy
@@ -197,7 +198,13 @@ def test_a_bundle_of_a_breach_without_evaluation_is_refused(
     body = copy.deepcopy(stages.bundles["fall"]["body"])
     record = {name: value for name, value in body["run"]["body"].items() if name not in ("outputs", "fft_plan")}
     run = world.operator.identity.sign("run", record)
-    answer = world.funds[FUND].identity.sign("answer", {**body["answer"]["body"], "run": run.body_hash()})
+    recorded = body["history"]["recorded"]
+    recorded["public"]["run"] |= {"record": run.body_hash(), "evaluated": False}
+    entry = {**recorded["entry"]["body"], "public": salted_hash(recorded["salt"], recorded["public"])}
+    told = world.operator.identity.sign("entry", entry)
+    recorded["entry"] = told.to_json()
+    said = {**body["answer"]["body"], "run": run.body_hash(), "entry": told.body_hash()}
+    answer = world.funds[FUND].identity.sign("answer", said)
     body |= {"run": run.to_json(), "answer": answer.to_json()}
     bundle = world.operator.identity.sign("attestation", body).to_json()
     with pytest.raises(AttestationInvalid, match="was not evaluated") as caught:

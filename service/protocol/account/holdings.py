@@ -18,7 +18,10 @@ def deposited(state: Account, event: Event, at: At) -> Account:
 
 def posted(state: Account, event: Event, at: At) -> Account:
     """Move free collateral to the margin account."""
-    body = _instruction(state, event)
+    body, run = _instruction(state, event), state.public.run
+    if run is not None and run.stage != "unproven":
+        # What a breach moves is counted from what the run counts: less free collateral could end in a liquidation.
+        raise RunNotOver(f"run {run.run_id} is open; post after it is answered, and it counts in the next one", "state")
     after = moved(state, [(body.asset, body.quantity, "free", "posted")])
     return with_public(after, instructions=body.sequence)
 

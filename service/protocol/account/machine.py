@@ -10,6 +10,8 @@ checked that it is the right document at this moment:
   tick that is not older than itself. The same commitments under new keys do not wait.
 - No answer in time: the book is owed, and the account frozen, until the same commitments are proven covered or the
   breach is settled.
+- Nothing is posted while a run is open, unless its time is over: what its breach takes is counted from what it
+  counts.
 - Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting,
   nor was void since.
 - An event is under the ticks of the one before, or under newer ones.

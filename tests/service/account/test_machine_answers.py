@@ -183,11 +183,13 @@ def test_a_liquidation_takes_everything_to_the_liquidation_account() -> None:
     assert parties.state.public.status == "in_default"
 
 
-def test_a_liquidation_takes_what_was_posted_meanwhile_too() -> None:
+def test_a_liquidation_takes_what_arrived_meanwhile_too() -> None:
     parties = breached()
     before = everything(parties)
-    parties.enter(parties.instruction(2, "post", 50))
-    refuses(parties, parties.settlement(before), InsufficientFunds, "less than that")
+    # What a breach takes is counted from what its run counts, so that nothing is posted before it took it.
+    refuses(parties, parties.instruction(2, "post", 50), RunNotOver, "post after it is answered")
+    parties.enter(parties.deposit(50))
+    refuses(parties, parties.settlement(before), WrongCollateral, "takes all")
     parties.enter(parties.settlement(everything(parties)))
 
 

@@ -145,7 +145,7 @@ def test_a_record_names_the_keys_of_its_submission(evaluated: bool, name: str) -
 
 def test_what_comes_while_a_run_is_evaluated_does_not_count_for_it() -> None:
     parties = evaluating()
-    parties.enter(parties.instruction(2, "post", 50))
+    parties.enter(parties.deposit(50))
     parties.enter(parties.enrolment(2))
     parties.enter(parties.confirmation(2))
     again = parties.enter(parties.submission(2, "a", keys=2))
@@ -212,7 +212,7 @@ def test_a_second_run_is_the_first_one_again(changes: dict[str, Any], error: typ
 
 def test_nothing_that_came_since_counts_for_a_second_run() -> None:
     parties = not_proven()
-    parties.enter(parties.instruction(2, "post", 50))
+    parties.enter(parties.deposit(50))
     parties.enter(parties.enrolment(2))
     parties.enter(parties.confirmation(2))
     again = parties.enter(parties.submission(2, "a", keys=2))

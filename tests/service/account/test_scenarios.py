@@ -191,7 +191,7 @@ def test_two_books_at_one_price() -> None:
     refuses(parties, second, WrongBook, "another submission than it must have")
     refused_by_the_institution(parties, second, "run opened", EntryIllegal, "another submission than it must have")
     # Nor does its collateral change between the two.
-    parties.enter(parties.instruction(2, "post", 100))
+    refuses(parties, parties.instruction(2, "post", 100), RunNotOver, "post after it is answered")
     second = parties.second_opened(posted={"USDC": "200"}, instructions="2")
     refuses(parties, second, WrongCollateral, "another posted|another instructions")
 
