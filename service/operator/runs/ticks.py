@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
-from atomic_margin.service.errors import Conflict
+from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import submission_of
@@ -52,7 +52,12 @@ def take_tick(operator: Operator, document: object) -> list[str]:
     while True:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force
-        tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes)
+        try:
+            tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes)
+        except TooFewSources:
+            # The refusal names what is wrong with documents that go into no tick, too.
+            make_tick(_with_all(prices, document), rules, received_at, before.last, before.last_market, changes)
+            raise
         if tick.market is None:
             raise TypeError("make_tick makes no void tick")
         operator.terms.check_market(tick.market)
@@ -97,6 +102,12 @@ def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, 
     # Of another number it is refused as a whole; what is receipted has nothing to do with that.
     documents = with_receipted(before.receipted if sent.sequence == number else (), sent.prices, number, rules.hash())
     return before, sent.model_copy(update={"prices": documents}), received_at
+
+
+def _with_all(prices: PriceSet, document: object) -> PriceSet:
+    """Return a set with everything that was sent, also what is no prices of its number."""
+    left_out = (sent for sent in PriceSet.parse(document).prices if sent not in prices.prices)
+    return prices.model_copy(update={"prices": (*prices.prices, *left_out)})
 
 
 def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDocument, received_at: datetime) -> bool:
