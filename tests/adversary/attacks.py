@@ -140,7 +140,7 @@ class Secrets:
 
     def fields(self) -> Json:
         """What the next submission is addressed with, a fresh nonce among it."""
-        self.agent.history.sync()
+        self.agent.history.sync(adopt=True)
         return {
             "institution": NAME,
             "operator": self.agent.settings.trust.operator,
@@ -235,7 +235,7 @@ class Secrets:
 
     def entry_of(self, document: str) -> str:
         """Hash of the entry that has a document."""
-        self.agent.history.sync()
+        self.agent.history.sync(adopt=True)
         with self.agent._store.unit_of_work() as session:
             return session.query(OwnEntry).filter_by(document_hash=document).one().sha256
 

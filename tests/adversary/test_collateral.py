@@ -13,10 +13,12 @@ pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
 
 
 def instruct(stage: Stage, action: str, asset: str, quantity: int, sequence: int | None = None) -> Any:
+    stage.agent.history.sync(adopt=True)
     body = {
         "institution": NAME,
         "operator": stage.agent.settings.trust.operator,
         "sequence": str(stage.world.account().next_instruction if sequence is None else sequence),
+        "entry": stage.agent.history.head,
         "action": action,
         "asset": asset,
         "quantity": str(quantity),

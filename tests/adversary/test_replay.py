@@ -17,10 +17,11 @@ OTHER = "5a" * 32
 def test_an_answer_to_one_run_answers_no_other(stage: Stage) -> None:
     # The old answer as it was: about another run.
     old = stage.bundle["body"]["answer"]
-    assert stage.reply(old) == (422, "run_id")
+    assert stage.reply(old) == (409, "run_id")
     # Re-signed by the institution itself for the new run, with the old proof: the proof is bound to the old one.
     record = stage.view(stage.open)["record"]
     addressed: dict[str, Any] = {"run_id": stage.open, "run": SignedDocument.parse(record).body_hash()}
+    addressed |= {"entry": stage.answer["body"]["entry"], "submission": record["body"]["submission"]}
     replayed = signed_again(old, stage.agent.identity, **addressed, price_sequence="2")
     assert stage.reply(replayed) == (422, "sufficiency_proof")
     # Nor does the other kind of proof of the very same run.
@@ -42,7 +43,8 @@ def test_the_proofs_of_a_breach_are_bound_to_it(stage: Stage) -> None:
 
 def test_an_old_submission_is_not_taken_again(stage: Stage) -> None:
     old = stage.bundle["body"]["submission"]
-    assert stage.submit(old) == (409, "nonce")
+    # The very same is known: it gets the entry that it has.
+    assert stage.submit(old) == (201, None)
     fresh = {"nonce": stage.agent._client.nonce()}
     assert stage.submit(signed_again(old, stage.agent.identity, **fresh)) == (409, "sequence")
     # Addressed anew throughout, its proofs and its words are still those of the old one.

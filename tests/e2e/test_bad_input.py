@@ -52,7 +52,9 @@ def unchanged(running: World) -> Iterator[World]:
         ) as database:
             tables = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
             count = "select count(*) from {}".format
-            rows = {name: database.execute(count(name)).fetchone()[0] for name in tables}
+            # Checkpoints are published by the clock, whoever asks for what.
+            told = [name for name in tables if name not in ("log_checkpoints", "log_cosigned")]
+            rows = {name: database.execute(count(name)).fetchone()[0] for name in told}
         return rows, {path.name for path in (running.root / "operator" / "blobs").iterdir()}
 
     before = stored()
@@ -270,6 +272,8 @@ def prepared(insider: Agent) -> dict[str, Any]:
         kept.setattr(insider._client, "submit", keep)
         kept.setattr(insider.history, "expect", lambda entry, document: None)
         insider.submit(Portfolio.parse(PORTFOLIO))
+    # Or the agent's own process, on the same directory, would send it after a while.
+    insider._outbox.replace_submissions()
     return made[0]
 
 

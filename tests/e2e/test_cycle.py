@@ -75,13 +75,18 @@ def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(plain_w
         run_id = world.tick(1, 1)
         world.wait_run(run_id, (RunState.UNPROVEN,))
         assert world.account().state is AccountState.FROZEN
-        with world.own_agent() as agent, pytest.raises(RemoteError, match="frozen") as refused:
+        with world.own_agent() as agent:
             agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
-        assert refused.value.status == 409
+            state = agent.history.state
+            assert state is not None
+            assert state.public.waiting is not None
         with world.answering() as agent:
             assert world.wait_run(run_id, (RunState.COVERED,)).settlement is None
             assert world.account().state is AccountState.ACTIVE
-            agent.send("/v1/collateral", Instruction(action="withdraw", asset="TBILL-2027-02", quantity="1"), Booked)
+            # The other book came in force with it, and nothing leaves before that one, too, was proven.
+            withdrawal = Instruction(action="withdraw", asset="TBILL-2027-02", quantity="1")
+            with pytest.raises(RemoteError, match="was not proven covered since it came"):
+                agent.send("/v1/collateral", withdrawal, Booked)
             assert agent.read("/v1/status", AgentStatus).alarm is None
 
 

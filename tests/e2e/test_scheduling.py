@@ -24,6 +24,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.runs.records import GENESIS
+from atomic_margin.service.operator.store.entries import state_of
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns
 from atomic_margin.service.protocol.documents import Answer
@@ -75,7 +76,7 @@ def test_the_first_run_after_a_start_finds_its_keys_expanded(
     world: World, opened: tuple[Operator, BackgroundWork]
 ) -> None:
     operator, work = opened
-    keys = str(operator.account(NAME).evaluation_keys)
+    keys = str(state_of(operator.account(NAME)).public.keys)
     eventually(lambda: operator.evaluator.is_warm(keys))
     first = place_after(None, operator.settings.prices)
     (run_id,) = ticks.take_tick(operator, signed_prices(world.sources, market(1, 1), first))
@@ -186,7 +187,7 @@ def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(pl
         first, second = world.tick(2, 2), f"{NAME}.2.exact"
         asked = world.wait_run(first, (RunState.AWAITING_ANSWER,))
         refused = breach_without_outputs(world, asked)
-        assert refused["status"] == 422
+        assert refused["status"] == 409
         assert refused["field"] == "outcome"
         assert (
             world.wait_run(first, (RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED)).state
@@ -214,9 +215,14 @@ def breach_without_outputs(world: World, asked: RunView) -> dict[str, Any]:
     """Send what a cheating institution might: a signed breach answer to a run that was not evaluated."""
     signed_run = SignedDocument.parse(asked.record)
     record = signed_run.body
+    shown = world.operator.get(f"/v1/institutions/{NAME}/entries")["entries"]
+    (entry,) = (
+        SignedDocument.parse(item["entry"]).body_hash() for item in shown if item["document"] == signed_run.to_json()
+    )
     body = {
         **{name: record[name] for name in ("run_id", "operator", "institution", "submission", "price_sequence")},
         "run": signed_run.body_hash(),
+        "entry": entry,
         "outcome": "breach",
         "flag": "1",
         "flag_output": "0" * 64,
