@@ -19,6 +19,7 @@ from atomic_margin.service.errors import (
 )
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
 from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.runs import records
 from atomic_margin.service.protocol.account.errors import NotCovered, OutOfSequence, RunNotOver, WrongKeys, WrongSigner
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState, RunState
@@ -152,6 +153,19 @@ def test_a_book_that_comes_after_a_tick_is_no_way_out_of_its_run(world_at: World
         world.instruct(FUND, "withdraw", "USDC", 1)
     world.answer(world.play(3))
     world.instruct(FUND, "withdraw", "USDC", 1)
+
+
+def test_a_run_that_is_due_begins_before_another_book_comes(world_at: WorldAt, stages: Stages) -> None:
+    """Or a tick that comes before its turn would leave no run on the book that was there at this one."""
+    world = world_at("submitted")
+    world.tick(2)
+    sent = world.prepare_submission(FUND, (0,) * len(stages.book))
+    submissions.submit(world.operator, FUND, sent.signed.to_json(), records.open_due)
+    world.tick(3)
+    assert world.evaluate() == f"{FUND}.2"
+    assert world.run(f"{FUND}.2").record["body"]["submission_sequence"] == "1"  # type: ignore[index]
+    world.answer(f"{FUND}.2")
+    assert world.run(f"{FUND}.2").state == RunState.SETTLED
 
 
 def test_names_and_identities_are_admitted_once(world_at: WorldAt) -> None:

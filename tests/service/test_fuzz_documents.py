@@ -176,7 +176,7 @@ def test_bytes_that_are_no_json_are_named(data: bytes) -> None:
 def test_any_body_that_can_be_signed_verifies(value: Any) -> None:
     identity = Identity.generate()
     try:
-        signed = identity.sign("receipt", {"value": value})
+        signed = identity.sign("tick", {"value": value})
     except (ServiceError, DocumentsError, MarginError):
         return
     signed.verify(frozenset({identity.public_key}))

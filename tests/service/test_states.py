@@ -3,10 +3,12 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from atomic_margin.service.errors import Conflict, IllegalTransition
+from atomic_margin.service.protocol.account.state import Stage
 from atomic_margin.service.protocol.account.table import TABLE
 from atomic_margin.service.protocol.states import (
     RUNS,
@@ -22,8 +24,8 @@ from atomic_margin.service.protocol.states import (
 SERVICE = Path(__file__).parents[2] / "service"
 OWNERS = {SERVICE / "operator" / "store" / name for name in ("transitions.py", "entries.py")}
 ROWS = {"Account", "Run", "ShortfallRow"}
-# Also outcomes of answers and verdicts of audits, which are no states.
-SHARED_WORDS = {"covered", "recorded", "failed"}
+# Also outcomes of answers, verdicts of audits, kinds of events and stages of an open run, which are no states.
+SHARED_WORDS = {"covered", "recorded", "failed", "settled", "admitted", "waiting", *get_args(Stage)}
 
 TABLES = [
     (RUNS, RunState, RunEvent),

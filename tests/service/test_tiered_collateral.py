@@ -9,7 +9,9 @@ import pytest
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import TransferTooSmall
 from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.documents import Settlement, parse_signed
+from atomic_margin.service.protocol.terms import terms_hash
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
@@ -24,6 +26,9 @@ def with_schedule(world: World, **changes: dict[str, Any]) -> World:
     document = example("collateral-schedule")
     document["assets"] = [{**asset, **changes.get(asset["id"].partition("-")[0], {})} for asset in document["assets"]]
     world.operator.terms = replace(world.operator.terms, schedule=CollateralSchedule.parse(document))
+    with world.operator.store.unit_of_work() as session:
+        account = session.get_one(Account, FUND)
+        account.public_state = {**account.public_state, "terms": terms_hash(world.operator.terms)}
     return world
 
 

@@ -3,6 +3,8 @@
 Whether a portfolio comes in force at once or waits for the end of a run is for the account machine to say.
 """
 
+from collections.abc import Callable
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -16,10 +18,22 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.verification import verify_submission
 
 
-def submit(operator: Operator, institution: str, document: object) -> SignedDocument:
+def submit(
+    operator: Operator,
+    institution: str,
+    document: object,
+    open_due: Callable[[Operator, str], None] = lambda operator, institution: None,
+) -> SignedDocument:
     """Verify and store a submission; return the signed entry, the operator's receipt.
 
     The same submission again gets the same entry.
+
+    Args:
+        operator: who takes it.
+        institution: whose it is.
+        document: as it arrived.
+        open_due: begins the run that the account has due, so that it is on the book that was there at its tick; called
+            once the submission is verified.
 
     Raises:
         SignatureInvalid, Refused, Conflict, DocumentError, MarginError: what is wrong; nothing is stored.
@@ -36,6 +50,7 @@ def submit(operator: Operator, institution: str, document: object) -> SignedDocu
     ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group)
 
     operator.blobs.put(ciphertext.to_bytes())
+    open_due(operator, institution)
     with operator.store.unit_of_work() as session:
         earlier = _check(session, institution, signed, submission)
         if earlier is not None:

@@ -1,6 +1,7 @@
 """Sign and chain the records of runs, evaluated or not."""
 
 import hashlib
+import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from sqlalchemy import func, select
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
 from atomic_margin.service.operator.accounts.submissions import submission_of
@@ -18,9 +20,13 @@ from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.errors import WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
+from atomic_margin.service.protocol.account.values import book_at
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
+from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrix_hashes
+
+_log = logging.getLogger(__name__)
 
 GENESIS = "0" * 64
 """What the first record of the chain names as the one before it."""
@@ -90,6 +96,28 @@ def begin(operator: Operator, run_id: str) -> Plan:
         return plan
 
 
+def open_due(operator: Operator, institution: str) -> None:
+    """Begin the run that an account has due, because another book comes.
+
+    If it waited for its turn until the next tick, no run would be on the book that was there at this one. Only where
+    runs are evaluated: one that is to be proven first begins with its record.
+    """
+    if operator.settings.policy is not Policy.ALWAYS:
+        return
+    with operator.store.unit_of_work() as session:
+        waiting = select(Run.run_id).where(
+            Run.institution == institution, Run.state == RunState.SCHEDULED, Run.second.is_(False)
+        )
+        run_id = session.scalar(waiting.limit(1))
+        free = entries.state_of(session.get_one(Account, institution)).public.run is None
+    if run_id is None or not free:
+        return
+    try:
+        begin(operator, run_id)
+    except (NotDue, MarginError) as reason:
+        _log.warning("run %s did not begin before another book came: %s", run_id, reason)
+
+
 def ask(operator: Operator, run_id: str) -> None:
     """Sign and chain the record of a run that is to be proven first, without evaluating it, and open it for its answer.
 
@@ -112,15 +140,16 @@ def _planned(operator: Operator, run_id: str) -> Plan:
     with operator.store.unit_of_work() as session:
         row = session.get_one(Run, run_id)
         tick = session.get_one(Tick, row.price_sequence)
-        public = entries.state_of(session.get_one(Account, row.institution)).public
-        begun = public.run
+        state = entries.state_of(session.get_one(Account, row.institution))
+        public, begun = state.public, state.public.run
         if begun is not None and (begun.run_id == run_id or row.second):
             # It has begun, or is the same run again after one that was not proven.
             book, posted, instructions = begun.submission, begun.posted, begun.instructions
-        elif public.book is None:
-            raise NotDue("the account has no book in force")
         else:
-            book, posted, instructions = public.book.submission, public.posted, public.instructions
+            wanted = book_at(state, entries.newest(session))
+            if wanted is None:
+                raise NotDue("the account has no book in force")
+            book, posted, instructions = wanted.submission, public.posted, public.instructions
         stored = submission_of(session, book)
     submission, compiled, terms = (
         Submission.parse(stored.document["body"]),

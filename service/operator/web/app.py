@@ -24,7 +24,7 @@ from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, readers, submissions
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import answers, prices, rules, ticks
+from atomic_margin.service.operator.runs import answers, prices, records, rules, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
@@ -212,7 +212,7 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
     def submit(institution: str, document: JsonBody) -> SignedDocument:
         """Submit an encrypted portfolio with its proofs; returns the signed entry. Takes about a second."""
-        return submissions.submit(operator, institution, document)
+        return submissions.submit(operator, institution, document, records.open_due)
 
     @router.post(
         "/collateral",

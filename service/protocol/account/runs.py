@@ -13,7 +13,7 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.account.events import Coverage, Event, Overdue, RunOpened, RunVoid
 from atomic_margin.service.protocol.account.holdings import moved
 from atomic_margin.service.protocol.account.state import Account, OpenRun, Stage
-from atomic_margin.service.protocol.account.values import At, body_of, in_force, is_due, updated, with_public
+from atomic_margin.service.protocol.account.values import At, body_of, book_at, in_force, is_due, updated, with_public
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement, second_run_of
 
 
@@ -42,6 +42,10 @@ def run_recorded(state: Account, event: Event, at: At) -> Account:
 
 def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) -> Account:
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
+    wanted_book = book_at(state, at)
+    if wanted_book is not None and wanted_book == state.public.waiting:
+        # It came before this tick, at which no run of the one in force had begun.
+        state = with_public(state, book=wanted_book, waiting=None)
     public, book, before = state.public, in_force(state), state.public.run
     first = OpenRun.model_construct(
         run_id=f"{public.institution}.{at.market}",

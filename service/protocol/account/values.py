@@ -40,6 +40,18 @@ def is_due(state: Account, at: At) -> bool:
     return book is not None and at.market > max(state.public.last_run, book.tick)
 
 
+def book_at(state: Account, at: At) -> Book | None:
+    """Return the book that a run which begins now has to be on: the one that came before its tick.
+
+    A book that waits takes the place of the one in force when a tick has come since, unless a run is open, something is
+    owed, or the last run was void.
+    """
+    public = state.public
+    book, waiting = public.book, public.waiting
+    pinned = public.run is not None or public.owed is not None or (book is not None and book.void is not None)
+    return book if waiting is None or pinned or waiting.tick >= at.market else waiting
+
+
 P = TypeVar("P", bound=Part)
 B = TypeVar("B", bound=Body)
 

@@ -18,7 +18,7 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
 )
 from atomic_margin.service.protocol.account.state import Account, OpenRun
-from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.account.values import At, book_at
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
@@ -187,10 +187,11 @@ class Parties:
     def run_fields(self, number: int | None = None, **changes: Any) -> dict[str, Any]:
         """Return what a run at a tick, by default the newest, is on: the book in force and what is posted."""
         public, number = self.state.public, self.market if number is None else number
-        assert public.book is not None
+        book = book_at(self.state, self.at)
+        assert book is not None
         return {
             "run_id": f"{INSTITUTION}.{number}",
-            "submission": public.book.submission,
+            "submission": book.submission,
             "price_sequence": str(number),
             "tick": tick(number),
             "instructions": str(public.instructions),
@@ -217,7 +218,6 @@ class Parties:
 
     def record(self, *, evaluated: bool = True, **changes: Any) -> SignedDocument:
         """The record of the open run, or of one that is to be proven first."""
-        public = self.state.public
         if evaluated:
             run = self.run
             fields: dict[str, Any] = {
@@ -230,8 +230,9 @@ class Parties:
             }
             keys = (run.evaluation_keys, run.key_commitments)
         else:
-            assert public.book is not None
-            fields, keys = self.run_fields(), (public.book.evaluation_keys, public.book.key_commitments)
+            book = book_at(self.state, self.at)
+            assert book is not None
+            fields, keys = self.run_fields(), (book.evaluation_keys, book.key_commitments)
         whole = {
             **fields,
             "number": "1",

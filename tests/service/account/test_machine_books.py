@@ -319,3 +319,33 @@ def test_the_newest_tick_with_a_market_is_due_once() -> None:
     assert is_due(parties.state, parties.at)
     parties.enter(parties.run_opened())
     assert not is_due(parties.state, parties.at)
+
+
+def test_a_book_that_waits_for_a_run_that_nobody_begins_is_run_at_the_next_tick() -> None:
+    """An operator that opens no run could keep a book in force that was replaced long ago, until it suits it."""
+    parties = booked()
+    first = parties.state.public.book
+    other = parties.enter(parties.submission(2, "b"))
+    assert parties.state.public.book == first
+    parties.tick()
+    assert first is not None
+    refuses(parties, parties.run_opened(submission=first.submission), WrongBook, "another submission than it must have")
+    parties.enter(parties.run_opened())
+    public = parties.state.public
+    assert public.book is not None
+    assert public.run is not None
+    assert (public.book.submission, public.run.submission, public.waiting) == (
+        other.body_hash(),
+        other.body_hash(),
+        None,
+    )
+
+
+def test_a_book_that_waits_for_what_is_owed_does_not_come_in_force_by_a_tick() -> None:
+    parties = owed()
+    first = parties.state.public.book
+    parties.enter(parties.submission(2, "b"))
+    parties.tick()
+    parties.enter(parties.run_opened())
+    assert parties.state.public.book == first
+    assert parties.state.public.waiting is not None
