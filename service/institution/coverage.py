@@ -19,7 +19,7 @@ from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.account.events import Coverage, CoverageClaim
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.account.values import At, is_due
+from atomic_margin.service.protocol.account.values import At, book_at, is_due
 from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import coverage_statement
@@ -87,7 +87,7 @@ class Unasked:
         return now >= self._since[1] + timedelta(seconds=self._party.settings.unasked_after)
 
     def _proven(self, state: Account, at: At, market: Market) -> SignedDocument | None:
-        party, public, book = self._party, state.public, state.public.book
+        party, public, book = self._party, state.public, book_at(state, at)
         own = None if book is None else party.store.submission(book.submission)
         if own is None:
             raise AgentRefused("the book in force is one that this directory cannot open; restore its newest backup")

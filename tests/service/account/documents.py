@@ -314,11 +314,11 @@ class Parties:
         return self.by_institution(Readers, {"sequence": str(sequence), "entry": self.chain.head, "readers": [reader]})
 
     def coverage(self, **changes: Any) -> SignedDocument:
-        public = self.state.public
-        assert public.book is not None
+        public, book = self.state.public, book_at(self.state, self.at)
+        assert book is not None
         body = {
             "entry": self.chain.head,
-            "submission": public.book.submission,
+            "submission": book.submission,
             "price_sequence": str(self.market),
             "tick": tick(self.market),
             "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},

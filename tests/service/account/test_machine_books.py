@@ -349,3 +349,17 @@ def test_a_book_that_waits_for_what_is_owed_does_not_come_in_force_by_a_tick() -
     parties.enter(parties.run_opened())
     assert parties.state.public.book == first
     assert parties.state.public.waiting is not None
+
+
+def test_the_book_before_is_not_proven_unasked_in_place_of_the_one_that_came_before_the_tick() -> None:
+    """A flat book proven at a tick would spare the one that replaced it the run there."""
+    parties = booked()
+    first = parties.state.public.book
+    other = parties.enter(parties.submission(2, "b"))
+    parties.tick()
+    assert first is not None
+    refuses(parties, parties.coverage(submission=first.submission), WrongBook, "another book than the one in force")
+    parties.enter(parties.coverage(submission=other.body_hash()))
+    book = parties.state.public.book
+    assert book is not None
+    assert (book.submission, book.covered, parties.state.public.last_run) == (other.body_hash(), 2, 2)
