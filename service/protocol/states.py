@@ -34,7 +34,7 @@ class AccountState(_Name):
     """Keys uploaded, known answers not yet confirmed."""
     ACTIVE = "active"
     FROZEN = "frozen"
-    """A run is unproven: no other positions, no withdrawal, until a valid proof or a settlement."""
+    """A book is owed: other books wait and nothing is withdrawn, until a valid proof or a settlement."""
     IN_DEFAULT = "in_default"
     """Liquidated."""
 

@@ -228,7 +228,8 @@ def test_it_is_fast(tmp_path: Path) -> None:
     store.close()
     print(f"{spent * 1e6:.0f} us of CPU an entry, 100,000 take {spent * 1e5:.1f} s")
     assert compared.entries >= 2000
-    assert spent < 0.01
+    # Half a millisecond on an idle machine; what is measured is processor time.
+    assert spent < 0.002
 
 
 def long_story(length: int) -> Parties:
