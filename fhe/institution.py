@@ -6,6 +6,7 @@ system's generator; tests hold both against the library's own decryption and noi
 Keys live in one file, readable by its owner only, with the hash of the profile they were made for.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -82,11 +83,18 @@ class InstitutionKeys:
         head, _, keys = data.partition(b"\n\n")
         if not head.startswith(_MAGIC):
             raise KeyStoreError(f"{path} is not a key file of this program")
-        made_for = json.loads(head[len(_MAGIC) :])["profile_hash"]
+        try:
+            about = json.loads(head[len(_MAGIC) :])
+            made_for = str(about["profile_hash"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise KeyStoreError(f"{path} is damaged; restore it or enrol anew") from error
         if made_for != profile.hash():
             raise KeyStoreError(
                 f"{path} holds keys for profile {made_for[:16]}…, not {profile.hash()[:16]}…; enrol anew"
             )
+        # The library takes minutes to refuse damaged keys, or takes them. Files of 0.1.0 do not have this.
+        if "sha256" in about and about["sha256"] != hashlib.sha256(keys).hexdigest():
+            raise KeyStoreError(f"{path} is damaged; restore it or enrol anew")
         client = _client(profile)
         try:
             client.keys = type(client.keys).deserialize(keys)
@@ -96,11 +104,13 @@ class InstitutionKeys:
 
     def save(self, path: Path) -> None:
         """Write the keys to `path` (mode 0600), atomically."""
-        head = _MAGIC + json.dumps({"profile_hash": self.profile.hash()}).encode() + b"\n\n"
+        keys = self._client.keys.serialize()
+        about = {"profile_hash": self.profile.hash(), "sha256": hashlib.sha256(keys).hexdigest()}
+        head = _MAGIC + json.dumps(about).encode() + b"\n\n"
         temporary = path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(head + self._client.keys.serialize())
+            file.write(head + keys)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

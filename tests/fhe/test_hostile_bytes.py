@@ -1,6 +1,7 @@
 """Bytes from outside: each is refused with a named error, and the worker goes on."""
 
 import hashlib
+import json
 import os
 import tempfile
 import time
@@ -188,8 +189,16 @@ def test_key_files(keys: InstitutionKeys, profile: Profile, tmp_path: Path) -> N
     with pytest.raises(KeyStoreError, match="cannot read"):
         InstitutionKeys.load(profile, tmp_path / "absent")
     whole = path.read_bytes()
-    # For every block that is missing the library writes down where in its code it noticed: seconds a megabyte.
-    path.write_bytes(whole[:-1000])
+    for damaged in (whole[: len(whole) // 2], whole[:-1000], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:30]):
+        path.write_bytes(damaged)
+        with pytest.raises(KeyStoreError, match="damaged"):
+            InstitutionKeys.load(profile, path)
+    # A file of 0.1.0 has no hash of the keys; the library notices what is missing.
+    head, _, words = whole.partition(b"\n\n")
+    named = head.partition(b"\n")[0] + b"\n" + json.dumps({"profile_hash": profile.hash()}).encode()
+    path.write_bytes(named + b"\n\n" + words)
+    assert InstitutionKeys.load(profile, path).profile == profile
+    path.write_bytes(named + b"\n\n" + words[:-8])
     with pytest.raises(KeyStoreError, match="damaged"):
         InstitutionKeys.load(profile, path)
     path.write_bytes(b"something else")

@@ -95,10 +95,20 @@ def sweep_deadlines(operator: Operator) -> list[str]:
     With witnesses, the time is over when it is by their clocks, which begin when they first see the run's entry. A run
     that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
+    late = select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
     with operator.store.unit_of_work() as session:
-        query = select(Run).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
-        late = [run for run in session.scalars(query) if _overdue(operator, session, run)]
-        return [run.run_id for run in late]
+        candidates = list(session.scalars(late.order_by(Run.run_id)))
+    swept = []
+    for run_id in candidates:
+        try:
+            # Each by itself: what keeps one from ending does not keep the others open.
+            with operator.store.unit_of_work() as session:
+                run = session.scalar(select(Run).where(Run.run_id == run_id, Run.state == RunState.AWAITING_ANSWER))
+                if run is not None and _overdue(operator, session, run):
+                    swept.append(run_id)
+        except Exception:
+            _log.exception("run %s is late and could not be ended; it is tried again", run_id)
+    return swept
 
 
 def _overdue(operator: Operator, session: Session, run: Run) -> bool:
