@@ -10,8 +10,8 @@ refused for every other. Anyone may import this module; it needs no FHE library.
 >>> profile_by_name("unknown")
 Traceback (most recent call last):
     ...
-atomic_margin.circuits.errors.ProfileError: no profile named 'unknown'; there are: small, standard and entries x rows \
-x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, bits 16, 20, 24
+atomic_margin.circuits.errors.ProfileError: no profile named 'unknown'; there are: tiny, small, standard and entries x \
+rows x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, bits 16, 20, 24
 """
 
 from dataclasses import asdict, dataclass
@@ -87,6 +87,8 @@ def _hash_of(profile: Profile) -> str:
 
 STANDARD = Profile("standard", entries=256, rows=24, bits=20)
 SMALL = Profile("small", entries=16, rows=16, bits=16, weight_bits=14)
+TINY = Profile("tiny", entries=16, rows=4, bits=16, weight_bits=14)
+"""The least that shows everything: for tests and first steps, outside the grid."""
 
 ENTRIES, ROWS, BITS = (16, 64, 256, 512, 1024), (16, 24, 33), (16, 20, 24)
 
@@ -114,7 +116,7 @@ def _grid() -> dict[str, Profile]:
 GRID = _grid()
 """Profiles by ``entries x rows x bits``."""
 
-PROFILES = {"small": SMALL, "standard": STANDARD, **GRID}
+PROFILES = {"tiny": TINY, "small": SMALL, "standard": STANDARD, **GRID}
 
 
 def profile_by_name(name: str) -> Profile:
@@ -128,6 +130,6 @@ def profile_by_name(name: str) -> Profile:
     except KeyError:
         entries, rows, bits = (", ".join(map(str, values)) for values in (ENTRIES, ROWS, BITS))
         raise ProfileError(
-            f"no profile named {name!r}; there are: small, standard and entries x rows x bits such as 64x16x20, "
+            f"no profile named {name!r}; there are: tiny, small, standard and entries x rows x bits such as 64x16x20, "
             f"with entries {entries}, rows {rows}, bits {bits}"
         ) from None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from atomic_margin.circuits.profile import SMALL
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.demo.parties import NAME, parties
 from atomic_margin.service.files import read_json, write_json
@@ -46,7 +46,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Worl
     """An operator and an institution that has enrolled, posted collateral and submitted its portfolio; both stopped."""
     root = tmp_path_factory.mktemp("enrolled")
     examples = write_small_examples(root / "examples")
-    with parties(examples, root, root, root / "trust.json", lambda _: None, profile="small") as running:
+    with parties(examples, root, root, root / "trust.json", lambda _: None, profile="tiny") as running:
         running.post_collateral()
         running.submit()
         account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)
@@ -68,7 +68,7 @@ def world(enrolled: World, tmp_path: Path) -> World:
 @pytest.fixture(scope="session")
 def spare_keys() -> InstitutionKeys:
     """Keys of the small profile that no world has enrolled."""
-    return InstitutionKeys.generate(SMALL)
+    return InstitutionKeys.generate(TINY)
 
 
 @pytest.fixture

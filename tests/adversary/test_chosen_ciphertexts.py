@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import SMALL
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -37,7 +37,7 @@ def keys(spare_keys: InstitutionKeys) -> InstitutionKeys:
 
 def chosen(bit: int) -> str:
     """A ciphertext whose decryption is one bit of the key that flags are under."""
-    layout = layout_of(SMALL).messages["known_answer"]
+    layout = layout_of(TINY).messages["known_answer"]
     words = np.zeros(layout.shape, dtype="<u8")
     words[0, bit], words[0, -1] = 1 << 62, 1 << 62
     return words.tobytes().hex()
@@ -108,8 +108,8 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
             pytest.fail("keys that failed the test were confirmed")
 
     class Terms:
-        profile = SMALL
-        hashes = {"profile": SMALL.hash()}  # noqa: RUF012  # read only
+        profile = TINY
+        hashes = {"profile": TINY.hash()}  # noqa: RUF012  # read only
 
     anything, anybody = "00" * 32, Identity.generate().public_key
     trust = TrustFile.parse(
@@ -153,7 +153,7 @@ def test_an_output_that_is_not_the_run_s_function_is_not_decrypted_or_withheld(s
     keys, run = stage.secrets.keys, _checked(stage)
     outputs = {name: stage.agent._client.output(stage.open, name) for name in ("surplus", "breach")}
     assert decrypt_and_compare(run, keys, outputs.__getitem__).value == 1
-    other = np.zeros(layout_of(SMALL).messages["breach"].shape, dtype="<u8")
+    other = np.zeros(layout_of(TINY).messages["breach"].shape, dtype="<u8")
     with pytest.raises(AgentRefused, match="not the one of the run record"):
         decrypt_and_compare(run, keys, {**outputs, "breach": other.tobytes()}.__getitem__)
     cheated = _with_breach_output(run, other.tobytes())

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import SMALL
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.protocol.documents import Enrolment
 
@@ -43,7 +43,7 @@ def test_words_of_another_length_are_refused(stage: Stage) -> None:
 
 def test_evaluation_keys_that_are_none_are_refused_and_the_operator_goes_on(stage: Stage) -> None:
     """Zeros would make every flag a 0 if they could be evaluated with."""
-    size = layout_of(SMALL).evaluation_key_bytes
+    size = layout_of(TINY).evaluation_key_bytes
     for keys in (b"", bytes(100), bytes(size)):
         assert enrol(stage, keys) == (422, "evaluation_keys")
     assert enrol(stage, bytes(size), known=bytes(7)) == (422, "known_answer_input")
@@ -60,13 +60,13 @@ def test_documents_that_are_none_are_refused(stage: Stage) -> None:
 
 
 def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | None = None) -> Any:
-    known = bytes(layout_of(SMALL).messages["input"].size) if known is None else known
+    known = bytes(layout_of(TINY).messages["input"].size) if known is None else known
     pair = stage.secrets.openings.pair
     body = Enrolment.parse(
         {
             "institution": NAME,
             "operator": stage.agent.settings.trust.operator,
-            "profile": SMALL.hash(),
+            "profile": TINY.hash(),
             "key_sequence": "9",
             "evaluation_keys": hashlib.sha256(keys if named is None else named).hexdigest(),
             "known_answer_input": hashlib.sha256(known).hexdigest(),

@@ -14,7 +14,7 @@ from atomic_margin.circuits import baselines as _baselines  # noqa: F401  # defi
 from atomic_margin.circuits.cases import EITHER
 from atomic_margin.circuits.circuit import Circuit, circuit_by_name, defined
 from atomic_margin.circuits.compiling import compile_module, simulate
-from atomic_margin.circuits.profile import SMALL, STANDARD, Profile
+from atomic_margin.circuits.profile import SMALL, STANDARD, TINY, Profile
 
 from .boundaries import boundary_values, comfortable, with_rows
 from .cases import cases
@@ -26,18 +26,19 @@ Case = tuple[IntArray, IntArray, IntArray]
 PROFILES = pytest.mark.parametrize("profile", [SMALL, STANDARD], ids=lambda profile: profile.name)
 CIRCUITS = pytest.mark.parametrize("circuit", defined(), ids=lambda circuit: circuit.name)
 
-# What takes longest to compile, and what no service evaluates, on the larger profile: marked slow.
-SMALL_FIRST = pytest.mark.parametrize(
+# What takes longest to compile, and what no service evaluates, on the larger profiles: marked slow.
+TINY_FIRST = pytest.mark.parametrize(
     ("circuit", "profile"),
     [
         pytest.param(
             circuit,
             profile,
             id=f"{circuit.name}-{profile.name}",
-            marks=[pytest.mark.slow] * (profile is STANDARD and (circuit.name == "shortfall" or circuit.research_only)),
+            marks=[pytest.mark.slow] * (profile is not TINY and (circuit.name == "shortfall" or circuit.research_only)),
         )
-        for profile in (SMALL, STANDARD)
+        for profile in (TINY, SMALL, STANDARD)
         for circuit in defined()
+        if profile is not TINY or circuit.name == "shortfall" or circuit.research_only
     ],
 )
 
@@ -109,12 +110,12 @@ def assert_no_constant_passes(circuit: Circuit, results: Counter[tuple[int, ...]
     assert results.most_common(1)[0][1] < 0.9 * results.total(), circuit.name
 
 
-@SMALL_FIRST
+@TINY_FIRST
 def test_random_portfolios(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, random_cases(profile, 80, 20261122), 1))
 
 
-@SMALL_FIRST
+@TINY_FIRST
 def test_boundary_rows(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, boundary_cases(circuit, profile, 2), 2))
 

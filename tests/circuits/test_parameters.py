@@ -7,14 +7,14 @@ import pytest
 
 from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import GRID, SMALL, STANDARD, Profile
+from atomic_margin.circuits.profile import GRID, STANDARD, TINY, Profile
 from atomic_margin.circuits.security import check_security
 from atomic_margin.circuits.statistics import FunctionStatistics
 
-OTHERS = [profile for profile in GRID.values() if profile not in (SMALL, STANDARD)]
+OTHERS = [profile for profile in GRID.values() if profile is not STANDARD]
 EVERY_PROFILE = pytest.mark.parametrize(
     "profile",
-    [SMALL, STANDARD, *(pytest.param(profile, marks=pytest.mark.slow) for profile in OTHERS)],
+    [TINY, STANDARD, *(pytest.param(profile, marks=pytest.mark.slow) for profile in OTHERS)],
     ids=lambda profile: profile.name,
 )
 
@@ -64,7 +64,7 @@ def assert_on_the_grid(name: str, found: FunctionStatistics) -> None:
     assert others == 1, f"{name}: {found.lookups}"
 
 
-@pytest.mark.parametrize("profile", [SMALL, STANDARD, *OTHERS], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", [TINY, STANDARD, *OTHERS], ids=lambda profile: profile.name)
 def test_evaluation_keys_of_all_functions_together_are_small(profile: Profile) -> None:
     assert layout_of(profile).evaluation_key_bytes <= 100_000_000
 

@@ -10,14 +10,14 @@ from atomic_margin.circuits import compiling, security
 from atomic_margin.circuits.compiling import compile_profile, compiled_module
 from atomic_margin.circuits.concrete import cfhe
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import SMALL, STANDARD, Profile
+from atomic_margin.circuits.profile import STANDARD, TINY, Profile
 from atomic_margin.circuits.security import check_security, least_deviation
 from atomic_margin.fhe.institution import InstitutionKeys
 
 
 @pytest.fixture(scope="module")
 def specs() -> bytes:
-    return compiled_module(SMALL).client_specs
+    return compiled_module(TINY).client_specs
 
 
 def changed(specs: bytes, kind: str, number: int, factor: float) -> bytes:
@@ -32,7 +32,7 @@ def test_the_curve(dimension: int, deviation: float) -> None:
     assert least_deviation(dimension) == pytest.approx(deviation, abs=0.1)
 
 
-@pytest.mark.parametrize("profile", [SMALL, STANDARD], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", [TINY, STANDARD], ids=lambda profile: profile.name)
 def test_published_profiles_are_on_the_curve_and_not_far_above(profile: Profile) -> None:
     found = compiled_module(profile).client_specs
     assert check_security(found) == 128
@@ -86,12 +86,12 @@ def test_the_client_refuses_before_it_makes_keys(monkeypatch: pytest.MonkeyPatch
     else:
         statistics = compiling.Statistics.from_json
         monkeypatch.setattr(compiling.Statistics, "from_json", lambda data: statistics({**data, "p_error": 2.0**-100}))
-    compile_profile(SMALL)  # so that it is in the cache, and remembered as right
+    compile_profile(TINY)  # so that it is in the cache, and remembered as right
     monkeypatch.setattr(compiling, "compiled_module", compiled_module.__wrapped__)
     made: list[object] = []
     monkeypatch.setattr(cfhe, "Client", lambda specs: made.append(specs))
     with pytest.raises(ProfileError, match="bits of security" if weakness == "security" else "p_error"):
-        InstitutionKeys.generate(SMALL)
+        InstitutionKeys.generate(TINY)
     assert made == []
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.circuits.profile import GRID, PROFILES, SMALL, STANDARD, Profile, profile_by_name
+from atomic_margin.circuits.profile import GRID, PROFILES, SMALL, STANDARD, TINY, Profile, profile_by_name
 from atomic_margin.circuits.zoom import multipliers
 
 from .traced import bounds_of, graph_of, too_wide
 
-SERVED = [SMALL, STANDARD]
+SERVED = [TINY, STANDARD]
 OTHERS = [profile for profile in GRID.values() if profile not in SERVED]
 EVERY_PROFILE = pytest.mark.parametrize(
     "profile",
@@ -52,7 +52,7 @@ def test_input_sets_reach_both_ends_and_keep_to_the_grid(profile: Profile) -> No
 
 def test_the_grid_of_profiles() -> None:
     assert len(GRID) == 45
-    assert set(PROFILES.values()) == set(GRID.values())
+    assert set(PROFILES.values()) == {TINY, *GRID.values()}
     assert (PROFILES["16x16x16"], PROFILES["256x24x20"]) == (SMALL, STANDARD)
     assert len({profile.hash() for profile in GRID.values()}) == 45
     for name, profile in GRID.items():

@@ -74,7 +74,7 @@ class World:
         files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
         arguments = [
             "serve", "--dir", str(self.root / "operator"), "--price-rules", str(self.root / "price-rules.json"), *files,
-            "--profile", "small", "--port", str(port), "--answer-seconds", str(answer_seconds),
+            "--profile", "tiny", "--port", str(port), "--answer-seconds", str(answer_seconds),
             "--log-origin", ORIGIN, *options,
         ]  # fmt: skip
         log = self.root / "operator.log"

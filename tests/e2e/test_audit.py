@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from atomic_margin.circuits.profile import SMALL, Profile
+from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe import evaluator as evaluators
 from atomic_margin.fhe.evaluator import Evaluator, IntArray
 from atomic_margin.fhe.worker import Evaluation, KeyFile
@@ -75,7 +75,7 @@ class Kept(Evaluator):
 
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Kept]:
-    evaluator = Kept(SMALL)
+    evaluator = Kept(TINY)
     yield evaluator
     evaluator.end()
 

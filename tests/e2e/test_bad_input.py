@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import SMALL, STANDARD
+from atomic_margin.circuits.profile import STANDARD, TINY
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
@@ -29,9 +29,9 @@ from .small import PORTFOLIO, market
 
 pytestmark = pytest.mark.fhe
 
-INPUT_BYTES = layout_of(SMALL).messages["input"].size
+INPUT_BYTES = layout_of(TINY).messages["input"].size
 KEY_POINTS = 9  # commitments to a key of dimension 2048, 248 bits each
-KEY_BYTES = layout_of(SMALL).evaluation_key_bytes
+KEY_BYTES = layout_of(TINY).evaluation_key_bytes
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ class Hostile:
         body = {
             "institution": self.name,
             "operator": self.operator_key,
-            "profile": SMALL.hash(),
+            "profile": TINY.hash(),
             "key_sequence": "1",
             "evaluation_keys": hashlib.sha256(keys).hexdigest(),
             "known_answer_input": hashlib.sha256(known_answer).hexdigest(),

@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(os.environ["ATOMIC_MARGIN_DEMO"])
     folder = tmp_path_factory.mktemp("demo") / "out"
     examples = write_small_examples(folder.with_name("examples"))
-    arguments = command("demo", "--out", str(folder), "--examples", str(examples), "--profile", "small")
+    arguments = command("demo", "--out", str(folder), "--examples", str(examples), "--profile", "tiny")
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     # The last lines say what this version does not prove.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from atomic_margin.circuits.profile import SMALL
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.models.pmrm import PmrmCase, compile_case, pmrm_margin
@@ -50,7 +50,7 @@ def compiled(case: PmrmCase) -> tuple[CompiledCase, MarginMatrix]:
     fifteen = tuple(item for item in parameters.scenarios if item.spot not in (Decimal("1.10"), Decimal(1)))
     chosen = parameters.model_copy(update={"scenarios": fifteen})
     compiled_case = compile_case(case, chosen)
-    run = run_matrices(compiled_case, SMALL.bits)
+    run = run_matrices(compiled_case, TINY.bits)
     true = pmrm_margin(case, chosen)
     matrix = run.maintenance_fhe
     assert matrix.usd(int(matrix.surplus(compiled_case.z).min())) <= true.maintenance_excess
@@ -64,7 +64,7 @@ def keys(spare_keys: InstitutionKeys) -> InstitutionKeys:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[Evaluator]:
-    with Evaluator(SMALL) as running:
+    with Evaluator(TINY) as running:
         yield running
 
 
@@ -81,8 +81,8 @@ def test_the_same_rows_on_plaintext_ciphertext_and_commitments(
     assert bool((plain < 0).any()) == breach
 
     # Ciphertext: padded to the profile, which adds columns of no weight and rows that are never short.
-    A, c = matrix.padded(SMALL.rows, SMALL.entries, SMALL.bits)
-    digits = np.zeros(SMALL.entries, dtype=np.int64)
+    A, c = matrix.padded(TINY.rows, TINY.entries, TINY.bits)
+    digits = np.zeros(TINY.entries, dtype=np.int64)
     digits[: len(z)] = z
     key_file = write_keys(keys, tmp_path_factory.mktemp("keys") / "evaluation.keys")
     evaluation = evaluator.evaluate(key_file, keys.encrypt(digits), A, c, ("surplus", "breach"))
@@ -111,7 +111,7 @@ def test_the_same_rows_on_plaintext_ciphertext_and_commitments(
         weights=matrix.weights,
         offsets=tuple(int(offset) for offset in matrix.collateral),
         top_up=top_up,
-        bits=SMALL.bits + 1,
+        bits=TINY.bits + 1,
         context={**CONTEXT, "matrix": matrix.hash()},
     )
     assert (top_up > 0) == breach

@@ -64,7 +64,7 @@ def opened(world: World) -> Iterator[tuple[Operator, BackgroundWork]]:
     """The operator in this process, its evaluation in a worker process of its own as always."""
     files = [world.examples / name for name in ("model-scan.json", "universe.json", "collateral-schedule.json")]
     rules = PriceRules.parse(read_json(world.root / "price-rules.json"))
-    operator = Operator(Settings(world.root / "operator", rules), read_terms(*files, "small"))
+    operator = Operator(Settings(world.root / "operator", rules), read_terms(*files, "tiny"))
     work = BackgroundWork(operator)
     work.start()
     yield operator, work

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from atomic_margin.circuits.profile import SMALL, Profile
+from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.worker import KeyFile
@@ -20,7 +20,7 @@ def write_keys(keys: InstitutionKeys, path: Path) -> KeyFile:
 
 @pytest.fixture(scope="session")
 def profile() -> Profile:
-    return SMALL
+    return TINY
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from atomic_margin.circuits import reference
 from atomic_margin.circuits.circuit import circuit_by_name
 from atomic_margin.circuits.limbs import join
-from atomic_margin.circuits.profile import SMALL, STANDARD, Profile, profile_by_name
+from atomic_margin.circuits.profile import SMALL, STANDARD, TINY, Profile, profile_by_name
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.worker import KeyFile
@@ -81,23 +81,23 @@ def assert_agrees(found: Parties, functions: tuple[str, ...], many: Iterator[Cas
     return expected_at_all
 
 
-def test_small_flags_and_rows(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
+def test_tiny_flags_and_rows(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     found = evaluator, keys, key_file
     # A portfolio, and boundary rows throughout.
-    many = islice(mixed(SMALL, 3, seed=1), 0, 3, 2)
+    many = islice(mixed(TINY, 3, seed=1), 0, 3, 2)
     assert {(0,), (1,)} < assert_agrees(found, ("surplus", "breach"), many, 1)
 
 
-def test_small_exceedances(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
+def test_tiny_exceedances(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     found = evaluator, keys, key_file
-    many = islice(mixed(SMALL, 3, seed=2), 0, 3, 2)
+    many = islice(mixed(TINY, 3, seed=2), 0, 3, 2)
     assert assert_agrees(found, ("exceedances",), many, 0) == {(0,), (1,)}
 
 
-def test_small_shortfall(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
+def test_tiny_shortfall(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     found = evaluator, keys, key_file
     # Boundary rows throughout: the least of them is far below zero.
-    ((*limbs,),) = assert_agrees(found, ("shortfall",), islice(mixed(SMALL, 3, seed=5), 2, 3), 0)
+    ((*limbs,),) = assert_agrees(found, ("shortfall",), islice(mixed(TINY, 3, seed=5), 2, 3), 0)
     assert join(np.array(limbs)) > 0
 
 
@@ -109,10 +109,11 @@ def test_standard_flags_and_rows(standard: Parties) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_tens_of_everything_on_small(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
-    found = evaluator, keys, key_file
-    assert_agrees(found, ("surplus", "breach", "shortfall"), mixed(SMALL, 30, seed=6), 0)
-    assert_agrees(found, ("exceedances",), mixed(SMALL, 60, seed=7), 1)
+@pytest.mark.parametrize("profile", [TINY, SMALL], ids=lambda profile: profile.name)
+def test_tens_of_everything(profile: Profile, tmp_path: Path) -> None:
+    for found in parties(profile, tmp_path):
+        assert_agrees(found, ("surplus", "breach", "shortfall"), mixed(profile, 30, seed=6), 0)
+        assert_agrees(found, ("exceedances",), mixed(profile, 60, seed=7), 1)
 
 
 @pytest.mark.slow

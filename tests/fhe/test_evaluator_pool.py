@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from atomic_margin.circuits import reference
-from atomic_margin.circuits.profile import SMALL, Profile
+from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe import worker
 from atomic_margin.fhe.errors import EvaluationFailed
 from atomic_margin.fhe.evaluator import Evaluator, EvaluatorPool, IntArray, threads_of_each
@@ -34,7 +34,7 @@ class Noted(Evaluator):
     """Does not evaluate: it notes whose call it got, and may be told to wait or to fail."""
 
     def __init__(self, calls: list[int], number: int) -> None:
-        super().__init__(SMALL)
+        super().__init__(TINY)
         self.calls, self.number = calls, number
         self.meanwhile: Callable[[], None] = lambda: None
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import PROFILES, SMALL, STANDARD
+from atomic_margin.circuits.profile import PROFILES, SMALL, STANDARD, TINY
 from atomic_margin.fhe.errors import MalformedCiphertext, MalformedKeys
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.lwe import find_payload, words_of
@@ -33,13 +33,13 @@ brief = settings(
 briefest = settings(brief, max_examples=max(3, EXAMPLES // 20))
 
 MESSAGES = ("input", "surplus", "breach", "known_answer")
-SERVED = sorted(name for name, profile in PROFILES.items() if profile in (SMALL, STANDARD))
+SERVED = sorted(name for name, profile in PROFILES.items() if profile in (TINY, SMALL, STANDARD))
 CORNERS = ("1024x33x20", "16x33x24")
 OTHERS = [
     *CORNERS,
     *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(set(PROFILES) - set(SERVED) - set(CORNERS))),
 ]
-FLAG = layout_of(SMALL).messages["breach"]
+FLAG = layout_of(TINY).messages["breach"]
 MESSAGE = message_from_bytes(bytes(range(256)) * (FLAG.size // 256) + bytes(FLAG.size % 256), FLAG)
 
 

@@ -1,30 +1,47 @@
-"""The example documents as the service takes them, and rules for prices that one source signs."""
+"""The small set of documents as the service takes them, and rules for prices that one source signs."""
 
-import json
-from pathlib import Path
+import copy
 from typing import Any
 
-from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
 
+from ..e2e.small import EXAMPLES as EXAMPLES
+from ..e2e.small import GROSS_LIMIT as GROSS_LIMIT
+from ..e2e.small import read, small_examples
+
 Json = dict[str, Any]
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FUND, OTHER = "larkfield", "harbour"
-GROSS_LIMIT = 64_000_000
+
+# Of two assets, both posted and free: enough for market-1, short by one call under market-2, which takes all free bills
+# and some USDC, and with what is left free not enough under market-4.
+COLLATERAL = {
+    "format": "atomic-margin/collateral-holdings/1",
+    "posted": {"TBILL-2027-02": "11000000", "USDC": "200000000000"},
+    "free": {"TBILL-2027-02": "3000000", "USDC": "140000000000"},
+}
 
 
 def example(name: str) -> Json:
-    value: Json = json.loads((EXAMPLES / f"{name}.json").read_text())
+    """Return a fresh copy of one of the documents."""
+    documents = {**small_examples(), "collateral.json": COLLATERAL}
+    value: Json = copy.deepcopy(documents[f"{name}.json"])
+    return value
+
+
+def full_example(name: str) -> Json:
+    """Return one of the project's example documents as it is."""
+    value: Json = read(f"{name}.json")
     return value
 
 
 def example_terms() -> Terms:
-    return Terms.parse(example("model-scan"), example("universe"), example("collateral-schedule"), STANDARD)
+    return Terms.parse(example("model-scan"), example("universe"), example("collateral-schedule"), TINY)
 
 
 def price_rules(*sources: Identity, required: int | None = None, **changes: object) -> PriceRules:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from atomic_margin.circuits.layout import MessageLayout, layout_of
 from atomic_margin.circuits.limbs import split
-from atomic_margin.circuits.profile import STANDARD, Profile
+from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.errors import EvaluationFailed
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
@@ -46,7 +46,7 @@ class PlainEvaluator(Evaluator):
     instead of seconds. That the real circuits compute the same is what tests/fhe and tests/e2e show.
     """
 
-    def __init__(self, profile: Profile = STANDARD) -> None:
+    def __init__(self, profile: Profile = TINY) -> None:
         super().__init__(profile)
         self.layout = layout_of(profile)
         self.failures = 0
@@ -102,6 +102,6 @@ class PlainEvaluator(Evaluator):
 class PlainKeys(InstitutionKeys):
     """An institution's keys of known bits. Encryption, decryption and its checks are the agent's own."""
 
-    def __init__(self, profile: Profile = STANDARD) -> None:
+    def __init__(self, profile: Profile = TINY) -> None:
         self.profile, self._layout = profile, layout_of(profile)
         self._bits = [np.resize(KEY_BITS, dimension) for dimension in self._layout.key_dimensions]

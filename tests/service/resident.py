@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import STANDARD, Profile
+from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -35,7 +35,7 @@ _SERIAL = itertools.count(1)
 class FileKeys(PlainKeys):
     """Keys of known bits that are told apart by a number, which their file has."""
 
-    def __init__(self, profile: Profile = STANDARD, serial: int = 0) -> None:
+    def __init__(self, profile: Profile = TINY, serial: int = 0) -> None:
         super().__init__(profile)
         self.serial = serial
 

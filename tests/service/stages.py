@@ -40,9 +40,11 @@ class Stages:
         world.submit(FUND, self.book)
         world = self._keep(world, "bare")
         holdings = CollateralHoldings.parse(example("collateral"))
-        for asset, quantity in holdings.posted.items():
-            world.deposit(FUND, asset, quantity + holdings.free.get(asset, 0), f"custodian-{asset}")
-            world.instruct(FUND, "post", asset, quantity)
+        for asset in sorted({*holdings.posted, *holdings.free}):
+            posted = holdings.posted.get(asset, 0)
+            world.deposit(FUND, asset, posted + holdings.free.get(asset, 0), f"custodian-{asset}")
+            if posted:
+                world.instruct(FUND, "post", asset, posted)
         world = self._keep(world, "submitted")
         for name, number in (("calm", 1), ("fall", 2), ("crash", 4)):
             run_id = world.play(number)

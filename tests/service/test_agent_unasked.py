@@ -72,7 +72,7 @@ def test_an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof
     runs.sweep_deadlines(resident.world.operator)
     assert resident.state.public.status is AccountState.FROZEN
     assert agent.answer_due() == []
-    agent.instruct("post", "USDC", 250_000_000_000)
+    agent.instruct("post", "USDC", 100_000_000_000)
     agent.answer_due()
     assert len(resident.line.sent("/coverage")) == 1
     public = resident.state.public

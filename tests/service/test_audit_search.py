@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atomic_margin.circuits.profile import SMALL
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.fhe.evaluator import Evaluator, IntArray
 from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.service.audit.evidence import EvaluatedFunction, Evidence
@@ -29,7 +29,7 @@ class Scripted(Evaluator):
     """A worker with a given plan for each pair of functions; `then` is its plan once it has been replaced."""
 
     def __init__(self, plans: dict[tuple[str, ...], str], then: str | None = None) -> None:
-        super().__init__(SMALL)
+        super().__init__(TINY)
         self.plans, self.then = plans, then
         self.evaluated: list[tuple[str, ...]] = []
         self.closed = False
@@ -61,7 +61,7 @@ def recorded(plan: str, functions: tuple[str, ...] = OWN, **other: bytes) -> Eva
 def audit(workers: list[Scripted], *evaluations: EvaluatedFunction) -> list[Repetition]:
     """Search with these workers, one a start; the ones that were started are closed, the others untouched."""
     keys = KeyFile(Path("nowhere"), "00" * 32, b"")
-    evidence = Evidence(SIGNED, None, SMALL, keys, b"", ZERO, ZERO[0], evaluations)  # type: ignore[arg-type]  # not read
+    evidence = Evidence(SIGNED, None, TINY, keys, b"", ZERO, ZERO[0], evaluations)  # type: ignore[arg-type]  # not read
     left = iter(workers)
     numbers: list[int] = []
     found = repeat(evidence, len(workers), lambda: next(left), numbers.append)

@@ -16,15 +16,19 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import PriceSet
 
+from ..e2e.small import write_small_examples
 from .documents import EXAMPLES, FUND, example, example_terms, price_rules
 from .stages import Stages
 from .tick_server import Ticks, serving
 
-TERMS = [
-    part
-    for name, file in (("model", "model-scan"), ("universe", "universe"), ("schedule", "collateral-schedule"))
-    for part in (f"--{name}", str(EXAMPLES / f"{file}.json"))
-]
+
+def terms_in(folder: Path, profile: str) -> list[str]:
+    files = (("model", "model-scan"), ("universe", "universe"), ("schedule", "collateral-schedule"))
+    named = [part for name, file in files for part in (f"--{name}", str(folder / f"{file}.json"))]
+    return [*named, "--profile", profile]
+
+
+TERMS = terms_in(EXAMPLES, "standard")
 
 
 def call(*arguments: object) -> Result:
@@ -67,7 +71,7 @@ def test_verify_says_yes_with_status_0(files: Any, tmp_path: Path, name: str, ou
     assert (said["valid"], said["held"], said["outcome"]) == (True, list(ALL_STEPS), outcome)
     assert said["institution"] == FUND
     if name == "fall":
-        assert (said["settlement"], said["top_up_usd"], said["flag"]) == ("margin_call", "1250000", "proven")
+        assert (said["settlement"], said["top_up_usd"], said["flag"]) == ("margin_call", "100000", "proven")
 
 
 def test_verify_says_no_with_status_1_and_names_the_step(files: Any, tmp_path: Path, stages: Stages) -> None:
@@ -258,7 +262,8 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
     institution = stages.trust["institutions"][FUND]
     made = call(
         "trust", "--operator", stages.trust["operator"], "--price-rules", rules, "--institution",
-        f"{FUND}={institution}", "--keys", f"{FUND}={stages.trust['keys'][FUND][0]}", *TERMS,
+        f"{FUND}={institution}", "--keys", f"{FUND}={stages.trust['keys'][FUND][0]}",
+        *terms_in(write_small_examples(tmp_path), "tiny"),
     )  # fmt: skip
     assert made.exit_code == 0
     wanted = {**stages.trust, "institutions": {FUND: institution}}

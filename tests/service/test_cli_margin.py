@@ -15,7 +15,7 @@ from atomic_margin.service.cli.main import app
 
 from ..margin.pmrm_cases import FIELDS, SETS, UNIT, case_of
 from ..outside import outside
-from .documents import EXAMPLES, example
+from .documents import EXAMPLES, full_example
 
 Json = dict[str, Any]
 # One short call, in the outside format.
@@ -161,7 +161,7 @@ def test_the_models_of_a_universe(model: str, bits: int) -> None:
 def test_a_model_document_says_itself_which_model_it_is(write: Any) -> None:
     path = EXAMPLES / "expected-shortfall" / "model.json"
     assert said("--model", path, *SCAN[2:])["model"] == "expected_shortfall"
-    other = write("other.json", example("model-scan") | {"name": "span"})
+    other = write("other.json", full_example("model-scan") | {"name": "span"})
     assert "names none of the models scan, expected_shortfall, cross_margin" in refused("--model", other, *SCAN[2:])
 
 
@@ -255,7 +255,7 @@ def altered(write: Any) -> Callable[..., str]:
     """Why the example is refused when one of its documents is changed."""
 
     def why(option: str, name: str, change: Callable[[Json], object]) -> str:
-        document = example(name)
+        document = full_example(name)
         change(document)
         return refused(*SCAN, option, write("changed.json", document))
 

@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import STANDARD
+from atomic_margin.circuits.profile import TINY
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES
 
@@ -94,7 +94,7 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
     assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
         assert client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20)).status_code == 413
-    layout = layout_of(STANDARD)
+    layout = layout_of(TINY)
     keys = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
     refused = client.post("/v1/institutions/larkfield/enrolment", content=b" " * (keys + 1))
     assert refused.status_code == 413
@@ -104,7 +104,7 @@ def test_an_upload_over_its_limit_in_the_middle_of_a_form(world_at: Callable[[st
     """The framework's form parser has handlers of its own; the limit must pass through them."""
     client = world_at("submitted").client
     head = b'--b\r\nContent-Disposition: form-data; name="evaluation_keys"; filename="c"\r\n\r\n'
-    layout = layout_of(STANDARD)
+    layout = layout_of(TINY)
     length = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES + 1
 
     def body() -> Iterator[bytes]:

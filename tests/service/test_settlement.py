@@ -47,7 +47,7 @@ def test_a_breach_is_called_and_transferred(world_at: WorldAt, stages: Stages) -
     entry = world.answer(FALL, stages.answers["fall"])
     assert entry.body["kind"] == "breach proven"
     settlement = settlement_of(world, FALL)
-    assert (settlement.kind, settlement.top_up_usd) == ("margin_call", "1250000")
+    assert (settlement.kind, settlement.top_up_usd) == ("margin_call", "100000")
     assert settlement.transfers
     for move in settlement.transfers:
         assert (move.source, move.destination) == ("free", "posted")

@@ -41,15 +41,15 @@ def bands(*bounds: tuple[int, int]) -> list[dict[str, str]]:
 
 
 def test_a_call_is_met_with_more_of_an_asset_whose_band_is_full(world_at: WorldAt, group: Group) -> None:
-    """2.38 m of T-bills are posted: with the value above 2.5 m counted at half, the call takes more of other assets."""
+    """108,000 USD of T-bills are posted: with what is above 120,000 counted at half, more of other assets is taken."""
     plain, tiered = world_at("submitted"), world_at("submitted")
-    with_schedule(tiered, TBILL={"tiers": bands((2_500_000, 100), (100_000_000, 50))})
+    with_schedule(tiered, TBILL={"tiers": bands((120_000, 100), (100_000_000, 50))})
     moved = {}
     for name, world in (("plain", plain), ("tiered", tiered)):
         run_id = world.play(2)
         world.answer(run_id)
         _, settlement = parse_signed(world.settlements()[run_id], Settlement)
-        assert (settlement.kind, settlement.top_up_usd) == ("margin_call", "1250000")
+        assert (settlement.kind, settlement.top_up_usd) == ("margin_call", "100000")
         moved[name] = {move.asset: move.quantity for move in settlement.transfers}
         verify_attestation(world.bundle(run_id), world.trust_file(), group)
     # All free bills go in both; what they are worth less is made up by the next asset.

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import PROFILES, STANDARD
+from atomic_margin.circuits.profile import PROFILES, STANDARD, TINY
 from atomic_margin.margin import CollateralHoldings, Market, Portfolio, errors, models, parse_model
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.models.registry import registered
@@ -25,7 +25,7 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
-from .documents import EXAMPLES, FUND, GROSS_LIMIT, example
+from .documents import EXAMPLES, FUND, example, full_example
 from .notional import NotionalRules
 from .world import World
 
@@ -36,7 +36,7 @@ DOCUMENT = {
     "initial_factor": "1.3",
     "minimum_transfer_amount": "100000",
 }
-BREACHED = DOCUMENT | {"loss": {"BTC": "0.08", "ETH": "0.08"}}
+BREACHED = DOCUMENT | {"loss": {"BTC": "0.17", "ETH": "0.17"}}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def notional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def terms_under(document: Any) -> Terms:
-    return Terms.parse(document, example("universe"), example("collateral-schedule"), STANDARD)
+    return Terms.parse(document, example("universe"), example("collateral-schedule"), TINY)
 
 
 @pytest.fixture
@@ -154,19 +154,20 @@ def test_errors_of_a_toy_document_name_the_field() -> None:
 )
 def test_terms_refuse_what_cannot_be_served(path: str, error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
-        terms_under(example(path))
+        Terms.parse(full_example(path), full_example("universe"), full_example("collateral-schedule"), STANDARD)
 
 
 def test_expected_shortfall_is_served_by_a_profile_of_33_rows() -> None:
     """Operator's and agent's direction of the computation, under another model than the examples'."""
-    documents = (example(name) for name in ("expected-shortfall/model", "universe", "collateral-schedule"))
+    documents = (full_example(name) for name in ("expected-shortfall/model", "universe", "collateral-schedule"))
     terms = Terms.parse(*documents, PROFILES["256x33x24"])
-    market, posted = Market.parse(example("market-1")), CollateralHoldings.parse(example("collateral")).posted
+    market, posted = Market.parse(example("market-1")), CollateralHoldings.parse(full_example("collateral")).posted
     weights = terms.weights(market)
-    matrices = terms.matrices(weights, terms.collateral(market, posted), GROSS_LIMIT)
-    assert matrices == terms.compile(market, posted, GROSS_LIMIT)
+    gross_limit = int(full_example("institution")["gross_limit"])
+    matrices = terms.matrices(weights, terms.collateral(market, posted), gross_limit)
+    assert matrices == terms.compile(market, posted, gross_limit)
     assert matrices.maintenance_fhe.labels == terms.model.labels
-    assert matrices != terms.compile(market, {**posted, "USDC": posted["USDC"] // 2}, GROSS_LIMIT)
+    assert matrices != terms.compile(market, {**posted, "USDC": posted["USDC"] // 2}, gross_limit)
 
 
 def test_terms_refuse_a_model_without_slack_free_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_the_answers_of_the_story_hold(case: Callable[[str], Case]) -> None:
     fall = case("fall")
     breach = fall.verify_answer(fall.answer)
     assert isinstance(breach, VerifiedBreach)
-    assert (breach.top_up_usd, breach.flag) == (Decimal(1_250_000), "proven")
+    assert (breach.top_up_usd, breach.flag) == (Decimal(100_000), "proven")
     assert breach.answer_hash == fall.answer.body_hash()
     assert breach.run_hash == fall.run.body_hash()
 
@@ -163,7 +163,7 @@ OUTCOME_CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("fall", {"top_up": "0", "top_up_usd": "0"}, "top_up"),
     ("fall", {"top_up": "1"}, "top_up"),
     ("fall", {"top_up": str(5 * STEP + 1)}, "top_up"),
-    ("fall", {"top_up_usd": "1250000.00"}, "top_up_usd"),
+    ("fall", {"top_up_usd": "100000.00"}, "top_up_usd"),
     ("fall", {"top_up_usd": "1"}, "top_up_usd"),
     ("fall", {"top_up": str(4 * STEP), "top_up_usd": "1000000"}, "sufficiency_proof"),
     ("fall", {"top_up": str(6 * STEP), "top_up_usd": "1500000"}, "sufficiency_proof"),

@@ -44,7 +44,7 @@ SUBMISSION_CHANGES: list[tuple[str, Any, str]] = [
     ("ciphertext", H, "ciphertext"),
     ("evaluation_keys", H, "portfolio_proof"),
     ("encryption_proof", "00", "encryption_proof"),
-    ("gross_limit", "64000001", "portfolio_proof"),
+    ("gross_limit", "4000001", "portfolio_proof"),
     ("gross_limit", "63999999", "portfolio_proof"),
     ("portfolio_proof", "00", "portfolio_proof"),
 ]
@@ -76,7 +76,7 @@ def test_a_gross_limit_below_the_minimum_transfer_amount_is_refused(
     monkeypatch.setattr(model, "minimum_transfer_amount", Decimal(GROSS_LIMIT))
     calm.verify_submission(calm.submission)
     monkeypatch.setattr(model, "minimum_transfer_amount", Decimal(GROSS_LIMIT + 1))
-    with pytest.raises(GrossLimitTooSmall, match="minimum transfer amount of 64000001 USD"):
+    with pytest.raises(GrossLimitTooSmall, match="minimum transfer amount of 4000001 USD"):
         calm.verify_submission(calm.submission)
 
 
