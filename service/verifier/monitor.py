@@ -10,7 +10,7 @@ is handed out does not belong together: that may be the operator, a cache or the
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -61,6 +61,9 @@ class Counts(NamedTuple):
 
 
 Where = TypeVar("Where")
+
+Differs = Callable[[EntryLeaf, bytes], str | None]
+"""Says what is wrong with the leaf of an entry, which comes parsed and as it stands in the log; None if nothing is."""
 
 NO_TICK_SEEN, NOTHING_COUNTED = TickSeen(), Counts()
 
@@ -129,14 +132,20 @@ class Monitor:
     policy: WitnessPolicy
     fetch: Fetch
 
-    def look(self, seen: Seen, now: int) -> Looked:
-        """Read what is new and check it; ``now`` in seconds of the epoch.
+    def look(self, seen: Seen, now: int, differs: Differs = lambda leaf, entry: None) -> Looked:
+        """Read what is new and check it.
+
+        Args:
+            seen: what is known.
+            now: seconds of the epoch.
+            differs: what somebody who has entries of an account knows besides; what it raises ends the look.
 
         Raises:
             Contradiction: the log has two histories; a tick or an entry is left out, comes twice, or follows another
                 one than was seen; an entry is dated before a tick that it stands behind, or after one that comes
-                later; a tick is not what its leaf says or not what its sources signed; it leaves out a document that
-                was receipted for it, or has one that was not.
+                later, or says otherwise than the log whether prices for the next tick were receipted before it; a tick
+                is not what its leaf says or not what its sources signed; it leaves out a document that was receipted
+                for it, or has one that was not; or the leaf of an entry differs from what the caller has.
             LeafUnknown: a leaf is of a later format than this version knows.
             LogUnreadable: something is missing, or does not belong to the checkpoint.
             LogError: the checkpoint is not signed, or not cosigned as is wanted.
@@ -155,7 +164,7 @@ class Monitor:
             edge = edge.with_leaf(leaf_hash(entry))
         if edge.root() != head.root:
             _explain(served, seen, checkpoint)
-        reading = _Reading(self, served, checkpoint, seen)
+        reading = _Reading(self, served, checkpoint, seen, differs)
         for index, entry in enumerate(entries, known):
             reading.take(entry, index)
         return Looked(reading.seen(edge), believed, len(entries))
@@ -164,8 +173,8 @@ class Monitor:
 class _Reading:
     """The leaves of one look, one after the other, against what was seen."""
 
-    def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen) -> None:
-        self._monitor, self._served, self._checkpoint = monitor, served, checkpoint
+    def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen, differs: Differs) -> None:
+        self._monitor, self._served, self._checkpoint, self._differs = monitor, served, checkpoint, differs
         self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
         self._accounts, self._prices = dict(seen.accounts), seen.prices
 
@@ -183,7 +192,11 @@ class _Reading:
         if isinstance(leaf, PriceLeaf):
             self._prices += (self._in_place(receipted(leaf, index, self._tick), index),)
             return
-        found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick), index)
+        receipt = self._prices[0].leaf if self._prices else None
+        found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick, receipt), index)
+        reason = self._differs(leaf, entry)
+        if reason is not None:
+            self._in_place(Misplaced(reason, None), index)
         self._accounts[leaf.account] = found
         self._counts = Counts(ticks, entries + 1, runs + leaf.run)
 
