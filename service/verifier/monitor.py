@@ -80,6 +80,7 @@ class Seen:
         accounts: the last entry of every account, by pseudonym.
         counts: of all leaves.
         prices: leaves of sources' documents for the tick that comes next.
+        void: numbers of ticks without a market.
     """
 
     checkpoint: Checkpoint | None = None
@@ -89,6 +90,7 @@ class Seen:
     accounts: Mapping[str, AccountSeen] = field(default_factory=dict)
     counts: Counts = NOTHING_COUNTED
     prices: tuple[PriceSeen, ...] = ()
+    void: tuple[int, ...] = ()
 
     @property
     def without_run(self) -> int:
@@ -176,10 +178,12 @@ class _Reading:
     def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen, differs: Differs) -> None:
         self._monitor, self._served, self._checkpoint, self._differs = monitor, served, checkpoint, differs
         self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
-        self._accounts, self._prices = dict(seen.accounts), seen.prices
+        self._accounts, self._prices, self._void = dict(seen.accounts), seen.prices, seen.void
 
     def seen(self, edge: Frontier) -> Seen:
-        return Seen(self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices)
+        return Seen(
+            self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices, self._void
+        )
 
     def take(self, entry: bytes, index: int) -> None:
         leaf = self._parsed(entry, index)
@@ -187,6 +191,8 @@ class _Reading:
         if isinstance(leaf, TickLeaf):
             self._ticks, self._prices = self._combined(leaf, index, self._follow(leaf, index)), ()
             self._tick = TickSeen(index, leaf.sequence, leaf.tick)
+            if "market" not in self._ticks.last.body:
+                self._void += (leaf.sequence,)
             self._counts = Counts(ticks + 1, entries, runs)
             return
         if isinstance(leaf, PriceLeaf):
@@ -299,7 +305,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
     """Return what a monitor knows, for its file."""
     ticks, market = seen.ticks, None if seen.ticks is None else seen.ticks.last_market
     return {
-        "format": "atomic-margin/monitor/3",
+        "format": "atomic-margin/monitor/4",
         "checkpoint": None if seen.checkpoint is None else str(seen.checkpoint),
         "size": str(seen.edge.size),
         "edge": [hash_.hex() for hash_ in seen.edge.hashes],
@@ -308,6 +314,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
         "tick": None if seen.tick.leaf is None else str(seen.tick.leaf),
         "counts": [str(count) for count in seen.counts],
         "prices": [f"{one.leaf} {one.source} {one.document}" for one in seen.prices],
+        "void": [str(number) for number in seen.void],
         # A line each, since there may be many.
         "accounts": {
             name: f"{account.number} {account.head} {account.leaf} {account.run_at}"
@@ -323,7 +330,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         LogUnreadable: it is something else.
     """
     try:
-        if value["format"] != "atomic-margin/monitor/3":
+        if value["format"] != "atomic-margin/monitor/4":
             raise ValueError(value["format"])
         last, market = value["last"], value["last_market"]
         ticks = (
@@ -345,6 +352,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
             },
             Counts(ticks_seen, entries, runs),
             tuple(PriceSeen(int(leaf), source, document) for leaf, source, document in prices),
+            tuple(int(number) for number in value["void"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
         raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error
