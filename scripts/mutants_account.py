@@ -31,6 +31,8 @@ _RUN_FIELDS = "runs:a_run_is_on_what_the_account_is_at_its_tick"
 _SECOND = "runs:a_second_run_is_the_first_one_again"
 _UNASKED = "answers:an_unasked_proof_is_about_the_account_as_it_is"
 _LEAVES = "books:nothing_leaves_while_something_is_to_be_proven"
+_RECEIPTED = "table:what_is_receipted_is_for_the_next_tick_and_stays_so_until_it_comes"
+_SEEN = "books:a_book_that_comes_after_the_first_prices_of_a_tick_is_not_run_at_it"
 _OTHER_STATE = "an_entry_that_says_something_else_is_forged"
 
 ACCOUNT_MUTANTS = (
@@ -43,7 +45,7 @@ ACCOUNT_MUTANTS = (
     _run("matrices", _SECOND),
     # What else the game finds.
     _machine("a book waits for an open run", "books:submitted", condition("owed"),
-             "public.owed is None and not void and not is_due(state, at)", INSTITUTION),
+             "public.owed is None and not void and not awaits_run(state, at)", INSTITUTION),
     _machine("a book waits after a void run", "books:submitted", value("void"), "False", INSTITUTION),
     _machine("a void run keeps collateral", "holdings:withdrawn", condition("void"), "False",
              "books:a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again"),
@@ -129,8 +131,13 @@ ACCOUNT_MUTANTS = (
              "table:documents_of_another_account_are_none_of_this_one"),
     _machine("the operator admits", "machine:_opened", condition("signer"), "False",
              "table:an_admission_is_signed_by_the_operator_that_it_names"),
-    _machine("ticks go on", "machine:_newest", condition("at"), "False", "table:ticks_only_go_on"),
-    _machine("one newest market", "machine:_newest", condition("between"), "False", "table:ticks_only_go_on"),
+    _machine("ticks go on", "machine:_check_later", condition("at"), "False", "table:ticks_only_go_on"),
+    _machine("receipts are for the next tick", "machine:_check_receipted", condition("tick"), "False", _RECEIPTED),
+    _machine("receipts stay", "machine:_check_receipted", condition("before"), "False", _RECEIPTED),
+    _machine("a book waits for a run by prices that were seen", "values:awaits_run", RETURNED, "is_due(state, at)",
+             _SEEN),
+    _machine("no run by prices that were seen before the book", "values:At.priced", RETURNED, "self.market", _SEEN),
+    _machine("one newest market", "machine:_check_later", condition("between"), "False", "table:ticks_only_go_on"),
     _machine("sequences", "values:require_next", condition("number"), "False", "books:submissions_come_in_sequence"),
     _machine("key sequences", "books:keys_enrolled", condition("key_sequence"), "False",
              "books:keys_come_in_sequence_are_confirmed_and_then_wanted"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from atomic_margin.documents.strict import Part
-from atomic_margin.service.protocol import documents
+from atomic_margin.service.protocol import documents, released
 from atomic_margin.service.protocol.account import entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
@@ -65,6 +65,8 @@ MODELS: tuple[type[Part], ...] = (
     history.History,
     history.OpenedEntry,
     history.LiquidationEntries,
+    released.ReleasedHistory,
+    released.ReleasedEntry,
     TrustFile,
     LogTrust,
     Evidence,

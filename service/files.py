@@ -24,15 +24,17 @@ def examples_folder() -> Path:
     return folder.resolve()
 
 
-def read_json(path: Path, *, numbers: bool = False) -> Any:
+def read_json(path: Path, *, numbers: bool = False, limit: int = MAX_FILE_BYTES) -> Any:
     """Return the JSON of a file that a person or another party wrote; see `parse_json` for ``numbers``.
+
+    It has at most ``limit`` bytes.
 
     Raises:
         ConfigurationError: it cannot be read, is too large, or is not JSON of the form used here.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigurationError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+        if path.stat().st_size > limit:
+            raise ConfigurationError(f"{path} is larger than {limit} bytes")
         return parse_json(path.read_bytes(), str(path), numbers=numbers)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error

@@ -166,8 +166,21 @@ def test_the_machine_lets_books_wait_as_the_protocol_tells() -> None:
         _asked(parties)
         _proven(parties)
 
+    def after_prices(sequence: int, name: str) -> None:
+        parties.receipted = True
+        parties.enter(parties.submission(sequence, name))
+
+    def fourth() -> None:
+        proven_at_its_tick()
+        after_prices(4, "d")
+
+    def fifth() -> None:
+        after_prices(5, "e")
+        parties.tick(void=True)
+
     answer = partial(_proven, parties)
-    steps = (lambda: None, parties.tick, second, answer, proven_at_its_tick, third, answer, once_more)
+    story = (lambda: None, parties.tick, second, answer, proven_at_its_tick, third, answer, once_more)
+    steps = (*story, fourth, proven_at_its_tick, fifth, run)
     rows = re.findall(
         r"^\| [^|]+ \| (\d) \| (\d|-) \| (possible|refused)\b",
         _section(PROTOCOL, "A waiting book, tick by tick"),

@@ -161,6 +161,21 @@ def readers(
 
 
 @app.command()
+def history(directory: Directory) -> None:
+    """Print every entry of the account with what shows that it was legal, for `atomic-margin monitor --released`.
+
+    It shows books in force and waiting by hash, posted collateral, runs and what was owed, and the documents of all
+    that but deposits, withdrawals and lists of readers; free collateral before a liquidation alone. The agent need not
+    run.
+    """
+    needs_extras("institution history", "service")
+    from atomic_margin.service.institution.release import released_of
+
+    with plain_errors():
+        print_json(released_of(directory))
+
+
+@app.command()
 def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
     with plain_errors():

@@ -4,6 +4,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +12,23 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
 from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import ED25519, NoteKey
+from atomic_margin.service.protocol.released import ReleasedHistory
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.errors import Contradiction
+from atomic_margin.service.verifier.errors import Contradiction, ReleaseInvalid
 from atomic_margin.service.verifier.monitor import Looked, Monitor, Seen, seen_from_json, seen_to_json
-from atomic_margin.service.verifier.served import Fetch
+from atomic_margin.service.verifier.released import Checked, account_of, check_released, read_log
+from atomic_margin.service.verifier.served import Fetch, Served
 
 TIMEOUT_SECONDS = 30
 MAX_OPERATORS = 64
+MAX_RELEASED_BYTES = 1 << 28
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -36,18 +41,20 @@ class Followed:
         monitor: who looks.
         directory: its memory and the disputes about it.
         seen: what it knows.
+        released: histories of accounts at this operator.
     """
 
     monitor: Monitor
     directory: Path
     seen: Seen
+    released: tuple[ReleasedHistory, ...] = ()
 
     @classmethod
-    def of(cls, monitor: Monitor, directory: Path) -> "Followed":
+    def of(cls, monitor: Monitor, directory: Path, released: tuple[ReleasedHistory, ...] = ()) -> "Followed":
         """Take up the memory that there is."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = directory / "seen.json"
-        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen())
+        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen(), released)
 
     def look(self) -> Looked:
         """Read what is new and remember it."""
@@ -55,6 +62,14 @@ class Followed:
         replace_json(self.directory / "seen.json", seen_to_json(looked.seen))
         self.seen = looked.seen
         return looked
+
+    def check(self) -> list[Checked]:
+        """Hold the released histories against what was seen."""
+        if not self.released or self.seen.checkpoint is None:
+            return []
+        accounts = frozenset(account_of(history, self.monitor.operator) for history in self.released)
+        log = read_log(Served(self.monitor.fetch), self.seen.checkpoint, accounts, frozenset(self.seen.void))
+        return [check_released(history, self.monitor.operator, log) for history in self.released]
 
 
 @app.command()
@@ -75,10 +90,17 @@ def monitor(
         list[str] | None,
         typer.Option(help="URL=FILE of an operator and your trust file with its log; repeatable, instead of --url."),
     ] = None,
+    released: Annotated[
+        list[Path] | None,
+        typer.Option(help="A history that an institution released to you, to be checked too; repeatable."),
+    ] = None,
     every: Annotated[int | None, typer.Option(help="Look again so many seconds later, for ever.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
     """Read what is new in an operator's log and check every leaf against all before it.
+
+    With --released, all that an account was and did is checked by the rules, and ticks are named at which it was passed
+    over. The log is read once more for it.
 
     Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/dispute-N.json has the documents that show
     it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
@@ -86,10 +108,13 @@ def monitor(
     """
     with plain_errors():
         explicit = (log, witness or [], needed, max_age)
+        histories = tuple(_released(path) for path in released or [])
+        if operator and histories:
+            raise ConfigurationError("--released goes with --url: histories are of one operator")
         if operator and (url, trust, *explicit) == (None, None, None, [], 0, None):
             followed = _several(operator, directory)
         elif url is not None and trust is not None and not operator:
-            followed = [Followed.of(_monitor(url, trust, *explicit), directory)]
+            followed = [Followed.of(_monitor(url, trust, *explicit), directory, histories)]
         else:
             raise ConfigurationError("give --url and --trust, or --operator URL=FILE for each of several operators")
         while True:
@@ -122,6 +147,13 @@ def _monitor(url: str, trust: Path, log: str | None, witnesses: list[str], neede
     return Monitor(key, anchors.operator, anchors.prices, policy, fetcher(url))
 
 
+def _released(path: Path) -> ReleasedHistory:
+    try:
+        return ReleasedHistory.parse(read_json(path, limit=MAX_RELEASED_BYTES))
+    except DocumentsError as error:
+        raise ReleaseInvalid(f"{path} is no history of this version: {error}") from error
+
+
 def _several(operators: list[str], directory: Path) -> list[Followed]:
     """Return the operators of --operator, each with a folder named by its log."""
     if len(operators) > MAX_OPERATORS:
@@ -144,7 +176,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
     origin = one.monitor.log.name
     named = f"{origin}: " if several else ""
     try:
-        looked = one.look()
+        looked, checked = one.look(), one.check()
     except Contradiction as found:
         file = keep(one.directory, found)
         if as_json:
@@ -159,7 +191,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
         again = "" if every is None else f"; looking again in {every} s"
         err.print(f"[yellow]?[/] {escape(f'{named}{reason}{again}')}", soft_wrap=True)
         return EXIT_USAGE
-    report(looked, one.monitor, as_json, named)
+    report(looked, one.monitor, as_json, named, checked)
     return 0
 
 
@@ -195,11 +227,11 @@ def keep(directory: Path, found: Contradiction) -> Path:
     return file
 
 
-def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "") -> None:
+def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "", checked: Sequence[Checked] = ()) -> None:
     """Say what a look showed, and who stands for it."""
     believed, seen = looked.believed, looked.seen
     if as_json:
-        print_json(_summary(looked, follower))
+        print_json(_summary(looked, follower) | {"released": [_of_history(one) for one in checked]})
         return
     names = ", ".join(name for name, _ in believed.witnesses)
     stands = f"cosigned by {names}" if names else "no witness stands for it: another reader may see another log"
@@ -212,6 +244,21 @@ def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "") ->
     if seen.without_run:
         parts.append(f"{_many(seen.without_run, 'account')} without a run at the newest tick")
     out.print(f"[green]✓[/] {escape(named)}{'; '.join(parts)}; {escape(stands)}", soft_wrap=True)
+    for one in checked:
+        ticks = ", ".join(map(str, one.skipped))
+        skipped = f"no run at tick {ticks}, where one was due" if ticks else "no run left out"
+        many = f"{one.entries} of {_many(one.logged, 'entry')}"
+        out.print(f"[green]✓[/] {escape(one.institution)}: {many}, each step legal; {skipped}", soft_wrap=True)
+
+
+def _of_history(one: Checked) -> dict[str, Any]:
+    return {
+        "institution": one.institution,
+        "account": one.account,
+        "entries": str(one.entries),
+        "logged": str(one.logged),
+        "skipped": [str(number) for number in one.skipped],
+    }
 
 
 def _many(count: int, what: str) -> str:

@@ -74,13 +74,13 @@ def require_alone(watch: LogWatch | None, store: InstitutionStore, run: OpenRun)
         account = Salts(session.get_one(OwnAccount, 1).seed).account
         number = session.query(OwnEntry).filter_by(document_hash=run.record).one().number
 
-    def hash_of(number: int) -> str | None:
+    def leaf_of(number: int) -> bytes | None:
         with store.unit_of_work() as session:
             row = session.get(OwnEntry, number)
-            return None if row is None else row.sha256
+        return None if row is None else entry_leaf(SignedDocument.parse(row.entry)).to_bytes()
 
     try:
-        watch.require(account, number, hash_of)
+        watch.require(account, number, leaf_of)
     except (NotLogged, LogError, MonitorError) as error:
         raise NotCosignedYet(f"run {run.run_id!r}: {error}") from error
 

@@ -58,7 +58,8 @@ class Unasked:
         market = PriceTick.parse(signed.body).market
         if market is None:
             raise TypeError("a tick with a market has one")
-        at = At(market.sequence, signed.body_hash(), market.sequence, signed.body_hash(), self._party.history.head)
+        number, hash_ = market.sequence, signed.body_hash()
+        at = At(number, hash_, number, hash_, self._party.history.head, number)
         if state.public.owed is None and not is_due(state, at):
             self._since = None
             return None

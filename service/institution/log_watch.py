@@ -1,26 +1,28 @@
 """The agent's own reading of the operator's log: that its account stands there once, as it was followed.
 
 That an entry is in a log does not show that no other one of its number is. So the agent reads all leaves, as a monitor
-does, and compares the last one of its account with its own copy: entries name the one before, so when that one is the
-same, all before it are, and the ticks between them are those that everybody sees. Nothing is answered before the
-checkpoint that shows it has the cosignatures, lately enough, that the trust file asks for.
+does, and compares each of its account with the leaf of the entry that it followed. What others check of the leaf, where
+it stands among ticks and receipts, is thereby so of the entry. Nothing is answered before the checkpoint that shows it
+has the cosignatures, lately enough, that the trust file asks for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json, replace_json
+from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.disputes import Disputes
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.protocol.leaves import EntryLeaf
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction
-from atomic_margin.service.verifier.monitor import Monitor, Seen, seen_from_json, seen_to_json
-from atomic_margin.service.verifier.served import Fetch, Served
+from atomic_margin.service.verifier.monitor import Differs, Monitor, Seen, seen_from_json, seen_to_json
+from atomic_margin.service.verifier.served import Fetch
 
 MEMORY = "log.json"
 
@@ -62,21 +64,39 @@ class LogWatch:
         self._place, self._clock, self._disputes = directory / MEMORY, clock, Disputes(directory)
         self._seen = seen_from_json(read_json(self._place)) if self._place.exists() else Seen()
 
-    def require(self, account: str, number: int, hash_of: Callable[[int], str | None]) -> Believed:
+    def require(self, account: str, number: int, leaf_of: Callable[[int], bytes | None]) -> Believed:
         """Read what is new, and make sure that the log has the account as it was followed; return the checkpoint.
 
         Args:
             account: pseudonym (`Salts.account`).
             number: of the entry that the log must have; the last one that something rests on.
-            hash_of: hash of the body of an entry that was followed, by its number; None for one that was not.
+            leaf_of: leaf of an entry that was followed, by its number; None for one that was not.
 
         Raises:
             NotLogged: the log does not have that entry yet, or has later ones that were not followed.
-            LogContradicts: it has another entry of a number; or it contradicts itself. Both are kept.
+            LogContradicts: it has another leaf of an entry; or it contradicts itself. What shows it is kept.
             TooFewWitnesses: the newest checkpoint has too few cosignatures, or old ones.
             RemoteError, MonitorError, LogError: it cannot be read, or is not signed.
         """
-        believed = self._look()
+
+        def differs(leaf: EntryLeaf, entry: bytes) -> str | None:
+            if leaf.account != account:
+                return None
+            own = leaf_of(leaf.number)
+            if own is None:
+                # What is not followed is read again, and compared then.
+                raise NotLogged(f"the log has entry {leaf.number} of this account, which was not followed yet")
+            if own == entry:
+                return None
+            others.update(entry=own.decode())
+            return f"entry {leaf.number} of this account is another one in the log than the operator told this agent"
+
+        others: dict[str, str] = {}
+        believed = self._look(differs, others)
+        if not self._remembers(account, leaf_of):
+            # What was read was compared with other entries than are here, as after a restored backup.
+            self._seen = Seen()
+            believed = self._look(differs, others)
         seen = self._seen.accounts.get(account)
         if seen is None or seen.number < number:
             shown = 0 if seen is None else seen.number
@@ -84,31 +104,22 @@ class LogWatch:
                 f"the log has {shown} entries of this account, and entry {number} is asked about; it comes with a "
                 "later checkpoint"
             )
-        own = hash_of(seen.number)
-        if own is None:
-            raise NotLogged(f"the log has entry {seen.number} of this account, which was not followed yet")
-        if own != seen.head:
-            reason = f"entry {seen.number} of this account is another one in the log than the operator told this agent"
-            self._keep(seen.head, reason, [self._shown(seen.leaf)], entry=own)
-            raise LogContradicts(reason)
         return believed
 
-    def _look(self) -> Believed:
+    def _remembers(self, account: str, leaf_of: Callable[[int], bytes | None]) -> bool:
+        seen = self._seen.accounts.get(account)
+        own = None if seen is None else leaf_of(seen.number)
+        return seen is None or (own is not None and EntryLeaf.parse(parse_json(own)).entry == seen.head)
+
+    def _look(self, differs: Differs, others: Mapping[str, str]) -> Believed:
         try:
-            looked = self._monitor.look(self._seen, int(self._clock().timestamp()))
+            looked = self._monitor.look(self._seen, int(self._clock().timestamp()), differs)
         except Contradiction as found:
-            self._keep("log", str(found), found.documents)
+            self._disputes.keep(
+                "log-account" if others else "log-log", str(found), {"documents": found.documents, **others}
+            )
             raise LogContradicts(str(found)) from found
         if looked.entries or self._seen.checkpoint is None:
             replace_json(self._place, seen_to_json(looked.seen))
         self._seen = looked.seen
         return looked.believed
-
-    def _shown(self, leaf: int) -> dict[str, object]:
-        checkpoint = self._seen.checkpoint
-        if checkpoint is None:
-            raise TypeError("an account was seen without a checkpoint")
-        return {"checkpoint": str(checkpoint), **Served(self._monitor.fetch).shown(checkpoint, leaf)}
-
-    def _keep(self, name: str, reason: str, documents: list[dict[str, object]], **others: object) -> None:
-        self._disputes.keep(f"log-{name[:24]}", reason, {"documents": documents, **others})

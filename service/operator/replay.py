@@ -6,6 +6,7 @@ them anew. Compared are, of every account and entry,
 
 - number, hash and place of each entry in its chain, its hashes of the document and of the state that the machine gives,
 - the leaf of the log that it is, and the hash of that leaf in the log's tiles,
+- the newest tick that it names, and the tick that it says was receipted last, with the leaves before it,
 - the columns of the account: head, number, status, both parts of the state,
 - free and posted collateral of the ledger,
 - the state of every run.
@@ -18,6 +19,8 @@ takes is told by
 A running operator may be compared; its writes wait meanwhile.
 """
 
+import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -84,6 +87,24 @@ class _Replayed(NamedTuple):
     runs: Mapping[str, frozenset[RunState]]
 
 
+class _Places:
+    """What was newest before each leaf of the log: a tick, and a tick that documents of sources were receipted for."""
+
+    def __init__(self, session: Session) -> None:
+        self._leaves, self._newest = [-1], [("0", "0")]
+        for number, entry in _others(session):
+            leaf = json.loads(entry)
+            if leaf["kind"] not in ("tick", "price"):
+                continue
+            tick = leaf["sequence"] if leaf["kind"] == "tick" else self._newest[-1][0]
+            self._leaves.append(number)
+            self._newest.append((tick, leaf["sequence"]))
+
+    def before(self, leaf: int) -> tuple[str, str]:
+        """Return the numbers of both ticks."""
+        return self._newest[bisect_left(self._leaves, leaf) - 1]
+
+
 def check(session: Session, operator: str) -> Compared:
     """Compare everything that is cached with what the entries give; nothing is changed.
 
@@ -97,9 +118,10 @@ def check(session: Session, operator: str) -> Compared:
     accounts = list(session.scalars(select(Account).order_by(Account.institution)))
     read = log.reader(session)
     held = ledger.accounts(session)
+    places = _Places(session)
     entries = runs = balances = 0
     for account in accounts:
-        replayed = _replayed(session, account, operator, read)
+        replayed = _replayed(session, account, operator, read, places)
         _compare_columns(account, replayed.chain)
         balances += _compare_balances(account.institution, replayed.chain, held)
         runs += _compare_runs(session, account.institution, replayed.runs)
@@ -115,9 +137,9 @@ def rewrite(session: Session, operator: str) -> list[str]:
         HistoryDiffers: the entries themselves do not hold. Nothing is to be written from them.
     """
     changed = []
-    read = log.reader(session)
+    read, places = log.reader(session), _Places(session)
     for account in session.scalars(select(Account).order_by(Account.institution)):
-        chain = _replayed(session, account, operator, read).chain
+        chain = _replayed(session, account, operator, read, places).chain
         for name, value in _columns(chain).items():
             if getattr(account, name) != value:
                 setattr(account, name, value)
@@ -125,7 +147,7 @@ def rewrite(session: Session, operator: str) -> list[str]:
     return sorted(set(changed))
 
 
-def _replayed(session: Session, account: Account, operator: str, read: ReadHashes) -> _Replayed:
+def _replayed(session: Session, account: Account, operator: str, read: ReadHashes, places: _Places) -> _Replayed:
     """Return what the entries of an account give; each follows the one before, and is the leaf that the log has."""
     institution, salts = account.institution, Salts(account.seed)
     documents = _documents(session, institution)
@@ -157,6 +179,13 @@ def _replayed(session: Session, account: Account, operator: str, read: ReadHashe
             raise HistoryDiffers(f"{where}: it is leaf {row.leaf} of the log, the one before is {last_leaf}")
         if [leaf_hash(leaf)] != list(read(0, row.leaf, row.leaf + 1)):
             raise HistoryDiffers(f"{where}: leaf {row.leaf} has another hash in the log's tiles")
+        named = (signed.body["tick_sequence"], signed.body["receipted"])
+        if named != places.before(row.leaf):
+            tick, receipted = places.before(row.leaf)
+            raise HistoryDiffers(
+                f"{where}: it names tick {named[0]} as the newest and {named[1]} as receipted last, and by what stands "
+                f"before leaf {row.leaf} these are {tick} and {receipted}"
+            )
         last_leaf = row.leaf
         if kind in _AFTER:
             runs[about.body["run_id"]] = _AFTER[kind]
@@ -249,12 +278,19 @@ def _compare_runs(session: Session, institution: str, wanted: Mapping[str, froze
 
 def _compare_leaves(session: Session) -> None:
     """Make sure that no leaf says it is an entry which no account has."""
+    for number, entry in _others(session):
+        if b'"kind":"entry"' in entry:
+            raise HistoryDiffers(f"leaf {number} of the log is an entry that no account has")
+
+
+def _others(session: Session) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of every leaf that is no account's entry."""
     query = (
         select(LogLeaf.number, LogLeaf.entry)
         .outerjoin(EntryRow, EntryRow.leaf == LogLeaf.number)
         .where(EntryRow.leaf.is_(None))
+        .order_by(LogLeaf.number)
         .execution_options(yield_per=256)
     )
-    for number, entry in session.execute(query):
-        if b'"kind":"entry"' in entry:
-            raise HistoryDiffers(f"leaf {number} of the log is an entry that no account has")
+    for row in session.execute(query):
+        yield row.number, row.entry

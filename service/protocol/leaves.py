@@ -115,6 +115,8 @@ class EntryLeaf(Document):
         run: whether it begins or records a run; everything else is told apart by nobody who reads the log.
         tick: hash of the newest tick before it, void or not; 64 zeros if there is none.
         tick_sequence: number of that tick.
+        receipted: number of the next tick if a document of a source for it has a leaf before this one, that of the
+            newest tick otherwise.
         entered_at: the operator's time.
     """
 
@@ -130,12 +132,15 @@ class EntryLeaf(Document):
     run: bool
     tick: Hash
     tick_sequence: Counter
+    receipted: Counter
     entered_at: Time
 
     def to_bytes(self) -> bytes:
         """Return the leaf as it stands in the log."""
         return canonical_bytes(self.canonical())
 
+
+_OF_ENTRY = ("account", "number", "previous", "tick", "tick_sequence", "receipted", "entered_at")
 
 RUN_KINDS = frozenset({EventKind.RUN_OPENED, EventKind.RUN_RECORDED})
 """Entries that readers of the log see to be about a run."""
@@ -154,5 +159,5 @@ def leaf_fields(body: Mapping[str, Any], kind: EventKind, entry: str, document: 
         "entry": entry,
         "document": document,
         "run": kind in RUN_KINDS,
-        **{name: body[name] for name in ("account", "number", "previous", "tick", "tick_sequence", "entered_at")},
+        **{name: body[name] for name in _OF_ENTRY},
     }

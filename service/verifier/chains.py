@@ -2,7 +2,7 @@
 
 Each leaf has a number, names the entry before, and the tick that was newest when it was entered. Nobody who reads a log
 learns whose account it is, what happened, or whether it was legal: that is for those who have the documents. What
-leaves show is that no entry was left out, put in twice, or dated back behind a tick.
+leaves show is that no entry was left out, put in twice, or dated back behind a tick or the first prices of one.
 """
 
 from typing import NamedTuple
@@ -54,7 +54,9 @@ class Misplaced(NamedTuple):
     other: int | None
 
 
-def placed(before: AccountSeen | None, leaf: EntryLeaf, index: int, tick: TickSeen) -> AccountSeen | Misplaced:
+def placed(
+    before: AccountSeen | None, leaf: EntryLeaf, index: int, tick: TickSeen, receipt: int | None
+) -> AccountSeen | Misplaced:
     """Return what is known of an account after one more entry, or why that may not be where it is.
 
     Args:
@@ -62,6 +64,7 @@ def placed(before: AccountSeen | None, leaf: EntryLeaf, index: int, tick: TickSe
         leaf: the entry's.
         index: number of the leaf in the log.
         tick: the newest tick leaf before it.
+        receipt: number in the log of the first leaf of a source's document since then, None if there is none.
     """
     number, head, other = (0, NOTHING, None) if before is None else (before.number, before.head, before.leaf)
     account = leaf.account[:16]
@@ -75,5 +78,11 @@ def placed(before: AccountSeen | None, leaf: EntryLeaf, index: int, tick: TickSe
         return Misplaced(f"{named}, and before it in the log is tick {tick.sequence}", tick.leaf)
     if leaf.tick != tick.tick:
         return Misplaced(f"entry {leaf.number} of account {account} names another tick {tick.sequence}", tick.leaf)
+    following = tick.sequence + 1
+    if leaf.receipted != (tick.sequence if receipt is None else following):
+        named = f"entry {leaf.number} of account {account} says that tick {leaf.receipted} was receipted last"
+        if receipt is None:
+            return Misplaced(f"{named}, and nothing is since tick {tick.sequence}", tick.leaf)
+        return Misplaced(f"{named}, and before it in the log is a document for tick {following}", receipt)
     run_at = leaf.tick_sequence if leaf.run else (0 if before is None else before.run_at)
     return AccountSeen(leaf.number, leaf.entry, index, run_at)

@@ -3,6 +3,7 @@
 MonitorError
 ├── Contradiction           two things the operator signed exclude each other, or break its own rules: `.documents`
 ├── LeafUnknown             a leaf of a format that came later than this version: `.format`
+├── ReleaseInvalid          a history that an institution released does not hold by itself, or is not in the log yet
 └── LogUnreadable           what is handed out does not belong together; no proof against the operator by itself
 """
 
@@ -41,6 +42,10 @@ class LeafUnknown(MonitorError):
     def __init__(self, reason: str, format_: str) -> None:
         super().__init__(reason)
         self.format = format_
+
+
+class ReleaseInvalid(MonitorError):
+    """A released history is incomplete, of somebody else, or newer than the log: that speaks against nobody."""
 
 
 class LogUnreadable(MonitorError):

@@ -117,6 +117,7 @@ def check_recorded(
         ("instructions", run.instructions, record.instructions),
         ("matrices", run.matrices, record.matrices),
         ("evaluated", run.evaluated, record.outputs is not None),
+        ("newest", public.newest, entry.newest),
     ):
         if found != wanted:
             raise Refused(f"the account at the run had another {name} than the bundle shows", f"recorded.{name}")

@@ -10,7 +10,7 @@ is handed out does not belong together: that may be the operator, a cache or the
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -62,6 +62,9 @@ class Counts(NamedTuple):
 
 Where = TypeVar("Where")
 
+Differs = Callable[[EntryLeaf, bytes], str | None]
+"""Says what is wrong with the leaf of an entry, which comes parsed and as it stands in the log; None if nothing is."""
+
 NO_TICK_SEEN, NOTHING_COUNTED = TickSeen(), Counts()
 
 
@@ -77,6 +80,7 @@ class Seen:
         accounts: the last entry of every account, by pseudonym.
         counts: of all leaves.
         prices: leaves of sources' documents for the tick that comes next.
+        void: numbers of ticks without a market.
     """
 
     checkpoint: Checkpoint | None = None
@@ -86,6 +90,7 @@ class Seen:
     accounts: Mapping[str, AccountSeen] = field(default_factory=dict)
     counts: Counts = NOTHING_COUNTED
     prices: tuple[PriceSeen, ...] = ()
+    void: tuple[int, ...] = ()
 
     @property
     def without_run(self) -> int:
@@ -129,14 +134,20 @@ class Monitor:
     policy: WitnessPolicy
     fetch: Fetch
 
-    def look(self, seen: Seen, now: int) -> Looked:
-        """Read what is new and check it; ``now`` in seconds of the epoch.
+    def look(self, seen: Seen, now: int, differs: Differs = lambda leaf, entry: None) -> Looked:
+        """Read what is new and check it.
+
+        Args:
+            seen: what is known.
+            now: seconds of the epoch.
+            differs: what somebody who has entries of an account knows besides; what it raises ends the look.
 
         Raises:
             Contradiction: the log has two histories; a tick or an entry is left out, comes twice, or follows another
                 one than was seen; an entry is dated before a tick that it stands behind, or after one that comes
-                later; a tick is not what its leaf says or not what its sources signed; it leaves out a document that
-                was receipted for it, or has one that was not.
+                later, or says otherwise than the log whether prices for the next tick were receipted before it; a tick
+                is not what its leaf says or not what its sources signed; it leaves out a document that was receipted
+                for it, or has one that was not; or the leaf of an entry differs from what the caller has.
             LeafUnknown: a leaf is of a later format than this version knows.
             LogUnreadable: something is missing, or does not belong to the checkpoint.
             LogError: the checkpoint is not signed, or not cosigned as is wanted.
@@ -155,7 +166,7 @@ class Monitor:
             edge = edge.with_leaf(leaf_hash(entry))
         if edge.root() != head.root:
             _explain(served, seen, checkpoint)
-        reading = _Reading(self, served, checkpoint, seen)
+        reading = _Reading(self, served, checkpoint, seen, differs)
         for index, entry in enumerate(entries, known):
             reading.take(entry, index)
         return Looked(reading.seen(edge), believed, len(entries))
@@ -164,13 +175,15 @@ class Monitor:
 class _Reading:
     """The leaves of one look, one after the other, against what was seen."""
 
-    def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen) -> None:
-        self._monitor, self._served, self._checkpoint = monitor, served, checkpoint
+    def __init__(self, monitor: Monitor, served: Served, checkpoint: Checkpoint, seen: Seen, differs: Differs) -> None:
+        self._monitor, self._served, self._checkpoint, self._differs = monitor, served, checkpoint, differs
         self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
-        self._accounts, self._prices = dict(seen.accounts), seen.prices
+        self._accounts, self._prices, self._void = dict(seen.accounts), seen.prices, seen.void
 
     def seen(self, edge: Frontier) -> Seen:
-        return Seen(self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices)
+        return Seen(
+            self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices, self._void
+        )
 
     def take(self, entry: bytes, index: int) -> None:
         leaf = self._parsed(entry, index)
@@ -178,12 +191,18 @@ class _Reading:
         if isinstance(leaf, TickLeaf):
             self._ticks, self._prices = self._combined(leaf, index, self._follow(leaf, index)), ()
             self._tick = TickSeen(index, leaf.sequence, leaf.tick)
+            if "market" not in self._ticks.last.body:
+                self._void += (leaf.sequence,)
             self._counts = Counts(ticks + 1, entries, runs)
             return
         if isinstance(leaf, PriceLeaf):
             self._prices += (self._in_place(receipted(leaf, index, self._tick), index),)
             return
-        found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick), index)
+        receipt = self._prices[0].leaf if self._prices else None
+        found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick, receipt), index)
+        reason = self._differs(leaf, entry)
+        if reason is not None:
+            self._in_place(Misplaced(reason, None), index)
         self._accounts[leaf.account] = found
         self._counts = Counts(ticks, entries + 1, runs + leaf.run)
 
@@ -286,7 +305,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
     """Return what a monitor knows, for its file."""
     ticks, market = seen.ticks, None if seen.ticks is None else seen.ticks.last_market
     return {
-        "format": "atomic-margin/monitor/3",
+        "format": "atomic-margin/monitor/4",
         "checkpoint": None if seen.checkpoint is None else str(seen.checkpoint),
         "size": str(seen.edge.size),
         "edge": [hash_.hex() for hash_ in seen.edge.hashes],
@@ -295,6 +314,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
         "tick": None if seen.tick.leaf is None else str(seen.tick.leaf),
         "counts": [str(count) for count in seen.counts],
         "prices": [f"{one.leaf} {one.source} {one.document}" for one in seen.prices],
+        "void": [str(number) for number in seen.void],
         # A line each, since there may be many.
         "accounts": {
             name: f"{account.number} {account.head} {account.leaf} {account.run_at}"
@@ -310,7 +330,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         LogUnreadable: it is something else.
     """
     try:
-        if value["format"] != "atomic-margin/monitor/3":
+        if value["format"] != "atomic-margin/monitor/4":
             raise ValueError(value["format"])
         last, market = value["last"], value["last_market"]
         ticks = (
@@ -332,6 +352,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
             },
             Counts(ticks_seen, entries, runs),
             tuple(PriceSeen(int(leaf), source, document) for leaf, source, document in prices),
+            tuple(int(number) for number in value["void"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
         raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error

@@ -162,6 +162,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "tick_sequence": "8",
         "market": H,
         "market_sequence": "7",
+        "receipted": "9",
         "entered_at": "2026-11-20T08:00:02Z",
     },
     AdmissionRecord: {

@@ -63,7 +63,7 @@ def place(ticks: Ticks, sequence: int) -> At:
     """Where an entry stands while a tick is the newest."""
     markets = [signed for signed in ticks.signed[:sequence] if "market" in signed.body]
     market, marked = (int(markets[-1].body["sequence"]), markets[-1].body_hash()) if markets else (0, NO_TICK)
-    return At(sequence, ticks.tick(sequence).body_hash(), market, marked)
+    return At(sequence, ticks.tick(sequence).body_hash(), market, marked, receipted=sequence)
 
 
 def entry_at(operator: Identity, at: At) -> Json:

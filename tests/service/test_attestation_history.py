@@ -74,6 +74,10 @@ def of_another_identity(public: Json) -> None:
     public["identity"] = Identity.generate().public_key
 
 
+def under_other_receipts(public: Json) -> None:
+    public["newest"]["receipted"] = "3"
+
+
 def under_other_terms(public: Json) -> None:
     public["terms"] = H
 
@@ -83,6 +87,7 @@ def under_other_terms(public: Json) -> None:
     [
         on_another_book, run_on_another_submission, at_another_tick, with_more_posted, with_other_matrices,
         after_its_answer, without_a_run, a_book_from_after_the_tick, of_another_identity, under_other_terms,
+        under_other_receipts,
     ],
 )  # fmt: skip
 def test_a_run_that_was_not_the_accounts_open_one_fails(

@@ -97,6 +97,7 @@ def entry(number: int, entered_at: str = "2026-11-27T12:00:00Z") -> bytes:
             "run": True,
             "tick": "0" * 64,
             "tick_sequence": "0",
+            "receipted": "0",
             "entered_at": entered_at,
             **names,
         }

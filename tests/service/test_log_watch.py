@@ -12,6 +12,7 @@ from atomic_margin.service.institution.log_watch import LogContradicts, LogWatch
 from atomic_margin.service.log.checkpoints import Checkpoint, cosign, witness_key
 from atomic_margin.service.log.errors import TooFewWitnesses
 from atomic_margin.service.log.proofs import check_inclusion
+from atomic_margin.service.protocol.leaves import EntryLeaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import LogUnreadable
@@ -68,9 +69,9 @@ def open_watch(story: Story, tmp_path: Path) -> Callable[[], LogWatch]:
     return lambda: LogWatch(tmp_path, served.trust(), lambda path, limit: served.fetch(path, limit), lambda: NOW)
 
 
-def followed(story: Story) -> dict[int, str]:
-    """Hashes of the fund's entries, as an agent followed them."""
-    return {number: json.loads(leaf)["entry"] for number, leaf in enumerate(story.fund.made, 1)}
+def followed(story: Story) -> dict[int, bytes]:
+    """Leaves of the fund's entries, as an agent followed them."""
+    return dict(enumerate(story.fund.made, 1))
 
 
 def test_an_account_is_in_the_log_as_it_was_followed(story: Story, open_watch: Callable[[], LogWatch]) -> None:
@@ -87,23 +88,57 @@ def test_an_account_is_in_the_log_as_it_was_followed(story: Story, open_watch: C
     with pytest.raises(NotLogged, match="has 0 entries"):
         watch.require("1a" * 32, 1, own.get)
     story.then(story.fund.next(story.newest))
-    with pytest.raises(NotLogged, match="entry 5 of this account, which was not followed yet"):
-        watch.require(account, 4, own.get)
+    for _ in range(2):
+        with pytest.raises(NotLogged, match="entry 5 of this account, which was not followed yet"):
+            watch.require(account, 4, own.get)
     assert watch.require(account, 5, followed(story).get).head.size == 10
 
 
-def test_another_entry_than_was_told_is_kept(story: Story, open_watch: Callable[[], LogWatch], tmp_path: Path) -> None:
-    told = {**followed(story), 4: "1a" * 32}
-    with pytest.raises(LogContradicts, match="entry 4 of this account is another one in the log"):
-        open_watch().require(story.fund.pseudonym, 4, told.get)
+@pytest.mark.parametrize(
+    ("number", "changes"),
+    [
+        (4, {"entry": "1a" * 32}),
+        (4, {"document": "1a" * 32}),
+        # The same entry is named, and its leaf says something else than it does: what a monitor checks is the leaf.
+        (2, {"receipted": "2"}),
+        (3, {"tick_sequence": "0", "tick": "0" * 64, "receipted": "0"}),
+        (3, {"run": False}),
+    ],
+    ids=str,
+)
+def test_another_entry_than_was_told_is_kept(
+    story: Story,
+    open_watch: Callable[[], LogWatch],
+    tmp_path: Path,
+    number: int,
+    changes: dict[str, object],
+) -> None:
+    own, account = followed(story), story.fund.pseudonym
+    told = {**own, number: EntryLeaf.parse({**json.loads(own[number]), **changes}).to_bytes()}
+    with pytest.raises(LogContradicts, match=f"entry {number} of this account is another one in the log"):
+        open_watch().require(account, 4, told.get)
     (file,) = (tmp_path / "disputes").iterdir()
     kept = json.loads(file.read_text())
-    assert kept["entry"] == "1a" * 32
-    (leaf,) = kept["documents"]
-    checkpoint = Checkpoint.parse(leaf["checkpoint"])
+    assert kept["entry"] == told[number].decode()
+    shown, leaf = kept["documents"]
+    checkpoint = Checkpoint.parse(shown["text"])
     path = [bytes.fromhex(hash_) for hash_ in leaf["path"]]
     check_inclusion(leaf["entry"].encode(), int(leaf["index"]), checkpoint.head.size, path, checkpoint.head.root)
-    assert json.loads(leaf["entry"])["number"] == "4"
+    assert leaf["entry"].encode() == own[number]
+
+
+def test_what_is_remembered_of_other_entries_is_read_again(
+    story: Story, open_watch: Callable[[], LogWatch], tmp_path: Path
+) -> None:
+    """A directory whose database is from a backup: its memory of the log says nothing of the entries there are now."""
+    own, account = followed(story), story.fund.pseudonym
+    open_watch().require(account, 4, own.get)
+    with pytest.raises(NotLogged, match="entry 4 of this account, which was not followed yet"):
+        open_watch().require(account, 3, {number: own[number] for number in (1, 2, 3)}.get)
+    told = {**own, 4: EntryLeaf.parse({**json.loads(own[4]), "entry": "1a" * 32}).to_bytes()}
+    with pytest.raises(LogContradicts, match="entry 4 of this account is another one in the log"):
+        open_watch().require(account, 4, told.get)
+    assert (tmp_path / "disputes" / "log-account.json").exists()
 
 
 def test_a_log_that_contradicts_itself_is_kept(

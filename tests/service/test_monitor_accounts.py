@@ -54,6 +54,7 @@ class Account:
             "run": run,
             "tick": "0" * 64 if newest is None else newest.tick,
             "tick_sequence": "0" if newest is None else str(newest.sequence),
+            "receipted": "0" if newest is None else str(newest.sequence),
             "entered_at": "2026-11-27T12:00:00Z",
         }
         return EntryLeaf.parse({**body, **changes}).to_bytes()
@@ -166,6 +167,17 @@ def disputed(story: Story, seen: Seen) -> tuple[str, list[int]]:
         ),
         (lambda story: story.fund.leaf(None), "names tick 0 as the newest", [5, 8]),
         (lambda story: story.fund.leaf(story.newest, tick="1a" * 32), "names another tick 2", [5, 8]),
+        # Receipts that there are not; what stands before it is all there was.
+        (
+            lambda story: story.fund.leaf(story.newest, receipted="3"),
+            "tick 3 was receipted last, and",
+            [5, 8],
+        ),
+        (
+            lambda story: story.fund.leaf(story.newest, receipted="1"),
+            "tick 1 was receipted last, and",
+            [5, 8],
+        ),
         # An account that begins in the middle, where nothing before it could be shown.
         (lambda story: Account("new", 3, "1a" * 32).leaf(story.newest), "comes after 0", [8]),
         (lambda story: Account("new").leaf(story.newest, previous="1a" * 32), "follows another entry than 0", [8]),

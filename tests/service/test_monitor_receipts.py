@@ -14,6 +14,7 @@ from atomic_margin.service.verifier.receipts import PriceSeen, uncombined
 
 from .test_log import entries, ticks_of
 from .test_monitor import Served, dispute, shown_to_anybody
+from .test_monitor_accounts import Account
 from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .tick_server import Ticks
 from .world import World
@@ -95,6 +96,32 @@ def test_a_leaf_for_a_tick_that_is_made_or_far_ahead(served: Served) -> None:
         found = dispute(served, Seen())
         assert f"prices for tick {number} are receipted after tick 2, when the next one is 3" in str(found)
         assert shown_to_anybody(served, found) == [6, 7]
+
+
+def test_an_entry_says_whether_prices_for_the_next_tick_were_receipted(served: Served) -> None:
+    """Whoever saw the prices brings no book that counts for them, and an operator that helps is found out."""
+    first = tick_leaf(served.ticks["1"])
+    for index, receipted in ((4, "1"), (5, "2"), (6, "2")):
+        honest = list(served.entries)
+        honest.insert(index, Account("fund").leaf(first, receipted=receipted))
+        lying = list(served.entries)
+        lying.insert(index, Account("fund").leaf(first, receipted={"1": "2", "2": "1"}[receipted]))
+        for size in (8, index + 1):
+            served.entries, served.size = honest, size
+            seen = served.monitor().look(Seen(), 0).seen
+            assert seen_from_json(seen_to_json(seen)) == seen
+        for before in (0, 5):
+            served.entries, served.size = lying, min(before, index)
+            seen = served.monitor().look(Seen(), 0).seen if before else Seen()
+            served.size = 8
+            found = dispute(served, seen)
+            if receipted == "2":
+                assert "tick 1 was receipted last, and before it in the log is a document for tick 2" in str(found)
+                assert shown_to_anybody(served, found) == [4, index]
+            else:
+                assert "tick 2 was receipted last, and nothing is since tick 1" in str(found)
+                assert shown_to_anybody(served, found) == [3, index]
+        served.entries = [entry for entry in honest if b'"kind":"entry"' not in entry]
 
 
 def test_a_log_that_begins_later_than_its_ticks_is_believed_in_its_first_number(tmp_path: Path) -> None:

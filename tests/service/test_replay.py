@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
+from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import HistoryDiffers
 from atomic_margin.service.operator import replay
@@ -152,6 +153,24 @@ def test_an_entry_that_differs_is_named(world_at: Open, statement: str, match: s
     differs(world, match.replace("FUND", FUND))
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "match"),
+    [
+        ("price", "2", "names tick 1 as the newest and 1 as receipted last, and by .* these are 0 and 2"),
+        ("tick", "2", "names tick 1 as the newest and 1 as receipted last, and by .* these are 2 and 2"),
+    ],
+)
+def test_an_entry_that_denies_a_leaf_before_it_is_named(world_at: Open, kind: str, value: str, match: str) -> None:
+    world = world_at("calm-open")
+    statement = "UPDATE log_leaves SET entry = :leaf WHERE number = (SELECT max(leaf) - 2 FROM entries)"
+    with world.operator.store.unit_of_work() as session:
+        leaves = list(session.scalars(text("SELECT entry FROM log_leaves ORDER BY number DESC LIMIT 4")))
+    # Before the run are the leaves of the price and of its tick.
+    assert [json.loads(leaf)["kind"] for leaf in leaves] == ["entry", "entry", "tick", "price"]
+    spoil(world, statement, leaf=canonical_bytes({"kind": kind, "sequence": value}))
+    differs(world, match)
+
+
 def test_what_does_not_hold_is_not_written_from(world_at: Open) -> None:
     world = world_at("calm-done")
     spoil(world, "UPDATE accounts SET state = 'frozen'")
@@ -267,7 +286,11 @@ def stored(store: Store, parties: Parties) -> None:
             session.add(Tick(sequence=number, sha256=tick(number), document={}, received_at=TIME))
         session.add(SubmissionRow(id=1, institution=INSTITUTION, sequence=1, sha256="", document={}, received_at=TIME))
         session.flush()
+        before = "0"
         for entry, document in parties.entries:
+            if entry.body["tick_sequence"] != before:
+                before = entry.body["tick_sequence"]
+                log.append(session, canonical_bytes({"kind": "tick", "sequence": before}))
             session.add(
                 EntryRow(
                     institution=INSTITUTION,

@@ -144,6 +144,7 @@ class Told(Parties):
             "tick_sequence": str(at.tick),
             "market": at.market_hash,
             "market_sequence": str(at.market),
+            "receipted": str(at.receipted),
             "entered_at": TIME,
         }
         return Entry.parse(body | changes).signed_by(self.operator), document

@@ -139,7 +139,7 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
 
 
 def _schedule(session: Session, sequence: int) -> list[str]:
-    """Schedule a run for every account whose book came before this tick; older ones whose turn did not come end."""
+    """Schedule a run for every account whose book came before these prices; older ones whose turn did not come end."""
     at, scheduled = entries.newest(session), []
     for account in session.scalars(select(Account).where(Account.state.in_(WATCHED)).order_by(Account.institution)):
         state = entries.state_of(account)

@@ -15,6 +15,7 @@ from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
+from atomic_margin.service.operator.store.prices import is_receipted
 from atomic_margin.service.operator.store.tables import (
     Account,
     AnswerRow,
@@ -77,12 +78,14 @@ def chain_of(account: Account) -> Chain:
 def newest(session: Session, head: str = NOTHING) -> At:
     """Return where an event stands that comes now."""
     last, market = newest_tick(session), newest_market(session)
+    tick = 0 if last is None else last.sequence
     return At(
-        tick=0 if last is None else last.sequence,
+        tick=tick,
         tick_hash=NOTHING if last is None else last.sha256,
         market=0 if market is None else market.sequence,
         market_hash=NOTHING if market is None else market.sha256,
         head=head,
+        receipted=tick + is_receipted(session, tick + 1),
     )
 
 

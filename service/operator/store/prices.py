@@ -23,6 +23,11 @@ def receipted(session: Session, sequence: int) -> Sequence[PriceRow]:
     return session.scalars(select(PriceRow).where(PriceRow.sequence == sequence).order_by(PriceRow.leaf)).all()
 
 
+def is_receipted(session: Session, sequence: int) -> bool:
+    """Return whether anything was receipted for a tick."""
+    return session.scalar(select(PriceRow.leaf).where(PriceRow.sequence == sequence).limit(1)) is not None
+
+
 def find(session: Session, signed: SignedDocument) -> PriceRow | None:
     """Return the row of a document, whichever signature of its source it has."""
     same = (PriceRow.sha256 == signed.body_hash(), PriceRow.source == signed.signer)

@@ -5,9 +5,9 @@ from atomic_margin.service.protocol.account.events import Event, Readers
 from atomic_margin.service.protocol.account.state import Account, Book
 from atomic_margin.service.protocol.account.values import (
     At,
+    awaits_run,
     body_of,
     commitments_hash,
-    is_due,
     require_next,
     updated,
     with_public,
@@ -44,7 +44,7 @@ def submitted(state: Account, event: Event, at: At) -> Account:
         commitments=commitments_hash(body),
         evaluation_keys=body.evaluation_keys,
         key_commitments=body.key_commitments,
-        tick=at.market,
+        tick=at.priced,
     )
     state = with_public(state, submissions=body.sequence)
     before, waiting = public.book, public.waiting
@@ -52,7 +52,7 @@ def submitted(state: Account, event: Event, at: At) -> Account:
         # The same book under new keys. Who goes back to it while another one waits commits anew.
         return with_public(state, book=updated(book, tick=before.tick, covered=before.covered, void=before.void))
     void = before is not None and before.void is not None
-    if public.run is None and public.owed is None and not void and not is_due(state, at):
+    if public.run is None and public.owed is None and not void and not awaits_run(state, at):
         return with_public(state, book=book, waiting=None)
     if waiting is not None and waiting.commitments == book.commitments:
         book = updated(book, tick=waiting.tick)

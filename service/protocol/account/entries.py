@@ -19,7 +19,7 @@ from atomic_margin.service.errors import IllegalTransition, RequestError
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import EntryForged, EntryForked, EntryGap, EntryIllegal
 from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
-from atomic_margin.service.protocol.account.state import NOTHING, Account
+from atomic_margin.service.protocol.account.state import NOTHING, Account, Newest
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.documents import Body, parse_signed
 from atomic_margin.service.protocol.signing import Hashes, Identity, SignedDocument
@@ -45,6 +45,8 @@ class Entry(Body):
         tick_sequence: its number.
         market: hash of the newest tick with a market.
         market_sequence: its number.
+        receipted: number of the next tick if a source's document for it has a leaf before this entry's, that of the
+            newest tick otherwise.
         entered_at: the operator's time.
     """
 
@@ -62,12 +64,24 @@ class Entry(Body):
     tick_sequence: Counter
     market: Hash
     market_sequence: Counter
+    receipted: Counter
     entered_at: Time
 
     @property
     def at(self) -> At:
         """Where its event stands."""
-        return At(self.tick_sequence, self.tick, self.market_sequence, self.market, self.previous)
+        return At(self.tick_sequence, self.tick, self.market_sequence, self.market, self.previous, self.receipted)
+
+    @property
+    def newest(self) -> Newest:
+        """The same ticks as the state after it names them."""
+        return Newest.model_construct(
+            tick=self.tick_sequence,
+            tick_hash=self.tick,
+            market=self.market_sequence,
+            market_hash=self.market,
+            receipted=self.receipted,
+        )
 
 
 class Salts:
@@ -174,7 +188,8 @@ def recomputed(
     """
     said = signed.body
     try:
-        at = At(int(said["tick_sequence"]), said["tick"], int(said["market_sequence"]), said["market"], chain.head)
+        tick, market, receipted = (int(said[name]) for name in ("tick_sequence", "market_sequence", "receipted"))
+        at = At(tick, said["tick"], market, said["market"], chain.head, receipted)
         body: dict[str, CanonicalValue] = {name: said[name] for name in ("log", "entered_at")}
     except (KeyError, TypeError, ValueError) as error:
         raise EntryForged(f"an entry has fields of another kind: {error!r}", entry=signed.to_json()) from error
@@ -257,6 +272,7 @@ def _said(number: int, kind: EventKind, at: At, salts: Salts) -> dict[str, str]:
         "tick_sequence": str(at.tick),
         "market": at.market_hash,
         "market_sequence": str(at.market),
+        "receipted": str(at.receipted),
     }
 
 

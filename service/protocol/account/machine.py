@@ -4,11 +4,12 @@
 raises an error that names the rule. What a document proves is verified before (`protocol.verification`); here it is
 checked that it is the right document at this moment:
 
-- A run is on the book that came before its tick, at the newest tick there is, with all collateral posted by then. A
-  run that follows one which was not proven is the same run: tick, book, keys, collateral and matrices.
-- Another book that comes while a run is open, due or owed, or was void, waits: until the one in force was proven at a
-  tick that is not older than itself, or no run of that one had begun when a later tick came. The same commitments
-  under new keys do not wait.
+- A run is on the book that came before the first document of its tick was receipted, at the newest tick there is, with
+  all collateral posted by then. A run that follows one which was not proven is the same run: tick, book, keys,
+  collateral and matrices.
+- Another book that comes while a run is open, due or owed, or was void, or prices of the next tick are receipted,
+  waits: until the one in force was proven at a tick that is not older than itself, or no run of that one had begun
+  when a later tick came. The same commitments under new keys do not wait.
 - No answer in time: the book is owed, and the account frozen, until the same commitments are proven covered or the
   breach is settled.
 - Nothing is posted while a run is open, unless its time is over: what its breach takes is counted from what it
@@ -86,9 +87,16 @@ OF_INSTITUTION = frozenset(
 
 def _newest(before: Newest, at: At) -> Newest:
     """Return the ticks that an event is under: those of the event before, or newer ones."""
-    after = (at.tick, at.tick_hash, at.market, at.market_hash)
-    if after == (before.tick, before.tick_hash, before.market, before.market_hash):
-        return before
+    newest = (at.tick, at.tick_hash, at.market, at.market_hash)
+    if newest != (before.tick, before.tick_hash, before.market, before.market_hash):
+        _check_later(before, at)
+    _check_receipted(before, at)
+    return Newest.model_construct(
+        tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash, receipted=at.receipted
+    )
+
+
+def _check_later(before: Newest, at: At) -> None:
     if at.tick <= before.tick:
         raise WrongTick(f"it is at tick {at.tick}, the one before at {before.tick}, and not at the same", "tick")
     market = (at.market, at.market_hash)
@@ -97,7 +105,14 @@ def _newest(before: Newest, at: At) -> Newest:
     between = before.tick < at.market < at.tick
     if not (same or between):
         raise WrongTick(f"tick {at.market} cannot be the newest one with a market at tick {at.tick}", "market")
-    return Newest.model_construct(tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash)
+
+
+def _check_receipted(before: Newest, at: At) -> None:
+    """Make sure that what is receipted is for the next tick alone, and stays so until that tick comes."""
+    if at.receipted not in (at.tick, at.tick + 1):
+        raise WrongTick(f"at tick {at.tick} no document is receipted for tick {at.receipted}", "receipted")
+    if at.receipted < before.receipted:
+        raise WrongTick(f"a document for tick {before.receipted} was receipted before the entry before", "receipted")
 
 
 def _with_entry(state: Account, at: At) -> Account:

@@ -71,14 +71,15 @@ def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) ->
         wanted = first
         if not is_due(state, at):
             raise WrongTick(
-                f"tick {at.market} is no tick to run: it had a run, or the book came with it or after", "price_sequence"
+                f"tick {at.market} is no tick to run: it had a run, or the book came with its prices or after",
+                "price_sequence",
             )
     _compare(body, wanted)
     return with_public(state, run=updated(wanted, stage=stage), last_run=wanted.price_sequence)
 
 
 def _with_book_at(state: Account, at: At) -> Account:
-    """Bring the book in force that came before this tick, where no run of the one before it had begun by then."""
+    """Bring the book in force that came before these prices, where no run of the one before it had begun by then."""
     book = book_at(state, at)
     if book is None or book != state.public.waiting:
         return state

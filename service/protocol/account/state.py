@@ -31,7 +31,8 @@ class Book(Part):
         commitments: hash of its commitments and gross limit: two books with the same one are the same book.
         evaluation_keys: that it is encrypted under.
         key_commitments: to the secret keys.
-        tick: the newest tick with a market when this book came; later ones alone are run on it.
+        tick: the newest tick with a market when this book came, or the next one if a source's document for it was
+            receipted by then; later ones alone are run on it.
         covered: the newest tick at which it was proven covered, or made so by a margin call.
         void: the tick of a run on it that was void, if nothing was proven since.
     """
@@ -54,12 +55,14 @@ class Newest(Part):
         tick_hash: its hash.
         market: number of the newest tick with a market; 0 for none.
         market_hash: its hash.
+        receipted: number of the tick that sources' documents were receipted for last, see `At`.
     """
 
     tick: Counter = 0
     tick_hash: Hash = NOTHING
     market: Counter = 0
     market_hash: Hash = NOTHING
+    receipted: Counter = 0
 
 
 class OpenRun(Part):

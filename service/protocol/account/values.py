@@ -19,6 +19,8 @@ class At(NamedTuple):
         market: number of the newest tick with a market; 0 for none.
         market_hash: its hash.
         head: hash of the account's entry before.
+        receipted: number of the next tick if a source's document for it has a leaf of the log before the event, that of
+            the newest tick otherwise.
     """
 
     tick: int = 0
@@ -26,6 +28,12 @@ class At(NamedTuple):
     market: int = 0
     market_hash: str = NOTHING
     head: str = NOTHING
+    receipted: int = 0
+
+    @property
+    def priced(self) -> int:
+        """The newest tick with a market, or the next tick if prices for it may have been seen."""
+        return self.receipted if self.receipted > self.tick else self.market
 
 
 def commitments_hash(submission: Submission) -> str:
@@ -40,8 +48,13 @@ def is_due(state: Account, at: At) -> bool:
     return book is not None and at.market > max(state.public.last_run, book.tick)
 
 
+def awaits_run(state: Account, at: At) -> bool:
+    """Return whether the book in force is due, or will be at the tick whose first document was receipted."""
+    return is_due(state, at._replace(market=at.priced))
+
+
 def book_at(state: Account, at: At) -> Book | None:
-    """Return the book that a run which begins now has to be on: the one that came before its tick.
+    """Return the book that a run which begins now has to be on: the one that came before its prices.
 
     A book that waits takes the place of the one in force when a tick has come since, unless a run is open, something is
     owed, or the last run was void.

@@ -248,7 +248,7 @@ class CheatingOperator(Played):
 
     def place(self, newest: int) -> At:
         market = max((number for number in self.truth.ticks if number <= newest), default=0)
-        return At(newest, tick(newest), market, tick(market))
+        return At(newest, tick(newest), market, tick(market), receipted=newest)
 
     def agent_takes(self, document: SignedDocument, entry: SignedDocument) -> bool:
         """What an agent checks beside the machine: a settlement moves what it has to."""

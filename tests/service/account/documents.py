@@ -64,6 +64,7 @@ class Parties:
         entries: signed entries, with their documents.
         newest: number of the newest tick.
         market: number of the newest tick with a market.
+        receipted: whether a document for the next tick is receipted.
     """
 
     operator: Identity = field(default_factory=Identity.generate)
@@ -72,6 +73,7 @@ class Parties:
     entries: list[tuple[SignedDocument, SignedDocument]] = field(default_factory=list)
     newest: int = 0
     market: int = 0
+    receipted: bool = False
     salts: Salts = field(default_factory=lambda: Salts(SEED))
 
     @property
@@ -89,11 +91,12 @@ class Parties:
     @property
     def at(self) -> At:
         """Where the next event stands."""
-        return At(self.newest, tick(self.newest), self.market, tick(self.market))
+        receipted = self.newest + self.receipted
+        return At(self.newest, tick(self.newest), self.market, tick(self.market), receipted=receipted)
 
     def tick(self, void: bool = False) -> None:
         """Let the next tick come."""
-        self.newest += 1
+        self.newest, self.receipted = self.newest + 1, False
         if not void:
             self.market = self.newest
 

@@ -130,6 +130,7 @@ def forged(
         "tick_sequence": str(parties.newest),
         "market": tick(parties.market),
         "market_sequence": str(parties.market),
+        "receipted": str(parties.at.receipted),
         "entered_at": TIME,
     }
     return Entry.parse(body | changes).signed_by(parties.operator)

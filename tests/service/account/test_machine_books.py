@@ -96,6 +96,77 @@ def test_another_book_waits_while_the_one_in_force_is_to_be_proven(stage: Callab
     assert (waiting(parties).sequence, waiting(parties).tick) == (5, 2)
 
 
+def test_a_book_that_comes_after_the_first_prices_of_a_tick_is_not_run_at_it() -> None:
+    """Who has seen prices brings no other book for them: the one that was there before is run."""
+    parties = covered()
+    first = book(parties)
+    parties.receipted = True
+    other = parties.enter(parties.submission(2, "b"))
+    assert (book(parties), waiting(parties).sequence, waiting(parties).tick) == (first, 2, 2)
+    parties.tick()
+    assert is_due(parties.state, parties.at)
+    for kind in (parties.run_opened, parties.coverage):
+        refuses(parties, kind(submission=other.body_hash()), WrongBook, "another submission|another book")
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    assert parties.run.submission == first.submission
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, book(parties).tick, parties.state.public.waiting) == (2, 2, None)
+    refuses(parties, parties.instruction(2, "withdraw", 1), NotCovered, "not proven covered since it came")
+    parties.tick()
+    parties.enter(parties.run_opened())
+    assert parties.run.submission == other.body_hash()
+
+
+def test_the_first_book_of_an_account_is_run_from_the_tick_after_the_one_whose_prices_are_receipted() -> None:
+    parties = Parties()
+    parties.opened()
+    parties.receipted = True
+    parties.enter(parties.submission(1, "a"))
+    # Nothing has to be run on it at tick 1, so another one takes its place at once.
+    parties.enter(parties.submission(2, "b"))
+    assert (book(parties).sequence, book(parties).tick, parties.state.public.waiting) == (2, 1, None)
+    parties.tick()
+    assert not is_due(parties.state, parties.at)
+    refuses(parties, parties.run_opened(), WrongTick, "the book came with its prices or after")
+    parties.tick()
+    parties.enter(parties.run_opened())
+
+
+def test_a_book_that_comes_after_prices_of_a_tick_that_becomes_void_is_run_at_the_next_one() -> None:
+    parties = covered()
+    parties.receipted = True
+    other = parties.enter(parties.submission(2, "b"))
+    parties.tick(void=True)
+    assert not is_due(parties.state, parties.at)
+    assert (book(parties).sequence, waiting(parties).tick) == (1, 2)
+    parties.tick()
+    parties.enter(parties.run_opened())
+    assert (parties.run.submission, book(parties).sequence) == (other.body_hash(), 2)
+
+
+def test_after_a_void_tick_a_book_takes_the_place_of_one_that_waits_for_nothing() -> None:
+    parties = covered()
+    parties.receipted = True
+    parties.enter(parties.submission(2, "b"))
+    parties.tick(void=True)
+    parties.enter(parties.submission(3, "c"))
+    assert (book(parties).sequence, book(parties).tick, parties.state.public.waiting) == (3, 1, None)
+
+
+def test_a_book_that_comes_during_a_run_after_prices_of_the_next_tick_waits_for_the_run_at_that_one() -> None:
+    parties = recorded()
+    parties.receipted = True
+    parties.enter(parties.submission(2, "b"))
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, waiting(parties).tick) == (1, 2)
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    assert (book(parties).sequence, parties.state.public.waiting) == (2, None)
+
+
 @pytest.mark.parametrize("stage", [covered, *PINNED])
 def test_the_same_commitments_under_new_keys_do_not_wait(stage: Callable[[], Parties]) -> None:
     parties = stage()
@@ -312,7 +383,7 @@ def test_the_newest_tick_with_a_market_is_due_once() -> None:
     refuses(parties, parties.operator.sign("run-opened", opened), WrongBook, "no book in force")
     parties.enter(parties.submission(1, "a"))
     assert not is_due(parties.state, parties.at)
-    refuses(parties, parties.run_opened(), WrongTick, "the book came with it or after")
+    refuses(parties, parties.run_opened(), WrongTick, "the book came with its prices or after")
     parties.tick(void=True)
     assert not is_due(parties.state, parties.at)
     parties.tick()

@@ -92,7 +92,7 @@ def test_a_book_has_no_run_at_a_tick_before_it(make: Make) -> None:
     parties.enter(make(parties))
     parties = covered()
     parties.enter(parties.submission(2, "b"))
-    refuses(parties, make(parties), WrongTick, "the book came with it or after")
+    refuses(parties, make(parties), WrongTick, "the book came with its prices or after")
     parties.tick()
     assert old is not None
     refuses(parties, make(parties, submission=old.submission), WrongBook, "another submission")

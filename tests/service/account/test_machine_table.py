@@ -215,9 +215,26 @@ def test_a_void_tick_is_no_market_and_several_ticks_may_pass() -> None:
     # The void tick has no market later on either.
     with pytest.raises(WrongTick, match="cannot be the newest"):
         machine.apply(parties.state, read_event(parties.deposit(2)), At(3, tick(3), 2, tick(2)))
-    for at in (At(5, tick(5), 1, tick(1)), At(5, tick(5), 4, tick(4)), At(5, tick(5), 5, tick(5))):
+    for market in (1, 4, 5):
+        at = At(5, tick(5), market, tick(market), receipted=5)
         after = machine.apply(parties.state, read_event(parties.deposit(2)), at)
         assert (after.public.newest.tick, after.public.newest.market) == (5, at.market)
+
+
+def test_what_is_receipted_is_for_the_next_tick_and_stays_so_until_it_comes() -> None:
+    parties = covered()
+    for receipted in (0, 3, 7):
+        with pytest.raises(WrongTick, match=f"at tick 1 no document is receipted for tick {receipted}"):
+            machine.apply(parties.state, read_event(parties.deposit(1)), parties.at._replace(receipted=receipted))
+    parties.receipted = True
+    parties.enter(parties.deposit(1))
+    assert parties.state.public.newest.receipted == 2
+    parties.receipted = False
+    refuses(parties, parties.deposit(2), WrongTick, "a document for tick 2 was receipted before")
+    for void in (True, False):
+        parties.tick(void)
+        parties.enter(parties.deposit(2))
+    assert parties.state.public.newest.receipted == 3
 
 
 def test_everything_in_the_table_is_tried() -> None:

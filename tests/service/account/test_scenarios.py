@@ -106,6 +106,31 @@ def test_matrices_that_are_bent(name: str) -> None:
     refused_by_the_institution(parties, second, "run opened", EntryIllegal, "another matrices")
 
 
+@pytest.mark.parametrize("honest", [True, False], ids=["told", "denied"])
+def test_another_book_once_the_prices_were_seen(honest: bool) -> None:
+    """A source's document shows what the next tick will be; a flat book comes before it does. It is not run there.
+
+    An operator that helps says nothing was receipted: the state after the entry is then another one, and whoever reads
+    the log sees the lie (`tests/service/test_monitor_receipts.py`).
+    """
+    parties = covered()
+    insolvent = parties.state.public.book
+    assert insolvent is not None
+    parties.receipted = honest
+    flat = parties.enter(parties.submission(2, "flat"))
+    parties.receipted = False
+    parties.tick()
+    if not honest:
+        assert parties.entries[-1][0].body["receipted"] == "1"
+        parties.enter(parties.run_opened())
+        assert parties.run.submission == flat.body_hash()
+        return
+    assert parties.entries[-1][0].body["receipted"] == "2"
+    refuses(parties, parties.run_opened(submission=flat.body_hash()), WrongBook, "another submission")
+    parties.enter(parties.run_opened())
+    assert parties.run.submission == insolvent.submission
+
+
 def test_an_answer_that_was_withheld_and_logged_as_overdue() -> None:
     """The account is frozen, and the same answer frees it; so does a proof at a newer tick, which needs no run.
 
@@ -183,8 +208,10 @@ def test_two_books_at_one_price() -> None:
     parties = covered()
     parties.enter(parties.submission(2, "b"))
     run = parties.run_opened()
-    refuses(parties, run, WrongTick, "it had a run, or the book came with it or after")
-    refused_by_the_institution(parties, run, "run opened", EntryIllegal, "it had a run, or the book came with it")
+    refuses(parties, run, WrongTick, "it had a run, or the book came with its prices or after")
+    refused_by_the_institution(
+        parties, run, "run opened", EntryIllegal, "it had a run, or the book came with its prices"
+    )
     parties = not_proven()
     other = parties.enter(parties.submission(2, "b"))
     second = parties.second_opened(submission=other.body_hash())

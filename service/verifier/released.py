@@ -1,0 +1,299 @@
+"""Histories that institutions release, held against the log and the account machine.
+
+What the log shows alone is no more than that entries follow each other. With the states and documents that an
+institution releases, anybody runs the machine on every step: `check_released`. A step that the machine does not allow
+is the operator's: it signed both states. What does not belong together otherwise, or is not in the log yet, proves
+nothing against it and is refused as a release (`ReleaseInvalid`).
+
+The private part is not shown, and nothing here needs it: a posting or a margin call is tried with the free collateral
+that it moves, an event whose document is kept back with one that moves nothing. Whether the account had that much free
+the institution has checked itself. That a document's proofs hold, that matrices are those of the tick, and that a
+settlement moved what it had to, is in bundles.
+
+Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.service.errors import IllegalTransition, RequestError
+from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.log.checkpoints import Checkpoint
+from atomic_margin.service.log.frontier import Frontier
+from atomic_margin.service.log.hashing import leaf_hash
+from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.entries import Entry, salted_hash
+from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
+from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
+from atomic_margin.service.protocol.account.values import At, is_due
+from atomic_margin.service.protocol.documents import Body, CollateralInstruction, Settlement, parse_signed
+from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf, entry_leaf
+from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedEntry, ReleasedHistory
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.states import WATCHED
+from atomic_margin.service.verifier.chains import TickSeen
+from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, ReleaseInvalid
+from atomic_margin.service.verifier.served import Served
+
+NO_TICK_SEEN = TickSeen()
+
+
+class Placed(NamedTuple):
+    """An entry in the log: number of its leaf, and the leaf itself."""
+
+    leaf: int
+    entry: bytes
+
+
+@dataclass(frozen=True)
+class LogRead:
+    """What a log has of some accounts.
+
+    Attributes:
+        served: where it was read, for disputes.
+        checkpoint: that it was read up to.
+        entries: leaves of entries, by account and number.
+        ticks: leaves of ticks, by number.
+        markets: numbers of ticks with a market, ascending.
+    """
+
+    served: Served
+    checkpoint: Checkpoint
+    entries: Mapping[str, Mapping[int, Placed]]
+    ticks: Mapping[int, TickSeen]
+    markets: Sequence[int]
+
+    def shown(self, *leaves: int | None) -> list[dict[str, Any]]:
+        """Return the checkpoint and leaves of the log with their paths, for a dispute."""
+        checkpoint = {"kind": "checkpoint", "text": str(self.checkpoint)}
+        return [checkpoint, *(self.served.shown(self.checkpoint, leaf) for leaf in leaves if leaf is not None)]
+
+
+class Checked(NamedTuple):
+    """A history that holds.
+
+    Attributes:
+        institution: whose.
+        account: pseudonym.
+        entries: how many were released.
+        logged: how many the log has.
+        skipped: ticks at which a run was due, none was open, and none came before the next tick with a market.
+    """
+
+    institution: str
+    account: str
+    entries: int
+    logged: int
+    skipped: tuple[int, ...]
+
+
+def account_of(history: ReleasedHistory, operator: str) -> str:
+    """Return the pseudonym of the account that a history is of.
+
+    Raises:
+        ReleaseInvalid: it has no entry, or one of another operator.
+    """
+    if not history.entries:
+        raise ReleaseInvalid("the history has no entry")
+    return _entry_of(history.entries[0], operator)[1].account
+
+
+def read_log(served: Served, checkpoint: Checkpoint, accounts: frozenset[str], void: frozenset[int]) -> LogRead:
+    """Read a log once more, for all that it has of some accounts.
+
+    Args:
+        served: reads it.
+        checkpoint: a believed one, whose leaves a monitor has checked.
+        accounts: pseudonyms.
+        void: numbers of ticks without a market, as the monitor saw them.
+
+    Raises:
+        LogUnreadable: what is handed out is not that log.
+    """
+    entries: dict[str, dict[int, Placed]] = {account: {} for account in accounts}
+    ticks: dict[int, TickSeen] = {}
+    edge = Frontier()
+    for index, entry in enumerate(served.entries(0, checkpoint.head.size)):
+        edge = edge.with_leaf(leaf_hash(entry))
+        value = parse_json(entry)
+        if not isinstance(value, dict):
+            raise LogUnreadable(f"leaf {index} is no header")
+        if value.get("kind") == "tick":
+            tick = TickLeaf.parse(value)
+            ticks[tick.sequence] = TickSeen(index, tick.sequence, tick.tick)
+        elif value.get("account") in entries:
+            leaf = EntryLeaf.parse(value)
+            entries[leaf.account][leaf.number] = Placed(index, entry)
+    if edge.root() != checkpoint.head.root:
+        raise LogUnreadable("the entries that are handed out are not those of the checkpoint; look again later")
+    return LogRead(served, checkpoint, entries, ticks, sorted(set(ticks) - void))
+
+
+def check_released(history: ReleasedHistory, operator: str, log: LogRead) -> Checked:
+    """Make sure that a history is in the log, and that every step of it is legal.
+
+    Args:
+        history: as it was released.
+        operator: public key of the operator.
+        log: read for its account.
+
+    Raises:
+        Contradiction: the operator signed a step that the machine does not allow, or another entry than the log has.
+        ReleaseInvalid: the file is no history of this operator, or leaves out what has to be shown.
+    """
+    account, head = account_of(history, operator), NOTHING
+    before: ReleasedEntry | None = None
+    entries = []
+    for number, item in enumerate(history.entries, 1):
+        signed, entry = _entry_of(item, operator)
+        if (entry.operator, entry.account, entry.number, entry.previous) != (operator, account, number, head):
+            raise ReleaseInvalid(f"entry {number} of the history is not the one that follows, or of another operator")
+        _check_opened(item, entry)
+        _check_logged(signed, entry, log)
+        _check_step(before, item, entry, log)
+        before, head = item, signed.body_hash()
+        entries.append(entry)
+    logged = len(log.entries[account])
+    states = [item.public for item in history.entries]
+    return Checked(states[0].institution, account, number, logged, _skipped(entries, states, log, number == logged))
+
+
+def _entry_of(item: ReleasedEntry, operator: str) -> tuple[SignedDocument, Entry]:
+    try:
+        signed, entry = parse_signed(item.entry, Entry)
+        signed.verify(frozenset({operator}))
+    except (RequestError, DocumentsError) as error:
+        raise ReleaseInvalid(f"the history has an entry that is none of this operator: {error}") from error
+    return signed, entry
+
+
+def _check_opened(item: ReleasedEntry, entry: Entry) -> None:
+    """Make sure that what is shown is what the hashes of an entry hide."""
+    private = None if item.private is None else item.private.canonical()
+    for name, salt, value, hash_ in (
+        ("public part", item.salt, item.public.canonical(), entry.public),
+        ("document", item.document_salt, item.document, entry.document),
+        ("private part", item.private_salt, private, entry.private),
+    ):
+        if value is None:
+            continue
+        try:
+            opened = salt is not None and salted_hash(salt, value) == hash_
+        except DocumentsError as error:
+            raise ReleaseInvalid(f"the {name} of entry {entry.number} is of no form that is hashed: {error}") from error
+        if not opened:
+            raise ReleaseInvalid(f"the {name} of entry {entry.number} is not the one that the entry names")
+
+
+def _check_logged(signed: SignedDocument, entry: Entry, log: LogRead) -> None:
+    """Make sure that the log has an entry, and that it names the ticks that the log has."""
+    leaves = log.entries[entry.account]
+    leaf = leaves.get(entry.number)
+    if leaf is None:
+        raise ReleaseInvalid(
+            f"the history has entry {entry.number} and the log {len(leaves)} entries of the account: look again later"
+        )
+    named = f"entry {entry.number} of account {entry.account[:16]}"
+    other = {"kind": "entry", "document": signed.to_json()}
+    if leaf.entry != entry_leaf(signed).to_bytes():
+        raise Contradiction(f"{named} is another one in the log", [*log.shown(leaf.leaf), other])
+    # A leaf does not name the newest tick with a market; which one that is, ticks say.
+    position = bisect_right(log.markets, entry.tick_sequence)
+    market = log.ticks[log.markets[position - 1]] if position else NO_TICK_SEEN
+    if (entry.market_sequence, entry.market) != (market.sequence, market.tick):
+        reason = f"{named} names tick {entry.market_sequence} as the newest with a market, and it is {market.sequence}"
+        raise Contradiction(reason, [*log.shown(leaf.leaf, market.leaf), other])
+
+
+def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry, log: LogRead) -> None:
+    """Run the machine on a step.
+
+    What contradicts each other is the entry before and this one, each with the state that it names.
+    """
+    named = f"entry {entry.number}, '{entry.kind}',"
+    if item.document is None and entry.kind not in KEPT_BACK:
+        raise ReleaseInvalid(f"{named} comes without its document")
+    if entry.kind is EventKind.LIQUIDATED and (before is None or before.private is None):
+        raise ReleaseInvalid(f"{named} comes without the free collateral before it")
+    try:
+        event = _event(before, item, entry)
+        state = None if before is None else Account(public=before.public, private=_fitting(before, event))
+        after = machine.apply(state, event, entry.at).public
+        reason = None if event.kind is entry.kind else f"has a document that says '{event.kind}'"
+    except (IllegalTransition, RequestError, DocumentsError) as error:
+        reason, after = f"is no legal step: {error}", item.public
+    differ = [name for name, value in after if getattr(item.public, name) != value]
+    if reason is None and differ:
+        reason = f"makes another {', '.join(differ)} than follows"
+    if reason is not None:
+        pair = [_opened(one) for one in (before, item) if one is not None]
+        raise Contradiction(f"{named} {reason}", [*log.shown(), *pair])
+
+
+def _opened(item: ReleasedEntry) -> dict[str, Any]:
+    """Return an entry as it was released, for a dispute."""
+    parts = {"public": item.public.canonical()}
+    if item.private is not None:
+        parts["private"] = item.private.canonical()
+    given = item.model_dump(mode="json", exclude={"public", "private"}, exclude_none=True)
+    return {"kind": "released", **given, **parts}
+
+
+def _event(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry) -> Event:
+    """Return the event of an entry, or one that stands for what is kept back: it moves nothing."""
+    run = None if before is None else before.public.run
+    if item.document is not None:
+        return read_event(SignedDocument.parse(item.document), evaluated=run is None or run.evaluated)
+    public = item.public
+    party: dict[str, Any] = {"institution": public.institution, "operator": public.operator}
+    body: Body
+    if entry.kind is EventKind.DEPOSITED:
+        body, signer = DepositRecord.model_construct(**party, asset="none", quantity=0), public.operator
+    elif entry.kind is EventKind.WITHDRAWN:
+        body = CollateralInstruction.model_construct(
+            **party, sequence=public.instructions, action="withdraw", asset="none", quantity=0
+        )
+        signer = public.identity
+    else:
+        body, signer = Readers.model_construct(**party, sequence=public.readers, readers=()), public.identity
+    return Event(entry.kind, NOTHING, signer, body)
+
+
+def _fitting(before: ReleasedEntry, event: Event) -> PrivateState:
+    """Return the private part that is shown, or one with just what an event takes from it."""
+    if before.private is not None:
+        return before.private
+    free: dict[str, int] = {}
+    if isinstance(event.body, CollateralInstruction):
+        free[event.body.asset] = event.body.quantity
+    elif isinstance(event.body, Settlement):
+        for move in event.body.transfers:
+            if move.source == "free":
+                free[move.asset] = free.get(move.asset, 0) + move.quantity
+    return PrivateState.model_construct(free=free)
+
+
+def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool) -> tuple[int, ...]:
+    """Return the ticks at which the account was passed over; of a history that is not whole, as far as it goes."""
+    known = max(log.markets, default=0) if whole else entries[-1].tick_sequence
+    found, last, position = [], None, 0
+    for number in log.markets:
+        if number > known:
+            break
+        while position < len(entries) and entries[position].tick_sequence < number:
+            position += 1
+        state = states[position - 1] if position else None
+        if last is not None and state is not None and state.last_run < last:
+            found.append(last)
+        last = number if state is not None and _awaits(state, number) else None
+    return tuple(found)
+
+
+def _awaits(public: PublicState, number: int) -> bool:
+    """Return whether the operator has a run to begin at a tick, by the state of the account when that came."""
+    state = Account(public=public, private=PrivateState())
+    begun = public.run is not None and public.run.stage != "unproven"
+    return public.status in WATCHED and not begun and is_due(state, At(tick=number, market=number))
