@@ -44,6 +44,10 @@ ACCOUNT_MUTANTS = (
     # What else the game finds.
     _machine("a book waits for an open run", "books:submitted", condition("owed"),
              "public.owed is None and not void and not is_due(state, at)", INSTITUTION),
+    _machine("a book comes after the one that is to be run", "books:submitted", call("with_book_at"), "state",
+             "books:another_book_waits_while_the_one_in_force_is_to_be_proven"),
+    _machine("a book that waits keeps its place", "books:submitted", condition("waiting", "tick", "book"), "False",
+             OPERATOR),
     _machine("a book waits after a void run", "books:submitted", value("void"), "False", INSTITUTION),
     _machine("a void run keeps collateral", "holdings:withdrawn", condition("void"), "False",
              "books:a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again"),
