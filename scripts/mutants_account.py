@@ -6,6 +6,7 @@ _FOLDER = "tests/service/account"
 _ORDERS = f"{_FOLDER}/test_orderings.py::test_no_order_of_documents_takes_what_is_not_owed"
 OPERATOR = f"{_ORDERS}[CheatingOperator]"
 INSTITUTION = f"{_ORDERS}[CheatingInstitution]"
+READERS = f"{_FOLDER}/test_orderings.py::test_no_reader_believes_a_wrong_order"
 
 
 def _machine(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
@@ -42,10 +43,31 @@ ACCOUNT_MUTANTS = (
     _machine("a run counts what is posted", "runs:_begun", value("public"),
              f"{_COUNTED}, in_force(state), state.public.run", OPERATOR),
     _machine("a book waits", "books:submitted", condition("owed"), "True", INSTITUTION),
-    _run("matrices", _SECOND),
+    _run("matrices", OPERATOR),
+    Mutant("agent: matrices of a record, in any order", "service.protocol.terms:Terms.matrices_of", condition("others"),
+           "False", (READERS,)),
+    Mutant("agent: the record of the open run", "service.institution.answering:_checked", condition("body_hash"),
+           "False", (READERS,)),
+    Mutant("agent: one answer a run", "service.institution.answering:prepare", condition("decided"), "run is None",
+           (READERS,)),
+    Mutant("agent: what a settlement moves", "service.institution.history:History._check_settlement",
+           condition("transfers"), "False", (READERS,)),
+    Mutant("agent: what the operator signed against itself is kept",
+           "service.institution.history:History._keep_dispute", call("disputes.keep"), "None", (READERS,)),
+    Mutant("verifier: a run is of its entry", "service.verifier.history:check_recorded", condition("found"), "False",
+           (READERS,)),
+    Mutant("verifier: an answer is to its entry", "service.verifier.history:check_answered", condition("entry"),
+           "False", (READERS,)),
+    Mutant("monitor: numbers of entries", "service.verifier.chains:placed", condition("number"), "False", (READERS,)),
+    Mutant("monitor: ticks of entries", "service.verifier.chains:placed", condition("tick_sequence"), "False",
+           (READERS,)),
     # What else the game finds.
     _machine("a book waits for an open run", "books:submitted", condition("owed"),
              "public.owed is None and not void and not awaits_run(state, at)", INSTITUTION),
+    _machine("a book comes after the one that is to be run", "books:submitted", call("with_book_at"), "state",
+             "books:another_book_waits_while_the_one_in_force_is_to_be_proven"),
+    _machine("a book that waits keeps its place", "books:submitted", condition("waiting", "tick", "book"), "False",
+             OPERATOR),
     _machine("a book waits after a void run", "books:submitted", value("void"), "False", INSTITUTION),
     _machine("a void run keeps collateral", "holdings:withdrawn", condition("void"), "False",
              "books:a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again"),

@@ -1,6 +1,6 @@
 """Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
 
-from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongKeys
+from atomic_margin.service.protocol.account.errors import OutOfSequence, RunNotOver, WrongKeys
 from atomic_margin.service.protocol.account.events import Event, Readers
 from atomic_margin.service.protocol.account.state import Account, Book
 from atomic_margin.service.protocol.account.values import (
@@ -10,6 +10,7 @@ from atomic_margin.service.protocol.account.values import (
     commitments_hash,
     require_next,
     updated,
+    with_book_at,
     with_public,
 )
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, Submission
@@ -34,6 +35,8 @@ def keys_confirmed(state: Account, event: Event, at: At) -> Account:
 
 def submitted(state: Account, event: Event, at: At) -> Account:
     """Take a book: in force at once, in place of itself under other keys, or waiting."""
+    # Else a book of this tick would take the place of the one that a run of this tick is on.
+    state = with_book_at(state, at)
     body, public = body_of(event, Submission), state.public
     if body.evaluation_keys != public.keys:
         raise WrongKeys("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
@@ -56,6 +59,12 @@ def submitted(state: Account, event: Event, at: At) -> Account:
         return with_public(state, book=book, waiting=None)
     if waiting is not None and waiting.commitments == book.commitments:
         book = updated(book, tick=waiting.tick)
+    elif waiting is not None and waiting.tick < book.tick:
+        # The one that waits is to be run at ticks from before this one came, and not the one in force.
+        raise RunNotOver(
+            f"a book that came at tick {waiting.tick} waits for the end of a run; bring another one after it",
+            "commitments",
+        )
     return with_public(state, waiting=book)
 
 

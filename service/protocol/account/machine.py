@@ -9,7 +9,8 @@ checked that it is the right document at this moment:
   collateral and matrices.
 - Another book that comes while a run is open, due or owed, or was void, or prices of the next tick are receipted,
   waits: until the one in force was proven at a tick that is not older than itself, or no run of that one had begun
-  when a later tick came. The same commitments under new keys do not wait.
+  when a later tick came. No book that comes after such a tick takes its place. The same commitments under new keys do
+  not wait.
 - No answer in time: the book is owed, and the account frozen, until the same commitments are proven covered or the
   breach is settled.
 - Nothing is posted while a run is open, unless its time is over: what its breach takes is counted from what it

@@ -13,7 +13,15 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.account.events import Coverage, Event, Overdue, RunOpened, RunVoid
 from atomic_margin.service.protocol.account.holdings import moved
 from atomic_margin.service.protocol.account.state import Account, OpenRun, Stage
-from atomic_margin.service.protocol.account.values import At, body_of, book_at, in_force, is_due, updated, with_public
+from atomic_margin.service.protocol.account.values import (
+    At,
+    body_of,
+    in_force,
+    is_due,
+    updated,
+    with_book_at,
+    with_public,
+)
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement, second_run_of
 
 
@@ -42,7 +50,7 @@ def run_recorded(state: Account, event: Event, at: At) -> Account:
 
 def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) -> Account:
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
-    state = _with_book_at(state, at)
+    state = with_book_at(state, at)
     public, book, before = state.public, in_force(state), state.public.run
     first = OpenRun.model_construct(
         run_id=f"{public.institution}.{at.market}",
@@ -76,14 +84,6 @@ def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) ->
             )
     _compare(body, wanted)
     return with_public(state, run=updated(wanted, stage=stage), last_run=wanted.price_sequence)
-
-
-def _with_book_at(state: Account, at: At) -> Account:
-    """Bring the book in force that came before these prices, where no run of the one before it had begun by then."""
-    book = book_at(state, at)
-    if book is None or book != state.public.waiting:
-        return state
-    return with_public(state, book=book, waiting=None)
 
 
 def _compare(body: RunOpened | RunRecord, wanted: OpenRun) -> None:
@@ -200,7 +200,7 @@ def _settled(state: Account, event: Event) -> tuple[OpenRun, list[tuple[str, int
 def covered_unasked(state: Account, event: Event, at: At) -> Account:
     """Take a proof that nobody asked for, in place of a run."""
     # Else the book before could be proven in place of the one that a run would be on.
-    state = _with_book_at(state, at)
+    state = with_book_at(state, at)
     body, public, book = body_of(event, Coverage), state.public, in_force(state)
     if public.run is not None and not _may_be_passed(public.run, at):
         raise RunNotOver(f"run {public.run.run_id} is open; answer it", "state")

@@ -65,6 +65,14 @@ def book_at(state: Account, at: At) -> Book | None:
     return book if waiting is None or pinned or waiting.tick >= at.market else waiting
 
 
+def with_book_at(state: Account, at: At) -> Account:
+    """Bring the book in force that came before these prices, where no run of the one before it had begun by then."""
+    book = book_at(state, at)
+    if book is None or book != state.public.waiting:
+        return state
+    return with_public(state, book=book, waiting=None)
+
+
 P = TypeVar("P", bound=Part)
 B = TypeVar("B", bound=Body)
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import initialize, invariant, rule
 from atomic_margin.service.protocol.account.entries import followed
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.account.values import is_due
+from atomic_margin.service.protocol.account.values import book_at, is_due
 from atomic_margin.service.protocol.signing import SignedDocument
 
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
@@ -21,13 +21,13 @@ class CheatingInstitution(Played):
         self.exposed: set[tuple[str, int]] = set()
         """Books and ticks of runs that began, and were neither proven since nor settled."""
         self.covered_at: tuple[str, int] = ("", 0)
+        self.last = ""
+        """The last book that it brought."""
 
     @initialize(needs=TICKS, kind=KINDS)
     def begin(self, needs: tuple[int, ...], kind: int) -> None:
-        parties = self.parties
-        for document in (parties.admission(), parties.deposit(1000), parties.enrolment(1), parties.confirmation(1)):
-            self.made(parties.enter(document))
-        self.play(self.made(parties.instruction(1, "post", 100)))
+        self.opened()
+        self.play(self.made(self.parties.instruction(1, "post", 100 * self.parties.unit)))
         self.play(self.submission(self.new_name(kind), 1))
         self.next_tick(needs, False)
 
@@ -88,6 +88,23 @@ class CheatingInstitution(Played):
         if left:
             self.institution_instructs("withdraw", left)
 
+    @rule(
+        needs=TICKS, later=TICKS, end=st.sampled_from(["void", "overdue", "recorded"]), left=st.sampled_from([10, 900])
+    )
+    def a_flat_book_comes_instead(self, needs: tuple[int, ...], later: tuple[int, ...], end: str, left: int) -> None:
+        """After a run that ended without an answer: the flat one is run, proven, and collateral wanted out."""
+        self.next_tick(needs, False)
+        self.operator_begins(False)
+        self.operator_goes_on(end == "void")
+        if end == "overdue":
+            self.operator_goes_on(False)
+        self.institution_submits(0)
+        self.next_tick(later, False)
+        self.operator_begins(False)
+        self.operator_goes_on(False)
+        self.institution_answers(-1)
+        self.institution_instructs("withdraw", left)
+
     def operator_begins(self, proven: bool) -> None:
         public, parties = self.state.public, self.parties
         if public.run is not None and public.run.stage == "not_proven":
@@ -116,7 +133,8 @@ class CheatingInstitution(Played):
         self.play(self.submission(names[index % len(names)], self.state.public.submissions + 1))
 
     def institution_instructs(self, action: str, quantity: int) -> None:
-        self.play(self.made(self.parties.instruction(self.state.public.instructions + 1, action, quantity)))
+        number = self.state.public.instructions + 1
+        self.play(self.made(self.parties.instruction(number, action, quantity * self.parties.unit)))
 
     def institution_answers(self, index: int) -> None:
         records, run = list(self.records.values()), self.state.public.run
@@ -155,7 +173,9 @@ class CheatingInstitution(Played):
 
     def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
         run = self.state.public.run
-        if kind in (K.RUN_OPENED, K.RUN_RECORDED):
+        if kind is K.SUBMITTED:
+            self.brought(before, self.truth.names[document.body_hash()])
+        elif kind in (K.RUN_OPENED, K.RUN_RECORDED):
             assert run is not None
             self.exposed.add((self.truth.names[run.submission], run.price_sequence))
         elif kind in (K.COVERED, K.MARGIN_CALLED):
@@ -167,12 +187,16 @@ class CheatingInstitution(Played):
         elif kind is K.WITHDRAWN:
             # Nothing leaves but from an account whose book, the last one it brought, was proven at the newest prices.
             assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"
-            last = self.last_taken()
-            assert self.covered_at == (last, self.parties.market), f"{last} is not what was proven: {self.covered_at}"
+            assert self.covered_at == (self.last, self.parties.market), f"{self.last} is not proven: {self.covered_at}"
 
-    def last_taken(self) -> str:
-        taken = [document for _, document in self.parties.entries if document.type == "submission"]
-        return self.truth.names[taken[-1].body_hash()]
+    def brought(self, before: Account | None, name: str) -> None:
+        """Note the last book. The one in force once more, while another waits that no later tick brought in force, is
+        that one under new keys, and the other one is still to come."""
+        assert before is not None
+        book, waiting = before.public.book, before.public.waiting
+        again = book is not None and self.truth.names[book.submission] == name
+        if not (again and waiting is not None and book_at(before, self.parties.at) == book):
+            self.last = name
 
     def proved(self, name: str, number: int) -> None:
         self.exposed = {(other, tick) for other, tick in self.exposed if other != name or tick > number}

@@ -9,13 +9,14 @@ from hypothesis.stateful import initialize, rule
 from atomic_margin.service.protocol.account.entries import Chain, Entry, extended, followed
 from atomic_margin.service.protocol.account.errors import EntryRefused
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.protocol.account.values import At, is_due
+from atomic_margin.service.protocol.account.state import NOTHING, Account, OpenRun
+from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.documents import second_run_of
 from atomic_margin.service.protocol.signing import SignedDocument
 
-from .documents import INSTITUTION, LOG, TIME, tick
+from .documents import INSTITUTION, LOG, TIME, named
 from .played import ANY, KINDS, OFTEN_RIGHT, REFUSED, SELDOM, TICKS, K, Played, total
-from .story import forged
+from .story import everything, forged
 from .truth import settled
 
 
@@ -25,22 +26,21 @@ class CheatingOperator(Played):
     def __init__(self) -> None:
         super().__init__()
         self.taken: list[tuple[str, int]] = []
-        """Books that the institution knows to be taken, each with the newest tick with a market then."""
-        self.proven: list[tuple[str, int]] = []
+        """Books that were taken, each with the newest tick with a market then."""
+        self.exposed: str | None = None
+        """The book of a run that began and was not proven since: void, owed or open."""
         self.posted_at: list[tuple[dict[str, int], int]] = []
-        self.counted: dict[int, tuple[dict[str, int], int]] = {}
-        """By tick, what was posted when its first run began."""
+        self.counted: dict[int, tuple[Any, ...]] = {}
+        """By tick, what its first run began on: what was posted then, its book and its matrices."""
         self.answered: dict[int, set[tuple[str, int]]] = {}
         self.fresh: dict[str, bool] = {}
         self.sent = 0
 
     @initialize(needs=TICKS, kind=KINDS)
     def begin(self, needs: tuple[int, ...], kind: int) -> None:
-        parties = self.parties
-        for document in (parties.admission(), parties.deposit(1000), parties.enrolment(1), parties.confirmation(1)):
-            self.made(parties.enter(document))
+        self.opened()
         self.posted_at.append(({}, 0))
-        self.deliver(self.made(parties.instruction(1, "post", 100)))
+        self.deliver(self.made(self.parties.instruction(1, "post", 100 * self.parties.unit)))
         self.deliver(self.submission(self.new_name(kind), 1))
         self.next_tick(needs, False)
 
@@ -53,10 +53,10 @@ class CheatingOperator(Played):
             self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
         elif act == "run":
             book, at, collateral = (data.draw(OFTEN_RIGHT) for _ in range(3))
-            self.operator_begins(book, at, collateral, data.draw(SELDOM), data.draw(SELDOM))
+            self.operator_begins(book, at, collateral, data.draw(SELDOM), data.draw(SELDOM), data.draw(SELDOM))
         elif act == "go on":
             what = data.draw(st.sampled_from(["record", "record", "overdue", "void"]))
-            self.operator_goes_on(what, data.draw(st.sampled_from(["", "", "book", "posted"])))
+            self.operator_goes_on(what, data.draw(st.sampled_from(["", "", "book", "posted", "matrices"])))
         elif act == "settle":
             self.operator_settles(data.draw(SELDOM))
         elif act == "any":
@@ -75,30 +75,60 @@ class CheatingOperator(Played):
         collateral=OFTEN_RIGHT,
         proven=SELDOM,
         late=SELDOM,
+        bent=SELDOM,
         kind=KINDS,
     )
     def a_round_is_played(
-        self, needs: tuple[int, ...], other: str, book: str, collateral: str, proven: bool, late: bool, kind: int
+        self,
+        needs: tuple[int, ...],
+        other: str,
+        book: str,
+        collateral: str,
+        proven: bool,
+        late: bool,
+        bent: bool,
+        kind: int,
     ) -> None:
         """Tick, run, answer, settlement, mostly as they should be: what comes after has to be tried too."""
         if other == "before":
             self.institution_submits(kind, False)
             self.institution_instructs("post", 50, False)
         self.next_tick(needs, False)
-        self.operator_begins(book, "right", collateral, False, proven)
+        # What is late is seldom evaluated: then a second run of the tick follows.
+        self.operator_begins(book, "right", collateral, False, proven or (late and kind > 0), bent and not late)
         if other == "during":
             self.institution_submits(kind, False)
             self.institution_instructs("post", 50, False)
         self.operator_goes_on("record", "")
         if late:
             self.operator_goes_on("overdue", "")
-            self.operator_begins(book, "right", collateral, True, False)
+            # The second run of the tick, on other matrices than the first; then the same again.
+            self.operator_begins(book, "right", collateral, True, False, True)
+            self.operator_begins(book, "right", collateral, True, False, bent)
             self.operator_goes_on("record", "")
         self.institution_answers(False)
         self.operator_settles(False)
         self.institution_instructs("withdraw", 10, False)
 
-    def operator_begins(self, book: str, at: str, collateral: str, second: bool, proven: bool) -> None:
+    @rule(needs=TICKS, later=TICKS, kinds=st.tuples(KINDS, KINDS), begun=st.booleans())
+    def trading_goes_on(
+        self, needs: tuple[int, ...], later: tuple[int, ...], kinds: tuple[int, int], begun: bool
+    ) -> None:
+        """Two books come, one before a tick and one after it, while the run of the tick before is open or only due."""
+        self.next_tick(needs, False)
+        if begun:
+            self.operator_begins("right", "right", "right", False, False, False)
+            self.operator_goes_on("record", "")
+        self.institution_submits(kinds[0], False)
+        self.next_tick(later, False)
+        self.institution_submits(kinds[1], False)
+        self.institution_answers(False)
+        self.operator_settles(False)
+        # On each of the books before, and with less collateral, before it is as it should be.
+        for book, collateral in (("older", "right"), ("old", "right"), ("right", "older"), ("right", "right")):
+            self.operator_begins(book, "right", collateral, False, False, False)
+
+    def operator_begins(self, book: str, at: str, collateral: str, second: bool, proven: bool, bent: bool) -> None:
         public, parties = self.state.public, self.parties
         if public.book is None or parties.market == 0:
             return
@@ -115,8 +145,10 @@ class CheatingOperator(Played):
             posted, instructions = self.posted_at[-2 if collateral == "old" else 0]
             fields["posted"] = {asset: str(quantity) for asset, quantity in posted.items()}
             fields["instructions"] = str(instructions if at == "right" else public.instructions)
+        if bent:
+            fields["matrices"] = fields["matrices"] | {"maintenance_proof": named("two units less")}
         if proven and not second:
-            record = parties.record(evaluated=False).body | fields
+            record = parties.record(evaluated=False, **fields).body
             self.deliver(self.made(parties.operator.sign("run", record)))
         else:
             self.deliver(self.made(parties.operator.sign("run-opened", fields | {"opened_at": TIME})))
@@ -131,6 +163,8 @@ class CheatingOperator(Played):
                 changes = {"submission": next(iter(self.truth.names))}
             elif bent == "posted":
                 changes = {"posted": {}}
+            elif bent == "matrices":
+                changes = {"matrices": parties.run.matrices.model_dump() | {"initial_fhe": named("two units less")}}
             self.deliver(self.made(parties.record(**changes)))
         elif what == "void":
             self.deliver(self.made(parties.void()))
@@ -141,9 +175,7 @@ class CheatingOperator(Played):
         parties, run = self.parties, self.state.public.run
         if run is None or run.stage != "breach":
             return
-        held = (("free", self.state.private.free), ("posted", self.state.public.posted))
-        everything = [(asset, left, place, "liquidation") for place, some in held for asset, left in some.items()]
-        document = parties.settlement(everything, kind="liquidation") if whole else settled(parties)
+        document = parties.settlement(everything(parties), kind="liquidation") if whole else settled(parties)
         self.deliver(self.made(document))
 
     def operator_plays_any_document(self, index: int, older: int) -> None:
@@ -153,19 +185,21 @@ class CheatingOperator(Played):
         """An entry that says what no machine says. Refused, and kept with the operator's signature, whatever it is."""
         parties, document = self.parties, self.documents[index % len(self.documents)]
         changes: dict[str, Any] = {
-            "state": {"tick": tick(parties.newest)},
+            "state": {},
             "number": {"number": str(parties.chain.number + 2)},
             "fork": {"number": str(parties.chain.number), "previous": "0" * 64},
             "previous": {"previous": parties.entries[-2][0].body_hash()},
             "kind": {"kind": str(kind)},
-            "earlier": {"tick": tick(0), "tick_sequence": "0", "market": tick(0), "market_sequence": "0"},
+            "earlier": {"tick": NOTHING, "tick_sequence": "0", "market": NOTHING, "market_sequence": "0"},
         }[how]
-        entry = forged(parties, document, **({"kind": str(self.kind_of(document))} | changes))
-        with pytest.raises(EntryRefused) as refused:
-            followed(parties.chain, entry, document, parties.salts, parties.operator.public_key)
-        self.assert_dispute(refused.value)
+        self.refused(document, forged(parties, document, **({"kind": str(self.kind_of(document))} | changes)))
 
-    # The institution
+    # The institution, which knows what it was shown
+
+    @property
+    def replica(self) -> Account:
+        """The account, as the institution knows it."""
+        return self.state
 
     @rule(act=st.sampled_from(["submit", "keys", "instruct", "answer", "unasked"]), withheld=SELDOM, kind=KINDS)
     def the_institution_acts(self, act: str, withheld: bool, kind: int) -> None:
@@ -181,11 +215,11 @@ class CheatingOperator(Played):
             self.institution_proves_unasked(withheld)
 
     def institution_submits(self, kind: int, withheld: bool) -> None:
-        self.send(self.submission(self.new_name(kind), self.state.public.submissions + 1, self.keys()), withheld)
+        self.send(self.submission(self.new_name(kind), self.replica.public.submissions + 1, self.keys()), withheld)
 
     def institution_replaces_its_keys(self, withheld: bool, waiting: bool) -> None:
         """The same commitments under new keys, of the book in force or of the one that waits."""
-        public = self.state.public
+        public = self.replica.public
         book = public.waiting if waiting else public.book
         if book is None or public.status not in ("active", "frozen"):
             return
@@ -195,10 +229,11 @@ class CheatingOperator(Played):
         self.send(self.submission(self.truth.names[book.submission], public.submissions + 1, sequence), withheld)
 
     def institution_instructs(self, action: str, quantity: int, withheld: bool) -> None:
-        self.send(self.made(self.parties.instruction(self.state.public.instructions + 1, action, quantity)), withheld)
+        number = self.replica.public.instructions + 1
+        self.send(self.made(self.parties.instruction(number, action, quantity * self.parties.unit)), withheld)
 
     def institution_answers(self, withheld: bool) -> None:
-        run, parties = self.state.public.run, self.parties
+        run, parties = self.replica.public.run, self.parties
         if run is None or run.stage not in ("awaiting", "unproven") or not self.fresh[run.run_id]:
             return
         assert run.record is not None
@@ -211,13 +246,13 @@ class CheatingOperator(Played):
         self.send(self.made(answer), withheld)
 
     def institution_proves_unasked(self, withheld: bool) -> None:
-        book, parties = self.state.public.book, self.parties
-        wanted = self.state.public.owed is not None or is_due(self.state, parties.at)
+        book, parties = self.replica.public.book, self.parties
+        wanted = self.replica.public.owed is not None or is_due(self.replica, parties.at)
         if book is not None and wanted and self.covers(book.submission):
             self.send(self.made(parties.coverage()), withheld)
 
     def keys(self) -> int:
-        return max(self.state.public.key_sequence, 1)
+        return max(self.replica.public.key_sequence, 1)
 
     def send(self, document: SignedDocument, withheld: bool) -> None:
         # What is withheld stays with the operator, which may enter it when it likes.
@@ -228,35 +263,38 @@ class CheatingOperator(Played):
 
     def deliver(self, document: SignedDocument, older: int = 0) -> None:
         """Let the operator enter a document: rightly if it can be, and by force if it cannot."""
-        parties = self.parties
-        at = self.place(max(parties.newest - older, 0))
+        parties, before = self.parties, self.parties.chain
+        newest = max(parties.newest - older, 0)
+        at = parties.place(newest, max((number for number in self.truth.ticks if number <= newest), default=0))
         try:
-            after, entry = extended(parties.chain, document, at, parties.salts, LOG, parties.operator, TIME)
+            after, entry = extended(before, document, at, parties.salts, LOG, parties.operator, TIME)
         except REFUSED:
-            entry = forged(parties, document, kind=str(self.kind_of(document)))
-            with pytest.raises(EntryRefused) as refused:
-                followed(parties.chain, entry, document, parties.salts, parties.operator.public_key)
-            self.assert_dispute(refused.value)
+            self.refused(document, forged(parties, document, kind=str(self.kind_of(document))))
             return
-        if not self.agent_takes(document, entry):
+        if not self.is_taken(document, entry, after):
             return
-        before = parties.chain
-        parties.chain = followed(before, entry, document, parties.salts, parties.operator.public_key)
-        assert parties.chain == after
-        parties.entries.append((entry, document))
+        parties.append(after, entry, document)
         self.check(before, document, Entry.parse(entry.body))
 
-    def place(self, newest: int) -> At:
-        market = max((number for number in self.truth.ticks if number <= newest), default=0)
-        return At(newest, tick(newest), market, tick(market), receipted=newest)
-
-    def agent_takes(self, document: SignedDocument, entry: SignedDocument) -> bool:
+    def is_rightful(self, document: SignedDocument) -> bool:
         """What an agent checks beside the machine: a settlement moves what it has to."""
         return document.type != "settlement" or document.body["transfers"] == settled(self.parties).body["transfers"]
 
-    def assert_dispute(self, refusal: EntryRefused) -> None:
-        shown = SignedDocument.parse(refusal.evidence["entry"])
-        shown.verify(frozenset({self.parties.operator.public_key}))
+    def is_taken(self, document: SignedDocument, entry: SignedDocument, after: Chain) -> bool:
+        """Show the institution an entry that the machine allows; return whether it follows it."""
+        if not self.is_rightful(document):
+            return False
+        parties = self.parties
+        assert followed(parties.chain, entry, document, parties.salts, parties.operator.public_key) == after
+        return True
+
+    def refused(self, document: SignedDocument, entry: SignedDocument) -> None:
+        """Show the institution an entry that the machine does not allow: it is refused, and kept."""
+        parties = self.parties
+        with pytest.raises(EntryRefused) as refusal:
+            followed(parties.chain, entry, document, parties.salts, parties.operator.public_key)
+        shown = SignedDocument.parse(refusal.value.evidence["entry"])
+        shown.verify(frozenset({parties.operator.public_key}))
 
     def check(self, before: Chain, document: SignedDocument, entry: Entry) -> None:
         """Hold what the institution took against what is so."""
@@ -265,51 +303,54 @@ class CheatingOperator(Played):
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
         elif kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED):
             self.posted_at.append((dict(public.posted), public.instructions))
-        if kind in (K.RUN_OPENED, K.RUN_RECORDED) and public.run is not None:
-            # The second run of a tick counts what the first one does.
-            self.counted.setdefault(public.run.price_sequence, self.posted_at[-1])
-            self.fresh.setdefault(public.run.run_id, public.run.price_sequence == self.parties.market)
-        if before.state is None or before.state.public.run is None:
-            self.conserved(before, document, kind)
-            return
-        run = before.state.public.run
-        if kind in (K.COVERED, K.MARGIN_CALLED):
-            self.proven.append((self.truth.names[run.submission], run.price_sequence))
-        if kind in (K.MARGIN_CALLED, K.LIQUIDATED):
-            name = self.truth.names[run.submission]
-            missing = self.truth.missing(run.submission, run.price_sequence, dict(run.posted))
-            assert missing > 0, f"settled, and {name} was covered at tick {run.price_sequence}"
-            assert not self.replaced(name, run.price_sequence), f"{name} was replaced before tick {run.price_sequence}"
-            assert (dict(run.posted), run.instructions) == self.counted[run.price_sequence]
-        if kind is K.COVERED_UNASKED:
-            self.proven.append((self.book_proven(document), entry.market_sequence))
+        if kind in (K.RUN_OPENED, K.RUN_RECORDED):
+            assert public.run is not None
+            self.began(public.run, document)
+        elif kind in (K.COVERED, K.MARGIN_CALLED, K.LIQUIDATED):
+            assert before.state is not None
+            assert before.state.public.run is not None
+            if kind is not K.COVERED:
+                self.owed(before.state, before.state.public.run, kind)
+            self.exposed = None
+        elif kind is K.COVERED_UNASKED:
+            self.is_due(self.truth.names[document.body["submission"]], entry.market_sequence)
+            self.exposed = None
         self.conserved(before, document, kind)
-
-    def book_proven(self, document: SignedDocument) -> str:
-        return self.truth.names[document.body["submission"]]
 
     def took(self, name: str, market: int) -> None:
         if name not in (known for known, _ in self.taken):
             self.taken.append((name, market))
 
-    def replaced(self, name: str, number: int) -> bool:
-        """Return whether another book took the place of this one before a tick.
+    def began(self, run: OpenRun, document: SignedDocument) -> None:
+        """A run is on the book that was there before its tick, and the second one of a tick is the same again."""
+        said = {name: document.body[name] for name in ("submission", "price_sequence", "tick", "posted", "matrices")}
+        assert said == {
+            "submission": run.submission,
+            "price_sequence": str(run.price_sequence),
+            "tick": run.tick,
+            "posted": {asset: str(quantity) for asset, quantity in run.posted.items()},
+            "matrices": run.matrices.model_dump(),
+        }
+        name, number = self.truth.names[run.submission], run.price_sequence
+        self.is_due(name, number)
+        self.exposed = name
+        first = self.counted.setdefault(number, (*self.posted_at[-1], run.submission, run.matrices))
+        assert (dict(run.posted), run.instructions, run.submission, run.matrices) == first
+        self.fresh.setdefault(run.run_id, number == self.parties.market)
 
-        It did if it came before that tick, and the older one either was never to be run until it came, or was proven
-        at a tick that is not older than its coming.
-        """
-        came = dict(self.taken)
-        mine = [known for known, _ in self.taken].index(name)
-        for _, market in self.taken[mine + 1 :]:
-            unrun = market == came[name] and not self.pinned(mine)
-            proven = any(known == name and proof >= market for known, proof in self.proven)
-            if market < number and (unrun or proven):
-                return True
-        return False
+    def is_due(self, name: str, number: int) -> None:
+        """Make sure that a book is the one to be proven at a tick: what began and is not proven yet, or the newest."""
+        due = self.exposed or [known for known, market in self.taken if market < number][-1]
+        assert name == due, f"{name} is proven at tick {number}, and {due} has to be"
 
-    def pinned(self, index: int) -> bool:
-        """Return whether a book waited itself, or was run, when the next one came; then nothing is said of it."""
-        return index > 0 and self.taken[index - 1][1] < self.taken[index][1]
+    def owed(self, before: Account, run: OpenRun, kind: EventKind) -> None:
+        """Make sure that what a settlement takes was owed."""
+        name, number = self.truth.names[run.submission], run.price_sequence
+        missing = self.truth.missing(run.submission, number, dict(run.posted))
+        assert missing > 0, f"settled, and {name} was covered at tick {number}"
+        if kind is K.LIQUIDATED:
+            # What collateral is worth is a little less than its units.
+            assert missing > 0.97 * sum(before.private.free.values()), f"liquidated at tick {number}, and it could pay"
 
     def conserved(self, before: Chain, document: SignedDocument, kind: EventKind) -> None:
         if before.state is None or kind is K.LIQUIDATED:

@@ -4,6 +4,7 @@ The machine looks at what documents say. That their proofs hold is checked befor
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ from atomic_margin.service.protocol.documents import (
     second_run_of,
 )
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.terms import MATRIX_NAMES
 
 INSTITUTION = "fund"
 LOG = "example.com/log"
@@ -53,6 +55,11 @@ def point(*parts: object) -> str:
     return (named(*parts) * 2)[:96]
 
 
+def matrices(number: int, posted: Mapping[str, int]) -> dict[str, str]:
+    """Return hashes that stand for the matrices of a tick and posted collateral."""
+    return {name: named(name, number, sorted(posted.items())) for name in MATRIX_NAMES}
+
+
 @dataclass
 class Parties:
     """An institution and an operator, and the chain of the account between them.
@@ -65,6 +72,8 @@ class Parties:
         newest: number of the newest tick.
         market: number of the newest tick with a market.
         receipted: whether a document for the next tick is receipted.
+        salts: of the account.
+        unit: smallest units of collateral in a dollar.
     """
 
     operator: Identity = field(default_factory=Identity.generate)
@@ -75,6 +84,7 @@ class Parties:
     market: int = 0
     receipted: bool = False
     salts: Salts = field(default_factory=lambda: Salts(SEED))
+    unit: int = 1
 
     @property
     def state(self) -> Account:
@@ -91,8 +101,28 @@ class Parties:
     @property
     def at(self) -> At:
         """Where the next event stands."""
-        receipted = self.newest + self.receipted
-        return At(self.newest, tick(self.newest), self.market, tick(self.market), receipted=receipted)
+        return self.place(self.newest, self.market, self.receipted)
+
+    def place(self, newest: int, market: int, receipted: bool = False) -> At:
+        """Where an event stands, by the numbers of the newest tick and of the newest one with a market."""
+        hashes = self.tick_hash(newest), self.tick_hash(market)
+        return At(newest, hashes[0], market, hashes[1], receipted=newest + receipted)
+
+    def tick_hash(self, number: int) -> str:
+        """Return the hash of a tick."""
+        return tick(number)
+
+    def usd(self, top_up: int) -> str:
+        """Return what a top-up is worth."""
+        return "10"
+
+    def moves(self, top_up: int) -> list[tuple[str, int, str, str]]:
+        """Return what settles a breach: the call, or everything if free collateral does not reach it."""
+        free, posted = self.state.private.free.get("USDC", 0), self.state.public.posted.get("USDC", 0)
+        if free >= top_up:
+            return [("USDC", top_up, "free", "posted")]
+        held = (("free", free), ("posted", posted))
+        return [("USDC", quantity, source, "liquidation") for source, quantity in held if quantity]
 
     def tick(self, void: bool = False) -> None:
         """Let the next tick come."""
@@ -102,9 +132,13 @@ class Parties:
 
     def enter(self, document: SignedDocument) -> SignedDocument:
         """Enter a document as the operator does; return the document."""
-        self.chain, entry = extended(self.chain, document, self.at, self.salts, LOG, self.operator, TIME)
-        self.entries.append((entry, document))
+        self.append(*extended(self.chain, document, self.at, self.salts, LOG, self.operator, TIME), document)
         return document
+
+    def append(self, chain: Chain, entry: SignedDocument, document: SignedDocument) -> None:
+        """Go on to a chain that has one more entry."""
+        self.chain = chain
+        self.entries.append((entry, document))
 
     def opened(self, **wrong: Any) -> SignedDocument:
         """Admit, deposit, enrol, confirm."""
@@ -182,10 +216,7 @@ class Parties:
         return self.by_institution(CollateralInstruction, body)
 
     def matrices(self, number: int) -> dict[str, str]:
-        return {
-            name: named(name, number, sorted(self.state.public.posted.items()))
-            for name in ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")
-        }
+        return matrices(number, self.state.public.posted)
 
     def run_fields(self, number: int | None = None, **changes: Any) -> dict[str, Any]:
         """Return what a run at a tick, by default the newest, is on: the book in force and what is posted."""
@@ -196,7 +227,7 @@ class Parties:
             "run_id": f"{INSTITUTION}.{number}",
             "submission": book.submission,
             "price_sequence": str(number),
-            "tick": tick(number),
+            "tick": self.tick_hash(number),
             "instructions": str(public.instructions),
             "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
             "matrices": self.matrices(number),
@@ -267,6 +298,9 @@ class Parties:
 
     def answer_to(self, about: dict[str, Any], outcome: str, top_up: int) -> SignedDocument:
         """An answer to any record."""
+        return self.by_institution(Answer, self.answer_body(about, outcome, top_up))
+
+    def answer_body(self, about: dict[str, Any], outcome: str, top_up: int) -> dict[str, Any]:
         body: dict[str, Any] = {
             **about,
             "outcome": outcome,
@@ -279,15 +313,16 @@ class Parties:
                 "flag": "1",
                 "flag_output": named("breach"),
                 "top_up": str(top_up),
-                "top_up_usd": "10",
+                "top_up_usd": self.usd(top_up),
                 "decryption_proof": "00",
                 "breach_proof": "00",
             }
-        return self.by_institution(Answer, body | about)
+        return body | about
 
     def settlement(self, transfers: list[tuple[str, int, str, str]], **changes: Any) -> SignedDocument:
         """A settlement of the open run's breach: asset, quantity, source and destination of each transfer."""
         run = self.run
+        assert run.top_up is not None
         body = {
             "run_id": run.run_id,
             "run": run.record,
@@ -295,7 +330,7 @@ class Parties:
             "kind": "liquidation" if any(move[3] == "liquidation" for move in transfers) else "margin_call",
             "flag": "proven",
             "top_up": str(run.top_up),
-            "top_up_usd": "10",
+            "top_up_usd": self.usd(run.top_up),
             "transfers": [
                 {"asset": asset, "quantity": str(quantity), "source": source, "destination": target}
                 for asset, quantity, source, target in transfers
@@ -323,7 +358,7 @@ class Parties:
             "entry": self.chain.head,
             "submission": book.submission,
             "price_sequence": str(self.market),
-            "tick": tick(self.market),
+            "tick": self.tick_hash(self.market),
             "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
             "instructions": str(public.instructions),
             "matrix": named("matrix"),

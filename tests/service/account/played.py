@@ -26,14 +26,29 @@ class Played(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.parties, self.truth = Parties(), Truth()
+        self.parties = self.begun()
+        self.truth = Truth(self.parties.unit)
         self.documents: list[SignedDocument] = []
         self.records: dict[str, SignedDocument] = {}
         self.books = 0
 
+    def begun(self) -> Parties:
+        return Parties()
+
     @property
     def state(self) -> Account:
         return self.parties.state
+
+    def opened(self) -> None:
+        """Open the account, and bring its collateral."""
+        parties = self.parties
+        for document in (
+            parties.admission(),
+            parties.deposit(1000 * parties.unit),
+            parties.enrolment(1),
+            parties.confirmation(1),
+        ):
+            self.made(parties.enter(document))
 
     def submission(self, name: str, sequence: int, keys: int = 1) -> SignedDocument:
         document = self.made(self.parties.submission(sequence, name, keys))

@@ -10,7 +10,7 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
-from .documents import LOG, TIME, Parties, tick
+from .documents import LOG, TIME, Parties
 
 
 def booked() -> Parties:
@@ -126,9 +126,9 @@ def forged(
         "document": salted_hash(parties.salts.of("document", number), document.canonical()),
         "public": salted_hash(parties.salts.of("public", number), after.public.canonical()),
         "private": salted_hash(parties.salts.of("private", number), after.private.canonical()),
-        "tick": tick(parties.newest),
+        "tick": parties.tick_hash(parties.newest),
         "tick_sequence": str(parties.newest),
-        "market": tick(parties.market),
+        "market": parties.tick_hash(parties.market),
         "market_sequence": str(parties.market),
         "receipted": str(parties.at.receipted),
         "entered_at": TIME,

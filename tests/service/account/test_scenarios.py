@@ -25,7 +25,8 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.signing import SignedDocument
 
 from .documents import LOG, TIME, Parties, named, tick
-from .story import asked, covered, evaluating, forged, not_proven, owed, recorded, refuses
+from .story import asked, booked, breached, covered, evaluating, forged, not_proven, owed, recorded, refuses
+from .truth import settled
 
 
 def refused_by_the_institution(
@@ -175,6 +176,49 @@ def test_a_flat_book_a_release_and_the_real_book_again() -> None:
     flat = parties.entries[-2][1]
     assert flat.type == "submission"
     refuses(parties, parties.run_opened(submission=flat.body_hash()), WrongBook, "another submission")
+
+
+def test_a_book_that_comes_between_a_tick_and_its_run_brings_no_older_one_back() -> None:
+    """A third book took the waiting place of the second, and the run was on the first: replaced before its tick.
+
+    The operator entered it between the tick and the run, and liquidated a flat account on a book that it had replaced.
+    """
+    parties = booked()
+    insolvent = parties.state.public.book
+    assert insolvent is not None
+    flat = parties.enter(parties.submission(2, "flat")).body_hash()
+    parties.tick()
+    parties.enter(parties.submission(3, "other"))
+    run = parties.run_opened(submission=insolvent.submission)
+    refuses(parties, run, WrongBook, "another submission than it must have")
+    refused_by_the_institution(parties, run, "run opened", EntryIllegal, "another submission than it must have")
+    parties.enter(parties.run_opened(submission=flat))
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    assert (parties.state.public.book, parties.state.public.waiting) != (None, None)
+    parties.tick()
+    assert parties.enter(parties.run_opened()).body["submission"] != flat
+
+
+@pytest.mark.parametrize("stage", [recorded, asked, not_proven, owed, breached])
+def test_a_book_that_waits_is_not_replaced_by_one_from_after_a_later_tick(stage: Any) -> None:
+    """An operator that holds a third book back until a tick has come could so have that tick's run on the first."""
+    parties = stage()
+    flat = parties.enter(parties.submission(2, "flat")).body_hash()
+    other = parties.submission(3, "other")
+    parties.tick()
+    refuses(parties, other, RunNotOver, "a book that came at tick 1 waits for the end of a run")
+    refused_by_the_institution(parties, other, "submitted", EntryIllegal, "waits for the end of a run")
+    if parties.run.stage == "breach":
+        parties.enter(settled(parties))
+    elif parties.run.stage == "awaiting":
+        parties.enter(parties.answer("covered"))
+    else:
+        parties.enter(parties.coverage())
+        parties.tick()
+    # Now it can come, and the run of the tick is on the one that was there before.
+    parties.enter(other)
+    assert parties.enter(parties.run_opened()).body["submission"] == flat
 
 
 def test_two_ticks_of_one_number() -> None:

@@ -6,12 +6,11 @@ it is true of the record that it names, and never otherwise.
 
 from dataclasses import dataclass, field
 
-from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 
-from .documents import Parties
+from .documents import Parties, matrices
 
 NEEDS = (0, 60, 130, 5000)
 """What a book may need: nothing, less than is posted, a margin call, more than there is."""
@@ -19,27 +18,35 @@ NEEDS = (0, 60, 130, 5000)
 
 @dataclass
 class Truth:
-    """What books need at ticks, in USDC, and which submission is of which book.
+    """What books need at ticks, and which submission is of which book.
 
     Attributes:
-        ticks: what books of each kind need, by number of the tick.
+        unit: smallest units of collateral in a dollar.
+        ticks: what books of each kind need, in dollars, by number of the tick.
         names: the book of each submission, by hash of the submission. A name ends with the kind of the book.
     """
 
+    unit: int = 1
     ticks: dict[int, tuple[int, ...]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
     def need(self, name: str, tick: int) -> int:
-        """Return what a book needs at a tick."""
-        return self.ticks[tick][int(name[-1])]
+        """Return what a book needs at a tick, in smallest units."""
+        return self.ticks[tick][int(name[-1])] * self.unit
 
     def missing(self, submission: str, tick: int, posted: dict[str, int]) -> int:
         """Return what is missing at a tick; 0 or less if the book is covered."""
         return self.need(self.names[submission], tick) - posted.get("USDC", 0)
 
     def answer(self, parties: Parties, signed: SignedDocument, entry: str) -> SignedDocument | None:
-        """Return the one true answer to a record, or None: of a run that was not evaluated no breach can be proven."""
+        """Return the one true answer to a record, or None.
+
+        Nothing is said about matrices that are not those of the tick, and of a run that was not evaluated no breach can
+        be proven.
+        """
         record = RunRecord.parse(signed.body)
+        if record.matrices.model_dump() != matrices(record.price_sequence, record.posted):
+            return None
         missing = self.missing(record.submission, record.price_sequence, record.posted)
         if missing > 0 and record.outputs is None:
             return None
@@ -54,20 +61,11 @@ class Truth:
         return parties.answer_to(about, outcome, max(missing, 0))
 
 
-def rightful(state: Account, top_up: int) -> list[tuple[str, int, str, str]]:
-    """Return what settles a breach: the call, or everything if free collateral does not reach it."""
-    free, posted = state.private.free.get("USDC", 0), state.public.posted.get("USDC", 0)
-    if free >= top_up:
-        return [("USDC", top_up, "free", "posted")]
-    held = (("free", free), ("posted", posted))
-    return [("USDC", quantity, source, "liquidation") for source, quantity in held if quantity]
-
-
 def settled(parties: Parties) -> SignedDocument:
     """Return the rightful settlement of the breach that waits for it."""
     top_up = parties.run.top_up
     assert top_up is not None
-    moves = rightful(parties.state, top_up)
+    moves = parties.moves(top_up)
     kind = "margin_call" if moves and moves[0][3] == "posted" else "liquidation"
     return parties.settlement(moves, kind=kind)
 
@@ -90,9 +88,7 @@ def brought_home(parties: Parties, truth: Truth, records: dict[str, SignedDocume
         elif is_due(parties.state, parties.at):
             parties.enter(parties.run_opened())
         elif public.owed or public.waiting or (public.book is not None and public.book.void):
-            # A tick at which nothing is missing: prices come back, or the institution has posted enough.
-            parties.tick()
-            truth.ticks[parties.market] = (0,) * len(NEEDS)
+            _recover(parties, truth)
         else:
             assert public.status == "active"
             return
@@ -111,4 +107,14 @@ def _go_on(parties: Parties, truth: Truth, records: dict[str, SignedDocument]) -
     else:
         assert run.record is not None
         answer = truth.answer(parties, records[run.record], run.entry or parties.chain.head)
-        parties.enter(answer or parties.overdue())
+        if answer is None and run.stage == "unproven":
+            _recover(parties, truth)
+            parties.enter(parties.run_opened())
+        else:
+            parties.enter(answer or parties.overdue())
+
+
+def _recover(parties: Parties, truth: Truth) -> None:
+    """A tick at which nothing is missing: prices come back, or the institution has posted enough."""
+    parties.tick()
+    truth.ticks[parties.market] = (0,) * len(NEEDS)

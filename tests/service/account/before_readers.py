@@ -1,0 +1,462 @@
+"""An operator that cheats before every reader at once: agent, verifier, monitor.
+
+The agent is the institution's own code on a real store (`told_agent`); the operator decides what it is shown and when.
+The verifier is given parts of bundles of any time, and the monitor a log that the operator wrote. What the operator may
+hide from a reader for a while it may not make it believe; what it signs against itself is kept.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, ClassVar, NamedTuple, cast
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.errors import AgentRefused, Refused, RemoteError
+from atomic_margin.service.institution.chain import OperatorContradicts
+from atomic_margin.service.institution.log_watch import MEMORY, LogContradicts, LogWatch
+from atomic_margin.service.log.checkpoints import TreeHead, WitnessPolicy, log_key, sign_head, witness_key
+from atomic_margin.service.log.tree import root
+from atomic_margin.service.protocol.account.entries import Chain
+from atomic_margin.service.protocol.account.errors import EntryRefused
+from atomic_margin.service.protocol.account.state import Account, OpenRun
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.leaves import entry_leaf
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.verification import VerifiedBreach
+from atomic_margin.service.verifier.errors import Contradiction
+from atomic_margin.service.verifier.history import (
+    History,
+    LiquidationEntries,
+    OpenedEntry,
+    check_answered,
+    check_liquidation,
+    check_recorded,
+)
+from atomic_margin.service.verifier.monitor import Monitor, Seen
+
+from ..log.logs import MemoryLog
+from .cheating_operator import CheatingOperator
+from .documents import LOG, matrices, point
+from .genuine import MARKET, RULES, TERMS, GenuineParties, MarkedTerms
+from .played import ANY, K
+from .story import forged
+from .told_agent import ToldAgent
+
+Pair = tuple[SignedDocument, SignedDocument]
+WAYS = ("twice", "left out", "dated back", "another tick", "another entry")
+WITNESS = str(witness_key("w", Identity.generate().public_key))
+
+
+class Believed(NamedTuple):
+    """A breach whose proofs are believed: what `check_liquidation` is told of it."""
+
+    record: RunRecord
+    run_hash: str
+    answer_hash: str
+    top_up_usd: Decimal
+
+
+class BeforeReaders(CheatingOperator):
+    """Every reader is real."""
+
+    agent: ClassVar[ToldAgent]
+    parties: GenuineParties
+
+    def __init__(self) -> None:
+        super().__init__()
+        MarkedTerms.needs = self.truth.ticks
+        self.hidden, self.seen = False, Seen()
+        self.decided: set[str] = set()
+        """Runs that the agent decided about."""
+
+    def begun(self) -> GenuineParties:
+        parties = GenuineParties()
+        self.agent.begin(parties)
+        parties.sent = self.agent.know
+        return parties
+
+    def submission(self, name: str, sequence: int, keys: int = 1) -> SignedDocument:
+        self.agent.kinds[point(name)] = int(name[-1])
+        return super().submission(name, sequence, keys)
+
+    def opened(self) -> None:
+        super().opened()
+        self.show()
+
+    @initialize(kind=st.integers(1, 3))
+    def begin(self, kind: int) -> None:
+        """Three ticks: matrices that are bent, so that nothing is answered; a breach that can be paid; coverage."""
+        covered, breached = (0, 60, 60, 60), (0, 130, 130, 130)
+        super().begin(needs=covered, kind=kind)
+        self.operator_begins("right", "right", "right", False, False, True)
+        self.operator_goes_on("record", "")
+        self.institution_answers(False)
+        assert self.parties.run.stage == "awaiting"
+        self.operator_goes_on("overdue", "")
+        for needs in (breached, covered):
+            self.next_tick(needs, False)
+            self.operator_begins("right", "right", "right", False, False, False)
+            self.operator_goes_on("record", "")
+            # What is decided is decided once, and sent again.
+            self.institution_answers(True)
+            self.institution_answers(False)
+            self.operator_settles(False)
+            assert self.state.public.run is None
+
+    @rule(data=st.data())
+    def the_operator_deceives_a_reader(self, data: st.DataObject) -> None:
+        act = data.draw(
+            st.sampled_from(["hide", "hide", "page", "ticks", "early", "record", "log", "bundle", "bundle"])
+        )
+        if act == "hide":
+            self.the_operator_hides_what_comes_next(not self.hidden)
+        elif act == "page":
+            self.the_operator_shows_an_old_page(data.draw(ANY))
+        elif act == "ticks":
+            self.the_operator_forks_the_ticks(data.draw(st.booleans()))
+        elif act == "bundle":
+            mostly = st.sampled_from([True] * 4 + [False])
+            self.the_verifier_is_shown_a_bundle(data.draw(st.tuples(*[ANY] * 5)), data.draw(st.tuples(*[mostly] * 4)))
+        else:
+            self.the_operator_writes_its_log(data.draw(st.sampled_from(WAYS)), data.draw(ANY))
+
+    # The agent
+
+    @property
+    def replica(self) -> Account:
+        state = self.agent.history.state
+        assert state is not None
+        return state
+
+    def show(self, *more: Pair) -> None:
+        """Show the agent the account, and more; it follows it to its end, or raises."""
+        self.agent.shown.entries = [*self.parties.entries, *more]
+        if more or self.agent.history.head != self.parties.chain.head:
+            self.agent.history.sync()
+
+    def the_operator_hides_what_comes_next(self, hidden: bool) -> None:
+        self.hidden = hidden
+        if not hidden:
+            self.show()
+            assert self.agent.history.head == self.parties.chain.head
+
+    def the_operator_shows_an_old_page(self, number: int) -> None:
+        """What was followed already, in place of what comes next."""
+        agent, known = self.agent, self.agent.history.head
+        seen = next(index for index, (entry, _) in enumerate(self.parties.entries) if entry.body_hash() == known)
+        agent.shown.entries = [*self.parties.entries[: seen + 1], self.parties.entries[number % (seen + 1)]]
+        with pytest.raises(EntryRefused):
+            agent.history.sync()
+        assert agent.history.head == known
+
+    def the_operator_forks_the_ticks(self, void: bool) -> None:
+        """A second tick of the newest number, named by an entry after the first one was followed."""
+        parties, newest = self.parties, self.parties.newest
+        self.show()
+        if self.replica.public.newest.tick != newest:
+            return
+        other = parties.operator.sign(
+            "tick", parties.made(newest).signed.body | {"received_at": "2026-11-21T00:00:00Z"}
+        )
+        document = self.documents[-1]
+        named = {"tick": other.body_hash()} | ({} if void else {"market": other.body_hash()})
+        self.refused(document, forged(parties, document, kind=str(self.kind_of(document)), **named))
+        agent = self.agent
+        at = parties.at._replace(tick_hash=other.body_hash())
+        agent.shown.forks = {newest: other}
+        with pytest.raises(OperatorContradicts):
+            agent.party.chain.follow(at, {})
+        agent.shown.forks = {}
+        assert f"tick-{other.body_hash()[:24]}" in agent.disputes
+
+    def is_rightful(self, document: SignedDocument) -> bool:
+        if document.type == "overdue":
+            run = self.state.public.run
+            assert run is not None
+            assert run.record is not None
+            return bool(document.body["declared_at"] >= self.records[run.record].body["deadline"])
+        return super().is_rightful(document)
+
+    def is_taken(self, document: SignedDocument, entry: SignedDocument, after: Chain) -> bool:
+        if self.hidden and document.type not in ("settlement", "overdue"):
+            return True
+        self.hidden = False
+        try:
+            self.show((entry, document))
+        except EntryRefused:
+            assert not self.is_rightful(document)
+            self.assert_kept(entry)
+            return False
+        assert self.is_rightful(document)
+        assert (self.agent.history.head, self.agent.history.state) == (after.head, after.state)
+        return True
+
+    def refused(self, document: SignedDocument, entry: SignedDocument) -> None:
+        self.hidden = False
+        with pytest.raises(EntryRefused):
+            self.show((entry, document))
+        assert self.agent.history.head == self.parties.chain.head
+        self.assert_kept(entry)
+
+    def assert_kept(self, entry: SignedDocument) -> None:
+        assert f"entry-{entry.body_hash()[:24]}" in self.agent.disputes
+
+    def operator_goes_on(self, what: str, bent: str) -> None:
+        """As ever, but that a run is declared overdue too early first."""
+        run = self.state.public.run
+        if what == "overdue" and run is not None and run.stage == "awaiting":
+            self.deliver(self.made(self.parties.overdue(declared_at="2026-11-27T11:59:59Z")))
+            assert self.parties.run.stage == "awaiting"
+        super().operator_goes_on(what, bent)
+
+    def operator_settles(self, whole: bool) -> None:
+        """As ever, but that everything is taken first, whatever is called for."""
+        super().operator_settles(True)
+        super().operator_settles(whole)
+
+    def institution_answers(self, withheld: bool) -> None:
+        """What the agent decides, by its own code, on what it was shown; first it is shown another record."""
+        if not self.hidden:
+            self.show()
+        agent, run = self.agent, self.replica.public.run
+        if run is None or run.record is None:
+            agent.answer()
+            self.assert_answers(None)
+            return
+        record = self.records[run.record]
+        for shown in [other for other in self.records.values() if other != record][-1:]:
+            agent.shown.record = shown
+            agent.answer()
+            self.assert_answers(None)
+        agent.shown.record = record
+        row = agent.answer()
+        self.assert_answers(run)
+        if row is not None and row.document is not None:
+            document = SignedDocument.parse(row.document)
+            self.send(document if document in self.documents else self.made(document), withheld)
+
+    def assert_answers(self, run: OpenRun | None) -> None:
+        """Make sure that what the agent decided now is about a run, and true; about none, that it decided nothing."""
+        new = [row for row in self.agent.answers() if row.run_id not in self.decided]
+        self.decided |= {row.run_id for row in new}
+        for row in new:
+            assert run is not None, f"the agent answers {row.run_id}, which its account is not open for"
+            assert (row.run_id, row.run_hash) == (run.run_id, run.record)
+            number, posted = run.price_sequence, dict(run.posted)
+            assert self.parties.market - number <= 1, "the agent answers at old prices"
+            assert run.matrices.model_dump() == matrices(number, posted), "the agent answers about other matrices"
+            missing = max(self.truth.missing(run.submission, number, posted), 0)
+            if row.document is None:
+                assert missing > 0
+                assert not run.evaluated
+            else:
+                body = row.document["body"]
+                assert (body["outcome"], int(body["top_up"])) == ("breach" if missing else "covered", missing)
+        self.assert_one_answer_a_tick()
+
+    def assert_one_answer_a_tick(self) -> None:
+        said: dict[int, Any] = {}
+        for row in self.agent.answers():
+            if row.document is not None:
+                body = row.document["body"]
+                answer = tuple(body[name] for name in ("submission", "outcome", "top_up"))
+                assert said.setdefault(row.price_sequence, answer) == answer, (
+                    f"two answers at tick {row.price_sequence}"
+                )
+
+    def institution_proves_unasked(self, withheld: bool) -> None:
+        if self.hidden:
+            return
+        self.show()
+        try:
+            document = self.agent.unasked.proof()
+        except AgentRefused:
+            # The newest tick has no market, and the last one that has is too old.
+            assert self.parties.market < self.parties.newest
+            return
+        if document is not None:
+            assert self.covers(document.body["submission"])
+            self.agent.know(document)
+            self.send(self.made(document), withheld)
+
+    # The verifier
+
+    def the_verifier_is_shown_a_bundle(
+        self, which: tuple[int, int, int, int, int], right: tuple[bool, bool, bool, bool]
+    ) -> None:
+        """Parts of bundles, of any time: it believes the one set that belongs together."""
+        entries, agent = self.parties.entries, self.agent
+        recorded = [index for index, (entry, _) in enumerate(entries) if entry.body["kind"] == str(K.RUN_RECORDED)]
+        if not recorded:
+            return
+        at = recorded[which[0] % len(recorded)] if right[0] else which[0] % len(entries)
+        runs = [entries[index][1] for index in recorded]
+        run = entries[at][1] if right[0] and right[1] else runs[which[1] % len(runs)]
+        record = RunRecord.parse(run.body)
+        books = [document for _, document in entries if document.type == "submission"]
+        book = next(one for one in books if one.body_hash() == record.submission)
+        book = book if right[2] else books[which[2] % len(books)]
+        history = History(recorded=self.opened_entry(at))
+        # The same book under other keys is told apart by the step before (`verify_attestation`).
+        whole = (
+            entries[at][1] == run and book.body["commitments"] == self.parties.books[record.submission]["commitments"]
+        )
+        try:
+            shown = check_recorded(history, run, record, Submission.parse(book.body), agent.trust, TERMS)
+        except Refused:
+            assert not whole
+            return
+        assert whole, "parts of different bundles were believed"
+        answers = [document for document in self.documents if document.type == "answer"]
+        for answer in answers:
+            try:
+                check_answered(Answer.parse(answer.body), shown)
+            except Refused:
+                assert answer.body["run"] != run.body_hash()
+            else:
+                assert answer.body["run"] == run.body_hash()
+                self.show_a_liquidation(history, answer, record, which, right[3])
+
+    def show_a_liquidation(
+        self, history: History, answer: SignedDocument, record: RunRecord, which: tuple[int, ...], right: bool
+    ) -> None:
+        entries, parties = self.parties.entries, self.parties
+        settled = [index for index, (_, document) in enumerate(entries) if document.type == "settlement"]
+        if not settled or answer.body["outcome"] != "breach":
+            return
+        last = settled[-1] if right else which[3] % len(entries)
+        before = last - 1 if right else which[4] % len(entries)
+        settlement = entries[settled[-1]][1] if right else entries[settled[which[3] % len(settled)]][1]
+        shown = LiquidationEntries(
+            before=self.opened_entry(before),
+            settled=entries[last][0].to_json(),
+            salt=parties.salts.of("document", last + 1),
+        )
+        breach = Believed(record, answer.body["run"], answer.body_hash(), Decimal(answer.body["top_up_usd"]))
+        whole = (
+            entries[last][0].body["kind"] == str(K.LIQUIDATED)
+            and (before, entries[last][1]) == (last - 1, settlement)
+            and settlement.body["answer"] == answer.body_hash()
+        )
+        try:
+            check_liquidation(
+                History(recorded=history.recorded, liquidation=shown),
+                settlement,
+                cast(VerifiedBreach, breach),
+                Market.parse(MARKET),
+                TERMS,
+                parties.operator.public_key,
+            )
+        except Refused:
+            assert not whole
+            return
+        assert whole, "a liquidation of other parts was believed"
+        state = parties.chains[before].state
+        assert state is not None
+        assert state.public.run is not None
+        self.owed(state, state.public.run, K.LIQUIDATED)
+
+    def opened_entry(self, index: int) -> OpenedEntry:
+        parties, number = self.parties, index + 1
+        state = parties.chains[index].state
+        assert state is not None
+        return OpenedEntry(
+            entry=parties.entries[index][0].to_json(),
+            salt=parties.salts.of("public", number),
+            public=state.public,
+            private_salt=parties.salts.of("private", number),
+            private=state.private,
+        )
+
+    # The monitor
+
+    def fetch_of(self, leaves: list[bytes]) -> Any:
+        parties = self.parties
+        log = MemoryLog(leaves)
+        checkpoint = sign_head(TreeHead(LOG, len(leaves), root(log.read, len(leaves))), parties.operator)
+        files = log.files()
+
+        def fetch(path: str, limit: int) -> bytes:
+            if path == "v1/log/checkpoint":
+                return str(checkpoint).encode()
+            if path.startswith("v1/ticks/"):
+                return canonical_bytes(parties.made(int(path.rpartition("/")[2])).signed.to_json())
+            if path.removeprefix("v1/log/") not in files:
+                raise RemoteError(f"{path} answers with status 404", 404)
+            return files[path.removeprefix("v1/log/")]
+
+        return fetch
+
+    def look(self, *more: bytes) -> Seen:
+        """Let the monitor read the log, and more than is in it."""
+        key = self.parties.operator.public_key
+        fetch = self.fetch_of([*self.parties.leaves, *more])
+        return Monitor(log_key(LOG, key), key, RULES, WitnessPolicy(), fetch).look(self.seen, 0).seen
+
+    def found_by_the_monitor(self, *more: bytes) -> None:
+        with pytest.raises(Contradiction) as found:
+            self.look(*more)
+        assert found.value.bundle()["documents"]
+
+    def the_operator_writes_its_log(self, how: str, which: int) -> None:
+        """A leaf once more, an entry without the one before, one at an older or another tick, another than was told."""
+        parties = self.parties
+        if parties.backdated:
+            self.found_by_the_monitor()
+            return
+        self.seen = self.look()
+        if how == "twice":
+            self.found_by_the_monitor(parties.leaves[which % len(parties.leaves)])
+        elif how == "left out":
+            number = str(parties.chain.number + 2)
+            self.found_by_the_monitor(self.another_leaf(1, number=number, previous="1a" * 32))
+        elif how == "dated back":
+            older = parties.place(parties.newest - 1, 0)
+            self.found_by_the_monitor(self.another_leaf(1, tick=older.tick_hash, tick_sequence=str(older.tick)))
+        elif how == "another tick":
+            self.found_by_the_monitor(self.another_leaf(1, tick="1a" * 32))
+        elif str(parties.newest) == parties.entries[-1][0].body["tick_sequence"]:
+            self.found_by_the_agent([*parties.leaves[:-1], self.another_leaf(0, entered_at="2026-11-27T13:00:00Z")])
+
+    def another_leaf(self, ahead: int, **changes: str) -> bytes:
+        """The leaf of an entry that is signed and never told: of the last number, or of one ahead."""
+        parties, document = self.parties, self.documents[-1]
+        last = parties.entries[-1][0].body
+        place = {} if ahead else {"number": last["number"], "previous": last["previous"]}
+        return entry_leaf(forged(parties, document, str(K.DEPOSITED), **(place | changes))).to_bytes()
+
+    def found_by_the_agent(self, leaves: list[bytes]) -> None:
+        """The log holds together, and has another entry than the agent was told: it is kept, and nothing answered."""
+        self.hidden = False
+        self.show()
+        parties, agent = self.parties, self.agent
+        key = str(log_key(LOG, parties.operator.public_key))
+        log = {"key": key, "witnesses": [WITNESS], "threshold": "1", "max_age_seconds": "60"}
+        trust = TrustFile.parse({**agent.pinned, "log": log})
+        (agent.folder / MEMORY).unlink(missing_ok=True)
+        watch = LogWatch(agent.folder, trust, self.fetch_of(leaves), agent.party.settings.clock)
+        # Cosignatures are looked at in `tests/service/test_agent_log.py`; nobody gives any here.
+        watch._monitor = replace(watch._monitor, policy=WitnessPolicy())
+        told = {number: entry_leaf(entry).to_bytes() for number, (entry, _) in enumerate(parties.entries, 1)}
+        with pytest.raises(LogContradicts, match="another one in the log"):
+            watch.require(parties.salts.account, len(told), told.get)
+        assert any(name.startswith("log-") for name in agent.disputes)
+
+    def teardown(self) -> None:
+        """Both parties bring the account home, and every reader follows."""
+        super().teardown()
+        if self.parties.entries:
+            self.show()
+            assert (self.agent.history.head, self.agent.history.state) == (self.parties.chain.head, self.state)
+            for way in WAYS:
+                self.the_operator_writes_its_log(way, len(self.documents))
+            if not self.parties.backdated:
+                assert self.seen.accounts[self.parties.salts.account].number == len(self.parties.entries)
+            for number in range(4):
+                right = (number != 1, number != 2, number != 3, True)
+                self.the_verifier_is_shown_a_bundle((1, 2, 1, 1, 1), right)
