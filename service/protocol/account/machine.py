@@ -25,7 +25,7 @@ from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Newest, PrivateState, PublicState
 from atomic_margin.service.protocol.account.table import next_status
-from atomic_margin.service.protocol.account.values import At, body_of, updated, with_public
+from atomic_margin.service.protocol.account.values import At, body_of, made, updated, with_public
 
 
 def apply(state: Account | None, event: Event, at: At) -> Account:
@@ -48,6 +48,8 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     _check_signer(state.public, event)
     state = _with_entry(state, at)
     after = _APPLY[event.kind](state, event, at)
+    if (after.public.status, after.public.newest) == (status, newest):
+        return after
     return with_public(after, status=status, newest=newest)
 
 
@@ -97,7 +99,7 @@ def _newest(before: Newest, at: At) -> Newest:
     between = before.tick < at.market < at.tick
     if not (same or between):
         raise WrongTick(f"tick {at.market} cannot be the newest one with a market at tick {at.tick}", "market")
-    return Newest.model_construct(tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash)
+    return made(Newest, tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash)
 
 
 def _with_entry(state: Account, at: At) -> Account:

@@ -13,7 +13,16 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.account.events import Coverage, Event, Overdue, RunOpened, RunVoid
 from atomic_margin.service.protocol.account.holdings import moved
 from atomic_margin.service.protocol.account.state import Account, OpenRun, Stage
-from atomic_margin.service.protocol.account.values import At, body_of, book_at, in_force, is_due, updated, with_public
+from atomic_margin.service.protocol.account.values import (
+    At,
+    body_of,
+    book_at,
+    in_force,
+    is_due,
+    made,
+    updated,
+    with_public,
+)
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement, second_run_of
 
 
@@ -44,7 +53,8 @@ def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) ->
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
     state = _with_book_at(state, at)
     public, book, before = state.public, in_force(state), state.public.run
-    first = OpenRun.model_construct(
+    first = made(
+        OpenRun,
         run_id=f"{public.institution}.{at.market}",
         price_sequence=at.market,
         tick=at.market_hash,
