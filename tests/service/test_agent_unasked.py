@@ -106,7 +106,7 @@ def test_what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its
     public = resident.state.public
     assert (public.book, public.waiting, public.status) == (waiting, None, AccountState.ACTIVE)
     assert in_step(resident)
-    # Nothing hangs any more, so nothing is proven. The next run is on the new book, and what is free may leave after it.
+    # Nothing hangs any more, so nothing is proven. The next run is on the new book; then what is free may leave.
     clock.wait(100)
     agent.answer_due()
     assert len(resident.line.sent("/coverage")) == 1
