@@ -384,5 +384,7 @@ MUTANTS = (
            condition("same"), "False", _tests("service", ("log", "an_older_database_signs_nothing"))),
     Mutant("operator: asks witnesses first", "service.operator.publishing:Publisher._may_sign", RETURNED, "True",
            _tests("service", ("log", "witnesses_cosign_what_is_published"))),
+    Mutant("operator: asks witnesses at its start", "service.operator.publishing:Publisher.require_newest",
+           call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
 )  # fmt: skip
