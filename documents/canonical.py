@@ -12,8 +12,8 @@ atomic_margin.documents.errors.CanonicalFormError: $.unit: numbers are written a
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 import rfc8785
@@ -29,14 +29,35 @@ def canonical_bytes(value: CanonicalValue) -> bytes:
     Raises:
         CanonicalFormError: a number, an unknown type or a non-string key, named by its JSON path.
     """
+    return utf8(canonical_text(value))
+
+
+def canonical_text(value: CanonicalValue) -> str:
+    """Return the same as text, for who puts it together of parts.
+
+    Raises:
+        CanonicalFormError: as above; half of a surrogate pair is found when the text becomes bytes.
+    """
     try:
-        # The standard library's encoder is written in C, and RFC 8785 is what it writes of these.
-        if _is_plain(value):
-            return _encode(value).encode()
+        return _text(value)
+    except _NotPlainError:
         _check(value, "$")
-        return rfc8785.dumps(value)
+    try:
+        return rfc8785.dumps(value).decode()
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):
-        raise CanonicalFormError("$: a string holds half of a surrogate pair, which has no UTF-8 form") from None
+        raise CanonicalFormError(_HALF_A_PAIR) from None
+
+
+def utf8(text: str) -> bytes:
+    """Return the bytes of a canonical text.
+
+    Raises:
+        CanonicalFormError: it has half of a surrogate pair.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise CanonicalFormError(_HALF_A_PAIR) from None
 
 
 def canonical_hash(tag: str, value: CanonicalValue) -> str:
@@ -49,22 +70,44 @@ def tagged_hash(tag: str, data: bytes) -> str:
     return hashlib.sha256(b"atomic-margin/v1/" + tag.encode() + b"\n" + data).hexdigest()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+_HALF_A_PAIR = "$: a string holds half of a surrogate pair, which has no UTF-8 form"
 
 
-def _is_plain(value: object) -> bool:
-    """Return whether a value is made of objects with ASCII keys, lists and texts, as nearly every document is.
+class _NotPlainError(Exception):
+    """A value is not made of objects with ASCII keys, lists and texts alone, as nearly every document is."""
 
-    Keys of other characters are sorted by UTF-16 in RFC 8785, by code point in Python.
+
+def _text(value: object) -> str:
+    """Return the canonical text of a plain value. Texts are escaped as the standard library does, which is RFC 8785's.
+
+    Keys of other characters are sorted by UTF-16 there, by code point here.
+
+    Raises:
+        _NotPlainError: the value is no plain one.
     """
-    if isinstance(value, str) or value is None or isinstance(value, bool):
-        return True
+    if isinstance(value, str):
+        return encode_basestring(value)
     if type(value) is dict:
-        for key, item in value.items():
-            if not (isinstance(key, str) and key.isascii() and (type(item) is str or _is_plain(item))):
-                return False
-        return True
-    return type(value) in (list, tuple) and all(map(_is_plain, value))  # type: ignore[call-overload]
+        try:
+            plain = "".join(value).isascii()
+        except TypeError:
+            plain = False
+        if not plain:
+            raise _NotPlainError
+        members = []
+        for key in sorted(value):
+            item = value[key]
+            text = encode_basestring(item) if type(item) is str else _text(item)
+            members.append(encode_basestring(key) + ":" + text)
+        return "{" + ",".join(members) + "}"
+    if type(value) in (list, tuple):
+        return "[" + ",".join(map(_text, value)) + "]"  # type: ignore[call-overload]
+    if value is None or isinstance(value, bool):
+        return _WORDS[value]
+    raise _NotPlainError
+
+
+_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def _check(value: object, path: str) -> None:

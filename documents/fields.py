@@ -46,13 +46,14 @@ def require_public_key(key: str) -> str:
 
 
 def _public_key(value: object) -> str:
-    return require_public_key(_checked_hex(64, 0)(value))
+    return require_public_key(_key_hex(value))
 
 
 def _amount(value: object) -> str:
     return "0" if value == "0" else _price_text.validate_python(value)
 
 
+_key_hex = _checked_hex(64, 0)
 _price_text: TypeAdapter[str] = TypeAdapter(PriceText)
 
 AmountText: TypeAlias = Annotated[str, PlainValidator(_amount)]

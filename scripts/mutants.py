@@ -206,6 +206,8 @@ MUTANTS = (
            "sending:an_instruction_that_is_refused_is_told_and_not_sent_again"),
     _round("proofs that nobody asked for", "coverage:Unasked._is_asked", condition("unproven"), "False",
            "unasked:an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
+    _round("what hangs after a void run", "coverage:_wanted", condition("void"), "False",
+           "unasked:what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its_time"),
     _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",
              "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
     _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
@@ -412,5 +414,7 @@ MUTANTS = (
            condition("same"), "False", _tests("service", ("log", "an_older_database_signs_nothing"))),
     Mutant("operator: asks witnesses first", "service.operator.publishing:Publisher._may_sign", RETURNED, "True",
            _tests("service", ("log", "witnesses_cosign_what_is_published"))),
+    Mutant("operator: asks witnesses at its start", "service.operator.publishing:Publisher.require_newest",
+           call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """`atomic-margin operator`: what the operator's staff ask of their own running server, with its admin token."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -154,6 +155,7 @@ def replay(
     Compared are the accounts' states, the ledger's balances, the states of runs, and every entry with its document and
     its leaf of the log; the count of each is printed. Without --check the columns of accounts are written anew from the
     entries, if these hold, and the accounts that changed are printed. No running server is asked; one that runs waits.
+    A long history of several accounts is replayed by as many processes as there are cores.
 
     Exit status 0: all agrees, or is written. 1: the first difference is named. 2: nothing was read; or say --yes.
     """
@@ -170,10 +172,14 @@ def replay(
         if not check and not yes:
             raise ConfigurationError("this writes the states of accounts anew; look with --check, then say --yes")
         operator = Identity.load_or_create(directory / KEY_FILE).public_key
+        cores = len(os.sched_getaffinity(0))
         store = Store.in_directory(directory) if database is None else Store(database)
         try:
             with store.unit_of_work() as session:
-                found = compare(session, operator)._asdict() if check else {"written": rewrite(session, operator)}
+                if check:
+                    found: dict[str, Any] = compare(session, operator, cores)._asdict()
+                else:
+                    found = {"written": rewrite(session, operator, cores)}
         except HistoryDiffers as difference:
             fail(str(difference), 1)
         finally:

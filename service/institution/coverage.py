@@ -1,7 +1,8 @@
 """A proof that nobody asked for: the book in force is covered at the newest tick, though the operator opens no run.
 
-An operator that lets a run go unanswered by its own clock, or opens none, could freeze an account that is covered. The
-machine takes this proof while no run is being evaluated or answered, and the account is active again.
+An operator that lets a run go unanswered by its own clock, or opens none, could freeze an account that is covered. One
+whose evaluations fail could let books wait and withdrawals hang: after a void run nothing was proven. The machine takes
+this proof while no run is being evaluated or answered, and the account is active again, and nothing hangs any more.
 """
 
 import logging
@@ -60,10 +61,11 @@ class Unasked:
             raise TypeError("a tick with a market has one")
         number, hash_ = market.sequence, signed.body_hash()
         at = At(number, hash_, number, hash_, self._party.history.head, number)
-        if state.public.owed is None and not is_due(state, at):
+        wanted = _wanted(state, at)
+        if wanted is None:
             self._since = None
             return None
-        if not self._waited(state.public.owed or at.market_hash):
+        if not self._waited(wanted):
             return None
         self._party.chain.require_fresh(market)
         return self._proven(state, at, market)
@@ -122,6 +124,18 @@ class Unasked:
         statement = coverage_statement(claim, party.terms, submission, matrices)
         proof = prove_sufficiency(statement, _witness(own, z))
         return claim.proven(Coverage, sufficiency_proof=proof).signed_by(party.identity)
+
+
+def _wanted(state: Account, at: At) -> str | None:
+    """Return what has to be proven, by a name that tells it from what was to be proven before; None for nothing."""
+    public = state.public
+    if public.owed is not None:
+        return public.owed
+    if is_due(state, at):
+        return at.market_hash
+    if public.book is not None and public.book.void is not None:
+        return f"void at tick {public.book.void}"
+    return None
 
 
 def _witness(own: OwnSubmission, z: npt.NDArray[np.int64]) -> SufficiencyWitness:

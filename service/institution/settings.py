@@ -26,8 +26,8 @@ class AgentSettings:
         max_tick_age: seconds that prices may be old, by the agent's clock, for a run to be answered; None for no bound,
             for histories that are played back. There is no default: without a bound an operator can ask at old prices.
         clock: the agent's own, in UTC.
-        unasked_after: seconds after which the agent proves its book covered by itself, where a run is owed or due and
-            the operator opens none.
+        unasked_after: seconds after which the agent proves its book covered by itself, where a run is owed or due, or
+            was void, and the operator opens none.
         deliver_after: seconds after which a document that was sent and that no entry has is handed on, see `Outbox`.
     """
 

@@ -4,9 +4,9 @@ A checkpoint is signed when the log has grown, or when the newest one is older t
 told from rest. Witnesses are asked by the protocol of C2SP tlog-witness, and then it is served; one that does not
 answer costs a checkpoint its cosignature and nothing else, and is asked again in the next round.
 
-Before the first signature after a start, more than half of the witnesses must have said what they cosigned last, and
-the log must go on from there. A database that was restored from an old backup does not: it would be a second history,
-so nothing is signed (`LogBehind`).
+A start asks every witness what it cosigned last, before anything is entered (`require_newest`), and no checkpoint is
+signed before more than half of them have said so. The log must go on from there. A database that was restored from an
+old backup does not: it would be a second history, so nothing is signed (`LogBehind`).
 """
 
 import logging
@@ -57,6 +57,14 @@ class Publisher:
         # When each witness may be asked again, and when all of this, by the monotonic clock.
         self._asked_again: dict[str, float] = {}
         self._resumed = 0.0
+
+    def require_newest(self) -> None:
+        """Ask every witness what it cosigned last; one that does not answer is asked again before a checkpoint.
+
+        Raises:
+            LogBehind: a witness knows another or a longer log of this operator; nothing may be signed.
+        """
+        self._may_sign()
 
     def publish(self) -> bool:
         """Sign a checkpoint if one is due and ask witnesses for what it still lacks; return whether anything was done.

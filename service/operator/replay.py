@@ -16,15 +16,18 @@ takes is told by
 
     pytest -m slow -s tests/service/test_replay.py -k fast
 
-A running operator may be compared; its writes wait meanwhile.
+A running operator may be compared; its writes wait meanwhile. Where there is much to replay, other processes share the
+accounts: an account is replayed by one of them, and what it gives is compared here.
 """
 
 import json
+import multiprocessing
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import create_engine, make_url, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.canonical import canonical_bytes
@@ -44,7 +47,7 @@ from atomic_margin.service.operator.store.tables import (
     SettlementRow,
     SubmissionRow,
 )
-from atomic_margin.service.protocol.account.entries import Chain, Salts, recomputed
+from atomic_margin.service.protocol.account.entries import Chain, Salts, StateWriters, recomputed
 from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.leaves import leaf_fields
@@ -87,6 +90,10 @@ class _Replayed(NamedTuple):
     runs: Mapping[str, frozenset[RunState]]
 
 
+MANY = 10_000
+"""So many entries are worth starting other processes for, which takes a second or two."""
+
+
 class _Places:
     """What was newest before each leaf of the log: a tick, and a tick that documents of sources were receipted for."""
 
@@ -105,12 +112,13 @@ class _Places:
         return self._newest[bisect_left(self._leaves, leaf) - 1]
 
 
-def check(session: Session, operator: str) -> Compared:
+def check(session: Session, operator: str, processes: int = 1) -> Compared:
     """Compare everything that is cached with what the entries give; nothing is changed.
 
     Args:
         session: a unit of work.
         operator: public key of the operator.
+        processes: how many may replay at once.
 
     Raises:
         HistoryDiffers: the first difference, by name.
@@ -118,10 +126,8 @@ def check(session: Session, operator: str) -> Compared:
     accounts = list(session.scalars(select(Account).order_by(Account.institution)))
     read = log.reader(session)
     held = ledger.accounts(session)
-    places = _Places(session)
     entries = runs = balances = 0
-    for account in accounts:
-        replayed = _replayed(session, account, operator, read, places)
+    for account, replayed in _each(session, accounts, operator, read, processes):
         _compare_columns(account, replayed.chain)
         balances += _compare_balances(account.institution, replayed.chain, held)
         runs += _compare_runs(session, account.institution, replayed.runs)
@@ -130,28 +136,63 @@ def check(session: Session, operator: str) -> Compared:
     return Compared(len(accounts), entries, runs, balances)
 
 
-def rewrite(session: Session, operator: str) -> list[str]:
+def rewrite(session: Session, operator: str, processes: int = 1) -> list[str]:
     """Write the columns of every account anew from its entries; return the names of accounts that were changed.
+
+    Arguments are those of `check`.
 
     Raises:
         HistoryDiffers: the entries themselves do not hold. Nothing is to be written from them.
     """
     changed = []
-    read, places = log.reader(session), _Places(session)
-    for account in session.scalars(select(Account).order_by(Account.institution)):
-        chain = _replayed(session, account, operator, read, places).chain
-        for name, value in _columns(chain).items():
+    accounts = list(session.scalars(select(Account).order_by(Account.institution)))
+    for account, replayed in _each(session, accounts, operator, log.reader(session), processes):
+        for name, value in _columns(replayed.chain).items():
             if getattr(account, name) != value:
                 setattr(account, name, value)
                 changed.append(account.institution)
     return sorted(set(changed))
 
 
+def _each(
+    session: Session, accounts: Sequence[Account], operator: str, read: ReadHashes, processes: int
+) -> Iterator[tuple[Account, _Replayed]]:
+    """Yield every account with what its entries give, in the order of accounts."""
+    url = session.get_bind().engine.url
+    # The caller's unit of work keeps every other writer out of an SQLite file, so that all read the same.
+    shared = url.get_backend_name() == "sqlite" and url.database is not None
+    if not shared or min(processes, len(accounts)) < 2 or sum(account.entries for account in accounts) < MANY:
+        places = _Places(session)
+        for account in accounts:
+            yield account, _replayed(session, account, operator, read, places)
+        return
+    with ProcessPoolExecutor(min(processes, len(accounts)), multiprocessing.get_context("spawn")) as pool:
+        text = url.render_as_string(hide_password=False)
+        waiting = [pool.submit(_replayed_apart, text, account.institution, operator) for account in accounts]
+        try:
+            for account, future in zip(accounts, waiting, strict=True):
+                yield account, future.result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _replayed_apart(url: str, institution: str, operator: str) -> _Replayed:
+    """Return what the entries of an account give, in a process that only reads."""
+    engine = create_engine(make_url(url))
+    try:
+        with Session(engine) as session:
+            account = session.get_one(Account, institution)
+            return _replayed(session, account, operator, log.reader(session), _Places(session))
+    finally:
+        engine.dispose()
+
+
 def _replayed(session: Session, account: Account, operator: str, read: ReadHashes, places: _Places) -> _Replayed:
     """Return what the entries of an account give; each follows the one before, and is the leaf that the log has."""
     institution, salts = account.institution, Salts(account.seed)
     documents = _documents(session, institution)
-    chain, last_leaf = Chain(), -1
+    chain, writers, last_leaf = Chain(), StateWriters.fresh(), -1
     runs: dict[str, frozenset[RunState]] = {}
     for row, leaf in _rows(session, institution):
         where = f"entry {row.number} of {institution!r}"
@@ -160,7 +201,7 @@ def _replayed(session: Session, account: Account, operator: str, read: ReadHashe
             raise HistoryDiffers(f"{where}: its document is not stored")
         try:
             signed, about = SignedDocument.parse(row.entry), SignedDocument.parse(document)
-            chain, event, whole = recomputed(chain, signed, about, salts, operator)
+            chain, event, whole = recomputed(chain, signed, about, salts, operator, writers)
         except (EntryForged, RequestError, DocumentsError) as error:
             raise HistoryDiffers(f"{where}: {error}") from error
         kind = event.kind

@@ -87,9 +87,9 @@ class Hashes(NamedTuple):
     def of(cls, signed: SignedDocument) -> "Hashes":
         """Return those of a document."""
         body = canonical_bytes(signed.body)
-        rest = canonical_bytes({"signature": signed.signature, "signer": signed.signer, "type": signed.type})
-        # RFC 8785 sorts by name: the body comes first.
-        data = b'{"body":' + body + b"," + rest[1:]
+        # The rest is checked: hex, and the name of a type. RFC 8785 sorts by name.
+        rest = f',"signature":"{signed.signature}","signer":"{signed.signer}","type":"{signed.type}"}}'
+        data = b'{"body":' + body + rest.encode()
         return cls(tagged_hash(signed.type, body), tagged_hash(signed.TAG, data), data)
 
 

@@ -94,9 +94,9 @@ class Line:
 class Resident:
     """One institution's folder, and the operator it is at."""
 
-    def __init__(self, world: World, folder: Path, proofs: bool) -> None:
+    def __init__(self, world: World, folder: Path, proofs: bool, name: str = FUND) -> None:
         """Without `proofs` none is made, and none is verified: they are shown elsewhere, and take seconds."""
-        self.world, self.folder, self.line = world, folder, Line(world)
+        self.world, self.folder, self.line, self.name = world, folder, Line(world), name
         self.delivered: list[str] = []
         self._patches = pytest.MonkeyPatch()
         self._patches.setattr(client, "httpx", SimpleNamespace(Client=self.line, HTTPError=httpx.HTTPError))
@@ -119,7 +119,7 @@ class Resident:
     def started(self, **changes: Any) -> Agent:
         settings = {"max_tick_age": None, "clock": present_time} | changes
         return Agent(
-            AgentSettings(self.folder, FUND, "http://operator", self.world.trust_file(), GROSS_LIMIT, **settings),
+            AgentSettings(self.folder, self.name, "http://operator", self.world.trust_file(), GROSS_LIMIT, **settings),
             deliver=self.delivered.append,
         )
 
@@ -151,7 +151,7 @@ class Resident:
     @property
     def state(self) -> Account:
         """The account by the operator's own word."""
-        return self.world.account()
+        return self.world.account(self.name)
 
     def rows(self, kind: type[Any]) -> list[Any]:
         with self.agent._store.unit_of_work() as session:

@@ -45,7 +45,7 @@ def flat() -> Portfolio:
 def in_step(resident: Resident) -> bool:
     """Whether the agent's replica is what the operator has."""
     history = resident.agent.history
-    return (history.head, history.state) == (resident.world.head(), resident.state)
+    return (history.head, history.state) == (resident.world.head(resident.name), resident.state)
 
 
 def lose(resident: Resident, end: str, what: str) -> None:

@@ -82,6 +82,51 @@ def test_an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof
     assert run_id == agent.figures()[0].run_id
 
 
+def test_what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its_time(resident: Resident) -> None:
+    clock = Clock()
+    agent = resident.restarted(clock=clock)
+    agent.submit(flat())
+    run_id = resident.world.play(1)
+    assert agent.answer_due() == [run_id]
+    resident.world.evaluator.failures = 3
+    run_id = resident.world.play(2)
+    assert resident.world.states()[run_id] == RunState.FAILED
+    with pytest.raises(RemoteError, match="the run of tick 2 was void"):
+        agent.instruct("withdraw", "USDC", 1)
+    agent.submit(flat())
+    waiting = resident.state.public.waiting
+    assert waiting is not None
+    agent.answer_due()
+    clock.wait(agent.settings.unasked_after - 1)
+    agent.answer_due()
+    assert resident.line.sent("/coverage") == []
+    clock.wait(1)
+    agent.answer_due()
+    assert len(resident.line.sent("/coverage")) == 1
+    public = resident.state.public
+    assert (public.book, public.waiting, public.status) == (waiting, None, AccountState.ACTIVE)
+    assert in_step(resident)
+    # Nothing hangs any more, so nothing is proven. The next run is on the new book; then what is free may leave.
+    clock.wait(100)
+    agent.answer_due()
+    assert len(resident.line.sent("/coverage")) == 1
+    run_id = resident.world.play(3)
+    assert agent.answer_due() == [run_id]
+    agent.instruct("withdraw", "USDC", 1)
+
+
+def test_each_void_run_gives_the_operator_its_time_anew(resident: Resident) -> None:
+    clock = Clock()
+    agent = resident.restarted(clock=clock)
+    for number in (1, 2):
+        resident.world.evaluator.failures = 3
+        resident.world.play(number)
+        agent.answer_due()
+        clock.wait(agent.settings.unasked_after - 1)
+        agent.answer_due()
+    assert resident.line.sent("/coverage") == []
+
+
 @pytest.mark.parametrize("lost", ["request", "reply"])
 def test_an_unasked_proof_is_sent_again_until_the_account_went_on(resident: Resident, lost: str) -> None:
     agent = resident.restarted(unasked_after=0)

@@ -194,6 +194,24 @@ def test_entries_of_another_operator_do_not_hold(world_at: Open) -> None:
         replay.check(session, world.funds[OTHER].identity.public_key)
 
 
+def test_other_processes_find_the_same(world_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_at("two")
+    alone = checked(world)
+    monkeypatch.setattr(replay, "MANY", 1)
+    monkeypatch.setattr(replay, "_replayed", lambda *_: pytest.fail("replayed here"))
+    with world.operator.store.unit_of_work() as session:
+        assert replay.check(session, world.key, 2) == alone
+    spoil(world, f"UPDATE accounts SET state = 'frozen' WHERE institution = '{OTHER}'")  # noqa: S608
+    with world.operator.store.unit_of_work() as session:
+        assert replay.rewrite(session, world.key, 2) == [OTHER]
+    spoil(world, f"UPDATE entries SET subject = '00' WHERE institution = '{OTHER}' AND number = 1")  # noqa: S608
+    with (
+        world.operator.store.unit_of_work() as session,
+        pytest.raises(HistoryDiffers, match=f"entry 1 of '{OTHER}': the column subject"),
+    ):
+        replay.check(session, world.key, 2)
+
+
 # On the command line
 
 
@@ -236,7 +254,7 @@ def test_the_command_wants_an_operator_s_directory(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_fast(tmp_path: Path) -> None:
-    """What 100,000 entries would take, from 2,000 of an account that is run at every tick."""
+    """What 100,000 entries would take, from 2,000 of an account that is run at every tick, in one process."""
     parties = long_story(2000)
     store = Store.in_directory(tmp_path)
     stored(store, parties)
@@ -247,8 +265,8 @@ def test_it_is_fast(tmp_path: Path) -> None:
     store.close()
     print(f"{spent * 1e6:.0f} us of CPU an entry, 100,000 take {spent * 1e5:.1f} s")
     assert compared.entries >= 2000
-    # Half a millisecond on an idle machine; what is measured is processor time.
-    assert spent < 0.002
+    # What two cores have in half a minute. What is measured is processor time; 0.4 ms where others compute beside it.
+    assert spent < 0.0006
 
 
 def long_story(length: int) -> Parties:

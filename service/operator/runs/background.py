@@ -41,7 +41,12 @@ class BackgroundWork:
         ]
 
     def start(self) -> None:
-        """Finish what a crash left open, start the worker processes and the threads."""
+        """Finish what a crash left open, start the worker processes and the threads.
+
+        Raises:
+            LogBehind: the database is older than what witnesses cosigned; nothing is begun.
+        """
+        self._publisher.require_newest()
         removed, settled = self._operator.remove_orphans(), settle_unfinished(self._operator)
         again = recover(self._operator) + recover_shortfalls(self._operator)
         _log.info("recovered: %d files removed, settled %s, scheduled again %s", removed, settled, again)

@@ -8,6 +8,7 @@ from atomic_margin.service.protocol.account.values import (
     awaits_run,
     body_of,
     commitments_hash,
+    made,
     require_next,
     updated,
     with_book_at,
@@ -41,7 +42,8 @@ def submitted(state: Account, event: Event, at: At) -> Account:
     if body.evaluation_keys != public.keys:
         raise WrongKeys("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
     require_next(body.sequence, public.submissions, "submission")
-    book = Book.model_construct(
+    book = made(
+        Book,
         submission=event.document,
         sequence=body.sequence,
         commitments=commitments_hash(body),

@@ -11,10 +11,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes
+from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes, utf8
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
-from atomic_margin.documents.strict import Label
+from atomic_margin.documents.strict import Label, PartWriter
 from atomic_margin.service.errors import IllegalTransition, RequestError
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import EntryForged, EntryForked, EntryGap, EntryIllegal
@@ -89,19 +89,15 @@ class Salts:
 
     def __init__(self, seed: str) -> None:
         """Use a seed of 64 hex digits."""
-        self._seed = bytes.fromhex(seed)
-
-    @property
-    def account(self) -> str:
+        self._keyed = hmac.new(bytes.fromhex(seed), digestmod=hashlib.sha256)
+        self.account: str = self.of("account", 0)
         """The account's pseudonym."""
-        return self._expanded("account", 0)
 
     def of(self, part: str, number: int) -> str:
         """Return the salt of one hash of one entry."""
-        return self._expanded(part, number)
-
-    def _expanded(self, part: str, number: int) -> str:
-        return hmac.new(self._seed, f"atomic-margin/v1/{part}/{number}".encode(), hashlib.sha256).hexdigest()
+        keyed = self._keyed.copy()
+        keyed.update(f"atomic-margin/v1/{part}/{number}".encode())
+        return keyed.hexdigest()
 
 
 def salted_hash(salt: str, value: CanonicalValue) -> str:
@@ -168,8 +164,20 @@ class Recomputed(NamedTuple):
     entry: str
 
 
+class StateWriters(NamedTuple):
+    """What writes both parts of the states of one account, one state after the other."""
+
+    public: PartWriter
+    private: PartWriter
+
+    @classmethod
+    def fresh(cls) -> "StateWriters":
+        """Return those of an account that begins."""
+        return cls(PartWriter(), PartWriter())
+
+
 def recomputed(
-    chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str
+    chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str, writers: StateWriters
 ) -> Recomputed:
     """Return a chain with one more entry, as its own operator computes it again.
 
@@ -181,6 +189,7 @@ def recomputed(
         document: what it is about.
         salts: of the account.
         operator: public key of the operator.
+        writers: those that wrote the states before.
 
     Raises:
         EntryForged: the entry does not say what follows.
@@ -199,11 +208,13 @@ def recomputed(
     body |= {
         "operator": operator,
         **_said(number, event.kind, at, salts),
-        **_salted_hashes(salts, number, named.data, state),
+        "document": _salted(salts.of("document", number), named.data),
+        "public": _salted(salts.of("public", number), utf8(writers.public.text(state.public))),
+        "private": _salted(salts.of("private", number), utf8(writers.private.text(state.private))),
     }
-    for name in sorted({*body, *said}):
-        if said.get(name) != body.get(name):
-            raise EntryForged(f"the entry has another {name} than follows", entry=signed.to_json())
+    if said != body:
+        name = next(name for name in sorted({*body, *said}) if said.get(name) != body.get(name))
+        raise EntryForged(f"the entry has another {name} than follows", entry=signed.to_json())
     return Recomputed(Chain(number, own.body, state), event, own.document)
 
 
@@ -251,12 +262,8 @@ def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, sal
 
 
 def _hashes(salts: Salts, number: int, document: SignedDocument, state: Account) -> dict[str, str]:
-    return _salted_hashes(salts, number, canonical_bytes(document.canonical()), state)
-
-
-def _salted_hashes(salts: Salts, number: int, document: bytes, state: Account) -> dict[str, str]:
     return {
-        "document": _salted(salts.of("document", number), document),
+        "document": salted_hash(salts.of("document", number), document.canonical()),
         "public": salted_hash(salts.of("public", number), state.public.canonical()),
         "private": salted_hash(salts.of("private", number), state.private.canonical()),
     }

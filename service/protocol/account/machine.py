@@ -27,7 +27,7 @@ from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Newest, PrivateState, PublicState
 from atomic_margin.service.protocol.account.table import next_status
-from atomic_margin.service.protocol.account.values import At, body_of, updated, with_public
+from atomic_margin.service.protocol.account.values import At, body_of, made, updated, with_public
 
 
 def apply(state: Account | None, event: Event, at: At) -> Account:
@@ -50,6 +50,8 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     _check_signer(state.public, event)
     state = _with_entry(state, at)
     after = _APPLY[event.kind](state, event, at)
+    if (after.public.status, after.public.newest) == (status, newest):
+        return after
     return with_public(after, status=status, newest=newest)
 
 
@@ -91,9 +93,16 @@ def _newest(before: Newest, at: At) -> Newest:
     newest = (at.tick, at.tick_hash, at.market, at.market_hash)
     if newest != (before.tick, before.tick_hash, before.market, before.market_hash):
         _check_later(before, at)
+    elif at.receipted == before.receipted:
+        return before
     _check_receipted(before, at)
-    return Newest.model_construct(
-        tick=at.tick, tick_hash=at.tick_hash, market=at.market, market_hash=at.market_hash, receipted=at.receipted
+    return made(
+        Newest,
+        tick=at.tick,
+        tick_hash=at.tick_hash,
+        market=at.market,
+        market_hash=at.market_hash,
+        receipted=at.receipted,
     )
 
 

@@ -18,6 +18,7 @@ from atomic_margin.service.protocol.account.values import (
     body_of,
     in_force,
     is_due,
+    made,
     updated,
     with_book_at,
     with_public,
@@ -52,7 +53,8 @@ def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) ->
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
     state = with_book_at(state, at)
     public, book, before = state.public, in_force(state), state.public.run
-    first = OpenRun.model_construct(
+    first = made(
+        OpenRun,
         run_id=f"{public.institution}.{at.market}",
         price_sequence=at.market,
         tick=at.market_hash,

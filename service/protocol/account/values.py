@@ -1,5 +1,6 @@
 """What the parts of the account machine share: where an event stands, and how a state is changed. Pure."""
 
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.canonical import canonical_hash
@@ -79,7 +80,18 @@ B = TypeVar("B", bound=Body)
 
 def updated(part: P, **changes: Any) -> P:
     """Return a part of a state with some fields changed; they come from what is validated."""
-    return part.model_copy(update=changes)
+    return part.changed(changes)
+
+
+def made(kind: type[P], **fields: Any) -> P:
+    """Return a part of a state with these fields and its defaults; they come from what is validated."""
+    blank: P = _blank(kind)
+    return blank.changed(fields)
+
+
+@cache
+def _blank(kind: type[P]) -> P:
+    return kind.model_construct()
 
 
 def with_public(state: Account, **changes: Any) -> Account:
