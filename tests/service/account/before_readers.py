@@ -413,11 +413,15 @@ class BeforeReaders(CheatingOperator):
         if how == "twice":
             self.found_by_the_monitor(parties.leaves[which % len(parties.leaves)])
         elif how == "left out":
+            # It follows the one that is left out, or says that it follows the last one.
             number = str(parties.chain.number + 2)
-            self.found_by_the_monitor(self.another_leaf(1, number=number, previous="1a" * 32))
+            for previous in ("1a" * 32, parties.chain.head):
+                self.found_by_the_monitor(self.another_leaf(1, number=number, previous=previous))
         elif how == "dated back":
             older = parties.place(parties.newest - 1, 0)
-            self.found_by_the_monitor(self.another_leaf(1, tick=older.tick_hash, tick_sequence=str(older.tick)))
+            # Under the older tick, or under its number alone.
+            for named in ({"tick": older.tick_hash}, {}):
+                self.found_by_the_monitor(self.another_leaf(1, tick_sequence=str(older.tick), **named))
         elif how == "another tick":
             self.found_by_the_monitor(self.another_leaf(1, tick="1a" * 32))
         elif str(parties.newest) == parties.entries[-1][0].body["tick_sequence"]:
