@@ -61,7 +61,7 @@ def test_bytes_that_are_no_evaluation_keys(
 
 def test_keys_of_another_profile_are_refused_by_name(evaluator: Evaluator, key_file: KeyFile, tmp_path: Path) -> None:
     other = bytes(layout_of(STANDARD).evaluation_key_bytes)
-    with pytest.raises(MalformedKeys, match="profile 'small'"):
+    with pytest.raises(MalformedKeys, match="profile 'tiny'"):
         evaluator.check_keys(stored(other, tmp_path / "other.keys", key_file), ((b"", 0),))
 
 
