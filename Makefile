@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test test-all bench-all fuzz mutate wheel lint format lock clean
+.PHONY: help install demo test check test-all bench-all fuzz mutate wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -20,10 +20,13 @@ install: $(VENV)/.installed ## create .venv from requirements.lock
 demo: $(VENV)/.installed ## one institution, four price ticks, everything real; results in demo-out/
 	$(BIN)/atomic-margin demo --out $(OUT)
 
-test: $(VENV)/.installed ## the tests CI runs
+test: $(VENV)/.installed ## the tests, but for those that take a core for long
+	scripts/test.sh -m "not slow and not long"
+
+check: $(VENV)/.installed ## the tests CI runs: those that take long too
 	scripts/test.sh -m "not slow"
 
-test-all: $(VENV)/.installed ## the long ones too
+test-all: $(VENV)/.installed ## all tests, hours
 	ATOMIC_MARGIN_EXAMPLES=full scripts/test.sh
 
 bench-all: $(VENV)/.installed ## all circuits of all profiles in real FHE (hours); figures in demo-out/bench-all.json

@@ -1,38 +1,50 @@
 #!/usr/bin/env bash
-# Runs the tests in two queues beside each other, one a core, and says what each part took; arguments go to pytest.
+# Runs the tests in parts, two beside each other, one a core, and says what each part took; arguments go to pytest.
 #
-# The tests of whole processes are one part, so that one enrolled world serves both folders. Circuits and FHE are parts
-# of their own: compiled circuits are freed with their process. What the queue in the background prints comes last.
+# Whoever is free takes the next part, so the longest come first. The tests of whole processes are one part, so that one
+# enrolled world serves both folders. Circuits and FHE are parts of their own: compiled circuits are freed with their
+# process. What the parts in the background print comes last.
 set -uo pipefail
-# Job control, so that the queue in the background has a group of its own and is interrupted with all it started.
+# Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
 cd "$(dirname "$0")/.."
-processes=(tests/e2e tests/adversary)
-apart=(tests/circuits tests/fhe)
+parts=("tests/e2e tests/adversary" "tests/service" "all other tests" tests/fhe tests/circuits)
 options=("$@")
-output=$(mktemp)
+state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
 
-# Runs one part: a name, and what pytest is given.
+# Runs one part, by its name.
 run() {
-    local name=$1
-    shift
-    echo "== $name"
-    time .venv/bin/python -m pytest "${options[@]}" "$@"
+    local named=() part
+    if [ "$1" = "all other tests" ]; then
+        for part in tests/e2e tests/adversary tests/service tests/fhe tests/circuits; do named+=("--ignore=$part"); done
+    else
+        read -ra named <<<"$1"
+    fi
+    echo "== $1"
+    time .venv/bin/python -m pytest "${options[@]}" "${named[@]}"
 }
 
-run "${processes[*]}" "${processes[@]}" >"$output" 2>&1 &
+# Runs parts that nobody has taken until there are none.
+work() {
+    local number failed=0
+    for number in "${!parts[@]}"; do
+        mkdir "$state/$number" 2>/dev/null || continue
+        run "${parts[$number]}" || failed=1
+    done
+    return "$failed"
+}
+
+work >"$state/output" 2>&1 &
 second=$!
-trap 'kill -INT -- "-$second" 2>/dev/null; wait "$second"; rm -f "$output"' EXIT
+trap 'kill -INT -- "-$second" 2>/dev/null; wait "$second"; rm -rf "$state"' EXIT
 trap 'exit 130' INT TERM
 
 failed=0
-for folder in "${apart[@]}"; do run "$folder" "$folder" || failed=1; done
-others=("${processes[@]}" "${apart[@]}")
-run "all other tests" "${others[@]/#/--ignore=}" || failed=1
-echo "waiting for ${processes[*]}"
+work || failed=1
+echo "waiting for what runs in the background"
 wait "$second" || failed=1
-cat "$output"
+cat "$state/output"
 # A test that wants them has said so in its part.
 [ -d "${ATOMIC_MARGIN_VECTORS:-../shared/data}" ] ||
     echo "Vectors of others are absent, and what compares with them was not run: see tests/outside.py."

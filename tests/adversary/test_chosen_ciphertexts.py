@@ -90,6 +90,7 @@ def test_chosen_ciphertexts_cost_the_keys_and_tell_one_guess(keys: InstitutionKe
             check(keys, [answer(output) for output in spoiled])
 
 
+@pytest.mark.long
 def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

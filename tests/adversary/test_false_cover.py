@@ -37,6 +37,7 @@ def test_masks_of_one_s_own_choice_are_refused(stage: Stage, unmoved: None) -> N
     assert stage.submit(stage.secrets.submit(masks=none, named=own)) == (422, "ciphertext")
 
 
+@pytest.mark.long
 def test_evaluation_keys_of_a_second_secret_key_cover_nothing(world: World, spare_keys: InstitutionKeys) -> None:
     """They pass the known-answer test, which the institution itself reports on; the flag is noise, and no proof."""
     with world.serving(answer_seconds=3), world.own_agent() as agent:

@@ -25,6 +25,7 @@ from .attacks import Stage, signed_again
 pytestmark = pytest.mark.fhe
 
 
+@pytest.mark.long
 def test_a_flag_of_another_function_is_withheld_and_the_breach_answered_under_new_keys(
     world: World, ready_made_keys: None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -99,6 +99,7 @@ def test_either_answer_agrees_where_integers_say_so() -> None:
     assert not either.agrees(np.array([0, 0]))
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_the_example_circuit_is_measured_in_real_fhe() -> None:
     (circuit,) = load_circuits(ROOT / "examples" / "circuits" / "negative_count.py")
@@ -121,6 +122,7 @@ def test_wrong_results_are_counted_in_real_fhe(tmp_path: Path) -> None:
     assert differential_test(circuit, TINY, 2, real=True).wrong == 2
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_cached_keys_are_private_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "cache"

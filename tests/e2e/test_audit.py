@@ -27,7 +27,7 @@ from atomic_margin.service.files import read_json
 from .audits import BREACHED, LAST, NO_PLAN, altered, call, evidence_of, restate
 from .harness import World
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 
 class Kept(Evaluator):

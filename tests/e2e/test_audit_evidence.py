@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.signing import Identity
 from .audits import BREACHED, COVERED, LAST, NO_PLAN, SCHEDULED, call, evidence_of, restate, writing
 from .harness import World
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 
 def break_blob(directory: Path, field: str, data: bytes | None, evidence: Evidence | None = None) -> None:

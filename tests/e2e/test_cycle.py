@@ -112,6 +112,7 @@ def test_a_tick_out_of_sequence_or_from_a_stranger_changes_nothing(plain_world: 
         assert len(world.account().runs) == 1
 
 
+@pytest.mark.long
 def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(plain_world: World) -> None:
     world = plain_world
     with world.both():
@@ -126,6 +127,7 @@ def test_keys_are_replaced_and_the_same_book_is_watched_under_the_new_ones(plain
     assert [settlement_kind(view) for view in (first, second)] == ["none", "margin_call"]
 
 
+@pytest.mark.long
 def test_a_rotation_that_is_interrupted_keeps_no_run_from_its_answer_and_is_finished(
     plain_world: World, ready_made_keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

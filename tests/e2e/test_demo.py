@@ -20,7 +20,7 @@ from atomic_margin.service.demo.processes import command
 
 from .small import write_small_examples
 
-pytestmark = [pytest.mark.fhe, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fhe, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

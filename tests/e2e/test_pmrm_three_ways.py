@@ -33,7 +33,7 @@ from atomic_margin.zk.prove.witness import PortfolioWitness, SufficiencyWitness
 from ..fhe.conftest import write_keys
 from ..margin.pmrm_cases import UNIT, case_of
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 CONTEXT = {"institution": "fund", "submission": "1"}
 # A short call spread and a hedge in perpetuals, in the outside format: three instruments and the vertical of the calls.

@@ -59,6 +59,7 @@ def test_a_breach_settles_exactly_once_whenever_the_server_dies(plain_world: Wor
     assert_settled_once_after(plain_world, die(plain_world, fault))
 
 
+@pytest.mark.long
 def test_a_server_that_died_takes_its_worker_along_and_the_next_one_evaluates_again(world: World) -> None:
     """The worker that dies evaluates under encryption."""
     workers: list[int] = []

@@ -72,6 +72,7 @@ def opened(world: World) -> Iterator[tuple[Operator, BackgroundWork]]:
     operator.close()
 
 
+@pytest.mark.long
 def test_the_first_run_after_a_start_finds_its_keys_expanded(
     world: World, opened: tuple[Operator, BackgroundWork]
 ) -> None:
@@ -122,6 +123,7 @@ def computing(view: RunView) -> tuple[datetime, datetime]:
     return ended - timedelta(seconds=sum(map(float, view.seconds.values()))), ended
 
 
+@pytest.mark.long
 def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world: World, ready_made_keys: None) -> None:
     with world.serving(options=("--workers", "2")):
         second = join_second(world)

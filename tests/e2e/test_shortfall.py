@@ -71,6 +71,7 @@ def own_units(view: RunView, agent: Agent) -> int:
     return reference.shortfall(z, matrix.weights, matrix.collateral)
 
 
+@pytest.mark.long
 def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_though_the_server_died(
     world: World, disloyal: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_tiny_shortfall(evaluator: Evaluator, keys: InstitutionKeys, key_file: K
     assert join(np.array(limbs)) > 0
 
 
+@pytest.mark.long
 def test_standard_flags_and_rows(standard: Parties) -> None:
     # A portfolio, and boundary rows throughout.
     many = islice(mixed(STANDARD, 3, seed=4), 0, 3, 2)

@@ -173,7 +173,9 @@ def busiest_share(process: int, work: Callable[[], object]) -> float:
 
 
 @pytest.mark.fhe
-@pytest.mark.parametrize(("threads", "least", "most"), [(1, 0.9, 1.0), (2, 0.3, 0.75)])
+@pytest.mark.parametrize(
+    ("threads", "least", "most"), [(1, 0.9, 1.0), pytest.param(2, 0.3, 0.75, marks=pytest.mark.long)]
+)
 def test_a_worker_uses_the_threads_it_is_given(
     keys: InstitutionKeys, key_file: KeyFile, profile: Profile, threads: int, least: float, most: float
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_worker_uses_the_threads_it_is_given(
     assert least <= share <= most
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_two_calls_run_at_once_in_two_workers_and_are_right(
     pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile

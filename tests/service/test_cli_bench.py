@@ -41,6 +41,7 @@ def circuit_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_bench_fhe_measures_a_circuit_of_a_file_at_every_size(circuit_file: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

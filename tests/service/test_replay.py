@@ -194,6 +194,7 @@ def test_entries_of_another_operator_do_not_hold(world_at: Open) -> None:
         replay.check(session, world.funds[OTHER].identity.public_key)
 
 
+@pytest.mark.long
 def test_other_processes_find_the_same(world_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_at("two")
     alone = checked(world)
