@@ -92,7 +92,7 @@ ACCOUNT_MUTANTS = (
     _machine("nothing leaves during a run", "holdings:withdrawn", condition("run", "is_due"),
              "is_due(state, at)", _LEAVES),
     _machine("nothing leaves when a run is due", "holdings:withdrawn", condition("run", "is_due"),
-             "public.run is not None", INSTITUTION),
+             "public.run is not None", "books:a_run_that_is_due_keeps_everything"),
     _machine("nothing leaves while a book waits", "holdings:withdrawn", condition("waiting"), "False",
              "books:a_void_run_brings_no_book_in_force_and_lets_none_in"),
     _machine("what is not answered is owed", "runs:answer_overdue", RETURNED,
