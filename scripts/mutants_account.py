@@ -25,12 +25,21 @@ def _run(field: str, *tests: str) -> Mutant:
     return _machine(f"a run's {field}", "runs:_compare", node, new, *tests)
 
 
+def _giving_up(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
+    return Mutant(
+        f"giving up: {name}", f"service.{place}", node, new, (f"tests/service/test_giving_up.py::test_{test}",)
+    )
+
+
 # What a run says of itself, taken for what the account is.
 _AS_NAMED = "in_force(state).model_copy(update={'submission': body.submission})"
 _COUNTED = "state.public.model_copy(update={'posted': body.posted, 'instructions': body.instructions})"
 _RUN_FIELDS = "runs:a_run_is_on_what_the_account_is_at_its_tick"
 _SECOND = "runs:a_second_run_is_the_first_one_again"
 _UNASKED = "answers:an_unasked_proof_is_about_the_account_as_it_is"
+_UP = "both_give_up_the_book_and_what_is_open_or_owed_on_it"
+_ASKED = "an_institution_asks_and_the_operator_agrees_over_http"
+_KEPT = "giving_up:nothing_leaves_before_another_book_was_proven_covered"
 _LEAVES = "books:nothing_leaves_while_something_is_to_be_proven"
 _RECEIPTED = "table:what_is_receipted_is_for_the_next_tick_and_stays_so_until_it_comes"
 _SEEN = "books:a_book_that_comes_after_the_first_prices_of_a_tick_is_not_run_at_it"
@@ -83,7 +92,7 @@ ACCOUNT_MUTANTS = (
     _machine("nothing leaves during a run", "holdings:withdrawn", condition("run", "is_due"),
              "is_due(state, at)", _LEAVES),
     _machine("nothing leaves when a run is due", "holdings:withdrawn", condition("run", "is_due"),
-             "public.run is not None", INSTITUTION),
+             "public.run is not None", "books:a_run_that_is_due_keeps_everything"),
     _machine("nothing leaves while a book waits", "holdings:withdrawn", condition("waiting"), "False",
              "books:a_void_run_brings_no_book_in_force_and_lets_none_in"),
     _machine("what is not answered is owed", "runs:answer_overdue", RETURNED,
@@ -154,6 +163,40 @@ ACCOUNT_MUTANTS = (
     _machine("an unasked proof's entry", "runs:covered_unasked", condition("head"), "False", _UNASKED),
     _machine("an unasked proof is wanted", "runs:covered_unasked", condition("is_due"), "False",
              "answers:nothing_is_proven_unasked_when_nothing_is_wanted"),
+    # Books that nobody can open
+    _machine("what is given up is what there is", "books:book_given_up", condition("submission", "waiting"), "False",
+             "giving_up:a_giving_up_names_the_books_that_there_are"),
+    _machine("what waits is named too", "books:book_given_up", condition("submission", "waiting"),
+             "body.submission != book.submission", "giving_up:a_giving_up_names_the_books_that_there_are"),
+    _machine("a proof ends what was to be given up", "books:book_given_up", condition("covered"), "False",
+             "giving_up:what_was_signed_before_a_proof_gives_nothing_up_after_it"),
+    _machine("a breach is settled and not given up", "books:book_given_up", condition("stage"),
+             "public.run is not None and public.run.stage == 'evaluating'",
+             "giving_up:nobody_gives_up_what_is_being_evaluated_or_settled"),
+    _machine("what is evaluated is not given up", "books:book_given_up", condition("stage"),
+             "public.run is not None and public.run.stage == 'breach'",
+             "giving_up:nobody_gives_up_what_is_being_evaluated_or_settled"),
+    _machine("nothing is owed on what was given up", "books:book_given_up", RETURNED,
+             "with_public(state, book=None, waiting=None, run=None, given_up=book.submission)", f"giving_up:{_UP}"),
+    _machine("what was given up is remembered", "books:book_given_up", RETURNED,
+             "with_public(state, book=None, waiting=None, run=None, owed=None)", _KEPT),
+    _machine("what was given up keeps collateral", "holdings:withdrawn", condition("given_up"), "False", _KEPT),
+    _machine("the next proof lets go", "runs:_proven", call("with_public", "updated"),
+             "with_public(state, run=None, owed=None, book=updated(book, covered=tick, void=None))", _KEPT),
+    _giving_up("the institution asks", "operator.accounts.giving_up:ask", call("signed.verify"), "None",
+               "nobody_asks_for_an_institution_or_for_another_book"),
+    _giving_up("what is asked is possible", "operator.accounts.giving_up:ask", call("entries.check"), "None",
+               "nobody_asks_for_an_institution_or_for_another_book"),
+    _giving_up("the entry is known", "operator.accounts.giving_up:ask", call("require_known"), "None",
+               "nobody_asks_for_an_institution_or_for_another_book"),
+    _giving_up("agreed to is what was shown", "operator.accounts.giving_up:agree", condition("sha256"), "False",
+               "an_operator_agrees_to_what_it_was_shown_alone"),
+    _giving_up("the open run ends", "operator.accounts.giving_up:_end_runs", condition("begun"), "False", _ASKED),
+    _giving_up("runs that wait end", "operator.accounts.giving_up:_end_runs", value("scheduled"),
+               "select(Run).where(Run.run_id == '')", "the_second_run_of_a_tick_does_not_follow"),
+    _giving_up("replayed", "operator.replay:_replayed", condition("BOOK_GIVEN_UP"), "False", _ASKED),
+    _giving_up("no book that can be opened", "institution.giving_up:ask", condition("store"), "False",
+               "the_agent_gives_up_no_book_that_it_can_open"),
     # Whose, in which order, and under which ticks
     _machine("signers", "machine:_check_signer", condition("signer"), "False",
              "table:everything_else_is_signed_by_the_party_whose_event_it_is"),

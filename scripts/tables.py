@@ -50,6 +50,7 @@ MODELS: tuple[type[Part], ...] = (
     events.RunVoid,
     events.Overdue,
     events.Coverage,
+    events.GivingUp,
     events.Readers,
     events.Reader,
     entries.Entry,

@@ -15,6 +15,7 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
+    AskedToGiveUp,
     DecidedRuns,
     KeysReplaced,
     ReaderNames,
@@ -136,6 +137,25 @@ def adopt(
         typer.confirm("Did this institution itself sign everything that the operator's entries have of it?", abort=True)
     with plain_errors():
         print_json(_call(Adopted, directory, agent, "POST", "/v1/adopt"))
+
+
+@app.command("give-up")
+def give_up(
+    directory: Directory,
+    reason: Annotated[str, typer.Option(help="Why, for the operator and whoever is shown the account's history.")],
+    agent: AgentUrl = DEFAULT_AGENT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Ask the operator to give up the book in force, which nobody can open any more: the last way out.
+
+    For a directory that came from an older backup, after `adopt`, when a run on a book is due or owed that it cannot
+    open. If the operator agrees, the book goes, the one that waits too, and what is owed on them; the account is active
+    and keeps its collateral. Then submit again: nothing can be withdrawn before that book is proven covered.
+    """
+    if not yes:
+        typer.confirm("Is no backup left from which the book in force could be opened?", abort=True)
+    with plain_errors():
+        print_json(_call(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
 
 
 @app.command()

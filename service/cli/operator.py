@@ -86,6 +86,35 @@ def account(institution: Name, directory: Directory, operator: Address = DEFAULT
     _print(directory, operator, "account", "GET", f"/v1/institutions/{quote(institution, safe='')}")
 
 
+@app.command(name="give-up")
+def give_up(
+    institution: Name,
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    yes: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Agree to it: `giving_up` of what was printed.")
+    ] = None,
+) -> None:
+    """Print which book an institution asks to give up, for it can open it no more; or agree to that.
+
+        atomic-margin operator give-up fund --dir operator-data
+        atomic-margin operator give-up fund --yes HASH --dir operator-data
+
+    If you agree, its book goes, the one that waits too, and what is open or owed on them: nobody will say whether it
+    was covered. The account is active, keeps its collateral, and nothing can be withdrawn before another book was
+    proven covered. It is a credit decision, and everybody who is shown the account's history sees it.
+
+    Exit status 0: the question, or the signed entry, is printed. 1: refused, the problem document is printed. 2:
+    nothing was asked, or nobody answered.
+    """
+    if yes is None:
+        path = f"/v1/institutions/{quote(institution, safe='')}/giving-up"
+        _print(directory, operator, "give-up", "GET", path)
+    else:
+        body = {"institution": institution, "giving_up": yes}
+        _print(directory, operator, "give-up", "POST", "/v1/giving-up", body)
+
+
 @app.command()
 def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
     """Print every balance of the ledger, and the sum of every asset, which is zero.

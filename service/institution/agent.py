@@ -16,7 +16,7 @@ from typing import Any
 
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, readers, shortfalls
+from atomic_margin.service.institution import answering, giving_up, readers, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -251,6 +251,16 @@ class Agent:
             if keys is not None and self._store.keys(keys) is None:
                 self.rotate_keys()
             return adopted
+
+    def give_up(self, reason: str) -> str:
+        """Ask the operator to give up the book in force; return the hash of what was signed.
+
+        Raises:
+            DocumentError, RemoteError, EntryRefused, AgentRefused: as `giving_up.ask`.
+        """
+        with self._lock:
+            self._followed()
+            return giving_up.ask(self._party, self._outbox, reason)
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""

@@ -25,12 +25,14 @@ from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
+    AskedToGiveUp,
     DecidedRuns,
     Instruction,
     KeysReplaced,
     ReaderName,
     ReaderNames,
     ReaderToken,
+    Reason,
     Submitted,
 )
 from atomic_margin.service.protocol.messages import Booked
@@ -166,6 +168,11 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     def adopt() -> Adopted:
         """Take over documents with this institution's signature that its directory does not know."""
         return Adopted(documents=process.opened().adopt())
+
+    @app.post("/v1/giving-up", status_code=201)
+    def give_up(why: Reason) -> AskedToGiveUp:
+        """Ask the operator to give up the book in force, which the directory can open no more."""
+        return AskedToGiveUp(giving_up=process.opened().give_up(why.reason))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

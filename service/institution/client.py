@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.messages import (
     AccountView,
     Challenge,
     Entries,
+    GivingUpRequest,
     IssuedNonce,
     LastTick,
     RunView,
@@ -67,6 +68,10 @@ class OperatorClient:
     def cover(self, document: JsonObject) -> SignedDocument:
         """Send a proof that nobody asked for; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/coverage", json=document)
+
+    def ask_to_give_up(self, document: JsonObject) -> GivingUpRequest:
+        """Send what is to be given up; return what the operator keeps of it."""
+        return self._message(GivingUpRequest, "POST", f"{self._path}/giving-up", json=document)
 
     def entries(self, after: int) -> Entries:
         """Get the account's entries after a number, as many as the operator sends at once."""

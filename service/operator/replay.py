@@ -196,6 +196,7 @@ def _replayed(session: Session, account: Account, operator: str, read: ReadHashe
     runs: dict[str, frozenset[RunState]] = {}
     for row, leaf in _rows(session, institution):
         where = f"entry {row.number} of {institution!r}"
+        open_run = None if chain.state is None else chain.state.public.run
         document = row.document or documents.get(row.subject)
         if document is None:
             raise HistoryDiffers(f"{where}: its document is not stored")
@@ -228,7 +229,10 @@ def _replayed(session: Session, account: Account, operator: str, read: ReadHashe
                 f"before leaf {row.leaf} these are {tick} and {receipted}"
             )
         last_leaf = row.leaf
-        if kind in _AFTER:
+        if kind is _K.BOOK_GIVEN_UP:
+            # Its document names no run: it ends the open one, if one is.
+            runs |= {} if open_run is None else {open_run.run_id: frozenset({_S.GIVEN_UP})}
+        elif kind in _AFTER:
             runs[about.body["run_id"]] = _AFTER[kind]
     return _Replayed(chain, runs)
 

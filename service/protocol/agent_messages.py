@@ -71,6 +71,19 @@ class Adopted(ResponseBody):
     documents: Count
 
 
+class Reason(RequestBody):
+    """Why a book is to be given up; the operator reads it, and whoever is shown the account's history."""
+
+    reason: str = Field(pattern=r"^[ -~]{1,64}$", examples=["the disk with its blindings was lost"])
+
+
+class AskedToGiveUp(ResponseBody):
+    """The operator was asked to give up the book in force."""
+
+    giving_up: str
+    """Hash of what was signed; the operator's people see it before they agree."""
+
+
 class ShortfallFigures(ResponseBody):
     """What became of the encrypted shortfall of an answered breach; amounts only where it agreed."""
 

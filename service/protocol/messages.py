@@ -9,7 +9,7 @@ command line parse what arrives into them. Numbers are decimal strings on the wi
 Traceback (most recent call last):
     ...
 atomic_margin.documents.errors.MalformedDocument: state: Input should be 'scheduled', 'evaluating', 'failed', \
-'awaiting_answer', 'unproven', 'not_proven', 'breach_verified', 'covered', 'settled' or 'superseded'
+'awaiting_answer', 'unproven', 'not_proven', 'breach_verified', 'covered', 'settled', 'given_up' or 'superseded'
 
 A request has no unknown fields: what the operator does not understand it must not pass over. A response may have more
 fields than are known here, which are left out, so that an operator can be newer than its institutions. That is safe
@@ -228,6 +228,19 @@ class LogEvidence(ResponseBody):
     evidence: JsonObject
 
 
+class GivingUpRequest(ResponseBody):
+    """What an institution last asked its operator to give up, and what stands against it."""
+
+    institution: str
+    giving_up: str
+    """Hash of the institution's document: what the operator agrees to."""
+    document: JsonObject
+    """Signed."""
+    asked_at: str
+    problem: str | None
+    """Why no entry can be made of it, as the account is now; None if one can."""
+
+
 class IssuedNonce(ResponseBody):
     """The nonce that the next submission must carry."""
 
@@ -332,6 +345,13 @@ class Deposit(RequestBody):
     asset: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["USDC"])
     quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
     reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
+
+
+class Agreement(RequestBody):
+    """The operator gives up with an institution what that one asked to give up."""
+
+    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    giving_up: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["4d" * 32], description="hash of the document")
 
 
 class Booked(ResponseBody):

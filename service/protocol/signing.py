@@ -27,7 +27,7 @@ from atomic_margin.service.errors import ConfigurationError, SignatureInvalid
 DocumentType = Literal[
     "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement",
     "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
-    "coverage", "readers", "entry", "delivery", "price-rules",
+    "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -43,7 +43,8 @@ class RunState(_Name):
     """Life of a run: scheduled, evaluating, awaiting_answer, then one of the ends; unproven may still be answered.
 
     A run that was not evaluated ends as not_proven in place of unproven; then the second run of the tick is evaluated.
-    One whose turn did not come before the next tick is superseded by that tick's.
+    One whose turn did not come before the next tick is superseded by that tick's. One whose book both sides gave up is
+    given_up.
     """
 
     SCHEDULED = "scheduled"
@@ -55,6 +56,7 @@ class RunState(_Name):
     BREACH_VERIFIED = "breach_verified"
     COVERED = "covered"
     SETTLED = "settled"
+    GIVEN_UP = "given_up"
     SUPERSEDED = "superseded"
 
 
@@ -78,7 +80,7 @@ ANSWERABLE = frozenset({RunState.AWAITING_ANSWER, RunState.UNPROVEN})
 OVER = frozenset(
     {
         RunState.FAILED, RunState.UNPROVEN, RunState.NOT_PROVEN, RunState.COVERED, RunState.SETTLED,
-        RunState.SUPERSEDED,
+        RunState.GIVEN_UP, RunState.SUPERSEDED,
     }
 )  # fmt: skip
 """Runs that nothing more happens to unless somebody answers an unproven one."""
@@ -93,13 +95,15 @@ class RunEvent(_Name):
     """Another tick came before its turn."""
     COVERED_UNASKED = "covered unasked"
     """The institution proved its book covered at this tick, or a later one, without a run."""
+    BOOK_GIVEN_UP = "book given up"
+    """Both sides gave up the book that it is on, or would be."""
     ACCOUNT_IN_DEFAULT = "account in default"
     """Its turn came, and its account has nothing left to settle."""
     INTERRUPTED = "interrupted"
     """The process ended meanwhile; found at the next start."""
     RETRIED = "retried"
     """It could not be evaluated, and is tried again."""
-    GIVEN_UP = "given up"
+    FAILED = "failed"
     """It could not be evaluated, too often."""
     RECORDED = "recorded"
     """Its record is signed and chained."""
@@ -124,7 +128,7 @@ class ShortfallEvent(_Name):
     """The process ended meanwhile; found at the next start."""
     RETRIED = "retried"
     """It could not be evaluated, and is tried again."""
-    GIVEN_UP = "given up"
+    FAILED = "failed"
     """It could not be evaluated, too often."""
     RECORDED = "recorded"
     """Its record is signed, its words are stored."""
@@ -173,10 +177,16 @@ RUNS = Transitions(
         RunEvent.TAKEN: {_R.SCHEDULED: _R.EVALUATING},
         RunEvent.NEWER_TICK: {_R.SCHEDULED: _R.SUPERSEDED},
         RunEvent.COVERED_UNASKED: {_R.SCHEDULED: _R.SUPERSEDED, _R.UNPROVEN: _R.UNPROVEN},
+        RunEvent.BOOK_GIVEN_UP: {
+            _R.SCHEDULED: _R.SUPERSEDED,
+            _R.AWAITING_ANSWER: _R.GIVEN_UP,
+            _R.UNPROVEN: _R.GIVEN_UP,
+            _R.NOT_PROVEN: _R.GIVEN_UP,
+        },
         RunEvent.ACCOUNT_IN_DEFAULT: {_R.SCHEDULED: _R.FAILED},
         RunEvent.INTERRUPTED: {_R.EVALUATING: _R.SCHEDULED},
         RunEvent.RETRIED: {_R.EVALUATING: _R.SCHEDULED},
-        RunEvent.GIVEN_UP: {_R.EVALUATING: _R.FAILED},
+        RunEvent.FAILED: {_R.EVALUATING: _R.FAILED},
         RunEvent.RECORDED: {_R.EVALUATING: _R.AWAITING_ANSWER},
         RunEvent.ANSWER_OVERDUE: {_R.AWAITING_ANSWER: _R.UNPROVEN},
         RunEvent.PROOF_OVERDUE: {_R.AWAITING_ANSWER: _R.NOT_PROVEN},
@@ -192,7 +202,7 @@ SHORTFALLS = Transitions(
         ShortfallEvent.TAKEN: {_S.WAITING: _S.EVALUATING},
         ShortfallEvent.INTERRUPTED: {_S.EVALUATING: _S.WAITING},
         ShortfallEvent.RETRIED: {_S.EVALUATING: _S.WAITING},
-        ShortfallEvent.GIVEN_UP: {_S.EVALUATING: _S.FAILED},
+        ShortfallEvent.FAILED: {_S.EVALUATING: _S.FAILED},
         ShortfallEvent.RECORDED: {_S.EVALUATING: _S.RECORDED},
     },
 )

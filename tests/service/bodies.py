@@ -7,6 +7,7 @@ from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
     Coverage,
     DepositRecord,
+    GivingUp,
     Overdue,
     Readers,
     RunOpened,
@@ -225,6 +226,15 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "matrix": H,
         "sufficiency_proof": "0102",
     },
+    GivingUp: {
+        "institution": "fund",
+        "operator": KEY,
+        "entry": H,
+        "submission": H,
+        "waiting": H,
+        "covered": "6",
+        "reason": "the disk was lost",
+    },
     CollateralInstruction: {
         "institution": "fund",
         "operator": KEY,
@@ -282,11 +292,13 @@ TRUST = {
     "profile": H,
     "generators": H,
 }
-TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason")}
+TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
 """Fields of printable text."""
 OPTIONAL = {
     (PriceTick, "market"),
     (PriceRules, "max_age_seconds"),
+    (GivingUp, "waiting"),
+    (GivingUp, "covered"),
     (Answer, "flag"),
     (Answer, "flag_output"),
     (Answer, "decryption_proof"),

@@ -299,6 +299,14 @@ def test_a_wrong_trust_file_is_not_made(changes: list[str], said: str, tmp_path:
     assert result.stdout == ""
 
 
+def test_no_book_is_given_up_without_a_yes(tmp_path: Path) -> None:
+    options = ("--dir", tmp_path, "--agent", "http://127.0.0.1:9", "--reason", "the disk was lost")
+    asked = call("institution", "give-up", *options)
+    assert asked.exit_code == 1
+    assert "Is no backup left" in asked.output
+    assert call("institution", "give-up", *options, "--yes").exit_code == 2
+
+
 def test_an_agent_that_does_not_run_is_said_in_a_sentence(tmp_path: Path) -> None:
     result = call("institution", "status", "--dir", tmp_path, "--agent", "http://127.0.0.1:9")
     assert result.exit_code == 2

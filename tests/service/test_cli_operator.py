@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from typer.testing import CliRunner, Result
 
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.demo.processes import free_port
+from atomic_margin.service.operator.accounts import giving_up
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.signing import Identity
 
+from .test_giving_up import asking
 from .world import FUND, World
 
 
@@ -44,8 +47,23 @@ def world(world_at: Callable[[str], World]) -> World:
     return world_at("enrolled")
 
 
+Running = Callable[[World], Office]
+
+
 @pytest.fixture
-def office(world: World) -> Iterator[Office]:
+def running() -> Iterator[Running]:
+    """Serve a world; return the office of its staff."""
+    with ExitStack() as served:
+        yield lambda world: served.enter_context(serving(world))
+
+
+@pytest.fixture
+def office(world: World, running: Running) -> Office:
+    return running(world)
+
+
+@contextmanager
+def serving(world: World) -> Iterator[Office]:
     port = free_port()
     application = create_app(world.operator, background=False)
     # The world closes its operator itself.
@@ -86,6 +104,23 @@ def test_a_deposit_is_booked_once_as_free(office: Office, world: World) -> None:
     assert twice.exit_code == 1
     assert json.loads(twice.stdout)["status"] == 409
     assert office.printed("account", FUND) == account
+
+
+def test_a_book_is_given_up_once_it_was_looked_at(world_at: Callable[[str], World], running: Running) -> None:
+    world = world_at("calm-open")
+    office = running(world)
+    nothing = office.call("give-up", FUND)
+    assert (nothing.exit_code, json.loads(nothing.stdout)["status"]) == (1, 404)
+    document = asking(world)
+    giving_up.ask(world.operator, FUND, document.to_json())
+    question = office.printed("give-up", FUND)
+    assert (question["document"], question["problem"]) == (document.to_json(), None)
+    assert world.state() == "active"
+    other = office.call("give-up", FUND, yes="4d" * 32)
+    assert (other.exit_code, json.loads(other.stdout)["status"]) == (1, 409)
+    agreed = office.call("give-up", FUND, yes=question["giving_up"])
+    assert (agreed.exit_code, json.loads(agreed.stdout)["body"]["kind"]) == (0, "book given up")
+    assert world.account().public.book is None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +175,7 @@ def test_an_operator_that_is_not_there_is_said_in_a_sentence(tmp_path: Path, add
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["admit", "deposit", "accounts", "account", "ledger"])
+@pytest.mark.parametrize("command", ["admit", "deposit", "accounts", "account", "ledger", "give-up"])
 def test_every_help_has_an_example(command: str) -> None:
     result = CliRunner().invoke(app, ["operator", command, "--help"])
     assert result.exit_code == 0

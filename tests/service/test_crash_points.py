@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from atomic_margin.service.operator import replay
+from atomic_margin.service.operator.accounts import giving_up
 from atomic_margin.service.operator.runs import answers, evaluation
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.protocol.states import RunState
@@ -19,6 +20,7 @@ from atomic_margin.service.protocol.states import RunState
 from .bundles import Remembering
 from .documents import FUND
 from .stages import Stages
+from .test_giving_up import asking
 from .world import World
 
 WRITES = ("INSERT", "UPDATE", "DELETE")
@@ -76,12 +78,19 @@ def post_and_deposit(world: World, stages: Stages) -> None:
     world.instruct(FUND, "post", "USDC", 5)
 
 
+def give_up(world: World, stages: Stages) -> None:
+    document = asking(world)
+    giving_up.ask(world.operator, FUND, document.to_json())
+    giving_up.agree(world.operator, FUND, document.body_hash())
+
+
 STORIES: list[tuple[str, Callable[[World, Stages], None]]] = [
     ("submitted", tick_and_evaluate),
     ("calm-open", answer_covered),
     ("fall-open", answer_breach),
     ("crash-open", answer_liquidation),
     ("submitted", post_and_deposit),
+    ("calm-open", give_up),
 ]
 
 

@@ -28,7 +28,7 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.witness.witness import Witness
 
-from .documents import FUND, OTHER, example
+from .documents import FUND, example
 from .resident import Resident, Residents
 from .rounds import Clock, flat, in_step, lose, mend, unproven
 from .rounds import later as later
@@ -237,10 +237,12 @@ def begun(anew: Resident, last: Account) -> None:
     assert (anew.state.public.posted, anew.state.private) == (last.public.posted, last.private)
 
 
-def test_an_institution_that_cannot_open_its_book_begins_anew(
-    residents: Residents, resident: Resident, tmp_path: Path, later: Callable[[int], None]
+def test_an_institution_that_cannot_open_its_book_gives_it_up_with_its_operator(
+    residents: Residents, resident: Resident, later: Callable[[int], None]
 ) -> None:
-    documented("institution.md", "A directory from an older backup", "a new account, with another name and identity")
+    """What was lost all the same is an entry that both sides sign: the same account goes on."""
+    documented("institution.md", "A directory from an older backup", "institution give-up", "Submit your book again")
+    documented("operator.md", "A book that nobody can open any more", "operator give-up fund --yes")
     resident.agent.submit(flat())
     run_id = tick_at(resident, 1)
     older(resident, residents.root / "institution")
@@ -249,15 +251,23 @@ def test_an_institution_that_cannot_open_its_book_begins_anew(
     later(1000)
     assert runs.sweep_deadlines(resident.world.operator) == [run_id]
     resident.agent.submit(Portfolio.parse(example("portfolio")))
-    assert resident.state.public.status is AccountState.FROZEN
-    fund = Fund(OTHER, Identity.load_or_create(tmp_path / "anew" / "identity.key"))
-    resident.world.funds[OTHER] = fund
-    anew = Resident(resident.world, tmp_path / "anew", proofs=True, name=OTHER)
-    try:
-        begun(anew, resident.state)
-        goes_on(anew, 2)
-    finally:
-        anew.close()
+    before = resident.state
+    assert before.public.status is AccountState.FROZEN
+    asked = resident.agent.give_up("the disk with its blindings was lost")
+    assert resident.state == before
+    agreement = {"institution": resident.name, "giving_up": asked}
+    agreed = resident.world.client.post("/v1/giving-up", json=agreement, headers=resident.world.admin)
+    assert agreed.status_code == 201, agreed.json()
+    assert resident.agent.answer_due() == []
+    public = resident.state.public
+    assert (public.status, public.book, public.waiting) == (AccountState.ACTIVE, None, None)
+    assert (public.posted, resident.state.private) == (before.public.posted, before.private)
+    assert resident.world.states()[run_id] == RunState.GIVEN_UP
+    with pytest.raises(RemoteError, match="a book was given up"):
+        resident.agent.instruct("withdraw", "USDC", 1)
+    resident.agent.submit(Portfolio.parse(example("portfolio")))
+    goes_on(resident, 2)
+    resident.agent.instruct("withdraw", "USDC", 1)
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.protocol import agent_messages, messages
-from atomic_margin.service.protocol.agent_messages import Instruction, ReaderName
+from atomic_margin.service.protocol.agent_messages import Instruction, ReaderName, Reason
 from atomic_margin.service.protocol.messages import (
     AccountView,
     Admission,
+    Agreement,
     Deposit,
     LedgerView,
     Message,
@@ -106,7 +107,7 @@ def test_every_message_is_frozen_and_requests_alone_forbid_what_they_do_not_know
     assert kind.model_config["frozen"]
     assert kind.model_config["strict"]
     assert kind.model_config["extra"] == ("forbid" if issubclass(kind, RequestBody) else "ignore")
-    assert issubclass(kind, RequestBody) == (kind in {Admission, Deposit, Instruction, ReaderName})
+    assert issubclass(kind, RequestBody) == (kind in {Admission, Agreement, Deposit, Instruction, ReaderName, Reason})
 
 
 def test_a_message_cannot_be_changed() -> None:

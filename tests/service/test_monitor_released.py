@@ -13,9 +13,10 @@ from atomic_margin.service.cli import monitor as command
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.files import read_json, write_json
-from atomic_margin.service.operator.accounts import readers
+from atomic_margin.service.operator.accounts import giving_up, readers
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Chain, Salts, followed
 from atomic_margin.service.protocol.account.events import EventKind, Readers
@@ -24,6 +25,7 @@ from atomic_margin.service.protocol.account.values import with_public
 from atomic_margin.service.protocol.released import KEPT_BACK, release
 
 from .documents import FUND, Json
+from .test_giving_up import asking
 from .told import Told
 from .told import told as told
 from .world import World
@@ -140,6 +142,37 @@ def test_a_run_that_waits_for_its_answer_leaves_nothing_out(watch_at: Callable[[
     for number in (2, 4):
         watch.world.tick(number)
     assert watch.holds(history(watch.world))["skipped"] == []
+
+
+def test_a_book_that_both_sides_gave_up(watch_at: Callable[[str], Watch]) -> None:
+    """What was given up, and why, is shown. An operator that gives a book up alone has signed no legal step."""
+    watch = watch_at("calm-open")
+    world = watch.world
+    head = world.head()
+    document = asking(world)
+    giving_up.ask(world.operator, FUND, document.to_json())
+    giving_up.agree(world.operator, FUND, document.body_hash())
+    released = history(world)
+    assert watch.holds(released)["entries"] == str(len(world.entries()))
+    last = released["entries"][-1]
+    assert (last["document"], last["public"]["given_up"]) == (document.to_json(), document.body["submission"])
+    assert document.body["entry"] == head
+
+
+def test_a_book_that_the_operator_gave_up_alone(
+    watch_at: Callable[[str], Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = watch_at("calm-open")
+    world = watch.world
+    alone = world.operator.identity.sign("giving-up", asking(world).body)
+    with monkeypatch.context() as cheat:
+        cheat.setattr(machine, "_check_signer", lambda public, event: None)
+        with world.operator.store.unit_of_work() as session:
+            entries.enter(session, world.operator.book, session.get_one(Account, FUND), alone)
+        released = history(world)
+    reason, shown = watch.contradicted(released)
+    assert "'book given up', is no legal step: 'book given up' is signed by the institution" in reason
+    assert [item["kind"] for item in shown] == ["checkpoint", "released", "released"]
 
 
 def cheating(monkeypatch: pytest.MonkeyPatch, kind: EventKind, apply: Callable[..., Any]) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
-from atomic_margin.service.protocol.account.events import Coverage, Readers
+from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
+    AskedToGiveUp,
     DecidedRuns,
     KeysReplaced,
     ReaderNames,
@@ -40,6 +41,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/collateral": CollateralInstruction,
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
+    f"{INSTITUTION}/giving-up": GivingUp,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -75,6 +77,7 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         f"{INSTITUTION}/nonce",
         "/v1/admissions",
         "/v1/deposits",
+        "/v1/giving-up",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
@@ -159,12 +162,13 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/readers/{name}": ReaderNames.__name__,
         "/v1/keys": KeysReplaced.__name__,
         "/v1/adopt": Adopted.__name__,
+        "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/runs": DecidedRuns.__name__,
     }
 
 
-@pytest.mark.parametrize("name", ["Admission", "Deposit"])
+@pytest.mark.parametrize("name", ["Admission", "Deposit", "Agreement"])
 def test_every_field_of_the_operator_s_bodies_has_an_example(api: Any, name: str) -> None:
     for field, schema in api["components"]["schemas"][name]["properties"].items():
         assert schema.get("examples"), field

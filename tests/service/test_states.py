@@ -120,9 +120,9 @@ def test_ends_are_ends() -> None:
     ends = {state for state in RunState if all(state is not before for _, before, _ in RUNS.rows())}
     assert ends == {
         RunState.FAILED,
-        RunState.NOT_PROVEN,
         RunState.COVERED,
         RunState.SETTLED,
+        RunState.GIVEN_UP,
         RunState.SUPERSEDED,
     }
     after = {moves.get(AccountState.IN_DEFAULT) for moves in TABLE.values()}

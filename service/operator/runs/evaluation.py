@@ -205,7 +205,7 @@ def give_back(operator: Operator, run_id: str, problem: str) -> None:
         if run.attempts < MAX_ATTEMPTS:
             move_run(run, RunEvent.RETRIED)
             return
-        move_run(run, RunEvent.GIVEN_UP)
+        move_run(run, RunEvent.FAILED)
         account = session.get_one(Account, run.institution)
         begun = entries.state_of(account).public.run
         if begun is None or begun.run_id != run_id:

@@ -173,4 +173,4 @@ def _give_back(operator: Operator, run_id: str, problem: str) -> None:
         row = session.get_one(ShortfallRow, run_id)
         row.problem = problem
         failed = row.attempts >= MAX_ATTEMPTS
-        move_shortfall(row, ShortfallEvent.GIVEN_UP if failed else ShortfallEvent.RETRIED)
+        move_shortfall(row, ShortfallEvent.FAILED if failed else ShortfallEvent.RETRIED)

@@ -257,6 +257,16 @@ class ReaderRow(Base):
     token_sha256: Mapped[str] = mapped_column(String(64), index=True)
 
 
+class GivingUpRow(Base):
+    """What an institution last asked to give up, until the operator agrees to it."""
+
+    __tablename__ = "giving_up"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    document: Mapped[JsonObject]
+    asked_at: Mapped[str]
+
+
 class LedgerTransaction(Base):
     """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
 

@@ -22,7 +22,7 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
-from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, readers, submissions
+from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, giving_up, readers, submissions
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, records, rules, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -34,12 +34,14 @@ from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
     Admission,
+    Agreement,
     Attestations,
     Booked,
     Bundle,
     Challenge,
     Deposit,
     Entries,
+    GivingUpRequest,
     Health,
     IssuedNonce,
     LastTick,
@@ -238,6 +240,16 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         """Say who may read the institution's bundles, all of them by name; returns the signed entry."""
         return readers.name_readers(operator, institution, document)
 
+    @router.post("/giving-up", status_code=202, openapi_extra=examples.signed_json("giving-up"))
+    def ask_to_give_up(institution: str, document: JsonBody) -> GivingUpRequest:
+        """Ask to give up books that the institution can open no more; the operator's people agree, or do not."""
+        return giving_up.ask(operator, institution, document)
+
+    @router.get("/giving-up")
+    def asked_to_give_up(institution: str, token: Token) -> GivingUpRequest:
+        """What the institution asks to give up, and whether it still can be."""
+        return giving_up.asked(operator, operator.require_account(institution, token).institution)
+
     @router.get("/entries")
     def entries(institution: str, token: Token, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
         """Entries of an account after one of them, with the documents they are about: what an agent replays."""
@@ -357,6 +369,14 @@ def _operator_only(operator: Operator) -> APIRouter:
         They hold from the tick on that they name, and every tick from there carries what was signed.
         """
         return rules.change_rules(operator, document)
+
+    @router.post("/giving-up", status_code=201)
+    def agree_to_give_up(agreement: Agreement) -> SignedDocument:
+        """Give up the books that an institution can open no more, with all that is open or owed on them.
+
+        Returns the signed entry. The account is active; nothing leaves it before another book is proven covered.
+        """
+        return giving_up.agree(operator, agreement.institution, agreement.giving_up)
 
     @router.get("/ledger")
     def whole_ledger() -> LedgerView:

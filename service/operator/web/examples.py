@@ -96,6 +96,15 @@ BODIES: dict[str, JsonObject] = {
         "entry": _HASH,
         "readers": [{"name": "auditor", "token_sha256": _HASH}],
     },
+    "giving-up": {
+        "institution": "fund",
+        "operator": _KEY,
+        "entry": _HASH,
+        "submission": _HASH,
+        "waiting": _HASH,
+        "covered": "6",
+        "reason": "the disk with its blindings was lost",
+    },
     "collateral-instruction": {
         "institution": "fund",
         "operator": _KEY,

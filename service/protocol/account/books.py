@@ -1,13 +1,14 @@
 """Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
 
-from atomic_margin.service.protocol.account.errors import OutOfSequence, RunNotOver, WrongKeys
-from atomic_margin.service.protocol.account.events import Event, Readers
+from atomic_margin.service.protocol.account.errors import OutOfSequence, RunNotOver, WrongBook, WrongKeys
+from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers
 from atomic_margin.service.protocol.account.state import Account, Book
 from atomic_margin.service.protocol.account.values import (
     At,
     awaits_run,
     body_of,
     commitments_hash,
+    in_force,
     made,
     require_next,
     updated,
@@ -68,6 +69,23 @@ def submitted(state: Account, event: Event, at: At) -> Account:
             "commitments",
         )
     return with_public(state, waiting=book)
+
+
+def book_given_up(state: Account, event: Event, at: At) -> Account:
+    """Take the book in force away, the one that waits, and what is open or owed on them: nobody can open them.
+
+    What is named stays so only while nothing about these books changes. A proof of the one in force, or a settlement,
+    shows that somebody opens it; then what was signed before takes nothing away any more.
+    """
+    body, public, book = body_of(event, GivingUp), state.public, in_force(state)
+    waiting = None if public.waiting is None else public.waiting.submission
+    if (body.submission, body.waiting) != (book.submission, waiting):
+        raise WrongBook("other books are in force, or wait, than those that are given up", "submission")
+    if body.covered != book.covered:
+        raise WrongBook("the book was proven covered since it was to be given up: somebody can open it", "covered")
+    if public.run is not None and public.run.stage in ("evaluating", "breach"):
+        raise RunNotOver(f"run {public.run.run_id} is being evaluated or settled; agree when that is over", "state")
+    return with_public(state, book=None, waiting=None, run=None, owed=None, given_up=book.submission)
 
 
 def readers_named(state: Account, event: Event, at: At) -> Account:

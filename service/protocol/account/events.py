@@ -1,7 +1,7 @@
 """What happens to an account: signed documents, read into events. Pure.
 
 Most documents are those of `protocol.documents`. The ones here are the operator's own acts, which had no document, and
-the institution's proof that nobody asked for.
+the institution's proof that nobody asked for, and its question to give a book up.
 """
 
 from enum import Enum
@@ -166,6 +166,30 @@ class Coverage(Body, CoverageClaim):
     sufficiency_proof: ProofHex
 
 
+class GivingUp(Body):
+    """The institution gives up the books of its account, because it can open them no more.
+
+    It asks by this; the operator agrees by the entry that it makes of it, or makes none. Once the book was proven
+    covered, or another one came, it is about nothing any more.
+
+    Attributes:
+        entry: hash of the last entry that the institution saw.
+        submission: the book in force.
+        waiting: the book that waits, if one does.
+        covered: the newest tick at which the one in force was proven covered, or made so, if it ever was.
+        reason: in the institution's words.
+    """
+
+    TYPE = "giving-up"
+    institution: Identifier
+    operator: PublicKey
+    entry: Hash
+    submission: Hash
+    waiting: Hash | None = None
+    covered: Counter | None = None
+    reason: Label
+
+
 class EventKind(str, Enum):
     """What happens to an account, as the table of the machine names it."""
 
@@ -205,6 +229,8 @@ class EventKind(str, Enum):
     """The institution said who may read its bundles."""
     COVERED_UNASKED = "covered unasked"
     """The institution proved its book covered at the newest tick, without a run."""
+    BOOK_GIVEN_UP = "book given up"
+    """Both sides gave up a book that nobody can open, and whatever was open or owed on it."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -230,7 +256,7 @@ _BODIES: dict[str, type[Body]] = {
     body.TYPE: body
     for body in (
         AdmissionRecord, DepositRecord, Enrolment, EnrolmentConfirmation, Submission, CollateralInstruction, RunOpened,
-        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers,
+        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
     )
 }  # fmt: skip
 
@@ -245,6 +271,7 @@ _KINDS = {
     "run-void": EventKind.RUN_VOID,
     "coverage": EventKind.COVERED_UNASKED,
     "readers": EventKind.READERS_NAMED,
+    "giving-up": EventKind.BOOK_GIVEN_UP,
 }
 
 

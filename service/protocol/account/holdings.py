@@ -33,6 +33,8 @@ def withdrawn(state: Account, event: Event, at: At) -> Account:
         raise RunNotOver("a run of the account is open or due; withdraw after it is answered", "state")
     if public.waiting is not None:
         raise NotCovered("a book waits; withdraw after it came in force and was proven covered", "state")
+    if public.given_up is not None:
+        raise NotCovered("a book was given up; withdraw after another one was proven covered", "state")
     if public.book is not None and public.book.covered is None:
         raise NotCovered("the book was not proven covered since it came; withdraw after its first run", "state")
     if public.book is not None and public.book.void is not None:

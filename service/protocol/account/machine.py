@@ -17,6 +17,8 @@ checked that it is the right document at this moment:
   counts.
 - Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting,
   nor was void since.
+- A book that its institution can open no more goes by an entry that both sides sign, with whatever is open or owed on
+  it; nothing leaves until another one was proven covered.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
@@ -83,6 +85,7 @@ OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.POSTED, EventKind.WITHDRAWN,
         EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED, EventKind.COVERED_UNASKED,
+        EventKind.BOOK_GIVEN_UP,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -151,4 +154,5 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.LIQUIDATED: runs.liquidated,
     EventKind.READERS_NAMED: books.readers_named,
     EventKind.COVERED_UNASKED: runs.covered_unasked,
+    EventKind.BOOK_GIVEN_UP: books.book_given_up,
 }

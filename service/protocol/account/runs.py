@@ -236,7 +236,7 @@ def _proven(state: Account, commitments: str, tick: int) -> Account:
     book, waiting = in_force(state), state.public.waiting
     if book.commitments != commitments:
         raise WrongBook("what is proven is not the book in force", "submission")
-    state = with_public(state, run=None, owed=None, book=updated(book, covered=tick, void=None))
+    state = with_public(state, run=None, owed=None, given_up=None, book=updated(book, covered=tick, void=None))
     if waiting is None or waiting.tick > tick:
         return state
     return with_public(state, book=waiting, waiting=None)

@@ -128,6 +128,7 @@ class PublicState(Document):
         last_run: number of the last tick that had a run; 0 for none.
         readers: number of the last list of readers.
         owed: hash of the commitments that must be proven covered, if an answer was not given in time.
+        given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
     """
 
@@ -150,6 +151,7 @@ class PublicState(Document):
     last_run: Counter = 0
     readers: Counter = 0
     owed: Hash | None = None
+    given_up: Hash | None = None
     newest: Newest = Newest()
 
 

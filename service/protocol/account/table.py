@@ -39,6 +39,7 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.LIQUIDATED: {S.ACTIVE: S.IN_DEFAULT, S.FROZEN: S.IN_DEFAULT},
     K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    K.BOOK_GIVEN_UP: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
 }
 
 

@@ -34,7 +34,9 @@ class CheatingInstitution(Played):
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
         act = data.draw(
-            st.sampled_from(["tick", "run", "go on", "submit", "again", "instruct", "answer", "unasked", "any"])
+            st.sampled_from(
+                ["tick", "run", "go on", "submit", "again", "instruct", "answer", "unasked", "give up", "any"]
+            )
         )
         if act == "tick":
             self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
@@ -52,6 +54,8 @@ class CheatingInstitution(Played):
             self.institution_answers(data.draw(st.sampled_from([-1, -1, -2, 0])))
         elif act == "unasked":
             self.institution_proves_unasked()
+        elif act == "give up":
+            self.both_give_up()
         else:
             self.institution_plays_any_document(data.draw(ANY))
 
@@ -154,6 +158,11 @@ class CheatingInstitution(Played):
         ):
             self.play(self.made(parties.coverage()))
 
+    def both_give_up(self) -> None:
+        """The operator agrees to whatever it is asked for: not even then does anything leave unproven."""
+        if self.state.public.book is not None:
+            self.play(self.made(self.parties.giving_up()))
+
     def institution_plays_any_document(self, index: int) -> None:
         document = self.documents[index % len(self.documents)]
         # What the operator signs it enters itself, and once: its ledger knows each deposit.
@@ -184,6 +193,8 @@ class CheatingInstitution(Played):
             self.proved(self.truth.names[before.public.run.submission], before.public.run.price_sequence)
         elif kind is K.COVERED_UNASKED:
             self.proved(self.truth.names[document.body["submission"]], self.parties.market)
+        elif kind is K.BOOK_GIVEN_UP:
+            self.exposed, self.covered_at, self.last = set(), ("", 0), ""
         elif kind is K.WITHDRAWN:
             # Nothing leaves but from an account whose book, the last one it brought, was proven at the newest prices.
             assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"

@@ -201,7 +201,9 @@ class CheatingOperator(Played):
         """The account, as the institution knows it."""
         return self.state
 
-    @rule(act=st.sampled_from(["submit", "keys", "instruct", "answer", "unasked"]), withheld=SELDOM, kind=KINDS)
+    @rule(
+        act=st.sampled_from(["submit", "keys", "instruct", "answer", "unasked", "give up"]), withheld=SELDOM, kind=KINDS
+    )
     def the_institution_acts(self, act: str, withheld: bool, kind: int) -> None:
         if act == "submit":
             self.institution_submits(kind, withheld)
@@ -211,8 +213,10 @@ class CheatingOperator(Played):
             self.institution_instructs("withdraw" if kind > 1 else "post", 50, withheld)
         elif act == "answer":
             self.institution_answers(withheld)
-        else:
+        elif act == "unasked":
             self.institution_proves_unasked(withheld)
+        elif self.replica.public.book is not None:
+            self.send(self.made(self.parties.giving_up()), withheld)
 
     def institution_submits(self, kind: int, withheld: bool) -> None:
         self.send(self.submission(self.new_name(kind), self.replica.public.submissions + 1, self.keys()), withheld)
@@ -314,6 +318,8 @@ class CheatingOperator(Played):
             self.exposed = None
         elif kind is K.COVERED_UNASKED:
             self.is_due(self.truth.names[document.body["submission"]], entry.market_sequence)
+            self.exposed = None
+        elif kind is K.BOOK_GIVEN_UP:
             self.exposed = None
         self.conserved(before, document, kind)
 

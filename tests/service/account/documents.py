@@ -13,6 +13,7 @@ from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
     Coverage,
     DepositRecord,
+    GivingUp,
     Overdue,
     Readers,
     RunOpened,
@@ -350,6 +351,15 @@ class Parties:
     def readers(self, sequence: int) -> SignedDocument:
         reader = {"name": "auditor", "token_sha256": named("token", sequence)}
         return self.by_institution(Readers, {"sequence": str(sequence), "entry": self.chain.head, "readers": [reader]})
+
+    def giving_up(self, **changes: Any) -> SignedDocument:
+        """What gives up the books that there are."""
+        book, waiting = self.state.public.book, self.state.public.waiting
+        assert book is not None
+        body = {"entry": self.chain.head, "submission": book.submission, "reason": "the disk was lost"}
+        body |= {} if waiting is None else {"waiting": waiting.submission}
+        body |= {} if book.covered is None else {"covered": str(book.covered)}
+        return self.by_institution(GivingUp, body | changes)
 
     def coverage(self, **changes: Any) -> SignedDocument:
         public, book = self.state.public, book_at(self.state, self.at)

@@ -60,6 +60,7 @@ live(K.MARGIN_CALLED)(lambda: _with(breached(), lambda p: p.settlement([("USDC",
 live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p))))
 live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
+live(K.BOOK_GIVEN_UP)(lambda: _with(owed(), Parties.giving_up))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -90,6 +91,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "liquidated": {"active": "in_default", "frozen": "in_default"},
     "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "covered unasked": FREED,
+    "book given up": FREED,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

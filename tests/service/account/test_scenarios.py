@@ -11,6 +11,7 @@ import pytest
 from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.protocol.account.entries import extended, followed
 from atomic_margin.service.protocol.account.errors import (
+    EntryForged,
     EntryForked,
     EntryGap,
     EntryIllegal,
@@ -20,6 +21,7 @@ from atomic_margin.service.protocol.account.errors import (
     WrongBook,
     WrongCollateral,
     WrongRun,
+    WrongSigner,
     WrongTick,
 )
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -289,3 +291,39 @@ def test_a_submission_that_was_receipted_and_denied() -> None:
     _, later = extended(parties.chain, parties.deposit(1), parties.at, parties.salts, LOG, parties.operator, TIME)
     with pytest.raises(EntryGap, match="does not follow"):
         followed(told, later, parties.deposit(1), parties.salts, parties.operator.public_key)
+
+
+def test_a_book_is_given_up_by_both_sides_or_not_at_all() -> None:
+    """An operator would get rid of a book, and bring an account to where nothing leaves it; alone it cannot."""
+    parties = owed()
+    genuine = parties.giving_up()
+    alone = parties.operator.sign("giving-up", genuine.body)
+    refuses(parties, alone, WrongSigner, "signed by the institution of the account")
+    refused_by_the_institution(parties, alone, "book given up", EntryIllegal, "signed by the institution")
+    # The institution's question is nothing in itself: only an entry of the operator's has it in the account.
+    _, own = extended(parties.chain, genuine, parties.at, parties.salts, LOG, parties.institution, TIME)
+    with pytest.raises(EntryForged, match="not the operator's"):
+        followed(parties.chain, own, genuine, parties.salts, parties.operator.public_key)
+
+
+def test_a_question_that_the_operator_keeps_for_a_better_day() -> None:
+    """The institution lost its disk, asked, and found a backup; it proves its book, which is owed again later."""
+    parties = owed()
+    kept = parties.giving_up()
+    parties.enter(parties.answer("covered"))
+    refuses(parties, kept, WrongBook, "proven covered since")
+    refused_by_the_institution(parties, kept, "book given up", EntryIllegal, "proven covered since")
+    parties.enter(parties.submission(2, "b"))
+    refuses(parties, kept, WrongBook, "other books are in force, or wait")
+    refused_by_the_institution(parties, kept, "book given up", EntryIllegal, "other books are in force, or wait")
+
+
+def test_a_book_that_is_given_up_and_a_flat_one_that_lets_everything_go() -> None:
+    """Even where the operator agrees: nothing leaves before the next book was run at a later tick."""
+    parties = covered()
+    parties.enter(parties.giving_up())
+    refuses(parties, parties.instruction(2, "withdraw", 900), NotCovered, "a book was given up")
+    parties.enter(parties.submission(2, "flat"))
+    refuses(parties, parties.instruction(2, "withdraw", 900), NotCovered, "a book was given up")
+    parties.tick()
+    refuses(parties, parties.instruction(2, "withdraw", 900), RunNotOver, "open or due")
