@@ -3,7 +3,7 @@
 Encryption works on raw words under masks expanded from the operator's nonce (`masks`), with errors from the operating
 system's generator; tests hold both against the library's own decryption and noise.
 
-Keys live in one file, readable by its owner only, with the hash of the profile they were made for.
+Keys live in one file, readable by its owner only, with their hash and that of the profile they were made for.
 """
 
 import hashlib

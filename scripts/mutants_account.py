@@ -40,7 +40,7 @@ _UNASKED = "answers:an_unasked_proof_is_about_the_account_as_it_is"
 _UP = "both_give_up_the_book_and_what_is_open_or_owed_on_it"
 _ASKED = "an_institution_asks_and_the_operator_agrees_over_http"
 _KEPT = "giving_up:nothing_leaves_before_another_book_was_proven_covered"
-_LEAVES = "books:nothing_leaves_while_something_is_to_be_proven"
+_LEAVES = "holdings:nothing_leaves_while_something_is_to_be_proven"
 _RECEIPTED = "table:what_is_receipted_is_for_the_next_tick_and_stays_so_until_it_comes"
 _SEEN = "books:a_book_that_comes_after_the_first_prices_of_a_tick_is_not_run_at_it"
 _OTHER_STATE = "an_entry_that_says_something_else_is_forged"
@@ -87,12 +87,12 @@ ACCOUNT_MUTANTS = (
              OPERATOR),
     _machine("a book waits after a void run", "books:submitted", value("void"), "False", INSTITUTION),
     _machine("a void run keeps collateral", "holdings:withdrawn", condition("void"), "False",
-             "books:a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again"),
+             "holdings:a_void_run_of_a_covered_book_keeps_everything_until_it_is_proven_again"),
     _machine("coverage is of the book in force", "holdings:withdrawn", condition("covered"), "False", INSTITUTION),
     _machine("nothing leaves during a run", "holdings:withdrawn", condition("run", "is_due"),
              "is_due(state, at)", _LEAVES),
     _machine("nothing leaves when a run is due", "holdings:withdrawn", condition("run", "is_due"),
-             "public.run is not None", "books:a_run_that_is_due_keeps_everything"),
+             "public.run is not None", "holdings:a_run_that_is_due_keeps_everything"),
     _machine("nothing leaves while a book waits", "holdings:withdrawn", condition("waiting"), "False",
              "books:a_void_run_brings_no_book_in_force_and_lets_none_in"),
     _machine("what is not answered is owed", "runs:answer_overdue", RETURNED,
@@ -151,7 +151,7 @@ ACCOUNT_MUTANTS = (
     _machine("a liquidation takes all", "runs:liquidated", condition("free"), "False",
              "answers:a_liquidation_takes_everything_to_the_liquidation_account"),
     _machine("no more than there is", "holdings:moved", condition("left"), "False",
-             "books:free_collateral_leaves_once_the_book_is_covered_and_not_more_than_there_is"),
+             "holdings:free_collateral_leaves_once_the_book_is_covered_and_not_more_than_there_is"),
     # Proofs that nobody asked for
     _machine("a proof passes no run that can be answered", "runs:covered_unasked", condition("_may_be_passed"), "False",
              "answers:a_run_that_can_be_answered_or_is_just_evaluated_is_not_passed_over"),

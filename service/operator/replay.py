@@ -163,14 +163,14 @@ def _each(
     url = session.get_bind().engine.url
     # The caller's unit of work keeps every other writer out of an SQLite file, so that all read the same.
     shared = url.get_backend_name() == "sqlite" and url.database is not None
+    places = _Places(session)
     if not shared or min(processes, len(accounts)) < 2 or sum(account.entries for account in accounts) < MANY:
-        places = _Places(session)
         for account in accounts:
             yield account, _replayed(session, account, operator, read, places)
         return
     with ProcessPoolExecutor(min(processes, len(accounts)), multiprocessing.get_context("spawn")) as pool:
         text = url.render_as_string(hide_password=False)
-        waiting = [pool.submit(_replayed_apart, text, account.institution, operator) for account in accounts]
+        waiting = [pool.submit(_replayed_apart, text, account.institution, operator, places) for account in accounts]
         try:
             for account, future in zip(accounts, waiting, strict=True):
                 yield account, future.result()
@@ -179,13 +179,13 @@ def _each(
                 future.cancel()
 
 
-def _replayed_apart(url: str, institution: str, operator: str) -> _Replayed:
+def _replayed_apart(url: str, institution: str, operator: str, places: _Places) -> _Replayed:
     """Return what the entries of an account give, in a process that only reads."""
     engine = create_engine(make_url(url))
     try:
         with Session(engine) as session:
             account = session.get_one(Account, institution)
-            return _replayed(session, account, operator, log.reader(session), _Places(session))
+            return _replayed(session, account, operator, log.reader(session), places)
     finally:
         engine.dispose()
 

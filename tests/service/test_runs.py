@@ -369,3 +369,22 @@ def test_the_run_that_waits_is_shown_however_many_are_behind_it(world_at: WorldA
     view = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
     assert view["runs"][0] == {"run_id": f"{FUND}.1", "state": "awaiting_answer", "price_sequence": "1"}
     assert [run["price_sequence"] for run in view["runs"][1:]] == [str(number) for number in range(10, 42)]
+
+
+def test_a_late_run_that_cannot_be_ended_holds_up_no_other(
+    world_at: WorldAt, later: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, overdue = world_at("two"), runs._overdue
+    world.play(1)
+    later(905)
+
+    def fails_for_one(operator: Any, session: Any, run: Run) -> bool:
+        if run.institution == OTHER:
+            raise OSError("the disk is full")
+        return overdue(operator, session, run)
+
+    monkeypatch.setattr(runs, "_overdue", fails_for_one)
+    assert runs.sweep_deadlines(world.operator) == [f"{FUND}.1"]
+    assert world.states() == {f"{OTHER}.1": RunState.AWAITING_ANSWER, f"{FUND}.1": RunState.UNPROVEN}
+    monkeypatch.setattr(runs, "_overdue", overdue)
+    assert runs.sweep_deadlines(world.operator) == [f"{OTHER}.1"]
