@@ -5,8 +5,7 @@ See `mutant.py` for how a place and a node are named.
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
-
-_BY_ITSELF = "what_does_not_hold_by_itself_speaks_against_nobody"
+from mutants_readers import READER_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,11 +64,6 @@ def _feed(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
 def _receipt(name: str, place: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.operator.runs.{place}"
     return Mutant(f"receipts: {name}", place, node, new, _tests("service", ("feed_receipts", *tests)))
-
-
-def _released(name: str, function: str, node: Node, test: str, new: str = "False") -> Mutant:
-    place = f"service.verifier.released:{function}"
-    return Mutant(f"released: {name}", place, node, new, _tests("service", ("monitor_released", test)))
 
 
 def _receipted(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
@@ -284,25 +278,6 @@ MUTANTS = (
            _tests("service", ("book_after_prices", "the_book_that_was_there_before_the_first_prices_is_run"))),
     Mutant("receipts: what entries say, replayed", "service.operator.replay:_replayed", condition("named"), "False",
            _tests("service", ("replay", "an_entry_that_denies_a_leaf_before_it_is_named"))),
-    Mutant("monitor: receipts before an entry", "service.verifier.chains:placed", condition("receipted"), "False",
-           _tests("service", ("monitor_receipts", "an_entry_says_whether_prices_for_the_next_tick_were_receipted"))),
-    Mutant("agent: leaves of its entries", "service.institution.log_watch:LogWatch.require.differs",
-           condition("own", "entry"), "True", _tests("service", ("log_watch", "another_entry_than_was_told_is_kept"))),
-    Mutant("agent: memory of other entries", "service.institution.log_watch:LogWatch.require",
-           condition("_remembers"), "False",
-           _tests("service", ("log_watch", "what_is_remembered_of_other_entries_is_read_again"))),
-    _released("the state that follows", "_check_step", condition("differ"), "a_state_that_does_not_follow"),
-    _released("documents", "_check_step", condition("KEPT_BACK"), _BY_ITSELF),
-    _released("free collateral before a liquidation", "_check_step", condition("LIQUIDATED"), _BY_ITSELF),
-    _released("what hashes hide", "_check_opened", condition("opened"), _BY_ITSELF),
-    _released("gaps", "check_released", condition("previous"), _BY_ITSELF),
-    _released("entries of the log", "_check_logged", condition("entry_leaf"), "an_entry_that_the_log_does_not_have"),
-    _released("the newest market", "_check_logged", condition("market_sequence"),
-              "an_entry_at_another_market_than_the_log_has"),
-    _released("runs that were left out", "_skipped", condition("last_run"),
-              "runs_that_were_left_out_are_named_by_tick"),
-    _released("an open run", "_awaits", RETURNED, "a_run_that_waits_for_its_answer_leaves_nothing_out",
-              "is_due(state, At(tick=number, market=number))"),
     _change("operator", "changes:changed", condition("operator"), "False",
             "what_the_old_sources_did_not_sign_is_refused_by_name"),
     _change("the ones that end", "changes:changed", condition("previous"), "False",
@@ -417,4 +392,5 @@ MUTANTS = (
     Mutant("operator: asks witnesses at its start", "service.operator.publishing:Publisher.require_newest",
            call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
+    *READER_MUTANTS,
 )  # fmt: skip
