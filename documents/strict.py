@@ -69,6 +69,10 @@ class Part(BaseModel):
         except ValidationError as error:
             raise _named(error) from None
 
+    def canonical(self) -> CanonicalValue:
+        """Return the canonical form: the part as given, fields that are null left out."""
+        return _canonical(self)
+
     def changed(self: D, changes: Mapping[str, object]) -> D:
         """Return a copy with other values in some fields, which are not checked: a quicker `model_copy`."""
         copy = type(self).__new__(type(self))
@@ -84,13 +88,14 @@ class Document(Part):
 
     TAG: ClassVar[str]
 
-    def canonical(self) -> CanonicalValue:
-        """Return the canonical form: the document as given, fields that are null left out."""
-        return _canonical(self)
-
     def hash(self) -> str:
         """Return the SHA-256, in hex, of the canonical form under this document type's tag."""
         return canonical_hash(self.TAG, self.canonical())
+
+
+def instant(text: str) -> datetime:
+    """Return the instant that a field of type `InstantText` spells."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def format_instant(instant: datetime) -> str:

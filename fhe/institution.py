@@ -127,14 +127,16 @@ class InstitutionKeys:
         """
         if z.shape != (self.profile.entries,):
             raise ValueError(f"z must be {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits")
-        self._check_entries(z)
+        self._check_entries(z, self.profile.entry_bits)
         value = self._client.encrypt(z, None, None, function_name="surplus")[0]
         return bytes_from_message(value.serialize(), self._layout.messages["input"])
 
     def encrypt_under(self, masks: Words, z: IntArray) -> Ciphertext:
-        """Encrypt entries, shape (N,), each in [0, 2^entry_bits), under given masks, shape (N, n).
+        """Encrypt entries, shape (N,), under given masks, shape (N, n).
 
-        The caller has never used these masks with these keys. N may be less than the profile's entries. Errors are
+        The caller has never used these masks with these keys. N may be less than the profile's entries. An entry may
+        be wider than the profile's digits, below half the message space: the circuits only take sums of entries, and
+        what bounds a sum bounds each of them. Errors are
         rounded Gaussian, with the standard deviation pinned for the profile, drawn from the operating system's
         generator.
 
@@ -144,7 +146,7 @@ class InstitutionKeys:
         message = self._layout.messages["input"]
         if z.ndim != 1 or masks.shape != (len(z), message.dimension) or masks.dtype != np.uint64:
             raise ValueError(f"masks must be {len(z)} rows of {message.dimension} words, got shape {masks.shape}")
-        self._check_entries(z)
+        self._check_entries(z, message.width - 1)
         deviation = math.ldexp(self._layout.input_deviation, 64)
         errors = np.array([round(_NOISE.normalvariate(0.0, deviation)) for _ in z], dtype=np.int64)
         scaled = z.astype(np.uint64) << np.uint64(63 - message.width)
@@ -182,11 +184,9 @@ class InstitutionKeys:
             )
         return Decryption(values.astype(np.int64), largest)
 
-    def _check_entries(self, z: IntArray) -> None:
-        if not 0 < len(z) <= self.profile.entries or z.min() < 0 or z.max() >= 1 << self.profile.entry_bits:
-            raise ValueError(
-                f"z must be at most {self.profile.entries} entries of {self.profile.entry_bits} unsigned bits"
-            )
+    def _check_entries(self, z: IntArray, bits: int) -> None:
+        if not 0 < len(z) <= self.profile.entries or z.min() < 0 or z.max() >= 1 << bits:
+            raise ValueError(f"z must be at most {self.profile.entries} entries of {bits} unsigned bits")
 
 
 def _client(profile: Profile) -> Any:

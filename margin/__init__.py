@@ -7,10 +7,11 @@ usual path, on both sides of the service, here with the model `scan`:
 
     universe, schedule = Universe.parse(one), CollateralSchedule.parse(other)
     model, market = parse_model(published), Market.parse(prices)        # any registered model, see `models.interface`
-    entry_map = EntryMap.of(universe)
-    weights = model.rows(universe, market).slack_free()                 # once a tick: they depend on no account
+    rows = model.rows(universe, market)                                 # once a tick: they depend on no account
+    columns = EntryMap.of(universe, gross_limit, bits)                  # of an account
     collateral = model.collateral(schedule, market, posted)
-    run = compile_run(weights, collateral, entry_map, gross_limit)      # everybody; the same to the bit, named by hash
+    run = compile_run(rows.spread(columns).slack_free(), collateral, columns, gross_limit, bits=bits)
+                                                                        # everybody; the same to the bit, named by hash
 
 Errors are in `atomic_margin.margin.errors`, under `MarginError`; what strict parsing refuses is a
 `documents.errors.DocumentError`, and an error of a margin document is both.
@@ -39,7 +40,7 @@ from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.entries import RADIX_BITS, Column, EntryMap, check_entries
 from atomic_margin.margin.market.instruments import Instrument, Side, Underlying, gross_weight
 from atomic_margin.margin.market.market import ExpiryQuotes, Market, UnderlyingQuotes, check_market
-from atomic_margin.margin.market.portfolio import Institution, Portfolio, Position, check_gross, encode
+from atomic_margin.margin.market.portfolio import Institution, Line, Portfolio, check_gross, encode
 from atomic_margin.margin.market.pricing import black76
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.interface import MarginModel, Reference
@@ -84,6 +85,7 @@ __all__ = [
     "Institution",
     "Instrument",
     "LedgerModel",
+    "Line",
     "LotCharges",
     "MarginError",
     "MarginKind",
@@ -92,7 +94,6 @@ __all__ = [
     "Market",
     "Place",
     "Portfolio",
-    "Position",
     "Published",
     "Reference",
     "Rows",

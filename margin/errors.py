@@ -3,12 +3,13 @@
 MarginError
 ├── (of one field of a document, under `documents.errors.DocumentError` too: `.field` is its JSON path)
 │   ├── LotsTooLarge                a position does not fit its digits                             an OutOfRange
+│   ├── CashTooLarge                cash does not fit its entries                                  an OutOfRange
 │   ├── DuplicatePosition           one instrument and side twice                                  a DuplicateId
 │   ├── UnknownInstrument           refers to something the other document does not have           an UnknownId
 │   ├── UnknownUnderlying                                                                          an UnknownId
 │   ├── UnknownAsset                                                                               an UnknownId
 │   ├── UnknownVenue                                                                               an UnknownId
-│   ├── ExpiredInstrument           expiry at or before the market's time
+│   ├── ExpiredInstrument           a case with an option that has expired
 │   ├── CrossedPrices               options of one expiry priced so that a spread is worth less than nothing
 │   ├── TierError                   concentration tiers that are no table
 │   │   ├── TierGap                 bands that do not join, or an empty band
@@ -65,6 +66,10 @@ class LotsTooLarge(OutOfRange, MarginError):
     """A position does not fit the digits its instrument has."""
 
 
+class CashTooLarge(OutOfRange, MarginError):
+    """What trades have left in cash does not fit the entries an account of this gross limit has for it."""
+
+
 class DuplicatePosition(DuplicateId, MarginError):
     """One instrument and side appear twice in a portfolio."""
 
@@ -86,7 +91,7 @@ class UnknownVenue(UnknownId, MarginError):
 
 
 class ExpiredInstrument(DocumentError, MarginError):
-    """An instrument's expiry is not after the market's time."""
+    """An option of a case has expired: its seconds to expiry are below zero."""
 
 
 class CrossedPrices(DocumentError, MarginError):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin import (
+    BITS,
     CollateralHoldings,
     CollateralSchedule,
     EntryMap,
@@ -40,8 +41,8 @@ def universe(example_files: dict[str, Json]) -> Universe:
 
 
 @pytest.fixture(scope="session")
-def entry_map(universe: Universe) -> EntryMap:
-    return EntryMap.of(universe)
+def entry_map(universe: Universe, gross_limit: int) -> EntryMap:
+    return EntryMap.of(universe, gross_limit, BITS)
 
 
 @pytest.fixture(scope="session")

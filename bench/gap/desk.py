@@ -15,9 +15,12 @@ from atomic_margin.bench.gap.forms import AccountExcess, CompiledForm, FormExces
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import GrossLimitError, MarginError, TooManyCuts
 from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import check_gross
 from atomic_margin.margin.models.interface import B, H, MarginModel, P
 from atomic_margin.margin.rows.matrix import Integers
+
+_Key = tuple[Form, int, str]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Desk(Generic[P, B, H]):
     model: MarginModel[Any, P, B, H]
     published: P
     posted: H
-    _forms: dict[tuple[Form, int], CompiledForm | TooManyCuts] = field(default_factory=dict, compare=False, repr=False)
+    _forms: dict[tuple[Form, int, str], CompiledForm | TooManyCuts] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def measure(self, book: B, gross_limit: int | None = None, bits: Sequence[int] = (20,)) -> AccountExcess:
         """Return true and integer margin of a book.
@@ -52,35 +57,40 @@ class Desk(Generic[P, B, H]):
         """
         reference = self.model.reference(self.published, book, self.posted)
         try:
-            z = self.model.encode(self.published, book)
-            limit = gross_limit or self.model.gross_limit(self.published, z)
-            entry_map = self.model.entry_map(self.published)
-            check_gross(z, entry_map, limit)
+            limit = gross_limit or self.model.gross_limit(self.published, book)
+            gross = 0
+            forms: list[FormExcess] = []
             problems: list[str] = []
-            forms = tuple(self._margins(z, limit, bits, problems))
+            for width in bits:
+                columns = self.model.columns(self.published, limit, width)
+                z = self.model.encode(self.published, book, columns)
+                check_gross(z, columns, limit)
+                gross = columns.gross(z)
+                forms += self._margins(z, columns, limit, width, problems)
         except (DocumentsError, MarginError) as error:
             asked = isinstance(error, GrossLimitError) and gross_limit is not None
             if asked or not self.model.OWN_UNIVERSE:
                 raise
             return AccountExcess(reference, None, None, (), _said(error))
-        return AccountExcess(reference, entry_map.gross(z), limit, forms, "; ".join(problems) or None)
+        return AccountExcess(reference, gross, limit, tuple(forms), "; ".join(problems) or None)
 
-    def _margins(self, z: Integers, limit: int, bits: Sequence[int], problems: list[str]) -> Iterator[FormExcess]:
+    def _margins(
+        self, z: Integers, columns: EntryMap, limit: int, width: int, problems: list[str]
+    ) -> Iterator[FormExcess]:
         """Yield what every form says; a form that takes too many rows is a problem, and the others stand."""
         for form in self.model.FORMS:
-            compiled = self._form(form, limit)
+            compiled = self._form(form, columns, limit)
             if isinstance(compiled, TooManyCuts):
-                problems.append(_said(compiled))
+                problems += [] if _said(compiled) in problems else [_said(compiled)]
                 continue
-            for width in bits:
-                yield from compiled.margins(z, limit, width)
+            yield from compiled.margins(z, limit, width)
 
-    def _form(self, form: Form, limit: int) -> CompiledForm | TooManyCuts:
-        key = form, limit
+    def _form(self, form: Form, columns: EntryMap, limit: int) -> CompiledForm | TooManyCuts:
+        key = form, limit, columns.hash()
         if key not in self._forms:
             try:
-                given = self.model.account_rows(self.published, self.posted, form, limit)
-                self._forms[key] = CompiledForm(self.model, form, given, self.model.entry_map(self.published))
+                given = self.model.account_rows(self.published, self.posted, columns, limit, form)
+                self._forms[key] = CompiledForm(self.model, form, given, columns)
             except TooManyCuts as error:
                 self._forms[key] = error
         return self._forms[key]

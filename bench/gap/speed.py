@@ -24,7 +24,7 @@ from atomic_margin.margin.models.portfolio_margin.conservative import conservati
 from atomic_margin.margin.models.portfolio_margin.listing import list_case
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.weights import compile_weights
-from atomic_margin.margin.rows.rounding import RunMatrices, compile_run
+from atomic_margin.margin.rows.rounding import BITS, RunMatrices, compile_run
 from atomic_margin.margin.rows.weights import TrueWeights
 
 SPOT = 100_000
@@ -87,7 +87,7 @@ def recompilations(instruments: int, rows: int) -> dict[str, Callable[[], RunMat
         rows: of each matrix. `expected_shortfall` takes one move a row: it has no cover to fit here.
     """
     universe, market = wide_universe(instruments), wide_market(instruments)
-    entries = EntryMap.of(universe)
+    entries = EntryMap.of(universe, GROSS_LIMIT, BITS)
     scan = ScanModel.parse(
         {
             "format": "atomic-margin/model/1",
@@ -114,17 +114,17 @@ def recompilations(instruments: int, rows: int) -> dict[str, Callable[[], RunMat
     given = case.market, case.account.ledger, False, parameters
     listing = list_case(row_model(*given).legs, case.account.book.options, None, Decimal(1500), False)
 
-    def run(weights: TrueWeights, entry_map: EntryMap) -> RunMatrices:
+    def run(weights: TrueWeights) -> RunMatrices:
         nothing = np.zeros(len(weights.labels))
-        return compile_run(weights, CollateralValues(nothing, nothing), entry_map, GROSS_LIMIT)
+        return compile_run(weights.spread(entries), CollateralValues(nothing, nothing), entries, GROSS_LIMIT)
 
     def pmrm() -> RunMatrices:
         rows, collateral = conservative_rows(row_model(*given), listing)
         return compile_run(rows.slack_free(), collateral, listing.entry_map, GROSS_LIMIT >> 10)
 
     return {
-        "scan": lambda: run(compile_weights(scan, universe, market), entries),
-        "expected_shortfall": lambda: run(compile_conservative(shortfall, universe, market), entries),
+        "scan": lambda: run(compile_weights(scan, universe, market)),
+        "expected_shortfall": lambda: run(compile_conservative(shortfall, universe, market)),
         "pmrm": pmrm,
     }
 

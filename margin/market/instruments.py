@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.strict import Identifier, Instant, Part, Price, in_range, integer_in
 
+FundingIndex = Annotated[Decimal, in_range("-1000000000000", "1000000000000")]
+
 Side = Literal["long", "short"]
 SIDES: tuple[Side, Side] = ("long", "short")
 
@@ -45,6 +47,8 @@ class Instrument(Part):
         expiry: of futures and options.
         strike: of options, USD per unit of underlying.
         right: of options, call or put.
+        reference_funding_index: of perpetuals, the underlying's funding index that profit is counted from, USD per
+            unit; left out for 0.
     """
 
     id: Identifier
@@ -56,6 +60,7 @@ class Instrument(Part):
     expiry: Instant | None = None
     strike: Price | None = None
     right: Literal["call", "put"] | None = None
+    reference_funding_index: FundingIndex | None = None
 
     def check_terms(self, path: str) -> None:
         """Raise MalformedDocument unless exactly the terms this kind of contract has are given."""
@@ -64,6 +69,36 @@ class Instrument(Part):
             if given != needed:
                 advice = "is missing; add it" if needed else "does not apply; remove it"
                 raise MalformedDocument(f"{path}.{name}", f"for {self.kind} {self.id!r} this {advice}")
+        if self.reference_funding_index is not None and self.kind != "perpetual":
+            raise MalformedDocument(
+                f"{path}.reference_funding_index", f"for {self.kind} {self.id!r} this does not apply; remove it"
+            )
+
+    def cash_of(self, price: Decimal, funding_index: Decimal | None, path: str) -> Fraction:
+        """Return the cash that one unit bought at a price leaves beside the position, USD, without rounding.
+
+        Args:
+            price: that it was bought at, USD per unit.
+            funding_index: of perpetuals, the underlying's at that time, USD per unit.
+            path: of what says so, for errors.
+
+        Raises:
+            MalformedDocument: a perpetual has no funding index, or something else has one.
+        """
+        per_unit = Fraction(self.reference_price) - Fraction(price)
+        if self.kind != "perpetual":
+            if funding_index is not None:
+                raise MalformedDocument(
+                    f"{path}.funding_index", f"{self.id} is no perpetual and has no funding; remove it"
+                )
+            return per_unit
+        if funding_index is None:
+            raise MalformedDocument(
+                f"{path}.funding_index",
+                f'{self.id} is a perpetual: add the funding index of {self.underlying} at the trade ("0" if there is '
+                "none)",
+            )
+        return per_unit + Fraction(funding_index) - Fraction(self.reference_funding_index or 0)
 
 
 def gross_weight(lot: Decimal, reference_price: Decimal) -> int:

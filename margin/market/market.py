@@ -1,7 +1,7 @@
 """One tick of market data: what the price feed signs and every party prices from.
 
 Anyone may read it. `Market.parse` refuses malformed quotes; `check_market` then makes sure everything in a universe is
-alive and priced, before anything is computed.
+priced, before anything is computed. No tick stops because something expired: it has a settlement price from then on.
 
 >>> market = Market.parse({
 ...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import model_validator
 
-from atomic_margin.documents.errors import OutOfRange
+from atomic_margin.documents.errors import MalformedDocument, OutOfRange
 from atomic_margin.documents.strict import (
     Document,
     IdMap,
@@ -33,30 +33,59 @@ from atomic_margin.documents.strict import (
     Volatility,
     format_instant,
     in_range,
+    instant,
     integer_in,
     require_unique,
 )
-from atomic_margin.margin.errors import CrossedPrices, ExpiredInstrument, UnpricedInstrument
-from atomic_margin.margin.market.instruments import Instrument
+from atomic_margin.margin.errors import CrossedPrices, UnpricedInstrument
+from atomic_margin.margin.market.instruments import FundingIndex, Instrument
 from atomic_margin.margin.market.pricing import black76
 from atomic_margin.margin.market.universe import Universe
 
 _YEAR_SECONDS = 365 * 86400
+# No venue averages settlement prices over longer.
+_LONGEST_WINDOW = 24 * 3600
 _MAX_YEARS = 100
 # Options of two strikes may be crossed by this share of the forward: medians of several sources need not fit exactly.
 _CROSSED = 1e-4
+
+
+class Settlement(Part):
+    """What is known of the settlement price of one expiry: an average over a window that ends at expiry.
+
+    Attributes:
+        average: of the index over the part of the window that is over, USD per unit of underlying; the settlement price
+            once the window has ended.
+        elapsed: that part, as a fraction of the window; 1 from expiry on.
+    """
+
+    average: Price
+    elapsed: Annotated[Decimal, in_range("0", "1")]
 
 
 class ExpiryQuotes(Part):
     """Quotes of one expiry.
 
     Attributes:
-        forward: USD per unit of underlying; also the price of the dated future.
+        forward: USD per unit of underlying; also the price of the dated future. Left out once it is settled.
         volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market).
+        settlement: once the window has begun in which the settlement price is averaged.
     """
 
-    forward: Price
+    forward: Price | None = None
     volatilities: MapOf[PriceText, Volatility]
+    settlement: Settlement | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "ExpiryQuotes":
+        if self.forward is None and not self.is_settled:
+            raise MalformedDocument("forward", "missing; only an expiry whose settlement has elapsed 1 needs none")
+        return self
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the settlement price is known in full."""
+        return self.settlement is not None and self.settlement.elapsed == 1
 
     @cached_property
     def _by_strike(self) -> dict[Decimal, Decimal]:
@@ -73,11 +102,14 @@ class UnderlyingQuotes(Part):
     Attributes:
         spot: index price.
         perpetual: mark of the perpetual.
+        funding_index: USD per unit that a long position in the perpetual has paid since the index began, negative for
+            what it has received; left out for 0.
         expiries: quotes by expiry.
     """
 
     spot: Price
     perpetual: Price
+    funding_index: FundingIndex | None = None
     expiries: MapOf[InstantText, ExpiryQuotes]
 
 
@@ -105,10 +137,21 @@ class Market(Document):
     def _check(self) -> "Market":
         for name, quotes in self.underlyings.items():
             for expiry, quote in quotes.expiries.items():
-                path = f"underlyings.{name}.expiries.{expiry}.volatilities."
+                path = f"underlyings.{name}.expiries.{expiry}"
                 strikes = list(quote.volatilities)
-                require_unique(map(Decimal, strikes), [path + strike for strike in strikes].__getitem__)
+                paths = [f"{path}.volatilities.{strike}" for strike in strikes]
+                require_unique(map(Decimal, strikes), paths.__getitem__)
+                if quote.settlement is not None and quote.settlement.elapsed > 0:
+                    self._check_window(path, self.years_to(instant(expiry)))
         return self
+
+    def _check_window(self, path: str, years: float) -> None:
+        # A source that says so earlier is mistaken, and would take all risk off what has not expired.
+        if years > _LONGEST_WINDOW / _YEAR_SECONDS:
+            raise OutOfRange(
+                f"{path}.settlement.elapsed",
+                f"above 0 more than {_LONGEST_WINDOW // 3600} hours before expiry; leave the settlement out until then",
+            )
 
     def years_to(self, expiry: datetime) -> float:
         """Return the time from `as_of` to ``expiry`` in years of 365 days (ACT/365 fixed)."""
@@ -116,34 +159,34 @@ class Market(Document):
 
 
 def check_market(market: Market, universe: Universe) -> None:
-    """Make sure every instrument of ``universe`` is alive and priced by ``market``.
+    """Make sure every instrument of ``universe`` is priced by ``market``, expired ones by their settlement price.
 
     Raises:
-        ExpiredInstrument: expiry at or before the market's time (field: in the universe).
         OutOfRange: expiry over 100 years ahead.
-        UnpricedInstrument: no spot, forward or volatility (field: where the quote is missing in the market).
+        UnpricedInstrument: no spot, forward, volatility or settlement price (field: where it is missing in the market).
     """
     for index, item in enumerate(universe.instruments):
-        if item.expiry is not None and item.expiry <= market.as_of:
-            raise ExpiredInstrument(
-                f"instruments[{index}].expiry",
-                f"{item.id!r} expired at {format_instant(item.expiry)}, the market is of "
-                f"{format_instant(market.as_of)}: publish a universe without it",
-            )
         if item.expiry is not None and market.years_to(item.expiry) > _MAX_YEARS:
             raise OutOfRange(f"instruments[{index}].expiry", f"at most {_MAX_YEARS} years ahead of the market")
         quotes = market.underlyings.get(item.underlying)
         if quotes is None:
             raise UnpricedInstrument(f"underlyings.{item.underlying}", f"missing; {item.id!r} needs it")
         if item.expiry is not None:
-            _check_expiry(item, item.expiry, quotes)
+            _check_expiry(item, item.expiry, quotes, item.expiry <= market.as_of)
 
 
-def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes) -> None:
+def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes, expired: bool) -> None:
     path = f"underlyings.{item.underlying}.expiries.{format_instant(expiry)}"
     quote = quotes.expiries.get(format_instant(expiry))
     if quote is None:
         raise UnpricedInstrument(path, f"missing; {item.id!r} needs a forward there")
+    if expired and not quote.is_settled:
+        raise UnpricedInstrument(
+            f"{path}.settlement",
+            f"{item.id!r} has expired and needs its settlement price: an average with elapsed 1",
+        )
+    if quote.is_settled:
+        return
     if item.strike is not None and quote.volatility(item.strike) is None:
         raise UnpricedInstrument(f"{path}.volatilities.{item.strike:f}", f"missing; {item.id!r} needs it")
 
@@ -160,15 +203,15 @@ def check_crossed(market: Market) -> None:
     """
     for name, quotes in market.underlyings.items():
         for expiry, quote in quotes.expiries.items():
-            years = market.years_to(datetime.fromisoformat(expiry.replace("Z", "+00:00")))
-            if years > 0:
+            years = market.years_to(instant(expiry))
+            if years > 0 and quote.forward is not None:
                 _check_spreads(quote, years, f"underlyings.{name}.expiries.{expiry}.volatilities")
 
 
 def _check_spreads(quote: ExpiryQuotes, years: float, path: str) -> None:
     strikes = sorted(quote.volatilities, key=Decimal)
     k = np.array([float(strike) for strike in strikes])
-    forward = float(quote.forward)
+    forward = float(quote.forward or 0)
     calls = black76(forward, k, [float(quote.volatilities[strike]) for strike in strikes], years, True)
     spread, room = calls[:-1] - calls[1:], _CROSSED * forward
     bad = np.flatnonzero((spread < -room) | (spread > np.diff(k) + room))

@@ -17,9 +17,10 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from atomic_margin.documents.errors import OutOfRange
+from atomic_margin.documents.errors import MalformedDocument, OutOfRange
 from atomic_margin.documents.strict import Document, IdMap, Label, NonEmptyListOf, require_unique
-from atomic_margin.margin.errors import UnknownUnderlying
+from atomic_margin.margin.errors import UnknownInstrument, UnknownUnderlying
+from atomic_margin.margin.market.cash import CASH
 from atomic_margin.margin.market.instruments import Instrument, Underlying, gross_weight
 
 MAX_GROSS_WEIGHT = 2**48
@@ -47,6 +48,8 @@ class Universe(Document):
                 raise UnknownUnderlying(
                     f"{path}.underlying", f"no underlying {item.underlying!r} in `underlyings` (there: {known})"
                 )
+            if item.id == CASH:
+                raise MalformedDocument(f"{path}.id", f"{CASH!r} names the columns of cash; choose another name")
             if self.gross_weight(item) << 5 * (item.digits - 1) > MAX_GROSS_WEIGHT:
                 raise OutOfRange(f"{path}.digits", "the top digit is worth over 2^48 USD; use fewer digits")
         return self
@@ -55,6 +58,16 @@ class Universe(Document):
     def by_id(self) -> dict[str, Instrument]:
         """Instruments by identifier."""
         return {item.id: item for item in self.instruments}
+
+    def named(self, name: str, path: str) -> Instrument:
+        """Return an instrument by its identifier, which stands at ``path``.
+
+        Raises:
+            UnknownInstrument: the universe has none of this name.
+        """
+        if name not in self.by_id:
+            raise UnknownInstrument(path, f"the universe has no instrument {name!r}")
+        return self.by_id[name]
 
     def gross_weight(self, instrument: Instrument) -> int:
         """Return the gross weight of one lot, in whole USD, by the rule of `instruments.gross_weight`."""

@@ -61,14 +61,15 @@ def sample_books(universe: Universe, market: Market, count: int, seed: int) -> L
     return np.clip(np.round(books), -largest, largest).astype(np.int64)
 
 
-def digits(lots: Lots, entry_map: EntryMap, universe: Universe) -> Lots:
-    """Return portfolio vectors, int64 of shape (count, N), of signed lots of shape (count, I)."""
+def vectors(lots: Lots, entry_map: EntryMap, universe: Universe) -> Lots:
+    """Return portfolio vectors without cash, int64 of shape (count, N), of signed lots of shape (count, I)."""
     index = {item.id: i for i, item in enumerate(universe.instruments)}
-    at = np.array([index[column.instrument] for column in entry_map.columns])
-    sign = np.array([1 if column.side == "long" else -1 for column in entry_map.columns])
-    size = np.array([column.lots for column in entry_map.columns])
-    vectors: Lots = np.maximum(lots[:, at] * sign, 0) // size % RADIX
-    return vectors
+    columns = entry_map.columns
+    at = np.array([index.get(column.instrument, 0) for column in columns])
+    sign = np.array([{"long": 1, "short": -1}.get(column.side, 0) for column in columns])
+    size = np.array([column.lots for column in columns])
+    found: Lots = np.maximum(lots[:, at] * sign, 0) // size % np.array([1 << column.width for column in columns])
+    return found
 
 
 def _deltas(universe: Universe, market: Market) -> npt.NDArray[np.float64]:

@@ -139,36 +139,46 @@ class MarginModel(ABC, Generic[D, P, B, H]):
     # Rows.
 
     @abstractmethod
-    def entry_map(self, published: P) -> EntryMap:
-        """Return the names and gross weights of the columns."""
+    def columns(self, published: P, gross_limit: int, bits: int) -> EntryMap:
+        """Return the columns of an account.
 
-    @abstractmethod
-    def encode(self, published: P, book: B) -> Integers:
-        """Return z, int64 of shape (N,).
-
-        Raises:
-            UnknownInstrument, LotsTooLarge: the book does not fit the columns.
+        Args:
+            published: what is public at one time.
+            gross_limit: G, whole USD.
+            bits: width of a row of the FHE profile, sign included.
         """
 
     @abstractmethod
-    def gross_limit(self, published: P, z: Integers) -> int:
-        """Return a gross limit that suits a vector, whole USD, for where none is agreed."""
+    def encode(self, published: P, book: B, columns: EntryMap) -> Integers:
+        """Return z, int64 of shape (N,).
+
+        Raises:
+            UnknownInstrument, LotsTooLarge, CashTooLarge: the book does not fit the columns.
+        """
+
+    @abstractmethod
+    def gross_limit(self, published: P, book: B) -> int:
+        """Return a gross limit that suits a book, whole USD, for where none is agreed.
+
+        Raises:
+            UnknownInstrument, LotsTooLarge: the book does not fit what is published.
+        """
 
     @abstractmethod
     def account_rows(
-        self, published: P, posted: H, form: Form = "conservative", gross_limit: int | None = None
+        self, published: P, posted: H, columns: EntryMap, gross_limit: int, form: Form = "conservative"
     ) -> AccountRows:
-        """Return the rows of one form, and c of one account.
+        """Return the rows of one form in an account's columns, and its c.
 
         Args:
             published: what is public at one time.
             posted: what the ledger knows of the account.
+            columns: of the account.
+            gross_limit: G, whole USD; the size of switches depends on it.
             form: one of `FORMS`.
-            gross_limit: G, whole USD; only rows with switches need one, whose size depends on it.
 
         Raises:
             FormMissing: the model has no rows of that form.
-            GrossLimitMissing: the form needs a gross limit.
             TooManyCuts: this form takes more rows than a matrix has; another may do.
             DocumentError, ModelError: published and posted do not fit together, or not the model.
         """

@@ -21,7 +21,7 @@ from atomic_margin.margin.collateral import (
 )
 from atomic_margin.margin.errors import FormMissing
 from atomic_margin.margin.kinds import Form
-from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap
 from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.margin.market.universe import Universe
@@ -70,7 +70,7 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
 
     @abstractmethod
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
-        """Return the rows of one form; they depend on no account.
+        """Return the rows of one form, a column for a lot of every instrument and side; they depend on no account.
 
         Raises:
             FormMissing: the model has no rows of that form.
@@ -106,25 +106,35 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
         check_market(published.market, published.universe)
         check_schedule(published.schedule, self.spot_moves, published.market)
 
-    def entry_map(self, published: Published) -> EntryMap:
-        """Return the columns of the universe."""
-        return EntryMap.of(published.universe)
+    def columns(self, published: Published, gross_limit: int, bits: int) -> EntryMap:
+        """Return the columns of the whole universe."""
+        return EntryMap.of(published.universe, gross_limit, bits)
 
-    def encode(self, published: Published, book: Portfolio) -> Integers:
-        """Return the digits of a portfolio."""
-        return encode(book, self.entry_map(published))
+    def encode(self, published: Published, book: Portfolio, columns: EntryMap) -> Integers:
+        """Return the entries of a portfolio."""
+        return encode(book, published.universe, columns)
 
-    def gross_limit(self, published: Published, z: Integers) -> int:
-        """Return the smallest power of two that holds the vector, and four times the largest gross weight."""
-        entries = self.entry_map(published)
-        return 1 << (max(entries.gross(z), 4 * max(entries.gross_weights)) - 1).bit_length()
+    def gross_limit(self, published: Published, book: Portfolio) -> int:
+        """Return the smallest power of two that holds the book, and four times the largest gross weight."""
+        universe = published.universe
+        held = sum(
+            line.lots * universe.gross_weight(universe.named(line.instrument, f"lines[{index}].instrument"))
+            for index, line in enumerate(book.lines)
+        )
+        largest = max(universe.gross_weight(item) << RADIX_BITS * (item.digits - 1) for item in universe.instruments)
+        return 1 << (max(held, 4 * largest) - 1).bit_length()
 
     def account_rows(
-        self, published: Published, posted: H, form: Form = "conservative", gross_limit: int | None = None
+        self,
+        published: Published,
+        posted: H,
+        columns: EntryMap,
+        gross_limit: int,
+        form: Form = "conservative",
     ) -> AccountRows:
         """Return rows and collateral of one form; the gross limit is not needed."""
         return AccountRows(
-            self.rows(published.universe, published.market, form),
+            self.rows(published.universe, published.market, form).spread(columns),
             self.collateral(published.schedule, published.market, posted, form),
         )
 

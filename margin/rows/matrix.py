@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_hash
 from atomic_margin.documents.errors import DocumentError, MalformedDocument, OutOfRange
-from atomic_margin.margin.errors import MatrixMismatch, ProfileTooSmall
+from atomic_margin.margin.errors import EntryOutOfRange, MatrixMismatch, ProfileTooSmall
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.entries import check_entries
 
@@ -33,7 +33,7 @@ FORMAT = "atomic-margin/matrix/1"
 MAX_ROWS = 1024
 MAX_ENTRIES = 4096
 MAX_CELLS = 1 << 20
-# Of any entry: 2^12 entries of at most 31 * 2^42 and one of 2^42 sum far below 2^63, so surplus never wraps.
+# Of any entry of A and c.
 MAX_ENTRY = 1 << 42
 MIN_EXPONENT, MAX_EXPONENT = -64, 64
 
@@ -118,9 +118,11 @@ class MarginMatrix:
         """Return A z + c, int64 of shape (R,), in units.
 
         Raises:
-            EntryOutOfRange: ``z`` is no vector of N digits.
+            EntryOutOfRange: ``z`` is no vector of N entries, or so large that a row would leave 63 bits.
         """
         check_entries(z, self.entries)
+        if int(np.abs(self.weights).max()) * int(z.sum()) >= 1 << 62:
+            raise EntryOutOfRange("the entries times the weights leave 63 bits: no book within a gross limit does")
         total: Integers = self.weights @ z + self.collateral
         return total
 

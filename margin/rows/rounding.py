@@ -5,11 +5,13 @@ bit (see `market.elementary`), so a matrix is named by its hash and never sent. 
 of two of USD, not finer than a top-up can be proven in (`rows.top_up.finest_exponent`), for which both its matrices,
 FHE and proof, satisfy in every row
 
-    |c_r| + max_i(|A_ri| / g_i) * G  <  2^(bits-1)
+    |c_r| + C_r + max_i(|A_ri| / g_i) * G  <  2^(bits-1)
 
-with ``bits + proof_shift`` in place of ``bits`` for the proof matrix, and fit their declared widths. Since g·z <= G is
-proven of every book, no row can overflow. The bound is checked in integers. In a crash the unit coarsens; for a gross
-limit that passes `check_gross_limit` some unit always fits, so a run is never refused.
+over the columns i of positions, with C_r what cash can move the row by (`EntryMap.cash_reach`; it has no gross weight,
+so only the widths of its entries bound it), and with ``bits + proof_shift`` in place of ``bits`` for the proof matrix,
+and fit their declared widths. Since g·z <= G is proven of every book, no row can overflow. The bound is checked in
+integers. In a crash the unit coarsens; for a gross limit that passes `check_gross_limit` some unit always fits, so a
+run is never refused.
 """
 
 import math
@@ -107,7 +109,7 @@ def compile_run(
                 place=place,
                 unit_exponent=unit_exponent,
                 labels=weights.labels,
-                weights=round_down(weights.of(kind), unit_exponent),
+                weights=round_weights(weights.of(kind), entry_map, unit_exponent),
                 collateral=round_collateral(collateral.of(kind), unit_exponent),
                 model_hash=weights.model_hash,
                 entry_map_hash=weights.entry_map_hash,
@@ -129,8 +131,8 @@ def choose_exponent(
 
     The gross limit must have passed `check_gross_limit`, otherwise there may be none.
     """
-    gross = np.array(entry_map.gross_weights, dtype=np.float64)
-    reach = float((np.abs(collateral) + (np.abs(weights) / gross).max(axis=1) * gross_limit).max())
+    of_positions = (np.abs(weights) / entry_map.gross_divisors).max(axis=1) * gross_limit
+    reach = float((np.abs(collateral) + of_positions).max())
     # Rounding takes at most 1 + 2^-10 off a magnitude and G/g < 2^(bits-1), so with reach/unit at 2^(bits+2) or more
     # the bound fails for certain: the search starts there.
     exponent = finest
@@ -152,9 +154,13 @@ def check_gross_limit(
     Raises:
         GrossLimitTooSmall: G < 4 * max(g): a column the account could hardly use would force the unit up; or G below
             the minimum transfer amount: the unit in which its step can be proven would be too coarse for the account.
-        GrossLimitTooLarge: G >= (2^(bits-1) - 1) * min(g): rounding the smallest lots could overflow in any unit.
+        GrossLimitTooLarge: G >= (2^(bits-1) - 1 - P) * min(g), with P the units that cash can owe in a unit beyond its
+            lot: rounding the smallest lots could overflow in any unit.
     """
-    largest, smallest = max(entry_map.gross_weights), min(entry_map.gross_weights)
+    positions = [column.gross_weight for column in entry_map.columns if not column.is_cash]
+    largest, smallest = max(positions), min(positions)
+    payable = sum((1 << column.width) - 1 for column in entry_map.columns if column.side == "payable")
+    too_many = (1 << (bits - 1)) - 1 - payable
     if gross_limit < 4 * largest:
         name = entry_map.labels[entry_map.gross_weights.index(largest)]
         raise GrossLimitTooSmall(
@@ -166,11 +172,11 @@ def check_gross_limit(
             f"the gross limit is {gross_limit} USD, and no margin call is smaller than the minimum transfer amount of "
             f"{minimum_transfer_amount:f} USD: choose at least that as gross limit, or a model with a smaller amount"
         )
-    if gross_limit >= ((1 << (bits - 1)) - 1) * smallest:
+    if gross_limit >= too_many * smallest:
         name = entry_map.labels[entry_map.gross_weights.index(smallest)]
         raise GrossLimitTooLarge(
             f"the gross limit is {gross_limit} USD; with {name} at {smallest} USD a lot and {bits}-bit rows it must be "
-            f"below {((1 << (bits - 1)) - 1) * smallest} USD: use larger lots or a wider profile"
+            f"below {too_many * smallest} USD: use larger lots or a wider profile"
         )
 
 
@@ -183,7 +189,7 @@ def check_bounds(
 
     Raises:
         MarginOverflow: a weight or a collateral entry is wider than declared, or
-            |c_r| + max_i(|A_ri| / g_i) * G >= 2^(bits-1) in some row.
+            |c_r| + C_r + max_i(|A_ri| / g_i) * G >= 2^(bits-1) in some row.
         MatrixMismatch: the matrix is of another entry map.
     """
     require_same(matrix, matrix.model_hash, entry_map.hash(), (matrix.rows, len(entry_map)))
@@ -195,8 +201,8 @@ def check_bounds(
             matrix.labels[row],
             entry_map.labels[column],
             f"a book at the gross limit of {gross_limit} USD can reach |{matrix.collateral[row]}| + "
-            f"|{matrix.weights[row, column]}| * {gross_limit}/{entry_map.gross_weights[column]}, not below "
-            f"2^{bits - 1}: use a coarser unit",
+            f"{entry_map.cash_reach(matrix.weights)[row]} of cash + |{matrix.weights[row, column]}| * "
+            f"{gross_limit}/{entry_map.gross_weights[column]}, not below 2^{bits - 1}: use a coarser unit",
         )
 
 
@@ -210,6 +216,13 @@ def _require_together(weights: TrueWeights, collateral: CollateralValues, entry_
 def round_down(values: Floats, exponent: int) -> Integers:
     """Return floor(values / 2^exponent - 2^-10), for values in USD of any shape."""
     down: Integers = np.floor(np.ldexp(values, -exponent) - _SLACK).astype(np.int64)
+    return down
+
+
+def round_weights(values: Floats, entry_map: EntryMap, exponent: int) -> Integers:
+    """Return weights of all columns, (R, N), rounded down; those of cash are what they are and lose nothing else."""
+    exact = np.floor(np.ldexp(values, -exponent)).astype(np.int64)
+    down: Integers = np.where(entry_map.is_cash, exact, round_down(values, exponent))
     return down
 
 
@@ -237,7 +250,7 @@ def _fits(
 ) -> bool:
     if np.ldexp(max(np.abs(weights).max(), np.abs(collateral).max()), -exponent) >= MAX_ENTRY:
         return False
-    A, c = round_down(weights, exponent), round_collateral(collateral, exponent)
+    A, c = round_weights(weights, entry_map, exponent), round_collateral(collateral, exponent)
     if _too_wide(A, weight_bits).any() or _too_wide(c, bits).any():
         return False
     return not _over(A, c, entry_map, gross_limit, bits).any()
@@ -250,14 +263,16 @@ def _too_wide(values: Integers, bits: int) -> npt.NDArray[np.bool_]:
 
 
 def _over(A: Integers, c: Integers, entry_map: EntryMap, gross_limit: int, bits: int) -> npt.NDArray[np.bool_]:
-    """Return where |A_ri| * G >= (2^(bits-1) - |c_r|) * g_i, shape (R, N), without rounding."""
+    """Return where |A_ri| * G >= (2^(bits-1) - |c_r| - C_r) * g_i, shape (R, N), without rounding."""
     top = 1 << (bits - 1)
-    largest = max(int(np.abs(A).max()) * gross_limit, (top + int(np.abs(c).max())) * max(entry_map.gross_weights))
+    taken = np.abs(c) + entry_map.cash_reach(A)
+    largest = max(int(np.abs(A).max()) * gross_limit, (top + int(taken.max())) * max(entry_map.gross_weights))
     exact = np.int64 if largest < 1 << 62 else object
     g = np.array(entry_map.gross_weights, dtype=exact)
-    room = (top - np.abs(c)).astype(exact)[:, None]
+    room = (top - taken).astype(exact)[:, None]
     over: npt.NDArray[np.bool_] = (np.abs(A).astype(exact) * gross_limit >= room * g).astype(np.bool_)
-    return over
+    # Cash weighs no gross; a row that it fills by itself is over all the same.
+    return np.where(entry_map.is_cash, taken[:, None] >= top, over)
 
 
 def _check_width(matrix: MarginMatrix, entry_map: EntryMap, bits: int, weight_bits: int) -> None:

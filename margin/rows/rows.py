@@ -11,7 +11,7 @@ Traceback (most recent call last):
 atomic_margin.margin.errors.RowsWithoutSlack: the rows hold no slack: compile them with `compile_run`
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from atomic_margin.margin.errors import MatrixMismatch, NonFiniteWeight, RowsWithoutSlack, RowsWithSlack
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.pricing import Floats, read_only
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.weights import TrueWeights
@@ -133,6 +134,22 @@ class Rows:
     def labels(self) -> tuple[str, ...]:
         """R row labels."""
         return self.weights.labels
+
+    def spread(self, entry_map: EntryMap) -> "Rows":
+        """Return the rows in an account's columns, from rows in single lots.
+
+        Cash counts in margin rows, and not in rows that only bound slack.
+
+        Raises:
+            MatrixMismatch: the rows are not of single lots of the entry map's universe.
+        """
+        if self.slack is None:
+            return Rows(self.weights.spread(entry_map))
+        source, lots = entry_map.sources(self.weights.entries)
+        margin = ~self.slack.validity
+        structure = self.slack.structure[:, source] & (lots > 0)
+        structure[:, entry_map.is_cash] = margin[:, None]
+        return Rows(self.weights.spread(entry_map, margin), replace(self.slack, structure=structure))
 
     def slack_free(self) -> TrueWeights:
         """Return the weights of rows without slack.

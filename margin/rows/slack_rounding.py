@@ -1,7 +1,8 @@
 """From true weights with slack to exact integer matrices: unit, rounding and widths.
 
 Everybody compiles with `compile_exact` and gets the same bits. What a slack value can need follows from the validity
-rows: with reach_r = |c_r| + max_i(|A_ri| / g_i) G over all books within the gross limit G,
+rows: with reach_r = |c_r| + C_r + max_i(|A_ri| / g_i) G over all books within the gross limit G and C_r of cash
+(`rounding`),
 
     bound(u_j)  =  max over validity rows r with S_rj > 0 of  (reach_r + sum_{k: S_rk < 0} |S_rk| bound(u_k)) / S_rj
 
@@ -26,7 +27,7 @@ from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import Floats, ordered_product, ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatrix
-from atomic_margin.margin.rows.rounding import check_gross_limit, floor_log2, round_collateral, round_down
+from atomic_margin.margin.rows.rounding import check_gross_limit, floor_log2, round_collateral, round_weights
 from atomic_margin.margin.rows.rows import Booleans, Rows
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 
@@ -120,7 +121,7 @@ def _compile(
     if largest > 0:
         exponent = max(exponent, floor_log2(largest) - bits)
     while exponent <= MAX_EXPONENT:
-        A = np.where(slack.structure, round_down(values, exponent), 0)
+        A = np.where(slack.structure, round_weights(values, entry_map, exponent), 0)
         c = round_collateral(base, exponent)
         S = np.concatenate([slack.of(kind), round_collateral(switch, exponent)], axis=1)
         reach = _reach(A, c, entry_map, gross_limit)
@@ -153,8 +154,8 @@ def _compile(
 
 def _reach(A: Integers, c: Integers, entry_map: EntryMap, gross_limit: int) -> Floats:
     """Return (R,) whole numbers no |A z + c| of a book within the gross limit exceeds."""
-    gross = np.array(entry_map.gross_weights, dtype=np.float64)
-    reach: Floats = np.ceil(np.abs(c) + (np.abs(A) / gross).max(axis=1) * gross_limit * _LIFT)
+    of_positions = (np.abs(A) / entry_map.gross_divisors).max(axis=1) * gross_limit * _LIFT
+    reach: Floats = np.ceil(np.abs(c) + entry_map.cash_reach(A) + of_positions)
     return reach
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
@@ -63,6 +64,10 @@ def serve(
             "that is played back.",
         ),
     ],
+    columns: Annotated[
+        Path | None,
+        typer.Option(help="Underlyings, expiries and entries that commitments cover, as JSON; public. All by default."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
     witness: Annotated[
         list[str] | None,
@@ -84,7 +89,8 @@ def serve(
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = TrustFile.parse(read_json(trust)), _seconds(max_tick_age)
-        settings = AgentSettings(directory, name, operator, pins, gross_limit, bound)
+        choice = None if columns is None else ColumnChoice.parse(read_json(columns))
+        settings = AgentSettings(directory, name, operator, pins, gross_limit, bound, columns=choice)
         deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:

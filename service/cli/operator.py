@@ -12,6 +12,7 @@ from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import read_token
+from atomic_margin.service.protocol.documents import USUAL_ALLOWANCES
 
 app = typer.Typer(
     add_completion=False,
@@ -37,15 +38,32 @@ def admit(
     name: Annotated[str, typer.Option(help="Its legal name.")],
     identity: Annotated[str, typer.Option(help="Its Ed25519 public key, in hex; `institution init` prints it.")],
     directory: Directory,
+    gain_per_submission: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="USD that a book may have gained more, when it comes, than the one it replaces.",
+            show_default=str(USUAL_ALLOWANCES.submission),
+        ),
+    ] = None,
+    gain_per_day: Annotated[
+        int | None,
+        typer.Option(min=0, help="USD, all books of a day together.", show_default=str(USUAL_ALLOWANCES.day)),
+    ] = None,
     operator: Address = DEFAULT_OPERATOR,
 ) -> None:
     """Admit an institution under its identity key. Name and key are fixed for good.
+
+    Trades at market change by fees alone what a book has gained so far; the two allowances are for prices that moved
+    between trade and submission.
 
         atomic-margin operator admit fund --name "Example Fund LP" --identity KEY --dir operator-data
 
     Exit status 0: admitted. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
     """
-    body = {"institution": institution, "name": name, "identity": identity}
+    body: dict[str, object] = {"institution": institution, "name": name, "identity": identity}
+    body |= {} if gain_per_submission is None else {"gain_per_submission": gain_per_submission}
+    body |= {} if gain_per_day is None else {"gain_per_day": gain_per_day}
     _print(directory, operator, "admit", "POST", "/v1/admissions", body)
 
 

@@ -34,7 +34,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import Dropped, Place, Price, Reason
 
 Path = tuple[str, ...]
-Kind = Literal["price", "volatility", "rate"]
+Kind = Literal["price", "volatility", "rate", "index", "elapsed"]
 
 
 class Quote(NamedTuple):
@@ -43,12 +43,15 @@ class Quote(NamedTuple):
     Attributes:
         value: USD, or a fraction a year.
         text: as its source spelled it.
-        kind: which bound holds for it.
+        kind: which bound holds for it; for the part of a settlement window that is over there is none.
+        scale: USD that the bound of a funding index is a fraction of: the spot of its underlying, since an index may be
+            near 0.
     """
 
     value: Decimal
     text: str
     kind: Kind
+    scale: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -167,8 +170,18 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
     for name, underlying in market.underlyings.items():
         found["underlyings", name, "spot"] = _quote(underlying.spot, "price")
         found["underlyings", name, "perpetual"] = _quote(underlying.perpetual, "price")
+        if underlying.funding_index is not None:
+            index = _quote(underlying.funding_index, "index")
+            found["underlyings", name, "funding_index"] = index._replace(scale=underlying.spot)
         for expiry, quotes in underlying.expiries.items():
-            found["underlyings", name, "expiries", expiry, "forward"] = _quote(quotes.forward, "price")
+            at, settled = ("underlyings", name, "expiries", expiry), quotes.settlement
+            if settled is not None:
+                found[(*at, "settlement", "average")] = _quote(settled.average, "price")
+                found[(*at, "settlement", "elapsed")] = _quote(settled.elapsed, "elapsed")
+            # Sources pass the end of the window one after the other: who has settled knows a price all the same.
+            forward = quotes.forward if settled is None or quotes.forward is not None else settled.average
+            if forward is not None:
+                found[(*at, "forward")] = _quote(forward, "price")
             for strike, volatility in quotes.volatilities.items():
                 found["underlyings", name, "expiries", expiry, "volatilities", strike] = _quote(
                     volatility, "volatility"
@@ -230,7 +243,12 @@ def _middle(values: list[Any]) -> Any:
 
 
 def _beyond(quote: Quote, reference: Quote, bounds: Bounds) -> bool:
-    limit = getattr(bounds, quote.kind) * (reference.value if quote.kind == "price" else 1)
+    if quote.kind == "elapsed":
+        return False
+    if quote.kind == "index":
+        limit = bounds.price * reference.scale
+    else:
+        limit = getattr(bounds, quote.kind) * (reference.value if quote.kind == "price" else 1)
     return bool(abs(quote.value - reference.value) > limit)
 
 

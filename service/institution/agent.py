@@ -6,15 +6,13 @@ withholds the flag and raises an alarm, which says neither a value nor when.
 """
 
 import json
-import os
-import secrets
 import threading
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from atomic_margin.margin.market.portfolio import Portfolio, check_gross, encode
+from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import answering, giving_up, readers, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
@@ -22,8 +20,9 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
-from atomic_margin.service.institution.keyring import KeyRing
+from atomic_margin.service.institution.keyring import KeyRing, load_secret
 from atomic_margin.service.institution.log_watch import open_watch
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.outbox import Outbox
@@ -37,6 +36,7 @@ from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFig
 from atomic_margin.service.protocol.documents import CollateralInstruction, Submission
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
 
 JsonObject = dict[str, Any]
@@ -66,7 +66,7 @@ class Agent:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings = settings
         self.identity = Identity.load_or_create(settings.directory / "identity.key")
-        self._secret = _load_secret(settings.directory / "commitment.secret")
+        self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
         self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
         self._stage = on_stage
@@ -119,8 +119,9 @@ class Agent:
             EntryRefused, AgentRefused: the account's history does not hold; nothing is sent.
         """
         with self._lock:
-            z = encode(book, self.terms.entry_map)
-            check_gross(z, self.terms.entry_map, self.settings.gross_limit)
+            account = self.settings.account
+            z = self.terms.encode(book, account)
+            check_gross(z, self.terms.columns(account), account.gross_limit)
             self._followed()
             self._outbox.resend()
             self._outbox.replace_submissions()
@@ -128,7 +129,7 @@ class Agent:
             values = tuple(int(value) for value in z)
             context = {"institution": self.settings.institution, "submission_sequence": str(sequence)}
             committed = CommittedBook(values, *commit_values(values, self._secret, context))
-            self._submit(sequence, book, committed, self.settings.gross_limit)
+            self._submit(sequence, book, committed, account)
             return sequence
 
     def instruct(self, action: str, asset: str, quantity: int) -> None:
@@ -320,7 +321,7 @@ class Agent:
             return False
         return True
 
-    def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook, gross_limit: int) -> None:
+    def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook, account: Columned) -> None:
         """Make a submission under the keys in use, keep it, and send it."""
         own = self._keys.of(str(self._store.note("evaluation_keys")))
         keys = self._keys.secret(own)
@@ -331,10 +332,10 @@ class Agent:
             "entry": self.history.head,
             "nonce": self._client.nonce(),
             "evaluation_keys": own.evaluation_keys,
-            "gross_limit": str(gross_limit),
         }
         openings = read_openings(keys, own.openings)
-        made = make_submission(addressed, self.terms, book, keys, openings, self._store.use_masks, self._stage)
+        make = partial(make_submission, addressed, account, self.terms, book, keys, openings)
+        made = make(self._store.use_masks, self._stage, partial(prove_gain, self._party, self._followed))
         signed = made.signed_by(self.identity)
         with self._store.unit_of_work() as session:
             session.add(
@@ -373,25 +374,15 @@ class Agent:
             if book.evaluation_keys == in_use or state.public.keys != in_use:
                 continue
             portfolio, before = Portfolio.parse(own.portfolio), Submission.parse(own.document["body"])
-            values = tuple(int(value) for value in encode(portfolio, self.terms.entry_map))
+            values = tuple(int(value) for value in self.terms.encode(portfolio, before))
             commitments = tuple(bytes.fromhex(point) for point in before.commitments)
             blindings = tuple(int(blinding) for blinding in own.blindings)
             committed = CommittedBook(values, commitments, blindings)
-            # Under the limit it was proven under: another one would make it another book.
-            self._submit(state.public.submissions + 1, portfolio, committed, before.gross_limit)
+            # Under the limit and columns it was proven under: others would make it another book.
+            self._submit(state.public.submissions + 1, portfolio, committed, before)
 
 
 def _as_object(value: object) -> JsonObject:
     if not isinstance(value, dict):
         raise TypeError("a document is a JSON object")
     return json.loads(json.dumps(value)) if value else {}
-
-
-def _load_secret(path: Path) -> bytes:
-    if path.exists():
-        return path.read_bytes()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    secret = secrets.token_bytes(32)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret

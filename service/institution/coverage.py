@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.answering import decided
 from atomic_margin.service.institution.party import Party
@@ -99,10 +99,10 @@ class Unasked:
             return None
         submission = Submission.parse(own.document["body"])
         try:
-            matrices = party.terms.compile(market, public.posted, submission.gross_limit)
+            matrices = party.terms.compile(market, public.posted, submission)
         except MarginError as error:
             raise AgentRefused(f"tick {at.market} gives no matrix: {error}") from error
-        z = encode(Portfolio.parse(own.portfolio), party.terms.entry_map)
+        z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
         if bool(np.any(matrices.maintenance_proof.surplus(z) < 0)):
             _log.error("the book in force is not covered at tick %s; post collateral, or wait for a run", at.market)
             self._short = tried

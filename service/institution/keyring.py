@@ -4,6 +4,8 @@ Old keys are kept: a run under them may still want its answer. Keys with an alar
 """
 
 import logging
+import os
+import secrets
 from pathlib import Path
 
 from atomic_margin.circuits.profile import Profile
@@ -62,3 +64,14 @@ class KeyRing:
             own.alarm = own.alarm or reason
             session.merge(own)
         _log.error("alarm: %s", reason)
+
+
+def load_secret(path: Path) -> bytes:
+    """Return the 32 bytes that blindings are derived from; made at first, mode 0600."""
+    if path.exists():
+        return path.read_bytes()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    secret = secrets.token_bytes(32)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret

@@ -16,7 +16,7 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
@@ -115,7 +115,9 @@ def check_run(
             "institution": submission.institution,
             "submission": submission_hash,
             "submission_sequence": submission.sequence,
+            "entry_map": submission.entry_map,
             "gross_limit": submission.gross_limit,
+            "columns": submission.columns,
             "ciphertext": submission.ciphertext,
             "evaluation_keys": submission.evaluation_keys,
             "key_commitments": submission.key_commitments,
@@ -134,7 +136,7 @@ def check_run(
         matrices = terms.matrices_of(record, market)
     except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
-    z = encode(book, terms.entry_map)
+    z = terms.encode(book, submission)
     true = terms.model.reference(terms.published(market), book, record.posted)
     return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
 

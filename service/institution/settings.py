@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from atomic_margin.margin.market.columns import ColumnChoice
+from atomic_margin.service.protocol.terms import AccountColumns
 from atomic_margin.service.protocol.trust import TrustFile
 
 
@@ -23,6 +25,7 @@ class AgentSettings:
         operator_url: where the operator's server is.
         trust: pinned operator, price rules and terms.
         gross_limit: G of its submissions, whole USD.
+        columns: what its commitments cover of the universe; None for all of it.
         max_tick_age: seconds that prices may be old, by the agent's clock, for a run to be answered; None for no bound,
             for histories that are played back. There is no default: without a bound an operator can ask at old prices.
         clock: the agent's own, in UTC.
@@ -40,3 +43,9 @@ class AgentSettings:
     clock: Callable[[], datetime] = present_time
     unasked_after: int = 30
     deliver_after: int = 60
+    columns: ColumnChoice | None = None
+
+    @property
+    def account(self) -> AccountColumns:
+        """What says which columns its submissions have."""
+        return AccountColumns(self.gross_limit, self.columns)

@@ -15,16 +15,16 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.masks import expand_masks, mask_seed
 from atomic_margin.service.institution.openings import KeyOpenings
-from atomic_margin.service.protocol.documents import Submission, SubmissionClaim
+from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.statements import encryption_statement, portfolio_statement
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import Columned, Terms
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.witness import EncryptionWitness, PortfolioWitness
 
 JsonObject = dict[str, Any]
 
-TERMS_NAMED = ("profile", "universe", "entry_map", "generators")
+TERMS_NAMED = ("profile", "universe", "generators")
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,33 @@ class CommittedBook:
 
 def make_submission(
     addressed: JsonObject,
+    account: Columned,
     terms: Terms,
     book: CommittedBook,
     keys: InstitutionKeys,
     openings: KeyOpenings,
     use_masks: Callable[[bytes], None],
     stage: Callable[[str], None],
+    prove_gain: Callable[[SubmissionClaim, CommittedBook], tuple[Gain, bytes]],
 ) -> Submission:
-    """Return a submission with both its proofs.
+    """Return a submission with its three proofs.
 
     Args:
-        addressed: its fields institution, operator, sequence, nonce, evaluation_keys and gross_limit.
+        addressed: its fields institution, operator, sequence, nonce and evaluation_keys.
+        account: gross limit and columns.
         terms: the pinned terms.
         book: what is submitted.
         keys: the FHE keys in use.
         openings: of the commitments to them.
         use_masks: remembers a mask seed; raises when it was used before.
         stage: told what is going on.
+        prove_gain: makes the third proof, at the newest prices.
 
     Raises:
         GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
         AgentRefused: these masks were used before.
     """
-    terms.check_gross_limit(int(addressed["gross_limit"]))
+    terms.check_gross_limit(account)
     stage("encrypting the portfolio")
     layout = layout_of(terms.profile).messages["input"]
     # Drawn after the nonce is known and for this submission alone: whoever repeats nonces gets no two equal masks.
@@ -87,6 +91,9 @@ def make_submission(
             **addressed,
             "randomness": randomness,
             **{name: terms.hashes[name] for name in TERMS_NAMED},
+            "entry_map": terms.columns(account).hash(),
+            "gross_limit": str(account.gross_limit),
+            **({} if account.columns is None else {"columns": account.columns.canonical()}),
             "key_commitments": openings.pair.hash,
             "bodies": ciphertext.bodies.astype("<u8").tobytes().hex(),
             "ciphertext": hashlib.sha256(ciphertext.to_bytes()).hexdigest(),
@@ -100,4 +107,7 @@ def make_submission(
         encryption_statement(claim, terms, openings.pair),
         EncryptionWitness(book.values, book.blindings, openings.input),
     )
-    return claim.proven(Submission, portfolio_proof=portfolio_proof, encryption_proof=encryption_proof)
+    stage("proving the gain")
+    gain, gain_proof = prove_gain(claim, book)
+    proofs = {"portfolio_proof": portfolio_proof, "encryption_proof": encryption_proof, "gain_proof": gain_proof}
+    return claim.proven(Submission, {"gain": gain.canonical()}, **proofs)

@@ -1,7 +1,8 @@
 """What a stored tick says and what follows from it for every account, parsed and compiled once.
 
-Weights depend on no account, and a tick's document does not change. The operator keeps the newest ticks it was asked
-for; an older one is compiled again. Safe to call from several threads: two that ask for one tick wait for each other.
+Rows in single lots depend on no account, and a tick's document does not change. The operator keeps the newest ticks it
+was asked for; an older one is compiled again. Safe to call from several threads: two that ask for one tick wait for
+each other.
 """
 
 import threading
@@ -9,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms
@@ -26,13 +27,13 @@ class CompiledTick:
         sequence: of the tick.
         hash: of the signed document.
         market: combined prices.
-        weights: true weights of the published model under these prices.
+        rows: of the published model under these prices, in single lots.
     """
 
     sequence: int
     hash: str
     market: Market
-    weights: TrueWeights
+    rows: Rows
 
 
 class CompiledTicks:
@@ -50,7 +51,7 @@ class CompiledTicks:
         Raises:
             MarginError: the terms and the prices do not go together.
         """
-        return CompiledTick(sequence, signed.body_hash(), market, self._terms.weights(market))
+        return CompiledTick(sequence, signed.body_hash(), market, self._terms.rows(market))
 
     def keep(self, tick: CompiledTick) -> None:
         """Keep a tick that is stored now."""

@@ -25,7 +25,7 @@ from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
-from atomic_margin.service.protocol.documents import Enrolment
+from atomic_margin.service.protocol.documents import USUAL_ALLOWANCES, Allowances, Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -53,6 +53,7 @@ class Settings:
         witnesses: URL and key of each witness that is asked to cosign.
         threshold: how many cosignatures a checkpoint needs before anything rests on it, as trust files ask for; by
             default more than half of the witnesses.
+        allowances: by how much books of institutions that it admits may have gained more than those they replace.
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
     """
 
@@ -68,6 +69,7 @@ class Settings:
     witnesses: tuple[tuple[str, NoteKey], ...] = ()
     checkpoint_seconds: int = 60
     threshold: int | None = None
+    allowances: Allowances = USUAL_ALLOWANCES
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -4,6 +4,7 @@
 nothing is believed because it was sent along.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
@@ -22,6 +23,7 @@ from atomic_margin.documents.fields import (
     Time,
 )
 from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
+from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.errors import MalformedRequest, Refused
 from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
 
@@ -52,12 +54,12 @@ class DocumentClaim(Document):
 
     TAG: ClassVar[str] = "claim"
 
-    def proven(self, document: type[B], **proofs: bytes) -> B:
-        """Return the document that says this, with its proofs by field name."""
+    def proven(self, document: type[B], more: Mapping[str, object] | None = None, /, **proofs: bytes) -> B:
+        """Return the document that says this and ``more``, with its proofs by field name."""
         said = self.canonical()
         if not isinstance(said, dict):
             raise TypeError("a claim is a JSON object")
-        return document.parse({**said, **{name: proof.hex() for name, proof in proofs.items()}})
+        return document.parse({**said, **(more or {}), **{name: proof.hex() for name, proof in proofs.items()}})
 
 
 class Enrolment(Body):
@@ -100,6 +102,9 @@ class SubmissionClaim(DocumentClaim):
         entry: hash of the account's last entry that the institution saw.
         nonce: 32 bytes the operator issued for it.
         randomness: 32 random bytes of the institution, drawn for this submission.
+        entry_map: hash of the columns that gross limit and choice give; the commitments are to their entries, in order.
+        gross_limit: G, whole USD.
+        columns: what the commitments cover of the universe; left out for all of it.
     """
 
     institution: Identifier
@@ -115,6 +120,7 @@ class SubmissionClaim(DocumentClaim):
     key_commitments: Hash
     generators: Hash
     gross_limit: Counter
+    columns: ColumnChoice | None = None
     bodies: BodiesHex
     ciphertext: Hash
     commitments: ListOf[PointHex]
@@ -138,12 +144,59 @@ class SubmissionClaim(DocumentClaim):
         }
 
 
+def repeated_columns(claim: SubmissionClaim) -> dict[str, object]:
+    """Return, as JSON, what a submission says of its columns and a record of a run on it repeats."""
+    said: dict[str, object] = {"entry_map": claim.entry_map, "gross_limit": str(claim.gross_limit)}
+    return said if claim.columns is None else {**said, "columns": claim.columns.canonical()}
+
+
+class Allowances(Part):
+    """By how much books may have gained more, when they come, than those they replace; whole USD.
+
+    Attributes:
+        submission: one of them.
+        day: all of one day of prices together.
+    """
+
+    submission: Counter
+    day: Counter
+
+
+USUAL_ALLOWANCES = Allowances.model_construct(submission=25_000, day=250_000)
+"""Where an operator says nothing else."""
+
+
+class Gain(Part):
+    """By how much a book may have gained more so far than the one it is compared with, `margin.rows.gain`.
+
+    Attributes:
+        before: hash of the submission it is compared with; left out for none, whose gain is 0.
+        price_sequence: number of the newest tick with a market, whose prices count; 0 before there is one.
+        tick: its hash.
+        day: of its prices, whole days since 1970-01-01; 0 likewise.
+        allowance: whole USD that it may have gained more.
+    """
+
+    before: Hash | None = None
+    price_sequence: Counter
+    tick: Hash
+    day: Counter
+    allowance: Counter
+
+
 class Submission(Body, SubmissionClaim):
-    """The claim with the two proofs about it. It is taken wherever the claim is."""
+    """The claim with the three proofs about it. It is taken wherever the claim is.
+
+    Attributes:
+        gain: what its gain is compared with. Not among what the other two proofs are bound to: it names the newest
+            tick, and they take longer than a tick may.
+    """
 
     TYPE = "submission"
     portfolio_proof: ProofHex
     encryption_proof: ProofHex
+    gain: Gain
+    gain_proof: ProofHex
 
 
 def second_run_of(run_id: str) -> str:
@@ -194,6 +247,7 @@ class RunRecord(Body):
     profile: Hash
     generators: Hash
     gross_limit: Counter
+    columns: ColumnChoice | None = None
     instructions: Counter
     posted: IdMap[Quantity]
     matrices: MatrixHashes
@@ -220,7 +274,9 @@ class RunRecord(Body):
             "institution": self.institution,
             "operator": self.operator,
             "sequence": self.submission_sequence,
+            "entry_map": self.entry_map,
             "gross_limit": self.gross_limit,
+            "columns": self.columns,
             "ciphertext": self.ciphertext,
             "evaluation_keys": self.evaluation_keys,
             "key_commitments": self.key_commitments,

@@ -118,7 +118,6 @@ class OperatorView(ResponseBody):
     """Time for the proof that comes before an evaluation."""
     model: str
     universe: str
-    entry_map: str
     schedule: str
     profile: str
     generators: str
@@ -336,6 +335,10 @@ class Admission(RequestBody):
     identity: Annotated[str, AfterValidator(require_public_key)] = Field(
         pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="Ed25519 public key"
     )
+    gain_per_submission: int | None = Field(
+        default=None, ge=0, le=10**15, description="USD that one book may have gained more than the one it replaces"
+    )
+    gain_per_day: int | None = Field(default=None, ge=0, le=10**15, description="USD, all books of a day together")
 
 
 class Deposit(RequestBody):

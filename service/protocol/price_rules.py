@@ -25,7 +25,8 @@ class Bounds(Part):
     """How far one quote may be from another.
 
     Attributes:
-        price: relative, of spots, perpetuals, forwards and collateral prices.
+        price: relative, of spots, perpetuals, forwards, settlement and collateral prices; of a funding index, as a
+            fraction of its underlying's spot.
         volatility: absolute, a fraction a year.
         rate: absolute, a fraction a year.
     """

@@ -4,14 +4,18 @@ The institution makes a claim, takes its statements from here, and proves them; 
 statements from the document that arrived. No secret, no I/O.
 """
 
+import numpy as np
+
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.fhe.masks import Ciphertext, bodies_from_bytes, expand_masks, mask_seed
 from atomic_margin.fhe.messages import words_from_bytes
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.gain import BITS, UNIT_EXPONENT, gain_weights
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices
 from atomic_margin.margin.rows.top_up import TOP_UP_BITS
 from atomic_margin.service.protocol.account.events import CoverageClaim
-from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord, SubmissionClaim
+from atomic_margin.service.protocol.documents import AnswerClaim, Gain, RunRecord, SubmissionClaim
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.statements.breach import BreachStatement
@@ -27,12 +31,49 @@ def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatem
     Raises:
         StatementError: sizes or limits outside what the argument is sound for.
     """
+    columns = terms.columns(claim)
     return PortfolioStatement(
         commitments=tuple(bytes.fromhex(point) for point in claim.commitments),
-        widths=terms.entry_map.widths,
-        gross_weights=terms.entry_map.gross_weights,
+        widths=columns.widths,
+        gross_weights=columns.gross_weights,
         gross_limit=claim.gross_limit,
         context=claim.proof_context(),
+    )
+
+
+def gain_statement(
+    claim: SubmissionClaim, gain: Gain, before: SubmissionClaim | None, terms: Terms, market: Market | None
+) -> SufficiencyStatement:
+    """Return what a submission's gain proof must show: it gained at most its allowance more than the one before.
+
+    Args:
+        claim: the submission.
+        gain: what it says about its gain.
+        before: the submission it is compared with; None for none, whose gain is 0.
+        terms: of the account.
+        market: prices of the tick that it names; None before there are any.
+
+    Raises:
+        MarginError: the market does not price the universe, or a gain does not fit its row.
+    """
+    new = gain_weights(terms.universe, market, terms.columns(claim))
+    old = () if before is None else gain_weights(terms.universe, market, terms.columns(before))
+    points = (() if before is None else before.commitments) + claim.commitments
+    return SufficiencyStatement(
+        commitments=tuple(bytes.fromhex(point) for point in points),
+        weights=np.array([[*old, *(-weight for weight in new)]], dtype=np.int64),
+        offsets=(gain.allowance << -UNIT_EXPONENT,),
+        top_up=0,
+        bits=BITS,
+        context={
+            **claim.proof_context(),
+            "document": "gain",
+            "model": terms.hashes["model"],
+            "before": gain.before or "none",
+            "before_entry_map": "none" if before is None else before.entry_map,
+            "price_sequence": str(gain.price_sequence),
+            "tick": gain.tick,
+        },
     )
 
 
@@ -40,10 +81,10 @@ def ciphertext_of(claim: SubmissionClaim, terms: Terms) -> Ciphertext:
     """Return the whole ciphertexts of a submission: masks expanded from what it names, bodies as sent.
 
     Raises:
-        MalformedCiphertext: another number of bodies than the universe has entries.
+        MalformedCiphertext: another number of bodies than the account has columns.
     """
     layout = layout_of(terms.profile).messages["input"]
-    bodies = bodies_from_bytes(bytes.fromhex(claim.bodies), len(terms.entry_map))
+    bodies = bodies_from_bytes(bytes.fromhex(claim.bodies), len(terms.columns(claim)))
     seed = mask_seed(
         claim.nonce, claim.randomness, claim.operator, claim.institution, claim.key_commitments, claim.sequence
     )
@@ -54,7 +95,7 @@ def encryption_statement(claim: SubmissionClaim, terms: Terms, keys: KeyPair) ->
     """Return what a submission's encryption proof must show.
 
     Raises:
-        MalformedCiphertext: another number of bodies than the universe has entries.
+        MalformedCiphertext: another number of bodies than the account has columns.
         StatementError: sizes outside what the argument is sound for.
     """
     ciphertext = ciphertext_of(claim, terms)
@@ -63,7 +104,7 @@ def encryption_statement(claim: SubmissionClaim, terms: Terms, keys: KeyPair) ->
         key=keys.input,
         masks=ciphertext.masks,
         bodies=ciphertext.bodies,
-        widths=terms.entry_map.widths,
+        widths=terms.columns(claim).widths,
         scale_bits=63 - layout_of(terms.profile).messages["input"].width,
         context=claim.proof_context(),
     )
@@ -115,6 +156,7 @@ def coverage_statement(
             "posted": canonical_hash("posted", posted),
             "instructions": str(claim.instructions),
             "matrix": matrix.hash(),
+            "entry_map": submission.entry_map,
             **terms.hashes,
         },
     )

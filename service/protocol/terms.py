@@ -7,23 +7,49 @@ tick and posted collateral give. What proofs are about is in `protocol.statement
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
+from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.margin.market.entries import EntryMap
-from atomic_margin.margin.market.market import Market, check_market
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import AnyModel, parse_model
 from atomic_margin.margin.models.universe import LedgerModel, Published
+from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit, compile_run
-from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.service.errors import ModelNotServed
 from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
 from atomic_margin.zk.generators import generators_hash
+
+_KEPT = 64
+"""Columns that are kept, of so many gross limits and choices."""
+
+
+class Columned(Protocol):
+    """What says which columns an account has."""
+
+    @property
+    def gross_limit(self) -> int:
+        """G, whole USD."""
+
+    @property
+    def columns(self) -> ColumnChoice | None:
+        """What its commitments cover; None for the whole universe."""
+
+
+@dataclass(frozen=True)
+class AccountColumns:
+    """A gross limit and a choice, before there is a submission that says so."""
+
+    gross_limit: int
+    columns: ColumnChoice | None = None
 
 
 def served(model: AnyModel) -> LedgerModel[Any]:
@@ -54,7 +80,7 @@ class Terms:
         profile: of the circuits.
 
     Raises:
-        ProfileError: the model has more rows, or the universe more entries, than the profile.
+        ProfileError: the model has more rows than the profile.
     """
 
     model: LedgerModel[Any]
@@ -75,17 +101,53 @@ class Terms:
         return cls(*parsed, profile)
 
     def __post_init__(self) -> None:
-        rows, entries = len(self.model.labels), len(self.entry_map)
-        if rows > self.profile.rows or entries > self.profile.entries:
+        if len(self.model.labels) > self.profile.rows:
             raise ProfileError(
-                f"the model's {rows} rows and the universe's {entries} entries do not fit profile "
-                f"{self.profile.name!r} ({self.profile.rows} rows, {self.profile.entries} entries)"
+                f"the model's {len(self.model.labels)} rows do not fit profile {self.profile.name!r}, which has "
+                f"{self.profile.rows}"
             )
 
+    def columns(self, account: Columned) -> EntryMap:
+        """Return the columns of an account: what its commitments, ciphertexts and matrices count.
+
+        Args:
+            account: a submission, or whatever else says its gross limit and choice.
+
+        Raises:
+            ProfileError: they are more than the profile has.
+            DocumentError: the choice does not go with the universe, by field.
+        """
+        key = account.gross_limit, account.columns
+        found = self._columns.get(key)
+        if found is None:
+            chosen = None if account.columns is None else account.columns.tiers_of(self.universe)
+            found = EntryMap.of(self.universe, account.gross_limit, self.profile.bits, chosen)
+            if len(found) > self.profile.entries:
+                raise ProfileError(
+                    f"the account's {len(found)} columns do not fit profile {self.profile.name!r}, which has "
+                    f"{self.profile.entries}: choose fewer underlyings or expiries"
+                )
+            if max(found.widths) >= self.profile.bits:
+                raise ProfileError(
+                    f"an entry of {max(found.widths)} bits does not fit the {self.profile.bits}-bit rows of profile "
+                    f"{self.profile.name!r}: choose narrower tiers"
+                )
+            if len(self._columns) >= _KEPT:
+                self._columns.pop(next(iter(self._columns)))
+            self._columns[key] = found
+        return found
+
+    def encode(self, book: Portfolio, account: Columned) -> Integers:
+        """Return the vector of a book in an account's columns.
+
+        Raises:
+            DocumentError: the book does not fit them, by field.
+        """
+        return encode(book, self.universe, self.columns(account))
+
     @cached_property
-    def entry_map(self) -> EntryMap:
-        """Names the columns of every matrix."""
-        return EntryMap.of(self.universe)
+    def _columns(self) -> dict[tuple[int, ColumnChoice | None], EntryMap]:
+        return {}
 
     @cached_property
     def hashes(self) -> dict[str, str]:
@@ -93,19 +155,20 @@ class Terms:
         return {
             "model": self.model.hash(),
             "universe": self.universe.hash(),
-            "entry_map": self.entry_map.hash(),
             "schedule": self.schedule.hash(),
             "profile": self.profile.hash(),
             "generators": generators_hash(),
         }
 
-    def check_gross_limit(self, gross_limit: int) -> None:
-        """Make sure a submission may have this gross limit: no book within it overflows, every top-up can be proven.
+    def check_gross_limit(self, account: Columned) -> None:
+        """Make sure a submission may have its gross limit: no book within it overflows, every top-up can be proven.
 
         Raises:
             GrossLimitTooSmall, GrossLimitTooLarge: it may not; the message says what would do.
+            ProfileError, DocumentError: see `columns`.
         """
-        check_gross_limit(gross_limit, self.entry_map, self.profile.bits, self.model.minimum_transfer_amount)
+        columns, least = self.columns(account), self.model.minimum_transfer_amount
+        check_gross_limit(account.gross_limit, columns, self.profile.bits, least)
 
     def published(self, market: Market) -> Published:
         """Return what is public under `market`."""
@@ -119,15 +182,13 @@ class Terms:
         """
         self.model.check_market(self.published(market))
 
-    def weights(self, market: Market) -> TrueWeights:
-        """Return the unrounded weights under `market`. They depend on no account: once a tick is enough.
+    def rows(self, market: Market) -> Rows:
+        """Return the unrounded rows under `market`, in single lots. They depend on no account: once a tick is enough.
 
         Raises:
-            RowsWithSlack: the model's conservative rows hold slack, which no circuit takes.
             MarginError: the market does not price the universe, or the documents do not fit together.
         """
-        check_market(market, self.universe)
-        return self.model.rows(self.universe, market).slack_free()
+        return self.model.rows(self.universe, market)
 
     def collateral(self, market: Market, posted: Mapping[str, int]) -> CollateralValues:
         """Return what an account's posted collateral is worth in every row under `market`, unrounded.
@@ -137,25 +198,33 @@ class Terms:
         """
         return self.model.collateral(self.schedule, market, posted)
 
-    def matrices(self, weights: TrueWeights, collateral: CollateralValues, gross_limit: int) -> RunMatrices:
+    def matrices(self, rows: Rows, collateral: CollateralValues, account: Columned) -> RunMatrices:
         """Return the matrices of a run from its true values.
 
+        Args:
+            rows: of the tick, in single lots.
+            collateral: of the account.
+            account: its submission.
+
         Raises:
-            MarginError: no unit fits, or weights and collateral do not belong together.
+            RowsWithSlack: the model's conservative rows hold slack, which no circuit takes.
+            MarginError: no unit fits, or rows and collateral do not belong together.
+            ProfileError: see `columns`.
         """
+        columns = self.columns(account)
         return compile_run(
-            weights,
+            rows.spread(columns).slack_free(),
             collateral,
-            self.entry_map,
-            gross_limit,
+            columns,
+            account.gross_limit,
             minimum_transfer_amount=self.model.minimum_transfer_amount,
             bits=self.profile.bits,
             weight_bits=self.profile.weight_bits,
         )
 
-    def compile(self, market: Market, posted: Mapping[str, int], gross_limit: int) -> RunMatrices:
+    def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> RunMatrices:
         """Return the matrices of a run. The operator's direction of the computation."""
-        return self.matrices(self.weights(market), self.collateral(market, posted), gross_limit)
+        return self.matrices(self.rows(market), self.collateral(market, posted), account)
 
     def matrices_of(self, record: RunRecord, market: Market) -> RunMatrices:
         """Compile the matrices of a run anew. The agent's, the verifier's and the auditor's direction.
@@ -165,10 +234,16 @@ class Terms:
             market: prices of its tick.
 
         Raises:
-            MatrixMismatch: the record names other matrices than its prices, its collateral and these terms give.
+            MatrixMismatch: the record names other columns or matrices than its prices, its collateral and these terms
+                give.
             MarginError: the market does not price everything, or no unit fits.
         """
-        matrices = self.compile(market, record.posted, record.gross_limit)
+        if record.entry_map != self.columns(record).hash():
+            raise MatrixMismatch(
+                f"entry_map: the record of run {record.run_id!r} names other columns than its gross limit and choice "
+                "give"
+            )
+        matrices = self.compile(market, record.posted, record)
         found, named = matrix_hashes(matrices), record.matrices
         others = [name for name in MATRIX_NAMES if getattr(found, name) != getattr(named, name)]
         if others:

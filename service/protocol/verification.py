@@ -8,8 +8,12 @@ import hashlib
 from dataclasses import InitVar, dataclass
 from decimal import Decimal
 
+from atomic_margin.circuits.errors import ProfileError
+from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
 from atomic_margin.service.errors import Refused
@@ -23,6 +27,7 @@ from atomic_margin.service.protocol.statements import (
     coverage_statement,
     decryption_statement,
     encryption_statement,
+    gain_statement,
     portfolio_statement,
     sufficiency_statement,
 )
@@ -93,13 +98,18 @@ def verify_submission(
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
     # (2) It is about these terms.
-    for name in ("profile", "universe", "entry_map", "generators"):
+    for name in ("profile", "universe", "generators"):
         if getattr(submission, name) != terms.hashes[name]:
             raise Refused(f"the submission is for another {name}; fetch the operator's terms and submit again", name)
-    if len(submission.commitments) != len(terms.entry_map):
+    try:
+        columns = terms.columns(submission)
+    except (DocumentsError, ProfileError) as error:
+        raise Refused(f"its choice of columns does not go with the terms: {error}", "columns") from error
+    if submission.entry_map != columns.hash():
+        raise Refused("the submission names other columns than its gross limit and choice give", "entry_map")
+    if len(submission.commitments) != len(columns):
         raise Refused(
-            f"the universe has {len(terms.entry_map)} entries, got {len(submission.commitments)} commitments",
-            "commitments",
+            f"the account has {len(columns)} columns, got {len(submission.commitments)} commitments", "commitments"
         )
     # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
     if submission.key_commitments != keys.hash:
@@ -111,7 +121,7 @@ def verify_submission(
     if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
         raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
     # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
-    terms.check_gross_limit(submission.gross_limit)
+    terms.check_gross_limit(submission)
     # (5) Every entry is in its range and the book is within the gross limit.
     try:
         verify_portfolio(portfolio_statement(submission, terms), bytes.fromhex(submission.portfolio_proof), group)
@@ -183,6 +193,42 @@ def verify_answer(
     except ProofError as error:
         raise Refused(str(error), "breach_proof") from error
     return VerifiedBreach(record, run_hash, answer_hash, _SEAL, answer.top_up, Decimal(answer.top_up_usd))
+
+
+def verify_gain(
+    submission: Submission,
+    before: Submission | None,
+    market: Market | None,
+    terms: Terms,
+    group: Group,
+) -> None:
+    """Check that a book gained at most its allowance more than the one it is compared with, by the prices it names.
+
+    That these are the right book and the right prices is for the account machine to say.
+
+    Args:
+        submission: the document, whose other proofs hold.
+        before: the document it is compared with; None for none.
+        market: of the tick it names; None before there is one.
+        terms: of the account.
+        group: backend of the proof.
+
+    Raises:
+        Refused: the day is not that of the prices, they do not price the universe, or the proof does not hold.
+    """
+    gain = submission.gain
+    if gain.day != day_of(market):
+        raise Refused(f"its gain is counted on day {gain.day}, its prices are of day {day_of(market)}", "gain.day")
+    try:
+        statement = gain_statement(submission, gain, before, terms, market)
+        verify_sufficiency(statement, bytes.fromhex(submission.gain_proof), group)
+    except (MarginError, ProofError) as error:
+        raise Refused(str(error), "gain_proof") from error
+
+
+def day_of(market: Market | None) -> int:
+    """Return the day of prices, whole days since 1970-01-01 in UTC; 0 where there are none."""
+    return 0 if market is None else int(market.as_of.timestamp()) // 86_400
 
 
 def verify_coverage(

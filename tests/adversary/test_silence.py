@@ -8,6 +8,7 @@ from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..e2e.harness import World
+from ..lines import FLAT
 
 pytestmark = pytest.mark.fhe
 
@@ -23,7 +24,7 @@ def test_silence_freezes_the_account(plain_world: World) -> None:
         with pytest.raises(RemoteError) as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
         assert refused.value.status == 409
-        agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
+        agent.submit(Portfolio.parse(FLAT))
         state = agent.history.state
         assert state is not None
         assert state.public.waiting is not None

@@ -34,7 +34,7 @@ def test_a_book_over_its_gross_limit_is_refused_by_all_three(stage: Stage) -> No
     assert stage.submit(secrets.submit(committed=full, gross_limit=str(1 << 60))) == (422, None)
     # The agent would not have made it, and a verifier refuses a bundle about it.
     book = copy.deepcopy(read_json(stage.world.examples / "portfolio.json"))
-    book["positions"][0]["lots"] = "999"
+    book["lines"][0]["lots"] = "999"
     with pytest.raises(MarginError, match="gross"):
         stage.agent.submit(Portfolio.parse(book))
     submission = signed_again(stage.bundle["body"]["submission"], stage.agent.identity, gross_limit=str(1 << 60))

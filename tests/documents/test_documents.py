@@ -129,7 +129,7 @@ NUMBERS = [
             f"underlyings.BTC.expiries.{DEC}.volatilities.100000",
         ),
         ("universe", ["instruments", 0, "lot"], "instruments[0].lot"),
-        ("portfolio", ["positions", 3, "lots"], "positions[3].lots"),
+        ("portfolio", ["lines", 3, "lots"], "lines[3].lots"),
         ("model-scan", ["scenarios", 2, "spot", "ETH"], "scenarios[2].spot.ETH"),
         ("collateral-schedule", ["assets", 1, "haircut"], "assets[1].haircut"),
         ("institution", ["gross_limit"], "gross_limit"),
@@ -232,11 +232,11 @@ BAD: list[tuple[str, list[str | int], object, type[document_errors.DocumentError
         "underlyings.BTC.reference_price",
     ),
     # portfolio
-    ("portfolio", ["positions", 3, "lots"], "-5", document_errors.NegativeLots, "positions[3].lots"),
-    ("portfolio", ["positions", 3, "lots"], "2.5", document_errors.NotADecimal, "positions[3].lots"),
-    ("portfolio", ["positions", 3, "lots"], "9" * 30, document_errors.OutOfRange, "positions[3].lots"),
-    ("portfolio", ["positions", 3, "side"], "flat", document_errors.MalformedDocument, "positions[3].side"),
-    ("portfolio", ["positions", 3, "instrument"], "", document_errors.MalformedDocument, "positions[3].instrument"),
+    ("portfolio", ["lines", 3, "lots"], "-5", document_errors.NegativeLots, "lines[3].lots"),
+    ("portfolio", ["lines", 3, "lots"], "2.5", document_errors.NotADecimal, "lines[3].lots"),
+    ("portfolio", ["lines", 3, "lots"], "9" * 30, document_errors.OutOfRange, "lines[3].lots"),
+    ("portfolio", ["lines", 3, "side"], "flat", document_errors.MalformedDocument, "lines[3].side"),
+    ("portfolio", ["lines", 3, "instrument"], "", document_errors.MalformedDocument, "lines[3].instrument"),
     ("institution", ["gross_limit"], "0", document_errors.OutOfRange, "gross_limit"),
     # model
     ("model-scan", ["scenarios", 1, "label"], "spot 0% vol up", document_errors.DuplicateId, "scenarios[1].label"),
@@ -301,9 +301,9 @@ def test_a_bad_field_is_refused_by_name(
 
 def test_one_instrument_and_side_stands_once_in_a_portfolio(example: Example) -> None:
     with pytest.raises(errors.DuplicatePosition) as caught:
-        Portfolio.parse(append_copy(example("portfolio"), "positions", 2))
-    assert caught.value.field == "positions[19]"
-    assert "positions[2]" in str(caught.value)
+        Portfolio.parse(append_copy(example("portfolio"), "lines", 2))
+    assert caught.value.field == "lines[19]"
+    assert "lines[2]" in str(caught.value)
 
 
 def test_a_column_beyond_any_account_is_refused(example: Example) -> None:
@@ -315,7 +315,7 @@ def test_a_column_beyond_any_account_is_refused(example: Example) -> None:
 
 def test_lists_and_maps_are_bounded(example: Example) -> None:
     given = example("portfolio")
-    given["positions"] = [{"instrument": f"I{i}", "side": "long", "lots": "1"} for i in range(4097)]
+    given["lines"] = [{"instrument": f"I{i}", "side": "long", "lots": "1"} for i in range(4097)]
     with pytest.raises(document_errors.MalformedDocument, match="4096"):
         Portfolio.parse(given)
     given = example("market-1")
@@ -339,7 +339,7 @@ def test_documents_are_frozen(universe: Universe) -> None:
 
 def test_errors_survive_a_process_boundary() -> None:
     for error in (
-        document_errors.NegativeLots("positions[3].lots", "at least 0"),
+        document_errors.NegativeLots("lines[3].lots", "at least 0"),
         errors.MarginOverflow("crash", "X", "wide"),
     ):
         again = pickle.loads(pickle.dumps(error))  # noqa: S301

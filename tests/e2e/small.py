@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..lines import portfolio_json
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 GROSS_LIMIT = 4_000_000
@@ -14,14 +16,7 @@ INSTRUMENTS = {"BTC-PERP": "2", "ETH-PERP": "2", "BTC-25DEC26-100000-C": "1", "B
 # The worst of all for this book, the two that come next to it in weights, and none.
 SCENARIOS = ("crash -20% vol up", "spot -15% vol up", "spot +15% vol up", "unchanged")
 
-PORTFOLIO = {
-    "format": "atomic-margin/portfolio/1",
-    "positions": [
-        {"instrument": "BTC-PERP", "side": "long", "lots": "140"},
-        {"instrument": "ETH-PERP", "side": "short", "lots": "60"},
-        {"instrument": "BTC-25DEC26-100000-C", "side": "short", "lots": "25"},
-    ],
-}
+PORTFOLIO = portfolio_json(("BTC-PERP", "long", 140), ("ETH-PERP", "short", 60), ("BTC-25DEC26-100000-C", "short", 25))
 # Units of 10^-6 USDC and 10^-2 of a T-bill: enough for market-1, short by one call under market-2, and with what is
 # left free not enough under market-4.
 COLLATERAL = {

@@ -24,6 +24,7 @@ from atomic_margin.service.protocol.documents import Enrolment, Submission
 from atomic_margin.service.protocol.messages import AccountStanding, Admission, OperatorView
 from atomic_margin.service.protocol.signing import Identity
 
+from ..lines import FLAT, line
 from .harness import World, copy_world
 from .small import PORTFOLIO, market
 
@@ -77,21 +78,21 @@ def assert_problem(response: httpx.Response, field: str | None, *statuses: int) 
 
 
 def position(**changes: str) -> dict[str, Any]:
-    return {**PORTFOLIO, "positions": [{"instrument": "BTC-PERP", "side": "long", "lots": "1", **changes}]}
+    return {**PORTFOLIO, "lines": [line("BTC-PERP", "long", 1, **changes)]}
 
 
 @pytest.mark.parametrize(
     ("portfolio", "field", "says"),
     [
-        (position(instrument="BTC-PERPETUAL"), "positions[0].instrument", "no instrument"),
-        (position(lots="-7"), "positions[0].lots", "at least 0"),
-        (position(lots="1024"), "positions[0].lots", "at most 1023"),
-        (position(lots="1.5"), "positions[0].lots", "whole number"),
-        (position(lots="NaN"), "positions[0].lots", "plain decimal"),
-        (position(side="flat"), "positions[0].side", "long"),
-        ({**PORTFOLIO, "positions": PORTFOLIO["positions"] * 2}, "positions[3]", "already"),
+        (position(instrument="BTC-PERPETUAL"), "lines[0].instrument", "no instrument"),
+        (position(lots="-7"), "lines[0].lots", "at least 0"),
+        (position(lots="1024"), "lines[0].lots", "at most 1023"),
+        (position(lots="1.5"), "lines[0].lots", "whole number"),
+        (position(lots="NaN"), "lines[0].lots", "plain decimal"),
+        (position(side="flat"), "lines[0].side", "long"),
+        ({**PORTFOLIO, "lines": PORTFOLIO["lines"] * 2}, "lines[3]", "already"),
         ({**PORTFOLIO, "notes": "x"}, "notes", "no such field"),
-        ({"format": "atomic-margin/portfolio/1"}, "positions", "missing"),
+        ({"format": FLAT["format"]}, "lines", "missing"),
         (position(lots="1023"), None, "gross"),
     ],
 )
@@ -358,7 +359,7 @@ def test_submission_types_are_what_the_tests_spoil() -> None:
 def test_the_agent_answers_nobody_without_its_token(unchanged: World, method: str, path: str) -> None:
     """Another user of the machine, or a page in a browser, can reach loopback but does not have the token."""
     for headers in ({}, {"Authorization": "Bearer 0000"}, {"Origin": "http://page.example", "Host": "page.example"}):
-        empty = {"format": "atomic-margin/portfolio/1", "positions": []}
+        empty = FLAT
         response = httpx.request(method, unchanged.agent.url + path, headers=headers, json=empty)
         assert_problem(response, None, 401)
 

@@ -16,6 +16,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import load_group
 
+from ..lines import FLAT
 from .harness import World, problem
 
 pytestmark = pytest.mark.fhe
@@ -76,7 +77,7 @@ def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(plain_w
         world.wait_run(run_id, (RunState.UNPROVEN,))
         assert world.account().state is AccountState.FROZEN
         with world.own_agent() as agent:
-            agent.submit(Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": []}))
+            agent.submit(Portfolio.parse(FLAT))
             state = agent.history.state
             assert state is not None
             assert state.public.waiting is not None

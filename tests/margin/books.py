@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from atomic_margin.margin import Portfolio, Universe
+from atomic_margin.margin import Portfolio, Side, Universe
+
+from ..lines import portfolio_of
 
 Json = dict[str, Any]
 Posted = Mapping[str, Mapping[str, int]]
@@ -20,9 +22,9 @@ def reduced(document: Json, moves: int, tail: str) -> Json:
 
 
 def book_of(lots: np.ndarray[Any, Any], universe: Universe) -> Portfolio:
-    positions = [
-        {"instrument": item.id, "side": "long" if q > 0 else "short", "lots": str(abs(q))}
+    held: list[tuple[str, Side, int]] = [
+        (item.id, "long" if q > 0 else "short", abs(q))
         for item, q in zip(universe.instruments, lots.tolist(), strict=True)
         if q
     ]
-    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
+    return portfolio_of(*held, universe=universe)

@@ -33,6 +33,7 @@ from atomic_margin.margin.models.expected_shortfall import (
     value_at_risk,
 )
 
+from ..lines import portfolio_of
 from .books import Json, reduced
 
 
@@ -77,12 +78,7 @@ def test_reference_by_hand(
         move["spot"] = {"BTC": spot, "ETH": "0"}
     model = ExpectedShortfallModel.parse(document)
     assert model.depth == Fraction(3, 2)
-    book = Portfolio.parse(
-        {
-            "format": "atomic-margin/portfolio/1",
-            "positions": [{"instrument": "BTC-PERP", "side": "long", "lots": "10"}],
-        }
-    )
+    book = portfolio_of(("BTC-PERP", "long", 10))
     quotes = markets[0].underlyings["BTC"]
     spot, mark = float(quotes.spot), float(quotes.perpetual)
     got = expected_shortfall(model, universe, markets[0], schedule, book, {"BTC": 10**8})

@@ -39,6 +39,7 @@ from atomic_margin.margin.models.expected_shortfall import (
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import compile_exact
 
+from ..lines import portfolio_of
 from .books import LIMIT, Json, book_of, reduced
 from .rounded import assert_compiled, assert_compiled_exact
 
@@ -228,12 +229,7 @@ def test_a_gain_beyond_its_cap_costs_margin_and_never_adds_any(
     for move in document["scenarios"]:
         move["spot"] = {"BTC": "0.1", "ETH": "0.1"}
     model = ExpectedShortfallModel.parse(document)
-    book = Portfolio.parse(
-        {
-            "format": "atomic-margin/portfolio/1",
-            "positions": [{"instrument": "BTC-PERP", "side": "long", "lots": "300"}],
-        }
-    )
+    book = portfolio_of(("BTC-PERP", "long", 300))
     true = expected_shortfall(model, universe, markets[0], schedule, book, {})
     assert true.value_at_risk < -200_000
     found = []

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atomic_margin.margin import EntryMap, Portfolio, Universe, check_entries, check_gross, encode, errors, gross_weight
+from atomic_margin.margin import EntryMap, Universe, check_entries, check_gross, encode, errors, gross_weight
 
+from ..lines import portfolio_of
 
-def book(*positions: tuple[str, str, int]) -> Portfolio:
-    rows = [{"instrument": i, "side": side, "lots": str(lots)} for i, side, lots in positions]
-    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": rows})
+book = portfolio_of
 
 
 @pytest.mark.parametrize(
@@ -68,10 +67,10 @@ def test_an_empty_book_is_a_book(entry_map: EntryMap) -> None:
 def test_positions_outside_the_universe_are_refused(entry_map: EntryMap) -> None:
     with pytest.raises(errors.UnknownInstrument) as unknown:
         encode(book(("BTC-PERP", "long", 1), ("DOGE-PERP", "long", 1)), entry_map)
-    assert unknown.value.field == "positions[1].instrument"
+    assert unknown.value.field == "lines[1].instrument"
     with pytest.raises(errors.LotsTooLarge, match="at most 1023 lots") as large:
         encode(book(("ETH-25DEC26-3400-P", "short", 1024)), entry_map)
-    assert large.value.field == "positions[0].lots"
+    assert large.value.field == "lines[0].lots"
 
 
 def test_the_gross_limit_is_inclusive(entry_map: EntryMap) -> None:

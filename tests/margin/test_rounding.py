@@ -13,7 +13,6 @@ from atomic_margin.margin import (
     CollateralValues,
     EntryMap,
     Market,
-    Portfolio,
     RunMatrices,
     ScanModel,
     TrueSurplus,
@@ -27,6 +26,7 @@ from atomic_margin.margin import (
     true_surplus,
 )
 
+from ..lines import portfolio_of
 from .rounded import assert_compiled
 
 NEAR, FAR = "2026-12-25T08:00:00Z", "2027-03-26T08:00:00Z"
@@ -158,8 +158,8 @@ def cases(draw: st.DrawFn) -> Case:
     for item in universe.instruments:
         for side in ("long", "short"):
             lots = draw(st.one_of(st.just(0), st.integers(0, 32**item.digits - 1)))
-            positions.append({"instrument": item.id, "side": side, "lots": str(lots)})
-    portfolio = Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
+            positions.append((item.id, side, lots))
+    portfolio = portfolio_of(*positions, universe=universe)
 
     entry_map = EntryMap.of(universe)
     z = encode(portfolio, entry_map)

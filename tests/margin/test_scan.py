@@ -117,10 +117,10 @@ def test_the_report_knows_its_instruments(
     universe: Universe, model: ScanModel, markets: tuple[Market, ...], schedule: CollateralSchedule, example: Example
 ) -> None:
     book = example("portfolio")
-    book["positions"][1]["instrument"] = "DOGE-PERP"
+    book["lines"][1]["instrument"] = "DOGE-PERP"
     with pytest.raises(errors.UnknownInstrument) as caught:
         true_surplus(model, universe, markets[0], schedule, Portfolio.parse(book), {})
-    assert caught.value.field == "positions[1].instrument"
+    assert caught.value.field == "lines[1].instrument"
 
 
 def test_long_plus_short_never_adds_margin(universe: Universe, model: ScanModel, markets: tuple[Market, ...]) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 from atomic_margin.circuits.profile import TINY
 from atomic_margin.margin.market.entries import EntryMap
+from atomic_margin.margin.market.instruments import Side
 from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
@@ -13,6 +15,7 @@ from atomic_margin.service.protocol.terms import Terms
 from ..e2e.small import EXAMPLES as EXAMPLES
 from ..e2e.small import GROSS_LIMIT as GROSS_LIMIT
 from ..e2e.small import read, small_examples
+from ..lines import portfolio_of
 
 Json = dict[str, Any]
 
@@ -59,15 +62,12 @@ def price_rules(*sources: Identity, required: int | None = None, **changes: obje
     )
 
 
-def book_of(values: tuple[int, ...], entry_map: EntryMap) -> Portfolio:
-    """Return the portfolio whose entries are `values`."""
-    lots: dict[tuple[str, str], int] = {}
+def book_of(values: tuple[int, ...], entry_map: EntryMap, universe: Universe) -> Portfolio:
+    """Return the portfolio whose entries are `values`, traded at reference prices: cash entries are 0."""
+    lots: dict[tuple[str, Side], int] = {}
     for value, column in zip(values, entry_map.columns, strict=True):
-        side = (column.instrument, column.side)
-        lots[side] = lots.get(side, 0) + value * column.lots
-    positions = [
-        {"instrument": instrument, "side": side, "lots": str(count)}
-        for (instrument, side), count in lots.items()
-        if count
-    ]
-    return Portfolio.parse({"format": "atomic-margin/portfolio/1", "positions": positions})
+        if column.side == "long" or column.side == "short":
+            side = column.instrument, column.side
+            lots[side] = lots.get(side, 0) + value * column.lots
+    held = [(*side, count) for side, count in lots.items() if count]
+    return portfolio_of(*held, universe=universe)

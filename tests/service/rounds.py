@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,9 +12,8 @@ from atomic_margin.service.institution.store import OwnAnswer
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.protocol.documents import Answer
 
+from ..lines import FLAT
 from .resident import Resident, Residents
-
-FLAT: dict[str, Any] = {"format": "atomic-margin/portfolio/1", "positions": []}
 
 
 @pytest.fixture(scope="module")

@@ -292,11 +292,11 @@ def test_bad_documents_are_refused_by_name(altered: Callable[..., str]) -> None:
     assert "DuplicateId: instruments[46].id" in altered(
         "--universe", "universe", lambda universe: universe["instruments"].append(universe["instruments"][0])
     )
-    assert "DuplicatePosition: positions[" in altered(
-        "--portfolio", "portfolio", lambda book: book["positions"].append(book["positions"][0])
+    assert "DuplicatePosition: lines[" in altered(
+        "--portfolio", "portfolio", lambda book: book["lines"].append(book["lines"][0])
     )
-    assert "UnknownInstrument: positions[0].instrument" in altered(
-        "--portfolio", "portfolio", lambda book: book["positions"][0].update(instrument="DOGE-PERP")
+    assert "UnknownInstrument: lines[0].instrument" in altered(
+        "--portfolio", "portfolio", lambda book: book["lines"][0].update(instrument="DOGE-PERP")
     )
     assert "NegativeHolding: posted.USDC" in altered(
         "--posted", "collateral", lambda holdings: holdings["posted"].update(USDC="-1")

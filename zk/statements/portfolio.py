@@ -29,7 +29,7 @@ class PortfolioStatement:
     Attributes:
         commitments: compressed Pedersen commitments to the N entries, N at most 1024.
         widths: bits of each entry, 1 to 32.
-        gross_weights: public weight g_i >= 1 of each entry, in the units of the limit.
+        gross_weights: public weight g_i >= 0 of each entry, in the units of the limit; 0 for what it does not bound.
         gross_limit: proven limit G of the account, 1 to 2^63 - 1.
         context: everything else the proof belongs to, as labelled strings.
 
@@ -52,7 +52,7 @@ class PortfolioStatement:
             )
         object.__setattr__(self, "widths", checks.integers("widths", self.widths, 1, checks.MAX_WIDTH))
         high = 1 << checks.MAX_TERM_BITS
-        object.__setattr__(self, "gross_weights", checks.integers("gross_weights", self.gross_weights, 1, high))
+        object.__setattr__(self, "gross_weights", checks.integers("gross_weights", self.gross_weights, 0, high))
         checks.integer("gross_limit", self.gross_limit, 1, MAX_GROSS_LIMIT)
         for index, (width, weight) in enumerate(zip(self.widths, self.gross_weights, strict=True)):
             if (weight << width) > high:

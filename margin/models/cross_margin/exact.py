@@ -18,21 +18,19 @@ from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import TooManyCuts
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import ordered_sum
-from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.cross_margin.document import CrossMarginModel
 from atomic_margin.margin.models.cross_margin.pieces import Piece, pieces
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.models.moves import columns
 from atomic_margin.margin.rows.matrix import MAX_ROWS
 from atomic_margin.margin.rows.rows import Rows, Slack
-from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
+from atomic_margin.margin.rows.weights import lot_weights
 
 
 def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Market) -> Rows:
-    """Compile margin rows and validity rows with their slack.
+    """Compile margin rows and validity rows in single lots, with their slack.
 
     Returns:
         S margin rows, then for each venue and each of its lines but the base S validity rows; S V slack values.
@@ -42,25 +40,23 @@ def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Mar
         TooManyCuts: more rows than a matrix has.
         OffsettingPairGain, NonFiniteWeight: see `model.compile_weights`.
     """
-    entry_map = EntryMap.of(universe)
     count, venues = len(model.scenarios), len(model.venues)
     lines = _lines(model)
     labels = tuple(f"scenario {s + 1}" for s in range(count)) + tuple(
         f"{number + 1} {piece.name} {s + 1}" for number, piece in lines for s in range(count)
     )
-    names = tuple(item.id for item in universe.instruments)
+    of_lots = {kind: lot_values(model, universe, market, kind) for kind in KINDS}
+    venue = of_lots["maintenance"].venue
+    factor = np.vstack([np.ones(len(venue))] + [(piece.gain - 1) * (venue == v) for v, piece in lines])
+    used = np.repeat(factor != 0, count, axis=0)
 
     def weights(kind: MarginKind) -> tuple[Floats, Floats]:
-        lots = lot_values(model, universe, market, kind)
-        check_offsetting_pairs(lots.long, lots.short, labels[:count], names)
-        factor = np.vstack([np.ones(len(names))] + [(piece.gain - 1) * (lots.venue == v) for v, piece in lines])
+        lots = of_lots[kind]
         long, short = (
-            (factor[:, None, :] * side[None, :, :]).reshape(-1, len(names)) for side in (lots.long, lots.short)
+            (factor[:, None, :] * side[None, :, :]).reshape(-1, len(venue)) for side in (lots.long, lots.short)
         )
-        used = np.repeat(factor != 0, count, axis=0).astype(np.float64)
-        return columns(long, short, entry_map, universe), columns(used, used, entry_map, universe)
+        return long, short
 
-    (maintenance, used), (initial, _) = weights("maintenance"), weights("initial")
     slack = np.zeros((len(labels), count * venues), dtype=np.int64)
     for s in range(count):
         slack[s, s * venues : (s + 1) * venues] = -1
@@ -68,20 +64,15 @@ def compile_exact_cross(model: CrossMarginModel, universe: Universe, market: Mar
         for s in range(count):
             slack[(place + 1) * count + s, s * venues + number] = 1
     return Rows(
-        weights=TrueWeights(
-            labels=labels,
-            entries=entry_map.labels,
-            model_hash=model.hash(),
-            entry_map_hash=entry_map.hash(),
-            maintenance=maintenance,
-            initial=initial,
+        weights=lot_weights(
+            universe, model.hash(), labels, weights("maintenance"), weights("initial"), margin_rows=count
         ),
         slack=Slack(
             labels=tuple(f"{venue.id[:40]} {s + 1}" for s in range(count) for venue in model.venues),
             maintenance=slack,
             initial=slack,
             validity=np.arange(len(labels)) >= count,
-            structure=used > 0,
+            structure=np.concatenate([used, used], axis=1),
             caps=_caps(model, lines),
         ),
     )

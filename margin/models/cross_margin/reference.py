@@ -23,7 +23,7 @@ from atomic_margin.margin.models.surplus import RowSurplus
 
 @dataclass(frozen=True)
 class CrossMargin(RowSurplus):
-    """An account over its venues, S scenarios and V venues, USD. The surplus of a row is M + Σ K_v.
+    """An account over its venues, S scenarios and V venues, USD. The surplus of a row is M + Σ K_v and the cash.
 
     Attributes:
         profit: (S, V) profit and loss of each venue, maintenance, charges and profit so far included.
@@ -66,8 +66,9 @@ def cross_margin(
         lots = lot_values(model, universe, market, kind)
         held = lots.long * long + lots.short * short
         profits[kind] = np.column_stack([held[:, lots.venue == v].sum(axis=1) for v in range(len(model.venues))])
+    cash = float(portfolio.cash_against(universe))
     left = {
-        kind: pools[kind].central + contributions(model, profits[kind], pools[kind].venues).sum(axis=1)
+        kind: pools[kind].central + contributions(model, profits[kind], pools[kind].venues).sum(axis=1) + cash
         for kind in KINDS
     }
     return CrossMargin(

@@ -24,15 +24,13 @@ import numpy as np
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
-from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.cross_margin.document import CrossMarginModel
 from atomic_margin.margin.models.cross_margin.pieces import Piece, all_cuts, needed_cuts, pieces, spread_pieces
 from atomic_margin.margin.models.cross_margin.values import LotValues, lot_values, pool_values
-from atomic_margin.margin.models.moves import columns
-from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
+from atomic_margin.margin.rows.weights import TrueWeights, lot_weights
 
 CutForm = Literal["expanded", "spread", "complete"]
 
@@ -40,32 +38,20 @@ CutForm = Literal["expanded", "spread", "complete"]
 def compile_cuts(
     model: CrossMarginModel, universe: Universe, market: Market, *, form: CutForm = "expanded"
 ) -> TrueWeights:
-    """Compile slack-free true weights, USD; rows are scenarios, and within one the needed cuts.
+    """Compile slack-free true weights of single lots, USD; rows are scenarios, and within one the needed cuts.
 
     Raises:
         DocumentError: the documents do not fit together.
         TooManyCuts: more rows than a matrix has.
         OffsettingPairGain, NonFiniteWeight: see `model.compile_weights`.
     """
-    entry_map = EntryMap.of(universe)
     chosen = _cuts(model, form)
-    labels = _labels(model, chosen)
-    names = tuple(item.id for item in universe.instruments)
 
-    def weights(kind: MarginKind) -> Floats:
+    def weights(kind: MarginKind) -> tuple[Floats, Floats]:
         lots = lot_values(model, universe, market, kind)
-        long, short = (_rows(lots, side, chosen) for side in (lots.long, lots.short))
-        check_offsetting_pairs(long, short, labels, names)
-        return columns(long, short, entry_map, universe)
+        return _rows(lots, lots.long, chosen), _rows(lots, lots.short, chosen)
 
-    return TrueWeights(
-        labels=labels,
-        entries=entry_map.labels,
-        model_hash=model.hash(),
-        entry_map_hash=entry_map.hash(),
-        maintenance=weights("maintenance"),
-        initial=weights("initial"),
-    )
+    return lot_weights(universe, model.hash(), _labels(model, chosen), weights("maintenance"), weights("initial"))
 
 
 def cut_collateral(

@@ -77,8 +77,9 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
         here = self.spot_moves.now()
         now = sum(float(collateral_values(schedule, here, market, held).maintenance[0]) for held in posted.values())
         long, short = lots_of(book, universe)
-        made = float(profit @ (long - short))
-        alone = max(0.0, made - float((lots.long @ long + lots.short @ short).min()))
+        unrealised, cash = float(profit @ (long - short)), float(book.cash_against(universe))
+        alone = max(0.0, unrealised - float((lots.long @ long + lots.short @ short).min()))
+        made = unrealised + cash
         return Reference(
             model=self.name,
             excess={kind: float(true.of(kind).min()) for kind in KINDS},

@@ -10,7 +10,7 @@ Exact with slack values for the sufficiency proof, and in a few slack-free rows 
 See docs/margin-expected-shortfall.md.
 """
 
-from atomic_margin.margin.models.books import KINDS_OF_BOOK, digits, sample_books
+from atomic_margin.margin.models.books import KINDS_OF_BOOK, sample_books, vectors
 from atomic_margin.margin.models.expected_shortfall.conservative import (
     TailForm,
     compile_conservative,
@@ -46,7 +46,6 @@ __all__ = [
     "compile_conservative",
     "compile_exact_weights",
     "conservative_collateral",
-    "digits",
     "exact_collateral",
     "expected_shortfall",
     "fit_cover",
@@ -55,4 +54,5 @@ __all__ = [
     "tail_average",
     "tail_slack",
     "value_at_risk",
+    "vectors",
 ]

@@ -33,15 +33,14 @@ import numpy as np
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.market.elementary import ordered_product
-from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.expected_shortfall.cover import tail_average
 from atomic_margin.margin.models.expected_shortfall.document import ExpectedShortfallModel
 from atomic_margin.margin.models.expected_shortfall.reference import collateral_moves
-from atomic_margin.margin.models.moves import columns, revalue_moves
-from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
+from atomic_margin.margin.models.moves import revalue_moves
+from atomic_margin.margin.rows.weights import TrueWeights, lot_weights
 
 TailForm = Literal["cover", "scenarios", "groups", "instruments"]
 
@@ -54,7 +53,7 @@ def compile_conservative(
     form: TailForm | None = None,
     groups: Sequence[int] = (),
 ) -> TrueWeights:
-    """Compile slack-free true weights, USD, for `compile_run`.
+    """Compile slack-free true weights of single lots, USD, for `compile_run`.
 
     Args:
         model: the margin model.
@@ -72,25 +71,15 @@ def compile_conservative(
     """
     chosen = form or _default(model)
     values = revalue_moves(model.scenarios, model.charges, universe, market)
-    entry_map = EntryMap.of(universe)
     long, short = (_bound(model, chosen, groups, sign * values.gain) for sign in (1.0, -1.0))
-    labels = _labels(model, chosen, len(long))
-    names = tuple(item.id for item in universe.instruments)
 
-    def weights(factor: float) -> Floats:
+    def weights(factor: float) -> tuple[Floats, Floats]:
         one_long = factor * (long - values.charge_long) + values.profit
         one_short = factor * (short - values.charge_short) - values.profit
-        check_offsetting_pairs(one_long, one_short, labels, names)
-        return columns(one_long, one_short, entry_map, universe)
+        return one_long, one_short
 
-    return TrueWeights(
-        labels=labels,
-        entries=entry_map.labels,
-        model_hash=model.hash(),
-        entry_map_hash=entry_map.hash(),
-        maintenance=weights(1.0),
-        initial=weights(float(model.initial_factor)),
-    )
+    labels = _labels(model, chosen, len(long))
+    return lot_weights(universe, model.hash(), labels, weights(1.0), weights(float(model.initial_factor)))
 
 
 def conservative_collateral(

@@ -17,9 +17,9 @@ dishonest slack only makes an account look worse. v is scaled by q/p to keep the
 validity rows grow by q alone. t⁻ is capped, in USD: nothing else bounds it. An account whose value at risk is a gain
 beyond the cap is treated as if it were the cap, which lowers its excess and never raises it.
 
-    weights = compile_exact_weights(model, universe, market)
+    rows = compile_exact_weights(model, universe, market)
     collateral = exact_collateral(model, schedule, market, posted)
-    run = compile_exact(weights, collateral, entry_map, gross_limit)        # of `margin.rows.slack_rounding`
+    run = compile_exact(rows.spread(entry_map), collateral, entry_map, gross_limit)    # `margin.rows.slack_rounding`
     u = tail_slack(run.maintenance, z)                                      # the institution
 """
 
@@ -29,17 +29,16 @@ import numpy as np
 
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
-from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.expected_shortfall.document import MARGIN_ROW, ExpectedShortfallModel
 from atomic_margin.margin.models.expected_shortfall.reference import collateral_moves
-from atomic_margin.margin.models.moves import columns, revalue_moves
+from atomic_margin.margin.models.moves import revalue_moves
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rows import Rows, Slack
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
-from atomic_margin.margin.rows.weights import TrueWeights, check_offsetting_pairs
+from atomic_margin.margin.rows.weights import lot_weights
 
 # USD. A power of two, so that it is a whole number of units; small beside the collateral of an account worth margining.
 GAIN_CAP = 2.0**20
@@ -50,7 +49,7 @@ _UP, _DOWN, _FIRST = 0, 1, 2
 def compile_exact_weights(
     model: ExpectedShortfallModel, universe: Universe, market: Market, *, gain_cap: float = GAIN_CAP
 ) -> Rows:
-    """Compile the margin row and S validity rows, with 2 + S slack values; R = 1 + S.
+    """Compile the margin row and S validity rows in single lots, with 2 + S slack values; R = 1 + S.
 
     Args:
         model: the margin model.
@@ -63,29 +62,24 @@ def compile_exact_weights(
         OffsettingPairGain, NonFiniteWeight: see `model.compile_weights`.
     """
     values = revalue_moves(model.scenarios, model.charges, universe, market)
-    entry_map = EntryMap.of(universe)
-    names = tuple(item.id for item in universe.instruments)
     p, q, moves = model.depth.numerator, model.depth.denominator, len(model.scenarios)
-    labels = (MARGIN_ROW, *model.labels)
 
-    def weights(factor: float) -> Floats:
+    def weights(factor: float) -> tuple[Floats, Floats]:
         gain = q * factor * values.gain
         long = np.vstack([values.profit - factor * values.charge_long, gain])
         short = np.vstack([-values.profit - factor * values.charge_short, -gain])
-        check_offsetting_pairs(long, short, labels, names)
-        return columns(long, short, entry_map, universe)
+        return long, short
 
     slack = np.zeros((1 + moves, _FIRST + moves), dtype=np.int64)
     slack[0, _UP], slack[0, _DOWN], slack[0, _FIRST:] = -1, 1, -1
     slack[1:, _UP], slack[1:, _DOWN], slack[1:, _FIRST:] = q, -q, p * np.eye(moves, dtype=np.int64)
     return Rows(
-        weights=TrueWeights(
-            labels=labels,
-            entries=entry_map.labels,
-            model_hash=model.hash(),
-            entry_map_hash=entry_map.hash(),
-            maintenance=weights(1.0),
-            initial=weights(float(model.initial_factor)),
+        weights=lot_weights(
+            universe,
+            model.hash(),
+            (MARGIN_ROW, *model.labels),
+            weights(1.0),
+            weights(float(model.initial_factor)),
         ),
         slack=Slack(
             labels=("t+", "t-", *(f"tail {index + 1}" for index in range(moves))),

@@ -31,7 +31,7 @@ class ExpectedShortfall:
     """An account's expected shortfall, USD.
 
     Attributes:
-        profit: profit and loss of the book since the reference prices, as of now.
+        profit: profit and loss of the book since it was traded, as of now.
         charges: on gross lots, maintenance.
         collateral: posted collateral after haircut, now.
         losses: (S,) of the account under each move, maintenance; gains are negative.
@@ -104,7 +104,7 @@ def expected_shortfall(
     values = revalue_moves(model.scenarios, model.charges, universe, market)
     now, gains = collateral_moves(model, schedule, market, holdings)
     scan = values.gain @ (long - short)
-    profit = float(values.profit @ (long - short))
+    profit = float(values.profit @ (long - short)) + float(portfolio.cash_against(universe))
     charges = float(values.charge_long @ long + values.charge_short @ short)
     factor, depth = float(model.initial_factor), float(model.depth)
     maintenance = float(tail_average(-scan - gains.maintenance, depth))

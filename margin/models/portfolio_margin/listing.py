@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_hash
 from atomic_margin.margin.errors import LotsTooLarge
-from atomic_margin.margin.market.entries import RADIX_BITS, Column, EntryMap
+from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap, positions, radix_tiers
 from atomic_margin.margin.market.instruments import SIDES
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.model import plain
@@ -84,10 +84,9 @@ class Listing:
         return EntryMap(
             canonical_hash("case-universe", terms),
             tuple(
-                Column(name, side, digit, gross << RADIX_BITS * digit)
+                column
                 for name, gross, digits in zip(self.names, self.gross_weights, self.digits, strict=True)
-                for side in SIDES
-                for digit in range(digits)
+                for column in positions(name, radix_tiers(digits), gross)
             ),
         )
 
@@ -120,10 +119,9 @@ class Listing:
                     f"at most {self.most[number]} lots here, got {lots[number]}: give it more digits",
                 )
         index = {name: number for number, name in enumerate(self.names)}
-        lots_of = {"long": long, "short": short}
+        lots_of: dict[str, Integers] = {"long": long, "short": short}
         digits = [
-            int(lots_of[c.side][index[c.instrument]]) >> RADIX_BITS * c.digit & (1 << RADIX_BITS) - 1
-            for c in self.entry_map.columns
+            int(lots_of[c.side][index[c.instrument]]) // c.lots & (1 << c.width) - 1 for c in self.entry_map.columns
         ]
         return np.array(digits, dtype=np.int64)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from atomic_margin.margin.errors import FormMissing, GrossLimitMissing
+from atomic_margin.margin.errors import FormMissing
 from atomic_margin.margin.kinds import KINDS, Form
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.models.case import CaseModel
@@ -116,11 +116,11 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
         """Make sure everything that is listed is quoted; the rest is checked when a case is parsed."""
         require_quoted(published.sizes, published.market.options)
 
-    def entry_map(self, published: CasePublished[K]) -> EntryMap:
-        """Return the columns of the universe made for the case."""
+    def columns(self, published: CasePublished[K], gross_limit: int, bits: int) -> EntryMap:
+        """Return the columns of the universe made for the case; its cash is on the ledger."""
         return published.listing.entry_map
 
-    def encode(self, published: CasePublished[K], book: CaseBook) -> Integers:
+    def encode(self, published: CasePublished[K], book: CaseBook, columns: EntryMap) -> Integers:
         """Return the digits of a book, split into combinations without looking at prices."""
         price, held = published.reference_price, bool(published.sizes.perpetuals)
         reference = self.row_model(self.at_reference(published.market, price), self.nothing(published.market), held)
@@ -130,21 +130,25 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
     def nothing(self, market: K) -> H:
         """Return the ledger of an account that has nothing there."""
 
-    def gross_limit(self, published: CasePublished[K], z: Integers) -> int:
+    def gross_limit(self, published: CasePublished[K], book: CaseBook) -> int:
         """Return five quarters of the book's gross, in two digits."""
-        return default_gross_limit(published.listing.entry_map, z)
+        columns = published.listing.entry_map
+        return default_gross_limit(columns, self.encode(published, book, columns))
 
     def account_rows(
-        self, published: CasePublished[K], posted: H, form: Form = "conservative", gross_limit: int | None = None
+        self,
+        published: CasePublished[K],
+        posted: H,
+        columns: EntryMap,
+        gross_limit: int,
+        form: Form = "conservative",
     ) -> AccountRows:
-        """Return the rows of either form; exact ones need the gross limit for their switches."""
+        """Return the rows of either form; exact ones have switches, whose size goes by the gross limit."""
         model = self.row_model(published.market, posted, bool(published.sizes.perpetuals))
         if form == "conservative":
             return AccountRows(*conservative_rows(model, published.listing))
         if form not in self.FORMS:
             raise FormMissing(f"the model {self.name} has no {form} rows, only {', '.join(self.FORMS)}")
-        if gross_limit is None:
-            raise GrossLimitMissing("exact rows of a case have switches, which are sized by the gross limit: give one")
         return AccountRows(*exact_rows(model, published.listing, gross_limit))
 
     def reference(self, published: CasePublished[K], book: CaseBook, posted: H) -> Reference:

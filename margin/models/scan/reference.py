@@ -7,13 +7,11 @@ charges from gross lots, as a risk desk would compute them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from atomic_margin.margin.collateral import CollateralSchedule, collateral_values
-from atomic_margin.margin.errors import UnknownInstrument
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.moves import lots_of
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.weights import revalue
 from atomic_margin.margin.models.surplus import RowSurplus
@@ -24,7 +22,7 @@ class TrueSurplus(RowSurplus):
     """Surplus of an account in every row, and what it is made of, USD.
 
     Attributes:
-        profit: profit and loss of the book since the reference prices, as of now.
+        profit: profit and loss of the book since it was traded, as of now.
         maintenance_requirement: largest scenario loss plus charges, without profit and loss so far; at least 0.
         initial_requirement: likewise for initial margin.
     """
@@ -47,18 +45,11 @@ def true_surplus(
     Raises:
         DocumentError: the documents do not fit together.
     """
-    index = {item.id: i for i, item in enumerate(universe.instruments)}
-    long, short = np.zeros(len(index)), np.zeros(len(index))
-    for number, position in enumerate(portfolio.positions):
-        if position.instrument not in index:
-            raise UnknownInstrument(
-                f"positions[{number}].instrument", f"the universe has no instrument {position.instrument!r}"
-            )
-        (long if position.side == "long" else short)[index[position.instrument]] += position.lots
+    long, short = lots_of(portfolio, universe)
     values = revalue(model, universe, market)
     collateral = collateral_values(schedule, model.spot_moves, market, holdings)
     net = (long - short) * values.lot
-    profit = float((values.now - values.reference) @ net)
+    profit = float(values.profit @ net) + float(portfolio.cash_against(universe))
     charges = float(long @ values.charge_long + short @ values.charge_short)
     scan = values.coverage * ((values.shocked - values.now) @ net) - charges
     factor = float(model.initial_factor)

@@ -43,7 +43,7 @@ def take_coverage(operator: Operator, institution: str, document: object) -> Sig
         coverage,
         submission=submission,
         submission_hash=stored.sha256,
-        matrices=terms.matrices(compiled.weights, terms.collateral(market, coverage.posted), submission.gross_limit),
+        matrices=terms.matrices(compiled.rows, terms.collateral(market, coverage.posted), submission),
         terms=terms,
         identity=account.identity,
         group=operator.group,

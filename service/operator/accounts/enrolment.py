@@ -23,7 +23,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.account.events import AdmissionRecord
-from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, parse_signed
+from atomic_margin.service.protocol.documents import Allowances, Enrolment, EnrolmentConfirmation, parse_signed
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.messages import Challenge, KnownAnswer
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -31,8 +31,16 @@ from atomic_margin.service.protocol.states import SUBMITTING
 from atomic_margin.service.protocol.terms import terms_hash
 
 
-def admit(operator: Operator, institution: str, name: str, identity: str) -> None:
+def admit(operator: Operator, institution: str, name: str, identity: str, allowances: Allowances | None = None) -> None:
     """Admit an institution under its Ed25519 public key.
+
+    Args:
+        operator: who admits it.
+        institution: its name here.
+        name: its name for people.
+        identity: its public key.
+        allowances: by how much its books may have gained more than those they replace; the operator's usual ones by
+            default.
 
     Raises:
         Conflict: the name or the key is taken.
@@ -48,6 +56,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str) -> Non
                 "operator": operator.identity.public_key,
                 "identity": identity,
                 "terms": terms_hash(operator.terms),
+                "allowances": (allowances or operator.settings.allowances).canonical(),
                 "admitted_at": now_text(),
             }
         )

@@ -1,4 +1,4 @@
-"""Take encrypted portfolios: signature, machine, nonce, ciphertext and both proofs are checked, then stored.
+"""Take encrypted portfolios: signature, machine, nonce, ciphertext and all three proofs are checked, then stored.
 
 Whether a portfolio comes in force at once or waits for the end of a run is for the account machine to say.
 """
@@ -9,13 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
-from atomic_margin.service.operator.store.tables import Account, EntryRow, SubmissionRow
+from atomic_margin.service.operator.store.tables import Account, EntryRow, SubmissionRow, Tick
 from atomic_margin.service.protocol.documents import Submission, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.verification import verify_submission
+from atomic_margin.service.protocol.verification import verify_gain, verify_submission
 
 
 def submit(
@@ -48,6 +49,8 @@ def submit(
         return SignedDocument.parse(earlier.entry)
     keys = operator.key_pair(operator.enrolled_keys(institution, submission.evaluation_keys))
     ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group)
+    before, market = _compared(operator, submission)
+    verify_gain(submission, before, market, operator.terms, operator.group)
 
     operator.blobs.put(ciphertext.to_bytes())
     open_due(operator, institution)
@@ -72,6 +75,16 @@ def submit(
 def submission_of(session: Session, sha256: str) -> SubmissionRow:
     """Return the submission with that hash; one that is in force is always there."""
     return session.execute(select(SubmissionRow).where(SubmissionRow.sha256 == sha256)).scalar_one()
+
+
+def _compared(operator: Operator, submission: Submission) -> tuple[Submission | None, Market | None]:
+    """Return the book and the prices that a submission's gain is counted by; the machine says that they are right."""
+    gain = submission.gain
+    with operator.store.unit_of_work() as session:
+        stored = None if gain.before is None else submission_of(session, gain.before)
+        tick = None if gain.price_sequence == 0 else session.get_one(Tick, gain.price_sequence)
+    before = None if stored is None else Submission.parse(stored.document["body"])
+    return before, None if tick is None else operator.compiled_ticks.of(tick).market
 
 
 def _check(session: Session, institution: str, signed: SignedDocument, submission: Submission) -> EntryRow | None:

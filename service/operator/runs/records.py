@@ -21,7 +21,7 @@ from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.errors import WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.values import book_at
-from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission
+from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission, repeated_columns
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.terms import matrix_hashes
@@ -165,7 +165,7 @@ def _planned(operator: Operator, run_id: str) -> Plan:
         tick=tick,
         posted=dict(posted),
         instructions=instructions,
-        matrices=terms.matrices(compiled.weights, terms.collateral(compiled.market, posted), submission.gross_limit),
+        matrices=terms.matrices(compiled.rows, terms.collateral(compiled.market, posted), submission),
     )
 
 
@@ -188,7 +188,7 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
     with operator.store.unit_of_work() as session:
         row = session.get_one(Tick, record.price_sequence)
     tick, terms = operator.compiled_ticks.of(row), operator.terms
-    return terms.matrices(tick.weights, terms.collateral(tick.market, record.posted), record.gross_limit)
+    return terms.matrices(tick.rows, terms.collateral(tick.market, record.posted), record)
 
 
 def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
@@ -221,7 +221,7 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
                 "previous": GENESIS if last is None else last.record_hash,
                 "submission_sequence": str(submission.sequence),
                 **operator.terms.hashes,
-                "gross_limit": str(submission.gross_limit),
+                **repeated_columns(submission),
                 "evaluation_keys": submission.evaluation_keys,
                 "key_commitments": submission.key_commitments,
                 "ciphertext": submission.ciphertext,

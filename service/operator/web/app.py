@@ -30,6 +30,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.protocol.documents import Allowances
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -345,7 +346,12 @@ def _operator_only(operator: Operator) -> APIRouter:
     @router.post("/admissions", status_code=201)
     def admit(admission: Admission) -> AccountStanding:
         """Admit an institution under its identity key."""
-        enrolment.admit(operator, admission.institution, admission.name, admission.identity)
+        usual = operator.settings.allowances
+        one, day = admission.gain_per_submission, admission.gain_per_day
+        allowances = Allowances(
+            submission=usual.submission if one is None else one, day=usual.day if day is None else day
+        )
+        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances)
         return AccountStanding(state=AccountState.ADMITTED)
 
     @router.post("/deposits", status_code=201)

@@ -66,7 +66,6 @@ BODIES: dict[str, JsonObject] = {
         "randomness": "7b" * 32,
         "profile": _HASH,
         "universe": _HASH,
-        "entry_map": _HASH,
         "evaluation_keys": _HASH,
         "key_commitments": _HASH,
         "generators": _HASH,

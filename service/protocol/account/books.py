@@ -1,8 +1,15 @@
 """Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
 
-from atomic_margin.service.protocol.account.errors import OutOfSequence, RunNotOver, WrongBook, WrongKeys
+from atomic_margin.service.protocol.account.errors import (
+    AllowanceExceeded,
+    OutOfSequence,
+    RunNotOver,
+    WrongBook,
+    WrongKeys,
+    WrongTick,
+)
 from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers
-from atomic_margin.service.protocol.account.state import Account, Book
+from atomic_margin.service.protocol.account.state import Account, Book, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,
     awaits_run,
@@ -43,6 +50,7 @@ def submitted(state: Account, event: Event, at: At) -> Account:
     if body.evaluation_keys != public.keys:
         raise WrongKeys("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
     require_next(body.sequence, public.submissions, "submission")
+    gain_day, gained = _allowed(public, body, at)
     book = made(
         Book,
         submission=event.document,
@@ -52,7 +60,7 @@ def submitted(state: Account, event: Event, at: At) -> Account:
         key_commitments=body.key_commitments,
         tick=at.priced,
     )
-    state = with_public(state, submissions=body.sequence)
+    state = with_public(state, submissions=body.sequence, gain_day=gain_day, gained=gained)
     before, waiting = public.book, public.waiting
     if before is not None and before.commitments == book.commitments:
         # The same book under new keys. Who goes back to it while another one waits commits anew.
@@ -69,6 +77,50 @@ def submitted(state: Account, event: Event, at: At) -> Account:
             "commitments",
         )
     return with_public(state, waiting=book)
+
+
+def compared_with(public: PublicState, commitments: str) -> Book | None:
+    """Return the book that a new one is compared with by what it gained: itself, or the one that came last.
+
+    Args:
+        public: the account.
+        commitments: of the new one, `commitments_hash`.
+    """
+    known = [book for book in (public.book, public.waiting) if book is not None]
+    same = [book for book in known if book.commitments == commitments]
+    return (same or known[-1:] or [None])[0]
+
+
+def _allowed(public: PublicState, body: Submission, at: At) -> tuple[int, int]:
+    """Return day and allowances used on it, after a submission.
+
+    Raises:
+        WrongTick: its gain is counted at another tick than the newest.
+        WrongBook: it is compared with another book than the one that it takes the place of.
+        AllowanceExceeded: it asks for more than the account may gain by submissions.
+    """
+    gain, allowed = body.gain, public.allowances
+    if (gain.price_sequence, gain.tick) != (at.market, at.market_hash):
+        raise WrongTick(f"its gain is counted at tick {gain.price_sequence}, the newest is {at.market}", "gain.tick")
+    wanted = compared_with(public, commitments_hash(body))
+    if gain.before != (None if wanted is None else wanted.submission):
+        raise WrongBook("its gain is compared with another book than the one it takes the place of", "gain.before")
+    if gain.day < public.gain_day:
+        raise WrongTick("its gain is counted on a day before that of the last submission", "gain.day")
+    used = public.gained if gain.day == public.gain_day else 0
+    if gain.allowance > allowed.submission:
+        raise AllowanceExceeded(
+            f"a book may have gained {allowed.submission} USD more than the one it replaces, this asks for "
+            f"{gain.allowance}: what it gained is not what trades at market leave",
+            "gain.allowance",
+        )
+    if used + gain.allowance > allowed.day:
+        raise AllowanceExceeded(
+            f"books of one day may have gained {allowed.day} USD more than those they replace, and {used} are used: "
+            "submit it tomorrow, or with less cash",
+            "gain.allowance",
+        )
+    return gain.day, used + gain.allowance
 
 
 def book_given_up(state: Account, event: Event, at: At) -> Account:

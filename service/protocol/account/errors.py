@@ -10,7 +10,8 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongCollateral           it counts other collateral than the account has, or moves it elsewhere
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
-    └── NotCovered                the book in force was not proven covered, or another one waits
+    ├── NotCovered                the book in force was not proven covered, or another one waits
+    └── AllowanceExceeded         books of the account may not have gained so much more than those they replace
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
@@ -63,6 +64,10 @@ class RunNotOver(IllegalEvent):
 
 class NotCovered(IllegalEvent):
     """The book in force was not proven covered since it came, or another one waits."""
+
+
+class AllowanceExceeded(IllegalEvent):
+    """A book asks to have gained more than the one it replaces than the account is allowed, at once or in a day."""
 
 
 class EntryRefused(ServiceError):

@@ -14,6 +14,7 @@ from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, T
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.protocol.documents import (
+    Allowances,
     Answer,
     Body,
     CollateralInstruction,
@@ -31,13 +32,18 @@ from atomic_margin.service.protocol.signing import SignedDocument
 
 
 class AdmissionRecord(Body):
-    """The operator admits an institution under its identity and the terms, and opens its account."""
+    """The operator admits an institution under its identity and the terms, and opens its account.
+
+    Attributes:
+        allowances: by how much books that it submits may have gained more than those they replace.
+    """
 
     TYPE = "admission"
     institution: Identifier
     operator: PublicKey
     identity: PublicKey
     terms: Hash
+    allowances: Allowances
     admitted_at: Time
 
 

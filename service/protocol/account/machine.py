@@ -66,6 +66,7 @@ def _opened(event: Event) -> Account:
         identity=body.identity,
         operator=body.operator,
         terms=body.terms,
+        allowances=body.allowances,
         status=next_status(None, event.kind),
     )
     return Account(public=public, private=PrivateState())

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, Part, Quantity
-from atomic_margin.service.protocol.documents import MatrixHashes
+from atomic_margin.service.protocol.documents import Allowances, MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
 
 # Strict types take the names of states as enums alone, and JSON has none.
@@ -28,7 +28,7 @@ class Book(Part):
     Attributes:
         submission: hash of the document.
         sequence: its number.
-        commitments: hash of its commitments and gross limit: two books with the same one are the same book.
+        commitments: hash of its commitments, columns and gross limit: two books with the same one are the same book.
         evaluation_keys: that it is encrypted under.
         key_commitments: to the secret keys.
         tick: the newest tick with a market when this book came, or the next one if a source's document for it was
@@ -128,6 +128,9 @@ class PublicState(Document):
         last_run: number of the last tick that had a run; 0 for none.
         readers: number of the last list of readers.
         owed: hash of the commitments that must be proven covered, if an answer was not given in time.
+        allowances: by how much books may have gained more, when they come, than those they replace.
+        gain_day: day of the prices of the last submission, whole days since 1970-01-01.
+        gained: USD of allowances used up on that day.
         given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
     """
@@ -151,6 +154,9 @@ class PublicState(Document):
     last_run: Counter = 0
     readers: Counter = 0
     owed: Hash | None = None
+    allowances: Allowances = Allowances.model_construct(submission=0, day=0)
+    gain_day: Counter = 0
+    gained: Counter = 0
     given_up: Hash | None = None
     newest: Newest = Newest()
 

@@ -38,8 +38,15 @@ class At(NamedTuple):
 
 
 def commitments_hash(submission: Submission) -> str:
-    """Return what makes two submissions the same book: their commitments, and the gross limit they are proven under."""
-    value = {"commitments": list(submission.commitments), "gross_limit": str(submission.gross_limit)}
+    """Return what makes two submissions the same book: commitments, what they count, and the limit they keep.
+
+    The hash of the columns names universe, choice and cash lot: the same numbers in other columns are another book.
+    """
+    value = {
+        "commitments": list(submission.commitments),
+        "entry_map": submission.entry_map,
+        "gross_limit": str(submission.gross_limit),
+    }
     return canonical_hash("book", value)
 
 

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from atomic_margin.circuits.profile import STANDARD
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.feed.source import sign_market
 from atomic_margin.service.protocol.account.entries import Chain
 from atomic_margin.service.protocol.account.events import AdmissionRecord
@@ -28,6 +27,7 @@ from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.service.protocol.ticks import NO_TICK, place_after
 
+from ...lines import FLAT, portfolio_json
 from ..documents import example, price_rules
 from ..tick_server import Ticks
 from .documents import TIME, Parties, named
@@ -81,10 +81,7 @@ TERMS_HASH = terms_hash(TERMS)
 
 def portfolio(kind: int) -> dict[str, Any]:
     """Return a book of a kind: as many lots."""
-    held = [{"instrument": "BTC-PERP", "side": "long", "lots": str(kind)}] if kind else []
-    value = {"format": "atomic-margin/portfolio/1", "positions": held}
-    Portfolio.parse(value)
-    return value
+    return portfolio_json(("BTC-PERP", "long", kind)) if kind else FLAT
 
 
 @dataclass(frozen=True)

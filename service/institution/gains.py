@@ -1,0 +1,105 @@
+"""Prove that a book gained no more than trades at market leave: the third proof of a submission.
+
+Institution only. It is made last and fast, at the newest tick there is then: portfolio and encryption proofs may take
+longer than a tick does, and do not depend on prices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gain_weights, gained
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.party import Party
+from atomic_margin.service.institution.submissions import CommittedBook
+from atomic_margin.service.protocol.account.books import compared_with
+from atomic_margin.service.protocol.account.state import NOTHING, Account
+from atomic_margin.service.protocol.account.values import commitments_hash
+from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
+from atomic_margin.service.protocol.statements import gain_statement
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.verification import day_of
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import SufficiencyWitness
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The book that a new one is compared with, as the agent opens it."""
+
+    submission: Submission
+    hash: str
+    values: tuple[int, ...]
+    blindings: tuple[int, ...]
+
+
+def prove_gain(
+    party: Party, followed: Callable[[], Account], claim: SubmissionClaim, book: CommittedBook
+) -> tuple[Gain, bytes]:
+    """Return what a submission says of its gain at the newest tick, and the proof.
+
+    The whole allowance is asked for where the book gained anything, and none where it did not, so that the amount tells
+    no more than that.
+
+    Raises:
+        AgentRefused: it gained more than the account is allowed, or the book that it replaces is not here.
+        RemoteError: the operator does not answer.
+        MarginError: the prices do not value the universe.
+    """
+    number, hash_, market = _newest(party)
+    state = followed()
+    earlier = _earlier(party, state, commitments_hash(claim))
+    terms = party.terms
+    old = () if earlier is None else gain_weights(terms.universe, market, terms.columns(earlier.submission))
+    before = 0 if earlier is None else gained(old, earlier.values)
+    more = gained(gain_weights(terms.universe, market, terms.columns(claim)), book.values) - before
+    allowed = state.public.allowances.submission
+    if more > allowed << -UNIT_EXPONENT:
+        raise AgentRefused(
+            f"at tick {number} the book has gained {more * 2.0**UNIT_EXPONENT:,.2f} USD more than the one it replaces, "
+            f"and {allowed:,} USD are allowed: check its prices, fees and `cash`; what it really gained since it was "
+            "traded can be claimed step by step, with less `cash` at first"
+        )
+    gain = Gain.parse(
+        {
+            **({} if earlier is None else {"before": earlier.hash}),
+            "price_sequence": str(number),
+            "tick": hash_,
+            "day": str(day_of(market)),
+            "allowance": str(allowed if more > 0 else 0),
+        }
+    )
+    values, blindings = ((), ()) if earlier is None else (earlier.values, earlier.blindings)
+    statement = gain_statement(claim, gain, None if earlier is None else earlier.submission, terms, market)
+    witness = SufficiencyWitness((*values, *book.values), (*blindings, *book.blindings))
+    return gain, prove_sufficiency(statement, witness)
+
+
+def _newest(party: Party) -> tuple[int, str, Market | None]:
+    """Return number, hash and market of the newest tick that has one."""
+    shown = party.client.newest_tick().document
+    signed = None if shown is None else party.chain.newest_market(shown)
+    if signed is None:
+        return 0, NOTHING, None
+    market = PriceTick.parse(signed.body).market
+    if market is None:
+        raise TypeError("a tick with a market has one")
+    return market.sequence, signed.body_hash(), market
+
+
+def _earlier(party: Party, state: Account, commitments: str) -> Earlier | None:
+    book = compared_with(state.public, commitments)
+    if book is None:
+        return None
+    own = party.store.submission(book.submission)
+    if own is None:
+        raise AgentRefused(
+            "the book that this one replaces is one that this directory cannot open; restore its newest backup, or "
+            "give it up"
+        )
+    submission = Submission.parse(own.document["body"])
+    z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
+    return Earlier(
+        submission, own.sha256, tuple(int(value) for value in z), tuple(int(blinding) for blinding in own.blindings)
+    )
