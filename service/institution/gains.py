@@ -18,6 +18,7 @@ from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.statements import gain_statement
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.verification import day_of
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
@@ -34,38 +35,72 @@ class Earlier:
     blindings: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Priced:
+    """The newest tick that has a market.
+
+    Attributes:
+        number: of the tick; 0 before there is one.
+        hash: of the tick.
+        market: its prices; None before there are any.
+    """
+
+    number: int
+    hash: str
+    market: Market | None
+
+
 def prove_gain(
     party: Party, followed: Callable[[], Account], claim: SubmissionClaim, book: CommittedBook
 ) -> tuple[Gain, bytes]:
     """Return what a submission says of its gain at the newest tick, and the proof.
-
-    The whole allowance is asked for where the book gained anything, and none where it did not, so that the amount tells
-    no more than that.
 
     Raises:
         AgentRefused: it gained more than the account is allowed, or the book that it replaces is not here.
         RemoteError: the operator does not answer.
         MarginError: the prices do not value the universe.
     """
-    number, hash_, market = _newest(party)
+    priced = _newest(party)
     state = followed()
     earlier = _earlier(party, state, commitments_hash(claim))
-    terms = party.terms
+    return gain_at(priced, state.public.allowances.submission, party.terms, claim, book, earlier)
+
+
+def gain_at(
+    priced: Priced, allowed: int, terms: Terms, claim: SubmissionClaim, book: CommittedBook, earlier: Earlier | None
+) -> tuple[Gain, bytes]:
+    """Return what a submission says of its gain, and the proof.
+
+    The whole allowance is asked for where the book gained anything, and none where it did not, so that the amount tells
+    no more than that.
+
+    Args:
+        priced: the prices that count.
+        allowed: by how much it may have gained more, whole USD.
+        terms: of the account.
+        claim: the submission.
+        book: what opens it.
+        earlier: the book it is compared with; None for none.
+
+    Raises:
+        AgentRefused: it gained more than that.
+        MarginError: the prices do not value the universe.
+    """
+    market = priced.market
     old = () if earlier is None else gain_weights(terms.universe, market, terms.columns(earlier.submission))
     before = 0 if earlier is None else gained(old, earlier.values)
     more = gained(gain_weights(terms.universe, market, terms.columns(claim)), book.values) - before
-    allowed = state.public.allowances.submission
     if more > allowed << -UNIT_EXPONENT:
         raise AgentRefused(
-            f"at tick {number} the book has gained {more * 2.0**UNIT_EXPONENT:,.2f} USD more than the one it replaces, "
-            f"and {allowed:,} USD are allowed: check its prices, fees and `cash`; what it really gained since it was "
-            "traded can be claimed step by step, with less `cash` at first"
+            f"at tick {priced.number} the book has gained {more * 2.0**UNIT_EXPONENT:,.2f} USD more than the one it "
+            f"replaces, and {allowed:,} USD are allowed: check its prices, fees and `cash`; what it really gained "
+            "since it was traded can be claimed step by step, with less `cash` at first"
         )
     gain = Gain.parse(
         {
             **({} if earlier is None else {"before": earlier.hash}),
-            "price_sequence": str(number),
-            "tick": hash_,
+            "price_sequence": str(priced.number),
+            "tick": priced.hash,
             "day": str(day_of(market)),
             "allowance": str(allowed if more > 0 else 0),
         }
@@ -76,16 +111,15 @@ def prove_gain(
     return gain, prove_sufficiency(statement, witness)
 
 
-def _newest(party: Party) -> tuple[int, str, Market | None]:
-    """Return number, hash and market of the newest tick that has one."""
+def _newest(party: Party) -> Priced:
     shown = party.client.newest_tick().document
     signed = None if shown is None else party.chain.newest_market(shown)
     if signed is None:
-        return 0, NOTHING, None
+        return Priced(0, NOTHING, None)
     market = PriceTick.parse(signed.body).market
     if market is None:
         raise TypeError("a tick with a market has one")
-    return market.sequence, signed.body_hash(), market
+    return Priced(market.sequence, signed.body_hash(), market)
 
 
 def _earlier(party: Party, state: Account, commitments: str) -> Earlier | None:

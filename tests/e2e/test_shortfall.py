@@ -13,7 +13,7 @@ import pytest
 
 from atomic_margin.circuits import reference
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.agent import Agent
@@ -67,7 +67,7 @@ def coarse(view: RunView, agent: Agent) -> MarginMatrix:
 
 def own_units(view: RunView, agent: Agent) -> int:
     matrix = coarse(view, agent)
-    z = encode(Portfolio.parse(PORTFOLIO), agent.terms.entry_map)
+    z = agent.terms.encode(Portfolio.parse(PORTFOLIO), agent.settings.account)
     return reference.shortfall(z, matrix.weights, matrix.collateral)
 
 

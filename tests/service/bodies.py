@@ -82,6 +82,8 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "commitments": ["ab" * 48, "cd" * 48],
         "portfolio_proof": "00ff",
         "encryption_proof": "00ff",
+        "gain": {"price_sequence": "7", "tick": H, "day": "20000", "allowance": "25000"},
+        "gain_proof": "00ff",
     },
     RunRecord: {
         "run_id": "fund.7",
@@ -171,6 +173,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "operator": KEY,
         "identity": KEY,
         "terms": H,
+        "allowances": {"submission": "25000", "day": "250000"},
         "admitted_at": "2026-11-20T08:00:02Z",
     },
     DepositRecord: {

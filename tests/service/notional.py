@@ -7,12 +7,12 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 
 from atomic_margin.documents.strict import Document, IdMap, in_range
-from atomic_margin.margin import EntryMap, Market, Portfolio, SpotMoves, TrueWeights, Universe
+from atomic_margin.margin import Market, Portfolio, SpotMoves, Universe
 from atomic_margin.margin.errors import UnknownUnderlying
 from atomic_margin.margin.kinds import KINDS, Form
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.interface import Reference
-from atomic_margin.margin.models.moves import columns, lots_of
+from atomic_margin.margin.models.moves import lots_of
 from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.rows import Rows
 
@@ -50,10 +50,8 @@ class NotionalRules(LedgerModel[NotionalModel]):
 
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         self.require_form(form)
-        loss, entries = self.lot_losses(universe, market)[None], EntryMap.of(universe)
-        weights = columns(-loss, -loss, entries, universe)
-        both = weights, float(self.document.initial_factor) * weights
-        return Rows(TrueWeights(self.labels, entries.labels, self.hash(), entries.hash(), *both))
+        loss, factor = self.lot_losses(universe, market)[None], float(self.document.initial_factor)
+        return Rows(lot_weights(universe, self.hash(), self.labels, (-loss, -loss), (-factor * loss, -factor * loss)))
 
     def reference(self, published: Published, book: Portfolio, posted: Mapping[str, int]) -> Reference:
         long, short = lots_of(book, published.universe)

@@ -34,7 +34,9 @@ class Stages:
 
     def _play(self) -> None:
         world = World(self.root / "live", self.source, self.funds)
-        self.book = tuple(int(v) for v in encode(Portfolio.parse(example("portfolio")), world.terms.entry_map))
+        self.book = tuple(
+            int(v) for v in encode(Portfolio.parse(example("portfolio")), world.terms.universe, world.columns)
+        )
         world.enrol(FUND)
         world = self._keep(world, "enrolled")
         world.submit(FUND, self.book)
@@ -61,7 +63,7 @@ class Stages:
         world.enrol(OTHER)
         world.deposit(OTHER, "USDC", 10**12, "custodian-harbour")
         world.instruct(OTHER, "post", "USDC", 10**11)
-        world.submit(OTHER, (0,) * len(world.terms.entry_map))
+        world.submit(OTHER, (0,) * len(world.columns))
         world.close()
         shutil.copytree(self.root / "live-two", self.root / "two")
 

@@ -27,7 +27,7 @@ def made(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The fund's book was covered at tick 1; a flat one is made, and not sent yet."""
     directory = tmp_path_factory.mktemp("made") / "operator"
     world = stages.open("calm-done", directory)
-    sent = world.prepare_submission(FUND, (0,) * len(world.terms.entry_map))
+    sent = world.prepare_submission(FUND, (0,) * len(world.columns))
     world.close()
     return directory, sent
 

@@ -356,7 +356,7 @@ def test_runs_scheduled_before_a_default_are_not_evaluated(world_at: WorldAt, st
 def test_a_flat_account_owes_nothing(world_at: WorldAt) -> None:
     """No positions, no collateral: nothing can be lost, so nothing may be called."""
     world = world_at("enrolled")
-    world.submit(FUND, (0,) * len(world.terms.entry_map))
+    world.submit(FUND, (0,) * len(world.columns))
     world.play(1)
     assert world.prove_answer(f"{FUND}.1").body["outcome"] == "covered"
 

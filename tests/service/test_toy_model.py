@@ -63,7 +63,7 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     for asset, quantity in holdings.posted.items():
         world.deposit(FUND, asset, quantity + holdings.free.get(asset, 0), f"custodian-{asset}")
         world.instruct(FUND, "post", asset, quantity)
-    book = encode(Portfolio.parse(example("portfolio")), world.terms.entry_map)
+    book = encode(Portfolio.parse(example("portfolio")), world.terms.universe, world.columns)
     world.submit(FUND, tuple(int(value) for value in book))
     yield world
     world.close()

@@ -88,7 +88,7 @@ def test_an_institution_makes_no_submission_with_such_a_limit(
     monkeypatch.setattr(type(world.terms.model), "minimum_transfer_amount", Decimal(GROSS_LIMIT + 1))
     monkeypatch.setattr(own_submissions, "mask_seed", lambda *_: pytest.fail("masks were made"))
     with pytest.raises(GrossLimitTooSmall, match="choose at least that"):
-        world.prepare_submission(FUND, (0,) * len(world.terms.entry_map))
+        world.prepare_submission(FUND, (0,) * len(world.columns))
 
 
 @pytest.mark.parametrize("change", ["one less", "one more", "two swapped", "no point", "infinity", "another point"])
@@ -189,7 +189,7 @@ def test_an_operator_that_repeats_its_nonce_gets_other_masks(
     world = world_at("enrolled")
     monkeypatch.setattr(enrolment, "issue_nonce", lambda *_: H)
     used: list[bytes] = []
-    values = (1,) * len(world.terms.entry_map)
+    values = (1,) * len(world.columns)
     first, second = (world.prepare_unproven_submission(FUND, values, use_masks=used.append) for _ in range(2))
     for name in ("nonce", "sequence", "institution", "operator", "key_commitments"):
         assert getattr(first.submission, name) == getattr(second.submission, name)
@@ -201,7 +201,7 @@ def test_an_operator_that_repeats_its_nonce_gets_other_masks(
 def test_masks_are_those_of_this_operator_and_these_bytes(world_at: Callable[[str], World]) -> None:
     """A second operator that replays the first one's nonce is given nothing to compare."""
     world = world_at("enrolled")
-    sent = world.prepare_unproven_submission(FUND, (1,) * len(world.terms.entry_map))
+    sent = world.prepare_unproven_submission(FUND, (1,) * len(world.columns))
     known = masks_of(world, sent)
     for name in ("operator", "randomness"):
         other = Submission.parse({**sent.signed.body, name: KEY})
@@ -215,7 +215,7 @@ def test_random_bytes_and_a_nonce_that_both_repeat_are_refused(
     world, store = world_at("enrolled"), InstitutionStore(tmp_path)
     monkeypatch.setattr(enrolment, "issue_nonce", lambda *_: H)
     monkeypatch.setattr(own_submissions.secrets, "token_hex", lambda size: "5a" * size)
-    values = (1,) * len(world.terms.entry_map)
+    values = (1,) * len(world.columns)
     world.prepare_unproven_submission(FUND, values, use_masks=store.use_masks)
     monkeypatch.setattr(world.funds[FUND].secret, "encrypt_under", lambda *_: pytest.fail("something was encrypted"))
     with pytest.raises(AgentRefused, match="these masks were used before"):

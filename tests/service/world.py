@@ -7,15 +7,18 @@ the two sides of FHE are doubles, see `double`; nothing in this folder is an end
 import hashlib
 import warnings
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
 
+from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.institution import gains as own_gains
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
+from atomic_margin.service.institution.gains import Earlier, Priced, gain_at
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.operator.accounts import collateral, enrolment, submissions
@@ -23,20 +26,24 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store.entries import StoredEntry, entries_after, entry_of, state_of
-from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow
+from atomic_margin.service.operator.store.entries import StoredEntry, entries_after, entry_of, newest, state_of
+from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow, Tick
 from atomic_margin.service.operator.web import views
 from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import Account as AccountValue
+from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import (
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
+    Gain,
+    SubmissionClaim,
 )
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.commit import commit_values
@@ -76,6 +83,11 @@ class World:
     @property
     def terms(self) -> Terms:
         return self.operator.terms
+
+    @property
+    def columns(self) -> EntryMap:
+        """The columns of every fund here."""
+        return self.terms.columns(AccountColumns(GROSS_LIMIT))
 
     @property
     def key(self) -> str:
@@ -194,11 +206,27 @@ class World:
             "entry": self.head(name),
             "nonce": enrolment.issue_nonce(self.operator, name),
             "evaluation_keys": self.account(name).public.keys,
-            "gross_limit": str(GROSS_LIMIT),
         }
         book = CommittedBook(values, commitments, blindings)
-        made = make_submission(addressed, self.terms, book, fund.secret, fund.openings, use_masks, lambda _: None)
+        account = AccountColumns(GROSS_LIMIT)
+        make = partial(make_submission, addressed, account, self.terms, book, fund.secret, fund.openings)
+        made = make(use_masks, lambda _: None, partial(self.gain, name))
         return Sent(made.signed_by(fund.identity), values, blindings)
+
+    def gain(self, name: str, claim: SubmissionClaim, book: CommittedBook) -> tuple[Gain, bytes]:
+        """Prove a submission's gain by the agent's own code, at the newest tick with a market."""
+        with self.operator.store.unit_of_work() as session:
+            at = newest(session)
+            tick = session.get_one(Tick, at.market) if at.market else None
+            market = None if tick is None else Market.parse(tick.document["body"]["market"])
+        public = self.account(name).public
+        before = compared_with(public, commitments_hash(claim))
+        earlier = None
+        if before is not None:
+            sent = self.funds[name].sent[before.sequence]
+            earlier = Earlier(sent.submission, before.submission, sent.values, sent.blindings)
+        priced = Priced(at.market, at.market_hash, market)
+        return gain_at(priced, public.allowances.submission, self.terms, claim, book, earlier)
 
     def prepare_unproven_submission(
         self,
@@ -211,6 +239,7 @@ class World:
         with pytest.MonkeyPatch.context() as spared:
             for proof in ("prove_portfolio", "prove_encryption"):
                 spared.setattr(own_submissions, proof, lambda *_: bytes(1))
+            spared.setattr(own_gains, "prove_sufficiency", lambda *_: bytes(1))
             return self.prepare_submission(name, values, committed, use_masks)
 
     def submit(self, name: str, values: tuple[int, ...]) -> Sent:
@@ -270,7 +299,7 @@ class World:
         What an agent compares with its own store (instructions booked, earlier runs) is left out: there is none.
         """
         _, sent = self.sent(view)
-        book = book_of(sent.values, self.terms.entry_map)
+        book = book_of(sent.values, self.columns, self.terms.universe)
         return check_run(
             present(RunView.parse(view)), self.trust_file(), self.terms, sent.submission, sent.signed.body_hash(), book
         )

@@ -8,7 +8,7 @@ from atomic_margin.documents.strict import Part
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongBook
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.state import NOTHING, Account, Book
-from atomic_margin.service.protocol.documents import Body, Submission
+from atomic_margin.service.protocol.documents import Body, SubmissionClaim
 
 
 class At(NamedTuple):
@@ -37,7 +37,7 @@ class At(NamedTuple):
         return self.receipted if self.receipted > self.tick else self.market
 
 
-def commitments_hash(submission: Submission) -> str:
+def commitments_hash(submission: SubmissionClaim) -> str:
     """Return what makes two submissions the same book: commitments, what they count, and the limit they keep.
 
     The hash of the columns names universe, choice and cash lot: the same numbers in other columns are another book.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
 from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
@@ -20,7 +21,7 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
 )
 from atomic_margin.service.protocol.account.state import Account, OpenRun
-from atomic_margin.service.protocol.account.values import At, book_at
+from atomic_margin.service.protocol.account.values import At, book_at, commitments_hash
 from atomic_margin.service.protocol.documents import (
     Answer,
     Body,
@@ -30,6 +31,7 @@ from atomic_margin.service.protocol.documents import (
     RunRecord,
     Settlement,
     Submission,
+    SubmissionClaim,
     second_run_of,
 )
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -159,7 +161,13 @@ class Parties:
         return kind.parse(whole).signed_by(self.institution)
 
     def admission(self) -> SignedDocument:
-        body = {"identity": self.institution.public_key, "terms": named("terms"), "admitted_at": TIME}
+        allowances = {"submission": "100", "day": "250"}
+        body = {
+            "identity": self.institution.public_key,
+            "terms": named("terms"),
+            "allowances": allowances,
+            "admitted_at": TIME,
+        }
         return self.by_operator(AdmissionRecord, body)
 
     def deposit(self, quantity: int, asset: str = "USDC") -> SignedDocument:
@@ -183,28 +191,38 @@ class Parties:
         body = {"evaluation_keys": named("keys", sequence), "known_answers": "right"}
         return self.by_institution(EnrolmentConfirmation, body)
 
-    def submission(self, sequence: int, book: str, keys: int = 1) -> SignedDocument:
-        return self.by_institution(
-            Submission,
-            {
-                "sequence": str(sequence),
-                "entry": self.chain.head,
-                "nonce": named("nonce", sequence),
-                "randomness": named("random", sequence),
-                "profile": named("profile"),
-                "universe": named("universe"),
-                "entry_map": named("map"),
-                "evaluation_keys": named("keys", keys),
-                "key_commitments": named("pair", keys),
-                "generators": named("generators"),
-                "gross_limit": "100",
-                "bodies": "00" * 8,
-                "ciphertext": named("ciphertext", book, keys),
-                "commitments": [point(book)],
-                "portfolio_proof": "00",
-                "encryption_proof": "00",
-            },
-        )
+    def submission(self, sequence: int, book: str, keys: int = 1, **gain: str) -> SignedDocument:
+        claim = {
+            "sequence": str(sequence),
+            "entry": self.chain.head,
+            "nonce": named("nonce", sequence),
+            "randomness": named("random", sequence),
+            "profile": named("profile"),
+            "universe": named("universe"),
+            "entry_map": named("map"),
+            "evaluation_keys": named("keys", keys),
+            "key_commitments": named("pair", keys),
+            "generators": named("generators"),
+            "gross_limit": "100",
+            "bodies": "00" * 8,
+            "ciphertext": named("ciphertext", book, keys),
+            "commitments": [point(book)],
+        }
+        proofs = {"portfolio_proof": "00", "encryption_proof": "00", "gain_proof": "00"}
+        whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **claim}
+        compared = self.gain(commitments_hash(SubmissionClaim.parse(whole)))
+        return self.by_institution(Submission, {**claim, **proofs, "gain": compared | gain})
+
+    def gain(self, commitments: str) -> dict[str, str]:
+        """What a book is compared with: at the newest tick, with nothing gained."""
+        before = compared_with(self.state.public, commitments)
+        return {
+            **({} if before is None else {"before": before.submission}),
+            "price_sequence": str(self.at.market),
+            "tick": self.at.market_hash,
+            "day": "1" if self.at.market else "0",
+            "allowance": "0",
+        }
 
     def instruction(self, sequence: int, action: str, quantity: int, asset: str = "USDC") -> SignedDocument:
         body = {
