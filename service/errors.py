@@ -14,6 +14,7 @@ ServiceError
 │   │   └── InsufficientFunds    409  a ledger account would go below zero
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
+│       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       └── PricesRefused        422  prices that make no tick under the price rules
 │           ├── TooFewSources    422  fewer sources are fresh and agree than the rules require
 │           ├── PriceMoveTooLarge 422 a combined quote is too far from the tick before
@@ -113,6 +114,10 @@ class Refused(RequestError):
     """Well-formed, but a check of the protocol fails: a proof, keys, a unit, a limit."""
 
     status, slug, title = 422, "refused", "A check of the protocol fails"
+
+
+class UnknownUniverse(Refused):
+    """A universe that is none of the terms, nor a revision of one."""
 
 
 class PricesRefused(Refused):

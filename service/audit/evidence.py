@@ -190,7 +190,7 @@ def _check_chain(record: RunRecord, run_hash: str, stored: StoredRun) -> None:
 
 
 def _check_terms(record: RunRecord, terms: Terms, trust: TrustFile | None) -> None:
-    for name, value in terms.hashes.items():
+    for name, value in {**terms.hashes, "universe": terms.universe.hash()}.items():
         _require(getattr(record, name) == value, f"it was made with another {name} than is given here")
         pinned = value if trust is None else getattr(trust, name, value)
         _require(pinned == value, f"it was made with another {name} than the trust file pins")

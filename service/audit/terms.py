@@ -34,7 +34,8 @@ def terms_of(store: ReadOnlyStore, record: RunRecord, documents: TermsDocuments 
         TermsMissing: no stored bundle has them, or the profile is unknown.
         ProfileError: the documents do not fit the profile.
     """
-    return Terms(*(documents or _published(store, record)), profile_of(record))
+    model, universe, schedule = documents or _published(store, record)
+    return Terms(model, (universe,), schedule, profile_of(record))
 
 
 def profile_of(record: RunRecord) -> Profile:

@@ -44,7 +44,8 @@ def trust(
     An institution tells the hash of its FHE key commitments once it has enrolled: `atomic-margin institution status`.
     """
     with plain_errors():
-        hashes = read_terms(model, universe, schedule, profile).hashes
+        terms = read_terms(model, universe, schedule, profile)
+        hashes = {**terms.hashes, "universe": terms.universe.hash()}
         pinned: dict[str, list[str]] = {}
         for name, key_hash in _pairs(keys, "--keys takes NAME=HASH"):
             pinned.setdefault(name, []).append(key_hash)

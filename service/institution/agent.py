@@ -119,7 +119,7 @@ class Agent:
             EntryRefused, AgentRefused: the account's history does not hold; nothing is sent.
         """
         with self._lock:
-            account = self.settings.account
+            account = self.settings.account(self.terms.universe.hash())
             z = self.terms.encode(book, account)
             check_gross(z, self.terms.columns(account), account.gross_limit)
             self._followed()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gain_weights, gained
+from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.submissions import CommittedBook
@@ -17,7 +17,7 @@ from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
-from atomic_margin.service.protocol.statements import gain_statement
+from atomic_margin.service.protocol.statements import gain_statement, gains
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.verification import day_of
@@ -87,9 +87,8 @@ def gain_at(
         MarginError: the prices do not value the universe.
     """
     market = priced.market
-    old = () if earlier is None else gain_weights(terms.universe, market, terms.columns(earlier.submission))
-    before = 0 if earlier is None else gained(old, earlier.values)
-    more = gained(gain_weights(terms.universe, market, terms.columns(claim)), book.values) - before
+    before = 0 if earlier is None else gained(gains(earlier.submission, terms, market), earlier.values)
+    more = gained(gains(claim, terms, market), book.values) - before
     if more > allowed << -UNIT_EXPONENT:
         raise AgentRefused(
             f"at tick {priced.number} the book has gained {more * 2.0**UNIT_EXPONENT:,.2f} USD more than the one it "

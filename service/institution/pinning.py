@@ -26,8 +26,9 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     if not profiles:
         raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
     terms = Terms.parse(client.terms("model"), client.terms("universe"), client.terms("schedule"), profiles[0])
+    found = {**terms.hashes, "universe": terms.universe.hash()}
     for name in ("model", "universe", "schedule"):
-        if terms.hashes[name] != getattr(trust, name):
+        if found[name] != getattr(trust, name):
             raise ConfigurationError(f"the operator's {name} is not the pinned one; agree on it and pin its hash")
     if PriceRules.parse(client.terms("price_rules")).hash() != trust.prices.hash():
         raise ConfigurationError("the operator's price rules are not the pinned ones; agree on them and pin them")

@@ -115,6 +115,7 @@ def check_run(
             "institution": submission.institution,
             "submission": submission_hash,
             "submission_sequence": submission.sequence,
+            "universe": submission.universe,
             "entry_map": submission.entry_map,
             "gross_limit": submission.gross_limit,
             "columns": submission.columns,
@@ -137,7 +138,7 @@ def check_run(
     except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = terms.encode(book, submission)
-    true = terms.model.reference(terms.published(market), book, record.posted)
+    true = terms.model.reference(terms.published(market, record.universe), book, record.posted)
     return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
 
 

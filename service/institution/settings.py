@@ -45,7 +45,6 @@ class AgentSettings:
     deliver_after: int = 60
     columns: ColumnChoice | None = None
 
-    @property
-    def account(self) -> AccountColumns:
-        """What says which columns its submissions have."""
-        return AccountColumns(self.gross_limit, self.columns)
+    def account(self, universe: str) -> AccountColumns:
+        """Return what says which columns its submissions in a universe have."""
+        return AccountColumns(universe, self.gross_limit, self.columns)

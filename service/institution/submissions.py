@@ -24,7 +24,7 @@ from atomic_margin.zk.prove.witness import EncryptionWitness, PortfolioWitness
 
 JsonObject = dict[str, Any]
 
-TERMS_NAMED = ("profile", "universe", "generators")
+TERMS_NAMED = ("profile", "generators")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def make_submission(
             **addressed,
             "randomness": randomness,
             **{name: terms.hashes[name] for name in TERMS_NAMED},
+            "universe": account.universe,
             "entry_map": terms.columns(account).hash(),
             "gross_limit": str(account.gross_limit),
             **({} if account.columns is None else {"columns": account.columns.canonical()}),

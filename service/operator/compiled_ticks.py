@@ -7,13 +7,15 @@ each other.
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import Columned, Terms
 
 KEPT = 4
 """Ticks that are kept. Runs come in the order of ticks, so that more than two are wanted by a backlog alone."""
@@ -27,13 +29,37 @@ class CompiledTick:
         sequence: of the tick.
         hash: of the signed document.
         market: combined prices.
-        rows: of the published model under these prices, in single lots.
+        terms: of the operator.
     """
 
     sequence: int
     hash: str
     market: Market
-    rows: Rows
+    terms: Terms
+    _rows: dict[str, Rows] = field(default_factory=dict, compare=False, repr=False)
+
+    def rows(self, universe: str) -> Rows:
+        """Return the rows of the published model in a universe, by its hash, in single lots; compiled once.
+
+        Raises:
+            MarginError: the terms and the prices do not go together.
+        """
+        found = self._rows.get(universe)
+        if found is None:
+            found = self._rows[universe] = self.terms.rows(self.market, universe)
+        return found
+
+    def matrices(self, posted: Mapping[str, int], account: Columned) -> RunMatrices:
+        """Return the matrices of a run at this tick.
+
+        Args:
+            posted: collateral that counts, in smallest units.
+            account: what the run is on.
+
+        Raises:
+            MarginError: no unit fits, or the prices do not value the collateral.
+        """
+        return self.terms.matrices(self.rows(account.universe), self.terms.collateral(self.market, posted), account)
 
 
 class CompiledTicks:
@@ -46,12 +72,14 @@ class CompiledTicks:
         self._lock = threading.Lock()
 
     def compile(self, sequence: int, signed: SignedDocument, market: Market) -> CompiledTick:
-        """Return a tick, compiled; it is not kept, since it may never be stored.
+        """Return a tick, compiled in the newest universe; it is not kept, since it may never be stored.
 
         Raises:
             MarginError: the terms and the prices do not go together.
         """
-        return CompiledTick(sequence, signed.body_hash(), market, self._terms.rows(market))
+        tick = CompiledTick(sequence, signed.body_hash(), market, self._terms)
+        tick.rows(self._terms.universe.hash())
+        return tick
 
     def keep(self, tick: CompiledTick) -> None:
         """Keep a tick that is stored now."""

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
@@ -104,6 +105,14 @@ class Operator:
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
         self.group: Group = load_group()
+
+    def check_market(self, market: Market) -> None:
+        """Make sure prices value every instrument of every universe in force, and all collateral that counts.
+
+        Raises:
+            DocumentError: naming the field.
+        """
+        self.terms.check_market(market, self.terms.universe.hash())
 
     @property
     def book(self) -> Book:

@@ -146,7 +146,11 @@ class SubmissionClaim(DocumentClaim):
 
 def repeated_columns(claim: SubmissionClaim) -> dict[str, object]:
     """Return, as JSON, what a submission says of its columns and a record of a run on it repeats."""
-    said: dict[str, object] = {"entry_map": claim.entry_map, "gross_limit": str(claim.gross_limit)}
+    said: dict[str, object] = {
+        "universe": claim.universe,
+        "entry_map": claim.entry_map,
+        "gross_limit": str(claim.gross_limit),
+    }
     return said if claim.columns is None else {**said, "columns": claim.columns.canonical()}
 
 
@@ -274,6 +278,7 @@ class RunRecord(Body):
             "institution": self.institution,
             "operator": self.operator,
             "sequence": self.submission_sequence,
+            "universe": self.universe,
             "entry_map": self.entry_map,
             "gross_limit": self.gross_limit,
             "columns": self.columns,

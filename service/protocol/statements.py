@@ -17,7 +17,7 @@ from atomic_margin.margin.rows.top_up import TOP_UP_BITS
 from atomic_margin.service.protocol.account.events import CoverageClaim
 from atomic_margin.service.protocol.documents import AnswerClaim, Gain, RunRecord, SubmissionClaim
 from atomic_margin.service.protocol.keys import KeyPair
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import Columned, Terms
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.decryption import DecryptionStatement
 from atomic_margin.zk.statements.encryption import EncryptionStatement
@@ -41,6 +41,11 @@ def portfolio_statement(claim: SubmissionClaim, terms: Terms) -> PortfolioStatem
     )
 
 
+def gains(account: Columned, terms: Terms, market: Market | None) -> tuple[int, ...]:
+    """Return what one unit of each column of a submission has gained so far, `margin.rows.gain`."""
+    return gain_weights(terms.universe_of(account.universe), market, terms.columns(account))
+
+
 def gain_statement(
     claim: SubmissionClaim, gain: Gain, before: SubmissionClaim | None, terms: Terms, market: Market | None
 ) -> SufficiencyStatement:
@@ -56,8 +61,8 @@ def gain_statement(
     Raises:
         MarginError: the market does not price the universe, or a gain does not fit its row.
     """
-    new = gain_weights(terms.universe, market, terms.columns(claim))
-    old = () if before is None else gain_weights(terms.universe, market, terms.columns(before))
+    new = gains(claim, terms, market)
+    old = () if before is None else gains(before, terms, market)
     points = (() if before is None else before.commitments) + claim.commitments
     return SufficiencyStatement(
         commitments=tuple(bytes.fromhex(point) for point in points),
@@ -156,6 +161,7 @@ def coverage_statement(
             "posted": canonical_hash("posted", posted),
             "instructions": str(claim.instructions),
             "matrix": matrix.hash(),
+            "universe": submission.universe,
             "entry_map": submission.entry_map,
             **terms.hashes,
         },

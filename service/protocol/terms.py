@@ -1,11 +1,11 @@
-"""The published terms of an operator (model, universe, schedule, profile) and what follows from them for one run.
+"""The published terms of an operator (model, universes, schedule, profile) and what follows from them for one run.
 
 Operator, agent and verifier hold the same terms, by hash, and compute the same things from them: which matrices a price
 tick and posted collateral give. What proofs are about is in `protocol.statements`. No secret, no I/O.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit, compile_run
 from atomic_margin.margin.rows.rows import Rows
-from atomic_margin.service.errors import ModelNotServed
+from atomic_margin.service.errors import ModelNotServed, UnknownUniverse
 from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
 from atomic_margin.zk.generators import generators_hash
 
@@ -34,6 +34,10 @@ _KEPT = 64
 
 class Columned(Protocol):
     """What says which columns an account has."""
+
+    @property
+    def universe(self) -> str:
+        """Hash of the universe."""
 
     @property
     def gross_limit(self) -> int:
@@ -46,8 +50,9 @@ class Columned(Protocol):
 
 @dataclass(frozen=True)
 class AccountColumns:
-    """A gross limit and a choice, before there is a submission that says so."""
+    """Universe, gross limit and choice, before there is a submission that says so."""
 
+    universe: str
     gross_limit: int
     columns: ColumnChoice | None = None
 
@@ -75,7 +80,7 @@ class Terms:
 
     Attributes:
         model: any registered margin model that can be served, see `served`.
-        universe: the instruments.
+        universes: the instruments, in every revision there was since accounts began: the newest one is the last.
         schedule: what counts as collateral.
         profile: of the circuits.
 
@@ -84,7 +89,7 @@ class Terms:
     """
 
     model: LedgerModel[Any]
-    universe: Universe
+    universes: tuple[Universe, ...]
     schedule: CollateralSchedule
     profile: Profile
 
@@ -97,7 +102,7 @@ class Terms:
             ModelNotServed: the model is none that can be served.
             ProfileError: the documents do not fit the profile.
         """
-        parsed = served(parse_model(model)), Universe.parse(universe), CollateralSchedule.parse(schedule)
+        parsed = served(parse_model(model)), (Universe.parse(universe),), CollateralSchedule.parse(schedule)
         return cls(*parsed, profile)
 
     def __post_init__(self) -> None:
@@ -107,6 +112,34 @@ class Terms:
                 f"{self.profile.rows}"
             )
 
+    @property
+    def universe(self) -> Universe:
+        """The newest universe."""
+        return self.universes[-1]
+
+    def universe_of(self, hash_: str) -> Universe:
+        """Return a universe by its hash.
+
+        Raises:
+            UnknownUniverse: it is none of these terms.
+        """
+        found = self._by_hash.get(hash_)
+        if found is None:
+            raise UnknownUniverse(f"{hash_} is no universe of these terms, nor a revision of one", "universe")
+        return found
+
+    @cached_property
+    def _by_hash(self) -> dict[str, Universe]:
+        return {universe.hash(): universe for universe in self.universes}
+
+    def revised(self, universe: Universe) -> "Terms":
+        """Return the terms with another revision of the universe, the newest.
+
+        Raises:
+            DocumentError: it does not go with the model.
+        """
+        return replace(self, universes=(*self.universes, universe))
+
     def columns(self, account: Columned) -> EntryMap:
         """Return the columns of an account: what its commitments, ciphertexts and matrices count.
 
@@ -114,14 +147,16 @@ class Terms:
             account: a submission, or whatever else says its gross limit and choice.
 
         Raises:
+            UnknownUniverse: the universe is none of these terms.
             ProfileError: they are more than the profile has.
             DocumentError: the choice does not go with the universe, by field.
         """
-        key = account.gross_limit, account.columns
+        key = account.universe, account.gross_limit, account.columns
         found = self._columns.get(key)
         if found is None:
-            chosen = None if account.columns is None else account.columns.tiers_of(self.universe)
-            found = EntryMap.of(self.universe, account.gross_limit, self.profile.bits, chosen)
+            universe = self.universe_of(account.universe)
+            chosen = None if account.columns is None else account.columns.tiers_of(universe)
+            found = EntryMap.of(universe, account.gross_limit, self.profile.bits, chosen)
             if len(found) > self.profile.entries:
                 raise ProfileError(
                     f"the account's {len(found)} columns do not fit profile {self.profile.name!r}, which has "
@@ -143,18 +178,17 @@ class Terms:
         Raises:
             DocumentError: the book does not fit them, by field.
         """
-        return encode(book, self.universe, self.columns(account))
+        return encode(book, self.universe_of(account.universe), self.columns(account))
 
     @cached_property
-    def _columns(self) -> dict[tuple[int, ColumnChoice | None], EntryMap]:
+    def _columns(self) -> dict[tuple[str, int, ColumnChoice | None], EntryMap]:
         return {}
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """Hash of each part, by the name that signed documents use."""
+        """Hash of each part but the universe, by the name that signed documents use: all accounts have these."""
         return {
             "model": self.model.hash(),
-            "universe": self.universe.hash(),
             "schedule": self.schedule.hash(),
             "profile": self.profile.hash(),
             "generators": generators_hash(),
@@ -170,25 +204,27 @@ class Terms:
         columns, least = self.columns(account), self.model.minimum_transfer_amount
         check_gross_limit(account.gross_limit, columns, self.profile.bits, least)
 
-    def published(self, market: Market) -> Published:
-        """Return what is public under `market`."""
-        return Published(self.universe, market, self.schedule)
+    def published(self, market: Market, universe: str) -> Published:
+        """Return what is public under `market`, in a universe by its hash."""
+        return Published(self.universe_of(universe), market, self.schedule)
 
-    def check_market(self, market: Market) -> None:
-        """Make sure `market` prices every instrument and all collateral that counts.
+    def check_market(self, market: Market, universe: str) -> None:
+        """Make sure `market` prices every instrument of a universe, by its hash, and all collateral that counts.
 
         Raises:
             DocumentError: naming the field.
         """
-        self.model.check_market(self.published(market))
+        self.model.check_market(self.published(market, universe))
 
-    def rows(self, market: Market) -> Rows:
-        """Return the unrounded rows under `market`, in single lots. They depend on no account: once a tick is enough.
+    def rows(self, market: Market, universe: str) -> Rows:
+        """Return the unrounded rows of a universe, by its hash, under `market`, in single lots.
+
+        They depend on no account: once a tick is enough.
 
         Raises:
             MarginError: the market does not price the universe, or the documents do not fit together.
         """
-        return self.model.rows(self.universe, market)
+        return self.model.rows(self.universe_of(universe), market)
 
     def collateral(self, market: Market, posted: Mapping[str, int]) -> CollateralValues:
         """Return what an account's posted collateral is worth in every row under `market`, unrounded.
@@ -224,7 +260,7 @@ class Terms:
 
     def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> RunMatrices:
         """Return the matrices of a run. The operator's direction of the computation."""
-        return self.matrices(self.rows(market), self.collateral(market, posted), account)
+        return self.matrices(self.rows(market, account.universe), self.collateral(market, posted), account)
 
     def matrices_of(self, record: RunRecord, market: Market) -> RunMatrices:
         """Compile the matrices of a run anew. The agent's, the verifier's and the auditor's direction.
@@ -255,8 +291,8 @@ class Terms:
 
 
 def terms_hash(terms: Terms) -> str:
-    """Return the one hash that names all parts of the terms; an admission has it."""
-    return canonical_hash("terms", dict(sorted(terms.hashes.items())))
+    """Return the one hash that names all parts of the terms, and the first universe; an admission has it."""
+    return canonical_hash("terms", dict(sorted({**terms.hashes, "universe": terms.universes[0].hash()}.items())))
 
 
 MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")

@@ -16,7 +16,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
-from atomic_margin.service.errors import Refused
+from atomic_margin.service.errors import Refused, UnknownUniverse
 from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
 from atomic_margin.service.protocol.keys import KeyPair
@@ -98,11 +98,13 @@ def verify_submission(
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
     # (2) It is about these terms.
-    for name in ("profile", "universe", "generators"):
+    for name in ("profile", "generators"):
         if getattr(submission, name) != terms.hashes[name]:
             raise Refused(f"the submission is for another {name}; fetch the operator's terms and submit again", name)
     try:
         columns = terms.columns(submission)
+    except UnknownUniverse:
+        raise
     except (DocumentsError, ProfileError) as error:
         raise Refused(f"its choice of columns does not go with the terms: {error}", "columns") from error
     if submission.entry_map != columns.hash():

@@ -190,8 +190,10 @@ def verify_attestation(
         profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
         _require(bool(profiles), "profile", "the trusted profile is unknown to this version of atomic-margin")
         terms = Terms.parse(bundle.model, bundle.universe, bundle.schedule, profiles[0])
-        for name in ("model", "universe", "schedule", "profile", "generators"):
+        for name in ("model", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
+        universe = terms.universe.hash()
+        _require(universe == trust.universe, "universe", "not the universe of the trust file")
     # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
     #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):
@@ -205,6 +207,7 @@ def verify_attestation(
         _require(record.operator == trust.operator, "operator", "the run record names another operator")
         for name, value_ in terms.hashes.items():
             _require(getattr(record, name) == value_, name, f"the run was made with another {name}")
+        _require(record.universe == universe, "universe", "the run was made with another universe")
         _require(record.tick == signed_tick.body_hash(), "tick", "the run was made with another price tick")
         _require(record.price_sequence == market.sequence, "price_sequence", "the run names another price sequence")
     # (5) The trusted institution enrolled the keys the run was made with, and the trust file pins their commitments.

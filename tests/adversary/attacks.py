@@ -132,7 +132,7 @@ class Secrets:
             agent,
             keys,
             read_openings(keys, own.openings),
-            tuple(int(value) for value in whole[: len(agent.terms.columns(agent.settings.account))]),
+            tuple(int(value) for value in whole[: len(agent.terms.columns(submission))]),
             tuple(bytes.fromhex(point) for point in submission.commitments),
             tuple(int(blinding) for blinding in sent.blindings),
             submission,

@@ -27,7 +27,7 @@ def test_entries_out_of_range_are_refused(stage: Stage, entry: int) -> None:
 
 def test_a_book_over_its_gross_limit_is_refused_by_all_three(stage: Stage) -> None:
     secrets = stage.secrets
-    widths = stage.agent.terms.columns(stage.agent.settings.account).widths
+    widths = stage.agent.terms.columns(stage.agent.settings.account(stage.agent.terms.universe.hash())).widths
     full = tuple((1 << width) - 1 for width in widths)
     assert stage.submit(secrets.submit(committed=full)) == (422, "portfolio_proof")
     # Nor does a limit help that the rows could not hold.

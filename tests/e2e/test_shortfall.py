@@ -67,7 +67,7 @@ def coarse(view: RunView, agent: Agent) -> MarginMatrix:
 
 def own_units(view: RunView, agent: Agent) -> int:
     matrix = coarse(view, agent)
-    z = agent.terms.encode(Portfolio.parse(PORTFOLIO), agent.settings.account)
+    z = agent.terms.encode(Portfolio.parse(PORTFOLIO), agent.settings.account(agent.terms.universe.hash()))
     return reference.shortfall(z, matrix.weights, matrix.collateral)
 
 

@@ -15,6 +15,7 @@ from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.moves import lots_of
 from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.rows import Rows
+from atomic_margin.margin.rows.weights import lot_weights
 
 
 class NotionalModel(Document):

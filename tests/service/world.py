@@ -87,7 +87,7 @@ class World:
     @property
     def columns(self) -> EntryMap:
         """The columns of every fund here."""
-        return self.terms.columns(AccountColumns(GROSS_LIMIT))
+        return self.terms.columns(AccountColumns(self.terms.universe.hash(), GROSS_LIMIT))
 
     @property
     def key(self) -> str:
@@ -208,7 +208,7 @@ class World:
             "evaluation_keys": self.account(name).public.keys,
         }
         book = CommittedBook(values, commitments, blindings)
-        account = AccountColumns(GROSS_LIMIT)
+        account = AccountColumns(self.terms.universe.hash(), GROSS_LIMIT)
         make = partial(make_submission, addressed, account, self.terms, book, fund.secret, fund.openings)
         made = make(use_masks, lambda _: None, partial(self.gain, name))
         return Sent(made.signed_by(fund.identity), values, blindings)

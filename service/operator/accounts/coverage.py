@@ -2,7 +2,6 @@
 
 from sqlalchemy import select
 
-from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
@@ -36,15 +35,13 @@ def take_coverage(operator: Operator, institution: str, document: object) -> Sig
     if tick.void:
         raise Conflict(f"tick {tick.sequence} is void", "price_sequence")
     submission = Submission.parse(stored.document["body"])
-    compiled, terms = operator.compiled_ticks.of(tick), operator.terms
-    market: Market = compiled.market
     verify_coverage(
         signed,
         coverage,
         submission=submission,
         submission_hash=stored.sha256,
-        matrices=terms.matrices(compiled.rows, terms.collateral(market, coverage.posted), submission),
-        terms=terms,
+        matrices=operator.compiled_ticks.of(tick).matrices(coverage.posted, submission),
+        terms=operator.terms,
         identity=account.identity,
         group=operator.group,
     )

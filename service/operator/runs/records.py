@@ -151,11 +151,7 @@ def _planned(operator: Operator, run_id: str) -> Plan:
                 raise NotDue("the account has no book in force")
             book, posted, instructions = wanted.submission, public.posted, public.instructions
         stored = submission_of(session, book)
-    submission, compiled, terms = (
-        Submission.parse(stored.document["body"]),
-        operator.compiled_ticks.of(tick),
-        operator.terms,
-    )
+    submission = Submission.parse(stored.document["body"])
     return Plan(
         run_id=run_id,
         institution=row.institution,
@@ -165,7 +161,7 @@ def _planned(operator: Operator, run_id: str) -> Plan:
         tick=tick,
         posted=dict(posted),
         instructions=instructions,
-        matrices=terms.matrices(compiled.rows, terms.collateral(compiled.market, posted), submission),
+        matrices=operator.compiled_ticks.of(tick).matrices(posted, submission),
     )
 
 
@@ -187,8 +183,7 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
     """Return the matrices of a run that is recorded, compiled anew from its tick and the collateral it names."""
     with operator.store.unit_of_work() as session:
         row = session.get_one(Tick, record.price_sequence)
-    tick, terms = operator.compiled_ticks.of(row), operator.terms
-    return terms.matrices(tick.rows, terms.collateral(tick.market, record.posted), record)
+    return operator.compiled_ticks.of(row).matrices(record.posted, record)
 
 
 def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:

@@ -60,7 +60,7 @@ def take_tick(operator: Operator, document: object) -> list[str]:
             raise
         if tick.market is None:
             raise TypeError("make_tick makes no void tick")
-        operator.terms.check_market(tick.market)
+        operator.check_market(tick.market)
         signed = tick.signed_by(operator.identity)
         # Refuses a tick whose weights would not be finite, before anything depends on it.
         compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)

@@ -50,6 +50,7 @@ def operator_view(operator: Operator) -> OperatorView:
         policy=operator.settings.policy,
         proof_seconds=operator.settings.proof_seconds,
         **operator.terms.hashes,
+        universe=operator.terms.universe.hash(),
     )
 
 
