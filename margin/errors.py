@@ -20,6 +20,7 @@ MarginError
 │   ├── CoverTooSmall               corners that do not contain every tail average of the scores
 │   └── Unpriced                    the market has no quote for something that needs one
 │       ├── UnpricedInstrument
+│       ├── NotSettled              what a book holds has expired, and its settlement price is not known yet
 │       └── UnpricedAsset
 ├── EntryOutOfRange                 a portfolio vector of the wrong shape, or an entry outside its digit width
 ├── GrossLimitError
@@ -124,6 +125,10 @@ class Unpriced(DocumentError, MarginError):
 
 class UnpricedInstrument(Unpriced):
     """The market lacks the spot, forward or volatility an instrument needs."""
+
+
+class NotSettled(Unpriced):
+    """The market has no settlement price of something that expires."""
 
 
 class UnpricedAsset(Unpriced):

@@ -108,11 +108,15 @@ def booked(universe: Universe, held: dict[str, int], cash: Fraction) -> Portfoli
         for name, lots in held.items()
         if lots
     )
-    return Portfolio.parse({"format": PORTFOLIO, "lines": list(lines), "cash": _plain(cash)})
+    return Portfolio.parse({"format": PORTFOLIO, "lines": list(lines), "cash": plain(cash)})
 
 
-def _plain(amount: Fraction) -> str:
-    """Return an amount in decimal digits, exactly; amounts of decimal prices and lots have such digits."""
+def plain(amount: Fraction) -> str:
+    """Return an amount in decimal digits, exactly; amounts of decimal prices and lots have such digits.
+
+    Raises:
+        OutOfRange: it has too many.
+    """
     scale = 0
     while (amount * 10**scale).denominator != 1:
         scale += 1

@@ -26,7 +26,8 @@ from atomic_margin.service.audit.terms import profile_of
 from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.keyring import key_path
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
-from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 
 KINDS = ("recorded", "repeated")
 

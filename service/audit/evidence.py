@@ -23,17 +23,11 @@ from atomic_margin.service.audit.stored import ReadOnlyStore, StoredRun
 from atomic_margin.service.audit.terms import TermsDocuments, terms_of
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.operator.runs.records import GENESIS
-from atomic_margin.service.protocol.documents import (
-    Enrolment,
-    OutputHashes,
-    RunRecord,
-    ShortfallRecord,
-    Submission,
-    parse_signed,
-    second_run_of,
-)
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Enrolment, OutputHashes, RunRecord, ShortfallRecord, second_run_of
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile

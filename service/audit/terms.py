@@ -35,7 +35,7 @@ def terms_of(store: ReadOnlyStore, record: RunRecord, documents: TermsDocuments 
         ProfileError: the documents do not fit the profile.
     """
     model, universe, schedule = documents or _published(store, record)
-    return Terms(model, (universe,), schedule, profile_of(record))
+    return Terms(model, [universe], schedule, profile_of(record))
 
 
 def profile_of(record: RunRecord) -> Profile:

@@ -14,7 +14,7 @@ from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import DocumentSource, price_set
 from atomic_margin.service.files import read_json
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument

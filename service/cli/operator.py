@@ -12,7 +12,7 @@ from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_json
 from atomic_margin.service.http.tokens import read_token
-from atomic_margin.service.protocol.documents import USUAL_ALLOWANCES
+from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
 app = typer.Typer(
     add_completion=False,

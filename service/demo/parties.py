@@ -20,7 +20,7 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     Admission,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from atomic_margin.service.errors import PricesRefused, TickForked, TickGoneBack, TickSkipped
 from atomic_margin.service.feed.changes import require_continued, rules_of
 from atomic_margin.service.feed.tick import verify_tick, verify_void
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, Place, PriceTick, place_after

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import MalformedRequest, RulesNotSigned, SignatureInvalid
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.ticks import PriceTick

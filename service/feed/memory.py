@@ -25,7 +25,7 @@ from atomic_margin.service.errors import (
 from atomic_margin.service.feed.chain import Known, begin, follow
 from atomic_margin.service.feed.changes import rules_after, rules_of, said
 from atomic_margin.service.files import read_json
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import RulesChange

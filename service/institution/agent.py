@@ -31,11 +31,13 @@ from atomic_margin.service.institution.pinning import pinned_terms
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
+from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account, Book
 from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures
-from atomic_margin.service.protocol.documents import CollateralInstruction, Submission
+from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
 
@@ -78,9 +80,20 @@ class Agent:
             raise
         self._keys = KeyRing(settings, self.terms.profile, self._store)
         self._chain = MarketChain(settings, self._store, self._client.tick)
-        self.history = History(
-            settings, self.terms, self.identity.public_key, self._store, self._chain, self._client.entries
-        )
+        universes = Universes(settings.directory, self.terms, self._client.universe)
+        try:
+            self.history = History(
+                settings,
+                self.terms,
+                self.identity.public_key,
+                self._store,
+                self._chain,
+                self._client.entries,
+                universes,
+            )
+        except BaseException:
+            self.close()
+            raise
         self._party = Party(
             settings=settings,
             terms=self.terms,

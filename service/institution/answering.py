@@ -30,9 +30,10 @@ from atomic_margin.service.institution.runs import (
 from atomic_margin.service.institution.store import OwnAnswer, OwnSubmission
 from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.agent_messages import PrivateFigures
-from atomic_margin.service.protocol.documents import RunRecord, Submission
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 
 ANSWERABLE = ("awaiting", "unproven")
 """Stages of an open run in which the machine takes an answer to it."""

@@ -12,9 +12,10 @@ from atomic_margin.service.institution.openings import KeyOpenings
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.agent_messages import PrivateFigures
-from atomic_margin.service.protocol.documents import Answer, AnswerClaim, Submission
+from atomic_margin.service.protocol.documents import Answer, AnswerClaim
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.statements import breach_statement, decryption_statement, sufficiency_statement
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.decryption import prove_decryption

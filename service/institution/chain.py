@@ -33,7 +33,7 @@ from atomic_margin.service.institution.disputes import Disputes
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
 from atomic_margin.service.protocol.account.values import At
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 

@@ -112,6 +112,10 @@ class OperatorClient:
         """Get a published document."""
         return self._json("GET", f"/v1/terms/{name}")
 
+    def universe(self, hash_: str) -> Any:
+        """Get a universe by its hash: the first one, or a revision of it."""
+        return self._json("GET", f"/v1/universes/{hash_}")
+
     def close(self) -> None:
         """Release the connections."""
         self._http.close()

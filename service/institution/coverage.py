@@ -21,10 +21,10 @@ from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.protocol.account.events import Coverage, CoverageClaim
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At, book_at, is_due
-from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import coverage_statement
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import SufficiencyWitness

@@ -16,8 +16,8 @@ from atomic_margin.service.institution.submissions import CommittedBook
 from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import commitments_hash
-from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.statements import gain_statement, gains
+from atomic_margin.service.protocol.submissions import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.verification import day_of

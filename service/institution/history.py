@@ -35,6 +35,7 @@ from atomic_margin.service.institution.store import (
     OwnEntry,
     find_sent,
 )
+from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.log.clock import Elapsed, check_undelivered
 from atomic_margin.service.log.errors import DeliveredInTime
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
@@ -45,7 +46,7 @@ from atomic_margin.service.protocol.account.errors import (
     EntryRefused,
     EntryUnsent,
 )
-from atomic_margin.service.protocol.account.events import AdmissionRecord, Overdue
+from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, Overdue, UniverseRevision
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
@@ -74,6 +75,7 @@ class History:
         store: InstitutionStore,
         chain: MarketChain,
         fetch: Callable[[int], Entries],
+        universes: Universes,
     ) -> None:
         """Go on from what is stored.
 
@@ -84,11 +86,15 @@ class History:
             store: the institution's database.
             chain: the ticks that the agent has seen.
             fetch: asks the operator for the entries after a number.
+            universes: takes the revisions that entries are about.
         """
         self._settings, self._terms, self._identity = settings, terms, identity
         self._store, self._chain, self._fetch = store, chain, fetch
         self._operator = settings.trust.operator
+        self._universes = universes
         self._account = self._load()
+        for revision in self._revisions():
+            universes.take(revision.universe)
 
     @property
     def head(self) -> str:
@@ -159,6 +165,13 @@ class History:
             return Chain()
         public, private = PublicState.parse(row.public), PrivateState.parse(row.private)
         return Chain(row.number, row.head, Account(public=public, private=private))
+
+    def _revisions(self) -> list[UniverseRevision]:
+        """Return the revisions of the universe that entries so far are about, in order."""
+        with self._store.unit_of_work() as session:
+            kind = str(EventKind.UNIVERSE_REVISED)
+            rows = session.query(OwnEntry).filter_by(kind=kind).order_by(OwnEntry.number).all()
+        return [UniverseRevision.parse((row.document or {})["body"]) for row in rows]
 
     def _pinned(self, page: Entries) -> Salts:
         """Return the salts; log and seed are those that were first heard of."""
@@ -255,6 +268,8 @@ class History:
         try:
             if document.type == "admission":
                 self._check_admission(AdmissionRecord.parse(document.body))
+            elif document.type == "universe-revision":
+                self._universes.take(UniverseRevision.parse(document.body).universe)
             elif document.type == "overdue":
                 self._check_overdue(Overdue.parse(document.body))
             elif document.type == "settlement":
@@ -268,6 +283,7 @@ class History:
             ("identity", self._identity),
             ("operator", self._operator),
             ("terms", terms_hash(self._terms)),
+            ("universe", self._settings.trust.universe),
         ):
             if getattr(admission, name) != wanted:
                 raise EntryIllegal(f"the account was opened for another {name} than is pinned here")

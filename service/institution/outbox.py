@@ -14,9 +14,10 @@ from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, find_sent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Submission
+from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.submissions import Submission
 
 RESEND_SECONDS = 30
 """Between two attempts at what the operator refused; what it did not answer is sent again in every round."""

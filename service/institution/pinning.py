@@ -25,7 +25,7 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
     if not profiles:
         raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
-    terms = Terms.parse(client.terms("model"), client.terms("universe"), client.terms("schedule"), profiles[0])
+    terms = Terms.parse(client.terms("model"), client.universe(trust.universe), client.terms("schedule"), profiles[0])
     found = {**terms.hashes, "universe": terms.universe.hash()}
     for name in ("model", "universe", "schedule"):
         if found[name] != getattr(trust, name):

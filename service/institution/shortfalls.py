@@ -42,9 +42,11 @@ from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, present
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall
 from atomic_margin.service.protocol.agent_messages import ShortfallFigures
-from atomic_margin.service.protocol.documents import ShortfallRecord, Submission, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import ShortfallRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 
 IntArray = npt.NDArray[np.int64]
 

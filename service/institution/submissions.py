@@ -15,8 +15,8 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.masks import expand_masks, mask_seed
 from atomic_margin.service.institution.openings import KeyOpenings
-from atomic_margin.service.protocol.documents import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.statements import encryption_statement, portfolio_statement
+from atomic_margin.service.protocol.submissions import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.terms import Columned, Terms
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.portfolio import prove_portfolio

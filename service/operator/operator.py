@@ -9,14 +9,17 @@ import hashlib
 import hmac
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy import select
 
+from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
@@ -25,12 +28,13 @@ from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
-from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow
-from atomic_margin.service.protocol.documents import USUAL_ALLOWANCES, Allowances, Enrolment
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowances
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.groups import Group, load_group
 
@@ -104,6 +108,10 @@ class Operator:
         self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
+        # Held by whoever announces a universe, and admits: an account is told of every one since its own.
+        self.announcing = threading.Lock()
+        self.ends: dict[str, datetime] = {}
+        self._take_revisions()
         self.group: Group = load_group()
 
     def check_market(self, market: Market) -> None:
@@ -112,7 +120,18 @@ class Operator:
         Raises:
             DocumentError: naming the field.
         """
-        self.terms.check_market(market, self.terms.universe.hash())
+        for universe in self.terms.universes:
+            end = self.ends.get(universe.hash())
+            if end is None or market.as_of <= end:
+                self.terms.check_market(market, universe.hash())
+
+    def _take_revisions(self) -> None:
+        """Take the universes that were announced before this process began."""
+        with self.store.unit_of_work() as session:
+            rows = session.scalars(select(UniverseRow).order_by(UniverseRow.number)).all()
+        for row in rows:
+            self.ends[self.terms.universe.hash()] = instant(row.until)
+            self.terms.take_revision(Universe.parse(row.document))
 
     @property
     def book(self) -> Book:

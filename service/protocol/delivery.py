@@ -9,7 +9,7 @@ from datetime import datetime
 from atomic_margin.documents.fields import Hash, PublicKey, Time
 from atomic_margin.documents.strict import Label, Part
 from atomic_margin.service.errors import Refused
-from atomic_margin.service.protocol.documents import Body, parse_signed
+from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 
 

@@ -1,65 +1,33 @@
 """The bodies of the signed documents, and the trust file. Numbers are decimal strings; unknown fields are refused.
 
-`parse_signed` turns outside JSON into a checked pair of signed document and typed body. Hashes name other documents;
-nothing is believed because it was sent along.
+Hashes name other documents; nothing is believed because it was sent along.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Literal, TypeVar
+from typing import Literal
 
 from pydantic import model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import (
     AmountText,
-    BodiesHex,
     Counter,
     Hash,
-    Nonce,
     PointHex,
     ProofHex,
     PublicKey,
     Time,
 )
-from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, PriceText, Quantity
+from atomic_margin.documents.strict import Identifier, IdMap, ListOf, Part, PriceText, Quantity
 from atomic_margin.margin.market.columns import ColumnChoice
-from atomic_margin.service.errors import MalformedRequest, Refused
-from atomic_margin.service.protocol.signing import DocumentType, Identity, SignedDocument
+from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.bodies import Body, DocumentClaim
+from atomic_margin.service.protocol.submissions import Submission
 
 BUNDLE_VERSION = "5"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]
-
-B = TypeVar("B", bound="Body")
-
-
-class Body(Document):
-    """Body of a signed document of type `TYPE`."""
-
-    TAG: ClassVar[str] = "body"
-    TYPE: ClassVar[DocumentType]
-
-    def signed_by(self, identity: Identity) -> SignedDocument:
-        """Return the document with this body and a signature of `identity`."""
-        body = self.canonical()
-        if not isinstance(body, dict):
-            raise TypeError("a body is a JSON object")
-        return identity.sign(self.TYPE, body)
-
-
-class DocumentClaim(Document):
-    """What a document with proofs says, before there are any: the statements of its proofs are about this."""
-
-    TAG: ClassVar[str] = "claim"
-
-    def proven(self, document: type[B], more: Mapping[str, object] | None = None, /, **proofs: bytes) -> B:
-        """Return the document that says this and ``more``, with its proofs by field name."""
-        said = self.canonical()
-        if not isinstance(said, dict):
-            raise TypeError("a claim is a JSON object")
-        return document.parse({**said, **(more or {}), **{name: proof.hex() for name, proof in proofs.items()}})
 
 
 class Enrolment(Body):
@@ -91,116 +59,6 @@ class EnrolmentConfirmation(Body):
     operator: PublicKey
     evaluation_keys: Hash
     known_answers: Literal["right"]
-
-
-class SubmissionClaim(DocumentClaim):
-    """An encrypted portfolio: ciphertext bodies, and commitments to the same entries.
-
-    The masks are expanded from fresh bytes of both sides; `ciphertext` is the hash of the whole words that result.
-
-    Attributes:
-        entry: hash of the account's last entry that the institution saw.
-        nonce: 32 bytes the operator issued for it.
-        randomness: 32 random bytes of the institution, drawn for this submission.
-        entry_map: hash of the columns that gross limit and choice give; the commitments are to their entries, in order.
-        gross_limit: G, whole USD.
-        columns: what the commitments cover of the universe; left out for all of it.
-    """
-
-    institution: Identifier
-    operator: PublicKey
-    sequence: Counter
-    entry: Hash
-    nonce: Nonce
-    randomness: Nonce
-    profile: Hash
-    universe: Hash
-    entry_map: Hash
-    evaluation_keys: Hash
-    key_commitments: Hash
-    generators: Hash
-    gross_limit: Counter
-    columns: ColumnChoice | None = None
-    bodies: BodiesHex
-    ciphertext: Hash
-    commitments: ListOf[PointHex]
-
-    def proof_context(self) -> dict[str, str]:
-        """Return everything the portfolio and encryption proofs are bound to besides their statements."""
-        return {
-            "institution": self.institution,
-            "operator": self.operator,
-            "submission_sequence": str(self.sequence),
-            "entry": self.entry,
-            "nonce": self.nonce,
-            "randomness": self.randomness,
-            "profile": self.profile,
-            "universe": self.universe,
-            "entry_map": self.entry_map,
-            "evaluation_keys": self.evaluation_keys,
-            "key_commitments": self.key_commitments,
-            "generators": self.generators,
-            "ciphertext": self.ciphertext,
-        }
-
-
-def repeated_columns(claim: SubmissionClaim) -> dict[str, object]:
-    """Return, as JSON, what a submission says of its columns and a record of a run on it repeats."""
-    said: dict[str, object] = {
-        "universe": claim.universe,
-        "entry_map": claim.entry_map,
-        "gross_limit": str(claim.gross_limit),
-    }
-    return said if claim.columns is None else {**said, "columns": claim.columns.canonical()}
-
-
-class Allowances(Part):
-    """By how much books may have gained more, when they come, than those they replace; whole USD.
-
-    Attributes:
-        submission: one of them.
-        day: all of one day of prices together.
-    """
-
-    submission: Counter
-    day: Counter
-
-
-USUAL_ALLOWANCES = Allowances.model_construct(submission=25_000, day=250_000)
-"""Where an operator says nothing else."""
-
-
-class Gain(Part):
-    """By how much a book may have gained more so far than the one it is compared with, `margin.rows.gain`.
-
-    Attributes:
-        before: hash of the submission it is compared with; left out for none, whose gain is 0.
-        price_sequence: number of the newest tick with a market, whose prices count; 0 before there is one.
-        tick: its hash.
-        day: of its prices, whole days since 1970-01-01; 0 likewise.
-        allowance: whole USD that it may have gained more.
-    """
-
-    before: Hash | None = None
-    price_sequence: Counter
-    tick: Hash
-    day: Counter
-    allowance: Counter
-
-
-class Submission(Body, SubmissionClaim):
-    """The claim with the three proofs about it. It is taken wherever the claim is.
-
-    Attributes:
-        gain: what its gain is compared with. Not among what the other two proofs are bound to: it names the newest
-            tick, and they take longer than a tick may.
-    """
-
-    TYPE = "submission"
-    portfolio_proof: ProofHex
-    encryption_proof: ProofHex
-    gain: Gain
-    gain_proof: ProofHex
 
 
 def second_run_of(run_id: str) -> str:
@@ -436,19 +294,3 @@ class CollateralInstruction(Body):
     action: Literal["post", "withdraw"]
     asset: Identifier
     quantity: Quantity
-
-
-def parse_signed(value: object, body: type[B]) -> tuple[SignedDocument, B]:
-    """Return the signed document in parsed JSON and its typed body. The signature is *not* checked here.
-
-    Raises:
-        MalformedRequest: another type of document.
-        DocumentError: a field is wrong, named by its path.
-    """
-    signed = SignedDocument.parse(value)
-    if signed.type != body.TYPE:
-        raise MalformedRequest(f"a document of type {body.TYPE!r} is wanted here, this is {signed.type!r}", "type")
-    typed = body.parse(signed.body)
-    if typed.canonical() != signed.body:
-        raise MalformedRequest("the body is not in its canonical form; leave absent fields out", "body")
-    return signed, typed

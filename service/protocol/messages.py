@@ -341,6 +341,22 @@ class Admission(RequestBody):
     gain_per_day: int | None = Field(default=None, ge=0, le=10**15, description="USD, all books of a day together")
 
 
+class ListedUniverse(RequestBody):
+    """Another universe, and until when the one before takes books."""
+
+    universe: JsonObject
+    until: str = Field(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", examples=["2026-12-31T08:00:00Z"]
+    )
+
+
+class UniverseListed(ResponseBody):
+    """A universe that was listed."""
+
+    universe: str
+    """Its hash."""
+
+
 class Deposit(RequestBody):
     """Collateral that arrived."""
 

@@ -11,7 +11,7 @@ from pydantic import field_validator
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, NonEmptyListOf, problem
-from atomic_margin.service.protocol.documents import Body
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 

@@ -28,6 +28,7 @@ DocumentType = Literal[
     "price", "tick", "enrolment", "enrolment-confirmation", "submission", "run", "answer", "settlement",
     "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
+    "universe-revision",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

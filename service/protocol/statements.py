@@ -15,8 +15,9 @@ from atomic_margin.margin.rows.gain import BITS, UNIT_EXPONENT, gain_weights
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices
 from atomic_margin.margin.rows.top_up import TOP_UP_BITS
 from atomic_margin.service.protocol.account.events import CoverageClaim
-from atomic_margin.service.protocol.documents import AnswerClaim, Gain, RunRecord, SubmissionClaim
+from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.submissions import Gain, SubmissionClaim
 from atomic_margin.service.protocol.terms import Columned, Terms
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.decryption import DecryptionStatement

@@ -5,7 +5,7 @@ tick and posted collateral give. What proofs are about is in `protocol.statement
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.margin.market.revisions import check_revision
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import AnyModel, parse_model
 from atomic_margin.margin.models.universe import LedgerModel, Published
@@ -89,7 +90,7 @@ class Terms:
     """
 
     model: LedgerModel[Any]
-    universes: tuple[Universe, ...]
+    universes: list[Universe]
     schedule: CollateralSchedule
     profile: Profile
 
@@ -102,7 +103,7 @@ class Terms:
             ModelNotServed: the model is none that can be served.
             ProfileError: the documents do not fit the profile.
         """
-        parsed = served(parse_model(model)), (Universe.parse(universe),), CollateralSchedule.parse(schedule)
+        parsed = served(parse_model(model)), [Universe.parse(universe)], CollateralSchedule.parse(schedule)
         return cls(*parsed, profile)
 
     def __post_init__(self) -> None:
@@ -132,13 +133,23 @@ class Terms:
     def _by_hash(self) -> dict[str, Universe]:
         return {universe.hash(): universe for universe in self.universes}
 
-    def revised(self, universe: Universe) -> "Terms":
-        """Return the terms with another revision of the universe, the newest.
+    def check_revision(self, universe: Universe) -> None:
+        """Make sure that a universe can follow the newest one.
 
         Raises:
-            DocumentError: it does not go with the model.
+            DocumentError: it cannot, by field.
         """
-        return replace(self, universes=(*self.universes, universe))
+        check_revision(self.universe, universe)
+
+    def take_revision(self, universe: Universe) -> None:
+        """Add another revision of the universe, the newest; whoever holds these terms has it from now on.
+
+        Raises:
+            DocumentError: it cannot follow the one before, by field.
+        """
+        self.check_revision(universe)
+        self._by_hash[universe.hash()] = universe
+        self.universes.append(universe)
 
     def columns(self, account: Columned) -> EntryMap:
         """Return the columns of an account: what its commitments, ciphertexts and matrices count.
@@ -291,8 +302,8 @@ class Terms:
 
 
 def terms_hash(terms: Terms) -> str:
-    """Return the one hash that names all parts of the terms, and the first universe; an admission has it."""
-    return canonical_hash("terms", dict(sorted({**terms.hashes, "universe": terms.universes[0].hash()}.items())))
+    """Return the one hash that names all parts of the terms that stay as they are; an admission has it."""
+    return canonical_hash("terms", dict(sorted(terms.hashes.items())))
 
 
 MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")

@@ -19,7 +19,7 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
 from atomic_margin.documents.strict import Document, ListOf, Part, problem
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.protocol.documents import Body
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
 from atomic_margin.service.protocol.rule_changes import RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument

@@ -18,7 +18,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
 from atomic_margin.service.errors import Refused, UnknownUniverse
 from atomic_margin.service.protocol.account.events import Coverage
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
@@ -31,6 +31,7 @@ from atomic_margin.service.protocol.statements import (
     portfolio_statement,
     sufficiency_statement,
 )
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group

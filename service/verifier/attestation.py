@@ -20,19 +20,12 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
-from atomic_margin.service.protocol.documents import (
-    BUNDLE_VERSION,
-    Answer,
-    Body,
-    Enrolment,
-    RunRecord,
-    Settlement,
-    Submission,
-    parse_signed,
-)
+from atomic_margin.service.protocol.bodies import Body, parse_signed
+from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile

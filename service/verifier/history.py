@@ -17,11 +17,13 @@ from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import commitments_hash
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement, Submission, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach

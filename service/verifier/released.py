@@ -29,7 +29,8 @@ from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
-from atomic_margin.service.protocol.documents import Body, CollateralInstruction, Settlement, parse_signed
+from atomic_margin.service.protocol.bodies import Body, parse_signed
+from atomic_margin.service.protocol.documents import CollateralInstruction, Settlement
 from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf, entry_leaf
 from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedEntry, ReleasedHistory
 from atomic_margin.service.protocol.signing import SignedDocument

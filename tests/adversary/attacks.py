@@ -26,7 +26,7 @@ from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
 from atomic_margin.service.institution.store import OwnEntry, OwnSubmission
 from atomic_margin.service.institution.submissions import TERMS_NAMED
-from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord, Submission, SubmissionClaim
+from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.statements import (
@@ -35,6 +35,7 @@ from atomic_margin.service.protocol.statements import (
     portfolio_statement,
     sufficiency_statement,
 )
+from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.groups import load_group

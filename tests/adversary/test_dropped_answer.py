@@ -10,7 +10,8 @@ from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.errors import EntryRefused
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.protocol.documents import RunRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .attacks import Stage, signed_again, verify

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import verify_submission
 from atomic_margin.zk.groups import load_group
 

@@ -20,7 +20,7 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.protocol.agent_messages import AgentStatus
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import AccountView, Health, LastTick, LedgerView, RunView, TickAccepted
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity

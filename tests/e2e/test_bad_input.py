@@ -20,9 +20,10 @@ from atomic_margin.circuits.profile import STANDARD, TINY
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.protocol.documents import Enrolment, Submission
+from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.messages import AccountStanding, Admission, OperatorView
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.submissions import Submission
 
 from ..lines import FLAT, line
 from .harness import World, copy_world

@@ -20,7 +20,8 @@ from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, ShortfallFigures
-from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState, ShortfallState

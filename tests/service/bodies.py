@@ -14,18 +14,18 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
 )
 from atomic_margin.service.protocol.account.state import PublicState
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.documents import (
     Answer,
-    Body,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
     RunRecord,
     Settlement,
     ShortfallRecord,
-    Submission,
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.ticks import Price, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.service.errors import AttestationInvalid
-from atomic_margin.service.protocol.documents import Body
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import RunMatrices, Terms, matrix_hashes

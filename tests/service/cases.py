@@ -3,8 +3,9 @@
 from typing import Any
 
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.verification import (
     VerifiedBreach,

@@ -5,9 +5,9 @@ from functools import cached_property
 
 from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
 from atomic_margin.service.institution.store import OwnSubmission
-from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 
 from .double import PlainKeys
 

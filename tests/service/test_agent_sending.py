@@ -8,7 +8,7 @@ import pytest
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution import outbox
-from atomic_margin.service.protocol.documents import Submission
+from atomic_margin.service.protocol.submissions import Submission
 
 from .documents import FUND, example
 from .resident import Resident

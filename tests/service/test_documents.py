@@ -13,21 +13,18 @@ from atomic_margin.documents.errors import DocumentError, MalformedDocument
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.protocol import documents
 from atomic_margin.service.protocol.account import entries, events
+from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.documents import (
     Answer,
     AnswerClaim,
-    Body,
     CollateralInstruction,
-    DocumentClaim,
     EnrolmentConfirmation,
     RunRecord,
     Settlement,
-    Submission,
-    SubmissionClaim,
-    parse_signed,
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
 from atomic_margin.service.protocol.ticks import Price, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation

@@ -17,18 +17,17 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.protocol.account.entries import Entry
+from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import (
     Answer,
-    Body,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
     RunRecord,
     Settlement,
-    Submission,
-    parse_signed,
 )
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation, verify_attestation

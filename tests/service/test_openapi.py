@@ -18,18 +18,13 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderToken,
     Submitted,
 )
-from atomic_margin.service.protocol.documents import (
-    Answer,
-    CollateralInstruction,
-    Enrolment,
-    EnrolmentConfirmation,
-    Submission,
-    parse_signed,
-)
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.ticks import Price, PriceSet
 
 from .world import World

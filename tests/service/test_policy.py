@@ -15,7 +15,8 @@ from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.account.entries import salted_hash
 from atomic_margin.service.protocol.account.errors import WrongRun
-from atomic_margin.service.protocol.documents import Answer, RunRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.documents.errors import NotAPublicKey
 from atomic_margin.service.errors import SignatureInvalid
-from atomic_margin.service.protocol.documents import CollateralInstruction, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick

@@ -24,7 +24,8 @@ from atomic_margin.service.operator.runs import records, ticks
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.account.errors import WrongRun
-from atomic_margin.service.protocol.documents import RunRecord, parse_signed, second_run_of
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
 

@@ -14,7 +14,8 @@ from atomic_margin.service.operator.runs import background
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.tables import Run
-from atomic_margin.service.protocol.documents import RunRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .documents import FUND, OTHER

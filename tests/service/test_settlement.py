@@ -10,7 +10,8 @@ from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.service.errors import Conflict, NotFound, RequestError, SignatureInvalid
 from atomic_margin.service.operator.runs import answers, background
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.protocol.documents import Settlement, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Settlement
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.verifier.attestation import verify_attestation

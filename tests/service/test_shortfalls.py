@@ -20,7 +20,8 @@ from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.runs.records import recorded_matrices
 from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recover_shortfalls
 from atomic_margin.service.operator.store.tables import ShortfallRow
-from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
 from atomic_margin.service.protocol.terms import Terms

@@ -10,7 +10,8 @@ from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import TransferTooSmall
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.operator.store.tables import Account
-from atomic_margin.service.protocol.documents import Settlement, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Settlement
 from atomic_margin.service.protocol.terms import terms_hash
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group

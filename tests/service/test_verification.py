@@ -10,10 +10,11 @@ import pytest
 
 from atomic_margin.service.errors import AttestationInvalid, Conflict, Refused, SignatureInvalid
 from atomic_margin.service.operator.settlement.hook import settle
-from atomic_margin.service.protocol.documents import RunRecord, Submission
+from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import (
     VerifiedBreach,
     VerifiedCoverage,

@@ -15,9 +15,9 @@ from atomic_margin.service.errors import AgentRefused, Refused
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.operator.accounts import enrolment
-from atomic_margin.service.protocol.documents import Submission
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.statements import ciphertext_of, encryption_statement, portfolio_statement
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.verify.encryption import verify_encryption
 from atomic_margin.zk.verify.portfolio import verify_portfolio

@@ -33,16 +33,11 @@ from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.account.values import commitments_hash
-from atomic_margin.service.protocol.documents import (
-    CollateralInstruction,
-    Enrolment,
-    EnrolmentConfirmation,
-    Gain,
-    SubmissionClaim,
-)
+from atomic_margin.service.protocol.documents import CollateralInstruction, Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Gain, SubmissionClaim
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile

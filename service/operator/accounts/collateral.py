@@ -8,7 +8,8 @@ from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.account.events import DepositRecord
-from atomic_margin.service.protocol.documents import CollateralInstruction, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
 
 

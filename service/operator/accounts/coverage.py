@@ -9,9 +9,10 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.events import Coverage
-from atomic_margin.service.protocol.documents import Submission, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import verify_coverage
 
 

@@ -23,11 +23,13 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.account.events import AdmissionRecord
-from atomic_margin.service.protocol.documents import Allowances, Enrolment, EnrolmentConfirmation, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.messages import Challenge, KnownAnswer
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import SUBMITTING
+from atomic_margin.service.protocol.submissions import Allowances
 from atomic_margin.service.protocol.terms import terms_hash
 
 
@@ -45,7 +47,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str, allowa
     Raises:
         Conflict: the name or the key is taken.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.announcing, operator.store.unit_of_work() as session:
         if session.get(Account, institution) is not None:
             raise Conflict(f"institution {institution!r} is admitted already", "institution")
         if session.query(Account).filter_by(identity=identity).first() is not None:
@@ -56,6 +58,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str, allowa
                 "operator": operator.identity.public_key,
                 "identity": identity,
                 "terms": terms_hash(operator.terms),
+                "universe": operator.terms.universe.hash(),
                 "allowances": (allowances or operator.settings.allowances).canonical(),
                 "admitted_at": now_text(),
             }

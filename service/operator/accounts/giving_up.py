@@ -14,7 +14,7 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, GivingUpRow, Run
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.events import GivingUp
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import GivingUpRequest
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState

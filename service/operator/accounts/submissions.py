@@ -14,8 +14,9 @@ from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EntryRow, SubmissionRow, Tick
-from atomic_margin.service.protocol.documents import Submission, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
 
 

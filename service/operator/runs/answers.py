@@ -17,9 +17,11 @@ from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
 from atomic_margin.service.operator.store.transitions import move_run
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_answer
 
 _log = logging.getLogger(__name__)

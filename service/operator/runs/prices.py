@@ -19,7 +19,7 @@ from atomic_margin.service.operator.store import prices as store
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_tick
 from atomic_margin.service.operator.store.tables import PriceRow
-from atomic_margin.service.protocol.documents import parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.leaves import price_leaf
 from atomic_margin.service.protocol.messages import PriceReceipt
 from atomic_margin.service.protocol.signing import SignedDocument

@@ -21,9 +21,10 @@ from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.errors import WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.values import book_at
-from atomic_margin.service.protocol.documents import OutputHashes, RunRecord, Submission, repeated_columns
+from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import RunEvent, RunState
+from atomic_margin.service.protocol.submissions import Submission, repeated_columns
 from atomic_margin.service.protocol.terms import matrix_hashes
 
 _log = logging.getLogger(__name__)

@@ -135,6 +135,17 @@ class RulesChangeRow(Base):
     document: Mapped[JsonObject]
 
 
+class UniverseRow(Base):
+    """A revision of the universe that was announced, in their order; the first universe is in the terms."""
+
+    __tablename__ = "universes"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    document: Mapped[JsonObject]
+    until: Mapped[str]
+    revision: Mapped[JsonObject]
+
+
 class LogLeaf(Base):
     """An entry of the log, as it is hashed and served."""
 

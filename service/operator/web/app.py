@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response, UploadFile
+from fastapi import APIRouter, FastAPI, Path, Query, Response, UploadFile
 from fastapi.responses import PlainTextResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import select
 
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
@@ -22,34 +20,37 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
-from atomic_margin.service.operator.accounts import collateral, coverage, enrolment, giving_up, readers, submissions
+from atomic_margin.service.operator.accounts import (
+    collateral,
+    coverage,
+    enrolment,
+    giving_up,
+    readers,
+    submissions,
+)
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs import answers, prices, records, rules, ticks
+from atomic_margin.service.operator.runs import answers, prices, records, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.operator.store.tables import Account, Run, Tick
+from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
+from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.evidence import evidence_router
-from atomic_margin.service.protocol.documents import Allowances
+from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
-    Admission,
-    Agreement,
     Attestations,
-    Booked,
     Bundle,
     Challenge,
-    Deposit,
     Entries,
     GivingUpRequest,
     Health,
     IssuedNonce,
     LastTick,
-    LedgerView,
     OperatorView,
     PriceReceipt,
-    RulesChangeTaken,
     RunView,
     TickAccepted,
 )
@@ -57,8 +58,6 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
 MAX_DOCUMENT_BYTES = 2 << 20
-
-_bearer = HTTPBearer(auto_error=False, description="admin.token of the operator, or the token enrolment returned")
 
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
@@ -93,22 +92,11 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
+    app.include_router(universes_router(operator))
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
-    app.include_router(_operator_only(operator))
+    app.include_router(administration_router(operator))
     return app
-
-
-async def _json_body(request: Request) -> Any:
-    return parse_json(await request.body())
-
-
-async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str | None:
-    return None if credentials is None else credentials.credentials
-
-
-JsonBody = Annotated[Any, Depends(_json_body)]
-Token = Annotated[str | None, Depends(_token)]
 
 
 def _public(operator: Operator) -> APIRouter:
@@ -333,66 +321,5 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
         entry = answers.take_answer(operator, run_id, document)
         work.wake()
         return entry
-
-    return router
-
-
-def _operator_only(operator: Operator) -> APIRouter:
-    def require_admin(token: Token) -> None:
-        operator.require_admin(token)
-
-    router = APIRouter(prefix="/v1", tags=["operator"], dependencies=[Depends(require_admin)])
-
-    @router.post("/admissions", status_code=201)
-    def admit(admission: Admission) -> AccountStanding:
-        """Admit an institution under its identity key."""
-        usual = operator.settings.allowances
-        one, day = admission.gain_per_submission, admission.gain_per_day
-        allowances = Allowances(
-            submission=usual.submission if one is None else one, day=usual.day if day is None else day
-        )
-        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances)
-        return AccountStanding(state=AccountState.ADMITTED)
-
-    @router.post("/deposits", status_code=201)
-    def deposit(arrived: Deposit) -> Booked:
-        """Book collateral that arrived for an institution as free."""
-        collateral.deposit(operator, arrived.institution, arrived.asset, int(arrived.quantity), arrived.reference)
-        return Booked()
-
-    @router.post("/ticks/void", status_code=201, openapi_extra=examples.price_set())
-    def void_tick(document: JsonBody) -> SignedDocument:
-        """Use up the next tick's number without prices, when no tick can be made of what sources signed.
-
-        Takes what would make a tick, with the documents that there are, or none; refused if they do make one.
-        """
-        return ticks.void_tick(operator, document)
-
-    @router.post("/price-rules", status_code=201, openapi_extra=examples.rules_change())
-    def change_rules(document: JsonBody) -> RulesChangeTaken:
-        """Take other sources, threshold or bounds, signed by enough sources of the rules in force.
-
-        They hold from the tick on that they name, and every tick from there carries what was signed.
-        """
-        return rules.change_rules(operator, document)
-
-    @router.post("/giving-up", status_code=201)
-    def agree_to_give_up(agreement: Agreement) -> SignedDocument:
-        """Give up the books that an institution can open no more, with all that is open or owed on them.
-
-        Returns the signed entry. The account is active; nothing leaves it before another book is proven covered.
-        """
-        return giving_up.agree(operator, agreement.institution, agreement.giving_up)
-
-    @router.get("/ledger")
-    def whole_ledger() -> LedgerView:
-        """Every account's balances, and the sum of every asset, which is zero."""
-        return views.ledger_view(operator)
-
-    @router.get("/institutions")
-    def institutions() -> dict[str, AccountState]:
-        """Admitted institutions and their states."""
-        with operator.store.unit_of_work() as session:
-            return {row.institution: row.state for row in session.scalars(select(Account))}
 
     return router

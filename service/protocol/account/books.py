@@ -7,14 +7,16 @@ from atomic_margin.service.protocol.account.errors import (
     WrongBook,
     WrongKeys,
     WrongTick,
+    WrongUniverse,
 )
-from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers
-from atomic_margin.service.protocol.account.state import Account, Book, PublicState
+from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers, UniverseRevision
+from atomic_margin.service.protocol.account.state import Account, Book, Listed, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,
     awaits_run,
     body_of,
     commitments_hash,
+    day_of_time,
     in_force,
     made,
     require_next,
@@ -22,7 +24,11 @@ from atomic_margin.service.protocol.account.values import (
     with_book_at,
     with_public,
 )
-from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation, Submission
+from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
+from atomic_margin.service.protocol.submissions import Submission
+
+KEPT_UNIVERSES = 8
+"""Universes that stay listed for an account, the newest ones; books under older ones stay there until they go over."""
 
 
 def keys_enrolled(state: Account, event: Event, at: At) -> Account:
@@ -50,11 +56,13 @@ def submitted(state: Account, event: Event, at: At) -> Account:
     if body.evaluation_keys != public.keys:
         raise WrongKeys("the submission names other evaluation keys than the enrolled ones", "evaluation_keys")
     require_next(body.sequence, public.submissions, "submission")
+    _check_universe(public, body)
     gain_day, gained = _allowed(public, body, at)
     book = made(
         Book,
         submission=event.document,
         sequence=body.sequence,
+        universe=body.universe,
         commitments=commitments_hash(body),
         evaluation_keys=body.evaluation_keys,
         key_commitments=body.key_commitments,
@@ -77,6 +85,37 @@ def submitted(state: Account, event: Event, at: At) -> Account:
             "commitments",
         )
     return with_public(state, waiting=book)
+
+
+def universe_revised(state: Account, event: Event, at: At) -> Account:
+    """List another universe, the newest; those before it end."""
+    body, listed = body_of(event, UniverseRevision), state.public.universes
+    if body.before != listed[-1].universe:
+        raise WrongUniverse("another universe is the newest of the account", "before")
+    if any(body.universe == one.universe for one in listed):
+        raise WrongUniverse("the account was in that universe before; a revision is another one", "universe")
+    until = day_of_time(body.until)
+    ended = [updated(one, until=until if one.until is None else min(one.until, until)) for one in listed]
+    return with_public(state, universes=(*ended, made(Listed, universe=body.universe))[-KEPT_UNIVERSES:])
+
+
+def _check_universe(public: PublicState, body: Submission) -> None:
+    """Make sure that a book is in a universe that takes it.
+
+    Raises:
+        WrongUniverse: the universe is not listed, or is over for all but the same commitments.
+    """
+    found = [one for one in public.universes if one.universe == body.universe]
+    known = commitments_hash(body)
+    if any(book is not None and book.commitments == known for book in (public.book, public.waiting)):
+        return
+    if not found:
+        raise WrongUniverse("the book is in a universe that is not listed for the account", "universe")
+    until = found[0].until
+    if until is not None and body.gain.day > until:
+        raise WrongUniverse(
+            "the universe of the book is over: submit it in the newest one, which an agent does by itself", "universe"
+        )
 
 
 def compared_with(public: PublicState, commitments: str) -> Book | None:

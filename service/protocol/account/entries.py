@@ -21,7 +21,7 @@ from atomic_margin.service.protocol.account.errors import EntryForged, EntryFork
 from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
 from atomic_margin.service.protocol.account.state import NOTHING, Account, Newest
 from atomic_margin.service.protocol.account.values import At
-from atomic_margin.service.protocol.documents import Body, parse_signed
+from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.signing import Hashes, Identity, SignedDocument
 
 # Strict types take the names of events as enums alone, and JSON has none.

@@ -6,6 +6,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── OutOfSequence             a number is not the next one
     ├── WrongKeys                 it names other keys than those in force
     ├── WrongBook                 it is about another book than the one in force
+    ├── WrongUniverse             its universe is not listed for the account, or is over
     ├── WrongTick                 it is at another tick than the one it has to be at
     ├── WrongCollateral           it counts other collateral than the account has, or moves it elsewhere
     ├── WrongRun                  it is about another run than the open one, or there is none
@@ -44,6 +45,10 @@ class WrongKeys(IllegalEvent):
 
 class WrongBook(IllegalEvent):
     """It is about another book than the one in force."""
+
+
+class WrongUniverse(IllegalEvent):
+    """Its universe is not listed for the account, or is over."""
 
 
 class WrongTick(IllegalEvent):

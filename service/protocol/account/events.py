@@ -13,28 +13,27 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.documents import (
-    Allowances,
     Answer,
-    Body,
     CollateralInstruction,
-    DocumentClaim,
     Enrolment,
     EnrolmentConfirmation,
     MatrixHashes,
     RunRecord,
     Settlement,
-    Submission,
-    parse_signed,
 )
 from atomic_margin.service.protocol.evidence import Evidence, NoteText
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Allowances, Submission
 
 
 class AdmissionRecord(Body):
     """The operator admits an institution under its identity and the terms, and opens its account.
 
     Attributes:
+        terms: hash of everything that stays as it is.
+        universe: hash of the universe that its first book is in.
         allowances: by how much books that it submits may have gained more than those they replace.
     """
 
@@ -43,8 +42,29 @@ class AdmissionRecord(Body):
     operator: PublicKey
     identity: PublicKey
     terms: Hash
+    universe: Hash
     allowances: Allowances
     admitted_at: Time
+
+
+class UniverseRevision(Body):
+    """The operator lists another universe; both are in force until the old one's end.
+
+    It is one document for all accounts, and every account has an entry about it.
+
+    Attributes:
+        before: hash of the newest universe so far.
+        universe: hash of the new one.
+        until: the last moment, by the time of prices, at which a book in an older universe is taken. What is open or
+            owed stays where it is beyond that.
+    """
+
+    TYPE = "universe-revision"
+    operator: PublicKey
+    before: Hash
+    universe: Hash
+    until: Time
+    announced_at: Time
 
 
 class DepositRecord(Body):
@@ -201,6 +221,8 @@ class EventKind(str, Enum):
 
     ADMITTED = "admitted"
     """By the operator."""
+    UNIVERSE_REVISED = "universe revised"
+    """The operator listed another universe; books may go over to it."""
     DEPOSITED = "deposited"
     """Collateral arrived and is free."""
     KEYS_ENROLLED = "keys enrolled"
@@ -261,13 +283,14 @@ class Event(NamedTuple):
 _BODIES: dict[str, type[Body]] = {
     body.TYPE: body
     for body in (
-        AdmissionRecord, DepositRecord, Enrolment, EnrolmentConfirmation, Submission, CollateralInstruction, RunOpened,
-        RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
+        AdmissionRecord, UniverseRevision, DepositRecord, Enrolment, EnrolmentConfirmation, Submission,
+        CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
     )
 }  # fmt: skip
 
 _KINDS = {
     "admission": EventKind.ADMITTED,
+    "universe-revision": EventKind.UNIVERSE_REVISED,
     "deposit": EventKind.DEPOSITED,
     "enrolment": EventKind.KEYS_ENROLLED,
     "enrolment-confirmation": EventKind.KEYS_CONFIRMED,

@@ -19,6 +19,8 @@ checked that it is the right document at this moment:
   nor was void since.
 - A book that its institution can open no more goes by an entry that both sides sign, with whatever is open or owed on
   it; nothing leaves until another one was proven covered.
+- A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
+  commitments under new keys.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
@@ -27,7 +29,7 @@ from collections.abc import Callable, Mapping
 from atomic_margin.service.protocol.account import books, holdings, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
-from atomic_margin.service.protocol.account.state import Account, Newest, PrivateState, PublicState
+from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
 from atomic_margin.service.protocol.account.table import next_status
 from atomic_margin.service.protocol.account.values import At, body_of, made, updated, with_public
 
@@ -66,6 +68,7 @@ def _opened(event: Event) -> Account:
         identity=body.identity,
         operator=body.operator,
         terms=body.terms,
+        universes=(made(Listed, universe=body.universe),),
         allowances=body.allowances,
         status=next_status(None, event.kind),
     )
@@ -78,7 +81,8 @@ def _check_signer(public: PublicState, event: Event) -> None:
         party = "institution" if event.kind in OF_INSTITUTION else "operator"
         raise WrongSigner(f"'{event.kind}' is signed by the {party} of the account, and by nobody else", "signer")
     for name in ("operator", "institution"):
-        if getattr(event.body, name) != getattr(public, name):
+        # What is about all accounts names none.
+        if getattr(event.body, name, public.institution) != getattr(public, name):
             raise WrongSigner(f"the document names another {name} than the account's", name)
 
 
@@ -138,6 +142,7 @@ def _with_entry(state: Account, at: At) -> Account:
 
 
 _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
+    EventKind.UNIVERSE_REVISED: books.universe_revised,
     EventKind.DEPOSITED: holdings.deposited,
     EventKind.KEYS_ENROLLED: books.keys_enrolled,
     EventKind.KEYS_CONFIRMED: books.keys_confirmed,

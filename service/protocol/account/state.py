@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
-from atomic_margin.documents.strict import Document, Identifier, IdMap, Part, Quantity
-from atomic_margin.service.protocol.documents import Allowances, MatrixHashes
+from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, Quantity
+from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.submissions import Allowances
 
 # Strict types take the names of states as enums alone, and JSON has none.
 Status = Annotated[AccountState, Field(strict=False)]
@@ -28,6 +29,7 @@ class Book(Part):
     Attributes:
         submission: hash of the document.
         sequence: its number.
+        universe: hash of the universe that it is in.
         commitments: hash of its commitments, columns and gross limit: two books with the same one are the same book.
         evaluation_keys: that it is encrypted under.
         key_commitments: to the secret keys.
@@ -39,6 +41,7 @@ class Book(Part):
 
     submission: Hash
     sequence: Counter
+    universe: Hash
     commitments: Hash
     evaluation_keys: Hash
     key_commitments: Hash
@@ -107,6 +110,19 @@ class OpenRun(Part):
     top_up: Counter | None = None
 
 
+class Listed(Part):
+    """A universe that books of an account may be in.
+
+    Attributes:
+        universe: its hash.
+        until: for one that is replaced, the day of prices after which it takes no more books, whole days since
+            1970-01-01.
+    """
+
+    universe: Hash
+    until: Counter | None = None
+
+
 class PublicState(Document):
     """The part of an account that readers of a bundle see.
 
@@ -115,6 +131,7 @@ class PublicState(Document):
         identity: its Ed25519 key.
         operator: at whom.
         terms: hash of the terms it is under.
+        universes: those that its books may be in, the newest last; of replaced ones the newest few.
         status: what it may do.
         key_sequence: the highest number of keys so far.
         pending: hash of evaluation keys that are not confirmed.
@@ -141,6 +158,7 @@ class PublicState(Document):
     identity: PublicKey
     operator: PublicKey
     terms: Hash
+    universes: ListOf[Listed]
     status: Status
     key_sequence: Counter = 0
     pending: Hash | None = None

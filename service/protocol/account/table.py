@@ -20,6 +20,7 @@ def _stays(*statuses: S) -> dict[S | None, S]:
 
 TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.ADMITTED: {None: S.ADMITTED},
+    K.UNIVERSE_REVISED: _stays(*_ALL),
     K.DEPOSITED: _stays(*_ALL),
     # An account stays watched under the keys of its book: new keys are no way out of a run.
     K.KEYS_ENROLLED: {S.ADMITTED: S.PENDING, **_stays(S.PENDING, *_WATCHED)},

@@ -4,11 +4,12 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.canonical import canonical_hash
-from atomic_margin.documents.strict import Part
+from atomic_margin.documents.strict import Part, instant
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongBook
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.state import NOTHING, Account, Book
-from atomic_margin.service.protocol.documents import Body, SubmissionClaim
+from atomic_margin.service.protocol.bodies import Body
+from atomic_margin.service.protocol.submissions import SubmissionClaim
 
 
 class At(NamedTuple):
@@ -48,6 +49,11 @@ def commitments_hash(submission: SubmissionClaim) -> str:
         "gross_limit": str(submission.gross_limit),
     }
     return canonical_hash("book", value)
+
+
+def day_of_time(time: str) -> int:
+    """Return the day of a time as documents spell it, whole days since 1970-01-01 in UTC."""
+    return int(instant(time).timestamp()) // 86_400
 
 
 def is_due(state: Account, at: At) -> bool:

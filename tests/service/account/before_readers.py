@@ -23,9 +23,10 @@ from atomic_margin.service.log.tree import root
 from atomic_margin.service.protocol.account.entries import Chain
 from atomic_margin.service.protocol.account.errors import EntryRefused
 from atomic_margin.service.protocol.account.state import Account, OpenRun
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.errors import Contradiction

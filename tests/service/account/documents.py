@@ -22,19 +22,18 @@ from atomic_margin.service.protocol.account.events import (
 )
 from atomic_margin.service.protocol.account.state import Account, OpenRun
 from atomic_margin.service.protocol.account.values import At, book_at, commitments_hash
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.documents import (
     Answer,
-    Body,
     CollateralInstruction,
     Enrolment,
     EnrolmentConfirmation,
     RunRecord,
     Settlement,
-    Submission,
-    SubmissionClaim,
     second_run_of,
 )
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
 from atomic_margin.service.protocol.terms import MATRIX_NAMES
 
 INSTITUTION = "fund"

@@ -20,7 +20,7 @@ from atomic_margin.service.feed.source import sign_market
 from atomic_margin.service.protocol.account.entries import Chain
 from atomic_margin.service.protocol.account.events import AdmissionRecord
 from atomic_margin.service.protocol.account.values import book_at
-from atomic_margin.service.protocol.documents import Body
+from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.leaves import entry_leaf, price_leaf, tick_leaf
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import Identity, SignedDocument

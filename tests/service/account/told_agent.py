@@ -36,11 +36,12 @@ from atomic_margin.service.institution.store import (
     OwnSubmission,
     find_sent,
 )
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Submission
+from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.messages import Entries, EntryItem, LastTick, RunView
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
