@@ -5,16 +5,17 @@ there, under pinned terms, and only when its own computation agrees with what th
 withholds the flag and raises an alarm, which says neither a value nor when.
 """
 
-import json
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, readers, shortfalls
+from atomic_margin.service.institution import answering, giving_up, readers, renewals, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -29,19 +30,22 @@ from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.pinning import pinned_terms
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission
+from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission, as_object
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
-from atomic_margin.service.protocol.account.state import Account, Book
+from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures
 from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
-from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
 
 JsonObject = dict[str, Any]
+
+_RENEWALS = 4
+"""Books that one round brings again at most: two under new keys, and one of them at new prices or elsewhere."""
+_log = logging.getLogger(__name__)
 Progress = Callable[[str], None]
 
 
@@ -238,7 +242,7 @@ class Agent:
             self._store.set_note("passed", "")
             self._store.set_note("enrolled", "")
             self.enrol()
-            self._resubmit()
+            self._renew()
 
     def adopt(self) -> int:
         """Take over what this institution signed and this directory does not know; return how many documents.
@@ -356,7 +360,7 @@ class Agent:
                     sequence=sequence,
                     sha256=signed.body_hash(),
                     document=signed.to_json(),
-                    portfolio=_as_object(portfolio.canonical()),
+                    portfolio=as_object(portfolio.canonical()),
                     blindings=[str(blinding) for blinding in book.blindings],
                     stored_at=self._outbox.time(),
                 )
@@ -371,31 +375,24 @@ class Agent:
             self.rotate_keys()
         else:
             self.enrol()
-            self._resubmit()
+            self._renew()
 
-    def _resubmit(self) -> None:
-        """Bring the book in force under the keys in use, unless it is, then the one that waits."""
-        for name in ("book", "waiting"):
-            state = self.history.state
-            book: Book | None = None if state is None else getattr(state.public, name)
-            own = None if book is None else self._store.submission(book.submission)
-            under_way = any(isinstance(row, OwnSubmission) for row in self._outbox.outstanding())
-            if state is None or book is None or own is None or under_way:
-                # Nothing to bring, or nothing that this directory could open, or what is under way comes first.
-                continue
-            in_use = self._store.note("evaluation_keys")
-            if book.evaluation_keys == in_use or state.public.keys != in_use:
-                continue
-            portfolio, before = Portfolio.parse(own.portfolio), Submission.parse(own.document["body"])
-            values = tuple(int(value) for value in self.terms.encode(portfolio, before))
-            commitments = tuple(bytes.fromhex(point) for point in before.commitments)
-            blindings = tuple(int(blinding) for blinding in own.blindings)
-            committed = CommittedBook(values, commitments, blindings)
-            # Under the limit and columns it was proven under: others would make it another book.
-            self._submit(state.public.submissions + 1, portfolio, committed, before)
+    def _renew(self) -> None:
+        """Bring again what has to be: under the keys in use, at the newest prices, in the newest universe."""
+        for _ in range(_RENEWALS):
+            renewal = renewals.due(self._party, self._outbox)
+            if renewal is None:
+                return
+            try:
+                self._bring(renewal)
+            except (MarginError, AgentRefused) as error:
+                # What is open comes first, and is answered all the same; the next round tries again.
+                _log.error("the book was not brought again: %s", error)
+                return
 
-
-def _as_object(value: object) -> JsonObject:
-    if not isinstance(value, dict):
-        raise TypeError("a document is a JSON object")
-    return json.loads(json.dumps(value)) if value else {}
+    def _bring(self, renewal: renewals.Renewal) -> None:
+        if renewal.submission is None or renewal.committed is None:
+            self.submit(renewal.portfolio)
+        else:
+            number = self._followed().public.submissions + 1
+            self._submit(number, renewal.portfolio, renewal.committed, renewal.submission)

@@ -19,6 +19,8 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Submission
 
+STALE = "stale"
+"""How the reason begins for which a submission is sent no more that came too late for the prices of its gain."""
 RESEND_SECONDS = 30
 """Between two attempts at what the operator refused; what it did not answer is sent again in every round."""
 REFUSALS = frozenset(
@@ -74,8 +76,12 @@ class Outbox:
             if refused:
                 self._refused[signed.body_hash()] = self._party.settings.clock()
             # Its number stays free: should the operator play it later, the next one with that number has no entry.
-            if refused and (signed.type in _NUMBERED or error.problem.get("field") == "nonce"):
+            field = str(error.problem.get("field"))
+            if refused and (signed.type in _NUMBERED or field == "nonce"):
                 self._supersede(signed.body_hash(), str(error))
+            elif refused and field.startswith("gain.") and field != "gain.allowance":
+                # There are newer prices than its gain was counted at: the same book is brought again at those.
+                self._supersede(signed.body_hash(), f"{STALE}: {error}")
             raise
         self._party.history.expect(entry, signed)
 

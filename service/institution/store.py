@@ -251,3 +251,10 @@ def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def as_object(value: object) -> JsonObject:
+    """Return a canonical document as JSON."""
+    if not isinstance(value, dict):
+        raise TypeError("a document is a JSON object")
+    return json.loads(json.dumps(value)) if value else {}
