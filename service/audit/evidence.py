@@ -21,11 +21,13 @@ from atomic_margin.service.audit.errors import (
 )
 from atomic_margin.service.audit.stored import ReadOnlyStore, StoredRun
 from atomic_margin.service.audit.terms import TermsDocuments, terms_of
+from atomic_margin.service.errors import UnknownUniverse
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Enrolment, OutputHashes, RunRecord, ShortfallRecord, second_run_of
 from atomic_margin.service.protocol.keys import key_pair
+from atomic_margin.service.protocol.revisions import check_lineage
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
@@ -147,6 +149,7 @@ def gather(
     on_step("chain")
     terms = terms_of(store, record, documents)
     _check_terms(record, terms, anchor.trust)
+    _check_universe(record, terms, anchor.trust, store)
     on_step("terms")
     market = _check_tick(stored, record, anchor)
     on_step("price tick")
@@ -184,10 +187,20 @@ def _check_chain(record: RunRecord, run_hash: str, stored: StoredRun) -> None:
 
 
 def _check_terms(record: RunRecord, terms: Terms, trust: TrustFile | None) -> None:
-    for name, value in {**terms.hashes, "universe": terms.universe.hash()}.items():
+    for name, value in terms.hashes.items():
         _require(getattr(record, name) == value, f"it was made with another {name} than is given here")
         pinned = value if trust is None else getattr(trust, name, value)
         _require(pinned == value, f"it was made with another {name} than the trust file pins")
+
+
+def _check_universe(record: RunRecord, terms: Terms, trust: TrustFile | None, store: ReadOnlyStore) -> None:
+    given = terms.universe.hash()
+    _require(record.universe == given, "it was made with another universe than is given here")
+    if trust is not None:
+        try:
+            check_lineage(trust.universe, given, store.revisions(), trust.operator)
+        except UnknownUniverse as error:
+            raise RecordInconsistent(f"it was made with another universe than the trust file pins: {error}") from error
 
 
 def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors) -> Market:

@@ -22,6 +22,7 @@ from atomic_margin.service.operator.store.tables import (
     ShortfallRow,
     SubmissionRow,
     Tick,
+    UniverseRow,
 )
 
 SHOWN_RUNS = 5
@@ -129,6 +130,11 @@ class ReadOnlyStore:
                 yield own.document["body"]
             for row in session.scalars(select(AttestationRow).execution_options(yield_per=1)):
                 yield row.document["body"]
+
+    def revisions(self) -> list[JsonObject]:
+        """Return the signed revisions of the universe, in order."""
+        with self.session() as session:
+            return list(session.scalars(select(UniverseRow.revision).order_by(UniverseRow.number)))
 
     def blob(self, sha256: str, what: str) -> bytes:
         """Return the bytes with a hash, after hashing them.

@@ -68,6 +68,30 @@ def admit(
 
 
 @app.command()
+def revise(
+    universe: Annotated[Path, typer.Argument(help="The new universe, as JSON.")],
+    until: Annotated[
+        str,
+        typer.Option(help="Last moment, by the time of prices, at which books in the one before are taken, in UTC."),
+    ],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """List another universe: instruments that are new, without those that have expired.
+
+        atomic-margin operator revise universe-2027q1.json --until 2026-12-31T08:00:00Z --dir operator-data
+
+    Every account is told, and agents carry their books over by themselves: lines keep their trade prices, what has
+    expired becomes cash. Give notice: until then both are in force, and every tick has to price both.
+
+    Exit status 0: announced. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
+    """
+    with plain_errors():
+        document = read_json(universe)
+    _print(directory, operator, "revise", "POST", "/v1/universes", {"universe": document, "until": until})
+
+
+@app.command()
 def deposit(
     institution: Name,
     asset: Annotated[str, typer.Argument(help="An asset of the collateral schedule.")],

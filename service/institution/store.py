@@ -4,6 +4,7 @@ What is sent is stored before, sent again as the same bytes until an entry has i
 signed document may play it later, and the institution has to know it then.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.operator.operator import Operator
@@ -18,6 +19,7 @@ from atomic_margin.service.operator.store.tables import (
     SettlementRow,
     SubmissionRow,
     Tick,
+    UniverseRow,
 )
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.evidence import Evidence
@@ -34,8 +36,12 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
     submission = session.get_one(SubmissionRow, run.submission_id).document
     flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
     tick = session.get_one(Tick, run.price_sequence)
+    universe = operator.terms.universe_of(run.record["body"]["universe"])
+    revisions = session.scalars(select(UniverseRow.revision).order_by(UniverseRow.number)).all()
     body = bundle_body(
         operator.terms,
+        universe=universe,
+        revisions=list(revisions),
         tick=tick.document,
         last_market=last_market_of(session, tick),
         enrolment=session.get_one(EnrolledKeys, submission["body"]["evaluation_keys"]).document,

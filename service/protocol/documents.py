@@ -24,7 +24,7 @@ from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 from atomic_margin.service.protocol.submissions import Submission
 
-BUNDLE_VERSION = "5"
+BUNDLE_VERSION = "6"
 
 Outcome = Literal["covered", "breach"]
 SettlementKind = Literal["margin_call", "liquidation"]

@@ -13,10 +13,11 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import WordsHex
-from atomic_margin.documents.strict import Part
+from atomic_margin.documents.strict import ListOf, Part
 from atomic_margin.margin.collateral import check_transfer
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
@@ -24,6 +25,7 @@ from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.keys import key_pair
+from atomic_margin.service.protocol.revisions import check_lineage
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
@@ -71,9 +73,10 @@ class Attestation(Body):
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"
-    version: Literal["5"]
+    version: Literal["6"]
     model: JsonObject
     universe: JsonObject
+    revisions: ListOf[JsonObject] = ()
     schedule: JsonObject
     tick: JsonObject
     last_market: JsonObject | None = None
@@ -89,6 +92,8 @@ class Attestation(Body):
 def bundle_body(
     terms: Terms,
     *,
+    universe: Universe,
+    revisions: list[JsonObject],
     tick: JsonObject,
     last_market: JsonObject | None,
     enrolment: JsonObject,
@@ -101,12 +106,13 @@ def bundle_body(
 ) -> JsonObject:
     """Return the body the operator signs as a bundle.
 
-    Flag words, in hex, and settlement go with a breach; `last_market` with a tick that names one.
+    `universe` is that of the run, `revisions` are the signed ones that lead to the newest, in order. Flag words, in hex,
+    and settlement go with a breach; `last_market` with a tick that names one.
     """
     body = {
         "version": BUNDLE_VERSION,
         "model": terms.model.canonical(),
-        "universe": terms.universe.canonical(),
+        "universe": universe.canonical(),
         "schedule": terms.schedule.canonical(),
         "tick": tick,
         "enrolment": enrolment,
@@ -115,7 +121,12 @@ def bundle_body(
         "history": history,
         "answer": answer,
     }
-    extra = {"last_market": last_market, "flag_words": flag_words, "settlement": settlement}
+    extra = {
+        "revisions": revisions or None,
+        "last_market": last_market,
+        "flag_words": flag_words,
+        "settlement": settlement,
+    }
     return body | {name: value for name, value in extra.items() if value is not None}
 
 
@@ -178,7 +189,8 @@ def verify_attestation(
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
         before = None if bundle.last_market is None else parse_signed(bundle.last_market, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
-    # (2) Model, universe, collateral schedule, profile and generators are the trusted ones.
+    # (2) Model, collateral schedule, profile and generators are the trusted ones; so is the universe, or the trusted
+    #     operator's revisions lead from there to it.
     with step("trust anchors"):
         profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
         _require(bool(profiles), "profile", "the trusted profile is unknown to this version of atomic-margin")
@@ -186,7 +198,7 @@ def verify_attestation(
         for name in ("model", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
         universe = terms.universe.hash()
-        _require(universe == trust.universe, "universe", "not the universe of the trust file")
+        check_lineage(trust.universe, universe, bundle.revisions, trust.operator)
     # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
     #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):

@@ -259,7 +259,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
     },
     Price: {"rules": H, "previous": H, "last_market": H, "market": MARKET},
     Attestation: {
-        "version": "5",
+        "version": "6",
         "model": {},
         "universe": {},
         "schedule": {},
