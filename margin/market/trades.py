@@ -97,6 +97,18 @@ class Trades(Document):
         return booked(universe, held, cash)
 
 
+def read_book(document: object, universe: Universe) -> Portfolio:
+    """Return the book of a parsed JSON document: a portfolio as it is, or trades, netted.
+
+    Raises:
+        DocumentError: the first wrong field, named by its JSON path.
+        MarginError: as `Trades.net`.
+    """
+    if isinstance(document, dict) and document.get("format") == FORMAT:
+        return Trades.parse(document).net(universe)
+    return Portfolio.parse(document)
+
+
 def booked(universe: Universe, held: dict[str, int], cash: Fraction) -> Portfolio:
     """Return a book of net lots by instrument, negative for short ones, and the cash beside them, USD.
 

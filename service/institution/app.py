@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import atomic_margin
-from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.market.trades import read_book
 from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
@@ -155,8 +155,9 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.post("/v1/portfolio", status_code=201)
     def portfolio(document: Annotated[Any, Depends(body)]) -> Submitted:
-        """Encrypt, commit to, prove and submit a portfolio."""
-        return Submitted(submission_sequence=process.agent().submit(Portfolio.parse(document)))
+        """Encrypt, commit to, prove and submit a portfolio, or what trades leave, netted in the newest universe."""
+        agent = process.agent()
+        return Submitted(submission_sequence=agent.submit(read_book(document, agent.terms.universe)))
 
     @app.post("/v1/keys", status_code=201)
     def keys() -> KeysReplaced:

@@ -106,8 +106,8 @@ def bundle_body(
 ) -> JsonObject:
     """Return the body the operator signs as a bundle.
 
-    `universe` is that of the run, `revisions` are the signed ones that lead to the newest, in order. Flag words, in hex,
-    and settlement go with a breach; `last_market` with a tick that names one.
+    `universe` is that of the run, `revisions` are the signed ones that lead to the newest, in order. Flag words, in
+    hex, and settlement go with a breach; `last_market` with a tick that names one.
     """
     body = {
         "version": BUNDLE_VERSION,
