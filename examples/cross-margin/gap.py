@@ -25,7 +25,7 @@ from atomic_margin.margin.models.cross_margin import (
     exact_cross_collateral,
 )
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.models.expected_shortfall import digits, revalue_moves, sample_books
+from atomic_margin.margin.models.expected_shortfall import revalue_moves, sample_books, vectors
 from atomic_margin.margin.rows.least_slack import least_slack
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import compile_exact
@@ -43,13 +43,13 @@ MODEL = CrossMarginModel.parse(read("cross-margin/model.json"))
 SCHEDULE = CollateralSchedule.parse(read("collateral-schedule.json"))
 FULL = PoolHoldings.parse(read("cross-margin/pools.json")).posted
 POSTED = {pool: {asset: quantity // 5 for asset, quantity in held.items()} for pool, held in FULL.items()}
-ENTRIES = EntryMap.of(UNIVERSE)
+ENTRIES = EntryMap.of(UNIVERSE, LIMIT, BITS)
 
 
 def main(count: int) -> None:
     """Print the table."""
     lots = sample_books(UNIVERSE, MARKET, count, seed=2)
-    z = digits(lots, ENTRIES, UNIVERSE)
+    z = vectors(lots, ENTRIES, UNIVERSE)
     long, short = np.maximum(lots, 0), np.maximum(-lots, 0)
     values = lot_values(MODEL, UNIVERSE, MARKET, "maintenance")
     pools = pool_values(MODEL, SCHEDULE, MARKET, POSTED)["maintenance"]

@@ -32,13 +32,13 @@ from atomic_margin.margin.models.expected_shortfall import (
     compile_conservative,
     compile_exact_weights,
     conservative_collateral,
-    digits,
     exact_collateral,
     fit_cover,
     revalue_moves,
     sample_books,
     tail_average,
     tail_slack,
+    vectors,
 )
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import compile_exact
@@ -55,7 +55,7 @@ UNIVERSE, MARKET = Universe.parse(read("universe.json")), Market.parse(read("mar
 MODEL = ExpectedShortfallModel.parse(read("expected-shortfall/model.json"))
 SCHEDULE = CollateralSchedule.parse(read("collateral-schedule.json"))
 POSTED = CollateralHoldings.parse(read("collateral.json")).posted
-ENTRIES = EntryMap.of(UNIVERSE)
+ENTRIES = EntryMap.of(UNIVERSE, LIMIT, BITS)
 VALUES = revalue_moves(MODEL.scenarios, MODEL.charges, UNIVERSE, MARKET)
 
 
@@ -78,7 +78,7 @@ def forms() -> Iterator[tuple[str, TrueWeights]]:
 def main(count: int) -> None:
     """Print both tables."""
     lots = sample_books(UNIVERSE, MARKET, count, seed=2)
-    z = digits(lots, ENTRIES, UNIVERSE)
+    z = vectors(lots, ENTRIES, UNIVERSE)
     charges = np.maximum(lots, 0) @ VALUES.charge_long + np.maximum(-lots, 0) @ VALUES.charge_short
     requirement = tail_average(-VALUES.gain @ lots.T, float(MODEL.depth)) + charges
     true = lots @ VALUES.profit - requirement

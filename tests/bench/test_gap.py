@@ -139,7 +139,7 @@ def test_generated_books_are_the_same_every_time() -> None:
 def test_books_of_a_universe_fit_it(universe: Universe, markets: Any, entry_map: EntryMap) -> None:
     made = list(portfolios(universe, markets[0], 8, seed=1))
     assert len({book.hash() for book in made}) == 8
-    assert all(encode(book, entry_map).any() for book in made)
+    assert all(encode(book, universe, entry_map).any() for book in made)
 
 
 def test_a_case_without_integers_keeps_its_true_margin() -> None:
@@ -202,7 +202,7 @@ def test_all_cuts_give_the_margin_of_covered_accounts_too(published: Published) 
     entry_map = EntryMap.of(published.universe)
     for posted in (pools, {"central": {"USDC": 10**15}}, {"futures": {"USDC": 10**15}}):
         for book in portfolios(*common, 6, seed=5):
-            z = encode(book, entry_map)
+            z = encode(book, universe, entry_map)
             true = cross_margin(model, *common, published.schedule, book, posted)
             least = {}
             for name in ("expanded", "complete"):

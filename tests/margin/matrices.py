@@ -13,6 +13,8 @@ from atomic_margin.margin.models.registry import models, parse_model
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.margin.rows.matrix import Place
 from atomic_margin.margin.rows.rounding import compile_run
+
+BITS = 24
 from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,16 +32,16 @@ def example_hashes(cases: int = 3) -> dict[str, str]:
             for tick in (1, 2, 3, 4):
                 published = Published(universe, Market.parse(_example(f"market-{tick}.json")), schedule)
                 for form in rules.FORMS:
-                    rows = model.account_rows(published, posted, form, limit)
-                    found |= _hashes(f"{rules.NAME} {form} tick {tick}", rows, model.entry_map(published), limit)
+                    columns = model.columns(published, limit, BITS)
+                    rows = model.account_rows(published, posted, columns, limit, form)
+                    found |= _hashes(f"{rules.NAME} {form} tick {tick}", rows, columns, limit)
         elif issubclass(rules, CaseModel):
             for number in range(cases):
                 case = rules.sample(number, 0)
-                z = case.model.encode(case.published, case.book)
-                limit = case.model.gross_limit(case.published, z)
+                limit = case.model.gross_limit(case.published, case.book)
+                columns = case.model.columns(case.published, limit, BITS)
                 for form in rules.FORMS:
-                    rows = case.model.account_rows(case.published, case.posted, form, limit)
-                    columns = case.model.entry_map(case.published)
+                    rows = case.model.account_rows(case.published, case.posted, columns, limit, form)
                     found |= _hashes(f"{rules.NAME} {form} case {number}", rows, columns, limit)
     return found
 
@@ -55,7 +57,7 @@ def _hashes(name: str, rows: AccountRows, columns: EntryMap, limit: int) -> dict
     if rows.rows.slack is not None:
         exact = compile_exact(rows.rows, rows.collateral, columns, limit)
         return found | {f"{name} {kind}": exact.of(kind).hash() for kind in KINDS}
-    run = compile_run(rows.rows.slack_free(), rows.collateral, columns, limit, bits=24, weight_bits=22)
+    run = compile_run(rows.rows.slack_free(), rows.collateral, columns, limit, bits=BITS, weight_bits=BITS - 2)
     places: tuple[Place, Place] = ("fhe", "proof")
     return found | {f"{name} {kind} {place}": run.of(kind, place).hash() for kind in KINDS for place in places}
 

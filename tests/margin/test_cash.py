@@ -71,7 +71,7 @@ def market_of(spot: str = "145072", funding: str | None = None, **expiry: Any) -
                     "expiries": {"2026-12-25T08:00:00Z": quotes},
                 }
             },
-            "collateral": {},
+            "collateral": {"USDC": "1"},
         }
     )
 
@@ -90,7 +90,22 @@ MODEL = parse_model(
     }
 )
 SCHEDULE = CollateralSchedule.parse(
-    {"format": "atomic-margin/collateral-schedule/1", "name": "none", "effective": "2026-01-01T00:00:00Z", "assets": []}
+    {
+        "format": "atomic-margin/collateral-schedule/2",
+        "version": "1",
+        "effective_from": "2026-01-01T00:00:00Z",
+        "assets": [
+            {
+                "id": "USDC",
+                "kind": "stablecoin",
+                "decimals": "6",
+                "haircut": "0",
+                "price_source": {"quote": "collateral", "id": "USDC"},
+                "risk_underlying": None,
+                "priority": "1",
+            }
+        ],
+    }
 )
 
 

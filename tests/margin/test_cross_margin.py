@@ -132,7 +132,7 @@ def test_rows_are_the_transfers_solved_for_whole_accounts(
     count, short = len(model.scenarios), 0
     for lots in sample_books(universe, markets[1], 24, seed=21):
         book = book_of(lots, universe)
-        z = encode(book, entry_map)
+        z = encode(book, universe, entry_map)
         true = cross_margin(model, universe, markets[1], schedule, book, held)
         central = collateral_values(schedule, model.spot_moves, markets[1], held.get("central", {})).maintenance
         solved = max(
@@ -186,7 +186,7 @@ def test_one_venue_is_the_scan_model(
             np.testing.assert_allclose(mine.of(kind), theirs.of(kind), rtol=1e-12, atol=1e-9)
             np.testing.assert_allclose(public.of(kind), known.of(kind), rtol=1e-14)
         true = true_surplus(model, universe, market, schedule, portfolio, held)
-        z = encode(portfolio, entry_map)
+        z = encode(portfolio, universe, entry_map)
         assert float((mine.maintenance @ z + public.maintenance).min()) == pytest.approx(float(true.maintenance.min()))
 
 

@@ -23,7 +23,7 @@ from atomic_margin.margin.models.cross_margin import (
     exact_cross_collateral,
 )
 from atomic_margin.margin.models.cross_margin.values import lot_values, pool_values
-from atomic_margin.margin.models.expected_shortfall import digits, sample_books
+from atomic_margin.margin.models.expected_shortfall import sample_books, vectors
 from atomic_margin.margin.rows.least_slack import least_slack
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import compile_exact
@@ -67,7 +67,7 @@ def integers_never_exceed_the_reference(
     lots: np.ndarray[Any, Any],
 ) -> int:
     """Return how many accounts were short by the reference; compare every form of integers with it."""
-    z = digits(lots, entry_map, universe)
+    z = vectors(lots, entry_map, universe)
     runs = []
     for form in FORMS:
         weights, public = (
@@ -143,7 +143,7 @@ def test_more_slack_only_worsens_and_less_is_refused(
         LIMIT,
     ).maintenance
     draw = np.random.Generator(np.random.PCG64(4))
-    for z in digits(sample_books(universe, markets[1], 10, seed=8), entry_map, universe):
+    for z in vectors(sample_books(universe, markets[1], 10, seed=8), entry_map, universe):
         u = least_slack(matrix, z)
         honest = exact_surplus(matrix, z, u)[matrix.margin_rows]
         other = exact_surplus(matrix, z, u + draw.integers(0, 99, size=len(u)))[matrix.margin_rows]

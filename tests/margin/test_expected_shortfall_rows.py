@@ -27,7 +27,6 @@ from atomic_margin.margin.models.expected_shortfall import (
     compile_conservative,
     compile_exact_weights,
     conservative_collateral,
-    digits,
     exact_collateral,
     expected_shortfall,
     revalue_moves,
@@ -35,6 +34,7 @@ from atomic_margin.margin.models.expected_shortfall import (
     tail_average,
     tail_slack,
     value_at_risk,
+    vectors,
 )
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import compile_exact
@@ -61,7 +61,7 @@ def test_no_form_exceeds_the_true_surplus(
     """At every market, although the cover was fitted at the first."""
     groups = [number % 20 for number in range(260)]
     lots = sample_books(universe, markets[0], 400, seed=5)
-    z = digits(lots, EntryMap.of(universe), universe)
+    z = vectors(lots, EntryMap.of(universe, LIMIT, BITS), universe)
     for market in markets:
         weights = compile_conservative(shortfall, universe, market, form=form, groups=groups)
         true = surpluses(shortfall, universe, market, lots)
@@ -73,7 +73,7 @@ def test_no_form_exceeds_the_true_surplus(
 def test_measured_gaps(shortfall: ExpectedShortfallModel, universe: Universe, markets: tuple[Market, ...]) -> None:
     """The cover is closer than the alternatives, one row a move included; the page has the figures."""
     lots = sample_books(universe, markets[0], 400, seed=2)
-    z = digits(lots, EntryMap.of(universe), universe)
+    z = vectors(lots, EntryMap.of(universe, LIMIT, BITS), universe)
     values = revalue_moves(shortfall.scenarios, shortfall.charges, universe, markets[0])
     true = surpluses(shortfall, universe, markets[0], lots)["maintenance"]
     requirement = lots @ values.profit - true
@@ -110,7 +110,7 @@ def test_integer_rows_never_exceed_the_reference_with_collateral(
         for lots in (None, *sample_books(universe, market, 8, seed=11) // 4):
             book = portfolio if lots is None else book_of(lots, universe)
             true = expected_shortfall(shortfall, universe, market, schedule, book, holdings.posted)
-            z = encode(book, entry_map)
+            z = encode(book, universe, entry_map)
             for kind in KINDS:
                 fine, coarse = run.of(kind, "proof"), run.of(kind, "fhe")
                 surplus = float(fine.surplus(z).min() * fine.unit)
@@ -159,7 +159,7 @@ def test_exact_rows_equal_the_reference_before_rounding(
     public = exact_collateral(shortfall, schedule, markets[1], holdings.posted)
     for lots in sample_books(universe, markets[1], 15, seed=3):
         true = expected_shortfall(shortfall, universe, markets[1], schedule, book_of(lots, universe), holdings.posted)
-        z = encode(book_of(lots, universe), entry_map)
+        z = encode(book_of(lots, universe), universe, entry_map)
         for kind in KINDS:
             rows = exact.weights.of(kind) @ z + public.of(kind)
             losses = -rows[1:] / shortfall.depth.denominator
@@ -213,7 +213,7 @@ def exact_case(
         entry_map,
         LIMIT,
     )
-    vectors = digits(sample_books(universe, markets[0], 40, seed=9), entry_map, universe)
+    vectors = vectors(sample_books(universe, markets[0], 40, seed=9), entry_map, universe)
     return run.maintenance, vectors
 
 
@@ -241,7 +241,7 @@ def test_a_gain_beyond_its_cap_costs_margin_and_never_adds_any(
             LIMIT,
         )
         matrix = run.maintenance
-        z = encode(book, entry_map)
+        z = encode(book, universe, entry_map)
         rows = exact_surplus(matrix, z, tail_slack(matrix, z))
         found.append(float(int(rows[0]) * matrix.matrix.unit))
     assert found[0] < found[1] < found[2] <= true.maintenance
@@ -268,7 +268,7 @@ def test_ten_thousand_books(
 ) -> None:
     """No integer matrix says sufficient where the reference says breach: integers never exceed the reference."""
     lots = sample_books(universe, markets[0], 10_000, seed=101)
-    z = digits(lots, entry_map, universe)
+    z = vectors(lots, entry_map, universe)
     nothing = CollateralValues(np.zeros(33), np.zeros(33))
     for market in markets:
         run = compile_run(

@@ -47,7 +47,7 @@ def test_the_hash_of_the_entry_map_is_frozen_and_follows_the_universe(
 
 @given(lots=st.integers(0, 32**3 - 1), short=st.integers(0, 32**2 - 1))
 def test_digits_add_up_to_the_lots(lots: int, short: int, entry_map: EntryMap) -> None:
-    z = encode(book(("BTC-PERP", "long", lots), ("ETH-25DEC26-3400-P", "short", short)), entry_map)
+    z = encode(book(("BTC-PERP", "long", lots), ("ETH-25DEC26-3400-P", "short", short)), universe, entry_map)
     assert z.dtype == np.int64
     assert z.shape == (len(entry_map),)
     held = dict.fromkeys([("BTC-PERP", "long"), ("ETH-25DEC26-3400-P", "short")], 0)
@@ -61,20 +61,20 @@ def test_digits_add_up_to_the_lots(lots: int, short: int, entry_map: EntryMap) -
 
 
 def test_an_empty_book_is_a_book(entry_map: EntryMap) -> None:
-    assert not encode(book(), entry_map).any()
+    assert not encode(book(), universe, entry_map).any()
 
 
 def test_positions_outside_the_universe_are_refused(entry_map: EntryMap) -> None:
     with pytest.raises(errors.UnknownInstrument) as unknown:
-        encode(book(("BTC-PERP", "long", 1), ("DOGE-PERP", "long", 1)), entry_map)
+        encode(book(("BTC-PERP", "long", 1), ("DOGE-PERP", "long", 1)), universe, entry_map)
     assert unknown.value.field == "lines[1].instrument"
     with pytest.raises(errors.LotsTooLarge, match="at most 1023 lots") as large:
-        encode(book(("ETH-25DEC26-3400-P", "short", 1024)), entry_map)
+        encode(book(("ETH-25DEC26-3400-P", "short", 1024)), universe, entry_map)
     assert large.value.field == "lines[0].lots"
 
 
 def test_the_gross_limit_is_inclusive(entry_map: EntryMap) -> None:
-    z = encode(book(("BTC-PERP", "long", 100)), entry_map)
+    z = encode(book(("BTC-PERP", "long", 100)), universe, entry_map)
     check_gross(z, entry_map, 972_500)
     with pytest.raises(errors.GrossLimitExceeded, match="972500 USD"):
         check_gross(z, entry_map, 972_499)

@@ -121,4 +121,4 @@ def test_a_book_that_its_market_does_not_quote_is_refused(opened: Any) -> None:
 def test_columns_are_those_of_the_universe(opened: Any, entry_map: Any) -> None:
     model, published, book, _ = opened("scan")
     assert model.entry_map(published).hash() == entry_map.hash()
-    assert (model.encode(published, book) == encode(book, entry_map)).all()
+    assert (model.encode(published, book) == encode(book, universe, entry_map)).all()

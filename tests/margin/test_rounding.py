@@ -161,8 +161,8 @@ def cases(draw: st.DrawFn) -> Case:
             positions.append((item.id, side, lots))
     portfolio = portfolio_of(*positions, universe=universe)
 
-    entry_map = EntryMap.of(universe)
-    z = encode(portfolio, entry_map)
+    entry_map = EntryMap.of(universe, LIMIT, BITS)
+    z = encode(portfolio, universe, entry_map)
     gross_limit = max(entry_map.gross(z), 4 * max(entry_map.gross_weights)) + draw(st.integers(0, 10**7))
     assume(gross_limit < (2**19 - 1) * min(entry_map.gross_weights))
     weights = compile_weights(model, universe, market)

@@ -103,7 +103,7 @@ def test_columns_add_up_to_the_plain_report(
     portfolio: Portfolio,
     holdings: CollateralHoldings,
 ) -> None:
-    z = encode(portfolio, entry_map)
+    z = encode(portfolio, universe, entry_map)
     for market in markets:
         weights = compile_weights(model, universe, market)
         collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)

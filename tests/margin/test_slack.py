@@ -19,7 +19,7 @@ from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact, sl
 from .rounded import assert_compiled_exact
 
 MODEL = "ab" * 32
-ENTRIES = EntryMap("cd" * 32, tuple(Column(name, side, 0, 100) for name in "ab" for side in ("long", "short")))
+ENTRIES = EntryMap("cd" * 32, tuple(Column(name, side, 0, 1, 5, 100) for name in "ab" for side in ("long", "short")))
 LIMIT = 10_000
 # Two assets, long and short. The first row charges half of a positive net value and the second says so; the third is a
 # row of collateral alone.

@@ -48,7 +48,7 @@ class Fund:
     ) -> None:
         self.universe, self.entry_map, self.model, self.schedule = universe, entry_map, model, schedule
         self.portfolio, self.gross_limit, self.markets = portfolio, gross_limit, markets
-        self.z: npt.NDArray[np.int64] = encode(portfolio, entry_map)
+        self.z: npt.NDArray[np.int64] = encode(portfolio, universe, entry_map)
         self.posted, self.free = dict(holdings.posted), dict(holdings.free)
 
     def see(self, tick: int) -> "Seen":

@@ -27,7 +27,7 @@ ROWS = 3
 
 
 def columns(*gross: int) -> EntryMap:
-    return EntryMap("cd" * 32, tuple(Column(f"lot{number}", "long", 0, g) for number, g in enumerate(gross)))
+    return EntryMap("cd" * 32, tuple(Column(f"lot{number}", "long", 0, 1, 5, g) for number, g in enumerate(gross)))
 
 
 @st.composite

@@ -127,7 +127,8 @@ def compared_with(public: PublicState, commitments: str) -> Book | None:
     """
     known = [book for book in (public.book, public.waiting) if book is not None]
     same = [book for book in known if book.commitments == commitments]
-    return (same or known[-1:] or [None])[0]
+    found = same or known[-1:]
+    return found[0] if found else None
 
 
 def _allowed(public: PublicState, body: Submission, at: At) -> tuple[int, int]:
