@@ -76,7 +76,7 @@ class Attestation(Body):
     version: Literal["6"]
     model: JsonObject
     universe: JsonObject
-    revisions: ListOf[JsonObject] = ()
+    revisions: ListOf[JsonObject] | None = None
     schedule: JsonObject
     tick: JsonObject
     last_market: JsonObject | None = None
@@ -198,7 +198,7 @@ def verify_attestation(
         for name in ("model", "schedule", "profile", "generators"):
             _require(terms.hashes[name] == getattr(trust, name), name, f"not the {name} of the trust file")
         universe = terms.universe.hash()
-        check_lineage(trust.universe, universe, bundle.revisions, trust.operator)
+        check_lineage(trust.universe, universe, bundle.revisions or (), trust.operator)
     # (3) Enough trusted sources signed prices, after the tick before and under the trusted rules; combined by these
     #     they are the tick's, within the bounds from the last tick that had a market.
     with step("price tick"):

@@ -12,6 +12,7 @@ from atomic_margin.service.protocol.account.events import (
     Readers,
     RunOpened,
     RunVoid,
+    UniverseRevision,
 )
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.bodies import Body
@@ -47,7 +48,14 @@ PRICE = {
     "signature": "5c" * 64,
 }
 PUBLIC_STATE = PublicState.parse(
-    {"institution": "fund", "identity": KEY, "operator": KEY, "terms": H, "status": "active"}
+    {
+        "institution": "fund",
+        "identity": KEY,
+        "operator": KEY,
+        "terms": H,
+        "universes": [{"universe": H}],
+        "status": "active",
+    }
 ).canonical()
 RECORDED = {"entry": {}, "salt": H, "public": PUBLIC_STATE}
 
@@ -173,8 +181,16 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "operator": KEY,
         "identity": KEY,
         "terms": H,
+        "universe": H,
         "allowances": {"submission": "25000", "day": "250000"},
         "admitted_at": "2026-11-20T08:00:02Z",
+    },
+    UniverseRevision: {
+        "operator": KEY,
+        "before": H,
+        "universe": "ef" * 32,
+        "until": "2026-12-31T08:00:00Z",
+        "announced_at": "2026-11-20T08:00:02Z",
     },
     DepositRecord: {
         "institution": "fund",

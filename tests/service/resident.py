@@ -140,7 +140,7 @@ class Resident:
         """Admit, enrol, post the example's collateral, submit its book."""
         identity = Identity.load_or_create(self.folder / "identity.key")
         self.world.funds[FUND].identity = identity
-        admission.admit(self.world.operator, FUND, "Larkfield", identity.public_key)
+        admission.admit(self.world.operator, FUND, "Larkfield", identity.public_key, self.world.allowances)
         self.agent.enrol()
         holdings = CollateralHoldings.parse(example("collateral"))
         for asset, quantity in holdings.posted.items():

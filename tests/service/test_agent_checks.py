@@ -81,7 +81,7 @@ def test_a_matrix_that_the_prices_do_not_give_is_refused(world: World, name: str
 
 def test_collateral_that_the_matrices_do_not_hold_is_refused(world: World) -> None:
     view = world.shown(RUN)
-    posted = {asset: str(int(quantity) + 1) for asset, quantity in view["record"]["body"]["posted"].items()}
+    posted = {asset: str(int(quantity) + 10**6) for asset, quantity in view["record"]["body"]["posted"].items()}
     with pytest.raises(AgentRefused, match="names another matrix"):
         world.checked({**view, "record": signed_again(world, view["record"], posted=posted)})
 

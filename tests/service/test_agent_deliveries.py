@@ -121,14 +121,15 @@ def test_who_may_be_named(tmp_path: Path) -> None:
     key, other = (str(witness_key(name, Identity.generate().public_key)) for name in ("w1", "w2"))
     with pytest.raises(ConfigurationError, match="w2 is none of them"):
         Deliveries(tmp_path, trust(key), [("http://a", key), ("http://b", other)])
-    terms = example_terms().hashes
+    terms = example_terms()
     said = {
         "format": "atomic-margin/trust/2",
         "operator": KEEPER.public_key,
         "prices": price_rules(Identity.generate()).canonical(),
         "institutions": {},
         "keys": {},
-        **{name: terms[name] for name in ("model", "universe", "schedule", "profile", "generators")},
+        "universe": terms.universe.hash(),
+        **terms.hashes,
     }
     without = TrustFile.parse(said)
     named = TrustFile.parse({**said, "log": trust(key).canonical()})

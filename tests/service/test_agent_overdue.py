@@ -9,6 +9,7 @@ import pytest
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.leaves import entry_leaf
@@ -37,7 +38,9 @@ class Watched(Told):
         trust = TrustFile.parse({**TRUST, "operator": self.operator.public_key, "log": self.kept.trust().canonical()})
         self.settings = AgentSettings(self.folder, INSTITUTION, "", trust, 100, None)
         self.ticks = SeenTicks(self.folder)
-        return History(self.settings, TERMS, self.institution.public_key, self.store, self.ticks, self.fetch)  # type: ignore[arg-type]
+        universes = Universes(self.settings.directory, TERMS, lambda hash_: None)
+        identity = self.institution.public_key
+        return History(self.settings, TERMS, identity, self.store, self.ticks, self.fetch, universes)  # type: ignore[arg-type]
 
     def declared(self, ended: int) -> SignedDocument:
         """The operator's word that the time is over, with checkpoints that the witnesses saw at two times."""

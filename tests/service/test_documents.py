@@ -200,7 +200,7 @@ def test_a_body_that_is_not_canonical_is_refused(body: dict[str, Any]) -> None:
 
 
 PROOFS = {
-    SubmissionClaim: (Submission, ("portfolio_proof", "encryption_proof")),
+    SubmissionClaim: (Submission, ("portfolio_proof", "encryption_proof", "gain_proof")),
     AnswerClaim: (Answer, ("sufficiency_proof", "decryption_proof", "breach_proof")),
 }
 
@@ -208,9 +208,10 @@ PROOFS = {
 @pytest.mark.parametrize("claim", PROOFS, ids=lambda claim: claim.__name__)
 def test_a_document_is_its_claim_with_proofs(claim: type[DocumentClaim]) -> None:
     document, proofs = PROOFS[claim]
-    assert set(document.model_fields) - set(claim.model_fields) == set(proofs)
-    said = {name: value for name, value in BODIES[document].items() if name not in proofs}
-    made = claim.parse(said).proven(document, **{name: bytes.fromhex(BODIES[document][name]) for name in proofs})
+    more = {"gain": BODIES[document]["gain"]} if document is Submission else {}
+    assert set(document.model_fields) - set(claim.model_fields) == {*proofs, *more}
+    said = {name: value for name, value in BODIES[document].items() if name not in proofs and name not in more}
+    made = claim.parse(said).proven(document, more, **{name: bytes.fromhex(BODIES[document][name]) for name in proofs})
     assert made == document.parse(BODIES[document])
     with pytest.raises(MalformedDocument) as refused:
         claim.parse(BODIES[document])
@@ -223,7 +224,9 @@ def test_proofs_are_bound_to_the_claim_and_not_to_each_other() -> None:
     assert Submission.parse({**BODIES[Submission], **other}).proof_context() == submission.proof_context()
     others = {"sufficiency_proof": "ee", "decryption_proof": "ee", "breach_proof": "ee"}
     assert Answer.parse({**BODIES[Answer], **others}).proof_context(record, H) == answer.proof_context(record, H)
-    claim = SubmissionClaim.parse({name: BODIES[Submission][name] for name in SubmissionClaim.model_fields})
+    claim = SubmissionClaim.parse(
+        {name: BODIES[Submission][name] for name in SubmissionClaim.model_fields if name in BODIES[Submission]}
+    )
     assert claim.proof_context() == submission.proof_context()
 
 

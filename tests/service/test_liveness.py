@@ -226,7 +226,8 @@ def test_an_institution_from_an_older_backup(residents: Residents, resident: Res
 
 def begun(anew: Resident, last: Account) -> None:
     """Begin an account with what another one held."""
-    admission.admit(anew.world.operator, anew.name, "Larkfield", anew.world.funds[anew.name].identity.public_key)
+    key = anew.world.funds[anew.name].identity.public_key
+    admission.admit(anew.world.operator, anew.name, "Larkfield", key, anew.world.allowances)
     anew.agent.enrol()
     for asset, quantity in last.private.free.items():
         anew.world.deposit(anew.name, asset, quantity, f"once more, free {asset}")

@@ -19,6 +19,7 @@ from atomic_margin.service.protocol.messages import (
     Agreement,
     Deposit,
     LedgerView,
+    ListedUniverse,
     Message,
     OperatorView,
     RequestBody,
@@ -107,7 +108,8 @@ def test_every_message_is_frozen_and_requests_alone_forbid_what_they_do_not_know
     assert kind.model_config["frozen"]
     assert kind.model_config["strict"]
     assert kind.model_config["extra"] == ("forbid" if issubclass(kind, RequestBody) else "ignore")
-    assert issubclass(kind, RequestBody) == (kind in {Admission, Agreement, Deposit, Instruction, ReaderName, Reason})
+    requests = {Admission, Agreement, Deposit, Instruction, ListedUniverse, ReaderName, Reason}
+    assert issubclass(kind, RequestBody) == (kind in requests)
 
 
 def test_a_message_cannot_be_changed() -> None:

@@ -18,6 +18,7 @@ from atomic_margin.service.institution.store import (
     OwnDocument,
     OwnSubmission,
 )
+from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.entries import Entry, _hashes
 from atomic_margin.service.protocol.account.errors import (
     EntryRefused,
@@ -72,7 +73,9 @@ class Told(Parties):
         trust = TrustFile.parse({**TRUST, "operator": self.operator.public_key})
         settings = AgentSettings(self.folder, INSTITUTION, "", trust, 100, None)
         self.ticks = SeenTicks(self.folder)
-        return History(settings, TERMS, self.institution.public_key, self.store, self.ticks, self.fetch)  # type: ignore[arg-type]
+        universes = Universes(self.folder, TERMS, lambda hash_: None)
+        identity = self.institution.public_key
+        return History(settings, TERMS, identity, self.store, self.ticks, self.fetch, universes)  # type: ignore[arg-type]
 
     def fetch(self, after: int) -> Entries:
         self.asked.append(after)
@@ -81,7 +84,7 @@ class Told(Parties):
         return Entries(log=self.log, seed=self.seed, entries=tuple(items), more=len(self.shown) > after + self.page)
 
     def admission(self, **changes: Any) -> SignedDocument:
-        body = {"identity": self.institution.public_key, "terms": terms_hash(TERMS), "admitted_at": TIME}
+        body = super().admission().body | {"terms": terms_hash(TERMS), "universe": TRUST["universe"]}
         return self.by_operator(AdmissionRecord, body | changes)
 
     def by_institution(self, *arguments: Any) -> SignedDocument:

@@ -37,7 +37,7 @@ from atomic_margin.service.protocol.documents import CollateralInstruction, Enro
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.submissions import Gain, SubmissionClaim
+from atomic_margin.service.protocol.submissions import Allowances, Gain, SubmissionClaim
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
@@ -66,6 +66,9 @@ class World:
         terms: Terms | None = None,
     ) -> None:
         self.directory, self.source, self.funds = directory, source, funds
+        # Books here come and go without cash that says at which prices; tests of gains say how much they may gain.
+        self.allowances = Allowances.parse({"submission": str(10**9), "day": str(10**12)})
+        self.prepared: dict[str, Sent] = {}
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
         self.operator = Operator(Settings(directory, self.rules), terms or example_terms(), self.evaluator)
@@ -110,7 +113,7 @@ class World:
 
     def admit(self, name: str) -> Fund:
         fund = self.funds.setdefault(name, Fund(name))
-        enrolment.admit(self.operator, name, f"Fund {name}", fund.identity.public_key)
+        enrolment.admit(self.operator, name, f"Fund {name}", fund.identity.public_key, self.allowances)
         return fund
 
     def enrolment_document(self, name: str, keys: bytes, known: bytes, sequence: int = 1) -> SignedDocument:
@@ -206,7 +209,9 @@ class World:
         account = AccountColumns(self.terms.universe.hash(), GROSS_LIMIT)
         make = partial(make_submission, addressed, account, self.terms, book, fund.secret, fund.openings)
         made = make(use_masks, lambda _: None, partial(self.gain, name))
-        return Sent(made.signed_by(fund.identity), values, blindings)
+        signed = made.signed_by(fund.identity)
+        self.prepared[signed.body_hash()] = sent = Sent(signed, values, blindings)
+        return sent
 
     def gain(self, name: str, claim: SubmissionClaim, book: CommittedBook) -> tuple[Gain, bytes]:
         """Prove a submission's gain by the agent's own code, at the newest tick with a market."""
@@ -218,7 +223,7 @@ class World:
         before = compared_with(public, commitments_hash(claim))
         earlier = None
         if before is not None:
-            sent = self.funds[name].sent[before.sequence]
+            sent = self.funds[name].sent.get(before.sequence) or self.prepared[before.submission]
             earlier = Earlier(sent.submission, before.submission, sent.values, sent.blindings)
         priced = Priced(at.market, at.market_hash, market)
         return gain_at(priced, public.allowances.submission, self.terms, claim, book, earlier)
@@ -386,7 +391,8 @@ class World:
             "prices": self.rules.canonical(),
             "institutions": {name: fund.identity.public_key for name, fund in self.funds.items()},
             "keys": {name: [fund.pair.hash] for name, fund in self.funds.items()},
-            **{part: self.terms.hashes[part] for part in ("model", "universe", "schedule", "profile", "generators")},
+            "universe": self.terms.universes[0].hash(),
+            **self.terms.hashes,
         }
 
     def trust_file(self) -> TrustFile:

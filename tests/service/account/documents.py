@@ -19,6 +19,7 @@ from atomic_margin.service.protocol.account.events import (
     Readers,
     RunOpened,
     RunVoid,
+    UniverseRevision,
 )
 from atomic_margin.service.protocol.account.state import Account, OpenRun
 from atomic_margin.service.protocol.account.values import At, book_at, commitments_hash
@@ -76,6 +77,8 @@ class Parties:
         receipted: whether a document for the next tick is receipted.
         salts: of the account.
         unit: smallest units of collateral in a dollar.
+        universe: hash of the universe of its books.
+        entry_map: hash of their columns.
     """
 
     operator: Identity = field(default_factory=Identity.generate)
@@ -87,6 +90,8 @@ class Parties:
     receipted: bool = False
     salts: Salts = field(default_factory=lambda: Salts(SEED))
     unit: int = 1
+    universe: str = named("universe")
+    entry_map: str = named("map")
 
     @property
     def state(self) -> Account:
@@ -164,10 +169,22 @@ class Parties:
         body = {
             "identity": self.institution.public_key,
             "terms": named("terms"),
+            "universe": self.universe,
             "allowances": allowances,
             "admitted_at": TIME,
         }
         return self.by_operator(AdmissionRecord, body)
+
+    def revision(self, number: int = 2, until: str = TIME) -> SignedDocument:
+        """Another universe, by its number; the first one is 1."""
+        body = {
+            "operator": self.operator.public_key,
+            "before": self.state.public.universes[-1].universe,
+            "universe": named("universe", number),
+            "until": until,
+            "announced_at": TIME,
+        }
+        return UniverseRevision.parse(body).signed_by(self.operator)
 
     def deposit(self, quantity: int, asset: str = "USDC") -> SignedDocument:
         body = {"asset": asset, "quantity": str(quantity), "reference": f"r-{quantity}", "booked_at": TIME}
@@ -197,8 +214,8 @@ class Parties:
             "nonce": named("nonce", sequence),
             "randomness": named("random", sequence),
             "profile": named("profile"),
-            "universe": named("universe"),
-            "entry_map": named("map"),
+            "universe": self.universe,
+            "entry_map": self.entry_map,
             "evaluation_keys": named("keys", keys),
             "key_commitments": named("pair", keys),
             "generators": named("generators"),

@@ -24,13 +24,13 @@ from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.leaves import entry_leaf, price_leaf, tick_leaf
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import Terms, terms_hash
+from atomic_margin.service.protocol.terms import AccountColumns, Columned, Terms, terms_hash
 from atomic_margin.service.protocol.ticks import NO_TICK, place_after
 
 from ...lines import FLAT, portfolio_json
 from ..documents import example, price_rules
 from ..tick_server import Ticks
-from .documents import TIME, Parties, named
+from .documents import Parties, named
 
 USDC = 10**6
 OPERATOR, FUND, SOURCE = Identity.generate(), Identity.generate(), Identity.generate()
@@ -71,12 +71,13 @@ class MarkedTerms(Terms):
 
     needs: ClassVar[Mapping[int, tuple[int, ...]]] = {}
 
-    def compile(self, market: Market, posted: Mapping[str, int], gross_limit: int) -> Any:
+    def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> Any:
         return MarkedMatrices(market.sequence, posted, self.needs[market.sequence])
 
 
 TERMS = MarkedTerms.parse(example("model-scan"), example("universe"), example("collateral-schedule"), STANDARD)
 TERMS_HASH = terms_hash(TERMS)
+UNIVERSE = TERMS.universe.hash()
 
 
 def portfolio(kind: int) -> dict[str, Any]:
@@ -137,6 +138,8 @@ class GenuineParties(Parties):
     operator: Identity = OPERATOR
     institution: Identity = FUND
     unit: int = USDC
+    universe: str = UNIVERSE
+    entry_map: str = TERMS.columns(AccountColumns(UNIVERSE, 100)).hash()
     sent: Callable[[SignedDocument], None] = keep_nothing
     voids: list[bool] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
@@ -174,7 +177,7 @@ class GenuineParties(Parties):
         return signed
 
     def admission(self) -> SignedDocument:
-        body = {"identity": self.institution.public_key, "terms": TERMS_HASH, "admitted_at": TIME}
+        body = super().admission().body | {"terms": TERMS_HASH}
         return self.by_operator(AdmissionRecord, body)
 
     def record(self, *, evaluated: bool = True, **changes: Any) -> SignedDocument:
@@ -182,7 +185,8 @@ class GenuineParties(Parties):
         book = book_at(self.state, self.at)
         about = self.run.submission if evaluated else "" if book is None else book.submission
         submission = self.books[changes.get("submission", about)]
-        said = {name: submission[name] for name in ("gross_limit", "ciphertext", "evaluation_keys", "key_commitments")}
+        repeated = ("universe", "entry_map", "gross_limit", "ciphertext", "evaluation_keys", "key_commitments")
+        said = {name: submission[name] for name in repeated}
         said["submission_sequence"] = submission["sequence"]
         return super().record(evaluated=evaluated, **TERMS.hashes, **said, **changes)
 

@@ -204,11 +204,17 @@ def test_a_book_that_comes_between_a_tick_and_its_run_brings_no_older_one_back()
 
 @pytest.mark.parametrize("stage", [recorded, asked, not_proven, owed, breached])
 def test_a_book_that_waits_is_not_replaced_by_one_from_after_a_later_tick(stage: Any) -> None:
-    """An operator that holds a third book back until a tick has come could so have that tick's run on the first."""
+    """An operator that holds a third book back until a tick has come could so have that tick's run on the first.
+
+    A book that names a tick before is refused for that; one that was made for the newest has to wait.
+    """
     parties = stage()
     flat = parties.enter(parties.submission(2, "flat")).body_hash()
-    other = parties.submission(3, "other")
+    held_back = parties.submission(3, "other")
     parties.tick()
+    refuses(parties, held_back, WrongTick, "its gain is counted at tick 1, the newest is 2")
+    refused_by_the_institution(parties, held_back, "submitted", EntryIllegal, "its gain is counted at tick 1")
+    other = parties.submission(3, "other")
     refuses(parties, other, RunNotOver, "a book that came at tick 1 waits for the end of a run")
     refused_by_the_institution(parties, other, "submitted", EntryIllegal, "waits for the end of a run")
     if parties.run.stage == "breach":
@@ -219,7 +225,7 @@ def test_a_book_that_waits_is_not_replaced_by_one_from_after_a_later_tick(stage:
         parties.enter(parties.coverage())
         parties.tick()
     # Now it can come, and the run of the tick is on the one that was there before.
-    parties.enter(other)
+    parties.enter(parties.submission(3, "other"))
     assert parties.enter(parties.run_opened()).body["submission"] == flat
 
 

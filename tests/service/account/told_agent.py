@@ -36,6 +36,7 @@ from atomic_margin.service.institution.store import (
     OwnSubmission,
     find_sent,
 )
+from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.messages import Entries, EntryItem, LastTick, RunView
 from atomic_margin.service.protocol.policy import Policy
@@ -48,7 +49,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 
 from ..bodies import TRUST
 from .documents import INSTITUTION, LOG, SEED, TIME
-from .genuine import RULES, TERMS, GenuineParties, portfolio, prices_at
+from .genuine import RULES, TERMS, UNIVERSE, GenuineParties, portfolio, prices_at
 
 MAX_AGE = 90
 """Seconds that prices may be old: those of the newest tick, and of the one before it."""
@@ -136,6 +137,7 @@ class ToldAgent:
             **TRUST,
             "operator": parties.operator.public_key,
             "prices": RULES.canonical(),
+            "universe": UNIVERSE,
             "institutions": {INSTITUTION: parties.institution.public_key},
         }
         self.trust = TrustFile.parse(self.pinned)
@@ -150,7 +152,9 @@ class ToldAgent:
             unasked_after=0,
         )
         chain = MarketChain(settings, self.store, self.shown.tick)
-        self.history = History(settings, TERMS, parties.institution.public_key, self.store, chain, self.shown.page)
+        identity = parties.institution.public_key
+        universes = Universes(self.folder, TERMS, lambda hash_: None)
+        self.history = History(settings, TERMS, identity, self.store, chain, self.shown.page, universes)
         self.party = Party(
             settings,
             TERMS,
