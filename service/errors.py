@@ -119,6 +119,8 @@ class Refused(RequestError):
 class UnknownUniverse(Refused):
     """A universe that is none of the terms, nor a revision of one."""
 
+    slug, title = "unknown-universe", "The universe is none of the terms"
+
 
 class PricesRefused(Refused):
     """Prices do not make a tick under the price rules; nothing was stored."""

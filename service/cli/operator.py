@@ -62,8 +62,8 @@ def admit(
     Exit status 0: admitted. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
     """
     body: dict[str, object] = {"institution": institution, "name": name, "identity": identity}
-    body |= {} if gain_per_submission is None else {"gain_per_submission": gain_per_submission}
-    body |= {} if gain_per_day is None else {"gain_per_day": gain_per_day}
+    body |= {} if gain_per_submission is None else {"gain_per_submission": str(gain_per_submission)}
+    body |= {} if gain_per_day is None else {"gain_per_day": str(gain_per_day)}
     _print(directory, operator, "admit", "POST", "/v1/admissions", body)
 
 

@@ -174,14 +174,18 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
             index = _quote(underlying.funding_index, "index")
             found["underlyings", name, "funding_index"] = index._replace(scale=underlying.spot)
         for expiry, quotes in underlying.expiries.items():
-            at, settled = ("underlyings", name, "expiries", expiry), quotes.settlement
+            settled = quotes.settlement
             if settled is not None:
-                found[at + ("settlement", "average")] = _quote(settled.average, "price")
-                found[at + ("settlement", "elapsed")] = _quote(settled.elapsed, "elapsed")
+                found["underlyings", name, "expiries", expiry, "settlement", "average"] = _quote(
+                    settled.average, "price"
+                )
+                found["underlyings", name, "expiries", expiry, "settlement", "elapsed"] = _quote(
+                    settled.elapsed, "elapsed"
+                )
             # Sources pass the end of the window one after the other: who has settled knows a price all the same.
             forward = quotes.forward if settled is None or quotes.forward is not None else settled.average
             if forward is not None:
-                found[at + ("forward",)] = _quote(forward, "price")
+                found["underlyings", name, "expiries", expiry, "forward"] = _quote(forward, "price")
             for strike, volatility in quotes.volatilities.items():
                 found["underlyings", name, "expiries", expiry, "volatilities", strike] = _quote(
                     volatility, "volatility"

@@ -35,6 +35,7 @@ from atomic_margin.service.protocol.states import AccountState, RunState, Shortf
 JsonObject = dict[str, Any]
 
 _COUNT = re.compile(r"0|[1-9][0-9]*")
+_WHOLE = r"^(0|[1-9][0-9]{0,14})$"
 _BALANCE = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -335,10 +336,15 @@ class Admission(RequestBody):
     identity: Annotated[str, AfterValidator(require_public_key)] = Field(
         pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="Ed25519 public key"
     )
-    gain_per_submission: int | None = Field(
-        default=None, ge=0, le=10**15, description="USD that one book may have gained more than the one it replaces"
+    gain_per_submission: str | None = Field(
+        default=None,
+        pattern=_WHOLE,
+        examples=["25000"],
+        description="whole USD that one book may have gained more than the one it replaces",
     )
-    gain_per_day: int | None = Field(default=None, ge=0, le=10**15, description="USD, all books of a day together")
+    gain_per_day: str | None = Field(
+        default=None, pattern=_WHOLE, examples=["250000"], description="whole USD, all books of a day together"
+    )
 
 
 class ListedUniverse(RequestBody):
@@ -348,6 +354,13 @@ class ListedUniverse(RequestBody):
     until: str = Field(
         pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", examples=["2026-12-31T08:00:00Z"]
     )
+
+
+class Revisions(ResponseBody):
+    """What leads from the first universe to the newest."""
+
+    revisions: ListOf[JsonObject]
+    """Signed by the operator, in order."""
 
 
 class UniverseListed(ResponseBody):

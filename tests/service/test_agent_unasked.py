@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.protocol.account.errors import EntryUnsent
 from atomic_margin.service.protocol.states import AccountState, RunState
@@ -170,12 +170,13 @@ def test_an_older_backup_is_noticed_and_can_be_adopted(
     assert resident.agent.dispute is None
     assert resident.agent.adopt() == 2
     assert in_step(resident)
-    # The book in force is one that it cannot open: no run on it is answered, and another book is taken.
+    # The book in force is one that it cannot open: no run on it is answered, and no other book can be compared with it.
     second = resident.world.play(2)
     assert resident.agent.answer_due() == []
     assert resident.world.states()[second] == RunState.AWAITING_ANSWER
-    resident.agent.submit(Portfolio.parse(example("portfolio")))
-    assert resident.state.public.waiting is not None
+    with pytest.raises(AgentRefused, match="cannot open; restore its newest backup, or give it up"):
+        resident.agent.submit(Portfolio.parse(example("portfolio")))
+    assert resident.state.public.waiting is None
 
 
 def test_the_keys_of_an_older_backup_are_replaced(residents: Residents, resident: Resident) -> None:

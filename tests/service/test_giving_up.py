@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import make_transient
 
 from atomic_margin.service.errors import AgentRefused, Conflict, NotFound, RemoteError, SignatureInvalid
 from atomic_margin.service.institution.app import AgentProcess
@@ -263,15 +264,20 @@ def test_the_agent_asks_by_its_own_face_and_follows_the_entry(resident: Resident
 
 def test_a_book_that_waits_is_named_as_well(resident: Resident) -> None:
     resident.world.play(2)
-    closed(resident)
     resident.agent.submit(flat())
+    first = resident.agent._store.submission(resident.state.public.waiting.submission)  # type: ignore[union-attr]
+    closed(resident)
     waiting = resident.state.public.waiting
     assert waiting is not None
     asked = resident.agent.give_up("the disk was lost")
     (sent,) = resident.line.sent("/giving-up")
     assert sent["body"]["waiting"] == waiting.submission
-    # Another one comes before the operator agrees: what was asked is about other books.
+    # Another one comes before the operator agrees: what was asked is about other books. It was found in a backup.
+    with resident.agent._store.unit_of_work() as session:
+        make_transient(first)
+        session.add(first)
     resident.agent.submit(flat())
+    closed(resident)
     with pytest.raises(WrongBook, match="other books are in force, or wait"):
         agree(resident, asked)
     agree(resident, resident.agent.give_up("the disk was lost"))

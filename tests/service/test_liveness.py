@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import submissions
 from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.operator.accounts import enrolment as admission
@@ -208,7 +208,7 @@ def restored(resident: Resident, backup: Path) -> None:
 
 
 def test_an_institution_from_an_older_backup(residents: Residents, resident: Resident) -> None:
-    documented("institution.md", "A directory from an older backup", "bring the newest backup", "in force at once")
+    documented("institution.md", "A directory from an older backup", "bring the newest backup")
     resident.agent.submit(flat())
     resident.agent.close()
     newest = resident.folder.with_name("newest")
@@ -220,6 +220,10 @@ def test_an_institution_from_an_older_backup(residents: Residents, resident: Res
     assert resident.agent.answer_due() == []
     older(resident, residents.root / "institution")
     assert resident.agent.adopt() > 0
+    # Another book would have to be compared with the one that it cannot open.
+    with pytest.raises(AgentRefused, match="restore its newest backup, or give it up"):
+        resident.agent.submit(Portfolio.parse(example("portfolio")))
+    older(resident, newest)
     resident.agent.submit(Portfolio.parse(example("portfolio")))
     goes_on(resident, 1)
 
@@ -251,7 +255,6 @@ def test_an_institution_that_cannot_open_its_book_gives_it_up_with_its_operator(
     assert resident.agent.answer_due() == []
     later(1000)
     assert runs.sweep_deadlines(resident.world.operator) == [run_id]
-    resident.agent.submit(Portfolio.parse(example("portfolio")))
     before = resident.state
     assert before.public.status is AccountState.FROZEN
     asked = resident.agent.give_up("the disk with its blindings was lost")

@@ -39,6 +39,7 @@ EXPECTED = {
     errors.TooLarge: (413, "too-large"),
     errors.Refused: (422, "refused"),
     errors.RulesNotSigned: (422, "rules-not-signed"),
+    errors.UnknownUniverse: (422, "unknown-universe"),
     errors.PricesRefused: (422, "prices"),
     errors.TooFewSources: (422, "too-few-sources"),
     errors.PriceMoveTooLarge: (422, "price-move"),

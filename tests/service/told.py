@@ -61,7 +61,7 @@ class Told(Parties):
     """Both parties, and an agent that is told of the account; what the institution signs, its agent stores first."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
+        super().__init__(universe=TRUST["universe"])
         self.folder, self.page, self.seed, self.log = folder, 100, SEED, LOG
         self.store = InstitutionStore(folder)
         self.shown = self.entries

@@ -38,12 +38,7 @@ def administration_router(operator: Operator) -> APIRouter:
         """Admit an institution under its identity key."""
         usual = operator.settings.allowances
         one, day = admission.gain_per_submission, admission.gain_per_day
-        allowances = Allowances.parse(
-            {
-                "submission": str(usual.submission if one is None else one),
-                "day": str(usual.day if day is None else day),
-            }
-        )
+        allowances = Allowances.parse({"submission": one or str(usual.submission), "day": day or str(usual.day)})
         enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances)
         return AccountStanding(state=AccountState.ADMITTED)
 

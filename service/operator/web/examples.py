@@ -66,6 +66,7 @@ BODIES: dict[str, JsonObject] = {
         "randomness": "7b" * 32,
         "profile": _HASH,
         "universe": _HASH,
+        "entry_map": _HASH,
         "evaluation_keys": _HASH,
         "key_commitments": _HASH,
         "generators": _HASH,
@@ -75,6 +76,8 @@ BODIES: dict[str, JsonObject] = {
         "commitments": ["97" + "f1" * 47],
         "portfolio_proof": "01",
         "encryption_proof": "01",
+        "gain": {"price_sequence": "7", "tick": _HASH, "day": "20777", "allowance": "25000"},
+        "gain_proof": "01",
     },
     "coverage": {
         "institution": "fund",

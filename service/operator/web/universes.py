@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from atomic_margin.service.operator.accounts import universes
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.messages import Revisions
 
 
 def universes_router(operator: Operator) -> APIRouter:
@@ -19,9 +19,9 @@ def universes_router(operator: Operator) -> APIRouter:
         return universes.universe_document(operator, sha256)
 
     @router.get("/v1/universes")
-    def universe_revisions() -> list[SignedDocument]:
+    def universe_revisions() -> Revisions:
         """The signed revisions of the universe, in order: what leads from the one in a trust file to the newest."""
         with operator.store.unit_of_work() as session:
-            return [SignedDocument.parse(document) for document in universes.revisions(session)]
+            return Revisions.parse({"revisions": universes.revisions(session)})
 
     return router
