@@ -121,6 +121,7 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
     bytes_or_documents = {
         ("get", "/v1/runs/{run_id}/outputs/{function}"),
         ("get", "/v1/terms/{name}"),
+        ("get", "/v1/universes/{sha256}"),
         ("get", "/v1/institutions"),
         ("get", "/v1/log/checkpoint"),
         ("get", "/v1/log/tile/{path}"),

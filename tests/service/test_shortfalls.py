@@ -9,7 +9,6 @@ import pytest
 
 from atomic_margin.circuits.limbs import join
 from atomic_margin.circuits.profile import TINY
-from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.margin.rows.rounding import RunMatrices, round_down
@@ -24,7 +23,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import AccountColumns, Terms
 
 from .documents import FUND, GROSS_LIMIT, example
 from .double import trivial_values
@@ -220,12 +219,13 @@ def test_it_tells_that_initial_margin_is_the_weaker_one() -> None:
 
 def test_it_holds_for_random_books_of_the_example(terms: Terms) -> None:
     generator, breaches = np.random.default_rng(20261123), 0
-    entry_map = EntryMap.of(terms.universe)
+    account = AccountColumns(terms.universe.hash(), GROSS_LIMIT)
+    entry_map = terms.columns(account)
     gross = np.array(entry_map.gross_weights)
     for number in (1, 2, 3, 4):
         market = Market.parse(example(f"market-{number}"))
         for posted in ({}, {"USDC": 10**12}):
-            matrices = terms.compile(market, posted, GROSS_LIMIT)
+            matrices = terms.compile(market, posted, account)
             for _ in range(40):
                 z = generator.integers(0, 32, len(entry_map)) * (generator.random(len(entry_map)) < 0.1)
                 while int(gross @ z) > GROSS_LIMIT:

@@ -9,6 +9,7 @@ import pytest
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.errors import TransferTooSmall
 from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Settlement
@@ -27,6 +28,7 @@ def with_schedule(world: World, **changes: dict[str, Any]) -> World:
     document = example("collateral-schedule")
     document["assets"] = [{**asset, **changes.get(asset["id"].partition("-")[0], {})} for asset in document["assets"]]
     world.operator.terms = replace(world.operator.terms, schedule=CollateralSchedule.parse(document))
+    world.operator.compiled_ticks = CompiledTicks(world.operator.terms)
     with world.operator.store.unit_of_work() as session:
         account = session.get_one(Account, FUND)
         account.public_state = {**account.public_state, "terms": terms_hash(world.operator.terms)}

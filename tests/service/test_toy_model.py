@@ -21,7 +21,7 @@ from atomic_margin.service.institution.runs import CheckedRun, check_run, presen
 from atomic_margin.service.operator.web.views import run_view
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
@@ -142,14 +142,14 @@ def test_the_gap_command_measures_the_toy_model(tmp_path: Path) -> None:
 def test_errors_of_a_toy_document_name_the_field() -> None:
     terms = terms_under(DOCUMENT | {"loss": {"BTC": "0.05"}})
     with pytest.raises(errors.UnknownUnderlying, match=r"^loss\.ETH: "):
-        terms.weights(Market.parse(example("market-1")))
+        terms.rows(Market.parse(example("market-1")), terms.universe.hash())
 
 
 @pytest.mark.parametrize(
     ("path", "error", "why"),
     [
         ("cross-margin/model", ModelNotServed, "the model cross_margin cannot be served"),
-        ("expected-shortfall/model", ProfileError, "rows and the universe's 196 entries do not fit profile"),
+        ("expected-shortfall/model", ProfileError, "the model's 33 rows do not fit profile 'standard', which has 24"),
     ],
 )
 def test_terms_refuse_what_cannot_be_served(path: str, error: type[Exception], why: str) -> None:
@@ -162,12 +162,12 @@ def test_expected_shortfall_is_served_by_a_profile_of_33_rows() -> None:
     documents = (full_example(name) for name in ("expected-shortfall/model", "universe", "collateral-schedule"))
     terms = Terms.parse(*documents, PROFILES["256x33x24"])
     market, posted = Market.parse(example("market-1")), CollateralHoldings.parse(full_example("collateral")).posted
-    weights = terms.weights(market)
-    gross_limit = int(full_example("institution")["gross_limit"])
-    matrices = terms.matrices(weights, terms.collateral(market, posted), gross_limit)
-    assert matrices == terms.compile(market, posted, gross_limit)
+    account = AccountColumns(terms.universe.hash(), int(full_example("institution")["gross_limit"]))
+    rows = terms.rows(market, account.universe)
+    matrices = terms.matrices(rows, terms.collateral(market, posted), account)
+    assert matrices == terms.compile(market, posted, account)
     assert matrices.maintenance_fhe.labels == terms.model.labels
-    assert matrices != terms.compile(market, {**posted, "USDC": posted["USDC"] // 2}, gross_limit)
+    assert matrices != terms.compile(market, {**posted, "USDC": posted["USDC"] // 2}, account)
 
 
 def test_terms_refuse_a_model_without_slack_free_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_an_answer_about_something_else_is_refused(
     assert caught.value.field == name
 
 
-STEP = 250_000 * 64  # the minimum step of the story, G/256 = 250,000 USD, in units of 2^-6 USD
+STEP = 250_000 * 32  # the minimum step of the story, G/256 = 250,000 USD, in units of 2^-5 USD
 
 NO_FLAG = dict.fromkeys(("flag", "flag_output", "decryption_proof", "breach_proof"))
 OUTCOME_CHANGES: list[tuple[str, dict[str, Any], str]] = [

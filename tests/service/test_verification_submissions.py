@@ -18,6 +18,7 @@ from atomic_margin.service.operator.accounts import enrolment
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.statements import ciphertext_of, encryption_statement, portfolio_statement
 from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.terms import AccountColumns
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.verify.encryption import verify_encryption
 from atomic_margin.zk.verify.portfolio import verify_portfolio
@@ -45,7 +46,11 @@ SUBMISSION_CHANGES: list[tuple[str, Any, str]] = [
     ("evaluation_keys", H, "portfolio_proof"),
     ("encryption_proof", "00", "encryption_proof"),
     ("gross_limit", "4000001", "portfolio_proof"),
-    ("gross_limit", "63999999", "portfolio_proof"),
+    # Another power of two is above it: its cash lots are others.
+    ("gross_limit", "63999999", "entry_map"),
+    ("columns", {"underlyings": ["BTC"]}, "entry_map"),
+    ("columns", {"underlyings": ["DOGE"]}, "columns"),
+    ("columns", {"tiers": {"perpetual": [["1", "16"]]}}, "columns"),
     ("portfolio_proof", "00", "portfolio_proof"),
 ]
 
@@ -63,8 +68,9 @@ def test_a_submission_with_another_field_is_refused(
 @pytest.mark.parametrize("limit", ["0", "1", "1000000", str(10**15)])
 def test_a_gross_limit_that_does_not_suit_the_universe_is_refused(case: Callable[[str], Case], limit: str) -> None:
     calm = case("calm")
+    columns = calm.terms.columns(AccountColumns(calm.terms.universe.hash(), int(limit)))
     with pytest.raises(GrossLimitError):
-        calm.verify_submission(calm.submitted(gross_limit=limit))
+        calm.verify_submission(calm.submitted(gross_limit=limit, entry_map=columns.hash()))
 
 
 def test_a_gross_limit_below_the_minimum_transfer_amount_is_refused(
@@ -146,9 +152,10 @@ def absorbed() -> list[str]:
 
 def test_both_proofs_absorb_all_that_a_submission_names() -> None:
     """What the masks are made from among it."""
-    proofs = {"portfolio_proof", "encryption_proof"}
-    # Limit, bodies and commitments are public inputs of the statements themselves.
-    statements = {"gross_limit", "bodies", "commitments"}
+    # What is said of the gain has a proof of its own, which absorbs it.
+    proofs = {"portfolio_proof", "encryption_proof", "gain", "gain_proof"}
+    # Limit, bodies and commitments are public inputs of the statements themselves; the hash of the columns names them.
+    statements = {"gross_limit", "columns", "bodies", "commitments"}
     fields = set(Submission.model_fields) - proofs - statements
     body = BODIES[Submission]
     # Every hash another, so that none can stand for another.
