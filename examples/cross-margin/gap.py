@@ -43,7 +43,6 @@ MODEL = CrossMarginModel.parse(read("cross-margin/model.json"))
 SCHEDULE = CollateralSchedule.parse(read("collateral-schedule.json"))
 FULL = PoolHoldings.parse(read("cross-margin/pools.json")).posted
 POSTED = {pool: {asset: quantity // 5 for asset, quantity in held.items()} for pool, held in FULL.items()}
-ENTRIES = EntryMap.of(UNIVERSE, LIMIT, BITS)
 
 
 def main(count: int) -> None:

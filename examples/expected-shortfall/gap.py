@@ -55,7 +55,6 @@ UNIVERSE, MARKET = Universe.parse(read("universe.json")), Market.parse(read("mar
 MODEL = ExpectedShortfallModel.parse(read("expected-shortfall/model.json"))
 SCHEDULE = CollateralSchedule.parse(read("collateral-schedule.json"))
 POSTED = CollateralHoldings.parse(read("collateral.json")).posted
-ENTRIES = EntryMap.of(UNIVERSE, LIMIT, BITS)
 VALUES = revalue_moves(MODEL.scenarios, MODEL.charges, UNIVERSE, MARKET)
 
 

@@ -46,7 +46,7 @@ def first_run(
     holdings: CollateralHoldings,
     gross_limit: int,
 ) -> Example:
-    weights = compile_weights(model, universe, markets[0])
+    weights = compile_weights(model, universe, markets[0]).spread(entry_map)
     collateral = collateral_values(schedule, model.spot_moves, markets[0], holdings.posted)
     return Example(weights, collateral, compile_run(weights, collateral, entry_map, gross_limit))
 
@@ -68,7 +68,7 @@ def test_other_prices_are_noticed(
     given = example("market-1")
     given["underlyings"]["ETH"]["perpetual"] = "3419.09"  # one tick of 0.01
     market = Market.parse(given)
-    weights = compile_weights(model, universe, market)
+    weights = compile_weights(model, universe, market).spread(entry_map)
     collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
     other = compile_run(weights, collateral, entry_map, gross_limit)
     for place in ("fhe", "proof"):

@@ -105,7 +105,7 @@ def test_columns_add_up_to_the_plain_report(
 ) -> None:
     z = encode(portfolio, universe, entry_map)
     for market in markets:
-        weights = compile_weights(model, universe, market)
+        weights = compile_weights(model, universe, market).spread(entry_map)
         collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
         report = true_surplus(model, universe, market, schedule, portfolio, holdings.posted)
         np.testing.assert_allclose(weights.maintenance @ z + collateral.maintenance, report.maintenance, atol=1e-5)

@@ -53,7 +53,7 @@ class Fund:
 
     def see(self, tick: int) -> "Seen":
         market = self.markets[tick - 1]
-        weights = compile_weights(self.model, self.universe, market)
+        weights = compile_weights(self.model, self.universe, market).spread(self.entry_map)
         collateral = collateral_values(self.schedule, self.model.spot_moves, market, self.posted)
         run = compile_run(weights, collateral, self.entry_map, self.gross_limit)
         assert_compiled(run, weights, collateral, self.entry_map, self.gross_limit)
@@ -113,8 +113,8 @@ def fund(
 
 
 def test_the_book_is_a_real_looking_one(fund: Fund) -> None:
-    assert 15 <= len(fund.portfolio.positions) <= 20
-    assert {position.side for position in fund.portfolio.positions} == {"long", "short"}
+    assert 15 <= len(fund.portfolio.lines) <= 20
+    assert {line.side for line in fund.portfolio.lines} == {"long", "short"}
     check_gross(fund.z, fund.entry_map, fund.gross_limit)
     assert fund.entry_map.gross(fund.z) > 0.75 * fund.gross_limit
 
