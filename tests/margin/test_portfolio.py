@@ -33,7 +33,9 @@ def test_columns_follow_the_universe(universe: Universe, entry_map: EntryMap) ->
     )
     assert entry_map.gross_weights[:3] == (9725, 32 * 9725, 1024 * 9725)
     assert set(entry_map.widths[:-4]) == {5}
-    assert entry_map.labels[-4:] == tuple(f"cash:{side}:{tier}" for side in ("receivable", "payable") for tier in (0, 1))
+    assert entry_map.labels[-4:] == tuple(
+        f"cash:{side}:{tier}" for side in ("receivable", "payable") for tier in (0, 1)
+    )
     # Cash has no gross weight, and half of the gross limit fits on either side.
     assert entry_map.gross_weights[-4:] == (0, 0, 0, 0)
     assert entry_map.widths[-4:] == (10, 7, 10, 7)
