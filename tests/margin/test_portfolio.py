@@ -46,7 +46,7 @@ def test_columns_follow_the_universe(universe: Universe, entry_map: EntryMap) ->
 def test_the_hash_of_the_entry_map_is_frozen_and_follows_the_universe(
     entry_map: EntryMap, gross_limit: int, example: Callable[[str], dict[str, Any]]
 ) -> None:
-    assert entry_map.hash() == "be74967f9733d7a9f570285230aea66ee8d73fb6853850c74169aee476216800"
+    assert entry_map.hash() == "a7597ebac6585d72ecd4dbac8c23b0a87c906b6cbc19429e390e526204910c69"
     other = example("universe")
     other["instruments"][0]["reference_price"] = "97270"
     assert EntryMap.of(Universe.parse(other), gross_limit, BITS).hash() != entry_map.hash()

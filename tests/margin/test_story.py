@@ -28,6 +28,7 @@ from atomic_margin.margin import (
     select_transfer,
     true_surplus,
 )
+from atomic_margin.margin.kinds import KINDS
 
 from .rounded import assert_compiled
 
@@ -157,6 +158,15 @@ def test_the_transfer_raises_every_row_of_the_same_units_by_the_call(fund: Fund)
     assert after.run.initial_proof.unit_exponent == before.run.initial_proof.unit_exponent
     gained = after.run.initial_proof.collateral - before.run.initial_proof.collateral
     assert (gained >= before.call.units).all()
+
+
+def test_in_24_bits_the_calm_account_is_covered_in_coarse_rows(fund: Fund) -> None:
+    columns = EntryMap.of(fund.universe, fund.gross_limit, 24)
+    weights = compile_weights(fund.model, fund.universe, fund.markets[0]).spread(columns)
+    collateral = collateral_values(fund.schedule, fund.model.spot_moves, fund.markets[0], fund.posted)
+    run = compile_run(weights, collateral, columns, fund.gross_limit, bits=24, weight_bits=22)
+    z = encode(fund.portfolio, fund.universe, columns)
+    assert all(run.of(kind, "fhe").surplus(z).min() >= 0 for kind in KINDS)
 
 
 @pytest.mark.parametrize("tick", [1, 2, 3, 4])
