@@ -22,12 +22,11 @@ MarginError
 │       ├── UnpricedInstrument
 │       ├── NotSettled              what a book holds has expired, and its settlement price is not known yet
 │       └── UnpricedAsset
-├── EntryOutOfRange                 a portfolio vector of the wrong shape, or an entry outside its digit width
+├── EntryOutOfRange                 a portfolio vector of the wrong shape, or an entry outside its width
 ├── GrossLimitError
 │   ├── GrossLimitExceeded          the book is larger than the account's gross limit
 │   ├── GrossLimitTooSmall          one entry, or the step of margin calls, could force the unit up
-│   ├── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
-│   └── GrossLimitMissing           rows with switches were asked for without a limit
+│   └── GrossLimitTooLarge          so many lots fit that rounding alone could overflow a row
 ├── ModelError
 │   ├── OffsettingPairGain          long + short of one instrument would add to the excess
 │   ├── NonFiniteWeight             a weight or a collateral value is not a finite number
@@ -144,7 +143,7 @@ class CoverTooSmall(DocumentError, MarginError):
 
 
 class EntryOutOfRange(MarginError):
-    """A portfolio vector has the wrong shape or type, or an entry outside 0 … 31."""
+    """A portfolio vector has the wrong shape or type, or an entry outside its width."""
 
 
 class GrossLimitError(MarginError):
@@ -161,10 +160,6 @@ class GrossLimitTooSmall(GrossLimitError):
 
 class GrossLimitTooLarge(GrossLimitError):
     """The gross limit lets in so many of the smallest lots that no unit could rule out an overflow."""
-
-
-class GrossLimitMissing(GrossLimitError):
-    """Rows whose switches are sized by the gross limit were asked for without one."""
 
 
 class ModelError(MarginError):

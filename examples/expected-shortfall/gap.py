@@ -55,7 +55,8 @@ UNIVERSE, MARKET = Universe.parse(read("universe.json")), Market.parse(read("mar
 MODEL = ExpectedShortfallModel.parse(read("expected-shortfall/model.json"))
 SCHEDULE = CollateralSchedule.parse(read("collateral-schedule.json"))
 POSTED = CollateralHoldings.parse(read("collateral.json")).posted
-ENTRIES = EntryMap.of(UNIVERSE, LIMIT, BITS)
+# In single lots of the universe, without cash: every account's columns begin with these.
+ENTRIES = EntryMap.of(UNIVERSE, 1 << 29, 24)
 VALUES = revalue_moves(MODEL.scenarios, MODEL.charges, UNIVERSE, MARKET)
 
 
@@ -87,7 +88,7 @@ def main(count: int) -> None:
     head = " ".join(f"{kind:>13}" for kind in KINDS_OF_BOOK)
     print(f"{'model gap, % of requirement':<30} {'rows':>4} {'mean':>7} {'95 %':>7} {'worst':>8} {'gross':>6} {head}")
     for name, weights in forms():
-        gap = true - (z @ weights.maintenance.T).min(axis=1)
+        gap = true - (z @ weights.spread(ENTRIES).maintenance.T).min(axis=1)
         share = 100 * gap / requirement
         parts = " ".join(f"{share[kind :: len(KINDS_OF_BOOK)].mean():13.1f}" for kind in range(len(KINDS_OF_BOOK)))
         print(
@@ -104,28 +105,37 @@ def rounding(z: Any, requirement: Any, gross: Any) -> None:
     public = exact_collateral(MODEL, SCHEDULE, MARKET, POSTED)
     smallest = 4 * max(ENTRIES.gross_weights)
     limits = [max(1 << (int(value) - 1).bit_length(), smallest) for value in gross]
-    plain = (z @ weights.maintenance.T + collateral.maintenance).min(axis=1)
-    losses = -(z @ exact.weights.maintenance[1:].T + public.maintenance[1:]) / MODEL.depth.denominator
-    full = z @ exact.weights.maintenance[0] + public.maintenance[0] - tail_average(losses.T, float(MODEL.depth))
+    plain = (z @ weights.spread(ENTRIES).maintenance.T + collateral.maintenance).min(axis=1)
+    spread = exact.spread(ENTRIES).weights.maintenance
+    losses = -(z @ spread[1:].T + public.maintenance[1:]) / MODEL.depth.denominator
+    full = z @ spread[0] + public.maintenance[0] - tail_average(losses.T, float(MODEL.depth))
     print(f"{'rounding gap, % of requirement':<30} {'bits':>4} {'mean':>9} {'worst':>9}")
     need = requirement / 100
     for bits in (20, 24):
         runs = {
-            limit: compile_run(weights, collateral, ENTRIES, limit, bits=bits, weight_bits=bits - 2)
-            for limit in set(limits)
+            limit: compile_run(weights.spread(columns), collateral, columns, limit, bits=bits, weight_bits=bits - 2)
+            for limit, columns in columns_of(limits, bits).items()
         }
         for place, width in (("fhe", bits), ("proof", bits + 12)):
             matrices = [runs[limit].of("maintenance", place) for limit in limits]
             got = [float(m.surplus(vector).min() * m.unit) for m, vector in zip(matrices, z, strict=True)]
             show(f"cover, {place} matrix", width, (plain - got) / need)
     for bits in (32, 40):
-        proofs = {limit: compile_exact(exact, public, ENTRIES, limit, bits=bits).maintenance for limit in set(limits)}
+        proofs = {
+            limit: compile_exact(exact.spread(columns), public, columns, limit, bits=bits).maintenance
+            for limit, columns in columns_of(limits, bits - 12).items()
+        }
         got = []
         for limit, vector in zip(limits, z, strict=True):
             proof = proofs[limit]
             rows = exact_surplus(proof, vector, tail_slack(proof, vector))
             got.append(float(int(rows[0]) * proof.matrix.unit))
         show("exact matrix", bits, (full - got) / need)
+
+
+def columns_of(limits: list[int], bits: int) -> dict[int, EntryMap]:
+    """Return the columns of every gross limit; only their cash lots differ, and no book here has cash."""
+    return {limit: EntryMap.of(UNIVERSE, limit, bits) for limit in set(limits)}
 
 
 def show(name: str, bits: int, share: Any) -> None:

@@ -189,6 +189,11 @@ class EntryMap:
         return reach
 
     @cached_property
+    def most_payable(self) -> int:
+        """The most units that the entries of payable cash count together, whatever a unit of them stands for."""
+        return sum((1 << column.width) - 1 for column in self.columns if column.side == "payable")
+
+    @cached_property
     def cash_values(self) -> Floats:
         """(N,) USD that one unit of a column of cash is worth to its holder; 0 elsewhere."""
         lot = float(self.cash_lot or 0)

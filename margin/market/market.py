@@ -76,12 +76,6 @@ class ExpiryQuotes(Part):
     volatilities: MapOf[PriceText, Volatility]
     settlement: Settlement | None = None
 
-    @model_validator(mode="after")
-    def _check(self) -> "ExpiryQuotes":
-        if self.forward is None and not self.is_settled:
-            raise MalformedDocument("forward", "missing; only an expiry whose settlement has elapsed 1 needs none")
-        return self
-
     @property
     def is_settled(self) -> bool:
         """Whether the settlement price is known in full."""
@@ -141,6 +135,10 @@ class Market(Document):
                 strikes = list(quote.volatilities)
                 paths = [f"{path}.volatilities.{strike}" for strike in strikes]
                 require_unique(map(Decimal, strikes), paths.__getitem__)
+                if quote.forward is None and not quote.is_settled:
+                    raise MalformedDocument(
+                        f"{path}.forward", "missing; only an expiry whose settlement has elapsed 1 needs none"
+                    )
                 if quote.settlement is not None and quote.settlement.elapsed > 0:
                     self._check_window(path, self.years_to(instant(expiry)))
         return self

@@ -159,8 +159,7 @@ def check_gross_limit(
     """
     positions = [column.gross_weight for column in entry_map.columns if not column.is_cash]
     largest, smallest = max(positions), min(positions)
-    payable = sum((1 << column.width) - 1 for column in entry_map.columns if column.side == "payable")
-    too_many = (1 << (bits - 1)) - 1 - payable
+    too_many = (1 << (bits - 1)) - 1 - entry_map.most_payable
     if gross_limit < 4 * largest:
         name = entry_map.labels[entry_map.gross_weights.index(largest)]
         raise GrossLimitTooSmall(

@@ -13,9 +13,9 @@ from atomic_margin.margin.models.registry import models, parse_model
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.margin.rows.matrix import Place
 from atomic_margin.margin.rows.rounding import compile_run
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 BITS = 24
-from atomic_margin.margin.rows.slack_rounding import compile_exact
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

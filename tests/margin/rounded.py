@@ -12,6 +12,14 @@ from atomic_margin.margin.rows.slack_matrix import ExactMatrix
 from atomic_margin.margin.rows.slack_rounding import EXACT_BITS, ExactRun, slack_bounds
 
 
+def up(value: int) -> int:
+    return max(value, 0)
+
+
+def down(value: int) -> int:
+    return max(-value, 0)
+
+
 def assert_rounded_down(entries: Integers, true: Floats, exponent: int) -> None:
     """No entry is above its true value, and none more than 1 + 2^-10 units below."""
     own = np.ldexp(true, -exponent)
@@ -31,18 +39,26 @@ def assert_compiled(
     weight_bits: int = WEIGHT_BITS,
 ) -> None:
     """Check the four matrices of a run against the values they are made from, by other means than the compiler's."""
-    gross = [int(g) for g in entry_map.gross_weights]
+    columns = entry_map.columns
+    is_cash = np.array([column.is_cash for column in columns])
+    tops = [2**column.width - 1 for column in columns]
 
     def fits(values: Floats, public: Floats, exponent: int, bits: int, weight_bits: int) -> bool:
-        A, c = np.floor(np.ldexp(values, -exponent) - 2.0**-10), np.floor(np.ldexp(public, -exponent) - 2.0**-10)
-        c = np.where(public == 0, 0, c)
+        A = np.floor(np.ldexp(values, -exponent) - np.where(is_cash, 0.0, 2.0**-10))
+        c = np.where(public == 0, 0, np.floor(np.ldexp(public, -exponent) - 2.0**-10))
         if max(A.max(), -A.min() - 1) >= 2 ** (weight_bits - 1) or max(c.max(), -c.min() - 1) >= 2 ** (bits - 1):
             return False
-        return all(
-            abs(int(a)) * gross_limit < (2 ** (bits - 1) - abs(int(c[row]))) * g
-            for row in range(len(A))
-            for a, g in zip(A[row], gross, strict=True)
-        )
+        for row in range(len(A)):
+            # Only the widths of its entries bound cash: all that is receivable, or all that is payable.
+            full = [int(a) * top for a, top, cash in zip(A[row], tops, is_cash, strict=True) if cash]
+            room = 2 ** (bits - 1) - abs(int(c[row])) - max(sum(map(up, full)), sum(map(down, full)))
+            if room <= 0 or any(
+                abs(int(a)) * gross_limit >= room * column.gross_weight
+                for a, column in zip(A[row], columns, strict=True)
+                if not column.is_cash
+            ):
+                return False
+        return True
 
     # The finest unit in which a step and the widest row twice have 2 bits more than a row of the proof.
     finest = next(e for e in range(-60, 60) if max(minimum * 256, gross_limit) * 2.0**-e <= 256 * 3 * 2**bits)
@@ -55,6 +71,8 @@ def assert_compiled(
             check_bounds(matrix, entry_map, gross_limit, bits + shift, weight_bits + shift)
             assert_rounded_down(matrix.weights, weights.of(kind), matrix.unit_exponent)
             assert_rounded_down(matrix.collateral, collateral.of(kind), matrix.unit_exponent)
+            lots = weights.of(kind)[:, is_cash] / 2.0**matrix.unit_exponent
+            assert (matrix.weights[:, is_cash] == np.floor(lots)).all()
         # What breaches in the fine matrix shows in the coarse one, whatever the book.
         assert (fhe.weights << PROOF_SHIFT <= proof.weights).all()
         assert (fhe.collateral << PROOF_SHIFT <= proof.collateral).all()
@@ -93,6 +111,9 @@ def assert_compiled_exact(
         bounds = slack_bounds(given, slack.caps, entry_map, gross_limit)
         assert all(0 <= int(bound) < 1 << width for bound, width in zip(bounds, given.slack_widths, strict=True))
         for row in range(matrix.rows):
-            ratio = max(abs(int(a)) / g for a, g in zip(matrix.weights[row], entry_map.gross_weights, strict=True))
+            held = list(zip(matrix.weights[row], entry_map.columns, strict=True))
+            ratio = max(abs(int(a)) / column.gross_weight for a, column in held if not column.is_cash)
+            full = [int(a) * (2**column.width - 1) for a, column in held if column.is_cash]
+            cash = max(sum(map(up, full)), sum(map(down, full)))
             lift = sum(abs(int(s)) * int(bound) for s, bound in zip(given.slack[row], bounds, strict=True))
-            assert abs(int(matrix.collateral[row])) + ratio * gross_limit + lift < 2 ** (bits - 1)
+            assert abs(int(matrix.collateral[row])) + cash + ratio * gross_limit + lift < 2 ** (bits - 1)

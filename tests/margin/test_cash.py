@@ -23,10 +23,11 @@ from atomic_margin.margin import (
     errors,
     parse_model,
 )
-from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.cash import CASH, cash_lot, cash_tiers, in_lots
 from atomic_margin.margin.market.entries import most_lots
 from atomic_margin.margin.market.trades import Trades
+from atomic_margin.margin.rows.matrix import Place
 
 from ..lines import FLAT, portfolio_of
 
@@ -55,25 +56,28 @@ def universe_of(*changed: dict[str, str], reference: str = "100050") -> Universe
     )
 
 
-def market_of(spot: str = "145072", funding: str | None = None, **expiry: Any) -> Market:
+def market_json(spot: str = "145072", funding: str | None = None, **expiry: Any) -> dict[str, Any]:
+    """Prices of five weeks before expiry; what is None of the expiry's quotes is left out."""
     quotes = {"forward": spot, "volatilities": {"110000": "0.5"}, **expiry}
-    return Market.parse(
-        {
-            "format": "atomic-margin/market/1",
-            "sequence": "1",
-            "as_of": "2026-11-20T08:00:00Z",
-            "rate": "0",
-            "underlyings": {
-                "BTC": {
-                    "spot": spot,
-                    "perpetual": spot,
-                    **({} if funding is None else {"funding_index": funding}),
-                    "expiries": {"2026-12-25T08:00:00Z": quotes},
-                }
-            },
-            "collateral": {"USDC": "1"},
-        }
-    )
+    return {
+        "format": "atomic-margin/market/1",
+        "sequence": "1",
+        "as_of": "2026-11-20T08:00:00Z",
+        "rate": "0",
+        "underlyings": {
+            "BTC": {
+                "spot": spot,
+                "perpetual": spot,
+                **({} if funding is None else {"funding_index": funding}),
+                "expiries": {"2026-12-25T08:00:00Z": {name: q for name, q in quotes.items() if q is not None}},
+            }
+        },
+        "collateral": {"USDC": "1"},
+    }
+
+
+def market_of(spot: str = "145072", funding: str | None = None, **expiry: Any) -> Market:
+    return Market.parse(market_json(spot, funding, **expiry))
 
 
 MODEL = parse_model(
@@ -109,22 +113,23 @@ SCHEDULE = CollateralSchedule.parse(
 )
 
 
-def excess(book: Portfolio, universe: Universe, market: Market) -> dict[str, float]:
+def excess(book: Portfolio, universe: Universe, market: Market) -> dict[MarginKind, float]:
     return dict(MODEL.reference(Published(universe, market, SCHEDULE), book, {}).excess)
 
 
 def integer_excess(
     book: Portfolio, universe: Universe, market: Market, limit: int, bits: int = BITS
-) -> dict[tuple[str, str], float]:
+) -> dict[tuple[MarginKind, Place], float]:
     columns = EntryMap.of(universe, limit, bits)
     z = encode(book, universe, columns)
     published = Published(universe, market, SCHEDULE)
     given = MODEL.account_rows(published, {}, columns, limit)
     run = compile_run(given.rows.slack_free(), given.collateral, columns, limit, bits=bits, weight_bits=bits - 2)
-    found = {}
+    found: dict[tuple[MarginKind, Place], float] = {}
+    places: tuple[tuple[Place, int], ...] = (("fhe", 0), ("proof", 12))
     for kind in KINDS:
-        for place, shift in (("fhe", 0), ("proof", 12)):
-            matrix = run.of(kind, place)  # type: ignore[arg-type]
+        for place, shift in places:
+            matrix = run.of(kind, place)
             check_bounds(matrix, columns, limit, bits + shift, bits - 2 + shift)
             found[kind, place] = float(matrix.usd(int(matrix.surplus(z).min())))
     return found
@@ -274,10 +279,11 @@ def test_closing_at_the_market_leaves_what_cash_alone_has(lots: int, bought: int
 def test_cash_holds_half_the_gross_limit_and_no_more(bits: int, limit: int) -> None:
     universe = universe_of()
     columns, lot = EntryMap.of(universe, limit, bits), cash_lot(limit, bits)
-    assert most_lots(cash_tiers(bits)) * lot >= Decimal(limit) / 2
-    held = Portfolio.parse({**FLAT, "cash": format(Decimal(limit) / 2, "f")})
-    z = encode(held, universe, columns)
-    assert float(sum(z * columns.cash_values)) == pytest.approx(limit / 2, abs=float(lot))
+    # A lot less where the limit is a power of two: 2^(bits-3) - 1 lots of 4 G / 2^bits.
+    assert Decimal(limit) / 2 - lot <= most_lots(cash_tiers(bits)) * lot < 2 * Decimal(limit)
+    for amount in (Decimal(limit) / 2 - lot, lot - Decimal(limit) / 2):
+        z = encode(Portfolio.parse({**FLAT, "cash": format(amount, "f")}), universe, columns)
+        assert 0 <= float(amount) - float(np.sum(z * columns.cash_values)) < lot
     with pytest.raises(errors.CashTooLarge) as caught:
         encode(Portfolio.parse({**FLAT, "cash": format(-2 * Decimal(limit), "f")}), universe, columns)
     assert caught.value.field == "cash"

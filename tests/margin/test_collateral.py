@@ -254,7 +254,8 @@ def test_the_integers_of_c_are_never_above_the_exact_value(
     schedule = CollateralSchedule.parse({**document, "assets": assets})
     posted = {"ETH": held, "USDC": more}
     values = collateral_values(schedule, model.spot_moves, markets[0], posted)
-    run = compile_run(compile_weights(model, universe, markets[0]), values, entry_map, gross_limit)
+    weights = compile_weights(model, universe, markets[0]).spread(entry_map)
+    run = compile_run(weights, values, entry_map, gross_limit)
     for kind in ("maintenance", "initial"):
         exact = unrounded_values(schedule, model.spot_moves, markets[0], posted, kind)
         for place in ("fhe", "proof"):

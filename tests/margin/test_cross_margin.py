@@ -120,9 +120,9 @@ def test_rows_are_the_transfers_solved_for_whole_accounts(
     haircut = [float(item.transfer_haircut) for item in model.venues]
     limit = [None if item.transfer_limit is None else float(item.transfer_limit) for item in model.venues]
     weights, spread, exact = (
-        compile_cuts(model, universe, markets[1]),
-        compile_cuts(model, universe, markets[1], form="spread"),
-        compile_exact_cross(model, universe, markets[1]),
+        compile_cuts(model, universe, markets[1]).spread(entry_map),
+        compile_cuts(model, universe, markets[1], form="spread").spread(entry_map),
+        compile_exact_cross(model, universe, markets[1]).spread(entry_map),
     )
     public, spread_public, exact_public = (
         cut_collateral(model, schedule, markets[1], held),
@@ -187,7 +187,8 @@ def test_one_venue_is_the_scan_model(
             np.testing.assert_allclose(public.of(kind), known.of(kind), rtol=1e-14)
         true = true_surplus(model, universe, market, schedule, portfolio, held)
         z = encode(portfolio, universe, entry_map)
-        assert float((mine.maintenance @ z + public.maintenance).min()) == pytest.approx(float(true.maintenance.min()))
+        spread = mine.spread(entry_map).maintenance
+        assert float((spread @ z + public.maintenance).min()) == pytest.approx(float(true.maintenance.min()))
 
 
 def test_free_transfers_and_full_credit_are_one_pool(
@@ -323,8 +324,9 @@ def test_documents_that_do_not_fit_together_are_refused(
         cut_collateral(model, schedule, markets[0], {"central": {"DOGE": 1}})
     late = example("market-1")
     late["as_of"] = "2026-12-25T08:00:00Z"
-    with pytest.raises(errors.ExpiredInstrument):
+    with pytest.raises(errors.UnpricedInstrument) as expired:
         compile_cuts(model, universe, Market.parse(late))
+    assert expired.value.field == "underlyings.BTC.expiries.2026-12-25T08:00:00Z.settlement"
     document["venues"][0]["instruments"][0] = "BTC-GONE"
     with pytest.raises(errors.UnknownInstrument):
         compile_cuts(CrossMarginModel.parse(document), universe, markets[0])

@@ -71,14 +71,14 @@ def integers_never_exceed_the_reference(
     runs = []
     for form in FORMS:
         weights, public = (
-            compile_cuts(model, universe, market, form=form),
+            compile_cuts(model, universe, market, form=form).spread(entry_map),
             cut_collateral(model, schedule, market, posted, form=form),
         )
         run = compile_run(weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
         assert_compiled(run, weights, public, entry_map, LIMIT, bits=24, weight_bits=22)
         runs.append(run)
     exact, public = (
-        compile_exact_cross(model, universe, market),
+        compile_exact_cross(model, universe, market).spread(entry_map),
         exact_cross_collateral(model, schedule, market, posted),
     )
     proof = compile_exact(exact, public, entry_map, LIMIT)
@@ -137,7 +137,7 @@ def test_more_slack_only_worsens_and_less_is_refused(
     posted: Posted,
 ) -> None:
     matrix = compile_exact(
-        compile_exact_cross(cross, universe, markets[1]),
+        compile_exact_cross(cross, universe, markets[1]).spread(entry_map),
         exact_cross_collateral(cross, schedule, markets[1], posted),
         entry_map,
         LIMIT,

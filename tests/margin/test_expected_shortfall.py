@@ -199,8 +199,9 @@ def test_expired_options_and_unpriced_instruments_are_refused(
 ) -> None:
     late = example("market-1")
     late["as_of"] = "2026-12-25T08:00:00Z"
-    with pytest.raises(errors.ExpiredInstrument):
+    with pytest.raises(errors.UnpricedInstrument) as expired:
         compile_conservative(shortfall, universe, Market.parse(late))
+    assert expired.value.field == "underlyings.BTC.expiries.2026-12-25T08:00:00Z.settlement"
     missing = example("market-1")
     del missing["underlyings"]["ETH"]
     with pytest.raises(errors.UnpricedInstrument):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomic_margin.margin import (
+    BITS,
     CollateralHoldings,
     CollateralSchedule,
     CollateralValues,
@@ -61,9 +62,10 @@ def test_no_form_exceeds_the_true_surplus(
     """At every market, although the cover was fitted at the first."""
     groups = [number % 20 for number in range(260)]
     lots = sample_books(universe, markets[0], 400, seed=5)
-    z = vectors(lots, EntryMap.of(universe, LIMIT, BITS), universe)
+    entry_map = EntryMap.of(universe, LIMIT, BITS)
+    z = vectors(lots, entry_map, universe)
     for market in markets:
-        weights = compile_conservative(shortfall, universe, market, form=form, groups=groups)
+        weights = compile_conservative(shortfall, universe, market, form=form, groups=groups).spread(entry_map)
         true = surpluses(shortfall, universe, market, lots)
         assert weights.shape[0] == rows
         for kind in KINDS:
@@ -73,13 +75,14 @@ def test_no_form_exceeds_the_true_surplus(
 def test_measured_gaps(shortfall: ExpectedShortfallModel, universe: Universe, markets: tuple[Market, ...]) -> None:
     """The cover is closer than the alternatives, one row a move included; the page has the figures."""
     lots = sample_books(universe, markets[0], 400, seed=2)
-    z = vectors(lots, EntryMap.of(universe, LIMIT, BITS), universe)
+    entry_map = EntryMap.of(universe, LIMIT, BITS)
+    z = vectors(lots, entry_map, universe)
     values = revalue_moves(shortfall.scenarios, shortfall.charges, universe, markets[0])
     true = surpluses(shortfall, universe, markets[0], lots)["maintenance"]
     requirement = lots @ values.profit - true
 
     def gap(**form: Any) -> float:
-        weights = compile_conservative(shortfall, universe, markets[0], **form)
+        weights = compile_conservative(shortfall, universe, markets[0], **form).spread(entry_map)
         return float(((true - (z @ weights.maintenance.T).min(axis=1)) / requirement).mean())
 
     assert gap() < 0.37
@@ -97,12 +100,12 @@ def test_integer_rows_never_exceed_the_reference_with_collateral(
     gross_limit: int,
 ) -> None:
     for market in markets:
-        weights = compile_conservative(shortfall, universe, market)
+        weights = compile_conservative(shortfall, universe, market).spread(entry_map)
         collateral = conservative_collateral(shortfall, schedule, market, holdings.posted)
         run = compile_run(weights, collateral, entry_map, gross_limit, bits=24, weight_bits=22)
         assert_compiled(run, weights, collateral, entry_map, gross_limit, bits=24, weight_bits=22)
         exact, public = (
-            compile_exact_weights(shortfall, universe, market),
+            compile_exact_weights(shortfall, universe, market).spread(entry_map),
             exact_collateral(shortfall, schedule, market, holdings.posted),
         )
         proof = compile_exact(exact, public, entry_map, gross_limit)
@@ -132,14 +135,14 @@ def test_an_empty_account_owes_nothing(
 ) -> None:
     z = np.zeros(len(entry_map), dtype=np.int64)
     run = compile_run(
-        compile_conservative(shortfall, universe, markets[0]),
+        compile_conservative(shortfall, universe, markets[0]).spread(entry_map),
         conservative_collateral(shortfall, schedule, markets[0], {}),
         entry_map,
         LIMIT,
     )
     assert run.initial_proof.surplus(z).tolist() == [0] * 33
     proof = compile_exact(
-        compile_exact_weights(shortfall, universe, markets[0]),
+        compile_exact_weights(shortfall, universe, markets[0]).spread(entry_map),
         exact_collateral(shortfall, schedule, markets[0], {}),
         entry_map,
         LIMIT,
@@ -155,7 +158,7 @@ def test_exact_rows_equal_the_reference_before_rounding(
     schedule: CollateralSchedule,
     holdings: CollateralHoldings,
 ) -> None:
-    exact = compile_exact_weights(shortfall, universe, markets[1])
+    exact = compile_exact_weights(shortfall, universe, markets[1]).spread(entry_map)
     public = exact_collateral(shortfall, schedule, markets[1], holdings.posted)
     for lots in sample_books(universe, markets[1], 15, seed=3):
         true = expected_shortfall(shortfall, universe, markets[1], schedule, book_of(lots, universe), holdings.posted)
@@ -175,8 +178,8 @@ def test_exact_rows_equal_the_reference_before_rounding(
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), book=st.integers(0, 39))
 def test_dishonest_slack_only_worsens_the_account(seed: int, book: int, exact_case: Any) -> None:
-    matrix, vectors = exact_case
-    z = vectors[book]
+    matrix, books = exact_case
+    z = books[book]
     best = tail_slack(matrix, z)
     honest = int(exact_surplus(matrix, z, best)[0])
     draw = np.random.Generator(np.random.PCG64(seed))
@@ -208,13 +211,12 @@ def exact_case(
     holdings: CollateralHoldings,
 ) -> Any:
     run = compile_exact(
-        compile_exact_weights(shortfall, universe, markets[0]),
+        compile_exact_weights(shortfall, universe, markets[0]).spread(entry_map),
         exact_collateral(shortfall, schedule, markets[0], holdings.posted),
         entry_map,
         LIMIT,
     )
-    vectors = vectors(sample_books(universe, markets[0], 40, seed=9), entry_map, universe)
-    return run.maintenance, vectors
+    return run.maintenance, vectors(sample_books(universe, markets[0], 40, seed=9), entry_map, universe)
 
 
 def test_a_gain_beyond_its_cap_costs_margin_and_never_adds_any(
@@ -235,7 +237,7 @@ def test_a_gain_beyond_its_cap_costs_margin_and_never_adds_any(
     found = []
     for cap in (0.0, 2.0**16, 2.0**20):
         run = compile_exact(
-            compile_exact_weights(model, universe, markets[0], gain_cap=cap),
+            compile_exact_weights(model, universe, markets[0], gain_cap=cap).spread(entry_map),
             exact_collateral(model, schedule, markets[0], {}),
             entry_map,
             LIMIT,
@@ -272,7 +274,7 @@ def test_ten_thousand_books(
     nothing = CollateralValues(np.zeros(33), np.zeros(33))
     for market in markets:
         run = compile_run(
-            compile_conservative(shortfall, universe, market),
+            compile_conservative(shortfall, universe, market).spread(entry_map),
             nothing,
             entry_map,
             LIMIT,
@@ -280,7 +282,7 @@ def test_ten_thousand_books(
             weight_bits=22,
         )
         exact = compile_exact(
-            compile_exact_weights(shortfall, universe, market),
+            compile_exact_weights(shortfall, universe, market).spread(entry_map),
             CollateralValues(np.zeros(261), np.zeros(261)),
             entry_map,
             LIMIT,

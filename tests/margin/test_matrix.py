@@ -110,8 +110,13 @@ def test_surplus_is_exact_at_the_extremes() -> None:
     made = matrix(weights=np.full((rows, entries), 2**42), collateral=np.full(rows, 2**42))
     z = np.full(entries, 31)
     assert made.surplus(z).tolist() == [4096 * 31 * 2**42 + 2**42] * 2
-    with pytest.raises(errors.EntryOutOfRange):
-        made.surplus(z + 1)
+    # Entries have up to 16 bits; all of them at the largest weights would leave 64-bit integers.
+    assert made.surplus(np.full(entries, 255)).tolist() == [4096 * 255 * 2**42 + 2**42] * 2
+    with pytest.raises(errors.EntryOutOfRange, match="63 bits"):
+        made.surplus(np.full(entries, 256))
+    for bad in (-1, 1 << 16):
+        with pytest.raises(errors.EntryOutOfRange, match="entry 4095"):
+            made.surplus(np.append(z[1:], bad))
 
 
 def test_padding_never_breaches() -> None:

@@ -9,6 +9,7 @@ from atomic_margin.documents.strict import format_instant
 from atomic_margin.margin import (
     CollateralHoldings,
     CollateralSchedule,
+    Column,
     EntryMap,
     Instrument,
     Market,
@@ -57,6 +58,11 @@ def weight(item: Instrument, market: Market, model: ScanModel, scenario: Scenari
     return moved - charge if side == "long" else -moved - charge
 
 
+def cash(column: Column, entry_map: EntryMap) -> float:
+    lots = float(entry_map.cash_lot or 0) * column.lots
+    return lots if column.side == "receivable" else -lots
+
+
 def test_weights_and_integers_are_those_of_plain_python(
     model: ScanModel,
     universe: Universe,
@@ -68,14 +74,17 @@ def test_weights_and_integers_are_those_of_plain_python(
 ) -> None:
     items = {item.id: item for item in universe.instruments}
     for market in (markets[0], markets[2]):
-        weights = compile_weights(model, universe, market)
+        weights = compile_weights(model, universe, market).spread(entry_map)
         run = compile_run(
             weights, collateral_values(schedule, model.spot_moves, market, holdings.posted), entry_map, gross_limit
         )
         for kind, factor in (("maintenance", 1.0), ("initial", float(model.initial_factor))):
             plain = [
                 [
-                    weight(items[column.instrument], market, model, scenario, factor, column.side) * float(column.lots)
+                    cash(column, entry_map)
+                    if column.instrument == "cash"
+                    else weight(items[column.instrument], market, model, scenario, factor, column.side)
+                    * float(column.lots)
                     for column in entry_map.columns
                 ]
                 for scenario in model.scenarios
@@ -84,5 +93,9 @@ def test_weights_and_integers_are_those_of_plain_python(
             assert np.array(plain).tobytes() == weights.of(kind).tobytes()  # type: ignore[arg-type]
             for place in ("fhe", "proof"):
                 matrix = run.of(kind, place)  # type: ignore[arg-type]
-                rounded = [[math.floor(math.ldexp(x, -matrix.unit_exponent) - 2.0**-10) for x in row] for row in plain]
+                lost = [0.0 if column.instrument == "cash" else 2.0**-10 for column in entry_map.columns]
+                rounded = [
+                    [math.floor(math.ldexp(x, -matrix.unit_exponent) - less) for x, less in zip(row, lost, strict=True)]
+                    for row in plain
+                ]
                 assert rounded == matrix.weights.tolist()

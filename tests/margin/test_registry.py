@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.margin import Published, UniverseModel, errors, model_named, models, parse_model
+from atomic_margin.margin import BITS, Published, UniverseModel, errors, model_named, models, parse_model
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.models.case import CaseModel
@@ -48,13 +48,14 @@ def test_the_models_in_their_order() -> None:
 def test_every_model_keeps_its_promises(name: str, opened: Any) -> None:
     model, published, book, posted = opened(name)
     model.check_market(published)
-    z, entry_map = model.encode(published, book), model.entry_map(published)
-    limit = max(model.gross_limit(published, z), 1 << 26 if not model.OWN_UNIVERSE else 0)
+    limit = max(model.gross_limit(published, book), 1 << 26 if not model.OWN_UNIVERSE else 0)
+    entry_map = model.columns(published, limit, 24)
+    z = model.encode(published, book, entry_map)
     true = model.reference(published, book, posted)
     assert (model.name, true.model) == (name, name)
     assert model.minimum_transfer_amount >= 0
     for form in model.FORMS:
-        given = model.account_rows(published, posted, form, limit)
+        given = model.account_rows(published, posted, entry_map, limit, form)
         assert given.rows.weights.model_hash == model.hash()
         assert given.rows.weights.entries == entry_map.labels
         common = given.collateral, entry_map, limit
@@ -74,13 +75,7 @@ def test_a_form_that_a_model_does_not_have_is_refused(name: str, opened: Any) ->
     model, published, _, posted = opened(name)
     missing: Any = "exact" if "exact" not in model.FORMS else "loose"
     with pytest.raises(errors.FormMissing, match=f"the model {name} has no {missing} rows"):
-        model.account_rows(published, posted, missing, 1 << 26)
-
-
-def test_rows_with_switches_want_a_gross_limit(opened: Any) -> None:
-    model, published, _, posted = opened("pmrm")
-    with pytest.raises(errors.GrossLimitMissing, match="give one"):
-        model.account_rows(published, posted, "exact")
+        model.account_rows(published, posted, model.columns(published, 1 << 26, 24), 1 << 26, missing)
 
 
 def test_a_document_says_itself_which_model_it_is() -> None:
@@ -118,7 +113,8 @@ def test_a_book_that_its_market_does_not_quote_is_refused(opened: Any) -> None:
         model.reference(bare, book, posted)
 
 
-def test_columns_are_those_of_the_universe(opened: Any, entry_map: Any) -> None:
+def test_columns_are_those_of_the_universe(opened: Any, universe: Any, entry_map: Any, gross_limit: int) -> None:
     model, published, book, _ = opened("scan")
-    assert model.entry_map(published).hash() == entry_map.hash()
-    assert (model.encode(published, book) == encode(book, universe, entry_map)).all()
+    columns = model.columns(published, gross_limit, BITS)
+    assert columns.hash() == entry_map.hash()
+    assert (model.encode(published, book, columns) == encode(book, universe, entry_map)).all()

@@ -29,6 +29,9 @@ from atomic_margin.margin.kinds import KINDS
 
 from .rounded import assert_compiled
 
+# In a unit beyond any lot each lot may still weigh one, and each unit of payable cash too: 10 bits of them and 7.
+LARGEST = (2**19 - 1 - (2**10 - 1) - (2**7 - 1)) * 3452 - 1
+
 
 class Example(NamedTuple):
     weights: TrueWeights
@@ -46,7 +49,7 @@ def first_run(
     holdings: CollateralHoldings,
     gross_limit: int,
 ) -> Example:
-    weights = compile_weights(model, universe, markets[0])
+    weights = compile_weights(model, universe, markets[0]).spread(entry_map)
     collateral = collateral_values(schedule, model.spot_moves, markets[0], holdings.posted)
     return Example(weights, collateral, compile_run(weights, collateral, entry_map, gross_limit))
 
@@ -68,7 +71,7 @@ def test_other_prices_are_noticed(
     given = example("market-1")
     given["underlyings"]["ETH"]["perpetual"] = "3419.09"  # one tick of 0.01
     market = Market.parse(given)
-    weights = compile_weights(model, universe, market)
+    weights = compile_weights(model, universe, market).spread(entry_map)
     collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
     other = compile_run(weights, collateral, entry_map, gross_limit)
     for place in ("fhe", "proof"):
@@ -108,9 +111,15 @@ def test_a_matrix_that_could_overflow_is_refused_by_row_and_entry(
         return caught.value
 
     g, c = entry_map.gross_weights[9], int(abs(matrix.collateral[7]))
-    largest = ((2**19 - c) * g - 1) // gross_limit
+    # A unit is half a cash lot, and 2^17 - 1 lots are receivable: cash takes half of a row.
+    cash = 2 * (2**17 - 1)
+    assert entry_map.cash_reach(matrix.weights).tolist() == [cash] * 24
+    largest = ((2**19 - c - cash) * g - 1) // gross_limit
     assert refused(7, 9, largest + 1).entry == entry_map.labels[9]
     assert refused(7, 9, -largest - 1).entry == entry_map.labels[9]
+    receivable = len(entry_map) - 4
+    widest = (2**19 - c - 2 * (2**17 - 2**10)) // (2**10 - 1) + 1
+    assert "of cash" in str(refused(7, receivable, widest))
     assert refused(7, None, 2**19).entry == "collateral"
     assert refused(7, None, -(2**19) - 1).entry == "collateral"
     assert "does not fit 18 signed bits" in str(refused(0, 0, 2**17))
@@ -131,9 +140,9 @@ def test_the_gross_limit_goes_with_universe_and_profile(first_run: Example, entr
     check_gross_limit(4 * 1024 * 9725, entry_map)
     with pytest.raises(errors.GrossLimitTooSmall, match="BTC-PERP:long:2"):
         check_gross_limit(4 * 1024 * 9725 - 1, entry_map)
-    check_gross_limit((2**19 - 1) * 3452 - 1, entry_map)
+    check_gross_limit(LARGEST, entry_map)
     with pytest.raises(errors.GrossLimitTooLarge, match="ETH-PERP:long:0"):
-        check_gross_limit((2**19 - 1) * 3452, entry_map)
+        check_gross_limit(LARGEST + 1, entry_map)
     with pytest.raises(errors.GrossLimitTooSmall):
         compile_run(first_run.weights, first_run.collateral, entry_map, 1_000_000)
     check_gross_limit(64_000_000, entry_map, minimum_transfer_amount=Decimal(64_000_000))
@@ -146,7 +155,7 @@ def test_the_gross_limit_goes_with_universe_and_profile(first_run: Example, entr
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1.0, 1e3, 1e6, 1e9])
-@pytest.mark.parametrize("limit", [4 * 1024 * 9725, (2**19 - 1) * 3452 - 1])
+@pytest.mark.parametrize("limit", [4 * 1024 * 9725, LARGEST])
 def test_in_a_crash_the_unit_coarsens_and_a_run_is_never_refused(
     first_run: Example, entry_map: EntryMap, factor: float, limit: int
 ) -> None:
@@ -160,10 +169,30 @@ def test_in_a_crash_the_unit_coarsens_and_a_run_is_never_refused(
 
 
 def test_an_account_without_risk_has_the_finest_unit_for_top_ups(first_run: Example, entry_map: EntryMap) -> None:
-    nothing = np.zeros(first_run.weights.shape)
+    columns = tuple(column for column in entry_map.columns if not column.is_cash)
+    cashless = EntryMap(entry_map.universe_hash, columns)
+    nothing = np.zeros((24, len(cashless)))
+    weights = dataclasses.replace(
+        first_run.weights,
+        entries=cashless.labels,
+        entry_map_hash=cashless.hash(),
+        maintenance=nothing,
+        initial=nothing,
+    )
+    collateral = CollateralValues(np.zeros(24), np.zeros(24))
+    run = compile_run(weights, collateral, cashless, 64_000_000)
+    assert run.maintenance_fhe.unit_exponent == -3
+    assert_compiled(run, weights, collateral, cashless, 64_000_000)
+    assert set(run.maintenance_fhe.weights.ravel()) == {-1}
+
+
+def test_cash_alone_sets_a_unit(first_run: Example, entry_map: EntryMap) -> None:
+    """Half of the gross limit has to fit a row beside the lots, whatever the market: half a cash lot here."""
+    given = first_run.weights.maintenance
+    nothing = np.where(entry_map.is_cash, given, 0.0)
     weights = dataclasses.replace(first_run.weights, maintenance=nothing, initial=nothing)
     collateral = CollateralValues(np.zeros(24), np.zeros(24))
     run = compile_run(weights, collateral, entry_map, 64_000_000)
-    assert run.maintenance_fhe.unit_exponent == -3
     assert_compiled(run, weights, collateral, entry_map, 64_000_000)
-    assert set(run.maintenance_fhe.weights.ravel()) == {-1}
+    assert (entry_map.cash_lot, run.maintenance_fhe.unit) == (256, 128)
+    assert run.maintenance_fhe.weights[0, -4:].tolist() == [2, 2048, -2, -2048]

@@ -48,8 +48,10 @@ def test_the_example_model_has_the_published_24_scenarios(model: ScanModel) -> N
     assert sorted(m[2] for m in moves if m[2]) == [-0.02, 0.02]
 
 
-def test_weights_of_a_perpetual_by_hand(universe: Universe, model: ScanModel, markets: tuple[Market, ...]) -> None:
-    weights = compile_weights(model, universe, markets[0])
+def test_weights_of_a_perpetual_by_hand(
+    universe: Universe, entry_map: EntryMap, model: ScanModel, markets: tuple[Market, ...]
+) -> None:
+    weights = compile_weights(model, universe, markets[0]).spread(entry_map)
     row = model.labels.index("extreme -30% vol up")
     now, reference, charge = 96430.1, 97269.4, 0.004 * 0.1 * 96420.5
     assert float(markets[0].underlyings["BTC"].perpetual) == now
@@ -64,10 +66,10 @@ def test_weights_of_a_perpetual_by_hand(universe: Universe, model: ScanModel, ma
 
 
 def test_weights_of_an_option_and_a_future_by_hand(
-    universe: Universe, model: ScanModel, markets: tuple[Market, ...]
+    universe: Universe, entry_map: EntryMap, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
     market = markets[1]
-    weights = compile_weights(model, universe, market)
+    weights = compile_weights(model, universe, market).spread(entry_map)
     quotes = market.underlyings["ETH"]
     forward = float(quotes.expiries[DEC].forward)
     years = (34 * 24 + 19) / (365 * 24)
@@ -89,7 +91,7 @@ def test_a_basis_shock_leaves_perpetuals_alone(
     universe: Universe, model: ScanModel, markets: tuple[Market, ...]
 ) -> None:
     weights = compile_weights(model, universe, markets[0])
-    perpetual = column(weights, "BTC-PERP:long:0")
+    perpetual = column(weights, "BTC-PERP:long")
     rows = [model.labels.index(label) for label in ("unchanged", "basis up", "basis down")]
     assert len(set(weights.maintenance[rows, perpetual])) == 1
 
@@ -105,7 +107,7 @@ def test_columns_add_up_to_the_plain_report(
 ) -> None:
     z = encode(portfolio, universe, entry_map)
     for market in markets:
-        weights = compile_weights(model, universe, market)
+        weights = compile_weights(model, universe, market).spread(entry_map)
         collateral = collateral_values(schedule, model.spot_moves, market, holdings.posted)
         report = true_surplus(model, universe, market, schedule, portfolio, holdings.posted)
         np.testing.assert_allclose(weights.maintenance @ z + collateral.maintenance, report.maintenance, atol=1e-5)
@@ -123,9 +125,12 @@ def test_the_report_knows_its_instruments(
     assert caught.value.field == "lines[1].instrument"
 
 
-def test_long_plus_short_never_adds_margin(universe: Universe, model: ScanModel, markets: tuple[Market, ...]) -> None:
+def test_long_plus_short_never_adds_margin(
+    universe: Universe, entry_map: EntryMap, model: ScanModel, markets: tuple[Market, ...]
+) -> None:
     for market in markets:
-        weights = compile_weights(model, universe, market)
+        weights = compile_weights(model, universe, market).spread(entry_map)
+        assert sum(":long:" in label for label in weights.entries) == 98
         for values in (weights.maintenance, weights.initial):
             at = {label: index for index, label in enumerate(weights.entries)}
             for label, index in at.items():
@@ -159,7 +164,7 @@ def test_everything_in_the_universe_is_alive_and_priced(universe: Universe, exam
         return caught.value
 
     error = refused(lambda m: m.update(as_of=DEC))
-    assert (type(error), error.field) == (errors.ExpiredInstrument, "instruments[1].expiry")
+    assert (type(error), error.field) == (errors.UnpricedInstrument, f"underlyings.BTC.expiries.{DEC}.settlement")
     error = refused(lambda m: m.update(as_of="1900-01-01T00:00:00Z"))
     assert (type(error), error.field) == (document_errors.OutOfRange, "instruments[1].expiry")
     error = refused(lambda m: m["underlyings"].pop("ETH"))
@@ -233,5 +238,8 @@ def test_a_thousand_instruments_under_33_scenarios_compile_at_once(example: Exam
     started = time.process_time()
     weights = compile_weights(model, universe, market)
     assert time.process_time() - started < 2
-    assert weights.maintenance.shape == (33, 4000)
-    assert math.isfinite(weights.initial.sum())
+    assert weights.maintenance.shape == (33, 2000)
+    spread = weights.spread(EntryMap.of(universe, 1 << 40, 24))
+    assert time.process_time() - started < 2
+    assert spread.maintenance.shape == (33, 4004)
+    assert math.isfinite(spread.initial.sum())

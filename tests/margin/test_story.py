@@ -28,6 +28,7 @@ from atomic_margin.margin import (
     select_transfer,
     true_surplus,
 )
+from atomic_margin.margin.kinds import KINDS
 
 from .rounded import assert_compiled
 
@@ -53,7 +54,7 @@ class Fund:
 
     def see(self, tick: int) -> "Seen":
         market = self.markets[tick - 1]
-        weights = compile_weights(self.model, self.universe, market)
+        weights = compile_weights(self.model, self.universe, market).spread(self.entry_map)
         collateral = collateral_values(self.schedule, self.model.spot_moves, market, self.posted)
         run = compile_run(weights, collateral, self.entry_map, self.gross_limit)
         assert_compiled(run, weights, collateral, self.entry_map, self.gross_limit)
@@ -113,8 +114,8 @@ def fund(
 
 
 def test_the_book_is_a_real_looking_one(fund: Fund) -> None:
-    assert 15 <= len(fund.portfolio.positions) <= 20
-    assert {position.side for position in fund.portfolio.positions} == {"long", "short"}
+    assert 15 <= len(fund.portfolio.lines) <= 20
+    assert {line.side for line in fund.portfolio.lines} == {"long", "short"}
     check_gross(fund.z, fund.entry_map, fund.gross_limit)
     assert fund.entry_map.gross(fund.z) > 0.75 * fund.gross_limit
 
@@ -122,7 +123,10 @@ def test_the_book_is_a_real_looking_one(fund: Fund) -> None:
 def test_four_ticks(fund: Fund) -> None:
     calm = fund.see(1)
     assert calm.covered() == {True}
-    assert calm.least["initial", "fhe"] >= 0
+    # Covered by 33,800 USD, which 20-bit rows with cash in them lose: a unit is 128 USD. The proof says covered.
+    assert calm.least["initial", "fhe"] == -8
+    assert calm.least["initial", "proof"] >= 0
+    assert calm.report.shortfall("initial") == 0
     assert calm.call.units == 0
 
     fall = fund.see(2)
@@ -156,6 +160,15 @@ def test_the_transfer_raises_every_row_of_the_same_units_by_the_call(fund: Fund)
     assert (gained >= before.call.units).all()
 
 
+def test_in_24_bits_the_calm_account_is_covered_in_coarse_rows(fund: Fund) -> None:
+    columns = EntryMap.of(fund.universe, fund.gross_limit, 24)
+    weights = compile_weights(fund.model, fund.universe, fund.markets[0]).spread(columns)
+    collateral = collateral_values(fund.schedule, fund.model.spot_moves, fund.markets[0], fund.posted)
+    run = compile_run(weights, collateral, columns, fund.gross_limit, bits=24, weight_bits=22)
+    z = encode(fund.portfolio, fund.universe, columns)
+    assert all(run.of(kind, "fhe").surplus(z).min() >= 0 for kind in KINDS)
+
+
 @pytest.mark.parametrize("tick", [1, 2, 3, 4])
 def test_rounding_costs_little_of_the_requirement(tick: int, fund: Fund) -> None:
     seen = fund.see(tick)
@@ -176,8 +189,8 @@ def test_the_numbers_of_the_story_are_frozen(fund: Fund) -> None:
         if tick == 2:
             fund.move(fund.select(tick, seen.call))
     assert rows == [  # unit exponents; least surplus of maintenance fhe, proof, initial fhe, proof; the call in USD
-        ((6, 6), (14971, 62273506, 242, 2163017), 0),
-        ((6, 6), (-3961, -15250712, -18365, -73977003), 1250000),
-        ((6, 6), (22468, 93088683, 7900, 33466423), 0),
-        ((7, 7), (-5695, -22058257, -12181, -48758009), 1750000),
+        ((7, 7), (7361, 31136608, -8, 1081376), 0),
+        ((7, 7), (-2107, -7625504, -9334, -36988698), 1250000),
+        ((7, 7), (11098, 46544227, 3777, 16733104), 0),
+        ((8, 8), (-2974, -11029288, -6221, -24379120), 1750000),
     ]
