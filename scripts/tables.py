@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from atomic_margin.documents.strict import Part
-from atomic_margin.service.protocol import documents, released
+from atomic_margin.margin.market import columns
+from atomic_margin.service.protocol import documents, released, submissions
 from atomic_margin.service.protocol.account import entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
@@ -38,13 +39,18 @@ MODELS: tuple[type[Part], ...] = (
     RulesChange,
     documents.Enrolment,
     documents.EnrolmentConfirmation,
-    documents.Submission,
+    submissions.Submission,
+    submissions.Gain,
+    columns.ColumnChoice,
+    columns.TierChoice,
     documents.RunRecord,
     documents.Answer,
     documents.Settlement,
     documents.ShortfallRecord,
     documents.CollateralInstruction,
     events.AdmissionRecord,
+    submissions.Allowances,
+    events.UniverseRevision,
     events.DepositRecord,
     events.RunOpened,
     events.RunVoid,
@@ -55,6 +61,7 @@ MODELS: tuple[type[Part], ...] = (
     events.Reader,
     entries.Entry,
     state.PublicState,
+    state.Listed,
     state.Book,
     state.OpenRun,
     state.Newest,
@@ -96,6 +103,8 @@ WORDS = {
     "AmountText": "decimal",
     "PriceText": "decimal",
     "Time": "time",
+    "InstantText": "time",
+    "_Tiers": "list of pairs of lots a unit and bits",
     "NoteText": "signed note",
     "LogKeyText": "key of a log",
     "WitnessKeyText": "key of a witness",

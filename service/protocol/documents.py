@@ -90,6 +90,9 @@ class RunRecord(Body):
     `posted` is the ledger's posted collateral when the evaluation began; `instructions` is the sequence number of the
     institution's last collateral instruction that was booked by then, so that the institution can tell whether all it
     has posted is counted.
+
+    Attributes:
+        columns: the submission's choice of what its commitments cover; absent for the whole universe.
     """
 
     TYPE = "run"

@@ -107,6 +107,7 @@ class Submission(Body, SubmissionClaim):
     Attributes:
         gain: what its gain is compared with. Not among what the other two proofs are bound to: it names the newest
             tick, and they take longer than a tick may.
+        gain_proof: proof that it gained at most its allowance more than the book it is compared with.
     """
 
     TYPE = "submission"

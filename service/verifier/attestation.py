@@ -69,7 +69,12 @@ class PublishedBundle(Part):
 
 
 class Attestation(Body):
-    """Body of a bundle: one verified answer with everything it rests on."""
+    """Body of a bundle: one verified answer with everything it rests on.
+
+    Attributes:
+        revisions: signed revisions of the universe, in order; absent where there are none. They lead from the one in a
+            trust file to that of the run.
+    """
 
     TYPE = "attestation"
     TAG: ClassVar[str] = "attestation"

@@ -53,10 +53,12 @@ class UniverseRevision(Body):
     It is one document for all accounts, and every account has an entry about it.
 
     Attributes:
+        operator: public key.
         before: hash of the newest universe so far.
         universe: hash of the new one.
         until: the last moment, by the time of prices, at which a book in an older universe is taken. What is open or
             owed stays where it is beyond that.
+        announced_at: time.
     """
 
     TYPE = "universe-revision"
