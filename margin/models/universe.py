@@ -20,12 +20,15 @@ from atomic_margin.margin.collateral import (
     collateral_values,
 )
 from atomic_margin.margin.errors import FormMissing
-from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap
 from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.breakdown import BindingRow, row_that_binds, surplus_of_rows
 from atomic_margin.margin.models.interface import AccountRows, D, H, MarginModel
+from atomic_margin.margin.models.moves import lots_of
+from atomic_margin.margin.models.surplus import RowSurplus
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rows import Rows
 
@@ -137,6 +140,29 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
             self.rows(published.universe, published.market, form).spread(columns),
             self.collateral(published.schedule, published.market, posted, form),
         )
+
+    # An account taken apart, for people; by default by its conservative rows, for models that lose nothing in them.
+
+    def scenario_surplus(self, published: Published, book: Portfolio, posted: H) -> RowSurplus:
+        """Return what an account has left if each scenario comes true, before rounding.
+
+        Raises:
+            DocumentError: the documents do not fit together.
+        """
+        rows = self.rows(published.universe, published.market).slack_free()
+        collateral = self.collateral(published.schedule, published.market, posted)
+        cash = float(book.cash_against(published.universe))
+        return surplus_of_rows(rows, collateral, lots_of(book, published.universe), cash)
+
+    def binding_row(self, published: Published, book: Portfolio, posted: H, kind: MarginKind) -> BindingRow:
+        """Return the row that binds under one kind of margin, as a sum over lots, cash and collateral.
+
+        Raises:
+            DocumentError: the documents do not fit together.
+        """
+        rows = self.rows(published.universe, published.market).slack_free()
+        collateral = self.collateral(published.schedule, published.market, posted)
+        return row_that_binds(rows, collateral, self.scenario_surplus(published, book, posted), kind)
 
     def require_form(self, form: Form) -> None:
         """Raise FormMissing unless the model has rows of this form."""
