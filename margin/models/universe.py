@@ -102,6 +102,11 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
             DocumentError: the first wrong field, named by its JSON path.
         """
 
+    @classmethod
+    @abstractmethod
+    def nothing_posted(cls) -> H:
+        """Return what an account has posted that has posted nothing."""
+
     # What follows from it.
 
     def check_market(self, published: Published) -> None:
@@ -180,6 +185,11 @@ class LedgerModel(UniverseModel[D, Holdings], Generic[D]):
     def parse_posted(cls, document: object) -> Holdings:
         """Return the posted quantities of `CollateralHoldings`, smallest units by asset."""
         return CollateralHoldings.parse(document).posted
+
+    @classmethod
+    def nothing_posted(cls) -> Holdings:
+        """Return no holdings."""
+        return {}
 
     def collateral(
         self, schedule: CollateralSchedule, market: Market, posted: Holdings, form: Form = "conservative"

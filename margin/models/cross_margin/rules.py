@@ -54,6 +54,11 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
         """Return the posted quantities of `PoolHoldings`, by pool."""
         return PoolHoldings.parse(document).posted
 
+    @classmethod
+    def nothing_posted(cls) -> Pools:
+        """Return no pools."""
+        return {}
+
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         """Return every cut, or a row for each scenario with slack for each venue."""
         self.require_form(form)
