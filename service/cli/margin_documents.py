@@ -93,7 +93,7 @@ class Files:
     def examples(self, filled: "Files") -> list[str]:
         """Return the example files that ``filled`` has beside these, relative to the examples' folder."""
         pairs = [(getattr(self, item.name), str(getattr(filled, item.name))) for item in fields(self)]
-        return [str(Path(path).relative_to(EXAMPLES)) for given, path in pairs if str(given) != path]
+        return [path.removeprefix(f"{EXAMPLES}/") for given, path in pairs if str(given) != path]
 
 
 def require_named(files: Files, gross_limit: int | None, *, integers: bool) -> None:

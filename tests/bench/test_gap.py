@@ -199,14 +199,14 @@ def test_all_cuts_give_the_margin_of_covered_accounts_too(published: Published) 
     """`expanded` says only that a covered account is covered; `complete` says by how much."""
     model, common = CrossMarginModel.parse(read("cross-margin/model.json")), (published.universe, published.market)
     pools = PoolHoldings.parse(read("cross-margin/pools.json")).posted
-    entry_map = EntryMap.of(published.universe)
+    entry_map = EntryMap.of(published.universe, 64_000_000, 24)
     for posted in (pools, {"central": {"USDC": 10**15}}, {"futures": {"USDC": 10**15}}):
         for book in portfolios(*common, 6, seed=5):
             z = encode(book, universe, entry_map)
             true = cross_margin(model, *common, published.schedule, book, posted)
             least = {}
             for name in ("expanded", "complete"):
-                weights = compile_cuts(model, *common, form=name)
+                weights = compile_cuts(model, *common, form=name).spread(entry_map)
                 public = cut_collateral(model, published.schedule, published.market, posted, form=name)
                 least[name] = {kind: float((weights.of(kind) @ z + public.of(kind)).min()) for kind in KINDS}
             for kind in KINDS:
