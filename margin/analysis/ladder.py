@@ -1,11 +1,13 @@
 """The ladder: what an account has left now and in every scenario of its model.
 
 For `scan` and `cross_margin` the least rung is the excess. Under `expected_shortfall` a rung is what is left after one
-move alone, and the excess is the average of the worst ones. For the models of cases rungs are their margin rows,
-scenarios and contingencies.
+move alone, and the excess is the average of the worst ones. For the models of cases rungs are their scenarios,
+and their charge for the basis.
 """
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from atomic_margin.margin.analysis.account import Account
 from atomic_margin.margin.kinds import KINDS, MarginKind
@@ -80,5 +82,14 @@ def _of_case(case: AnyCase) -> RowSurplus:
     given = model.account_rows(published, case.posted, columns, limit, model.FORMS[-1])
     rows, slack = given.rows, given.rows.slack
     labels = rows.labels if slack is None else tuple(rows.labels[i] for i in (~slack.validity).nonzero()[0])
-    found = {kind: true_rows(rows, given.collateral, kind, z) for kind in KINDS}
-    return RowSurplus(labels, found["maintenance"], found["initial"])
+    found = [true_rows(rows, given.collateral, kind, z) for kind in KINDS]
+    # A scenario with kinks has several rows, the least of which is its own.
+    scenario = np.array([_scenario(label, model.labels) for label in labels])
+    names = tuple(dict.fromkeys(scenario.tolist()))
+    least = [np.array([values[scenario == name].min() for name in names]) for values in found]
+    return RowSurplus(names, *least)
+
+
+def _scenario(row: str, labels: tuple[str, ...]) -> str:
+    """Return the scenario that a row is of: its own label, or the longest that it begins with."""
+    return max((label for label in labels if f"{row} ".startswith(f"{label} ")), key=len, default=row)
