@@ -17,7 +17,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.trades import FORMAT as TRADES
 from atomic_margin.margin.market.trades import Trades, read_book
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.files import read_text
+from atomic_margin.service.files import placing, read_text
 from atomic_margin.service.http.outside_json import parse_json
 
 _NEEDED = ("instrument", "side", "lots", "price")
@@ -82,7 +82,10 @@ class BookFile:
             DocumentError: a field is wrong, or does not fit the universe; the file and its place in there are named.
         """
         with self.named():
-            return read_book(self.document, universe)
+            found = read_book(self.document, universe)
+            # Whatever a line has that does not fit the universe, its cash shows.
+            found.cash_against(universe)
+            return found
 
     def place(self, field: str) -> str:
         """Return how a person finds a field of the document in the file."""
@@ -94,13 +97,9 @@ class BookFile:
         column = "" if item[3] is None else f", column {item[3]}"
         return f"{self.path}, line {self.numbers[int(item[2])]}{column}"
 
-    @contextmanager
-    def named(self) -> Iterator[None]:
+    def named(self) -> AbstractContextManager[None]:
         """Turn the field that an error of the document names into its place in the file."""
-        try:
-            yield
-        except DocumentError as error:
-            raise self.placed(error) from error
+        return placing(self.placed)
 
     def placed(self, error: DocumentError) -> DocumentError:
         """Return the same error with the place in the file instead of the field."""

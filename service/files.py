@@ -85,11 +85,20 @@ def read_document(path: Path, parse: Callable[[Any], T]) -> T:
 
 @contextmanager
 def in_file(name: str) -> Iterator[None]:
-    """Put the name of a file before the field that an error of a document names."""
+    """Put the name of a file before the field that an error of a document names, unless it names one already."""
+    with placing(lambda error: type(error)(f"{name}: {error.field}", error.problem)):
+        yield
+
+
+@contextmanager
+def placing(placed: Callable[[DocumentError], DocumentError]) -> Iterator[None]:
+    """Raise ``placed(error)``, which says where it is in a file, for an error that does not say so already."""
     try:
         yield
     except DocumentError as error:
-        raise type(error)(f"{name}: {error.field}", error.problem) from error
+        if isinstance(error.__cause__, DocumentError):
+            raise
+        raise placed(error) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,8 +1,8 @@
 """What the margin commands read from files: markets, cases, and the documents of `examples/`."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import examples_folder, in_file, read_document, read_json
+from atomic_margin.service.files import examples_folder, in_file, placing, read_document, read_json
 
 EXAMPLES = examples_folder()
 UNIVERSE = EXAMPLES / "universe.json"
@@ -37,14 +37,16 @@ def read_market(path: Path, universe: Universe, universe_path: Path) -> Market:
         DocumentError: it is no market, does not price the universe, or its prices are crossed; the file is named.
     """
     market = read_document(path, Market.parse)
-    try:
+    with placing(lambda error: _in_either(error, path, universe_path)):
         check_market(market, universe)
-    except DocumentError as error:
-        file = universe_path if error.field.startswith("instruments") else path
-        raise type(error)(f"{file}: {error.field}", error.problem) from error
     with in_file(str(path)):
         check_crossed(market)
     return market
+
+
+def _in_either(error: DocumentError, market: Path, universe: Path) -> DocumentError:
+    file = universe if error.field.startswith("instruments") else market
+    return type(error)(f"{file}: {error.field}", error.problem)
 
 
 def example_gross_limit() -> int:
@@ -75,8 +77,7 @@ def _example(rules: type[UniverseModel[Any, Any]]) -> tuple[object, object]:
     return read_json(EXAMPLES / rules.EXAMPLE), read_json(EXAMPLES / rules.EXAMPLE_POSTED)
 
 
-@contextmanager
-def naming_cases(file: Path, parameters: Path | None, name: str | None) -> Iterator[None]:
+def naming_cases(file: Path, parameters: Path | None, name: str | None) -> AbstractContextManager[None]:
     """Name the file where a case or a parameter set is wrong: cases may be read only when they are asked for.
 
     Args:
@@ -84,12 +85,13 @@ def naming_cases(file: Path, parameters: Path | None, name: str | None) -> Itera
         parameters: of parameter sets.
         name: of the set.
     """
-    try:
-        yield
-    except DocumentError as error:
+
+    def placed(error: DocumentError) -> DocumentError:
         head = re.split(r"[.\[]", error.field, maxsplit=1)[0]
         in_sets = parameters is not None and (head == name or "parameter set" in error.problem)
-        raise type(error)(f"{parameters if in_sets else file}: {error.field}", error.problem) from error
+        return type(error)(f"{parameters if in_sets else file}: {error.field}", error.problem)
+
+    return placing(placed)
 
 
 def read_cases(

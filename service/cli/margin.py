@@ -15,7 +15,7 @@ from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.registry import models
 from atomic_margin.margin.models.universe import LedgerModel, UniverseModel
-from atomic_margin.service.books import read_book_file
+from atomic_margin.service.books import BookFile, read_book_file
 from atomic_margin.service.cli.examples import INSTITUTION, example_gross_limit, naming_cases, read_cases
 from atomic_margin.service.cli.ladder_picture import ladder_picture
 from atomic_margin.service.cli.margin_documents import Files, Read, read_account, read_change, require_named
@@ -88,7 +88,7 @@ class _Asked:
     ladder: bool
     contributions: bool
     picture: Path | None
-    what_if: Path | None
+    what_if: BookFile | None
 
     @property
     def something(self) -> bool:
@@ -158,7 +158,8 @@ def margin(
             raise ConfigurationError(f"--bits is 20 or 24, got {bits}")
         if plot is not None and plot.suffix.lower() != ".svg":
             raise ConfigurationError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
-        asked = _Asked(with_ladder, with_contributions, plot, trades)
+        added = None if trades is None else read_book_file(trades)
+        asked = _Asked(with_ladder, with_contributions, plot, added)
         later = {"to-portfolio": to_portfolio, "to-posted": to_posted, "to-model": to_model, "to-schedule": to_schedule}
         rules = models().get(model)
         used: list[str] = []
@@ -240,10 +241,8 @@ def _analysed(account: Account | AnyCase, asked: _Asked) -> tuple[list[Table], d
         tables.append(contributions_table(parts))
     changed = None
     if asked.what_if is not None:
-        file = read_book_file(asked.what_if)
-        added = file.trades()
-        with file.named():
-            changed = what_if(account, added)
+        with asked.what_if.named():
+            changed = what_if(account, asked.what_if.trades())
         tables.append(what_if_table(changed))
     return tables, analysis_json(rungs if asked.ladder else None, parts, None, changed), rungs
 

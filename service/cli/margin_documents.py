@@ -5,8 +5,7 @@ together show it.
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.service.books import BookFile, read_book_file
 from atomic_margin.service.cli.examples import EXAMPLES, MARKET, SCHEDULE, UNIVERSE, read_market
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_document
+from atomic_margin.service.files import placing, read_document
 
 PORTFOLIO = EXAMPLES / "portfolio.json"
 NOTHING = "none"
@@ -118,17 +117,16 @@ class Read:
     book: BookFile
     files: Files
 
-    @contextmanager
-    def named(self) -> Iterator[None]:
+    def named(self) -> AbstractContextManager[None]:
         """Name the file where documents turn out not to fit together."""
-        try:
-            yield
-        except DocumentError as error:
-            head = re.split(r"[.\[]", error.field, maxsplit=1)[0]
-            if head in ("lines", "trades", "cash", "opening"):
-                raise self.book.placed(error) from error
-            file = getattr(self.files, _FIELDS.get(head, "posted"))
-            raise type(error)(f"{file}: {error.field}", error.problem) from error
+        return placing(self._placed)
+
+    def _placed(self, error: DocumentError) -> DocumentError:
+        head = re.split(r"[.\[]", error.field, maxsplit=1)[0]
+        if head in ("lines", "trades", "cash", "opening"):
+            return self.book.placed(error)
+        file = getattr(self.files, _FIELDS.get(head, "posted"))
+        return type(error)(f"{file}: {error.field}", error.problem)
 
 
 def read_universe_model(path: str) -> UniverseModel[Any, Any]:

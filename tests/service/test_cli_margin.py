@@ -198,7 +198,10 @@ def test_help_teaches() -> None:
         ({"SpotPrice": 0}, "NonPositivePrice: case.json: Mine.Scenario.SpotPrice"),
         ({"ForwardsVariable": [0]}, "NonPositivePrice: case.json: Mine.Scenario.ForwardsVariable[0]"),
         ({"Base": -1}, "NegativeHolding: case.json: Mine.Scenario.Base"),
-        ({"OptionStrikes": [1500 * UNIT] * 2, "OptionVols": [UNIT, UNIT // 2]}, "DuplicateId: case.json: Mine.Scenario.OptionVol"),
+        (
+            {"OptionStrikes": [1500 * UNIT] * 2, "OptionVols": [UNIT, UNIT // 2]},
+            "DuplicateId: case.json: Mine.Scenario.OptionVol",
+        ),
         ({"FeedExpiries": [1]}, "UnpricedInstrument: case.json: Mine.Scenario.OptionExpiries[0]"),
         ({"Cash": "12"}, "NotADecimal: case.json: Mine.Scenario.Cash"),
         ({"Cash": 10**80}, "OutOfRange: case.json: Mine.Scenario.Cash"),
