@@ -7,7 +7,7 @@ from atomic_margin.margin.analysis import Ladder
 from atomic_margin.margin.kinds import KINDS, MarginKind
 
 _BAR, _GAP, _TOP = 7, 6, 46
-_LABEL, _WIDTH, _AMOUNT = 260, 520, 120
+_LABEL, _WIDTH, _AMOUNT = 400, 520, 120
 _COLOURS: dict[MarginKind, tuple[str, str]] = {
     "maintenance": ("#3b6ea5", "#c0392b"),
     "initial": ("#a9c4de", "#e6a79f"),

@@ -225,7 +225,8 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
     if then is not None:
         with read.named():
             explanation = explain(read.account, then.account)
-        tables.append(explain_table(explanation))
+        ticks = [item.files.market.stem if item.files.market else "" for item in (read, then)]
+        tables.append(explain_table(explanation, *ticks))
         analysis |= analysis_json(None, (), explanation, None)
     return _Found(label, true, None, tuple(tables), analysis, rungs)
 

@@ -101,8 +101,8 @@ def contributions_table(found: Sequence[Contributions]) -> Table:
     return Table("contributions", f"what adds to the binding row, USD ({title})", tuple(rows))
 
 
-def explain_table(found: Explanation) -> Table:
-    """Return the effects of every factor, and what they do only together."""
+def explain_table(found: Explanation, before: str, after: str) -> Table:
+    """Return the effects of every factor, and what they do only together; ``before`` and ``after`` name the ticks."""
     rows = [
         ("excess before", *both(found.before)),
         *((effect.factor, effect.maintenance, effect.initial) for effect in found.effects),
@@ -110,7 +110,8 @@ def explain_table(found: Explanation) -> Table:
         ("excess after", *both(found.after)),
         ("change", *both({kind: found.change(kind) for kind in KINDS})),
     ]
-    return Table("explain", "why the excess changed, one factor at a time, USD", tuple(rows))
+    title = f"why the excess changed from {before} to {after}, one factor at a time, USD"
+    return Table("explain", title, tuple(rows))
 
 
 def what_if_table(found: WhatIf) -> Table:

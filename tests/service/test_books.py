@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from atomic_margin.documents.errors import DocumentError, DuplicateId, MalformedDocument, NegativeLots, NotADecimal
 from atomic_margin.margin import Universe, errors
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.trades import Trades
 from atomic_margin.service.books import BookFile, read_book_file
+from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import ConfigurationError, MalformedRequest
 from atomic_margin.service.files import in_file, read_document, read_json
 
@@ -172,6 +174,29 @@ def test_other_documents_are_named_by_file_too(tmp_path: Path) -> None:
         read_json(path)
     with pytest.raises(NegativeLots, match=r"^here: x: y$"), in_file("here"):
         raise NegativeLots("x", "y")
+
+
+@pytest.mark.parametrize("text", [BOOK, TRADES], ids=["portfolio", "trades"])
+def test_the_agent_is_sent_the_json_that_csv_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    sent: list[Any] = []
+
+    def call(*_: object, body: Any, **__: object) -> dict[str, str]:
+        sent.append(body)
+        return {"submission_sequence": "7"}
+
+    monkeypatch.setattr("atomic_margin.service.cli.institution.call", call)
+    path = tmp_path / "book.csv"
+    path.write_text(text)
+    arguments = ["institution", "submit", str(path), "--dir", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"submission_sequence": "7"})
+    assert sent == [read_book_file(path).document]
+    path.write_text(text.replace(",BTC-PERP,", ",BTC PERP,").replace("\nBTC-PERP,", "\nBTC PERP,"))
+    refused = CliRunner().invoke(app, arguments)
+    assert (refused.exit_code, len(sent)) == (2, 1)
+    assert "book.csv, line 2, column instrument: an identifier" in refused.stderr
 
 
 # --- the cases from the trade

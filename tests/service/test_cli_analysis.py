@@ -150,6 +150,7 @@ def test_a_change_between_two_ticks_adds_up(tmp_path: Path) -> None:
     rows = [row for row in csv.DictReader(table.read_text().splitlines()) if row["table"] == "explain"]
     assert [row["item"] for row in rows] == ["excess before", *FACTORS, "only together", "excess after", "change"]
     assert rows[1]["maintenance"] == "-1057166.41"
+    assert "changed from market-1 to market-2, one factor at a time" in call(*EXAMPLE, "--explain", *TICKS).stdout
 
 
 def test_a_change_has_everything_that_changed(write: Any) -> None:
