@@ -48,6 +48,6 @@ def require_account(account: Account | AnyCase, what: str) -> Account:
 
 def _refuse(model: str, what: str) -> NoReturn:
     raise NotAnalysed(
-        f"{what} is not there for {model}: a case brings a book of its own without trade prices, and a market that no "
-        "tick follows. Its ladder is"
+        f"{what} is not there for {model}: a case brings a book without trade prices, and a market that no tick "
+        "follows; ask for its ladder"
     )

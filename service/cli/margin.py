@@ -65,9 +65,11 @@ gross limit, or with --example those of examples/ for what you leave out:
 
 The book is a portfolio or trades, JSON or CSV. With an analysis, integers are left out and no gross limit is wanted:
 
-    atomic-margin margin --model scan --example --ladder --contributions --plot ladder.svg
-    atomic-margin margin --model scan --example --explain examples/market-1.json examples/market-2.json
-    atomic-margin margin --model scan --example --what-if trades.csv --csv figures.csv
+    atomic-margin margin --model scan --example --ladder --contributions
+
+    atomic-margin margin --model scan --example --explain A.json B.json
+
+    atomic-margin margin --model scan --example --what-if trades.csv
 
 A portfolio-margin case, {name: {"Scenario": ...}}, with the set NAME of a parameter file:
 

@@ -231,7 +231,9 @@ def _next_to_nothing(gross: int | None) -> float:
 
 
 def left(amount: float) -> str:
-    """Return what is left, or missing, of collateral and profit after the margin requirement."""
+    """Return what is left, or missing, of collateral and profit after the margin requirement; noise is nothing."""
+    if round(amount, 2) == 0:
+        amount = 0.0
     return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
 
 
