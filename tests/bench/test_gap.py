@@ -202,7 +202,7 @@ def test_all_cuts_give_the_margin_of_covered_accounts_too(published: Published) 
     entry_map = EntryMap.of(published.universe, 64_000_000, 24)
     for posted in (pools, {"central": {"USDC": 10**15}}, {"futures": {"USDC": 10**15}}):
         for book in portfolios(*common, 6, seed=5):
-            z = encode(book, universe, entry_map)
+            z = encode(book, published.universe, entry_map)
             true = cross_margin(model, *common, published.schedule, book, posted)
             least = {}
             for name in ("expanded", "complete"):
