@@ -118,7 +118,7 @@ def problem(error: type[DocumentError], text: str) -> PydanticCustomError:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

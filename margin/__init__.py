@@ -2,8 +2,8 @@
 
 An account's excess in scenario r is (A z)_r + c_r for the portfolio vector z of non-negative digits. Documents are
 parsed JSON objects, strict and named by hash. No cryptography and no I/O in here; it imports `documents` alone, and
-`service` and `bench` import it. Rooms, each standing on those before it: `market`, `collateral`, `rows`, `models`. The
-usual path, on both sides of the service, here with the model `scan`:
+`service` and `bench` import it. Rooms, each standing on those before it: `market`, `collateral`, `rows`, `models`,
+`analysis`. The usual path, on both sides of the service, here with the model `scan`:
 
     universe, schedule = Universe.parse(one), CollateralSchedule.parse(other)
     model, market = parse_model(published), Market.parse(prices)        # any registered model, see `models.interface`

@@ -34,6 +34,7 @@ MarginError
 │   ├── FormMissing                 the model has no rows of the form asked for
 │   ├── UnknownModel                no model of this name is registered
 │   ├── DuplicateModel              two models of one name
+│   ├── NotAnalysed                 an analysis that a model, or two accounts, do not allow
 │   └── NegativeGap                 integers, or a conservative form, say a larger excess than there is (by `bench.gap`)
 ├── MatrixError
 │   ├── MarginOverflow              a row could leave its declared width: `.row`, `.entry`
@@ -188,6 +189,10 @@ class UnknownModel(ModelError):
 
 class DuplicateModel(ModelError):
     """A margin model of this name is registered already."""
+
+
+class NotAnalysed(ModelError):
+    """An analysis of `margin.analysis` is not there for this model, or not for these two accounts."""
 
 
 class NegativeGap(ModelError):

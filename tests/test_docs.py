@@ -68,9 +68,10 @@ def _first_cells(text: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
 
 
-def test_snippets_run_and_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["analyst.md", "researcher.md"])
+def test_snippets_run_and_print_what_is_shown(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / "docs" / "researcher.md").read_text()
+    text = (ROOT / "docs" / page).read_text()
     snippets = re.findall(
         r"<!-- tested -->\n```python\n(.*?)```\n\n<!-- prints -->\n```text\n(.*?)```", text, re.DOTALL
     )
@@ -79,7 +80,7 @@ def test_snippets_run_and_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -
     for source, expected in snippets:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(source, "docs/researcher.md", "exec"), namespace)  # noqa: S102 - our own documentation
+            exec(compile(source, f"docs/{page}", "exec"), namespace)  # noqa: S102 - our own documentation
         assert printed.getvalue() == expected
 
 

@@ -18,6 +18,9 @@ from atomic_margin.documents.strict import Identifier, Instant, Part, Price, in_
 
 FundingIndex = Annotated[Decimal, in_range("-1000000000000", "1000000000000")]
 
+MAX_LOT = "1000000000000"
+"""Units of an underlying in a lot, at most."""
+
 Side = Literal["long", "short"]
 SIDES: tuple[Side, Side] = ("long", "short")
 
@@ -41,7 +44,7 @@ class Instrument(Part):
         id: identifier, unique in the universe.
         kind: perpetual, (dated) future or (European) option.
         underlying: identifier of the underlying.
-        lot: contract size, in units of the underlying.
+        lot: contract size, in units of the underlying, above 0 and at most 10^12: a token at 10^-9 USD fits.
         reference_price: USD per unit of underlying; profit and loss is counted from it.
         digits: radix-32 digits a side has, 1 to 4; the largest position is 32^digits - 1 lots.
         expiry: of futures and options.
@@ -54,7 +57,7 @@ class Instrument(Part):
     id: Identifier
     kind: Literal["perpetual", "future", "option"]
     underlying: Identifier
-    lot: Annotated[Decimal, in_range("0", "1000000", above=True)]
+    lot: Annotated[Decimal, in_range("0", MAX_LOT, above=True)]
     reference_price: Price
     digits: Annotated[int, integer_in(1, 4)]
     expiry: Instant | None = None

@@ -51,7 +51,9 @@ class Universe(Document):
             if item.id == CASH:
                 raise MalformedDocument(f"{path}.id", f"{CASH!r} names the columns of cash; choose another name")
             if self.gross_weight(item) << 5 * (item.digits - 1) > MAX_GROSS_WEIGHT:
-                raise OutOfRange(f"{path}.digits", "the top digit is worth over 2^48 USD; use fewer digits")
+                raise OutOfRange(
+                    f"{path}.digits", "the top digit is worth over 2^48 USD; use fewer digits or a smaller lot"
+                )
         return self
 
     @cached_property

@@ -20,12 +20,15 @@ from atomic_margin.margin.collateral import (
     collateral_values,
 )
 from atomic_margin.margin.errors import FormMissing
-from atomic_margin.margin.kinds import Form
+from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap
 from atomic_margin.margin.market.market import Market, check_market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.breakdown import BindingRow, row_that_binds, surplus_of_rows
 from atomic_margin.margin.models.interface import AccountRows, D, H, MarginModel
+from atomic_margin.margin.models.moves import lots_of
+from atomic_margin.margin.models.surplus import RowSurplus
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rows import Rows
 
@@ -99,6 +102,11 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
             DocumentError: the first wrong field, named by its JSON path.
         """
 
+    @classmethod
+    @abstractmethod
+    def nothing_posted(cls) -> H:
+        """Return what an account has posted that has posted nothing."""
+
     # What follows from it.
 
     def check_market(self, published: Published) -> None:
@@ -138,6 +146,29 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
             self.collateral(published.schedule, published.market, posted, form),
         )
 
+    # An account taken apart, for people; by default by its conservative rows, for models that lose nothing in them.
+
+    def scenario_surplus(self, published: Published, book: Portfolio, posted: H) -> RowSurplus:
+        """Return what an account has left if each scenario comes true, before rounding.
+
+        Raises:
+            DocumentError: the documents do not fit together.
+        """
+        rows = self.rows(published.universe, published.market).slack_free()
+        collateral = self.collateral(published.schedule, published.market, posted)
+        cash = float(book.cash_against(published.universe))
+        return surplus_of_rows(rows, collateral, lots_of(book, published.universe), cash)
+
+    def binding_row(self, published: Published, book: Portfolio, posted: H, kind: MarginKind) -> BindingRow:
+        """Return the row that binds under one kind of margin, as a sum over lots, cash and collateral.
+
+        Raises:
+            DocumentError: the documents do not fit together.
+        """
+        rows = self.rows(published.universe, published.market).slack_free()
+        collateral = self.collateral(published.schedule, published.market, posted)
+        return row_that_binds(rows, collateral, self.scenario_surplus(published, book, posted), kind)
+
     def require_form(self, form: Form) -> None:
         """Raise FormMissing unless the model has rows of this form."""
         if form not in self.FORMS:
@@ -154,6 +185,11 @@ class LedgerModel(UniverseModel[D, Holdings], Generic[D]):
     def parse_posted(cls, document: object) -> Holdings:
         """Return the posted quantities of `CollateralHoldings`, smallest units by asset."""
         return CollateralHoldings.parse(document).posted
+
+    @classmethod
+    def nothing_posted(cls) -> Holdings:
+        """Return no holdings."""
+        return {}
 
     def collateral(
         self, schedule: CollateralSchedule, market: Market, posted: Holdings, form: Form = "conservative"

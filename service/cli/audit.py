@@ -14,8 +14,9 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.audit import DEFAULT_STARTS
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, fail, out, plain_errors
+from atomic_margin.service.cli.terms import read_documents
 from atomic_margin.service.errors import ConfigurationError, ServiceError
-from atomic_margin.service.files import read_json, write_json
+from atomic_margin.service.files import read_document, write_json
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.errors import ProofError
 
@@ -98,7 +99,7 @@ def _evidence(
     from atomic_margin.service.audit.evidence import anchors, gather
     from atomic_margin.service.audit.stored import ReadOnlyStore
 
-    pinned = None if trust is None else TrustFile.parse(read_json(trust))
+    pinned = None if trust is None else read_document(trust, TrustFile.parse)
     documents = _documents(*terms)
     store = ReadOnlyStore(directory, database)
     held: list[str] = []
@@ -118,9 +119,7 @@ def _documents(model: Path | None, universe: Path | None, schedule: Path | None)
         return None
     if model is None or universe is None or schedule is None:
         raise ConfigurationError("give all three of --model, --universe and --schedule, or none")
-    from atomic_margin.service.audit.terms import parse_documents
-
-    return parse_documents(read_json(model), read_json(universe), read_json(schedule))
+    return read_documents(model, universe, schedule)
 
 
 def _repeat(evidence: "Evidence", starts: int, memory_gib: int) -> "list[Repetition]":

@@ -1,19 +1,21 @@
-"""ExampleDocuments that the margin commands read, with those of `examples/` as the default."""
+"""What the margin commands read from files: markets, cases, and the documents of `examples/`."""
 
+import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from atomic_margin.bench.gap import ExampleDocuments
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.market import Market, check_crossed, check_market
 from atomic_margin.margin.market.portfolio import Institution
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.case import AnyCase, CaseModel
-from atomic_margin.margin.models.registry import AnyModel, models, parse_model
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import examples_folder, read_json
+from atomic_margin.service.files import examples_folder, in_file, placing, read_document, read_json
 
 EXAMPLES = examples_folder()
 UNIVERSE = EXAMPLES / "universe.json"
@@ -22,45 +24,41 @@ INSTITUTION = EXAMPLES / "institution.json"
 MARKET = EXAMPLES / "market-1.json"
 
 
-def read_market(path: Path, universe: Universe) -> Market:
+def read_market(path: Path, universe: Universe, universe_path: Path) -> Market:
     """Return the prices in a file.
+
+    Args:
+        path: of the file.
+        universe: that is to be priced.
+        universe_path: its file, for errors.
 
     Raises:
         ConfigurationError: the file cannot be read.
-        DocumentError: it is no market, does not price the universe, or its prices are crossed.
+        DocumentError: it is no market, does not price the universe, or its prices are crossed; the file is named.
     """
-    market = Market.parse(read_json(path))
-    check_market(market, universe)
-    check_crossed(market)
+    market = read_document(path, Market.parse)
+    with placing(lambda error: _in_either(error, path, universe_path)):
+        check_market(market, universe)
+    with in_file(str(path)):
+        check_crossed(market)
     return market
+
+
+def _in_either(error: DocumentError, market: Path, universe: Path) -> DocumentError:
+    file = universe if error.field.startswith("instruments") else market
+    return type(error)(f"{file}: {error.field}", error.problem)
 
 
 def example_gross_limit() -> int:
     """Return the gross limit of the example's institution, whole USD."""
-    return Institution.parse(read_json(INSTITUTION)).gross_limit
+    return read_document(INSTITUTION, Institution.parse).gross_limit
 
 
 def read_published(universe: Path, market: Path, schedule: Path) -> Published:
     """Return universe, prices and collateral schedule of three files; errors as for `read_market`."""
-    known = Universe.parse(read_json(universe))
-    return Published(known, read_market(market, known), CollateralSchedule.parse(read_json(schedule)))
-
-
-def read_model(model: str) -> AnyModel:
-    """Return the example's model of that name, or the model of a document, told by its field ``name``.
-
-    Raises:
-        ConfigurationError: the file cannot be read.
-        DocumentError: it is of no model, or a field is wrong.
-    """
-    rules = models().get(model)
-    example = rules.EXAMPLE if rules is not None and issubclass(rules, UniverseModel) else None
-    return parse_model(read_json(Path(model) if example is None else EXAMPLES / example), model)
-
-
-def read_posted(model: UniverseModel[Any, Any], file: Path | None) -> Any:
-    """Return what is posted under a model: that of a file, or of its example."""
-    return model.parse_posted(read_json(file or EXAMPLES / model.EXAMPLE_POSTED))
+    known = read_document(universe, Universe.parse)
+    prices = read_market(market, known, universe)
+    return Published(known, prices, read_document(schedule, CollateralSchedule.parse))
 
 
 def example_documents(market: Path = MARKET) -> ExampleDocuments:
@@ -79,6 +77,23 @@ def _example(rules: type[UniverseModel[Any, Any]]) -> tuple[object, object]:
     return read_json(EXAMPLES / rules.EXAMPLE), read_json(EXAMPLES / rules.EXAMPLE_POSTED)
 
 
+def naming_cases(file: Path, parameters: Path | None, name: str | None) -> AbstractContextManager[None]:
+    """Name the file where a case or a parameter set is wrong: cases may be read only when they are asked for.
+
+    Args:
+        file: of cases.
+        parameters: of parameter sets.
+        name: of the set.
+    """
+
+    def placed(error: DocumentError) -> DocumentError:
+        head = re.split(r"[.\[]", error.field, maxsplit=1)[0]
+        in_sets = parameters is not None and (head == name or "parameter set" in error.problem)
+        return type(error)(f"{parameters if in_sets else file}: {error.field}", error.problem)
+
+    return placing(placed)
+
+
 def read_cases(
     rules: type[CaseModel[Any, Any, Any, Any]], file: Path, parameters: Path | None, name: str | None
 ) -> Mapping[str, AnyCase]:
@@ -86,7 +101,7 @@ def read_cases(
 
     Raises:
         ConfigurationError: a file cannot be read, or parameters are missing, or given to a model that takes none.
-        DocumentError: a field is wrong, or there is no such set.
+        DocumentError: a field is wrong, or there is no such set; see `naming_cases`.
     """
     if rules.PARAMETERS_IN_CASE:
         for option, value in (("parameters", parameters), ("set", name)):

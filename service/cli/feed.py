@@ -13,7 +13,7 @@ from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import DocumentSource, price_set
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules
@@ -103,7 +103,7 @@ def sign(
     """
     needs_extras("feed sign", "service")
     with plain_errors():
-        source = DocumentSource(Identity.load_or_create(path), Market.parse(read_json(market)))
+        source = DocumentSource(Identity.load_or_create(path), read_document(market, Market.parse))
         print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
 
 
@@ -134,11 +134,10 @@ def chainlink(
     from atomic_margin.service.feed.chainlink import ChainlinkSource, JsonRpc
 
     with plain_errors():
-        document = read_json(base)
-        market = Market.parse(document)
+        market = read_document(base, Market.parse)
         if now:
             as_of = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-            market = Market.parse({**document, "as_of": as_of})
+            market = Market.parse({**read_json(base), "as_of": as_of})
         aggregators = dict(map(_aggregator, aggregator))
         source = ChainlinkSource(Identity.load_or_create(path), JsonRpc(rpc, block=block), aggregators, lambda: market)
         print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
@@ -154,7 +153,7 @@ def _signed_once(source: "PriceSource", memory: Path, price_rules: Path, operato
     from atomic_margin.service.feed.remote import OperatorTicks
 
     shown = OperatorTicks(operator)
-    with remembering(memory, PriceRules.parse(read_json(price_rules))) as remembered:
+    with remembering(memory, read_document(price_rules, PriceRules.parse)) as remembered:
         place = remembered.catch_up(shown.newest(), shown.tick)
         return remembered.sign_once(place, source.fetch).to_json()
 
@@ -181,9 +180,9 @@ def combine_prices(
     would be dropped are left out.
     """
     with plain_errors():
-        documents = [SignedDocument.parse(read_json(path)) for path in prices]
+        documents = [read_document(path, SignedDocument.parse) for path in prices]
         signed = [parse_signed(document, Price)[1] for document in documents]
-        pinned = PriceRules.parse(read_json(price_rules))
+        pinned = read_document(price_rules, PriceRules.parse)
         now = datetime.now(timezone.utc).replace(microsecond=0)
         places = Counter(Place(one.market.sequence, pinned.hash(), one.previous, one.last_market) for one in signed)
         ((place, _),) = places.most_common(1)
@@ -212,9 +211,9 @@ def change_rules(
         change = NewRules.parse(
             {
                 "operator": operator_key,
-                "previous": PriceRules.parse(read_json(price_rules)).hash(),
+                "previous": read_document(price_rules, PriceRules.parse).hash(),
                 "from_sequence": str(from_tick),
-                "rules": read_json(new_rules),
+                "rules": read_document(new_rules, PriceRules.parse).canonical(),
             }
         )
         print_json(change.signed_by(Identity.load_or_create(path)).to_json())
@@ -236,7 +235,7 @@ def push(
     from atomic_margin.service.feed.remote import OperatorTicks
 
     with plain_errors():
-        print_json(OperatorTicks(operator).push(SignedDocument.parse(read_json(price))).to_json())
+        print_json(OperatorTicks(operator).push(read_document(price, SignedDocument.parse)).to_json())
 
 
 @app.command()

@@ -19,7 +19,7 @@ from atomic_margin.bench.gap import (
 )
 from atomic_margin.margin.models.case import CaseModel
 from atomic_margin.margin.models.registry import model_named, models
-from atomic_margin.service.cli.examples import MARKET, example_documents, read_cases
+from atomic_margin.service.cli.examples import MARKET, example_documents, naming_cases, read_cases
 from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import write_json
@@ -72,7 +72,8 @@ def gap(
         ]
         if cases is not None:
             rules = _case_rules(names)
-            found = read_cases(rules, cases, parameters, parameter_set)
+            with naming_cases(cases, parameters, parameter_set):
+                found = read_cases(rules, cases, parameters, parameter_set)
             sources.append((Tally(rules.NAME, "cases"), len(found), case_accounts(found, widths)))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err, transient=True) as progress:

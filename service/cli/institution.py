@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from atomic_margin.margin.market.columns import ColumnChoice
+from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -88,8 +89,8 @@ def serve(
     with plain_errors():
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
-        pins, bound = TrustFile.parse(read_json(trust)), _seconds(max_tick_age)
-        choice = None if columns is None else ColumnChoice.parse(read_json(columns))
+        pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
+        choice = None if columns is None else read_document(columns, ColumnChoice.parse)
         settings = AgentSettings(directory, name, operator, pins, gross_limit, bound, columns=choice)
         deliver = _deliveries(directory, pins, witness or [])
 
@@ -109,13 +110,21 @@ def serve(
 
 @app.command()
 def submit(
-    portfolio: Annotated[Path, typer.Argument(help="A portfolio; examples/portfolio.json is one.")],
+    portfolio: Annotated[
+        Path, typer.Argument(help="A portfolio or trades, JSON or CSV; examples/portfolio.json is one.")
+    ],
     directory: Directory,
     agent: AgentUrl = DEFAULT_AGENT,
 ) -> None:
-    """Encrypt, commit to, prove and submit a portfolio through the running agent."""
+    """Encrypt, commit to, prove and submit a portfolio through the running agent; trades are netted there.
+
+    What is wrong with the file is named by file and field, or by line and column of CSV, and nothing is sent. What the
+    agent refuses it names by its field; the first line of CSV below the header is lines[0], or trades[0].
+    """
     with plain_errors():
-        print_json(_call(Submitted, directory, agent, "POST", "/v1/portfolio", read_json(portfolio)))
+        file = read_book_file(portfolio)
+        file.parse()
+        print_json(_call(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
 
 
 @app.command("rotate-keys")

@@ -1,69 +1,75 @@
-"""`atomic-margin margin`: the true margin of a book, the margin its integers give, and the gap between them."""
+"""`atomic-margin margin`: the true margin of a book, what its integers say, and what an analyst asks of either."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from atomic_margin.bench.gap import AccountExcess, Desk, FormExcess, measure_case
-from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
+from atomic_margin.margin.analysis import Account, Ladder, contributions, explain, ladder, what_if
 from atomic_margin.margin.errors import NegativeGap
-from atomic_margin.margin.kinds import MarginKind
-from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.case import AnyCase, CaseModel
+from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.registry import models
-from atomic_margin.margin.models.universe import LedgerModel, Published, UniverseModel
-from atomic_margin.service.cli.examples import (
-    SCHEDULE,
-    UNIVERSE,
-    example_gross_limit,
-    read_cases,
-    read_model,
-    read_posted,
-    read_published,
+from atomic_margin.margin.models.universe import LedgerModel, UniverseModel
+from atomic_margin.service.books import BookFile, read_book_file
+from atomic_margin.service.cli.examples import INSTITUTION, example_gross_limit, naming_cases, read_cases
+from atomic_margin.service.cli.ladder_picture import ladder_picture
+from atomic_margin.service.cli.margin_documents import Files, Read, read_account, read_change, require_named
+from atomic_margin.service.cli.margin_figures import (
+    Table,
+    analysis_json,
+    contributions_table,
+    explain_table,
+    integer_json,
+    ladder_table,
+    margin_table,
+    print_integers,
+    print_true,
+    true_json,
+    what_if_table,
+    write_csv,
 )
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 WIDTHS = (20, 24)
 
-
 _CASES = {name: rules for name, rules in models().items() if issubclass(rules, CaseModel)}
 _OTHERS = {name: rules for name, rules in models().items() if issubclass(rules, UniverseModel)}
-
-
-def _names() -> str:
-    return f"{', '.join(_OTHERS)} (the example's), {', '.join(_CASES)}"
 
 
 def _pooled() -> str:
     return ", ".join(name for name, rules in _OTHERS.items() if not issubclass(rules, LedgerModel))
 
 
-def _posted_examples() -> str:
-    return " or ".join(f"examples/{path}" for path in dict.fromkeys(rules.EXAMPLE_POSTED for rules in _OTHERS.values()))
-
-
 def _with_sets() -> str:
     return ", ".join(name for name, rules in _CASES.items() if not rules.PARAMETERS_IN_CASE)
 
 
-HELP = """Print the true margin of a book, the margin that integer rows give, and the gap.
+HELP = """Print requirement and excess of a book, the margin that integer rows give, and the gap.
 
 The true margin is computed in plain floating point. The integers are what the operator's circuit (place fhe) and the
 proof (place proof) work on; they never exceed the true margin. The gap has two parts: what the form of the rows gives
 up (model gap) and what rounding to integers gives up (rounding gap). Nothing is sent and nothing is encrypted here.
 
-The example book:
+Nothing counts that you do not name: give model, book, prices, universe, schedule, posted collateral (or `none`) and
+gross limit, or with --example those of examples/ for what you leave out:
 
-    atomic-margin margin --model scan --portfolio examples/portfolio.json --market examples/market-1.json
+    atomic-margin margin --model scan --example
+
+The book is a portfolio or trades, JSON or CSV. With an analysis, integers are left out and no gross limit is wanted:
+
+    atomic-margin margin --model scan --example --ladder --contributions
+
+    atomic-margin margin --model scan --example --explain A.json B.json
+
+    atomic-margin margin --model scan --example --what-if trades.csv
 
 A portfolio-margin case, {name: {"Scenario": ...}}, with the set NAME of a parameter file:
 
@@ -73,29 +79,49 @@ A case of the second version brings its own parameters, {"Scenario": ..., "Param
 
     atomic-margin margin --model pmrm2 --case case.json --json
 
-Exit status 0: computed, whatever the margin is. 2: an input is wrong; the message names the field.
+Exit status 0: computed, whatever the margin is. 2: an input is wrong; the message names the file and the field.
 """
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is wanted of every account beside its margin."""
+
+    ladder: bool
+    contributions: bool
+    picture: Path | None
+    what_if: BookFile | None
+
+    @property
+    def something(self) -> bool:
+        return self.ladder or self.contributions or self.picture is not None or self.what_if is not None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One account's figures."""
+
+    label: str
+    true: Reference
+    integers: AccountExcess | None
+    tables: tuple[Table, ...]
+    analysis: Mapping[str, Any]
+    ladder: Ladder | None
 
 
 @app.command(help=HELP)
 def margin(
     model: Annotated[
-        str,
-        typer.Option(help=f"{_names()}, or a model document."),
+        str, typer.Option(help=f"A model document; {', '.join(_CASES)}; with --example one of {', '.join(_OTHERS)}.")
     ],
-    portfolio: Annotated[Path | None, typer.Option(help="Book; examples/portfolio.json is one.")] = None,
+    portfolio: Annotated[Path | None, typer.Option(help="Book or trades, JSON or CSV.")] = None,
     market: Annotated[Path | None, typer.Option(help="Prices; examples/market-1.json are some.")] = None,
-    universe: Annotated[Path, typer.Option(help="Instruments.", show_default="examples/universe.json")] = UNIVERSE,
-    schedule: Annotated[
-        Path, typer.Option(help="Eligible collateral and haircuts.", show_default="examples/collateral-schedule.json")
-    ] = SCHEDULE,
+    universe: Annotated[Path | None, typer.Option(help="Instruments; examples/universe.json are some.")] = None,
+    schedule: Annotated[Path | None, typer.Option(help="Eligible collateral and haircuts.")] = None,
     posted: Annotated[
-        Path | None,
-        typer.Option(
-            help=f"Posted collateral; for {_pooled()} by pool.",
-            show_default=_posted_examples(),
-        ),
+        str | None, typer.Option(help=f"File of posted collateral, for {_pooled()} by pool; or none.")
     ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Take what is not given from examples/.")] = False,
     case: Annotated[Path | None, typer.Option(help=f"Cases, for {' and '.join(_CASES)}.")] = None,
     name: Annotated[str | None, typer.Option(help="One of several cases of the file.")] = None,
     parameters: Annotated[Path | None, typer.Option(help=f"Parameter sets, for {_with_sets()}.")] = None,
@@ -105,39 +131,152 @@ def margin(
         typer.Option(
             min=1,
             help="Public limit on the size of the book, whole USD.",
-            show_default="that of examples/institution.json, or a quarter above the case's book",
+            show_default="for a case a quarter above its book",
         ),
     ] = None,
     bits: Annotated[int, typer.Option(help="Width of FHE rows: 20 or 24. Proof rows have 12 more.")] = 20,
+    with_ladder: Annotated[bool, typer.Option("--ladder", help="What is left now and in every scenario.")] = False,
+    with_contributions: Annotated[
+        bool, typer.Option("--contributions", help="What each line, cash and collateral add to the binding row.")
+    ] = False,
+    ticks: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--explain", metavar="A B", help="Why the excess changed between two files of prices."),
+    ] = None,
+    to_portfolio: Annotated[Path | None, typer.Option(help="With --explain: the book at B.")] = None,
+    to_posted: Annotated[str | None, typer.Option(help="With --explain: what is posted at B.")] = None,
+    to_model: Annotated[str | None, typer.Option(help="With --explain: the model document at B.")] = None,
+    to_schedule: Annotated[Path | None, typer.Option(help="With --explain: the collateral schedule at B.")] = None,
+    trades: Annotated[
+        Path | None, typer.Option("--what-if", help="Trades, JSON or CSV: requirement and excess with them.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the ladder as a picture, SVG.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the figures as CSV.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print for machines, in full precision.")] = False,
 ) -> None:
     """Print true and integer margin; `HELP` is what the user reads."""
     with plain_errors(named=True):
         if bits not in WIDTHS:
             raise ConfigurationError(f"--bits is 20 or 24, got {bits}")
+        if plot is not None and plot.suffix.lower() != ".svg":
+            raise ConfigurationError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
+        added = None if trades is None else read_book_file(trades)
+        asked = _Asked(with_ladder, with_contributions, plot, added)
+        later = {"to-portfolio": to_portfolio, "to-posted": to_posted, "to-model": to_model, "to-schedule": to_schedule}
         rules = models().get(model)
+        used: list[str] = []
         if rules is not None and issubclass(rules, CaseModel):
-            _refuse_given("a case, which has its own", portfolio=portfolio, market=market, posted=posted)
+            given: dict[str, object] = {
+                "portfolio": portfolio,
+                "market": market,
+                "universe": universe,
+                "schedule": schedule,
+            }
+            given |= {"posted": posted, "example": example or None, "explain": ticks, **later}
+            _refuse_given("a case, which has its own", **given)
             if case is None:
                 raise ConfigurationError(f"--model {model} takes a case: give --case FILE")
-            cases = _chosen(read_cases(rules, case, parameters, parameter_set), name)
-            accounts = {label: measure_case(item, (bits,), gross_limit) for label, item in cases.items()}
+            with naming_cases(case, parameters, parameter_set):
+                cases = _chosen(read_cases(rules, case, parameters, parameter_set), name)
+                found = [_of_case(label, item, asked, bits, gross_limit) for label, item in cases.items()]
         else:
-            given = {"case": case, "name": name, "parameters": parameters, "set": parameter_set}
-            _refuse_given("a portfolio and a market", **given)
-            if portfolio is None or market is None:
-                raise ConfigurationError(f"--model {model} takes a book and prices: give --portfolio and --market")
-            desk = _desk(model, read_published(universe, market, schedule), posted)
-            book = Portfolio.parse(read_json(portfolio))
-            limit = gross_limit or example_gross_limit()
-            accounts = {portfolio.stem: desk.measure(book, limit, (bits,))}
-        accounts = {label: _sound(account) for label, account in accounts.items()}
-        reports = {label: report(label, account) for label, account in accounts.items()}
-        if as_json:
-            print_json(next(iter(reports.values())) if len(reports) == 1 else reports)
-        else:
-            for label, account in accounts.items():
-                _print(label, account)
+            cased = {"case": case, "name": name, "parameters": parameters, "set": parameter_set}
+            _refuse_given("a portfolio and a market", **cased)
+            if ticks is None:
+                for option, value in later.items():
+                    if value is not None:
+                        raise ConfigurationError(f"--{option} says what is different at B: give --explain A B")
+            elif market is not None:
+                raise ConfigurationError("--explain names both files of prices: leave out --market")
+            files = Files(model, portfolio, ticks[0] if ticks else market, universe, schedule, posted)
+            integers = not asked.something and ticks is None
+            if example:
+                filled = files.with_examples()
+                used, files = files.examples(filled), filled
+                if gross_limit is None and integers:
+                    gross_limit, used = example_gross_limit(), [*used, INSTITUTION.name]
+            require_named(files, gross_limit, integers=integers)
+            read = read_account(files)
+            then = None
+            if ticks is not None:
+                then = read_change(read, ticks[1], to_portfolio, to_posted, to_model, to_schedule)
+            found = [_of_account(read, then, asked, bits, gross_limit if integers else None)]
+        _write(found, used, plot, csv, as_json=as_json)
+
+
+def _of_case(label: str, case: AnyCase, asked: _Asked, bits: int, gross_limit: int | None) -> _Found:
+    if not asked.something:
+        measured = _sound(measure_case(case, (bits,), gross_limit))
+        return _Found(label, measured.reference, measured, (), {}, None)
+    true = case.model.reference(case.published, case.book, case.posted)
+    tables, analysis, rungs = _analysed(case, asked)
+    return _Found(label, true, None, tuple(tables), analysis, rungs)
+
+
+def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_limit: int | None) -> _Found:
+    """Return the figures of an account, at the later of two ticks where there are two; integers with a gross limit."""
+    shown = then or read
+    label, account = shown.book.path.stem, shown.account
+    with shown.named():
+        if gross_limit is not None:
+            desk = Desk(account.model, account.published, account.posted)
+            measured = _sound(desk.measure(account.book, gross_limit, (bits,)))
+            return _Found(label, measured.reference, measured, (), {}, None)
+        true = account.reference()
+        tables, analysis, rungs = _analysed(account, asked)
+    if then is not None:
+        with read.named():
+            explanation = explain(read.account, then.account)
+        ticks = [item.files.market.stem if item.files.market else "" for item in (read, then)]
+        tables.append(explain_table(explanation, *ticks))
+        analysis |= analysis_json(None, (), explanation, None)
+    return _Found(label, true, None, tuple(tables), analysis, rungs)
+
+
+def _analysed(account: Account | AnyCase, asked: _Asked) -> tuple[list[Table], dict[str, Any], Ladder | None]:
+    """Return what is asked of one account: tables, JSON, and its ladder."""
+    tables = []
+    rungs = ladder(account) if asked.ladder or asked.picture is not None else None
+    if rungs is not None and asked.ladder:
+        tables.append(ladder_table(rungs))
+    parts = [contributions(account, kind) for kind in KINDS] if asked.contributions else []
+    if parts:
+        tables.append(contributions_table(parts))
+    changed = None
+    if asked.what_if is not None:
+        with asked.what_if.named():
+            changed = what_if(account, asked.what_if.trades())
+        tables.append(what_if_table(changed))
+    return tables, analysis_json(rungs if asked.ladder else None, parts, None, changed), rungs
+
+
+def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | None, *, as_json: bool) -> None:
+    if plot is not None:
+        if len(found) != 1 or found[0].ladder is None:
+            raise ConfigurationError("--plot draws one account: choose one with --name")
+        plot.write_text(ladder_picture(found[0].label, found[0].ladder), encoding="utf-8")
+    if csv is not None:
+        tables = [(item.label, table) for item in found for table in (margin_table(item.true), *item.tables)]
+        write_csv(csv, tables)
+    if as_json:
+        reports = {item.label: _report(item, used) for item in found}
+        print_json(next(iter(reports.values())) if len(reports) == 1 else reports)
+        return
+    if used:
+        out.print(f"example documents, with --example: {', '.join(used)}", soft_wrap=True)
+    for item in found:
+        print_true(item.label, item.true)
+        if item.integers is not None:
+            print_integers(item.integers)
+        for table in item.tables:
+            table.print()
+
+
+def _report(item: _Found, used: list[str]) -> dict[str, Any]:
+    found = {**true_json(item.label, item.true), **item.analysis}
+    if item.integers is not None:
+        found |= integer_json(item.integers)
+    return {**found, "examples": used} if used else found
 
 
 def _sound(account: AccountExcess) -> AccountExcess:
@@ -150,56 +289,6 @@ def _sound(account: AccountExcess) -> AccountExcess:
     return account
 
 
-def report(label: str, account: AccountExcess) -> dict[str, Any]:
-    """Return what ``--json`` prints of one account: USD as JSON numbers."""
-    true = account.reference
-    found: dict[str, Any] = {
-        "model": true.model,
-        "case": label,
-        "initial_excess": true.excess["initial"],
-        "maintenance_excess": true.excess["maintenance"],
-        "mark_to_market": true.mark_to_market,
-        **true.details,
-        "worst": true.worst["maintenance"],
-        "worst_initial": true.worst["initial"],
-        "initial_requirement": true.requirement["initial"],
-        "maintenance_requirement": true.requirement["maintenance"],
-        "gross": account.gross,
-        "gross_limit": account.gross_limit,
-        "integer": [
-            {
-                "form": item.form,
-                "place": item.place,
-                "bits": item.bits,
-                "rows": item.rows,
-                "entries": item.entries,
-                "slack": item.slack,
-                "initial_excess": float(item.integer["initial"]),
-                "maintenance_excess": float(item.integer["maintenance"]),
-                **_gap(account, item, "initial"),
-                "maintenance": _gap(account, item, "maintenance"),
-            }
-            for item in account.forms
-        ],
-    }
-    if account.problem:
-        found["integer_problem"] = account.problem
-    return found
-
-
-def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str, float | None]:
-    gap = account.gaps(kind)[account.forms.index(item)]
-    need, gross = account.reference.requirement[kind], account.gross
-    return {
-        "unit": float(item.units[kind]),
-        "rounding_gap": gap.rounding,
-        "model_gap": gap.model,
-        "gap": gap.total,
-        "gap_percent_of_requirement": 100 * gap.total / need if need > 0 else None,
-        "gap_percent_of_gross": 100 * gap.total / gross if gross else None,
-    }
-
-
 def _refuse_given(instead: str, **options: object) -> None:
     for option, value in options.items():
         if value is not None:
@@ -210,54 +299,3 @@ def _chosen(cases: Mapping[str, AnyCase], name: str | None) -> Mapping[str, AnyC
     if name is not None and name not in cases:
         raise ConfigurationError(f"no case {name!r} in the file, only {', '.join(map(repr, sorted(cases))) or 'none'}")
     return cases if name is None else {name: cases[name]}
-
-
-def _desk(model: str, published: Published, posted: Path | None) -> Desk[Any, Any, Any]:
-    rules = read_model(model)
-    if not isinstance(rules, UniverseModel):
-        raise MalformedDocument("name", f"{model} is of a model that takes no portfolio: give --case")
-    return Desk(rules, published, read_posted(rules, posted))
-
-
-def _excess(amount: float) -> str:
-    """Return what is left, or missing, of collateral and profit after the margin requirement."""
-    return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
-
-
-def _print(label: str, account: AccountExcess) -> None:
-    true = account.reference
-    out.print(
-        f"[bold]{escape(label)}[/], model {true.model}: initial {_excess(true.excess['initial'])}, maintenance "
-        f"{_excess(true.excess['maintenance'])}; mark to market {true.mark_to_market:,.2f} USD, initial requirement "
-        f"{true.requirement['initial']:,.2f} USD, worst: "
-        f"{escape(true.worst['initial'])}",
-        soft_wrap=True,
-    )
-    details = (f"{key.replace('_', ' ')} {value:,.2f}" for key, value in true.details.items())
-    out.print(", ".join(details), soft_wrap=True)
-    if account.forms:
-        table = Table(box=None, pad_edge=False, padding=(0, 0, 0, 1))
-        for column in ("form", "place", "bits", "rows", "unit", "initial excess", "rounding", "model", "gap, %"):
-            table.add_column(column, justify="left" if column in ("form", "place") else "right")
-        for item in account.forms:
-            gap = _gap(account, item, "initial")
-            share = gap["gap_percent_of_requirement"]
-            table.add_row(
-                item.form,
-                item.place,
-                str(item.bits),
-                str(item.rows),
-                f"{float(item.units['initial']):.4g}",
-                f"{float(item.integer['initial']):,.2f}",
-                f"{gap['rounding_gap']:,.2f}",
-                f"{gap['model_gap']:,.2f}",
-                "-" if share is None else f"{share:.4f}",
-            )
-        out.print(table)
-        out.print(
-            "The gap, rounding plus model, is initial excess that the integers do not see: USD, and % of the "
-            "initial requirement. It is never below zero.",
-            soft_wrap=True,
-        )
-    if account.problem:
-        out.print(f"[yellow]no integer rows[/]: {escape(account.problem)}", soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.markup import escape
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
-from atomic_margin.service.files import read_json, replace_json, write_json
+from atomic_margin.service.files import read_document, read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
 from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import ED25519, NoteKey
@@ -128,7 +128,7 @@ def monitor(
 
 def _monitor(url: str, trust: Path, log: str | None, witnesses: list[str], needed: int, max_age: int | None) -> Monitor:
     """Return the monitor of one operator: by its trust file, or by what the options say of its log."""
-    anchors = TrustFile.parse(read_json(trust))
+    anchors = read_document(trust, TrustFile.parse)
     if log is None:
         if (witnesses, needed, max_age) != ([], 0, None):
             raise ConfigurationError("--witness, --needed and --max-age go with --log")

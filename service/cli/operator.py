@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import typer
 
+from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.http.tokens import read_token
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
@@ -87,8 +88,9 @@ def revise(
     Exit status 0: announced. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
     """
     with plain_errors():
-        document = read_json(universe)
-    _print(directory, operator, "revise", "POST", "/v1/universes", {"universe": document, "until": until})
+        document = read_document(universe, Universe.parse)
+    body = {"universe": document.canonical(), "until": until}
+    _print(directory, operator, "revise", "POST", "/v1/universes", body)
 
 
 @app.command()

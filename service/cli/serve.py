@@ -16,7 +16,7 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.policy import Policy
@@ -79,7 +79,7 @@ def serve(
     from atomic_margin.service.operator.web.app import create_app
 
     with plain_errors():
-        prices = PriceRules.parse(read_json(price_rules))
+        prices = read_document(price_rules, PriceRules.parse)
         settings = Settings(
             directory=directory,
             prices=prices,

@@ -14,7 +14,8 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document
+from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -55,7 +56,7 @@ def trust(
                 **({} if history is None else {"log": history}),
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
-                "prices": read_json(price_rules),
+                "prices": read_document(price_rules, PriceRules.parse).canonical(),
                 "institutions": dict(_pairs(institution, "--institution takes NAME=KEY")),
                 "keys": pinned,
                 **{name: hashes[name] for name in ("model", "universe", "schedule", "profile", "generators")},

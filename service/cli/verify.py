@@ -10,7 +10,7 @@ from rich.markup import escape
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
-from atomic_margin.service.files import read_json
+from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
@@ -53,7 +53,7 @@ def verify(
             out.print(f"[green]✓[/] ({len(steps)}) {name}")
 
     with plain_errors():
-        anchors, group = TrustFile.parse(read_json(trust)), load_group(backend)
+        anchors, group = read_document(trust, TrustFile.parse), load_group(backend)
         try:
             try:
                 value = read_json(bundle)

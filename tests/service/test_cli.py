@@ -282,10 +282,10 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
         (["--keys", "fund=xyz"], "keys.fund"),
         (["--institution", "a/b=" + "1a" * 32], "institutions"),
         (["--price-rules", "absent.json"], "cannot read"),
-        (["--price-rules", str(EXAMPLES / "universe.json")], "prices.format"),
+        (["--price-rules", str(EXAMPLES / "universe.json")], "universe.json: format"),
         (["--profile", "unknown"], "no profile named"),
         (["--model", "absent.json"], "cannot read"),
-        (["--model", str(EXAMPLES / "universe.json")], "format"),
+        (["--model", str(EXAMPLES / "universe.json")], "universe.json: format"),
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import PROFILES, STANDARD, TINY
 from atomic_margin.margin import CollateralHoldings, Market, Portfolio, errors, models, parse_model
+from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.models.registry import registered
 from atomic_margin.service.audit.stored import ReadOnlyStore
@@ -116,7 +117,7 @@ def test_a_margin_call_of_the_toy_model_is_settled(world: World, group: Group) -
 
 
 def test_the_margin_command_knows_the_toy_model(notional: Path) -> None:
-    book = ("--portfolio", EXAMPLES / "portfolio.json", "--market", EXAMPLES / "market-1.json")
+    book = ("--example", "--portfolio", EXAMPLES / "portfolio.json", "--market", EXAMPLES / "market-1.json")
     for chosen in ("notional", notional):
         call = CliRunner().invoke(app, [str(item) for item in ("margin", "--model", chosen, *book, "--json")])
         assert call.exit_code == 0, call.output
@@ -128,6 +129,12 @@ def test_the_margin_command_knows_the_toy_model(notional: Path) -> None:
             ("conservative", "proof", 1),
         ]
         assert all(item["gap"] >= 0 and item["model_gap"] < 1e-6 for item in found["integer"])
+        asked = ("margin", "--model", chosen, *book, "--ladder", "--contributions", "--json")
+        taken_apart = json.loads(CliRunner().invoke(app, [str(item) for item in asked]).stdout)
+        (rung,) = taken_apart["ladder"]["rungs"]
+        for kind in KINDS:
+            assert rung[kind] == pytest.approx(found[f"{kind}_excess"])
+            assert taken_apart["contributions"][kind]["excess"] == pytest.approx(found[f"{kind}_excess"])
 
 
 def test_the_gap_command_measures_the_toy_model(tmp_path: Path) -> None:

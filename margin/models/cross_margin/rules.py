@@ -6,17 +6,19 @@ Collateral is posted by pool, so this is no model of one ledger account.
 from collections.abc import Mapping
 
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, collateral_values
-from atomic_margin.margin.kinds import KINDS, Form
+from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.breakdown import BindingRow
 from atomic_margin.margin.models.cross_margin.document import CrossMarginModel, PoolHoldings
 from atomic_margin.margin.models.cross_margin.exact import compile_exact_cross, exact_cross_collateral
-from atomic_margin.margin.models.cross_margin.reference import cross_margin
+from atomic_margin.margin.models.cross_margin.reference import cross_margin, venue_row
 from atomic_margin.margin.models.cross_margin.rows import compile_cuts, cut_collateral, cut_labels
 from atomic_margin.margin.models.cross_margin.values import lot_values
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.moves import lots_of, revalue_moves
+from atomic_margin.margin.models.surplus import RowSurplus
 from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.margin.rows.rows import Rows
 
@@ -51,6 +53,11 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
     def parse_posted(cls, document: object) -> Pools:
         """Return the posted quantities of `PoolHoldings`, by pool."""
         return PoolHoldings.parse(document).posted
+
+    @classmethod
+    def nothing_posted(cls) -> Pools:
+        """Return no pools."""
+        return {}
 
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         """Return every cut, or a row for each scenario with slack for each venue."""
@@ -88,3 +95,11 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
             mark_to_market=made + now,
             details={"min_span": -alone, "profit": made, "collateral": now},
         )
+
+    def scenario_surplus(self, published: Published, book: Portfolio, posted: Pools) -> RowSurplus:
+        """Return what all venues together have left in every scenario."""
+        return cross_margin(self.document, published.universe, published.market, published.schedule, book, posted)
+
+    def binding_row(self, published: Published, book: Portfolio, posted: Pools, kind: MarginKind) -> BindingRow:
+        """Return the scenario that binds, with the share of each venue that counts."""
+        return venue_row(self.document, published.universe, published.market, published.schedule, book, posted, kind)

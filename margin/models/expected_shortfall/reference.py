@@ -16,14 +16,16 @@ from fractions import Fraction
 import numpy as np
 
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
-from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.breakdown import BindingRow
 from atomic_margin.margin.models.expected_shortfall.cover import tail_average
 from atomic_margin.margin.models.expected_shortfall.document import ExpectedShortfallModel
 from atomic_margin.margin.models.moves import lots_of, revalue_moves
+from atomic_margin.margin.models.surplus import RowSurplus
 
 
 @dataclass(frozen=True)
@@ -122,4 +124,76 @@ def expected_shortfall(
         initial=profit + now - factor * charges - initial,
         maintenance_requirement=max(0.0, alone),
         initial_requirement=max(0.0, factor * alone),
+    )
+
+
+def surplus_by_move(
+    model: ExpectedShortfallModel,
+    universe: Universe,
+    market: Market,
+    schedule: CollateralSchedule,
+    portfolio: Portfolio,
+    holdings: Mapping[str, int],
+) -> RowSurplus:
+    """Return what the account has left if each single move comes true, unrounded; arguments as `expected_shortfall`.
+
+    Raises:
+        DocumentError: the documents do not fit together.
+    """
+    long, short = lots_of(portfolio, universe)
+    values = revalue_moves(model.scenarios, model.charges, universe, market)
+    now, gains = collateral_moves(model, schedule, market, holdings)
+    here = float(values.profit @ (long - short)) + float(portfolio.cash_against(universe)) + now
+    charges = float(values.charge_long @ long + values.charge_short @ short)
+    scan = values.gain @ (long - short)
+    left = {
+        kind: here + factor * (scan - charges) + gains.of(kind)
+        for kind, factor in zip(KINDS, (1.0, float(model.initial_factor)), strict=True)
+    }
+    return RowSurplus(model.labels, left["maintenance"], left["initial"])
+
+
+def tail_weights(losses: Floats, depth: Fraction) -> Floats:
+    """Return the weights, (S,), with which losses enter their `tail_average`; they sum to 1.
+
+    >>> tail_weights(np.array([1.0, 3.0, 2.0]), Fraction(3, 2)).round(4).tolist()
+    [0.0, 0.6667, 0.3333]
+    """
+    whole = min(int(depth), len(losses))
+    order = np.argsort(-losses, kind="stable")
+    weights = np.zeros(len(losses))
+    weights[order[:whole]] = 1 / float(depth)
+    if depth > whole and len(losses) > whole:
+        weights[order[whole]] = float(depth - whole) / float(depth)
+    return weights
+
+
+def tail_row(
+    model: ExpectedShortfallModel,
+    universe: Universe,
+    market: Market,
+    schedule: CollateralSchedule,
+    portfolio: Portfolio,
+    holdings: Mapping[str, int],
+    kind: MarginKind,
+) -> BindingRow:
+    """Return the excess as a sum over lots: each counts with its average over the moves in the account's tail.
+
+    These are the Euler contributions of expected shortfall, D. Tasche, "Risk contributions and performance
+    measurement" (1999).
+
+    Raises:
+        DocumentError: the documents do not fit together.
+    """
+    left = surplus_by_move(model, universe, market, schedule, portfolio, holdings).of(kind)
+    weights = tail_weights(-left, model.depth)
+    values = revalue_moves(model.scenarios, model.charges, universe, market)
+    now, gains = collateral_moves(model, schedule, market, holdings)
+    factor = float(model.initial_factor) if kind == "initial" else 1.0
+    moved = factor * (weights @ values.gain) + values.profit
+    return BindingRow(
+        label=f"average of the worst {float(model.depth):g} of {len(model.scenarios)} moves",
+        long=moved - factor * values.charge_long,
+        short=-moved - factor * values.charge_short,
+        collateral={"collateral": now + float(weights @ gains.of(kind))},
     )

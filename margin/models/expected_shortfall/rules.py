@@ -9,6 +9,7 @@ from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.breakdown import BindingRow
 from atomic_margin.margin.models.expected_shortfall.conservative import (
     compile_conservative,
     conservative_collateral,
@@ -21,8 +22,14 @@ from atomic_margin.margin.models.expected_shortfall.exact import (
     exact_collateral,
     tail_slack,
 )
-from atomic_margin.margin.models.expected_shortfall.reference import expected_shortfall, value_at_risk
+from atomic_margin.margin.models.expected_shortfall.reference import (
+    expected_shortfall,
+    surplus_by_move,
+    tail_row,
+    value_at_risk,
+)
 from atomic_margin.margin.models.interface import AccountRows, Reference
+from atomic_margin.margin.models.surplus import RowSurplus
 from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rows import Rows
@@ -95,3 +102,13 @@ class ExpectedShortfallRules(LedgerModel[ExpectedShortfallModel]):
                 "collateral": true.collateral,
             },
         )
+
+    def scenario_surplus(self, published: Published, book: Portfolio, posted: Mapping[str, int]) -> RowSurplus:
+        """Return what is left after each move; the excess is their average over the tail."""
+        return surplus_by_move(self.document, published.universe, published.market, published.schedule, book, posted)
+
+    def binding_row(
+        self, published: Published, book: Portfolio, posted: Mapping[str, int], kind: MarginKind
+    ) -> BindingRow:
+        """Return the average over the moves in the tail."""
+        return tail_row(self.document, published.universe, published.market, published.schedule, book, posted, kind)

@@ -1,0 +1,30 @@
+"""What an analyst asks of a margin: the excess scenario by scenario, line by line, between two ticks, after a trade.
+
+Pure, on plain floating point and on the references of the models; nothing here is compared between parties. It stands
+on `margin.models`, and the command line and whoever writes a notebook import it. docs/analyst.md shows all of it.
+
+    account = Account(model, Published(universe, market, schedule), book, posted)
+    ladder(account), contributions(account, "initial"), explain(account, later), what_if(account, trades)
+"""
+
+from atomic_margin.margin.analysis.account import Account
+from atomic_margin.margin.analysis.contributions import Contribution, Contributions, contributions
+from atomic_margin.margin.analysis.explain import FACTORS, Effect, Explanation, explain
+from atomic_margin.margin.analysis.ladder import Ladder, Rung, ladder
+from atomic_margin.margin.analysis.what_if import WhatIf, what_if
+
+__all__ = [
+    "FACTORS",
+    "Account",
+    "Contribution",
+    "Contributions",
+    "Effect",
+    "Explanation",
+    "Ladder",
+    "Rung",
+    "WhatIf",
+    "contributions",
+    "explain",
+    "ladder",
+    "what_if",
+]
