@@ -4,9 +4,11 @@ Institution only. It is made last and fast, at the newest tick there is then: po
 longer than a tick does, and do not depend on prices.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
@@ -71,8 +73,8 @@ def gain_at(
 ) -> tuple[Gain, bytes]:
     """Return what a submission says of its gain, and the proof.
 
-    The whole allowance is asked for where the book gained anything, and none where it did not, so that the amount tells
-    no more than that.
+    Nothing is asked for where the book gained nothing, a cash lot where rounding may have done it, and else the whole
+    allowance, so that the amount tells no more than that.
 
     Args:
         priced: the prices that count.
@@ -101,13 +103,21 @@ def gain_at(
             "price_sequence": str(priced.number),
             "tick": priced.hash,
             "day": str(day_of(market)),
-            "allowance": str(allowed if more > 0 else 0),
+            "allowance": str(_asked(more, allowed, terms.columns(claim))),
         }
     )
     values, blindings = ((), ()) if earlier is None else (earlier.values, earlier.blindings)
     statement = gain_statement(claim, gain, None if earlier is None else earlier.submission, terms, market)
     witness = SufficiencyWitness((*values, *book.values), (*blindings, *book.blindings))
     return gain, prove_sufficiency(statement, witness)
+
+
+def _asked(more: int, allowed: int, columns: EntryMap) -> int:
+    """Return the allowance that is asked for, whole USD, by what was gained, in units of a gain."""
+    # Cash is rounded down: the book before may have lost up to a lot by that, and this one nothing.
+    lot = math.ceil(columns.cash_lot or 0)
+    steps = (0, min(lot, allowed), allowed)
+    return next(step for step in steps if more <= step << -UNIT_EXPONENT)
 
 
 def _newest(party: Party) -> Priced:
