@@ -189,13 +189,13 @@ def report(label: str, account: AccountExcess) -> dict[str, Any]:
 
 def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str, float | None]:
     gap = account.gaps(kind)[account.forms.index(item)]
-    need, gross = account.reference.requirement[kind], account.gross
+    gross = account.gross
     return {
         "unit": float(item.units[kind]),
         "rounding_gap": gap.rounding,
         "model_gap": gap.model,
         "gap": gap.total,
-        "gap_percent_of_requirement": 100 * gap.total / need if need > 0 else None,
+        "gap_percent_of_requirement": account.percent_of_requirement(kind, gap.total),
         "gap_percent_of_gross": 100 * gap.total / gross if gross else None,
     }
 

@@ -17,7 +17,7 @@ from atomic_margin.margin.models.portfolio_margin.fields import (
     integer,
     json_object,
     parse_at,
-    positive_seconds,
+    floor_seconds,
 )
 
 
@@ -63,7 +63,7 @@ class PmrmParameters(Document):
     vol_range_down: _Factor
     short_term_power: _Factor
     long_term_power: _Factor
-    dte_floor_seconds: Annotated[int, PlainValidator(positive_seconds)]
+    dte_floor_seconds: Annotated[int, PlainValidator(floor_seconds)]
     basis_spot_up: Annotated[Decimal, in_range("0", "100", above=True)]
     basis_spot_down: Annotated[Decimal, in_range("0", "100", above=True)]
     basis_add: _Factor

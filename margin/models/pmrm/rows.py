@@ -16,7 +16,7 @@ from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, stat
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs, realised
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
@@ -43,7 +43,6 @@ def compile_case(
         perpetual: whether the universe lists the perpetual; by default if the case holds one.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     market, book, ledger = case.market, case.account.book, case.account.ledger
@@ -72,8 +71,8 @@ def row_model(
     moves = floats(item.spot for item in parameters.scenarios) - 1
     spot, base = float(market.spot_price), float(ledger.base)
     base_value = base * spot / float(market.stable_price)
-    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
-    mark = base_value + realised + float(ledger.cash)
+    profit = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, held)
+    mark = base_value + profit + float(ledger.cash)
     base_loss = np.append(base_value * moves, 0.0) - p["base_percent"] * base * spot
 
     # Step 8: what one unit of an expiry, a perpetual or base is charged, if a perpetual is held and if none is.

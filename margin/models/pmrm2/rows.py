@@ -21,7 +21,7 @@ from atomic_margin.margin.models.pmrm2.grid import (
 )
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs, realised
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
@@ -46,7 +46,6 @@ def compile_case(
         perpetual: whether the universe lists the perpetual; by default if the case holds one.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     market, account, parameters = case.scenario.market(), case.scenario.account(), case.parameters
@@ -80,8 +79,8 @@ def row_model(
     cancelling = float(
         ordered_sum([value for value, item in zip(values, assets, strict=True) if item.is_risk_cancelling])
     )
-    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
-    mark = float(ordered_sum(values)) + realised + float(ledger.cash)
+    profit = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, held)
+    mark = float(ordered_sum(values)) + profit + float(ledger.cash)
 
     def rate(confidence: Decimal) -> float:
         return float(other.conf_margin) * float(1 - confidence) if confidence < other.conf_threshold else 0.0

@@ -116,7 +116,6 @@ def assemble(
             least four times the largest gross weight of a column.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     perpetuals = book.perpetuals if model.lists_perpetual else None
@@ -132,14 +131,16 @@ def assemble(
 def encode_book(listing: Listing, book: CaseBook, reference: RowModel, reference_price: Decimal) -> Integers:
     """Return z of a book, int64 of shape (N,), split into combinations where that loses little.
 
+    Quantities that are no whole number of lots are rounded down, see `lots`.
+
     Raises:
-        LotsTooLarge: a quantity has too many digits.
+        LotsTooLarge: a quantity has too many digits for the listing.
     """
     keys = reference.legs.keys
-    lots = [int(Fraction(book.options[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(keys)]
+    lots = [math.floor(Fraction(book.options[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(keys)]
     long, short = split(listing, np.array(lots, dtype=np.int64), reference, reference_price)
     if reference.lists_perpetual:
-        held = int(Fraction(book.perpetuals) / Fraction(listing.lots[-1]))
+        held = math.floor(Fraction(book.perpetuals) / Fraction(listing.lots[-1]))
         long[-1], short[-1] = max(held, 0), max(-held, 0)
     return listing.encode(long, short)
 

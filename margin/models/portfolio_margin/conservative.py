@@ -48,7 +48,23 @@ def conservative_rows(model: RowModel, listing: Listing) -> tuple[Rows, Collater
         initial=weights("initial"),
     )
     # Whether a perpetual is held is not known, so what is due if one is held is due.
-    return Rows(true), CollateralValues(*(model.charges(kind).collateral - model.charges(kind).held for kind in KINDS))
+    public = (model.charges(kind).collateral - model.charges(kind).held for kind in KINDS)
+    lost = (rounding_loss(model, kind, listing) for kind in KINDS)
+    return Rows(true), CollateralValues(*(value + loss for value, loss in zip(public, lost, strict=True)))
+
+
+def rounding_loss(model: RowModel, kind: MarginKind, listing: Listing) -> Floats:
+    """Return (R + 1,) what rounding quantities down to lots can lose in each row at most, USD, at most 0.
+
+    A book is what its lots hold, and of each rounded leg and the perpetual less than a lot more, long. By
+    superadditivity a row is at least that of the lots and of the rest apart. This holds of the exact form too: in a
+    skew row values of what is long are at least zero, where the bound of an entry bounds the whole modulus.
+    """
+    if not listing.rounded.any():
+        return np.zeros(len(model.labels) + 1)
+    linear, long, _ = linear_and_kinks(model, kind, Instruments.of(model, listing))
+    lots = np.array([float(lot) for lot in listing.lots])
+    return ordered_sum(np.where(listing.rounded, np.minimum((linear + long) * lots, 0.0), 0.0), axis=1)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.models.portfolio_margin.conservative import rounding_loss
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel, plain, unique_labels
 from atomic_margin.margin.rows.matrix import Integers
@@ -131,6 +132,7 @@ def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Row
 
 def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int) -> _Rows:
     charges = model.charges(kind)
+    public = charges.collateral + rounding_loss(model, kind, listing)
     rows = _Rows(len(listing.names))
     legs = listing.legs.astype(np.float64).T
     all_values = ordered_product(np.vstack([model.now, model.shocked, model.basis]), legs)
@@ -188,7 +190,7 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
                 values = shocked[i] * member[e], now * member[e]
                 most = float((np.abs(values[0]) / gross).max()) * gross_limit
                 _skew(rows, slack, scale[i], (model.positive[e], model.negative[e]), values, member[e], most)
-            rows.add(label, base_odd, base_even, own, float(charges.collateral[i]), switched)
+            rows.add(label, base_odd, base_even, own, float(public[i]), switched)
             continue
         own = dict(everywhere)
         for e in slacked:
@@ -203,7 +205,7 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
             of_column = np.where(listing.is_perpetual, 0.0, factor[listing.group]) if expiries else nothing
             odd = base_odd + scale[i] * (of_column * shocked[i] - now + model.move[i] * perpetual)
             signs = "".join("-+"[positive] for positive in choice)
-            rows.add(f"{label} {signs}".strip(), odd, base_even, own, float(charges.collateral[i]), switched)
+            rows.add(f"{label} {signs}".strip(), odd, base_even, own, float(public[i]), switched)
 
     own = dict(everywhere)
     for e, name in enumerate(expiries):
@@ -211,7 +213,7 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
         factor = charges.loss_factor * model.basis_share[e]
         for move, values in zip(("up", "down"), basis, strict=True):
             rows.bound(f"basis {name} {move}", f"basis {name}", factor * values * member[e], member[e])
-    rows.add(BASIS, base_odd, base_even, own, float(charges.collateral[-1]), switched)
+    rows.add(BASIS, base_odd, base_even, own, float(public[-1]), switched)
     return rows
 
 

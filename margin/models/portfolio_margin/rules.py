@@ -65,11 +65,7 @@ class CasePublished(Generic[K]):
 
     @cached_property
     def listing(self) -> Listing:
-        """The instruments and combinations.
-
-        Raises:
-            LotsTooLarge: a quantity has too many digits.
-        """
+        """The instruments and combinations."""
         perpetuals = self.sizes.perpetuals if self.sizes.perpetuals else None
         legs = option_legs(self.market.options)
         return list_case(legs, self.sizes.options, perpetuals, self.reference_price, combine=True)
