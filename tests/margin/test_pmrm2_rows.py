@@ -105,7 +105,7 @@ def test_discounts_that_favour_gains_stay_conservative(seed: int) -> None:
 
 def test_the_rows_are_named_by_scenario_and_basis() -> None:
     labels = compile_case(generated(3)).rows.labels
-    assert labels[0] == "1.18 up"
+    assert labels[:2] == ("1.18 up -", "1.18 up +")
     assert {"skew linear", "skew abs", "basis"} <= set(labels)
 
 

@@ -257,7 +257,7 @@ def test_the_split_does_not_look_at_prices() -> None:
 
 def test_rows_and_entries_have_names() -> None:
     compiled = compile_case(book([(7 * DAY, 1500, 1, 0.8, -3)], [(7 * DAY, 1500, 0)], Perps=whole("1.5")), ONE)
-    assert compiled.rows.labels[0] == "1.15 up"
+    assert compiled.rows.labels[:2] == ("1.15 up -", "1.15 up +")
     assert compiled.rows.labels[-1] == "basis"
     assert compiled.entry_map.labels == (
         "604800-1500-C:long:0",

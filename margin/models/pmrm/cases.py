@@ -8,7 +8,7 @@ at.
 >>> parse_cases({"Mine": {"Scenario": {"OptionExpiries": [-1]}}})
 Traceback (most recent call last):
     ...
-atomic_margin.margin.errors.ExpiredInstrument: Mine.Scenario.OptionExpiries[0]: seconds to expiry are at least zero, got -1
+atomic_margin.margin.errors.ExpiredInstrument: Mine.Scenario.OptionExpiries[0]: at least zero seconds to expiry, got -1
 """
 
 from collections.abc import Mapping

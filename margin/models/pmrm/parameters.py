@@ -14,10 +14,10 @@ from pydantic import PlainValidator, model_validator
 from atomic_margin.documents.errors import OutOfRange, UnknownId
 from atomic_margin.documents.strict import Document, NonEmptyListOf, Part, in_range, problem, require_unique
 from atomic_margin.margin.models.portfolio_margin.fields import (
+    floor_seconds,
     integer,
     json_object,
     parse_at,
-    floor_seconds,
 )
 
 
@@ -43,6 +43,11 @@ class SpotVolShock(Part):
     def label(self) -> str:
         """Name of the scenario, such as ``1.15 up``."""
         return f"{self.spot} {('down', 'none', 'up')[self.vol + 1]}"
+
+    @property
+    def is_skew(self) -> bool:
+        """No; this version has no skew scenarios."""
+        return False
 
 
 _Share = Annotated[Decimal, in_range("0", "1")]

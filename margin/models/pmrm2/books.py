@@ -68,6 +68,23 @@ _PMRM2: Mapping[str, Any] = {
         "IM_OPTION_PERCENT": "0.015",
     },
 }
+# What market makers are charged where they trade: less for a perpetual and a naked short than in the set above.
+_MAKERS = {
+    "Margin": {
+        **_PMRM2["Margin"],
+        "MM_LOSS_FACTOR": "0.85",
+        "IM_LOSS_FACTOR": "1.1",
+        "BASE_STATIC_DISCOUNT": "0.96",
+        "BASE_STATIC_DISCOUNT_NEG": "1.03",
+    },
+    "OtherContingency": {
+        **_PMRM2["OtherContingency"],
+        "MM_PERP_PERCENT": "0.012",
+        "IM_PERP_PERCENT": "0.009",
+        "MM_OPTION_PERCENT": "0.004",
+        "IM_OPTION_PERCENT": "0.003",
+    },
+}
 
 
 def pmrm2_case(number: int, seed: int = 0) -> Pmrm2Case:
@@ -156,4 +173,4 @@ def pmrm2_hedged_case(number: int, seed: int = 0, options: int | None = None) ->
             for expiry, forward in book.forwards.items()
         ],
     }
-    return Pmrm2Case.parse({"Scenario": scenario, "Parameters": dict(_PMRM2)})
+    return Pmrm2Case.parse({"Scenario": scenario, "Parameters": {**_PMRM2, **_MAKERS}})

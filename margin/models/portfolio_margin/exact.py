@@ -24,7 +24,7 @@ from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.models.portfolio_margin.conservative import rounding_loss
+from atomic_margin.margin.models.portfolio_margin.conservative import Instruments, linear_and_kinks, rounding_loss
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel, plain, unique_labels
 from atomic_margin.margin.rows.matrix import Integers
@@ -132,7 +132,8 @@ def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Row
 
 def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int) -> _Rows:
     charges = model.charges(kind)
-    public = charges.collateral + rounding_loss(model, kind, listing)
+    linear, kinks, _ = linear_and_kinks(model, kind, Instruments.of(model, listing))
+    public = charges.collateral + rounding_loss(linear + kinks, listing)
     rows = _Rows(len(listing.names))
     legs = listing.legs.astype(np.float64).T
     all_values = ordered_product(np.vstack([model.now, model.shocked, model.basis]), legs)

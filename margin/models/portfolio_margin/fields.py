@@ -61,7 +61,7 @@ def _fixed_in(
 def _seconds(value: object) -> int:
     seconds = integer(value)
     if seconds < 0:
-        raise problem(ExpiredInstrument, f"seconds to expiry are at least zero, got {seconds}")
+        raise problem(ExpiredInstrument, f"at least zero seconds to expiry, got {seconds}")
     if seconds > MAX_EXPIRY:
         raise problem(OutOfRange, f"at most {MAX_EXPIRY} seconds to expiry, got {seconds}")
     return seconds

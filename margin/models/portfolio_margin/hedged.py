@@ -1,6 +1,7 @@
 """Books of market makers, for the generators of cases of both versions of `pmrm`.
 
-A book is many packages that hedge each other: straddles, strangles, butterflies, boxes and calendars, bought and sold.
+A book is many packages that hedge each other: straddles, strangles, butterflies, boxes and calendars, bought and sold,
+and much of each laid off in options nearby.
 Straddles of one expiry take away what is left of its vega, perpetuals what is left of its delta. Its size is that of a
 desk, 10 m to 4.5 bn USD gross. Book k depends on k and the seed alone.
 
@@ -21,10 +22,12 @@ from atomic_margin.margin.models.portfolio_margin.books import DAY, drawing
 from atomic_margin.margin.models.portfolio_margin.positions import YEAR_SECONDS
 
 _EXPIRIES = [DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 60 * DAY, 90 * DAY, 180 * DAY, 365 * DAY]
-_MONEYNESS = (0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3)
-_SPOTS = ((97_250, 1000), (3_452, 50))
+_MONEYNESS = (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 1.0, 1.025, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.5)
+_SPOTS = ((97_250.0, 1000), (3_452.0, 50))
 # A book has at most so many lots in all, so that rows of 20 bits hold it.
 _LOTS = 100_000
+# Share of books that are short no wings.
+_WINGED = 0.7
 
 Option = tuple[int, int, int]
 
@@ -71,18 +74,22 @@ def hedged_book(model: str, seed: int, number: int, options: int | None = None) 
             k = math.log(strike / forwards[e])
             volatilities[e, strike, call] = round(level + slope * k + smile * k * k, 4)
     held = dict.fromkeys(volatilities, 0.0)
+    laid_off = draw.choice((0.0, 0.5, 0.9, 1.0))
     for _ in range(max(8, 3 * len(held) // 4)):
-        size = draw.choice((-1, 1)) * draw.lognormvariate(0, 0.8)
-        for key, quantity in _package(draw, expiries, strikes).items():
+        size, package = draw.choice((-1, 1)) * draw.lognormvariate(0, 0.8), _package(draw, expiries, strikes)
+        for key, quantity in package.items():
             held[key] += size * quantity
+            # What a client trades is laid off, in some books more than in others, a strike or an expiry away.
+            if draw.random() < laid_off:
+                held[_neighbour(draw, key, expiries, strikes)] -= size * quantity
     if options is not None:
         held = {key: amount or 1.0 for key, amount in held.items()}
     return _sized(draw, spot, forwards, volatilities, held)
 
 
 def _strikes(draw: random.Random, spot: float, step: int, count: int) -> list[int]:
-    chosen = draw.sample(_MONEYNESS, min(count, len(_MONEYNESS)))
-    return sorted({step * max(1, round(spot * moneyness / step)) for moneyness in chosen})
+    first = draw.randint(max(0, 7 - count), min(8, len(_MONEYNESS) - count))
+    return sorted({step * max(1, round(spot * moneyness / step)) for moneyness in _MONEYNESS[first : first + count]})
 
 
 def _package(draw: random.Random, expiries: list[int], strikes: Mapping[int, list[int]]) -> dict[Option, float]:
@@ -106,6 +113,17 @@ def _package(draw: random.Random, expiries: list[int], strikes: Mapping[int, lis
     return {(e, low, 0): 1, (e, low, 1): 1}
 
 
+def _neighbour(draw: random.Random, key: Option, expiries: list[int], strikes: Mapping[int, list[int]]) -> Option:
+    """Return an option that is much like another: of the next strike, or of another expiry."""
+    e, strike, call = key
+    row = strikes[e]
+    if len(row) > 1 and draw.random() < 0.7:
+        place = row.index(strike)
+        return e, row[place + 1 if place + 1 < len(row) else place - 1], call
+    other = draw.choice(expiries)
+    return other, min(strikes[other], key=lambda item: abs(item - strike)), call
+
+
 def _sized(
     draw: random.Random,
     spot: float,
@@ -114,6 +132,12 @@ def _sized(
     held: dict[Option, float],
 ) -> HedgedBook:
     """Take vega and delta away, and round to whole contracts of a size that suits the book."""
+    if draw.random() < _WINGED:
+        # Wings are bought until no more puts, and no more calls, are sold than bought.
+        last = max(forwards)
+        for call, wing in ((0, min), (1, max)):
+            net = sum(amount for key, amount in held.items() if key[2] == call)
+            held[last, wing(key[1] for key in held if key[0] == last), call] += max(0.0, -net)
     delta, vega = ({key: sense(key, forwards, volatilities) for key in held} for sense in (_delta, _vega))
     e = draw.choice(sorted(forwards))
     strike = min((key[1] for key in held if key[0] == e), key=lambda item: abs(item - forwards[e]))
@@ -122,6 +146,11 @@ def _sized(
         held[e, strike, call] += hedge
     gross = math.exp(draw.uniform(math.log(LEAST_GROSS), math.log(MOST_GROSS)))
     perpetuals = -sum(delta[key] * amount for key, amount in held.items())
+    if draw.random() < 0.5:
+        # Futures hedge delta as well as perpetuals do: a call bought and a put sold is one.
+        held[e, strike, 1] += perpetuals
+        held[e, strike, 0] -= perpetuals
+        perpetuals = -sum(delta[key] * amount for key, amount in held.items())
     scale = gross / (spot * (sum(map(abs, held.values())) + abs(perpetuals)))
     contract = 10 ** max(0, math.ceil(math.log10(gross / spot / _LOTS)))
     amounts = {key: round(scale * amount / contract) * contract for key, amount in held.items()}

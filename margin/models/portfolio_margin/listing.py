@@ -192,7 +192,12 @@ def _combinations(legs: Legs) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
         for call, put in product(calls, puts):
             if wide or call == put:
                 found.append((f"{stem}-{plain(call)}-{plain(put)}-S", ((calls[call], 1), (puts[put], -1))))
-        for low, high in pairwise(sorted(calls.keys() & puts.keys())):
+                found.append((f"{stem}-{plain(call)}-{plain(put)}-D", ((calls[call], 1), (puts[put], 1))))
+        both = sorted(calls.keys() & puts.keys())
+        for low, high in pairwise(both):
             terms = ((calls[low], 1), (calls[high], -1), (puts[low], -1), (puts[high], 1))
             found.append((f"{stem}-{plain(low)}-{plain(high)}-B", terms))
+        for low, high in combinations(both, 2) if wide else pairwise(both):
+            terms = ((calls[low], 1), (calls[high], -1), (puts[low], 1), (puts[high], -1))
+            found.append((f"{stem}-{plain(low)}-{plain(high)}-DS", terms))
     return found
