@@ -15,6 +15,7 @@ from atomic_margin.margin.models.pmrm.cases import Feed, PmrmCase, PmrmLedger, P
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
+from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
 from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs, realised
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
@@ -29,6 +30,7 @@ def compile_case(
     gross_limit: int | None = None,
     reference_price: Decimal | None = None,
     perpetual: bool | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> CompiledCase:
     """Compile a case to rows of A and c, and its book to z.
 
@@ -41,6 +43,7 @@ def compile_case(
         reference_price: published price of the underlying for gross weights and the split; by default spot, rounded to
             two digits.
         perpetual: whether the universe lists the perpetual; by default if the case holds one.
+        most_rows: of the conservative form.
 
     Raises:
         GrossLimitExceeded: the book is larger than ``gross_limit``.
@@ -49,7 +52,7 @@ def compile_case(
     price, held = reference_price or rounded_price(market.spot_price), bool(book.perpetuals)
     model = row_model(market, ledger, held, parameters, perpetual)
     reference = row_model(at_reference(market, price), ledger, held, parameters, perpetual)
-    return assemble(model, reference, book, price, form, combinations, gross_limit)
+    return assemble(model, reference, book, price, form, combinations, gross_limit, most_rows)
 
 
 def row_model(

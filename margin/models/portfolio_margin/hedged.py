@@ -145,6 +145,8 @@ def _sized(
     for call in (0, 1):
         held[e, strike, call] += hedge
     gross = math.exp(draw.uniform(math.log(LEAST_GROSS), math.log(MOST_GROSS)))
+    # Forwards move with spot, by their ratio to it; a perpetual moves by one.
+    delta = {key: sense * forwards[key[0]] / spot for key, sense in delta.items()}
     perpetuals = -sum(delta[key] * amount for key, amount in held.items())
     if draw.random() < 0.5:
         # Futures hedge delta as well as perpetuals do: a call bought and a put sold is one.
