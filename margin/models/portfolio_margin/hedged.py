@@ -52,14 +52,19 @@ class HedgedBook:
 
 
 def hedged_book(model: str, seed: int, number: int, options: int | None = None) -> HedgedBook:
-    """Return one book; with ``options`` it holds so many different ones (a multiple of two), else as it comes.
+    """Return one book; with ``options`` it holds so many different ones, else as it comes.
 
     Args:
         model: whose generator asks; another one gets other books.
         seed: of the generator.
         number: of the book.
-        options: how many different options are held.
+        options: how many different options are held, over four expiries: a multiple of eight, up to 136.
+
+    Raises:
+        ValueError: it is another number.
     """
+    if options is not None and (options % 8 or not 8 <= options <= 8 * len(_MONEYNESS)):
+        raise ValueError(f"a book holds 8 to {8 * len(_MONEYNESS)} options, a multiple of 8, got {options}")
     draw = drawing(f"{model} hedged", seed, number)
     spot, step = draw.choice(_SPOTS)
     spot = round(spot * draw.uniform(0.9, 1.1), 1)

@@ -72,14 +72,18 @@ def choose_lots(groups: Mapping[Group, Iterable[Decimal]], price: Decimal) -> di
     while used:
         weights = {name: max(Fraction(1), Fraction(price) * _power(exponents[name])) for name in used}
         gross = sum(math.ceil(weights[name]) * _lots(held[name], exponents[name]) for name in used)
-        if _ROOM * gross < ((1 << _NARROWEST_BITS - 1) - 1) * math.floor(min(weights.values())):
+        # A gross limit is also at least four times the largest column (`check_gross_limit`).
+        largest = max(
+            math.ceil(weights[name]) << RADIX_BITS * (_digits(held[name], exponents[name]) - 1) for name in used
+        )
+        if max(_ROOM * gross, 4 * largest) < ((1 << _NARROWEST_BITS - 1) - 1) * math.floor(min(weights.values())):
             break
         exponents[min(used, key=lambda name: exponents[name])] += 1
     return {
         name: Lot(
             size=Decimal(1).scaleb(exponents[name]),
             exact=exponents[name] == exact[name],
-            digits=max(1, -(-_most(parts, exponents[name]).bit_length() // RADIX_BITS)),
+            digits=_digits(parts, exponents[name]),
         )
         for name, parts in held.items()
     }
@@ -101,6 +105,10 @@ def _exponent(parts: list[Fraction]) -> int:
 
 def _most(parts: list[Fraction], exponent: int) -> int:
     return max((abs(math.floor(part / _power(exponent))) for part in parts), default=0)
+
+
+def _digits(parts: list[Fraction], exponent: int) -> int:
+    return max(1, -(-_most(parts, exponent).bit_length() // RADIX_BITS))
 
 
 def _lots(parts: list[Fraction], exponent: int) -> int:
