@@ -39,6 +39,7 @@ MAX_DIGITS = 30
 MAX_ITEMS = 4096
 MAX_PRICE = Decimal(10) ** 12
 MAX_QUANTITY = 10**24
+MAX_VOLATILITY = Decimal(1000)
 
 # Key under which a field's validator hands its error on; no text of a document can be taken for it.
 _ERROR = "\0error"
@@ -146,7 +147,7 @@ def _volatility(value: object) -> Decimal:
     number = _decimal(value)
     if number < 0:
         raise problem(NegativeVolatility, f"a volatility is a fraction a year, at least 0, got {value}")
-    return _at_most(number, Decimal(50))
+    return _at_most(number, MAX_VOLATILITY)
 
 
 def _at_most(number: Decimal, limit: Decimal) -> Decimal:

@@ -26,6 +26,8 @@ from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, compile
 from atomic_margin.margin.rows.slack_matrix import exact_surplus
 from atomic_margin.margin.rows.slack_rounding import ExactRun, compile_exact
 
+# A requirement below this share of gross is next to nothing, and a percentage of it says nothing.
+_NOTHING = 1e-6
 # Floating-point noise of the references, as a share of what a book is about; far below any unit.
 _NOISE = 1e-9
 
@@ -112,6 +114,11 @@ class AccountExcess:
     gross_limit: int | None
     forms: tuple[FormExcess, ...]
     problem: str | None = None
+
+    def percent_of_requirement(self, kind: MarginKind, amount: float) -> float | None:
+        """Return an amount of USD in % of what is required, None where that is next to nothing."""
+        need = self.reference.requirement[kind]
+        return 100 * amount / need if need > _NOTHING * max(1.0, float(self.gross or 0)) else None
 
     def gaps(self, kind: MarginKind = "initial") -> tuple[Gap, ...]:
         """Return the gap of each form.

@@ -12,6 +12,7 @@ from atomic_margin.bench.gap.books import portfolios
 from atomic_margin.bench.gap.desk import Desk
 from atomic_margin.bench.gap.forms import AccountExcess
 from atomic_margin.margin.errors import UnknownModel
+from atomic_margin.margin.kinds import Books
 from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.registry import AnyModel, model_named
 from atomic_margin.margin.models.universe import Published, UniverseModel
@@ -43,7 +44,7 @@ class ExampleDocuments:
 
 
 def generated_accounts(
-    model: str, documents: ExampleDocuments, count: int, seed: int, bits: Sequence[int]
+    model: str, documents: ExampleDocuments, count: int, seed: int, bits: Sequence[int], books: Books = "mixed"
 ) -> Iterator[AccountExcess]:
     """Yield ``count`` measured accounts of a registered model.
 
@@ -53,6 +54,7 @@ def generated_accounts(
         count: of books.
         seed: of the generator.
         bits: widths of FHE rows.
+        books: what they are like.
 
     Raises:
         UnknownModel: there is no such model.
@@ -61,10 +63,10 @@ def generated_accounts(
     rules = model_named(model)
     if issubclass(rules, CaseModel):
         for number in range(count):
-            yield measure_case(rules.sample(number, seed), bits)
+            yield measure_case(rules.sample(number, seed, books), bits)
     else:
         desk, published = documents.desk(rules), documents.published
-        for portfolio in portfolios(published.universe, published.market, count, seed):
+        for portfolio in portfolios(published.universe, published.market, count, seed, books):
             yield desk.measure(portfolio, bits=bits)
 
 

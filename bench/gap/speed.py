@@ -119,8 +119,8 @@ def recompilations(instruments: int, rows: int) -> dict[str, Callable[[], RunMat
         return compile_run(weights.spread(entries), CollateralValues(nothing, nothing), entries, GROSS_LIMIT)
 
     def pmrm() -> RunMatrices:
-        rows, collateral = conservative_rows(row_model(*given), listing)
-        return compile_run(rows.slack_free(), collateral, listing.entry_map, GROSS_LIMIT >> 10)
+        compiled, collateral = conservative_rows(row_model(*given), listing, rows)
+        return compile_run(compiled.slack_free(), collateral, listing.entry_map, GROSS_LIMIT >> 10)
 
     return {
         "scan": lambda: run(compile_weights(scan, universe, market)),

@@ -17,6 +17,7 @@ from atomic_margin.bench.gap import (
     case_accounts,
     generated_accounts,
 )
+from atomic_margin.margin.kinds import Books
 from atomic_margin.margin.models.case import CaseModel
 from atomic_margin.margin.models.registry import model_named, models
 from atomic_margin.service.cli.examples import MARKET, example_documents, naming_cases, read_cases
@@ -36,6 +37,10 @@ mean and worst over generated books; docs/gap.md explains them. Ends with an err
 
     atomic-margin gap --books 1000 --json gap.json
 
+With --hedged the books are those of market makers, 10 m to 4.5 bn USD gross, delta and vega flat:
+
+    atomic-margin gap --books 1000 --hedged
+
 With --cases and --parameters the outside cases of pmrm are measured too:
 
     atomic-margin gap --model pmrm --cases cases.json --parameters parameters.json --set vectors
@@ -45,6 +50,7 @@ With --cases and --parameters the outside cases of pmrm are measured too:
 @app.command(help=HELP)
 def gap(
     books: Annotated[int, typer.Option(min=0, help="Generated books of each model.")] = 1000,
+    hedged: Annotated[bool, typer.Option("--hedged", help="Books of market makers, delta and vega flat.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the generators.")] = 0,
     bits: Annotated[
         list[int] | None, typer.Option(help="Width of FHE rows, repeatable.", show_default="20 and 24")
@@ -65,8 +71,10 @@ def gap(
         if not set(widths) <= {20, 24} or not set(names) <= set(known):
             raise ConfigurationError(f"--bits is 20 or 24, --model one of {', '.join(known)}")
         documents = example_documents(market)
+        kind: Books = "hedged" if hedged else "mixed"
+        label = "generated, hedged" if hedged else "generated"
         sources: list[tuple[Tally, int, Iterable[AccountExcess]]] = [
-            (Tally(name, "generated"), books, generated_accounts(name, documents, books, seed, widths))
+            (Tally(name, label), books, generated_accounts(name, documents, books, seed, widths, kind))
             for name in names
             if books
         ]
@@ -85,7 +93,10 @@ def gap(
                 progress.remove_task(task)
         tallies = [tally for tally, _, _ in sources]
         if json_file is not None:
-            write_json(json_file, {"books": books, "seed": seed, "measured": [_figures(tally) for tally in tallies]})
+            write_json(
+                json_file,
+                {"books": books, "kind": kind, "seed": seed, "measured": [_figures(tally) for tally in tallies]},
+            )
         for tally in tallies:
             _print(tally)
 

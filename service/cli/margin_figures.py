@@ -24,10 +24,6 @@ from atomic_margin.service.cli.output import out
 Amount = float | Decimal
 V = TypeVar("V")
 
-# What requires less than this share of its gross, or less than a cent, requires next to nothing: no percentage of it.
-_LEAST_SHARE = 1e-6
-_LEAST_USD = 0.01
-
 
 @dataclass(frozen=True)
 class Table:
@@ -215,19 +211,15 @@ def integer_json(account: AccountExcess) -> dict[str, Any]:
 
 def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str, float | None]:
     gap = account.gaps(kind)[account.forms.index(item)]
-    need, gross = account.reference.requirement[kind], account.gross
+    gross = account.gross
     return {
         "unit": float(item.units[kind]),
         "rounding_gap": gap.rounding,
         "model_gap": gap.model,
         "gap": gap.total,
-        "gap_percent_of_requirement": 100 * gap.total / need if need > _next_to_nothing(gross) else None,
+        "gap_percent_of_requirement": account.percent_of_requirement(kind, gap.total),
         "gap_percent_of_gross": 100 * gap.total / gross if gross else None,
     }
-
-
-def _next_to_nothing(gross: int | None) -> float:
-    return max(_LEAST_USD, _LEAST_SHARE * (gross or 0))
 
 
 def left(amount: float) -> str:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from atomic_margin.bench.zk.answer import measure_answer
 from atomic_margin.bench.zk.benchmark import SIZES, SMALL, Size, line, main, run_benchmark, write_json
 from atomic_margin.bench.zk.examples import CASES
+from atomic_margin.margin.kinds import Form
 from atomic_margin.zk.errors import BackendUnavailable
+from atomic_margin.zk.groups import load_group
 
 TINY = [Size(name, entries=2, rows=2, bits=8, dimension=4) for name in sorted(CASES) if name != "decryption"]
 TINY += [Size("decryption", entries=2, rows=0, bits=1, dimension=4), Size("sufficiency", 2, 2, 8, copies=3)]
@@ -42,3 +45,12 @@ def test_promises_stand_beside_the_figures() -> None:
 def test_an_unknown_backend_is_named() -> None:
     with pytest.raises(BackendUnavailable, match="no group backend is called 'other'"):
         main(["other"])
+
+
+@pytest.mark.parametrize("form", ["conservative", "exact"])
+def test_the_answer_of_a_market_maker_is_proven_in_either_form(form: Form) -> None:
+    found = measure_answer(0, 16, form, load_group("auto"))
+    assert found.form == form
+    assert found.bits >= 32 * found.rows
+    assert (found.slack > 0) is (form == "exact")
+    assert min(found.prove_s, found.verify_s) > 0

@@ -87,12 +87,13 @@ def slow(c: Json, p: Json) -> dict[str, float]:
 
     def shock(e: int, vol: int) -> float:
         power = par("short_term_power") if e <= 2592000 else par("long_term_power")
-        m = (2592000 / max(e, p["dte_floor_seconds"])) ** power
+        floored = max(e, p["dte_floor_seconds"])
+        m = (2592000 / floored) ** power if floored else 0.0
         return {1: 1 + par("vol_range_up") * m, 0: 1.0, -1: max(0.0, 1 - par("vol_range_down") * m)}[vol]
 
     mtm = base * spot / stable + num(c["Cash"]) + sum(value(e, 1.0, 1.0) for e in book)
-    if c["Perps"]:
-        mtm += num(c["UnrealisedPerpPNL"]) + num(c["UnrealisedFunding"])
+    profit = num(c["UnrealisedPerpPNL"]) + num(c["UnrealisedFunding"])
+    mtm += profit if c["Perps"] or profit < 0 else 0.0
     losses = []
     for scenario in p["scenarios"]:
         x = float(scenario["spot"])

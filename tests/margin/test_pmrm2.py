@@ -59,7 +59,8 @@ def slow(case: Json) -> dict[str, float]:
         fixed = full * (1800 - e) / 1800 if e < 1800 else 0.0
         variable = full * e / 1800 if e < 1800 else full
         days = max(e / 86400, q("VolShock", "DTE_FLOOR"))
-        m = (30 / days) ** (q("VolShock", "SHORTTERMPOWER" if e <= 30 * 86400 else "LONGTERMPOWER"))
+        power = q("VolShock", "SHORTTERMPOWER" if e <= 30 * 86400 else "LONGTERMPOWER")
+        m = (30 / days) ** power if days else 0.0
         root = math.sqrt(t)
         width = q("SkewShock", "VOL_PARAM_STATIC") + root * q("SkewShock", "VOL_PARAM_SCALE")
         k_star = max(q("SkewShock", "MIN_K_STAR"), root * q("SkewShock", "MIN_WIDTH_SCALE") * width)
@@ -77,7 +78,7 @@ def slow(case: Json) -> dict[str, float]:
                 k = abs(k) if direction == "abs" else k
                 name = direction.upper()
                 cap = q("SkewShock", f"{name}_CBASE") * root + q("SkewShock", f"{name}_SCALE_CAP")
-                move = k * cap / k_star
+                move = k * cap / k_star if k_star else math.copysign(math.inf, k * cap) if k * cap else 0.0
                 if k > 0 and move > cap:
                     move = cap
                 if k < 0 and move < -cap:
@@ -117,8 +118,9 @@ def slow(case: Json) -> dict[str, float]:
         basis += min(0.0, up, down) * share
     worst = min(*outcomes, basis)
     mtm = sum(worth) + float(s["Cash"]) + sum(value(e, 1.0, "none") for e in expiries)
-    if perps != 0:
-        mtm += float(s["UnrealisedPerpPNL"]) + float(s["UnrealisedFunding"])
+    profit = float(s["UnrealisedPerpPNL"]) + float(s["UnrealisedFunding"])
+    # What a perpetual that is held no more has lost is owed until it is settled; a gain waits for that.
+    mtm += profit if perps != 0 or profit < 0 else 0.0
 
     naked = 0.0
     for e, strike in {key[:2] for key in positions}:

@@ -7,7 +7,6 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from atomic_margin.margin import errors
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.models.pmrm2 import Pmrm2Case, compile_case, pmrm2_margin
 from atomic_margin.margin.models.portfolio_margin.compiled import exact_matrices, integer_excess, model_rows
@@ -106,7 +105,7 @@ def test_discounts_that_favour_gains_stay_conservative(seed: int) -> None:
 
 def test_the_rows_are_named_by_scenario_and_basis() -> None:
     labels = compile_case(generated(3)).rows.labels
-    assert labels[0] == "1.18 up"
+    assert labels[:2] == ("1.18 up -", "1.18 up +")
     assert {"skew linear", "skew abs", "basis"} <= set(labels)
 
 
@@ -119,11 +118,24 @@ def test_other_parameters_are_another_model() -> None:
     assert len(hashes) == 2
 
 
-def test_a_quantity_too_fine_for_any_lot_is_refused() -> None:
-    case = generated(3)
-    options = tuple(item.model_copy(update={"amount": Decimal("12.3456789123")}) for item in case.scenario.options)
-    with pytest.raises(errors.LotsTooLarge, match="coarser lot"):
-        compile_case(case.model_copy(update={"scenario": case.scenario.model_copy(update={"options": options})}))
+@pytest.mark.parametrize("seed", range(40))
+def test_quantities_of_many_decimals_are_rounded_against_the_holder(seed: int) -> None:
+    """Up to 18 decimals, hedged or not, in both forms: never above the true margin, and close below it."""
+    rng, case = random.Random(seed), generated(seed)
+
+    def fine() -> Decimal:
+        return Decimal(rng.randint(-(10**19), 10**19)).scaleb(-rng.choice([15, 17, 18]))
+
+    options = tuple(item.model_copy(update={"amount": fine()}) for item in case.scenario.options)
+    changes = {"options": options, "num_perps": rng.choice([Decimal(0), fine(), fine()])}
+    case = case.model_copy(update={"scenario": case.scenario.model_copy(update=changes)})
+    check(case, exactly=False)
+    compiled = compile_case(case, "exact")
+    if options:
+        assert compiled.listing.rounded[: len({item.key for item in case.scenario.quotes()})].all()
+    true = pmrm2_margin(case)
+    for kind, margin in zip(KINDS, (true.maintenance_excess, true.initial_excess), strict=True):
+        assert margin - model_rows(compiled, kind).min() < 1e-3 * max(compiled.gross, 1)
 
 
 def test_an_account_of_collateral_alone_has_rows_too() -> None:

@@ -257,7 +257,7 @@ def test_the_split_does_not_look_at_prices() -> None:
 
 def test_rows_and_entries_have_names() -> None:
     compiled = compile_case(book([(7 * DAY, 1500, 1, 0.8, -3)], [(7 * DAY, 1500, 0)], Perps=whole("1.5")), ONE)
-    assert compiled.rows.labels[0] == "1.15 up"
+    assert compiled.rows.labels[:2] == ("1.15 up -", "1.15 up +")
     assert compiled.rows.labels[-1] == "basis"
     assert compiled.entry_map.labels == (
         "604800-1500-C:long:0",
@@ -270,13 +270,20 @@ def test_rows_and_entries_have_names() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    fine = book([(DAY, 1500, 1, 0.8, 1), (DAY, 1600, 1, 0.8, 0.000000001)], [(DAY, 1500, 0)])
-    with pytest.raises(errors.LotsTooLarge, match="coarser lot"):
-        compile_case(fine, ONE)
     with pytest.raises(errors.GrossLimitExceeded):
         compile_case(twelve_options(1), ONE, gross_limit=10)
     with pytest.raises(errors.RowsWithSlack, match="conservative"):
         integer_excess(compile_case(twelve_options(1), ONE, "exact"), 24, "fhe")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_quantities_of_many_decimals_are_rounded_against_the_holder(seed: int) -> None:
+    rng, (case, parameters) = random.Random(seed), generated(seed)
+    fine = {
+        key: amount + Decimal(rng.randint(1, 10**18)).scaleb(-18) for key, amount in case.account.book.options.items()
+    }
+    held = CaseBook(fine, case.account.book.perpetuals and case.account.book.perpetuals - Decimal("1e-17"))
+    check(replace(case, account=replace(case.account, book=held)), parameters, exactly=False)
 
 
 def test_gaps_of_rounding_on_books_of_twelve_options() -> None:

@@ -18,6 +18,7 @@ from atomic_margin.margin.models.portfolio_margin.books import (
     drawing,
     instruments,
 )
+from atomic_margin.margin.models.portfolio_margin.hedged import hedged_book
 
 _ONE = 10**18
 _GRID = [{"spot": f"{spot / 100:.2f}", "vol": vol} for spot in range(115, 84, -5) for vol in (1, 0, -1)]
@@ -45,7 +46,6 @@ _PMRM: Mapping[str, Any] = {
     "rate_mult_scale": "4",
     "rate_add_scale": "0.05",
 }
-# Invented for this project: two outer scenarios that count in part, and both skew scenarios.
 
 
 def pmrm_parameters() -> PmrmParameters:
@@ -82,6 +82,37 @@ def pmrm_case(number: int, seed: int = 0) -> PmrmCase:
         "SpotPrice": _fixed(f"{draw.uniform(1400, 1600):.2f}"),
         "SpotConfidence": _fixed(confidence_of(draw)),
         "StablePrice": _fixed(draw.choice(["1", "1", "0.98", "0.93"])),
+    }
+    return parse_cases({"case": {"Scenario": scenario}})["case"]
+
+
+def pmrm_hedged_case(number: int, seed: int = 0) -> PmrmCase:
+    """Return the case of a market maker, delta and vega flat, of 10 m to 4.5 bn USD gross."""
+    book = hedged_book("pmrm", seed, number)
+    keys, expiries = sorted(book.volatilities), sorted(book.forwards)
+    scenario = {
+        "OptionExpiries": [key[0] for key in keys],
+        "OptionStrikes": [_fixed(key[1]) for key in keys],
+        "OptionIsCall": [key[2] for key in keys],
+        "OptionAmounts": [_fixed(book.amounts[key]) for key in keys],
+        "OptionVols": [_fixed(str(book.volatilities[key])) for key in keys],
+        "OptionVolConfidences": [_ONE] * len(keys),
+        "FeedExpiries": expiries,
+        "ForwardsVariable": [_fixed(str(book.forwards[expiry])) for expiry in expiries],
+        "ForwardsFixed": [0] * len(expiries),
+        "ForwardConfidences": [_ONE] * len(expiries),
+        "Rates": [_fixed("0.04")] * len(expiries),
+        "RateConfidences": [_ONE] * len(expiries),
+        "Cash": 0,
+        "Perps": _fixed(book.perpetuals),
+        "PerpPrice": _fixed(str(book.spot)),
+        "PerpConfidence": _ONE,
+        "UnrealisedPerpPNL": 0,
+        "UnrealisedFunding": 0,
+        "Base": 0,
+        "SpotPrice": _fixed(str(book.spot)),
+        "SpotConfidence": _ONE,
+        "StablePrice": _ONE,
     }
     return parse_cases({"case": {"Scenario": scenario}})["case"]
 

@@ -5,10 +5,10 @@ and ``OptionIsCall`` (1 or 0); in a parameter set they are decimal strings. Both
 The fields the specification calls informative (``Forwards``, ``SVIparams``, …) may stand in a case and are not looked
 at.
 
->>> parse_cases({"Mine": {"Scenario": {"OptionExpiries": [0]}}})
+>>> parse_cases({"Mine": {"Scenario": {"OptionExpiries": [-1]}}})
 Traceback (most recent call last):
     ...
-atomic_margin.margin.errors.ExpiredInstrument: Mine.Scenario.OptionExpiries[0]: seconds to expiry are above zero, got 0
+atomic_margin.margin.errors.ExpiredInstrument: Mine.Scenario.OptionExpiries[0]: at least zero seconds to expiry, got -1
 """
 
 from collections.abc import Mapping
@@ -221,7 +221,7 @@ class PmrmLedger:
     Attributes:
         cash: may be negative.
         base: spot collateral, units of the underlying.
-        unrealised_perp_pnl: profit of the perpetual so far; it counts while one is held.
+        unrealised_perp_pnl: profit of the perpetual so far; see `realised` for when it counts.
         unrealised_funding: likewise its funding.
     """
 
@@ -270,13 +270,20 @@ def parse_cases(value: object) -> dict[str, PmrmCase]:
     Raises:
         DocumentError: the first wrong field, named by its JSON path.
     """
-    found: dict[str, PmrmCase] = {}
-    for name, item in json_object(value, "$").items():
-        if "Scenario" not in json_object(item, name):
-            raise MalformedDocument(f"{name}.Scenario", "this field is missing; add it")
-        scenario = parse_at(PmrmScenario, item["Scenario"], f"{name}.Scenario")
-        found[name] = PmrmCase(scenario.account(), scenario.market())
-    return found
+    return {name: parse_case(name, item) for name, item in json_object(value, "$").items()}
+
+
+def parse_case(name: str, value: object) -> PmrmCase:
+    """Return the case of a parsed JSON object ``{"Scenario": …, …}`` that stands under a name.
+
+    Raises:
+        DocumentError: the first wrong field, named by its JSON path.
+    """
+    item = json_object(value, name)
+    if "Scenario" not in item:
+        raise MalformedDocument(f"{name}.Scenario", "this field is missing; add it")
+    scenario = parse_at(PmrmScenario, item["Scenario"], f"{name}.Scenario")
+    return PmrmCase(scenario.account(), scenario.market())
 
 
 def _same_length(case: PmrmScenario, first: str, others: tuple[str, ...]) -> None:

@@ -11,7 +11,8 @@ from atomic_margin.margin.market import elementary
 from atomic_margin.margin.market.pricing import Floats, black76
 from atomic_margin.margin.models.pmrm.cases import Feed, PmrmMarket
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
-from atomic_margin.margin.models.portfolio_margin.positions import TERM_SECONDS, Legs, floats
+from atomic_margin.margin.models.portfolio_margin.positions import Legs, floats
+from atomic_margin.margin.models.portfolio_margin.shocks import term_shocks
 
 
 def price_grid(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) -> Floats:
@@ -19,9 +20,7 @@ def price_grid(legs: Legs, market: PmrmMarket, parameters: PmrmParameters) -> Fl
     p = parameters.numbers()
     feeds = expiry_feeds(legs, market)
     # Step 2: volatility multipliers, (E,) each.
-    seconds = floats(legs.expiries)
-    power = np.where(seconds <= TERM_SECONDS, p["short_term_power"], p["long_term_power"])
-    m = elementary.power(TERM_SECONDS / np.maximum(seconds, p["dte_floor_seconds"]), power)
+    m = term_shocks(legs, p["short_term_power"], p["long_term_power"], p["dte_floor_seconds"])
     shocks = np.stack([np.maximum(0.0, 1 - p["vol_range_down"] * m), np.ones_like(m), 1 + p["vol_range_up"] * m])
 
     # Step 1.

@@ -14,10 +14,10 @@ from pydantic import PlainValidator, model_validator
 from atomic_margin.documents.errors import OutOfRange, UnknownId
 from atomic_margin.documents.strict import Document, NonEmptyListOf, Part, in_range, problem, require_unique
 from atomic_margin.margin.models.portfolio_margin.fields import (
+    floor_seconds,
     integer,
     json_object,
     parse_at,
-    positive_seconds,
 )
 
 
@@ -44,6 +44,11 @@ class SpotVolShock(Part):
         """Name of the scenario, such as ``1.15 up``."""
         return f"{self.spot} {('down', 'none', 'up')[self.vol + 1]}"
 
+    @property
+    def is_skew(self) -> bool:
+        """No; this version has no skew scenarios."""
+        return False
+
 
 _Share = Annotated[Decimal, in_range("0", "1")]
 _Factor = Annotated[Decimal, in_range("0", "100")]
@@ -63,7 +68,7 @@ class PmrmParameters(Document):
     vol_range_down: _Factor
     short_term_power: _Factor
     long_term_power: _Factor
-    dte_floor_seconds: Annotated[int, PlainValidator(positive_seconds)]
+    dte_floor_seconds: Annotated[int, PlainValidator(floor_seconds)]
     basis_spot_up: Annotated[Decimal, in_range("0", "100", above=True)]
     basis_spot_down: Annotated[Decimal, in_range("0", "100", above=True)]
     basis_add: _Factor

@@ -13,7 +13,7 @@ from atomic_margin.margin.models.pmrm.cases import PmrmCase
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
-from atomic_margin.margin.models.portfolio_margin.positions import floats, net_options
+from atomic_margin.margin.models.portfolio_margin.positions import floats, net_options, realised
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:
     losses: Floats = moved + (base_value + perps * float(market.perp_price)) * moves
 
     # Steps 4, 6 and 7.
-    perp_value = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if perps else 0.0
+    perp_value = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, bool(perps))
     mark_to_market = base_value + perp_value + float(now.sum()) + float(ledger.cash)
     expiry_basis: Floats = np.minimum(basis.min(axis=0), 0.0) * (p["basis_add"] + p["basis_mult"] * book.years)
     base_contingency = 0.0 - p["base_percent"] * base * spot

@@ -15,8 +15,9 @@ from atomic_margin.margin.models.pmrm.cases import Feed, PmrmCase, PmrmLedger, P
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
+from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs, realised
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
@@ -29,6 +30,7 @@ def compile_case(
     gross_limit: int | None = None,
     reference_price: Decimal | None = None,
     perpetual: bool | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> CompiledCase:
     """Compile a case to rows of A and c, and its book to z.
 
@@ -41,16 +43,16 @@ def compile_case(
         reference_price: published price of the underlying for gross weights and the split; by default spot, rounded to
             two digits.
         perpetual: whether the universe lists the perpetual; by default if the case holds one.
+        most_rows: of the conservative form.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     market, book, ledger = case.market, case.account.book, case.account.ledger
     price, held = reference_price or rounded_price(market.spot_price), bool(book.perpetuals)
     model = row_model(market, ledger, held, parameters, perpetual)
     reference = row_model(at_reference(market, price), ledger, held, parameters, perpetual)
-    return assemble(model, reference, book, price, form, combinations, gross_limit)
+    return assemble(model, reference, book, price, form, combinations, gross_limit, most_rows)
 
 
 def row_model(
@@ -72,8 +74,8 @@ def row_model(
     moves = floats(item.spot for item in parameters.scenarios) - 1
     spot, base = float(market.spot_price), float(ledger.base)
     base_value = base * spot / float(market.stable_price)
-    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
-    mark = base_value + realised + float(ledger.cash)
+    profit = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, held)
+    mark = base_value + profit + float(ledger.cash)
     base_loss = np.append(base_value * moves, 0.0) - p["base_percent"] * base * spot
 
     # Step 8: what one unit of an expiry, a perpetual or base is charged, if a perpetual is held and if none is.

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
-from atomic_margin.margin.models.case import AnyCase, OpenCase
-from atomic_margin.margin.models.pmrm.books import pmrm_case, pmrm_parameters
-from atomic_margin.margin.models.pmrm.cases import PmrmAccount, PmrmCase, PmrmLedger, PmrmMarket, parse_cases
+from atomic_margin.margin.kinds import Books
+from atomic_margin.margin.models.case import AnyCase, CasesOfFile, OpenCase
+from atomic_margin.margin.models.pmrm.books import pmrm_case, pmrm_hedged_case, pmrm_parameters
+from atomic_margin.margin.models.pmrm.cases import PmrmAccount, PmrmCase, PmrmLedger, PmrmMarket, parse_case
 from atomic_margin.margin.models.pmrm.parameters import PmrmParameters, SpotVolShock, parse_parameters
 from atomic_margin.margin.models.pmrm.reference import PmrmMargin, pmrm_margin
 from atomic_margin.margin.models.pmrm.rows import at_reference, row_model
+from atomic_margin.margin.models.portfolio_margin.fields import json_object
 from atomic_margin.margin.models.portfolio_margin.model import RowModel
 from atomic_margin.margin.models.portfolio_margin.positions import CaseBook
 from atomic_margin.margin.models.portfolio_margin.rules import CasePublished, PortfolioMarginRules
@@ -36,14 +38,14 @@ class PmrmRules(PortfolioMarginRules[PmrmParameters, PmrmMarket, PmrmLedger]):
         """Return the cases of a file, or the one ``Scenario`` that it is, under one parameter set."""
         if isinstance(cases, dict) and "Scenario" in cases:
             cases = {stem: cases}
-        found = parse_cases(cases)
         model = cls(parse_parameters(parameters, chosen))
-        return {name: model.opened(case) for name, case in found.items()}
+        return CasesOfFile(json_object(cases, "$"), lambda name, item: model.opened(parse_case(name, item)))
 
     @classmethod
-    def sample(cls, number: int, seed: int) -> AnyCase:
+    def sample(cls, number: int, seed: int, books: Books = "mixed") -> AnyCase:
         """Return a generated case."""
-        return cls(pmrm_parameters()).opened(pmrm_case(number, seed))
+        made = pmrm_case if books == "mixed" else pmrm_hedged_case
+        return cls(pmrm_parameters()).opened(made(number, seed))
 
     def opened(self, case: PmrmCase) -> OpenCase[CasePublished[PmrmMarket], CaseBook, PmrmLedger]:
         """Return a case under this model."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from atomic_margin.margin.models.pmrm2.cases import Pmrm2Case
 from atomic_margin.margin.models.portfolio_margin.books import AMOUNTS, EXPIRIES, confidence_of, drawing, instruments
+from atomic_margin.margin.models.portfolio_margin.hedged import hedged_book
 
+# Invented for this project: two outer scenarios that count in part, and both skew scenarios.
 _PMRM2: Mapping[str, Any] = {
     "Scenarios": [
         {"SpotShock": shock, "VolShockDirection": direction, "DampeningFactor": "1"}
@@ -64,6 +66,23 @@ _PMRM2: Mapping[str, Any] = {
         "IM_PERP_PERCENT": "0.03",
         "MM_OPTION_PERCENT": "0.01",
         "IM_OPTION_PERCENT": "0.015",
+    },
+}
+# What market makers are charged where they trade: less for a perpetual and a naked short than in the set above.
+_MAKERS = {
+    "Margin": {
+        **_PMRM2["Margin"],
+        "MM_LOSS_FACTOR": "0.85",
+        "IM_LOSS_FACTOR": "1.1",
+        "BASE_STATIC_DISCOUNT": "0.96",
+        "BASE_STATIC_DISCOUNT_NEG": "1.03",
+    },
+    "OtherContingency": {
+        **_PMRM2["OtherContingency"],
+        "MM_PERP_PERCENT": "0.012",
+        "IM_PERP_PERCENT": "0.009",
+        "MM_OPTION_PERCENT": "0.004",
+        "IM_OPTION_PERCENT": "0.003",
     },
 }
 
@@ -122,3 +141,36 @@ def pmrm2_document(number: int, seed: int = 0) -> dict[str, Any]:
         ],
     }
     return {"Scenario": scenario, "Parameters": dict(_PMRM2)}
+
+
+def pmrm2_hedged_case(number: int, seed: int = 0, options: int | None = None) -> Pmrm2Case:
+    """Return the case of a market maker, delta and vega flat, of 10 m to 4.5 bn USD gross.
+
+    Args:
+        number: of the case.
+        seed: of the generator.
+        options: how many different options are held over four expiries; as it comes if left out.
+    """
+    book = hedged_book("pmrm2", seed, number, options)
+    sure = {"ForwardConfidence": 1, "RateConfidence": 1, "OptionVolConfidences": 1}
+    scenario = {
+        "Cash": 0,
+        "Collaterals": [],
+        "SpotPrice": str(book.spot),
+        "SpotConfidence": 1,
+        "NumPerps": book.perpetuals,
+        "PerpPrice": str(book.spot),
+        "PerpConfidence": 1,
+        "UnrealisedPerpPNL": 0,
+        "UnrealisedFunding": 0,
+        "StablePrice": 1,
+        "Options": [
+            {"Expiry": key[0], "Strike": key[1], "IsCall": key[2], "MarkVol": str(vol), "Amount": book.amounts[key]}
+            for key, vol in book.volatilities.items()
+        ],
+        "OptionFeeds": [
+            {"FeedExpiry": expiry, "Forward": str(forward), "Rate": "0.04"} | sure
+            for expiry, forward in book.forwards.items()
+        ],
+    }
+    return Pmrm2Case.parse({"Scenario": scenario, "Parameters": {**_PMRM2, **_MAKERS}})

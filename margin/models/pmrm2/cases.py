@@ -17,7 +17,7 @@ from atomic_margin.documents.errors import (
     NegativeVolatility,
     NonPositivePrice,
 )
-from atomic_margin.documents.strict import Document, ListOf, NonEmptyListOf
+from atomic_margin.documents.strict import MAX_VOLATILITY, Document, ListOf, NonEmptyListOf
 from atomic_margin.margin.errors import UnpricedInstrument
 from atomic_margin.margin.models.pmrm2.fields import (
     Confidence,
@@ -40,7 +40,7 @@ from atomic_margin.margin.models.pmrm2.fields import (
     least_confidence,
     number_in,
 )
-from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_VOLATILITY
+from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY
 from atomic_margin.margin.models.portfolio_margin.positions import (
     CaseBook,
     OptionQuote,
@@ -191,7 +191,7 @@ class Pmrm2Ledger:
     Attributes:
         cash: may be negative.
         collaterals: amount of each asset, in the order of the market.
-        unrealised_perp_pnl: profit of the perpetual so far; it counts while one is held.
+        unrealised_perp_pnl: profit of the perpetual so far; see `realised` for when it counts.
         unrealised_funding: likewise its funding.
     """
 
@@ -240,7 +240,7 @@ class SkewShock(Settings):
     linear_cbase: SignedFactor
     abs_scale_cap: SignedFactor
     abs_cbase: SignedFactor
-    min_k_star: Annotated[Decimal, number_in(Decimal("1e-12"), 100, what="MIN_K_STAR")]
+    min_k_star: Annotated[Decimal, number_in(0, 100, what="MIN_K_STAR")]
     min_width_scale: SignedFactor
     vol_param_static: SignedFactor
     vol_param_scale: SignedFactor
@@ -254,7 +254,7 @@ class VolShock(Settings):
     min_vol_eval_shocked: Annotated[Decimal, number_in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]
     shorttermpower: Factor
     longtermpower: Factor
-    dte_floor: Annotated[Decimal, number_in(Decimal("1e-9"), MAX_EXPIRY // 86400, what="DTE_FLOOR, in days,")]
+    dte_floor: Annotated[Decimal, number_in(0, MAX_EXPIRY // 86400, what="DTE_FLOOR, in days,")]
 
 
 class MarginFactors(Settings):

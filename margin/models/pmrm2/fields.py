@@ -16,9 +16,9 @@ from atomic_margin.documents.errors import (
     NotADecimal,
     OutOfRange,
 )
-from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, Part, problem
+from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, MAX_VOLATILITY, Part, problem
 from atomic_margin.margin.errors import ExpiredInstrument
-from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_RATE, MAX_VOLATILITY
+from atomic_margin.margin.models.portfolio_margin.fields import MAX_EXPIRY, MAX_RATE
 
 Direction: TypeAlias = Literal["up", "none", "down", "linear", "abs"]
 
@@ -83,7 +83,7 @@ def least_confidence(value: object) -> Decimal:
 
 
 Flag = Annotated[bool, PlainValidator(_flag)]
-Expiry = Annotated[Decimal, number_in(0, MAX_EXPIRY, ExpiredInstrument, above=True, what="seconds to expiry")]
+Expiry = Annotated[Decimal, number_in(0, MAX_EXPIRY, ExpiredInstrument, what="seconds to expiry")]
 Price = Annotated[Decimal, number_in(0, MAX_PRICE, NonPositivePrice, above=True, what="a price")]
 PriceOrZero = Annotated[Decimal, number_in(0, MAX_PRICE, NonPositivePrice, what="a price here")]
 Volatility = Annotated[Decimal, number_in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]

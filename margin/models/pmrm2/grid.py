@@ -17,11 +17,14 @@ from atomic_margin.margin.models.pmrm2.cases import (
     Pmrm2Parameters,
     SkewShock,
 )
-from atomic_margin.margin.models.portfolio_margin.positions import TERM_SECONDS, Legs, floats
+from atomic_margin.margin.models.portfolio_margin.positions import Legs, floats
+from atomic_margin.margin.models.portfolio_margin.shocks import term_shocks
 
 SETTLEMENT_SECONDS = 1800
 _DIRECTIONS = ("down", "none", "up", "linear", "abs")
 _LARGEST_EXPONENT = 700.0
+# With a k* of 0 the caps are reached at once.
+_LEAST_K_STAR = 1e-12
 
 
 def spot_moves(parameters: Pmrm2Parameters) -> Floats:
@@ -84,9 +87,8 @@ def expiry_feeds(legs: Legs, market: Pmrm2Market) -> list[OptionFeed]:
 def _volatilities(legs: Legs, forward: Floats, parameters: Pmrm2Parameters) -> Floats:
     """Return (5, n) shocked volatilities, in the order of ``_DIRECTIONS``."""
     shock = parameters.vol_shock
-    seconds = floats(legs.expiries)
-    power = np.where(seconds <= TERM_SECONDS, float(shock.shorttermpower), float(shock.longtermpower))
-    m = elementary.power(TERM_SECONDS / np.maximum(seconds, 86400 * float(shock.dte_floor)), power)[legs.group]
+    powers = float(shock.shorttermpower), float(shock.longtermpower)
+    m = term_shocks(legs, *powers, 86400 * float(shock.dte_floor))[legs.group]
     k = elementary.log(legs.strike / forward[legs.group])
     root = np.sqrt(legs.years)[legs.group]
     skew = parameters.skew_shock
@@ -108,7 +110,7 @@ def _skew(k: Floats, root: Floats, skew: SkewShock, base: float, scale_cap: floa
     """Return (n,) volatility multipliers at log moneyness ``k`` and square root of years ``root``."""
     cap = base * root + scale_cap
     width = float(skew.vol_param_static) + root * float(skew.vol_param_scale)
-    k_star = np.maximum(float(skew.min_k_star), root * float(skew.min_width_scale) * width)
+    k_star = np.maximum(max(float(skew.min_k_star), _LEAST_K_STAR), root * float(skew.min_width_scale) * width)
     move = k * cap / k_star
     clamped = np.where(k > 0, np.minimum(move, cap), np.where(k < 0, np.maximum(move, -cap), 0.0))
     multiplier: Floats = np.maximum(0.0, 1 + clamped)

@@ -23,7 +23,7 @@ from atomic_margin.margin.models.pmrm2.grid import (
     static_factors,
 )
 from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
-from atomic_margin.margin.models.portfolio_margin.positions import NetOptions, floats, net_options
+from atomic_margin.margin.models.portfolio_margin.positions import NetOptions, floats, net_options, realised
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def account_margin(account: Pmrm2Account, market: Pmrm2Market, parameters: Pmrm2
         float(share.basis_cont_add_factor) + float(share.basis_cont_mult_factor) * book.years
     )
 
-    perp_value = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if perps else 0.0
+    perp_value = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, bool(perps))
     mark_to_market = float(values.sum()) + perp_value + float(now.sum()) + float(ledger.cash)
 
     # Contingencies outside the loss factor.

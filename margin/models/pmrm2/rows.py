@@ -20,8 +20,9 @@ from atomic_margin.margin.models.pmrm2.grid import (
     static_factors,
 )
 from atomic_margin.margin.models.portfolio_margin.compiled import CompiledCase, assemble
+from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS
 from atomic_margin.margin.models.portfolio_margin.model import KindCharges, RowModel, rules_hash, scenario_labels
-from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs
+from atomic_margin.margin.models.portfolio_margin.positions import floats, option_legs, realised
 from atomic_margin.margin.models.portfolio_margin.split import REFERENCE_VOLATILITY, rounded_price
 
 
@@ -33,6 +34,7 @@ def compile_case(
     gross_limit: int | None = None,
     reference_price: Decimal | None = None,
     perpetual: bool | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> CompiledCase:
     """Compile a case to rows of A and c, and its book to z.
 
@@ -44,16 +46,16 @@ def compile_case(
         reference_price: published price of the underlying for gross weights and the split; by default spot, rounded to
             two digits.
         perpetual: whether the universe lists the perpetual; by default if the case holds one.
+        most_rows: of the conservative form.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     market, account, parameters = case.scenario.market(), case.scenario.account(), case.parameters
     price, held = reference_price or rounded_price(market.spot_price), bool(account.book.perpetuals)
     model = row_model(market, account.ledger, held, parameters, perpetual)
     reference = row_model(at_reference(market, price), account.ledger, held, parameters, perpetual)
-    return assemble(model, reference, account.book, price, form, combinations, gross_limit)
+    return assemble(model, reference, account.book, price, form, combinations, gross_limit, most_rows)
 
 
 def row_model(
@@ -80,8 +82,8 @@ def row_model(
     cancelling = float(
         ordered_sum([value for value, item in zip(values, assets, strict=True) if item.is_risk_cancelling])
     )
-    realised = float(ledger.unrealised_perp_pnl) + float(ledger.unrealised_funding) if held else 0.0
-    mark = float(ordered_sum(values)) + realised + float(ledger.cash)
+    profit = realised(ledger.unrealised_perp_pnl, ledger.unrealised_funding, held)
+    mark = float(ordered_sum(values)) + profit + float(ledger.cash)
 
     def rate(confidence: Decimal) -> float:
         return float(other.conf_margin) * float(1 - confidence) if confidence < other.conf_threshold else 0.0

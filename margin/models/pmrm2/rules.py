@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
-from atomic_margin.margin.models.case import AnyCase, OpenCase
-from atomic_margin.margin.models.pmrm2.books import pmrm2_case
+from atomic_margin.margin.kinds import Books
+from atomic_margin.margin.models.case import AnyCase, CasesOfFile, OpenCase
+from atomic_margin.margin.models.pmrm2.books import pmrm2_case, pmrm2_hedged_case
 from atomic_margin.margin.models.pmrm2.cases import (
     Pmrm2Account,
     Pmrm2Case,
@@ -43,15 +44,13 @@ class Pmrm2Rules(PortfolioMarginRules[Pmrm2Parameters, Pmrm2Market, Pmrm2Ledger]
         """Return the cases of a file, or the one case that it is, each under the parameters it brings."""
         given = json_object(cases, "$")
         if "Scenario" in given:
-            found = {stem: Pmrm2Case.parse(given)}
-        else:
-            found = {name: parse_at(Pmrm2Case, json_object(item, name), name) for name, item in given.items()}
-        return {name: cls.opened(case) for name, case in found.items()}
+            return CasesOfFile({stem: given}, lambda _, item: cls.opened(Pmrm2Case.parse(item)))
+        return CasesOfFile(given, lambda name, item: cls.opened(parse_at(Pmrm2Case, json_object(item, name), name)))
 
     @classmethod
-    def sample(cls, number: int, seed: int) -> AnyCase:
+    def sample(cls, number: int, seed: int, books: Books = "mixed") -> AnyCase:
         """Return a generated case."""
-        return cls.opened(pmrm2_case(number, seed))
+        return cls.opened(pmrm2_case(number, seed) if books == "mixed" else pmrm2_hedged_case(number, seed))
 
     @classmethod
     def opened(cls, case: Pmrm2Case) -> OpenCase[CasePublished[Pmrm2Market], CaseBook, Pmrm2Ledger]:

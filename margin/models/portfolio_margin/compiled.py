@@ -20,7 +20,7 @@ from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import check_gross
 from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.models.portfolio_margin.conservative import conservative_rows
+from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS, SpentRows, conservative_rows
 from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
 from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
 from atomic_margin.margin.models.portfolio_margin.model import RowModel
@@ -102,6 +102,7 @@ def assemble(
     form: Form,
     combinations: bool,
     gross_limit: int | None,
+    most_rows: int = MOST_ROWS,
 ) -> CompiledCase:
     """Return the compiled case; for the `compile_case` of a model.
 
@@ -114,32 +115,40 @@ def assemble(
         combinations: whether combinations are listed and used.
         gross_limit: G, or None for the default: five quarters of the book's gross, rounded up to two digits, and at
             least four times the largest gross weight of a column.
+        most_rows: of the conservative form; the split goes by it too.
 
     Raises:
-        LotsTooLarge: a quantity has too many digits.
         GrossLimitExceeded: the book is larger than ``gross_limit``.
     """
     perpetuals = book.perpetuals if model.lists_perpetual else None
     listing = list_case(model.legs, book.options, perpetuals, reference_price, combinations)
-    z = encode_book(listing, book, reference, reference_price)
+    z = encode_book(listing, book, reference, reference_price, most_rows)
     gross = listing.entry_map.gross(z)
     limit = gross_limit or default_gross_limit(listing.entry_map, z)
     check_gross(z, listing.entry_map, limit)
-    rows, collateral = exact_rows(model, listing, limit) if form == "exact" else conservative_rows(model, listing)
+    if form == "exact":
+        rows, collateral = exact_rows(model, listing, limit)
+    else:
+        rows, collateral = conservative_rows(model, listing, most_rows)
     return CompiledCase(form, listing, rows, collateral, z, gross, limit)
 
 
-def encode_book(listing: Listing, book: CaseBook, reference: RowModel, reference_price: Decimal) -> Integers:
+def encode_book(
+    listing: Listing, book: CaseBook, reference: RowModel, reference_price: Decimal, most_rows: int = MOST_ROWS
+) -> Integers:
     """Return z of a book, int64 of shape (N,), split into combinations where that loses little.
 
+    Quantities that are no whole number of lots are rounded down, see `lots`.
+
     Raises:
-        LotsTooLarge: a quantity has too many digits.
+        LotsTooLarge: a quantity has too many digits for the listing.
     """
     keys = reference.legs.keys
-    lots = [int(Fraction(book.options[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(keys)]
-    long, short = split(listing, np.array(lots, dtype=np.int64), reference, reference_price)
+    lots = [math.floor(Fraction(book.options[key]) / Fraction(listing.lots[leg])) for leg, key in enumerate(keys)]
+    held = math.floor(Fraction(book.perpetuals) / Fraction(listing.lots[-1])) if reference.lists_perpetual else 0
+    spent = SpentRows.of(reference, most_rows)
+    long, short = split(listing, np.array(lots, dtype=np.int64), spent, reference_price, held)
     if reference.lists_perpetual:
-        held = int(Fraction(book.perpetuals) / Fraction(listing.lots[-1]))
         long[-1], short[-1] = max(held, 0), max(-held, 0)
     return listing.encode(long, short)
 

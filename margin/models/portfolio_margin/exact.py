@@ -15,7 +15,7 @@ For `compiled`. Slack values and their validity rows, for one kind of margin wit
 Where a parameter set values gains more than losses, D > D', scenarios have the lower bound D' v in place of disc(v).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +24,7 @@ from atomic_margin.margin.collateral import CollateralValues
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.models.portfolio_margin.conservative import Instruments, linear_and_kinks, rounding_loss
 from atomic_margin.margin.models.portfolio_margin.listing import Listing
 from atomic_margin.margin.models.portfolio_margin.model import BASIS, RowModel, plain, unique_labels
 from atomic_margin.margin.rows.matrix import Integers
@@ -139,7 +140,14 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
     member = listing.group == np.arange(len(expiries))[:, None]
     scale = charges.loss_factor * model.dampening
     kinked = [e for e in range(len(expiries)) if model.positive[e] < model.negative[e]]
-    doubled, slacked = kinked[:TWO_ROWS], kinked[TWO_ROWS:]
+    # Rows are spent where a discount weighs most, as in the conservative form, and slack on the others.
+    kinked.sort(key=lambda e: float(model.positive[e] - model.negative[e]))
+    doubled, slacked = kinked[:TWO_ROWS], sorted(kinked[TWO_ROWS:])
+    public = {
+        choice: charges.collateral + _lost(model, kind, listing, dict(zip(doubled, choice, strict=True)))
+        for choice in product((False, True), repeat=len(doubled))
+    }
+    alone = charges.collateral + _lost(model, kind, listing, {})
     gross = np.array(listing.gross_weights) / np.array([float(lot) for lot in listing.lots])
     perpetual = listing.is_perpetual.astype(np.float64)
     nothing = np.zeros(len(listing.names))
@@ -188,7 +196,7 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
                 values = shocked[i] * member[e], now * member[e]
                 most = float((np.abs(values[0]) / gross).max()) * gross_limit
                 _skew(rows, slack, scale[i], (model.positive[e], model.negative[e]), values, member[e], most)
-            rows.add(label, base_odd, base_even, own, float(charges.collateral[i]), switched)
+            rows.add(label, base_odd, base_even, own, float(alone[i]), switched)
             continue
         own = dict(everywhere)
         for e in slacked:
@@ -196,14 +204,14 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
             own[slack] = -1
             gap = scale[i] * (model.negative[e] - model.positive[e])
             rows.bound(slack, slack, -gap * shocked[i] * member[e], member[e])
-        for choice in product((False, True), repeat=len(doubled)):
+        for choice in public:
             factor = model.negative.copy()
             for e, positive in zip(doubled, choice, strict=True):
                 factor[e] = model.positive[e] if positive else model.negative[e]
             of_column = np.where(listing.is_perpetual, 0.0, factor[listing.group]) if expiries else nothing
             odd = base_odd + scale[i] * (of_column * shocked[i] - now + model.move[i] * perpetual)
             signs = "".join("-+"[positive] for positive in choice)
-            rows.add(f"{label} {signs}".strip(), odd, base_even, own, float(charges.collateral[i]), switched)
+            rows.add(f"{label} {signs}".strip(), odd, base_even, own, float(public[choice][i]), switched)
 
     own = dict(everywhere)
     for e, name in enumerate(expiries):
@@ -211,8 +219,20 @@ def _rows(model: RowModel, kind: MarginKind, listing: Listing, gross_limit: int)
         factor = charges.loss_factor * model.basis_share[e]
         for move, values in zip(("up", "down"), basis, strict=True):
             rows.bound(f"basis {name} {move}", f"basis {name}", factor * values * member[e], member[e])
-    rows.add(BASIS, base_odd, base_even, own, float(charges.collateral[-1]), switched)
+    rows.add(BASIS, base_odd, base_even, own, float(alone[-1]), switched)
     return rows
+
+
+def _lost(model: RowModel, kind: MarginKind, listing: Listing, positive: dict[int, bool]) -> Floats:
+    """Return (R + 1,) what rounding to lots loses at most, where the factor of some expiries is D (true) or D'."""
+    if not listing.rounded.any():
+        return np.zeros(len(model.labels) + 1)
+    low, high = model.positive.copy(), model.negative.copy()
+    for expiry, gains in positive.items():
+        low[expiry] = high[expiry] = (model.positive if gains else model.negative)[expiry]
+    fixed = replace(model, positive=low, negative=high)
+    linear, long, _ = linear_and_kinks(fixed, kind, Instruments.of(fixed, listing))
+    return rounding_loss(linear + long, listing)
 
 
 def _skew(

@@ -19,11 +19,10 @@ from atomic_margin.documents.errors import (
     NotADecimal,
     OutOfRange,
 )
-from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, D, problem
+from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, MAX_VOLATILITY, D, problem
 from atomic_margin.margin.errors import ExpiredInstrument
 
 MAX_EXPIRY = 50 * 365 * 86400
-MAX_VOLATILITY = 50
 MAX_RATE = 10
 _DECIMALS = 18
 
@@ -61,8 +60,8 @@ def _fixed_in(
 
 def _seconds(value: object) -> int:
     seconds = integer(value)
-    if seconds <= 0:
-        raise problem(ExpiredInstrument, f"seconds to expiry are above zero, got {seconds}")
+    if seconds < 0:
+        raise problem(ExpiredInstrument, f"at least zero seconds to expiry, got {seconds}")
     if seconds > MAX_EXPIRY:
         raise problem(OutOfRange, f"at most {MAX_EXPIRY} seconds to expiry, got {seconds}")
     return seconds
@@ -74,11 +73,11 @@ def _flag(value: object) -> bool:
     return bool(value)
 
 
-def positive_seconds(value: object) -> int:
-    """Return a whole number of seconds above 0."""
+def floor_seconds(value: object) -> int:
+    """Return a whole number of seconds, at least 0: a floor, which 0 turns off."""
     seconds = integer(value)
-    if not 0 < seconds <= MAX_EXPIRY:
-        raise problem(OutOfRange, f"a whole number of seconds from 1 to {MAX_EXPIRY} here, got {seconds}")
+    if not 0 <= seconds <= MAX_EXPIRY:
+        raise problem(OutOfRange, f"a whole number of seconds from 0 to {MAX_EXPIRY} here, got {seconds}")
     return seconds
 
 
@@ -86,7 +85,7 @@ Seconds = Annotated[int, PlainValidator(_seconds)]
 Flag = Annotated[bool, PlainValidator(_flag)]
 Price = Annotated[Decimal, _fixed_in(0, int(MAX_PRICE), NonPositivePrice, above=True, what="a price")]
 PriceOrZero = Annotated[Decimal, _fixed_in(0, int(MAX_PRICE), NonPositivePrice, what="a price here")]
-Volatility = Annotated[Decimal, _fixed_in(0, MAX_VOLATILITY, NegativeVolatility, what="a volatility")]
+Volatility = Annotated[Decimal, _fixed_in(0, int(MAX_VOLATILITY), NegativeVolatility, what="a volatility")]
 Signed = Annotated[Decimal, _fixed_in(-MAX_QUANTITY, MAX_QUANTITY)]
 Holding = Annotated[Decimal, _fixed_in(0, MAX_QUANTITY, NegativeHolding, what="a holding")]
 Rate = Annotated[Decimal, _fixed_in(-MAX_RATE, MAX_RATE, what="a rate")]

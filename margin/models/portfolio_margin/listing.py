@@ -1,8 +1,7 @@
 """The columns of a case: its instruments and the combinations of them that are priced as one entry, and its lots.
 
 For `rows` and whoever wants to know which column is what. In the service a universe is published; a lone case has none,
-so one is made of the instruments it lists: their lot is the largest power of ten that divides every quantity of the
-expiry, and they have as many radix-32 digits as the largest quantity needs. Combinations stay within an expiry:
+so one is made of the instruments it lists, with the lots of `lots`. Combinations stay within an expiry:
 
     vertical     long the lower of two strikes, short the higher; calls or puts
     synthetic    long a call, short a put
@@ -13,11 +12,9 @@ In an expiry of more than 12 instruments, verticals are of neighbouring strikes 
 that entries grow with instruments, not with their square.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
 from itertools import combinations, pairwise, product
 
@@ -29,11 +26,11 @@ from atomic_margin.margin.errors import LotsTooLarge
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap, positions, radix_tiers
 from atomic_margin.margin.market.instruments import SIDES
 from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.models.portfolio_margin.lots import choose_lots
 from atomic_margin.margin.models.portfolio_margin.model import plain
 from atomic_margin.margin.models.portfolio_margin.positions import Legs, OptionKey
 from atomic_margin.margin.rows.matrix import Integers
 
-MAX_DIGITS = 5
 WIDE = 12
 PERPETUAL = "PERP"
 NOTHING = "NONE"
@@ -50,6 +47,7 @@ class Listing:
         lots: J contract sizes.
         digits: J numbers of radix-32 digits a side.
         gross_weights: J gross weights of one lot, whole USD.
+        rounded: (J,) true for a leg, or the perpetual, whose quantities may be rounded down to lots.
     """
 
     names: tuple[str, ...]
@@ -58,6 +56,7 @@ class Listing:
     lots: tuple[Decimal, ...]
     digits: tuple[int, ...]
     gross_weights: tuple[int, ...]
+    rounded: npt.NDArray[np.bool_]
 
     @property
     def is_perpetual(self) -> npt.NDArray[np.bool_]:
@@ -141,9 +140,6 @@ def list_case(
         perpetual: quantity of perpetuals, or None if the universe does not list them.
         reference_price: of the underlying, USD; gross weights are counted at it.
         combine: whether combinations are listed.
-
-    Raises:
-        LotsTooLarge: a quantity has so many digits that no lot suits it.
     """
     names = [f"{plain(e)}-{plain(k)}-{'C' if call else 'P'}" for e, k, call in legs.keys]
     rows = list(np.eye(len(names), dtype=np.int64))
@@ -154,47 +150,29 @@ def list_case(
             for leg, quantity in quantities:
                 rows[-1][leg] = quantity
     group = [int(legs.group[int(np.flatnonzero(row)[0])]) for row in rows]
-    by_expiry = {
-        number: _lot((amount for key, amount in net.items() if key[0] == expiry), f"options at {plain(expiry)} seconds")
+    quantities_of = {
+        number: [amount for key, amount in net.items() if key[0] == expiry]
         for number, expiry in enumerate(legs.expiries)
     }
-    terms = [by_expiry[number] for number in group]
+    chosen = choose_lots({**quantities_of, -1: [] if perpetual is None else [perpetual]}, reference_price)
     if perpetual is not None:
         names.append(PERPETUAL)
-        terms.append(_lot([perpetual], "perpetuals"))
     elif not names:
         # A matrix has at least one column: an account of collateral alone gets one of no value.
         names.append(NOTHING)
-        terms.append((Decimal(1), 1))
     rows += [np.zeros(len(legs.keys), dtype=np.int64)] * (len(names) - len(rows))
     group += [-1] * (len(names) - len(group))
+    lots = [chosen[number] for number in group]
+    single = np.array([np.count_nonzero(row) <= 1 for row in rows])
     return Listing(
         names=tuple(names),
         legs=np.array(rows, dtype=np.int64).reshape(len(names), len(legs.keys)),
         group=np.array(group, dtype=np.intp),
-        lots=tuple(lot for lot, _ in terms),
-        digits=tuple(digits for _, digits in terms),
-        gross_weights=tuple(max(1, math.ceil(Fraction(lot) * Fraction(reference_price))) for lot, _ in terms),
+        lots=tuple(lot.size for lot in lots),
+        digits=tuple(lot.digits for lot in lots),
+        gross_weights=tuple(lot.gross_weight(reference_price) for lot in lots),
+        rounded=single & np.array([not lot.exact for lot in lots]),
     )
-
-
-def _lot(amounts: Iterable[Decimal], what: str) -> tuple[Decimal, int]:
-    """Return the largest power of ten that divides every quantity, and the digits the largest of them needs."""
-    parts = [Fraction(amount) for amount in amounts if amount]
-    exponent = 0
-    while parts and all((part / Fraction(10) ** (exponent + 1)).denominator == 1 for part in parts):
-        exponent += 1
-    while any((part / Fraction(10) ** exponent).denominator != 1 for part in parts):
-        exponent -= 1
-    most = max((abs(part) / Fraction(10) ** exponent for part in parts), default=Fraction(0))
-    digits = max(1, -(-int(most).bit_length() // RADIX_BITS))
-    if digits > MAX_DIGITS:
-        raise LotsTooLarge(
-            what,
-            f"the largest quantity is {int(most)} lots of 1e{exponent}, at most {(1 << RADIX_BITS * MAX_DIGITS) - 1} "
-            "fit: round the quantities to a coarser lot",
-        )
-    return Decimal(1).scaleb(exponent), digits
 
 
 def _combinations(legs: Legs) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
@@ -214,7 +192,12 @@ def _combinations(legs: Legs) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
         for call, put in product(calls, puts):
             if wide or call == put:
                 found.append((f"{stem}-{plain(call)}-{plain(put)}-S", ((calls[call], 1), (puts[put], -1))))
-        for low, high in pairwise(sorted(calls.keys() & puts.keys())):
+                found.append((f"{stem}-{plain(call)}-{plain(put)}-D", ((calls[call], 1), (puts[put], 1))))
+        both = sorted(calls.keys() & puts.keys())
+        for low, high in pairwise(both):
             terms = ((calls[low], 1), (calls[high], -1), (puts[low], -1), (puts[high], 1))
             found.append((f"{stem}-{plain(low)}-{plain(high)}-B", terms))
+        for low, high in combinations(both, 2) if wide else pairwise(both):
+            terms = ((calls[low], 1), (calls[high], -1), (puts[low], 1), (puts[high], -1))
+            found.append((f"{stem}-{plain(low)}-{plain(high)}-DS", terms))
     return found

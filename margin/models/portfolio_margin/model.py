@@ -108,11 +108,15 @@ def plain(value: object) -> str:
 
 
 class Labelled(Protocol):
-    """A scenario, as far as its name goes."""
+    """A scenario, as far as its name and kind go."""
 
     @property
     def label(self) -> str:
         """What people call it."""
+
+    @property
+    def is_skew(self) -> bool:
+        """Whether it bends volatilities and never gains."""
 
 
 def rules_hash(rules: str, parameters_hash: str) -> str:

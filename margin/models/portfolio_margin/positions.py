@@ -17,8 +17,6 @@ from atomic_margin.margin.errors import UnpricedInstrument
 from atomic_margin.margin.market.pricing import Floats
 
 YEAR_SECONDS = 365 * 86400
-# Volatility shocks are those of this term, and scaled by a power of time to others.
-TERM_SECONDS = 30 * 86400
 _DIGITS = 120
 
 # Seconds to expiry, strike, and whether it is a call: what makes an option instrument.
@@ -151,6 +149,16 @@ def option_legs(quotes: Iterable[OptionQuote]) -> Legs:
         is_call=np.array([key[2] for key in keys], dtype=np.bool_),
         volatility=floats(volatilities[key] for key in keys),
     )
+
+
+def realised(profit: Decimal, funding: Decimal, held: bool) -> float:
+    """Return what unrealised profit and funding of the perpetual count for.
+
+    Both count while one is held. Once none is, nothing is left to be unrealised: a gain no longer counts until it is
+    settled to cash, and a loss is a debt that stays until it is.
+    """
+    total = float(profit) + float(funding)
+    return total if held else min(total, 0.0)
 
 
 def net_options(quotes: Iterable[OptionQuote], book: CaseBook) -> NetOptions:

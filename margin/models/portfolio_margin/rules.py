@@ -13,12 +13,11 @@ from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.models.case import CaseModel
 from atomic_margin.margin.models.interface import AccountRows, D, H, Reference
 from atomic_margin.margin.models.portfolio_margin.compiled import default_gross_limit, encode_book
-from atomic_margin.margin.models.portfolio_margin.conservative import conservative_rows
+from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS, conservative_rows, row_labels
 from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
 from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
 from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
 from atomic_margin.margin.models.portfolio_margin.model import (
-    BASIS,
     Labelled,
     RowModel,
     rules_hash,
@@ -65,11 +64,7 @@ class CasePublished(Generic[K]):
 
     @cached_property
     def listing(self) -> Listing:
-        """The instruments and combinations.
-
-        Raises:
-            LotsTooLarge: a quantity has too many digits.
-        """
+        """The instruments and combinations."""
         perpetuals = self.sizes.perpetuals if self.sizes.perpetuals else None
         legs = option_legs(self.market.options)
         return list_case(legs, self.sizes.options, perpetuals, self.reference_price, combine=True)
@@ -81,10 +76,12 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
 
     Attributes:
         DETAILS: figures of the plain reference that are reported.
+        MOST_ROWS: of the conservative form; for a profile of fewer rows, a subclass says so.
     """
 
     FORMS: ClassVar[tuple[Form, ...]] = ("conservative", "exact")
     DETAILS: ClassVar[tuple[str, ...]]
+    MOST_ROWS: ClassVar[int] = MOST_ROWS
 
     @property
     @abstractmethod
@@ -97,8 +94,9 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels of the scenarios, and the basis row."""
-        return (*scenario_labels(self.scenarios), BASIS)
+        """Labels of the scenarios, twice where rows are spent on the discount of an expiry, and the basis row."""
+        skew = [item.is_skew for item in self.scenarios]
+        return row_labels(scenario_labels(self.scenarios), skew, self.MOST_ROWS)
 
     @abstractmethod
     def row_model(self, market: K, ledger: H, held: bool) -> RowModel:
@@ -124,7 +122,7 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
         """Return the digits of a book, split into combinations without looking at prices."""
         price, held = published.reference_price, bool(published.sizes.perpetuals)
         reference = self.row_model(self.at_reference(published.market, price), self.nothing(published.market), held)
-        return encode_book(published.listing, book, reference, price)
+        return encode_book(published.listing, book, reference, price, self.MOST_ROWS)
 
     @abstractmethod
     def nothing(self, market: K) -> H:
@@ -146,7 +144,7 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
         """Return the rows of either form; exact ones have switches, whose size goes by the gross limit."""
         model = self.row_model(published.market, posted, bool(published.sizes.perpetuals))
         if form == "conservative":
-            return AccountRows(*conservative_rows(model, published.listing))
+            return AccountRows(*conservative_rows(model, published.listing, self.MOST_ROWS))
         if form not in self.FORMS:
             raise FormMissing(f"the model {self.name} has no {form} rows, only {', '.join(self.FORMS)}")
         return AccountRows(*exact_rows(model, published.listing, gross_limit))
