@@ -17,6 +17,7 @@ from atomic_margin.zk import (
     SufficiencyStatement,
     generators_hash,
     verify_batch,
+    verify_sufficiency,
 )
 from atomic_margin.zk.errors import VerificationError
 from atomic_margin.zk.groups import Group
@@ -24,6 +25,7 @@ from atomic_margin.zk.groups import Group
 from .kinds import KINDS
 
 FROZEN = json.loads((Path(__file__).parent / "vectors" / "proofs.json").read_text())
+IN_CHUNKS = json.loads((Path(__file__).parent / "vectors" / "chunks.json").read_text())
 STATEMENTS: dict[str, type[Any]] = {
     "breach": BreachStatement,
     "decryption": DecryptionStatement,
@@ -51,7 +53,7 @@ def read(record: dict[str, Any]) -> Any:
 
 
 def test_they_speak_of_the_same_generators_and_of_every_statement() -> None:
-    assert FROZEN["generators"] == generators_hash()
+    assert FROZEN["generators"] == IN_CHUNKS["generators"] == generators_hash()
     assert {record["statement"] for record in FROZEN["records"]} == set(STATEMENTS)
 
 
@@ -62,6 +64,23 @@ def test_frozen_proofs_verify(backend: Group, record: dict[str, Any]) -> None:
     other = read({**record, "context": {**record["context"], "submission": "2"}})
     with pytest.raises(VerificationError):
         kind.verify(other, proof, backend)
+
+
+def test_a_frozen_proof_in_chunks_verifies(backend: Group) -> None:
+    (record,) = IN_CHUNKS["records"]
+    statement, proof = read(record), bytes.fromhex(record["proof"])
+    assert statement.bit_statement().parameters.chunks == 20
+    verify_sufficiency(statement, proof, backend)
+
+
+def test_frozen_proofs_of_both_forms_verify_together(group: Group) -> None:
+    records = [*FROZEN["records"], *IN_CHUNKS["records"]]
+    claims = [(read(record), bytes.fromhex(record["proof"])) for record in records]
+    verify_batch(claims, group)
+    changed = read({**records[-1], "context": {**records[-1]["context"], "submission": "2"}})
+    with pytest.raises(BatchInvalid) as caught:
+        verify_batch([*claims[:-1], (changed, claims[-1][1])], group)
+    assert list(caught.value.culprits) == [len(records) - 1]
 
 
 def test_frozen_proofs_verify_together(backend: Group) -> None:

@@ -23,6 +23,8 @@ from atomic_margin.zk.groups import POINT_BYTES, SCALAR_BYTES
 MAX_BITS = 1 << 18
 """Committed bits of one argument: 4,096 ciphertexts of 32-bit entries, and their key."""
 MAX_ROUNDS = 12
+ONE_CHUNK_BITS = MAX_GENERATORS
+"""Arguments about so many bits stay in one piece, as they were before there were chunks."""
 MAX_CHUNKS = 32
 CHUNKS = 20
 """How many a long argument is cut into: more of them cost field arithmetic, fewer ones points."""
@@ -53,10 +55,9 @@ class BitParameters:
     def for_bits(cls, bits: int) -> "BitParameters":
         """Choose the rounds: fold down to 16, at most 5 times up to 2048 bits a chunk and 6 times above.
 
-        Every further round would cost the prover a multiplication over all generators to save less than 700 bytes. What
-        has generators for every bit stays in one piece.
+        Every further round would cost the prover a multiplication over all generators to save less than 700 bytes.
         """
-        chunks = 1 if bits <= MAX_GENERATORS else CHUNKS
+        chunks = 1 if bits <= ONE_CHUNK_BITS else CHUNKS
         each = -(-bits // chunks)
         limit = 5 if each <= 2048 else 6
         return cls(bits, next((rounds for rounds in range(limit) if each <= 16 << rounds), limit), chunks)

@@ -5,8 +5,8 @@ the identity. `gather` returns them before they are multiplied, so that many pro
 `atomic_margin.zk.bits.final`).
 
 Source: Bünz et al., *Bulletproofs* (2018), sections 4.1 and 4.2, with the range replaced by arbitrary linear relations
-and an inner-product argument that stops early. Several chunks are joined as `atomic_margin.zk.bits.chunks` says. Folding
-uses G' = G_lo + e^-1 G_hi and H' = H_lo + e H_hi, which takes one multiplication per element instead of two.
+and an inner-product argument that stops early. Several chunks are joined as `atomic_margin.zk.bits.chunks` says.
+Folding uses G' = G_lo + e^-1 G_hi and H' = H_lo + e H_hi, which takes one multiplication per element instead of two.
 """
 
 from atomic_margin.zk.bits.challenges import ChallengeSequence
