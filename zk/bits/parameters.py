@@ -11,7 +11,7 @@ More bits than there are generators are committed to in chunks of equal length, 
 
 >>> parameters = BitParameters.for_bits(149_504)
 >>> parameters.chunks, parameters.length, parameters.tail, parameters.proof_bytes
-(19, 7872, 123, 12353)
+(20, 7488, 117, 12049)
 """
 
 from dataclasses import dataclass
