@@ -1,9 +1,9 @@
 """Pedersen commitments to many values, from tables of multiples of both bases. Prover only.
 
 A table holds d 2^(8w) times its base for each of the 32 windows w of a scalar and each digit d: 8,192 points of some
-200 bytes. A commitment takes 64 additions then instead of two multiplications. There are two tables a backend, made for
-the first `TABLE_FROM` commitments at once; they take less than 4 MiB. Which points are looked up depends on the secret
-values, like all that the prover does.
+200 bytes. A commitment takes 64 additions then instead of two multiplications. There are two tables a backend, made
+for the first `TABLE_FROM` commitments at once. They take less than 4 MiB of arkworks' points, or 10 MiB of the
+reference's. Which points are looked up depends on the secret values, like all that the prover does.
 
 >>> from atomic_margin.zk.groups import load_group
 >>> commit_all(load_group("auto"), (3, 5), (7, 8)) == commit_all(load_group("auto"), [3, 5] * 32, [7, 8] * 32)[:2]
