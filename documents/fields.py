@@ -64,7 +64,9 @@ PublicKey: TypeAlias = Annotated[str, PlainValidator(_public_key)]
 Signature: TypeAlias = Annotated[str, _hex(128, 0)]
 PointHex: TypeAlias = Annotated[str, _hex(96, 0)]
 ProofHex: TypeAlias = Annotated[str, _hex(None, 65535)]
-BodiesHex: TypeAlias = Annotated[str, _hex(None, 8192)]
+"""A proof; the longest, of a breach among 256 rows, has 30 kB."""
+BodiesHex: TypeAlias = Annotated[str, _hex(None, 8 * 4096)]
+"""Eight bytes for each of at most 4,096 ciphertexts."""
 WordsHex: TypeAlias = Annotated[str, _hex(None, 1 << 17)]
 Nonce: TypeAlias = Annotated[str, _hex(64, 0)]
 Counter: TypeAlias = Annotated[int, integer_in(0, MAX_COUNTER)]

@@ -74,7 +74,18 @@ SIZES = (
     Size("decryption", 24, 0, 1, 2048),
     Size("decryption", 1, 0, 1, 8192),
     Size("sufficiency", 64, 33, 20, copies=32),
+    Size("portfolio", 1024, 0, 5),
+    Size("portfolio", 4096, 0, 5),
+    Size("encryption", 1024, 0, 5, 2048),
+    Size("encryption", 4096, 0, 5, 2048),
+    Size("sufficiency", 4096, 64, 24),
+    Size("sufficiency", 8192, 1, 48),
+    Size("submission", 256, 0, 5, 2048),
+    Size("submission", 1024, 0, 5, 2048),
+    Size("submission", 4096, 0, 5, 2048, prove_s=20.0, verify_s=3.0),
 )
+LONG_BITS, LONG_RUNS = 1 << 15, 2
+"""More bits than that are measured so many times at most: each takes seconds."""
 SMALL = (Size("portfolio", 16, 0, 5), Size("sufficiency", 16, 4, 20), Size("breach", 16, 4, 20))
 
 
@@ -97,15 +108,18 @@ def run_benchmark(
 
 
 def measure(size: Size, group: Group, runs: int = 5) -> Measurement:
-    """Prove and verify a made-up example of ``size``; keep the fastest of ``runs`` runs.
+    """Prove and verify a made-up example of ``size``; keep the fastest of ``runs`` runs, or `LONG_RUNS`.
+
+    A submission is both of its proofs, one after the other.
 
     A batch takes its copies from as many runs of one account, as an auditor would find them: proving is timed for
     one copy, verifying and bytes for all together.
     """
     make = CASES[size.statement]
     examples: list[Example] = make(size.entries, size.rows, size.bits, size.dimension, size.copies, group)
-    bits = examples[0].parameters.bits
-    load_generators(group, examples[0].parameters.padded)
+    bits = examples[0].bits
+    runs = min(runs, LONG_RUNS) if bits > LONG_BITS else runs
+    load_generators(group, examples[0].parameters.length)
     claims = [Claim(example.statement, example.prove(group)) for example in examples]
     proving = min(_seconds(lambda: examples[0].prove(group)) for _ in range(runs))
     if size.copies > 1:

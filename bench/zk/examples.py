@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atomic_margin.zk.bits.parameters import BitParameters
-from atomic_margin.zk.groups import Group
+from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.decryption import prove_decryption
@@ -45,9 +45,10 @@ Words = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Example:
-    """A statement, and its witness behind two calls."""
+    """A statement, and its witness behind two calls; ``parameters`` are those of its longest argument."""
 
     statement: Any
+    bits: int
     parameters: BitParameters
     prove: Callable[[Group], bytes]
     verify: Callable[[bytes, Group], None]
@@ -151,6 +152,31 @@ def decryption(entries: int, rows: int, bits: int, dimension: int, copies: int, 
     return examples
 
 
+def submission(entries: int, rows: int, bits: int, dimension: int, copies: int, group: Group) -> list[Example]:
+    """Both proofs of one submission about the same ``entries``; points are decoded once for both."""
+    values, commitments, blindings = _entries(entries, bits, group)
+    key, opening, masks, bodies = _ciphertexts(values, dimension, _INPUT_SCALE_BITS, 2**14, group)
+    widths, ones = (bits,) * entries, (1,) * entries
+
+    def example(copy: int) -> Example:
+        ranges = PortfolioStatement(commitments, widths, ones, _GROSS_LIMIT, _context(copy))
+        encrypted = EncryptionStatement(commitments, key, masks, bodies, widths, _INPUT_SCALE_BITS, _context(copy))
+        shorter, longer = ranges.bit_statement().parameters, encrypted.bit_statement().parameters
+
+        def prove(group: Group) -> bytes:
+            first = prove_portfolio(ranges, PortfolioWitness(values, blindings), group)
+            return first + prove_encryption(encrypted, EncryptionWitness(values, blindings, opening), group)
+
+        def verify(proofs: bytes, group: Group) -> None:
+            known: dict[bytes, Point] = {}
+            verify_portfolio(ranges, proofs[: shorter.proof_bytes], group, known)
+            verify_encryption(encrypted, proofs[shorter.proof_bytes :], group, known)
+
+        return Example((ranges, encrypted), shorter.bits + longer.bits, longer, prove, verify)
+
+    return [example(copy) for copy in range(copies)]
+
+
 def _example(
     statement: Any,
     witness: Any,
@@ -158,9 +184,11 @@ def _example(
     verify: Callable[[Any, bytes, Group], None],
     parameters: BitParameters | None = None,
 ) -> Example:
+    parameters = parameters or statement.bit_statement().parameters
     return Example(
         statement,
-        parameters or statement.bit_statement().parameters,
+        parameters.bits,
+        parameters,
         lambda group: prove(statement, witness, group),
         lambda proof, group: verify(statement, proof, group),
     )
@@ -186,6 +214,7 @@ CASES: Mapping[str, Callable[[int, int, int, int, int, Group], list[Example]]] =
         "decryption": decryption,
         "encryption": encryption,
         "portfolio": portfolio,
+        "submission": submission,
         "sufficiency": sufficiency,
         "sufficiency with slack": sufficiency_with_slack,
     }

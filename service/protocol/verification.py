@@ -34,7 +34,7 @@ from atomic_margin.service.protocol.statements import (
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
-from atomic_margin.zk.groups import Group
+from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.verify.breach import verify_breach
 from atomic_margin.zk.verify.decryption import verify_decryption
 from atomic_margin.zk.verify.encryption import verify_encryption
@@ -126,14 +126,16 @@ def verify_submission(
     # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
     terms.check_gross_limit(submission)
     # (5) Every entry is in its range and the book is within the gross limit.
+    known: dict[bytes, Point] = {}
     try:
-        verify_portfolio(portfolio_statement(submission, terms), bytes.fromhex(submission.portfolio_proof), group)
+        entries = portfolio_statement(submission, terms)
+        verify_portfolio(entries, bytes.fromhex(submission.portfolio_proof), group, known)
     except ProofError as error:
         raise Refused(str(error), "portfolio_proof") from error
     # (6) Each ciphertext encrypts the committed entry under the committed key.
     try:
         statement = encryption_statement(submission, terms, keys)
-        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group)
+        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
     except ProofError as error:
         raise Refused(str(error), "encryption_proof") from error
     return ciphertext

@@ -23,7 +23,7 @@ _MASKS, _BODIES = np.zeros((1, 4), dtype=np.uint64), np.zeros(1, dtype=np.uint64
         ({"bodies": _BODIES[:0]}, "0 bodies"),
         ({"masks": np.zeros((1, 5), dtype=np.uint64)}, "shape 1 x 5, but the key has dimension 4"),
         ({"masks": np.zeros((0, 4), dtype=np.uint64), "bodies": _BODIES[:0]}, "got 0"),
-        ({"masks": np.zeros((1025, 4), dtype=np.uint64), "bodies": np.zeros(1025, dtype=np.uint64)}, "got 1025"),
+        ({"masks": np.zeros((4097, 4), dtype=np.uint64), "bodies": np.zeros(4097, dtype=np.uint64)}, "got 4097"),
         ({"masks": np.zeros((2, 4), dtype=np.uint64), "bodies": np.zeros(2, dtype=np.uint64)}, "2 ciphertexts"),
         ({"widths": (5, 5)}, "2 widths"),
         ({"widths": (0,)}, r"widths\[0\]"),
@@ -53,11 +53,12 @@ def test_statements_outside_the_limits_cannot_be_made(change: dict[str, Any], me
 
 
 def test_too_many_bits_are_refused_at_once() -> None:
-    masks, bodies = np.zeros((500, 2048), dtype=np.uint64), np.zeros(500, dtype=np.uint64)
-    with pytest.raises(StatementError, match="20048 bits"):
-        EncryptionStatement(
-            (bytes(48),) * 500, KeyCommitments(2048, (bytes(48),) * 9), masks, bodies, (5,) * 500, 43, CONTEXT
-        )
+    count, key = 4096, KeyCommitments(64, (bytes(48),))
+    masks, bodies = np.zeros((count, 64), dtype=np.uint64), np.zeros(count, dtype=np.uint64)
+    # Key, entries, errors and carries.
+    bits = 64 + count * (32 + 31 + 7)
+    with pytest.raises(StatementError, match=f"{bits} bits together, a proof at most 262144"):
+        EncryptionStatement((bytes(48),) * count, key, masks, bodies, (32,) * count, 31, CONTEXT, noise_bits=30)
 
 
 def test_a_statement_keeps_the_words_that_were_checked(encryption: Case) -> None:

@@ -1,5 +1,6 @@
 """Proofs made once and kept: today's verifier must still accept them, and nothing next to them."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atomic_margin.bench.zk.examples import CASES
 from atomic_margin.zk import (
     BatchInvalid,
     BreachStatement,
@@ -17,13 +19,16 @@ from atomic_margin.zk import (
     SufficiencyStatement,
     generators_hash,
     verify_batch,
+    verify_sufficiency,
 )
 from atomic_margin.zk.errors import VerificationError
 from atomic_margin.zk.groups import Group
+from atomic_margin.zk.prove import nonces
 
 from .kinds import KINDS
 
 FROZEN = json.loads((Path(__file__).parent / "vectors" / "proofs.json").read_text())
+IN_CHUNKS = json.loads((Path(__file__).parent / "vectors" / "chunks.json").read_text())
 STATEMENTS: dict[str, type[Any]] = {
     "breach": BreachStatement,
     "decryption": DecryptionStatement,
@@ -51,7 +56,7 @@ def read(record: dict[str, Any]) -> Any:
 
 
 def test_they_speak_of_the_same_generators_and_of_every_statement() -> None:
-    assert FROZEN["generators"] == generators_hash()
+    assert FROZEN["generators"] == IN_CHUNKS["generators"] == generators_hash()
     assert {record["statement"] for record in FROZEN["records"]} == set(STATEMENTS)
 
 
@@ -62,6 +67,38 @@ def test_frozen_proofs_verify(backend: Group, record: dict[str, Any]) -> None:
     other = read({**record, "context": {**record["context"], "submission": "2"}})
     with pytest.raises(VerificationError):
         kind.verify(other, proof, backend)
+
+
+@pytest.mark.parametrize(
+    ("statement", "entries", "dimension", "expected"),
+    [
+        ("portfolio", 3, 0, "cb2c2c4963c86e6babc279ce3537fe7bb13c36ec7dc0f761e7b8e0503a64ec66"),
+        ("encryption", 20, 512, "9464124a49fd988977f58138a3a440cc0c649a9835d17e9f73c25bba8705188c"),
+    ],
+)
+def test_a_proof_in_one_piece_is_made_as_it_was_in_0_1_0(
+    group: Group, monkeypatch: pytest.MonkeyPatch, statement: str, entries: int, dimension: int, expected: str
+) -> None:
+    monkeypatch.setattr(nonces.secrets, "token_bytes", bytes)
+    (example,) = CASES[statement](entries, 0, 5, dimension, 1, group)
+    assert hashlib.sha256(example.prove(group)).hexdigest() == expected
+
+
+def test_a_frozen_proof_in_chunks_verifies(backend: Group) -> None:
+    (record,) = IN_CHUNKS["records"]
+    statement, proof = read(record), bytes.fromhex(record["proof"])
+    assert statement.bit_statement().parameters.chunks == 20
+    verify_sufficiency(statement, proof, backend)
+
+
+def test_frozen_proofs_of_both_forms_verify_together(group: Group) -> None:
+    records = [*FROZEN["records"], *IN_CHUNKS["records"]]
+    claims = [(read(record), bytes.fromhex(record["proof"])) for record in records]
+    verify_batch(claims, group)
+    changed = read({**records[-1], "context": {**records[-1]["context"], "submission": "2"}})
+    with pytest.raises(BatchInvalid) as caught:
+        verify_batch([*claims[:-1], (changed, claims[-1][1])], group)
+    assert list(caught.value.culprits) == [len(records) - 1]
 
 
 def test_frozen_proofs_verify_together(backend: Group) -> None:

@@ -92,13 +92,14 @@ def test_random_bytes(name: str, group: Group, request: pytest.FixtureRequest, d
 
 
 @brief
-@given(data=st.binary(max_size=3000), bits=st.integers(1, 70))
-def test_the_bit_proof_parser(data: bytes, bits: int) -> None:
-    parameters = BitParameters.for_bits(bits)
+@given(data=st.binary(max_size=3000), bits=st.integers(1, 70), chunks=st.sampled_from([1, 1, 2, 5, 20]))
+def test_the_bit_proof_parser(data: bytes, bits: int, chunks: int) -> None:
+    parameters = dataclasses.replace(BitParameters.for_bits(bits), chunks=min(bits, chunks))
     try:
         proof = BitProof.from_bytes(data, parameters)
     except ProofEncodingError:
-        padded = (b"\x01" + data + bytes(parameters.proof_bytes))[: parameters.proof_bytes]
+        version = b"\x01" if parameters.chunks == 1 else b"\x02"
+        padded = (version + data + bytes(parameters.proof_bytes))[: parameters.proof_bytes]
         proof = BitProof.from_bytes(padded, parameters)
         assert proof.to_bytes() == padded
     else:

@@ -141,6 +141,12 @@ def test_long_multiplications_split_over_threads_agree_with_short_ones(group: Gr
         group.msm_pair((points[:300], numbers[:299]), (points[300:], numbers[300:]))
 
 
+def test_sums_are_multiplications_by_one(backend: Group) -> None:
+    points = [backend.hash_to_point(bytes([index]), b"test") for index in range(3)]
+    assert backend.add_up([]) == backend.identity()
+    assert backend.add_up(iter([*points, points[0]])) == backend.msm(points, backend.scalars([2, 1, 1]))
+
+
 def test_two_multiplications_side_by_side_are_two_multiplications(backend: Group) -> None:
     point = backend.decode_point(GENERATOR)
     pair = backend.msm_pair(([point], [backend.scalar(3)]), ([point, point], backend.scalars([2, 5])))

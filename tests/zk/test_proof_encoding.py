@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atomic_margin.zk import PortfolioStatement, SufficiencyStatement, verify_portfolio, verify_sufficiency
+from atomic_margin.zk import (
+    BreachStatement,
+    DecryptionStatement,
+    KeyCommitments,
+    PortfolioStatement,
+    SufficiencyStatement,
+    verify_portfolio,
+    verify_sufficiency,
+)
 from atomic_margin.zk import generators as generators_module
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.bits.proof import BitProof
@@ -183,18 +191,42 @@ def test_sizes_are_checked_before_points_and_generators(
             verify_sufficiency(sufficiency.statement, proof, group)
 
 
-@pytest.mark.parametrize("count", [1025, 10**6])
+@pytest.mark.parametrize("count", [8193, 10**6])
 def test_huge_portfolios_are_refused_at_once(count: int) -> None:
     one = (1,) * count
-    with pytest.raises(StatementError, match=f"got {count} commitments"):
+    with pytest.raises(StatementError, match=f"1 to 4096 entries, got {count} commitments"):
         PortfolioStatement((bytes(48),) * count, one, one, 100, {"run": "1"})
-    with pytest.raises(StatementError, match=f"got {count} commitments"):
+    with pytest.raises(StatementError, match=f"1 to 8192 entries, got {count} commitments"):
         SufficiencyStatement((bytes(48),) * count, np.zeros((1, 1), dtype=np.int64), (0,), 0, 8, {"run": "1"})
 
 
+def test_only_a_sufficiency_statement_joins_two_books() -> None:
+    two, one = (bytes(48),) * 8192, (1,) * 4097
+    weights = np.ones((1, 8192), dtype=np.int64)
+    assert SufficiencyStatement(two, weights, (0,), 0, 48, {"run": "1"}).bit_statement().parameters.bits == 48
+    with pytest.raises(StatementError, match="1 to 4096 entries, got 4097 commitments"):
+        PortfolioStatement(two[:4097], one, one, 100, {"run": "1"})
+    with pytest.raises(StatementError, match="1 to 4096 entries, got 8192 commitments"):
+        BreachStatement(two, weights, (0,), 48, {"run": "1"})
+
+
+def test_huge_matrices_are_refused_at_once() -> None:
+    commitments, offsets = (bytes(48),) * 4096, (0,) * 256
+    weights = np.zeros((256, 4096), dtype=np.int64)
+    SufficiencyStatement(commitments, weights, offsets, 0, 8, {"run": "1"})
+    more = np.zeros((257, 4096), dtype=np.int64)
+    with pytest.raises(StatementError, match="at most 1048576 entries, got 257 x 4096"):
+        SufficiencyStatement(commitments, more, (0,) * 257, 0, 8, {"run": "1"})
+
+
 def test_too_many_bits_are_refused_at_once() -> None:
-    with pytest.raises(StatementError, match="32775 bits"):
-        PortfolioStatement((bytes(48),) * 1024, (32,) * 1024, (1,) * 1024, 100, {"run": "1"})
+    key = KeyCommitments(64, (bytes(48),))
+    masks, bodies = np.zeros((4096, 64), dtype=np.uint64), np.zeros(4096, dtype=np.uint64)
+    with pytest.raises(StatementError, match="278592 bits together, a proof at most 262144"):
+        DecryptionStatement(key, masks, bodies, (0,) * 4096, {"run": "1"})
+    # What a profile may have at most is below the limit.
+    widest = PortfolioStatement((bytes(48),) * 4096, (32,) * 4096, (1,) * 4096, 2**63 - 1, {"run": "1"})
+    assert widest.bit_statement().parameters.bits == 4096 * 32 + 63
 
 
 @pytest.mark.parametrize(("bits", "rounds"), [(0, 0), (-1, 0), (16385, 0), (8, -1), (8, 13), (10**30, 6), (16384, 13)])
@@ -203,7 +235,7 @@ def test_parameters_have_limits(bits: int, rounds: int) -> None:
         BitParameters(bits, rounds)
 
 
-def test_parameters_follow_from_the_number_of_bits() -> None:
+def test_parameters_of_one_chunk_follow_from_the_number_of_bits() -> None:
     for bits in range(1, 16385, 37):
         parameters = BitParameters.for_bits(bits)
         assert bits <= parameters.padded < bits + (1 << parameters.rounds)

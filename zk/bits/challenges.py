@@ -2,8 +2,12 @@
 
 Each method absorbs one message of the prover and returns the challenges that answer it. The order is what makes the
 argument sound: rho before A, or x before T1 and T2, would let a prover choose its message to fit the challenge.
+
+An argument in several chunks has a name of its own, so that none of its challenges is one of an argument in one piece,
+and absorbs their number and length before anything else.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from atomic_margin.zk.bits.statement import BitStatement
@@ -25,7 +29,7 @@ class ChallengeSequence:
 
     def __init__(self, statement: BitStatement) -> None:
         parameters = statement.parameters
-        sizes = (
+        sizes: tuple[int, ...] = (
             parameters.bits,
             parameters.padded,
             parameters.rounds,
@@ -34,8 +38,12 @@ class ChallengeSequence:
             POINT_BYTES,
             SCALAR_BYTES,
         )
+        protocol = "committed bits"
+        if parameters.chunks > 1:
+            protocol = "committed bits in chunks"
+            sizes = (*sizes, parameters.chunks, parameters.length)
         self._transcript = Transcript(
-            f"committed bits/{statement.name}",
+            f"{protocol}/{statement.name}",
             [
                 *((f"binding/{label}", data) for label, data in statement.binding),
                 ("generators", bytes.fromhex(generators_hash())),
@@ -49,6 +57,15 @@ class ChallengeSequence:
         self._transcript.absorb("A", A)
         self._transcript.absorb("S", S)
         return VectorChallenges(*(self._transcript.challenge(label) for label in VectorChallenges._fields))
+
+    def after_crosses(self, crosses: Iterable[bytes]) -> int:
+        """Absorb the commitments to what chunks have in common with others; return the challenge that joins them all.
+
+        For several chunks only.
+        """
+        for K in crosses:
+            self._transcript.absorb("K", K)
+        return self._transcript.challenge("join")
 
     def after_quadratic(self, T1: bytes, T2: bytes) -> int:
         """Absorb the commitments to the coefficients of t(X); return x, the point it is evaluated at."""

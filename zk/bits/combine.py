@@ -19,7 +19,8 @@ MAX_TERMS = 1 << 16
 """Most rows of one matrix: 2^16 products of two 16-bit limbs, four of them on one diagonal, stay below 2^53."""
 _LIMB_BITS = 16
 _LIMBS_PER_WORD = 4
-_COLUMNS_AT_ONCE = 4096
+_WORDS_AT_ONCE = 1 << 20
+"""Words of the matrix cut into limbs at once: 32 MiB of doubles, however many rows there are."""
 
 
 def combine(weights: Sequence[int], matrix: npt.NDArray[Any]) -> list[int]:
@@ -42,8 +43,9 @@ def combine(weights: Sequence[int], matrix: npt.NDArray[Any]) -> list[int]:
     encoded = b"".join(weight.to_bytes(2 * limbs, "little") for weight in weights)
     weight_limbs = np.frombuffer(encoded, dtype="<u2").reshape(len(weights), limbs).T.astype(np.float64)
     columns: list[int] = []
-    for start in range(0, matrix.shape[1], _COLUMNS_AT_ONCE):
-        columns += _combine_block(weight_limbs, matrix[:, start : start + _COLUMNS_AT_ONCE])
+    step = max(1, _WORDS_AT_ONCE // len(weights))
+    for start in range(0, matrix.shape[1], step):
+        columns += _combine_block(weight_limbs, matrix[:, start : start + step])
     return columns
 
 

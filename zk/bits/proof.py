@@ -15,12 +15,17 @@ from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.errors import ProofEncodingError
 from atomic_margin.zk.groups import POINT_BYTES, SCALAR_BYTES
 
-PROOF_VERSION = 1
+PROOF_VERSION, CHUNKS_VERSION = 1, 2
+"""First byte of a proof whose bits are in one piece, and in several chunks."""
 
 
 @dataclass(frozen=True)
 class BitProof:
-    """The prover's messages in the order they are sent; ``folds`` are the pairs (L, R), one a round."""
+    """The prover's messages in the order they are sent; ``folds`` are the pairs (L, R), one a round.
+
+    For several chunks ``A`` is the commitment to the left vector of the first, to its right vector, and so on for all
+    of them, and ``crosses`` are sent after ``S``. For one chunk ``A`` is a single point.
+    """
 
     A: bytes
     S: bytes
@@ -32,6 +37,7 @@ class BitProof:
     folds: tuple[tuple[bytes, bytes], ...]
     left: tuple[bytes, ...]
     right: tuple[bytes, ...]
+    crosses: tuple[bytes, ...] = ()
 
     @property
     def tail(self) -> bytes:
@@ -40,7 +46,8 @@ class BitProof:
 
     def to_bytes(self) -> bytes:
         """Return the version byte and all components."""
-        head = bytes([PROOF_VERSION]) + self.A + self.S + self.T1 + self.T2 + self.t_hat + self.tau_x + self.mu
+        head = bytes([CHUNKS_VERSION if self.crosses else PROOF_VERSION]) + self.A + self.S + b"".join(self.crosses)
+        head += self.T1 + self.T2 + self.t_hat + self.tau_x + self.mu
         return head + b"".join(L + R for L, R in self.folds) + self.tail
 
     @classmethod
@@ -56,8 +63,9 @@ class BitProof:
             raise ProofEncodingError(
                 f"a proof about {parameters.bits} bits is {parameters.proof_bytes} bytes, got {len(data)}"
             )
-        if data[0] != PROOF_VERSION:
-            raise ProofEncodingError(f"proof version {data[0]} is unknown, this release reads {PROOF_VERSION}")
+        version = PROOF_VERSION if parameters.chunks == 1 else CHUNKS_VERSION
+        if data[0] != version:
+            raise ProofEncodingError(f"proof version {data[0]} is unknown, this release reads {version} at this size")
         position = 1
 
         def take(size: int) -> bytes:
@@ -65,9 +73,11 @@ class BitProof:
             position += size
             return data[position - size : position]
 
-        A, S, T1, T2 = (take(POINT_BYTES) for _ in range(4))
+        A, S = take(parameters.vector_points * POINT_BYTES), take(POINT_BYTES)
+        crosses = tuple(take(POINT_BYTES) for _ in parameters.cross_exponents)
+        T1, T2 = take(POINT_BYTES), take(POINT_BYTES)
         t_hat, tau_x, mu = (take(SCALAR_BYTES) for _ in range(3))
         folds = tuple((take(POINT_BYTES), take(POINT_BYTES)) for _ in range(parameters.rounds))
         left = tuple(take(SCALAR_BYTES) for _ in range(parameters.tail))
         right = tuple(take(SCALAR_BYTES) for _ in range(parameters.tail))
-        return cls(A, S, T1, T2, t_hat, tau_x, mu, folds, left, right)
+        return cls(A, S, T1, T2, t_hat, tau_x, mu, folds, left, right, crosses)

@@ -6,14 +6,17 @@ as long as there are only five or six rounds. Running time depends on secret val
 it.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from atomic_margin.zk.bits.challenges import ChallengeSequence
+from atomic_margin.zk.bits.chunks import JoinWeights, joined
 from atomic_margin.zk.bits.proof import BitProof
 from atomic_margin.zk.bits.statement import BitStatement
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.generators import Generators, load_generators
 from atomic_margin.zk.groups import Group, Point, Scalar
+from atomic_margin.zk.prove.chunks import commit_bits, cross_terms
 from atomic_margin.zk.prove.nonces import NonceStream
 from atomic_margin.zk.vectors import inner, plus, powers, scale, times
 
@@ -30,28 +33,27 @@ def prove_bits(statement: BitStatement, witness: BitWitness, group: Group) -> by
 
 def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
     """Run the argument without looking at the witness: for a false one it returns a proof that does not verify."""
-    padded = statement.parameters.padded
-    generators = load_generators(group, padded)
+    parameters = statement.parameters
+    padded, length = parameters.padded, parameters.length
+    generators = load_generators(group, length)
     sequence = ChallengeSequence(statement)
     binding = (data for _, data in statement.binding)
     nonces = NonceStream(witness.digest(), statement.name.encode(), *binding, *statement.commitments)
-    one, zero = group.scalar(1), group.scalar(0)
+    one = group.scalar(1)
 
     # Padding bits are zero and take part in no relation.
-    a_left = group.scalars(witness.bits) + [zero] * (padded - len(witness.bits))
-    # a_right = a_left - 1 is minus 0 or 1: multiplying by its negative keeps the scalars small, hence cheap.
+    bits = [*witness.bits, *itertools.repeat(0, padded - len(witness.bits))]
+    a_left = group.scalars(bits)
+    # a_right = a_left - 1 is minus 0 or 1.
     complement = [one - bit for bit in a_left]
-    s_left, s_right = group.scalars(nonces.integers(padded)), group.scalars(nonces.integers(padded))
+    s_left, s_right = group.scalars(nonces.integers(length)), group.scalars(nonces.integers(length))
     alpha, sigma, tau_1, tau_2 = group.scalars(nonces.integers(4))
-    A = (
-        group.msm(generators.left, a_left)
-        - group.msm(generators.right, complement)
-        + group.multiply(generators.blinding, alpha)
-    )
+    alphas = [alpha, *group.scalars(nonces.integers(parameters.vector_points - 1))]
+    A_bytes = commit_bits(group, generators, bits, alphas)
     S_left, S_right = group.msm_pair(
         (generators.left, s_left), ([*generators.right, generators.blinding], [*s_right, sigma])
     )
-    A_bytes, S_bytes = group.encode_point(A), group.encode_point(S_left + S_right)
+    S_bytes = group.encode_point(S_left + S_right)
     rho, y_integer, z_integer = sequence.after_vectors(A_bytes, S_bytes)
 
     # l(X) = l_0 + l_1 X and r(X) = r_0 + r_1 X; the constant term of <l, r> carries the claim.
@@ -60,10 +62,19 @@ def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
     y_powers = powers(group, y, padded)
     l_0 = [bit - z for bit in a_left]
     r_0 = plus(times(y_powers, [z - item for item in complement]), scale(group.scalars(batched.bits), z * z))
-    r_1 = times(y_powers, s_right)
+    bases = [generators.value, generators.blinding]
+    crosses: list[bytes] = []
+    kappas: list[Scalar] = []
+    join = JoinWeights.of_one(group)
+    if parameters.chunks > 1:
+        kappas = group.scalars(nonces.integers(len(parameters.cross_exponents)))
+        terms = cross_terms(group, l_0, r_0, parameters)
+        crosses = [group.encode_point(group.msm(bases, opening)) for opening in zip(terms, kappas, strict=True)]
+        join = JoinWeights.of(group, group.scalar(sequence.after_crosses(crosses)), parameters.chunks)
+        l_0, r_0 = joined(l_0, join.left), joined(r_0, join.right)
+    r_1 = times(y_powers[:length], s_right)
     t_1 = inner(group, l_0, r_1) + inner(group, s_left, r_0)
     t_2 = inner(group, s_left, r_1)
-    bases = [generators.value, generators.blinding]
     T1_bytes = group.encode_point(group.msm(bases, [t_1, tau_1]))
     T2_bytes = group.encode_point(group.msm(bases, [t_2, tau_2]))
     x = group.scalar(sequence.after_quadratic(T1_bytes, T2_bytes))
@@ -72,11 +83,11 @@ def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
     right = plus(r_0, scale(r_1, x))
     t_hat = group.encode_scalar(inner(group, left, right))
     blinding = inner(group, group.scalars(batched.values), group.scalars(witness.blindings))
-    tau_x = group.encode_scalar(tau_1 * x + tau_2 * x * x + z * z * blinding)
-    mu = group.encode_scalar(alpha + sigma * x)
+    tau_x = group.encode_scalar(tau_1 * x + tau_2 * x * x + z * z * blinding + inner(group, kappas, join.crosses))
+    mu = group.encode_scalar(inner(group, alphas, join.on_vectors(y_powers[::length])) + sigma * x)
     w = group.scalar(sequence.after_evaluation(t_hat, tau_x, mu))
 
-    y_inverses = powers(group, group.invert(y), padded)
+    y_inverses = powers(group, group.invert(y), length)
     folding = _Folding(group, generators, group.multiply(generators.value, w), y_inverses)
     folds = []
     for _ in range(statement.parameters.rounds):
@@ -94,6 +105,7 @@ def argue(statement: BitStatement, witness: BitWitness, group: Group) -> bytes:
         tuple(folds),
         tuple(group.encode_scalar(item) for item in left),
         tuple(group.encode_scalar(item) for item in right),
+        tuple(crosses),
     ).to_bytes()
 
 

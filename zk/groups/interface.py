@@ -106,6 +106,10 @@ class Group(ABC):
     def multiply(self, point: Point, scalar: Scalar) -> Point:
         """Return ``scalar`` times ``point``."""
 
+    def add_up(self, points: Iterable[Point]) -> Point:
+        """Return the sum of ``points``: one addition for each, which is far less than a multiplication by 0 or 1."""
+        return sum(points, self.identity())
+
     @abstractmethod
     def msm(self, points: Sequence[Point], scalars: Sequence[Scalar]) -> Point:
         """Return the sum of ``scalars[i] * points[i]``.

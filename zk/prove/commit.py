@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.zk.errors import WitnessError
-from atomic_margin.zk.generators import load_generators
 from atomic_margin.zk.groups import ORDER, SCALAR_BYTES, Group, load_group
 from atomic_margin.zk.prove.nonces import NonceStream
+from atomic_margin.zk.prove.openings import commit_all
 from atomic_margin.zk.statements import checks
 
 MIN_SECRET_BYTES = 32
@@ -39,12 +39,7 @@ def commit_values(
             f"the secret has {len(secret)} bytes: use {MIN_SECRET_BYTES} random ones, kept by the prover"
         )
     group = group or load_group()
-    bases = load_generators(group, 0)
     encoded = b"".join((value % ORDER).to_bytes(SCALAR_BYTES, "big") for value in values)
     nonces = NonceStream(secret, b"commitments", canonical_bytes(checks.context(context)), encoded)
     blindings = tuple(nonces.integers(len(values)))
-    commitments = tuple(
-        group.encode_point(group.msm([bases.value, bases.blinding], group.scalars(opening)))
-        for opening in zip(values, blindings, strict=True)
-    )
-    return commitments, blindings
+    return commit_all(group, values, blindings), blindings

@@ -35,7 +35,7 @@ class BreachStatement:
 
     Attributes:
         commitments: compressed Pedersen commitments to the N entries, those of the portfolio statement.
-        weights: the matrix A, int64, shape (R, N), R at most 256: the rows that decide a breach.
+        weights: the matrix A, int64, shape (R, N), R at most 256, N at most 4096: the rows that decide a breach.
         offsets: the vector c, value of the ledger collateral in each row, in the matrix's unit.
         bits: width of the shortfall, 1 to 48.
         context: everything else the proof belongs to, as labelled strings.

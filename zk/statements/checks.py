@@ -19,13 +19,18 @@ from atomic_margin.zk.groups import POINT_BYTES
 
 PROTOCOL_VERSION = "2"
 """Absorbed by every proof. 2: sufficiency with slack and weighted top-up; encryption, decryption and breach."""
-MAX_ENTRIES = 1024
+MAX_ENTRIES = 4096
+"""Entries of one portfolio, and ciphertexts of one statement."""
+MAX_COMMITMENTS = 2 * MAX_ENTRIES
+"""Commitments a matrix is multiplied with: a sufficiency statement may join two books."""
 MAX_WIDTH = 32
 """Bits of one portfolio entry."""
 MAX_ROWS = 1024
 """Rows of a matrix; their bits together must still fit into one argument."""
+MAX_CELLS = 1 << 20
+"""Entries of a matrix, as many as of the matrices of `atomic_margin.margin`."""
 MAX_TERM_BITS = 80
-"""Bits of any integer product inside a statement: a thousand of them stay far below the 255-bit group order."""
+"""Bits of any integer product inside a statement: thousands of them stay far below the 255-bit group order."""
 WEIGHT_BOUND = 1 << (MAX_TERM_BITS - MAX_WIDTH)
 """Entries of A, offsets and the top-up are below it in absolute value: 2^48 times a 32-bit entry stays below 2^80."""
 MAX_ROW_BITS = 48
@@ -54,14 +59,14 @@ def integers(name: str, values: Sequence[object], low: int, high: int) -> tuple[
     return tuple(integer(f"{name}[{index}]", value, low, high) for index, value in enumerate(values))
 
 
-def commitments(values: Sequence[object]) -> tuple[bytes, ...]:
+def commitments(values: Sequence[object], limit: int = MAX_ENTRIES) -> tuple[bytes, ...]:
     """Return ``values`` as a tuple if their number and lengths are those of commitments to entries.
 
     Raises:
-        StatementError: there are none, too many, or one is not 48 bytes.
+        StatementError: there are none, more than ``limit``, or one is not 48 bytes.
     """
-    if not 1 <= len(values) <= MAX_ENTRIES:
-        raise StatementError(f"a portfolio has 1 to {MAX_ENTRIES} entries, got {len(values)} commitments")
+    if not 1 <= len(values) <= limit:
+        raise StatementError(f"this statement is about 1 to {limit} entries, got {len(values)} commitments")
     checked: list[bytes] = []
     for index, value in enumerate(values):
         if not isinstance(value, bytes) or len(value) != POINT_BYTES:
@@ -98,6 +103,8 @@ def rows(
     count, entries = weights.shape
     if not 1 <= count <= MAX_ROWS:
         raise StatementError(f"a matrix has 1 to {MAX_ROWS} rows, got {count}")
+    if count * entries > MAX_CELLS:
+        raise StatementError(f"a matrix has at most {MAX_CELLS} entries, got {count} x {entries}")
     if (entries, len(offsets)) != (len(commitments), count):
         raise StatementError(
             f"weights has shape {count} x {entries}, but there are {len(commitments)} commitments and "

@@ -47,7 +47,7 @@ def words(
         dimension: n of the key they should be under.
 
     Raises:
-        StatementError: other types or shapes, or not 1 to 1024 ciphertexts.
+        StatementError: other types or shapes, or not 1 to 4096 ciphertexts.
     """
     arrays: tuple[tuple[str, object, int], ...] = (("masks", masks, 2), ("bodies", bodies, 1))
     for name, array, dimensions in arrays:

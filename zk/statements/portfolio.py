@@ -27,7 +27,7 @@ class PortfolioStatement:
     """Entry i lies in [0, 2^widths[i]), and gross_limit - sum of gross_weights[i] * entry i in [0, 2^slack_bits).
 
     Attributes:
-        commitments: compressed Pedersen commitments to the N entries, N at most 1024.
+        commitments: compressed Pedersen commitments to the N entries, N at most 4096.
         widths: bits of each entry, 1 to 32.
         gross_weights: public weight g_i >= 0 of each entry, in the units of the limit; 0 for what it does not bound.
         gross_limit: proven limit G of the account, 1 to 2^63 - 1.

@@ -51,8 +51,9 @@ class SufficiencyStatement:
     """For u_j in [0, 2^slack_widths[j]), every row of A z + S u + offsets + top_up_weights * X lies in [0, 2^bits).
 
     Attributes:
-        commitments: compressed Pedersen commitments to the N entries, those of the portfolio statement.
-        weights: the matrix A, int64, shape (R, N), R at most 1024.
+        commitments: compressed Pedersen commitments to the N entries, those of the portfolio statement, or those of two
+            books one after the other, with a portfolio statement each: N at most 8192.
+        weights: the matrix A, int64, shape (R, N), R at most 1024, R times N at most 2^20.
         offsets: the vector c, value of the ledger collateral in each row, in the matrix's unit.
         top_up: the amount X >= 0, in the matrix's unit.
         bits: width of a row's surplus, 1 to 48.
@@ -76,7 +77,7 @@ class SufficiencyStatement:
     top_up_weights: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "commitments", checks.commitments(self.commitments))
+        object.__setattr__(self, "commitments", checks.commitments(self.commitments, checks.MAX_COMMITMENTS))
         weights, offsets = checks.rows(self.commitments, self.weights, self.offsets)
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "offsets", offsets)

@@ -20,17 +20,23 @@ from atomic_margin.zk.statements.encryption import EncryptionStatement
 from atomic_margin.zk.verify.conclude import conclude
 
 
-def verify_encryption(statement: EncryptionStatement, proof: bytes, group: Group | None = None) -> None:
+def verify_encryption(
+    statement: EncryptionStatement,
+    proof: bytes,
+    group: Group | None = None,
+    known: dict[bytes, Point] | None = None,
+) -> None:
     """Check that every ciphertext encrypts the committed entry under the committed key; returning means it does.
 
     Expand the masks yourself, from what the submission names for them: never take them from the prover.
+    ``known`` are commitments decoded before, see `decode_commitments`: those of a portfolio statement are the same.
 
     Raises:
         ProofEncodingError: the proof has the wrong length or version, or a component does not decode.
         PointEncodingError: a commitment of the statement does not decode.
         EncryptionProofInvalid: the proof does not prove the statement.
     """
-    conclude(gather_encryption(statement, proof, group := group or load_group()), group, EncryptionProofInvalid)
+    conclude(gather_encryption(statement, proof, group := group or load_group(), known), group, EncryptionProofInvalid)
 
 
 def gather_encryption(

@@ -16,15 +16,22 @@ from atomic_margin.zk.statements.portfolio import PortfolioStatement
 from atomic_margin.zk.verify.conclude import conclude
 
 
-def verify_portfolio(statement: PortfolioStatement, proof: bytes, group: Group | None = None) -> None:
+def verify_portfolio(
+    statement: PortfolioStatement,
+    proof: bytes,
+    group: Group | None = None,
+    known: dict[bytes, Point] | None = None,
+) -> None:
     """Check that ``proof`` shows every entry in range and the gross limit kept; returning means it does.
+
+    ``known`` are commitments decoded before, see `decode_commitments`: those decoded now are added.
 
     Raises:
         ProofEncodingError: the proof has the wrong length or version, or a component does not decode.
         PointEncodingError: a commitment of the statement does not decode.
         PortfolioProofInvalid: the proof does not prove the statement.
     """
-    conclude(gather_portfolio(statement, proof, group := group or load_group()), group, PortfolioProofInvalid)
+    conclude(gather_portfolio(statement, proof, group := group or load_group(), known), group, PortfolioProofInvalid)
 
 
 def gather_portfolio(

@@ -1,9 +1,13 @@
-"""How proofs.json was made: ``python -m tests.zk.vectors.make > tests/zk/vectors/proofs.json``.
+"""How the frozen proofs were made, those in one piece and those in chunks.
 
-It is frozen. Making it again (with fresh nonces) is right only when the proof format's version changes.
+    python -m tests.zk.vectors.make > tests/zk/vectors/proofs.json
+    python -m tests.zk.vectors.make chunks > tests/zk/vectors/chunks.json
+
+They are frozen. Making one again (with fresh nonces) is right only when the version of its proof format changes.
 """
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -87,5 +91,17 @@ def main() -> None:
     print(json.dumps({"generators": generators_hash(), "values": values, "records": records}, indent=1))
 
 
+def chunks() -> None:
+    """The smallest statement that takes more bits than stay in one piece: 342 rows of 48 bits."""
+    group = load_group("arkworks")
+    run = {"institution": "Harbour Fund", "submission": "1", "price sequence": "42", "role": "maintenance"}
+    commitments, blindings = commit_values((5,), bytes(range(32)), run, group)
+    weights = np.arange(-300, 42, dtype=np.int64).reshape(342, 1)
+    statement = SufficiencyStatement(commitments, weights, (1500,) * 342, 2**20, 48, run)
+    proof = prove_sufficiency(statement, SufficiencyWitness((5,), blindings), group)
+    made = {"generators": generators_hash(), "values": (5,), "records": [record("sufficiency", statement, proof)]}
+    print(json.dumps(made))
+
+
 if __name__ == "__main__":
-    main()
+    chunks() if sys.argv[1:] == ["chunks"] else main()
