@@ -23,7 +23,7 @@ from atomic_margin.zk.groups import POINT_BYTES, SCALAR_BYTES
 MAX_BITS = 1 << 18
 """Committed bits of one argument: 4,096 ciphertexts of 32-bit entries, and their key."""
 MAX_ROUNDS = 12
-ONE_CHUNK_BITS = MAX_GENERATORS
+ONE_CHUNK_BITS = 1024
 """Arguments about so many bits stay in one piece, as they were before there were chunks."""
 MAX_CHUNKS = 32
 CHUNKS = 20
