@@ -78,6 +78,14 @@ def test_the_forms_of_hedged_books_are_in_order(number: int) -> None:
     check(pmrm2_hedged_case(number))
 
 
+def test_a_book_that_would_take_too_many_columns_has_fewer_combinations() -> None:
+    wide, narrow = (compile_case(pmrm2_hedged_case(number)) for number in (0, 58))
+    for compiled in (wide, narrow):
+        assert len(compiled.entry_map) <= 4096
+    calls = [name for name in narrow.listing.names if name.endswith("-D")]
+    assert all(name.split("-")[1] == name.split("-")[2] for name in calls)
+
+
 def looseness(case: Pmrm2Case, most_rows: int) -> float:
     true = pmrm2_margin(case)
     compiled = compile_case(case, most_rows=most_rows)

@@ -324,6 +324,16 @@ def other(*arguments: object) -> Result:
     return result
 
 
+def test_the_gap_is_measured_on_hedged_books(tmp_path: Path) -> None:
+    file = tmp_path / "gap.json"
+    for model in ("pmrm2", "scan"):
+        result = other("gap", "--books", 2, "--hedged", "--bits", 24, "--model", model, "--json", file)
+        assert result.exit_code == 0, result.stderr
+        found = json.loads(file.read_text())
+        assert (found["kind"], found["measured"][0]["books"]) == ("hedged", "generated, hedged")
+        assert found["measured"][0]["counted"] == 2
+
+
 def test_the_gap_is_measured_for_every_model(tmp_path: Path, pmrm: Any) -> None:
     file = tmp_path / "gap.json"
     case, parameters = pmrm()[3], pmrm()[5]

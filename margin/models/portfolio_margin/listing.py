@@ -7,9 +7,12 @@ so one is made of the instruments it lists, with the lots of `lots`. Combination
     synthetic    long a call, short a put
     box          a vertical of calls less the vertical of puts: worth the strike difference whatever happens
     fly          a vertical of neighbouring strikes less the next higher one of the same type
+    straddle     long a call and a put; a strangle where their strikes differ
+    spread       of straddles: that of the lower of two strikes less that of the higher
 
-In an expiry of more than 12 instruments, verticals are of neighbouring strikes and synthetics of one strike only, so
-that entries grow with instruments, not with their square.
+In an expiry of more than 12 instruments, and in all where a matrix has too few columns otherwise, verticals and spreads
+of straddles are of neighbouring strikes, synthetics and straddles of one strike only, so that entries grow with
+instruments, not with their square.
 """
 
 from collections.abc import Mapping
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from itertools import combinations, pairwise, product
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +30,17 @@ from atomic_margin.margin.errors import LotsTooLarge
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap, positions, radix_tiers
 from atomic_margin.margin.market.instruments import SIDES
 from atomic_margin.margin.market.pricing import Floats
-from atomic_margin.margin.models.portfolio_margin.lots import choose_lots
+from atomic_margin.margin.models.portfolio_margin.lots import Lot, choose_lots
 from atomic_margin.margin.models.portfolio_margin.model import plain
 from atomic_margin.margin.models.portfolio_margin.positions import Legs, OptionKey
-from atomic_margin.margin.rows.matrix import Integers
+from atomic_margin.margin.rows.matrix import MAX_ENTRIES, Integers
 
 WIDE = 12
 PERPETUAL = "PERP"
 NOTHING = "NONE"
+
+# A name, and (leg, quantity) of its terms.
+Combination: TypeAlias = tuple[str, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -143,18 +150,17 @@ def list_case(
     """
     names = [f"{plain(e)}-{plain(k)}-{'C' if call else 'P'}" for e, k, call in legs.keys]
     rows = list(np.eye(len(names), dtype=np.int64))
-    if combine:
-        for name, quantities in _combinations(legs):
-            names.append(name)
-            rows.append(np.zeros(len(legs.keys), dtype=np.int64))
-            for leg, quantity in quantities:
-                rows[-1][leg] = quantity
-    group = [int(legs.group[int(np.flatnonzero(row)[0])]) for row in rows]
     quantities_of = {
         number: [amount for key, amount in net.items() if key[0] == expiry]
         for number, expiry in enumerate(legs.expiries)
     }
     chosen = choose_lots({**quantities_of, -1: [] if perpetual is None else [perpetual]}, reference_price)
+    for name, quantities in _fitting(legs, chosen) if combine else []:
+        names.append(name)
+        rows.append(np.zeros(len(legs.keys), dtype=np.int64))
+        for leg, quantity in quantities:
+            rows[-1][leg] = quantity
+    group = [int(legs.group[int(np.flatnonzero(row)[0])]) for row in rows]
     if perpetual is not None:
         names.append(PERPETUAL)
     elif not names:
@@ -175,15 +181,27 @@ def list_case(
     )
 
 
-def _combinations(legs: Legs) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+def _fitting(legs: Legs, lots: Mapping[int, Lot]) -> list[Combination]:
+    """Return all combinations, or those of neighbouring strikes, or none: as many as a matrix has columns for."""
+    for widest in (WIDE, 0):
+        found = _combinations(legs, widest)
+        columns = len(SIDES) * lots[-1].digits
+        for leg in [*range(len(legs.keys)), *(terms[0][0] for _, terms in found)]:
+            columns += len(SIDES) * lots[int(legs.group[leg])].digits
+        if columns <= MAX_ENTRIES:
+            return found
+    return []
+
+
+def _combinations(legs: Legs, widest: int) -> list[Combination]:
     """Return name and (leg, quantity) terms of every combination."""
-    found: list[tuple[str, tuple[tuple[int, int], ...]]] = []
+    found: list[Combination] = []
     for number, expiry in enumerate(legs.expiries):
         own = [leg for leg in range(len(legs.keys)) if legs.group[leg] == number]
         calls, puts = ({legs.keys[leg][1]: leg for leg in own if legs.keys[leg][2] is side} for side in (True, False))
         stem = plain(expiry)
         sides = (("C", sorted(calls.items())), ("P", sorted(puts.items())))
-        wide = len(own) <= WIDE
+        wide = len(own) <= widest
         for letter, items in sides:
             for (low, first), (high, second) in combinations(items, 2) if wide else pairwise(items):
                 found.append((f"{stem}-{plain(low)}-{plain(high)}-{letter}V", ((first, 1), (second, -1))))
