@@ -18,7 +18,7 @@ from atomic_margin.zk import (
     verify_sufficiency,
 )
 from atomic_margin.zk import generators as generators_module
-from atomic_margin.zk.bits.parameters import BitParameters
+from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS, BitParameters
 from atomic_margin.zk.bits.proof import BitProof
 from atomic_margin.zk.errors import PortfolioProofInvalid, ProofEncodingError, StatementError
 from atomic_margin.zk.groups import ORDER, POINT_BYTES, SCALAR_BYTES, Group
@@ -236,7 +236,7 @@ def test_parameters_have_limits(bits: int, rounds: int) -> None:
 
 
 def test_parameters_of_one_chunk_follow_from_the_number_of_bits() -> None:
-    for bits in range(1, 16385, 37):
+    for bits in range(1, ONE_CHUNK_BITS + 1, 37):
         parameters = BitParameters.for_bits(bits)
         assert bits <= parameters.padded < bits + (1 << parameters.rounds)
         assert dataclasses.replace(parameters) == parameters
