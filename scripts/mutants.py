@@ -5,6 +5,7 @@ See `mutant.py` for how a place and a node are named.
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
+from mutants_books import BOOK_MUTANTS
 from mutants_readers import READER_MUTANTS
 
 
@@ -25,11 +26,6 @@ def _key(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"public keys: {name}", f"documents.{place}", node, new, _tests("documents", ("public_keys", test)))
 
 
-def _masks(name: str, key: str) -> Mutant:
-    test = _tests("fhe", ("raw_encryption", "masks_depend_on_all_that_they_bind"))
-    return Mutant(f"masks: {name}", "fhe.masks:mask_seed", value(key), "''", test)
-
-
 def _context(name: str, tests: str, function: str) -> Mutant:
     node = value("context")
     return _zk(
@@ -40,11 +36,6 @@ def _context(name: str, tests: str, function: str) -> Mutant:
 def _verification(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.protocol.verification:{function}"
     return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
-
-
-def _submission(name: str, node: Node, new: str, *tests: str) -> Mutant:
-    place = "service.protocol.verification:verify_submission"
-    return Mutant(f"submission: {name}", place, node, new, _tests("service", ("verification_submissions", *tests)))
 
 
 def _attestation(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
@@ -95,8 +86,6 @@ def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _agent_tests("rounds", test))
 
 
-_SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
-_SUBMISSION_PROOF = "a_changed_proof_of_a_submission_is_refused"
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
 _SIGNER = "documents_of_another_signer_are_refused"
 _ANCHOR = "another_anchor_fails"
@@ -148,32 +137,6 @@ MUTANTS = (
     _context("decryption", "decryption", "DecryptionStatement._public"),
     _context("breach", "breach", "BreachStatement.binding"),
     _verification("submission: signature", "verify_submission", call("signed.verify"), "None", _SIGNER),
-    _submission("terms", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD),
-    _submission("keys", condition("key_commitments"), "False",
-                "a_submission_under_other_keys_than_the_enrolled_ones_is_refused", _SUBMISSION_FIELD),
-    _submission("hash of the words", condition("sha256", "ciphertext"), "False",
-                "another_body_is_refused", _SUBMISSION_FIELD),
-    _submission("gross limit", call("check_gross_limit"), "None",
-                "a_gross_limit_that_does_not_suit_the_universe_is_refused"),
-    Mutant("submission: no call below the minimum transfer", "margin.rows.rounding:check_gross_limit",
-           condition("minimum_transfer_amount"), "False",
-           _tests("service", ("verification_submissions",
-                              "a_gross_limit_below_the_minimum_transfer_amount_is_refused",
-                              "an_institution_makes_no_submission_with_such_a_limit"))),
-    Mutant("unit: a top-up can be proven", "margin.rows.rounding:compile_run", value("finest"), "-32",
-           _tests("margin", ("top_up_width", "a_row_with_its_top_up_fits_the_proof"))),
-    _masks("the operator's nonce", "nonce"),
-    _masks("random bytes of the institution", "randomness"),
-    _masks("the operator", "operator"),
-    _masks("keys", "key_commitments"),
-    Mutant("masks: drawn anew", "service.institution.submissions:make_submission", value("randomness", "secrets"),
-           "'00' * 32", _tests("service", ("verification_submissions",
-                                           "an_operator_that_repeats_its_nonce_gets_other_masks"))),
-    Mutant("masks: random bytes are absorbed", "service.protocol.submissions:SubmissionClaim.proof_context",
-           value("randomness"), "''", _tests("service", ("verification_submissions",
-                                                         "both_proofs_absorb_all_that_a_submission_names"))),
-    _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
-    _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
     _verification("answer: about this run", "verify_answer", condition("getattr", "wanted"), "False",
                   "an_answer_about_something_else_is_refused"),
@@ -408,5 +371,6 @@ MUTANTS = (
     Mutant("operator: asks witnesses at its start", "service.operator.publishing:Publisher.require_newest",
            call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
+    *BOOK_MUTANTS,
     *READER_MUTANTS,
 )  # fmt: skip

@@ -3,8 +3,6 @@
 The machine looks at what documents say. That their proofs hold is checked before it, and tested elsewhere.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,32 +33,16 @@ from atomic_margin.service.protocol.documents import (
 )
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
-from atomic_margin.service.protocol.terms import MATRIX_NAMES
+
+from .names import matrices as matrices
+from .names import named as named
+from .names import point as point
+from .names import tick as tick
 
 INSTITUTION = "fund"
 LOG = "example.com/log"
 TIME = "2026-11-27T12:00:00Z"
 SEED = "5e" * 32
-
-
-def named(*parts: object) -> str:
-    """Return a hash that stands for something."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def tick(number: int) -> str:
-    """Return the hash of a tick."""
-    return named("tick", number) if number else "0" * 64
-
-
-def point(*parts: object) -> str:
-    """Return the spelling of a point that stands for something."""
-    return (named(*parts) * 2)[:96]
-
-
-def matrices(number: int, posted: Mapping[str, int]) -> dict[str, str]:
-    """Return hashes that stand for the matrices of a tick and posted collateral."""
-    return {name: named(name, number, sorted(posted.items())) for name in MATRIX_NAMES}
 
 
 @dataclass
