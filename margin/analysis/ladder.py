@@ -84,7 +84,7 @@ def _of_case(case: AnyCase) -> RowSurplus:
     labels = rows.labels if slack is None else tuple(rows.labels[i] for i in (~slack.validity).nonzero()[0])
     found = [true_rows(rows, given.collateral, kind, z) for kind in KINDS]
     # A scenario with kinks has several rows, the least of which is its own.
-    scenario = np.array([_scenario(label, model.labels) for label in labels])
+    scenario = np.array([_scenario(label, model.scenario_labels) for label in labels])
     names = tuple(dict.fromkeys(scenario.tolist()))
     least = [np.array([values[scenario == name].min() for name in names]) for values in found]
     return RowSurplus(names, *least)

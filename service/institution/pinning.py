@@ -1,7 +1,10 @@
 """The operator's terms, taken only when they are the pinned ones. Institution only."""
 
+from http import HTTPStatus
+from typing import Any
+
 from atomic_margin.circuits.profile import PROFILES
-from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.terms import Terms
@@ -25,7 +28,7 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
     if not profiles:
         raise ConfigurationError("the pinned profile is unknown to this version of atomic-margin; update it")
-    terms = Terms.parse(client.terms("model"), client.universe(trust.universe), client.terms("schedule"), profiles[0])
+    terms = Terms.parse(client.terms("model"), _pinned_universe(trust, client), client.terms("schedule"), profiles[0])
     found = {**terms.hashes, "universe": terms.universe.hash()}
     for name in ("model", "universe", "schedule"):
         if found[name] != getattr(trust, name):
@@ -37,3 +40,15 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     if trust.institutions.get(institution, identity) != identity:
         raise ConfigurationError("the trust file pins another identity key for this institution")
     return terms
+
+
+def _pinned_universe(trust: TrustFile, client: OperatorClient) -> Any:
+    """Return the universe that is pinned; the account's entries lead on from there."""
+    try:
+        return client.universe(trust.universe)
+    except RemoteError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise ConfigurationError(
+            "the operator's universe is not the pinned one, nor a revision of it; agree on it and pin its hash"
+        ) from error

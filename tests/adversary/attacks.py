@@ -19,13 +19,19 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.lwe import Words
 from atomic_margin.fhe.masks import Ciphertext, expand_masks, mask_seed
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.gains import _newest, prove_gain
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
 from atomic_margin.service.institution.store import OwnEntry, OwnSubmission
-from atomic_margin.service.institution.submissions import TERMS_NAMED
+from atomic_margin.service.institution.submissions import TERMS_NAMED, CommittedBook
+from atomic_margin.service.protocol.account.books import compared_with
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -36,8 +42,10 @@ from atomic_margin.service.protocol.statements import (
     sufficiency_statement,
 )
 from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
+from atomic_margin.service.protocol.verification import day_of
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
+from atomic_margin.zk.errors import WitnessError
 from atomic_margin.zk.groups import load_group
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.key import KeyOpening
@@ -150,6 +158,8 @@ class Secrets:
             "nonce": self.agent._client.nonce(),
             "randomness": secrets.token_hex(32),
             **{name: self.agent.terms.hashes[name] for name in TERMS_NAMED},
+            "universe": self.submission.universe,
+            "entry_map": self.submission.entry_map,
             "evaluation_keys": self.submission.evaluation_keys,
             "key_commitments": self.openings.pair.hash,
             "gross_limit": str(self.agent.settings.gross_limit),
@@ -205,12 +215,40 @@ class Secrets:
             "commitments": [point.hex() for point in commitments],
             **changes,
         }
-        claim = SubmissionClaim.parse({name: fields[name] for name in SubmissionClaim.model_fields})
+        # Whoever names another universe still has no other columns to prove about.
+        said = {name: fields[name] for name in SubmissionClaim.model_fields if name in fields}
+        claim = SubmissionClaim.parse(said | {"universe": self.submission.universe})
         portfolio = force_portfolio(portfolio_statement(claim, terms), values, blindings)
         statement = encryption_statement(claim, terms, self.openings.pair)
         encryption = force_encryption(statement, values, blindings, self.openings.input)
-        proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex()}
+        gain, proof = self.gain(claim, CommittedBook(tuple(values), commitments, blindings))
+        proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex(), "gain_proof": proof}
+        fields["gain"] = gain
         return Submission.parse({**fields, **proofs, **changes}).signed_by(self.agent.identity).to_json()
+
+    def gain(self, claim: SubmissionClaim, book: CommittedBook) -> tuple[Json, str]:
+        """Return what the agent says of the gain and proves, or what it would say of a book it proves nothing about."""
+        party = self.agent._party
+
+        def followed() -> Account:
+            self.agent.history.sync(adopt=True)
+            assert self.agent.history.state is not None
+            return self.agent.history.state
+
+        try:
+            gain, proof = prove_gain(party, followed, claim, book)
+        except (AgentRefused, WitnessError, MarginError):
+            priced, before = _newest(party), compared_with(followed().public, commitments_hash(claim))
+            made = {
+                "price_sequence": str(priced.number),
+                "tick": priced.hash,
+                "day": str(day_of(priced.market)),
+                "allowance": "0",
+            }
+            return made if before is None else {**made, "before": before.submission}, "00"
+        said = gain.canonical()
+        assert isinstance(said, dict)
+        return dict(said), proof.hex()
 
     def claim_covered(self, view: RunView) -> Json:
         """Return the answer "covered" to a run, whatever the book, with a proof forced to that."""

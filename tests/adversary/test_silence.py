@@ -24,7 +24,7 @@ def test_silence_freezes_the_account(plain_world: World) -> None:
         with pytest.raises(RemoteError) as refused:
             agent.instruct("withdraw", "TBILL-2027-02", 1)
         assert refused.value.status == 409
-        agent.submit(Portfolio.parse(FLAT))
+        agent.submit(Portfolio.parse({**FLAT, "cash": "-100000"}))
         state = agent.history.state
         assert state is not None
         assert state.public.waiting is not None

@@ -11,6 +11,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.files import read_json
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import AccountColumns
 from atomic_margin.zk.groups import ORDER
 
 from .attacks import Stage, signed_again, verify
@@ -27,21 +28,24 @@ def test_entries_out_of_range_are_refused(stage: Stage, entry: int) -> None:
 
 def test_a_book_over_its_gross_limit_is_refused_by_all_three(stage: Stage) -> None:
     secrets = stage.secrets
-    widths = stage.agent.terms.columns(stage.agent.settings.account(stage.agent.terms.universe.hash())).widths
+    universe = stage.agent.terms.universe.hash()
+    widths = stage.agent.terms.columns(stage.agent.settings.account(universe)).widths
+    beyond = stage.agent.terms.columns(AccountColumns(universe, 1 << 60)).hash()
     full = tuple((1 << width) - 1 for width in widths)
     assert stage.submit(secrets.submit(committed=full)) == (422, "portfolio_proof")
     # Nor does a limit help that the rows could not hold.
-    assert stage.submit(secrets.submit(committed=full, gross_limit=str(1 << 60))) == (422, None)
+    assert stage.submit(secrets.submit(committed=full, gross_limit=str(1 << 60), entry_map=beyond)) == (422, None)
     # The agent would not have made it, and a verifier refuses a bundle about it.
     book = copy.deepcopy(read_json(stage.world.examples / "portfolio.json"))
     book["lines"][0]["lots"] = "999"
     with pytest.raises(MarginError, match="gross"):
         stage.agent.submit(Portfolio.parse(book))
-    submission = signed_again(stage.bundle["body"]["submission"], stage.agent.identity, gross_limit=str(1 << 60))
+    changes = {"gross_limit": str(1 << 60), "entry_map": beyond}
+    submission = signed_again(stage.bundle["body"]["submission"], stage.agent.identity, **changes)
     run = signed_again(
         stage.bundle["body"]["run"],
         stage.server,
-        gross_limit=str(1 << 60),
+        **changes,
         submission=SignedDocument.parse(submission).body_hash(),
     )
     verdict = verify(stage, signed_again(stage.bundle, stage.server, submission=submission, run=run))

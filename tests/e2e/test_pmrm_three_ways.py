@@ -53,7 +53,7 @@ def compiled(case: PmrmCase) -> tuple[CompiledCase, MarginMatrix]:
     three = tuple(item for item in parameters.scenarios if (item.spot, item.vol) in SCENARIOS)
     assert len(three) == len(SCENARIOS)
     chosen = parameters.model_copy(update={"scenarios": three})
-    compiled_case = compile_case(case, chosen)
+    compiled_case = compile_case(case, chosen, most_rows=TINY.rows)
     run = run_matrices(compiled_case, TINY.bits)
     true = pmrm_margin(case, chosen)
     matrix = run.maintenance_fhe

@@ -94,20 +94,18 @@ def test_an_account_trades_is_called_expires_and_rolls_over_ten_ticks(world: Wor
     with world.both():
         assert world.operator is not None
         views.append(send(world, quotes(1, 1)))
-        # It buys at the market: no profit, and no allowance but for rounding.
+        # It sells at the market: no profit, and no allowance but for rounding.
         calm = market(1, 1)["underlyings"]["BTC"]["perpetual"]
         book = book_after(
-            world, PORTFOLIO, trade("BTC-PERP", "buy", 20, calm, funding_index="0", fee="55.5"), universe=old
+            world, PORTFOLIO, trade("BTC-PERP", "sell", 20, calm, funding_index="0", fee="55.5"), universe=old
         )
         views.append(send(world, quotes(1, 2)))
         # The market falls, and the account is called.
         views.append(send(world, quotes(2, 3)))
         views.append(send(world, quotes(3, 4, funding="12.5")))
-        # It sells most of its perpetuals at that market, funding paid.
+        # It buys after the rally, at what that costs and with the funding paid since.
         back = market(3, 4)["underlyings"]["BTC"]["perpetual"]
-        book = book_after(
-            world, book, trade("BTC-PERP", "sell", 100, back, funding_index="12.5", fee="20"), universe=old
-        )
+        book = book_after(world, book, trade("BTC-PERP", "buy", 10, back, funding_index="12.5", fee="20"), universe=old)
         views.append(send(world, quotes(3, 5, funding="12.5")))
         # December's options expire: half of the window, then all of it.
         views.append(send(world, quotes(3, 6, "2026-12-25T07:45:00Z", elapsed="0.5", funding="12.5")))

@@ -216,7 +216,8 @@ def test_a_bad_case_blocks_no_other_by_name(tmp_path: Path, name: str, first: bo
     for arguments in (("--name", name), ()):
         refused = call("--case", file, *arguments)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert why in refused.stderr
+        kind, field = why.split(": ")
+        assert f"{kind}: {file}: {field}" in refused.stderr
     assert "no case 'other' in the file" in call("--case", file, "--name", "other").stderr
 
 

@@ -18,6 +18,7 @@ from atomic_margin.margin.models.portfolio_margin.exact import exact_rows
 from atomic_margin.margin.models.portfolio_margin.listing import Listing, list_case
 from atomic_margin.margin.models.portfolio_margin.margin import CaseMargin
 from atomic_margin.margin.models.portfolio_margin.model import (
+    BASIS,
     Labelled,
     RowModel,
     rules_hash,
@@ -97,6 +98,11 @@ class PortfolioMarginRules(CaseModel[D, CasePublished[K], CaseBook, H], Generic[
         """Labels of the scenarios, twice where rows are spent on the discount of an expiry, and the basis row."""
         skew = [item.is_skew for item in self.scenarios]
         return row_labels(scenario_labels(self.scenarios), skew, self.MOST_ROWS)
+
+    @property
+    def scenario_labels(self) -> tuple[str, ...]:
+        """Labels of the scenarios, and of the basis row."""
+        return (*scenario_labels(self.scenarios), BASIS)
 
     @abstractmethod
     def row_model(self, market: K, ledger: H, held: bool) -> RowModel:
