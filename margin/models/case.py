@@ -75,11 +75,6 @@ class CaseModel(MarginModel[D, P, B, H], Generic[D, P, B, H]):
     OWN_UNIVERSE: ClassVar[bool] = True
     PARAMETERS_IN_CASE: ClassVar[bool]
 
-    @property
-    def scenario_labels(self) -> tuple[str, ...]:
-        """Labels of the scenarios, in order; a scenario may have several rows, whose labels begin with its own."""
-        return self.labels
-
     @classmethod
     @abstractmethod
     def parse_file(cls, cases: object, stem: str, parameters: object = None, chosen: str = "") -> Mapping[str, AnyCase]:

@@ -122,6 +122,11 @@ class MarginModel(ABC, Generic[D, P, B, H]):
         """Labels of the conservative rows, in order; the document alone says them."""
 
     @property
+    def scenario_labels(self) -> tuple[str, ...]:
+        """Labels of the scenarios, in order; a scenario may have several rows, whose labels begin with its own."""
+        return self.labels
+
+    @property
     def minimum_transfer_amount(self) -> Decimal:
         """USD; no margin call is smaller. 0 where the document does not say."""
         return Decimal(getattr(self.document, "minimum_transfer_amount", 0))

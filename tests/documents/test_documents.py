@@ -34,7 +34,7 @@ HASHES = {
     "model-scan": "a1da80870d7c709167ab86265bd3a2714474d8ff8ace0efd8d09298b856865c3",
     "collateral-schedule": "f59f476de6c6bfbb98af039a1206ebc3747e1e9e99e5d99c149c2cbfb7922c30",
     "collateral": "771a0be16db263a256cd411087cff1082284f1c140dd000482e2ea69c3a55a14",
-    "portfolio": "5945912b650cf52a3aae96184ed904a9c1739c0ec7270e59365b7153b90ebc9c",
+    "portfolio": "b0e4c65f8c4dcf7c6cf77985e53b6cb4d849f0d3dbff96e895c630ee69152906",
     "institution": "d400afc79627f261464374b39cb041033b3a9665b0c9b58fa4eb47127cf45e88",
     "market-1": "b4362b8fb5f8705e7480374591852f9135b477e26d43ba42e52167fe81e2da6e",
 }
@@ -315,7 +315,8 @@ def test_a_column_beyond_any_account_is_refused(example: Example) -> None:
 
 def test_lists_and_maps_are_bounded(example: Example) -> None:
     given = example("portfolio")
-    given["lines"] = [{"instrument": f"I{i}", "side": "long", "lots": "1"} for i in range(4097)]
+    line = {"side": "long", "lots": "1", "price": "1"}
+    given["lines"] = [{"instrument": f"I{i}", **line} for i in range(4097)]
     with pytest.raises(document_errors.MalformedDocument, match="4096"):
         Portfolio.parse(given)
     given = example("market-1")

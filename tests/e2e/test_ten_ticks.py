@@ -97,7 +97,7 @@ def test_an_account_trades_is_called_expires_and_rolls_over_ten_ticks(world: Wor
         # It sells at the market: no profit, and no allowance but for rounding.
         calm = market(1, 1)["underlyings"]["BTC"]["perpetual"]
         book = book_after(
-            world, PORTFOLIO, trade("BTC-PERP", "sell", 20, calm, funding_index="0", fee="55.5"), universe=old
+            world, PORTFOLIO, trade("BTC-PERP", "sell", 2, calm, funding_index="0", fee="55.5"), universe=old
         )
         views.append(send(world, quotes(1, 2)))
         # The market falls, and the account is called.
@@ -105,7 +105,7 @@ def test_an_account_trades_is_called_expires_and_rolls_over_ten_ticks(world: Wor
         views.append(send(world, quotes(3, 4, funding="12.5")))
         # It buys after the rally, at what that costs and with the funding paid since.
         back = market(3, 4)["underlyings"]["BTC"]["perpetual"]
-        book = book_after(world, book, trade("BTC-PERP", "buy", 10, back, funding_index="12.5", fee="20"), universe=old)
+        book = book_after(world, book, trade("BTC-PERP", "buy", 1, back, funding_index="12.5", fee="20"), universe=old)
         views.append(send(world, quotes(3, 5, funding="12.5")))
         # December's options expire: half of the window, then all of it.
         views.append(send(world, quotes(3, 6, "2026-12-25T07:45:00Z", elapsed="0.5", funding="12.5")))
