@@ -31,7 +31,8 @@ for name in bare full; do
     command=$work/$name/bin/atomic-margin
     "$command" --version
     "$command" info --json >info.json
-    "$command" margin --model scan --example --portfolio "$examples/portfolio.json" --market "$examples/market-1.json" >/dev/null
+    "$command" margin --model scan --example --portfolio "$examples/portfolio.json" \
+        --market "$examples/market-1.json" >/dev/null
     "$command" gap --books 2 >/dev/null
     "$command" verify --help >/dev/null
     WHERE=$work/$name "$python" - <<'END'
