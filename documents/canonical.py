@@ -101,7 +101,7 @@ def _text(value: object) -> str:
             members.append(encode_basestring(key) + ":" + text)
         return "{" + ",".join(members) + "}"
     if type(value) in (list, tuple):
-        return "[" + ",".join(map(_text, value)) + "]"  # type: ignore[call-overload]
+        return "[" + ",".join(map(_text, value)) + "]"  # type: ignore[call-overload]  # narrowed by exact type
     if value is None or isinstance(value, bool):
         return _WORDS[value]
     raise _NotPlainError

@@ -103,7 +103,7 @@ def _market(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callabl
     def taken(first: Account, last: Account) -> Account | None:
         old, new = first.published.market, last.published.market
         document: Any = old.canonical()
-        change(document, new.canonical())  # type: ignore[arg-type]
+        change(document, new.canonical())  # type: ignore[arg-type]  # a document's JSON is an object
         market = Market.parse(document)
         if market == old:
             return None
