@@ -41,6 +41,7 @@ MarginError
 │   ├── MatrixMismatch              made for another model, entry map, shape, kind or unit; another than is named
 │   ├── ProfileTooSmall             the matrix does not fit the profile it is padded to
 │   ├── ScaleTooFine                integer rows of tiers cannot hold the values
+│   ├── FormTooLarge                rows with slack take more bits or slack than a proof has
 │   ├── TooManyCuts                 venues times scenarios take more rows than a matrix has
 │   └── TooManyRows                 tiers without slack values take too many rows
 ├── SlackError
@@ -275,6 +276,10 @@ class RowsWithoutSlack(SlackError):
 
 class ScaleTooFine(MatrixError):
     """Integer rows of tiers cannot hold the values at this scale."""
+
+
+class FormTooLarge(MatrixError):
+    """Rows with slack take more slack values or more bits than one proof has."""
 
 
 class TooManyCuts(MatrixError):

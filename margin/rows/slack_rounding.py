@@ -10,10 +10,12 @@ and its declared width is that of this bound. The unit is the smallest power of 
 
     reach_r + sum_j |S_rj| bound(u_j)  <  2^(bits-1)
 
-so that no book within the gross limit overflows a row with slack it may need.
+so that no book within the gross limit overflows a row with slack it may need, and not finer than a top-up can be proven
+in (`rows.top_up.finest_exponent`).
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
@@ -30,10 +32,12 @@ from atomic_margin.margin.rows.matrix import MAX_EXPONENT, Integers, MarginMatri
 from atomic_margin.margin.rows.rounding import check_gross_limit, floor_log2, round_collateral, round_weights
 from atomic_margin.margin.rows.rows import Booleans, Rows
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
+from atomic_margin.margin.rows.top_up import finest_exponent
 
 EXACT_BITS = 32
 
 _FINEST_EXPONENT = -44
+_NO_MINIMUM = Decimal(0)
 # Reach is a product of two correctly rounded operations, so the same everywhere; this lifts it above the true value.
 _LIFT = 1 + 2.0**-40
 
@@ -56,6 +60,7 @@ def compile_exact(
     entry_map: EntryMap,
     gross_limit: int,
     *,
+    minimum_transfer_amount: Decimal = _NO_MINIMUM,
     bits: int = EXACT_BITS,
 ) -> ExactRun:
     """Choose both units and compile the exact matrices of a run.
@@ -65,6 +70,7 @@ def compile_exact(
         collateral: public part of every row, USD; for a validity row what is public of the kink.
         entry_map: names the columns and their gross weights.
         gross_limit: G, whole USD.
+        minimum_transfer_amount: of the model, USD; 0 where no margin call rests on the matrices.
         bits: width of a row, sign included.
 
     Raises:
@@ -74,9 +80,10 @@ def compile_exact(
         SlackUnbounded: a slack value has neither a validity row nor a cap.
         MarginOverflow: no unit up to 2^63 USD fits.
     """
-    check_gross_limit(gross_limit, entry_map, bits)
+    check_gross_limit(gross_limit, entry_map, bits, minimum_transfer_amount)
+    finest = max(_FINEST_EXPONENT, finest_exponent(minimum_transfer_amount, gross_limit, bits))
     _require_together(rows, collateral, entry_map)
-    maintenance, initial = (_compile(rows, collateral, entry_map, gross_limit, kind, bits) for kind in KINDS)
+    maintenance, initial = (_compile(rows, collateral, entry_map, gross_limit, kind, finest, bits) for kind in KINDS)
     return ExactRun(maintenance, initial)
 
 
@@ -110,6 +117,7 @@ def _compile(
     entry_map: EntryMap,
     gross_limit: int,
     kind: MarginKind,
+    finest: int,
     bits: int,
 ) -> ExactMatrix:
     slack = rows.require_slack()
@@ -117,7 +125,7 @@ def _compile(
     labels = slack.all_labels
     largest = max(float(np.abs(item).max(initial=0.0)) for item in (values, switch, base))
     # With an entry at 2^bits units or more the bound fails for certain: the search starts there.
-    exponent = _FINEST_EXPONENT
+    exponent = finest
     if largest > 0:
         exponent = max(exponent, floor_log2(largest) - bits)
     while exponent <= MAX_EXPONENT:

@@ -35,6 +35,23 @@ class TopUp:
     usd: Decimal
     step: int
 
+    @classmethod
+    def of(cls, short: int, unit_exponent: int, minimum_transfer_amount: Decimal, gross_limit: int) -> "TopUp":
+        """Return the smallest multiple of the step that is at least what is missing.
+
+        Args:
+            short: what is missing of initial margin in the worst row, units, at least 0.
+            unit_exponent: of the initial-margin rows.
+            minimum_transfer_amount: of the model, USD.
+            gross_limit: G, whole USD.
+
+        >>> TopUp.of(801, -2, Decimal(100), 51_200)
+        TopUp(units=1600, usd=Decimal('400'), step=800)
+        """
+        step = step_units(unit_exponent, minimum_transfer_amount, gross_limit)
+        units = -(-short // step) * step
+        return cls(units, usd(units, unit_exponent), step)
+
 
 def step_units(unit_exponent: int, minimum_transfer_amount: Decimal, gross_limit: int) -> int:
     """Return the step of margin calls in units of 2^unit_exponent USD.
@@ -98,7 +115,5 @@ def compute_top_up(
     """
     if (initial_proof.kind, initial_proof.place) != ("initial", "proof"):
         raise MatrixMismatch("a top-up is computed from the initial-margin proof matrix")
-    step = step_units(initial_proof.unit_exponent, minimum_transfer_amount, gross_limit)
     short = max(0, -int(initial_proof.surplus(z).min()))
-    units = -(-short // step) * step
-    return TopUp(units, usd(units, initial_proof.unit_exponent), step)
+    return TopUp.of(short, initial_proof.unit_exponent, minimum_transfer_amount, gross_limit)

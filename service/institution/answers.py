@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.service.institution.openings import KeyOpenings
 from atomic_margin.service.institution.runs import CheckedRun, DecryptedFlag
 from atomic_margin.service.institution.store import OwnSubmission
@@ -51,21 +50,19 @@ def decide(
         entry: hash of the account's entry that has the run's record.
     """
     top_up, usd = 0, "0"
-    if not run.covered:
+    if run.coverage is not None:
+        shown = run.coverage
+    else:
         if flag is None or flag.value != 1:
             _log.error(
                 "run %s: the flag is withheld; the keys are replaced, then a new run can be answered", run.record.run_id
             )
             return None
-        call = compute_top_up(
-            run.matrices.initial_proof,
-            run.z,
-            minimum_transfer_amount=terms.model.minimum_transfer_amount,
-            gross_limit=run.record.gross_limit,
-        )
+        shown = run.position.initial()
+        call = shown.top_up(terms, run.record.gross_limit)
         # A breach is answered with at least one step, even where initial margin alone would ask for nothing.
         top_up = max(call.units, call.step)
-        usd = format(run.matrices.initial_proof.usd(top_up), "f")
+        usd = format(shown.rows.matrix.usd(top_up), "f")
     body: JsonObject = {
         "run_id": run.record.run_id,
         "run": run.run_hash,
@@ -77,13 +74,15 @@ def decide(
         "outcome": "covered" if run.covered else "breach",
         "top_up": str(top_up),
         "top_up_usd": usd,
+        **shown.said,
     }
     if not run.covered:
         body |= {"flag": "1", "flag_output": run.record.breach_output}
     claim = AnswerClaim.parse(body)
     values, blindings = tuple(int(value) for value in run.z), tuple(int(blinding) for blinding in own.blindings)
-    sufficiency = sufficiency_statement(claim, terms, run.record, submission, run.matrices)
-    proofs = {"sufficiency_proof": prove_sufficiency(sufficiency, SufficiencyWitness(values, blindings))}
+    sufficiency = sufficiency_statement(claim, terms, run.record, submission, shown.rows)
+    witness = SufficiencyWitness(values, blindings, tuple(int(value) for value in shown.slack))
+    proofs = {"sufficiency_proof": prove_sufficiency(sufficiency, witness)}
     if not run.covered and flag is not None:
         keys = openings()
         decryption = decryption_statement(claim, terms, run.record, keys.pair, flag.words, run.matrices)

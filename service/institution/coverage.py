@@ -8,16 +8,15 @@ this proof while no run is being evaluated or answered, and the account is activ
 import logging
 from datetime import datetime, timedelta
 
-import numpy as np
-import numpy.typing as npt
-
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.answering import decided
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.institution.sufficient import Position, Shown
 from atomic_margin.service.protocol.account.events import Coverage, CoverageClaim
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At, book_at, is_due
@@ -98,12 +97,13 @@ class Unasked:
         if self._short == tried:
             return None
         submission = Submission.parse(own.document["body"])
+        z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
         try:
             matrices = party.terms.compile(market, public.posted, submission)
         except MarginError as error:
             raise AgentRefused(f"tick {at.market} gives no matrix: {error}") from error
-        z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
-        if bool(np.any(matrices.maintenance_proof.surplus(z) < 0)):
+        shown = Position(party.terms, market, public.posted, submission, matrices, z).coverage()
+        if shown is None:
             _log.error("the book in force is not covered at tick %s; post collateral, or wait for a run", at.market)
             self._short = tried
             return None
@@ -118,11 +118,12 @@ class Unasked:
                 "tick": at.market_hash,
                 "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
                 "instructions": str(public.instructions),
-                "matrix": matrices.maintenance_proof.hash(),
+                "matrix": shown.rows.hash(),
+                **shown.said,
             }
         )
-        statement = coverage_statement(claim, party.terms, submission, matrices)
-        proof = prove_sufficiency(statement, _witness(own, z))
+        statement = coverage_statement(claim, party.terms, submission, shown.rows)
+        proof = prove_sufficiency(statement, _witness(own, z, shown))
         return claim.proven(Coverage, sufficiency_proof=proof).signed_by(party.identity)
 
 
@@ -138,5 +139,6 @@ def _wanted(state: Account, at: At) -> str | None:
     return None
 
 
-def _witness(own: OwnSubmission, z: npt.NDArray[np.int64]) -> SufficiencyWitness:
-    return SufficiencyWitness(tuple(int(value) for value in z), tuple(int(blinding) for blinding in own.blindings))
+def _witness(own: OwnSubmission, z: Integers, shown: Shown) -> SufficiencyWitness:
+    values, blindings, slack = (tuple(int(value) for value in part) for part in (z, own.blindings, shown.slack))
+    return SufficiencyWitness(values, blindings, slack)

@@ -21,6 +21,7 @@ from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.feed.tick import verify_tick
+from atomic_margin.service.institution.sufficient import Position, Shown
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.messages import RunView
@@ -40,18 +41,31 @@ class CheckedRun:
     Attributes:
         record: the operator's record.
         run_hash: its hash.
-        market: the signed prices.
-        matrices: of the run, compiled by the agent itself.
-        z: the agent's portfolio vector.
+        position: the agent's book under the signed prices, with matrices that the agent compiled itself.
         true: the plain floating-point margin of the book.
+        coverage: the rows that show that the book has maintenance margin; None if it has not.
     """
 
     record: RunRecord
     run_hash: str
-    market: Market
-    matrices: RunMatrices
-    z: IntArray
+    position: Position
     true: Reference
+    coverage: Shown | None
+
+    @property
+    def market(self) -> Market:
+        """The signed prices."""
+        return self.position.market
+
+    @property
+    def matrices(self) -> RunMatrices:
+        """Those of the run."""
+        return self.position.matrices
+
+    @property
+    def z(self) -> IntArray:
+        """The agent's portfolio vector."""
+        return self.position.z
 
     @property
     def plaintext_flag(self) -> int:
@@ -60,8 +74,8 @@ class CheckedRun:
 
     @property
     def covered(self) -> bool:
-        """Whether maintenance margin is met in the fine matrix, which decides what is owed."""
-        return bool((self.matrices.maintenance_proof.surplus(self.z) >= 0).all())
+        """Whether maintenance margin is met in fine rows, which decide what is owed."""
+        return self.coverage is not None
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,8 @@ def check_run(
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = terms.encode(book, submission)
     true = terms.model.reference(terms.published(market, record.universe), book, record.posted)
-    return CheckedRun(record, signed.body_hash(), market, matrices, z, true)
+    position = Position(terms, market, record.posted, record, matrices, z)
+    return CheckedRun(record, signed.body_hash(), position, true, position.coverage())
 
 
 def decrypt_and_compare(run: CheckedRun, keys: InstitutionKeys, output_of: Callable[[str], bytes]) -> DecryptedFlag:

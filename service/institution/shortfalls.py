@@ -13,7 +13,8 @@ Every entry of a matrix is at most the true value and at most 1 + 2^-10 units be
 entries of z are not negative. So in the row that makes S the true surplus is at most (1 + 2^-10) (z_1 + ... + z_N + 1)
 units above -S: that much rounding explains, and no more. The sufficiency proof says
 that no row of the fine initial matrix, which is never above the true values, is below -X. The two meet as long as
-initial margin asks for no less than maintenance margin in that row.
+initial margin asks for no less than maintenance margin in that row. An answer by rows with slack is held against what
+those miss of maintenance margin instead, for the evaluated rows have none.
 
 Whether the inequality holds follows from book, matrices and X alone, no ciphertext comes into it. So when it does not,
 it is shown and logged, and no alarm is raised: new keys would mend nothing, and would tell the operator something about
@@ -24,6 +25,7 @@ at its floor of zero), so that X does not end the breach.
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -43,7 +45,7 @@ from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatc
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall
 from atomic_margin.service.protocol.agent_messages import ShortfallFigures
 from atomic_margin.service.protocol.bodies import parse_signed
-from atomic_margin.service.protocol.documents import ShortfallRecord
+from atomic_margin.service.protocol.documents import Answer, ShortfallRecord
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
@@ -156,6 +158,12 @@ def within_top_up(shortfall: int, top_up: int, matrices: RunMatrices, z: IntArra
     return (shortfall - explained) * matrices.maintenance_fhe.unit <= top_up * matrices.initial_proof.unit
 
 
+def missing_in(run: CheckedRun) -> Decimal:
+    """Return what the book misses of maintenance margin in the rows that are proven, USD."""
+    shown = next(run.position.rows("maintenance"))
+    return shown.rows.matrix.usd(max(0, -shown.least))
+
+
 def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
     result = OwnShortfall(run_id=row.run_id, agreed=False)
     try:
@@ -178,10 +186,14 @@ def _check(party: Party, row: OwnAnswer) -> OwnShortfall:
         _log.error("the shortfall of run %s is not looked at: %s", row.run_id, refusal)
         result.problem = str(refusal)
         return result
-    top_up = int((row.document or {})["body"]["top_up"])
+    answer = Answer.parse((row.document or {})["body"])
     result.agreed, result.units = True, units
     result.usd = format(run.matrices.maintenance_fhe.usd(units), "f")
-    result.within_top_up = within_top_up(units, top_up, run.matrices, run.z)
+    if answer.form is None:
+        result.within_top_up = within_top_up(units, answer.top_up, run.matrices, run.z)
+    else:
+        # What was evaluated has no slack, and may find more missing than there is.
+        result.within_top_up = missing_in(run) <= Decimal(answer.top_up_usd)
     if not result.within_top_up:
         _log.error(
             "run %s: the top-up is smaller than the shortfall, beyond rounding: the model asks for less initial than "

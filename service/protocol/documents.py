@@ -177,9 +177,10 @@ class AnswerClaim(DocumentClaim):
     Attributes:
         entry: hash of the entry that has the run's record: what the account was when this was said.
         outcome: `covered` (the proof is the evidence; no flag is sent) or `breach`.
+        form: `exact` where the sufficiency proof is of rows with slack; absent for those that the record names.
         flag: `1` on a breach, otherwise absent.
         flag_output: hash of the output ciphertext the flag was decrypted from.
-        top_up: X in units of the initial proof matrix, 0 when covered.
+        top_up: X in units of the initial rows of that form, 0 when covered.
         top_up_usd: the same in currency.
     """
 
@@ -191,6 +192,7 @@ class AnswerClaim(DocumentClaim):
     submission: Hash
     price_sequence: Counter
     outcome: Outcome
+    form: Literal["exact"] | None = None
     flag: Literal["1"] | None = None
     flag_output: Hash | None = None
     top_up: Counter
@@ -198,7 +200,8 @@ class AnswerClaim(DocumentClaim):
 
     def proof_context(self, record: RunRecord, matrix: str) -> dict[str, str]:
         """Return everything the answer's proofs are bound to besides their statements; `matrix` is a matrix's hash."""
-        return {
+        said = {} if self.form is None else {"form": self.form}
+        return said | {
             "run_id": self.run_id,
             "run": self.run,
             "entry": self.entry,
@@ -225,7 +228,7 @@ class Answer(Body, AnswerClaim):
     """The claim with its proofs. It is taken wherever the claim is.
 
     Attributes:
-        sufficiency_proof: rows of the maintenance proof matrix when covered, else of the initial one with X added.
+        sufficiency_proof: fine maintenance rows when covered, else initial ones with X added; of the claim's form.
         decryption_proof: on a breach, that the flag output decrypts to 1 under the committed key.
         breach_proof: on a breach, that some row of the maintenance proof matrix is negative.
     """

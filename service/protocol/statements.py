@@ -17,6 +17,7 @@ from atomic_margin.margin.rows.top_up import TOP_UP_BITS
 from atomic_margin.service.protocol.account.events import CoverageClaim
 from atomic_margin.service.protocol.documents import AnswerClaim, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.service.protocol.submissions import Gain, SubmissionClaim
 from atomic_margin.service.protocol.terms import Columned, Terms
 from atomic_margin.zk.statements.breach import BreachStatement
@@ -117,41 +118,49 @@ def encryption_statement(claim: SubmissionClaim, terms: Terms, keys: KeyPair) ->
 
 
 def sufficiency_statement(
-    claim: AnswerClaim, terms: Terms, record: RunRecord, submission: SubmissionClaim, matrices: RunMatrices
+    claim: AnswerClaim, terms: Terms, record: RunRecord, submission: SubmissionClaim, rows: ProofRows
 ) -> SufficiencyStatement:
-    """Return what an answer's sufficiency proof must show: coverage, or initial margin with the top-up added."""
-    matrix = matrices.maintenance_proof if claim.outcome == "covered" else matrices.initial_proof
-    width = terms.profile.bits + PROOF_SHIFT + (0 if claim.outcome == "covered" else TOP_UP_BITS)
-    return SufficiencyStatement(
-        commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-        weights=matrix.weights,
-        offsets=tuple(int(value) for value in matrix.collateral),
-        top_up=claim.top_up,
-        bits=width,
-        context=claim.proof_context(record, matrix.hash()),
+    """Return what an answer's sufficiency proof must show: coverage, or initial margin with the top-up added.
+
+    Args:
+        claim: what the institution says.
+        terms: that the account is under.
+        record: of the run.
+        submission: the book that it is on.
+        rows: of the claim's form; of maintenance margin for coverage, else of initial margin.
+
+    Raises:
+        StatementError: more rows, slack or bits than a proof takes.
+    """
+    return rows.statement(
+        tuple(bytes.fromhex(point) for point in submission.commitments),
+        terms.profile.bits + PROOF_SHIFT + (0 if claim.outcome == "covered" else TOP_UP_BITS),
+        claim.proof_context(record, rows.hash()),
+        claim.top_up,
     )
 
 
 def coverage_statement(
-    claim: CoverageClaim, terms: Terms, submission: SubmissionClaim, matrices: RunMatrices
+    claim: CoverageClaim, terms: Terms, submission: SubmissionClaim, rows: ProofRows
 ) -> SufficiencyStatement:
-    """Return what the proof of an unasked coverage must show: no row of the maintenance proof matrix is negative.
+    """Return what the proof of an unasked coverage must show: none of the fine maintenance rows is negative.
 
     Args:
         claim: what the institution says.
         terms: that the account is under.
         submission: the book in force.
-        matrices: of the claim's tick, its posted collateral and the submission's gross limit.
+        rows: of the claim's form and tick, its posted collateral and the submission's gross limit.
+
+    Raises:
+        StatementError: more rows, slack or bits than a proof takes.
     """
-    matrix = matrices.maintenance_proof
+    said = {} if claim.form is None else {"form": claim.form}
     posted = {asset: str(quantity) for asset, quantity in sorted(claim.posted.items())}
-    return SufficiencyStatement(
-        commitments=tuple(bytes.fromhex(point) for point in submission.commitments),
-        weights=matrix.weights,
-        offsets=tuple(int(value) for value in matrix.collateral),
-        top_up=0,
-        bits=terms.profile.bits + PROOF_SHIFT,
-        context={
+    return rows.statement(
+        tuple(bytes.fromhex(point) for point in submission.commitments),
+        terms.profile.bits + PROOF_SHIFT,
+        said
+        | {
             "document": "coverage",
             "institution": claim.institution,
             "operator": claim.operator,
@@ -161,7 +170,7 @@ def coverage_statement(
             "tick": claim.tick,
             "posted": canonical_hash("posted", posted),
             "instructions": str(claim.instructions),
-            "matrix": matrix.hash(),
+            "matrix": rows.hash(),
             "universe": submission.universe,
             "entry_map": submission.entry_map,
             **terms.hashes,

@@ -14,6 +14,7 @@ from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
+from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
@@ -23,10 +24,12 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import AnyModel, parse_model
 from atomic_margin.margin.models.universe import LedgerModel, Published
 from atomic_margin.margin.rows.matrix import Integers
-from atomic_margin.margin.rows.rounding import RunMatrices, check_gross_limit, compile_run
+from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_gross_limit, compile_run
 from atomic_margin.margin.rows.rows import Rows
+from atomic_margin.margin.rows.slack_rounding import compile_exact
 from atomic_margin.service.errors import ModelNotServed, UnknownUniverse
 from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
+from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.zk.generators import generators_hash
 
 _KEPT = 64
@@ -268,6 +271,47 @@ class Terms:
             bits=self.profile.bits,
             weight_bits=self.profile.weight_bits,
         )
+
+    @property
+    def has_exact(self) -> bool:
+        """Whether the model has rows with slack, which lose nothing at its kinks."""
+        return "exact" in self.model.FORMS
+
+    def proof_rows(
+        self, kind: MarginKind, form: Form, market: Market, posted: Mapping[str, int], account: Columned
+    ) -> ProofRows:
+        """Return the fine rows of one form that a sufficiency proof is about. Everyone compiles the same ones.
+
+        Args:
+            kind: of margin.
+            form: with slack or without.
+            market: prices.
+            posted: collateral that counts, smallest units by asset.
+            account: its submission.
+
+        Raises:
+            FormMissing: the model has no rows of this form.
+            TooManyCuts, FormTooLarge: this form takes more rows than a matrix has, or more bits than a proof.
+            MarginError: no unit fits, or the documents do not fit together.
+            ProfileError: see `columns`.
+        """
+        self.model.require_form(form)
+        if form == "conservative":
+            return ProofRows.of(self.compile(market, posted, account).of(kind, "proof"))
+        columns = self.columns(account)
+        published = self.published(market, account.universe)
+        given = self.model.account_rows(published, posted, columns, account.gross_limit, form)
+        run = compile_exact(
+            given.rows,
+            given.collateral,
+            columns,
+            account.gross_limit,
+            minimum_transfer_amount=self.model.minimum_transfer_amount,
+            bits=self.profile.bits + PROOF_SHIFT,
+        )
+        rows = ProofRows.of(run.of(kind))
+        rows.require_provable(self.profile.bits + PROOF_SHIFT)
+        return rows
 
     def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> RunMatrices:
         """Return the matrices of a run. The operator's direction of the computation."""

@@ -13,6 +13,7 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
 from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.top_up import step_units
@@ -20,6 +21,7 @@ from atomic_margin.service.errors import Refused, UnknownUniverse
 from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
     breach_statement,
@@ -148,6 +150,7 @@ def verify_answer(
     record: RunRecord,
     run_hash: str,
     submission: Submission,
+    market: Market,
     matrices: RunMatrices,
     terms: Terms,
     identity: str,
@@ -157,8 +160,8 @@ def verify_answer(
 ) -> VerifiedCoverage | VerifiedBreach:
     """Check an answer to a run. The submission and its proofs must have been verified before.
 
-    `keys` are the commitments of the submission's enrolment; `flag_words` the raw words of the run's breach flag,
-    needed for a breach only.
+    `market` has the prices of the run's tick, and `matrices` are what they give. `keys` are the commitments of the
+    submission's enrolment; `flag_words` the raw words of the run's breach flag, needed for a breach only.
 
     Raises:
         SignatureInvalid: not signed by the institution.
@@ -179,10 +182,11 @@ def verify_answer(
         if getattr(answer, name) != wanted:
             raise Refused(f"the answer is about another {name} than the run's", name)
     # (3) Outcome, flag and top-up go together.
-    _check_outcome(answer, record, matrices, terms)
+    rows = _rows_of(answer, record, market, matrices, terms)
+    _check_outcome(answer, record, rows, terms)
     # (4) The sufficiency proof holds: on maintenance margin as it is, or on initial margin with the top-up added.
-    statement = sufficiency_statement(answer, terms, record, submission, matrices)
     try:
+        statement = sufficiency_statement(answer, terms, record, submission, rows)
         verify_sufficiency(statement, bytes.fromhex(answer.sufficiency_proof), group)
     except ProofError as error:
         raise Refused(str(error), "sufficiency_proof") from error
@@ -242,7 +246,7 @@ def verify_coverage(
     *,
     submission: Submission,
     submission_hash: str,
-    matrices: RunMatrices,
+    market: Market,
     terms: Terms,
     identity: str,
     group: Group,
@@ -256,29 +260,34 @@ def verify_coverage(
         coverage: its typed body.
         submission: the one that it names.
         submission_hash: of that document.
-        matrices: of the tick that it names, the collateral that it counts and the submission's gross limit.
+        market: prices of the tick that it names.
         terms: that the account is under.
         identity: the institution's registered public key.
         group: backend of the proofs.
 
     Raises:
         SignatureInvalid: not signed by the institution.
-        Refused: about another submission or matrix, or a proof that does not hold; `.field` names which.
+        Refused: about another submission or matrix, of a form that there is not, or a proof that does not hold;
+            `.field` names which.
     """
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
-    # (2) It is about this submission, and the matrix that tick and collateral give.
+    # (2) It is about this submission, and the rows that tick and collateral give.
+    try:
+        rows = terms.proof_rows("maintenance", coverage.form or "conservative", market, coverage.posted, submission)
+    except MarginError as error:
+        raise Refused(f"there are no such rows at this tick: {error}", "form") from error
     for name, wanted in (
         ("institution", submission.institution),
         ("operator", submission.operator),
         ("submission", submission_hash),
-        ("matrix", matrices.maintenance_proof.hash()),
+        ("matrix", rows.hash()),
     ):
         if getattr(coverage, name) != wanted:
             raise Refused(f"the proof is about another {name} than the account's book at this tick", name)
-    # (3) No row of that matrix is negative for the committed portfolio.
+    # (3) None of them is negative for the committed portfolio.
     try:
-        statement = coverage_statement(coverage, terms, submission, matrices)
+        statement = coverage_statement(coverage, terms, submission, rows)
         verify_sufficiency(statement, bytes.fromhex(coverage.sufficiency_proof), group)
     except ProofError as error:
         raise Refused(str(error), "sufficiency_proof") from error
@@ -304,7 +313,18 @@ def _check_flag(
         raise Refused(str(error), "decryption_proof") from error
 
 
-def _check_outcome(answer: Answer, record: RunRecord, matrices: RunMatrices, terms: Terms) -> None:
+def _rows_of(answer: Answer, record: RunRecord, market: Market, matrices: RunMatrices, terms: Terms) -> ProofRows:
+    """Return the rows that an answer's sufficiency proof is about."""
+    kind: MarginKind = "maintenance" if answer.outcome == "covered" else "initial"
+    if answer.form is None:
+        return ProofRows.of(matrices.of(kind, "proof"))
+    try:
+        return terms.proof_rows(kind, answer.form, market, record.posted, record)
+    except MarginError as error:
+        raise Refused(f"there are no exact rows at this tick: {error}; answer without a form", "form") from error
+
+
+def _check_outcome(answer: Answer, record: RunRecord, rows: ProofRows, terms: Terms) -> None:
     if answer.outcome == "covered":
         # A decrypted 0 proves nothing and would be an answer to whoever fishes for key bits.
         if answer.flag is not None or answer.flag_output is not None:
@@ -323,7 +343,7 @@ def _check_outcome(answer: Answer, record: RunRecord, matrices: RunMatrices, ter
     for name in ("decryption_proof", "breach_proof"):
         if getattr(answer, name) is None:
             raise Refused(f"a breach answer carries its {name.replace('_', ' ')}", name)
-    matrix = matrices.initial_proof
+    matrix = rows.matrix
     step = step_units(matrix.unit_exponent, terms.model.minimum_transfer_amount, record.gross_limit)
     if answer.top_up == 0 or answer.top_up % step:
         raise Refused(f"the top-up must be a positive multiple of {step} units, got {answer.top_up}", "top_up")

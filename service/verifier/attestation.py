@@ -264,6 +264,7 @@ def verify_attestation(
             record=record,
             run_hash=signed_run.body_hash(),
             submission=submission,
+            market=market,
             matrices=matrices,
             terms=terms,
             identity=identity,

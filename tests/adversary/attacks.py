@@ -34,6 +34,7 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.documents import Answer, AnswerClaim, RunRecord
 from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.statements import (
     ciphertext_of,
@@ -268,7 +269,8 @@ class Secrets:
             "top_up_usd": "0",
         }
         claim = AnswerClaim.parse(body)
-        statement = sufficiency_statement(claim, self.agent.terms, record, self.submission, matrices)
+        rows = ProofRows.of(matrices.maintenance_proof)
+        statement = sufficiency_statement(claim, self.agent.terms, record, self.submission, rows)
         proof = force_sufficiency(statement, self.values, self.blindings)
         return claim.proven(Answer, sufficiency_proof=proof).signed_by(self.agent.identity).to_json()
 

@@ -24,6 +24,7 @@ from atomic_margin.service.operator.accounts import enrolment as admission
 from atomic_margin.service.protocol import verification
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
 
 from .documents import FUND, GROSS_LIMIT, Json, example
 from .double import PlainKeys, trivial_words
@@ -177,8 +178,8 @@ class Resident:
 class Residents:
     """One folder of each party with an account that has a book, made once and copied for every test."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.source = root, Identity.generate()
+    def __init__(self, root: Path, terms: Terms | None = None) -> None:
+        self.root, self.source, self.terms = root, Identity.generate(), terms
         resident = self._opened(root, proofs=True)
         resident.prepare()
         resident.close()
@@ -191,4 +192,4 @@ class Residents:
     def _opened(self, root: Path, proofs: bool) -> Resident:
         folder = root / "institution"
         fund = Fund(FUND, Identity.load_or_create(folder / "identity.key"))
-        return Resident(World(root / "operator", self.source, {FUND: fund}), folder, proofs)
+        return Resident(World(root / "operator", self.source, {FUND: fund}, terms=self.terms), folder, proofs)

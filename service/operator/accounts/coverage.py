@@ -41,7 +41,7 @@ def take_coverage(operator: Operator, institution: str, document: object) -> Sig
         coverage,
         submission=submission,
         submission_hash=stored.sha256,
-        matrices=operator.compiled_ticks.of(tick).matrices(coverage.posted, submission),
+        market=operator.compiled_ticks.of(tick).market,
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,

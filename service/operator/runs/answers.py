@@ -12,7 +12,7 @@ from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.records import recorded_matrices
+from atomic_margin.service.operator.runs.records import compiled_tick
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
@@ -114,13 +114,15 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
     keys = operator.enrolled_keys(run.institution, submission["body"]["evaluation_keys"])
     signed_run = SignedDocument.parse(run.record)
     record = RunRecord.parse(signed_run.body)
+    tick = compiled_tick(operator, record)
     return verify_answer(
         signed,
         answer,
         record=record,
         run_hash=signed_run.body_hash(),
         submission=Submission.parse(submission["body"]),
-        matrices=recorded_matrices(operator, record),
+        market=tick.market,
+        matrices=tick.matrices(record.posted, record),
         terms=operator.terms,
         identity=identity,
         keys=operator.key_pair(keys),

@@ -13,6 +13,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
 from atomic_margin.service.operator.accounts.submissions import submission_of
+from atomic_margin.service.operator.compiled_ticks import CompiledTick
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
@@ -182,9 +183,14 @@ def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
 
 def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
     """Return the matrices of a run that is recorded, compiled anew from its tick and the collateral it names."""
+    return compiled_tick(operator, record).matrices(record.posted, record)
+
+
+def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
+    """Return the tick of a run that is recorded."""
     with operator.store.unit_of_work() as session:
         row = session.get_one(Tick, record.price_sequence)
-    return operator.compiled_ticks.of(row).matrices(record.posted, record)
+    return operator.compiled_ticks.of(row)
 
 
 def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:

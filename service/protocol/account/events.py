@@ -5,7 +5,7 @@ the institution's proof that nobody asked for, and its question to give a book u
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import model_validator
 
@@ -173,7 +173,8 @@ class CoverageClaim(DocumentClaim):
         tick: its hash.
         posted: collateral that counts, in smallest units.
         instructions: number of the last collateral instruction in it.
-        matrix: hash of the fine maintenance matrix, which the proof is about.
+        form: `exact` where that is of rows with slack; else absent.
+        matrix: hash of the fine maintenance rows, which the proof is about.
     """
 
     institution: Identifier
@@ -184,11 +185,12 @@ class CoverageClaim(DocumentClaim):
     tick: Hash
     posted: IdMap[Quantity]
     instructions: Counter
+    form: Literal["exact"] | None = None
     matrix: Hash
 
 
 class Coverage(Body, CoverageClaim):
-    """The claim with its proof: no row of the fine maintenance matrix is negative."""
+    """The claim with its proof: none of the fine maintenance rows is negative."""
 
     TYPE = "coverage"
     sufficiency_proof: ProofHex

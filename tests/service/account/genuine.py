@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from atomic_margin.circuits.profile import STANDARD
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.matrix import Place
 from atomic_margin.service.feed.source import sign_market
 from atomic_margin.service.protocol.account.entries import Chain
 from atomic_margin.service.protocol.account.events import AdmissionRecord
@@ -64,6 +66,10 @@ class MarkedMatrices:
         self.maintenance_proof = MarkedMatrix("maintenance_proof", *values)
         self.initial_fhe = MarkedMatrix("initial_fhe", *values)
         self.initial_proof = MarkedMatrix("initial_proof", *values)
+
+    def of(self, kind: MarginKind, place: Place) -> MarkedMatrix:
+        found: MarkedMatrix = getattr(self, f"{kind}_{place}")
+        return found
 
 
 class MarkedTerms(Terms):
