@@ -32,8 +32,8 @@ class Case:
         self.run = SignedDocument.parse(bundle["run"])
         self.submission = SignedDocument.parse(bundle["submission"])
         self.answer = SignedDocument.parse(bundle["answer"])
-        market = Market.parse(bundle["tick"]["body"]["market"])
-        self.matrices = terms.matrices_of(RunRecord.parse(self.run.body), market)
+        self.market = Market.parse(bundle["tick"]["body"]["market"])
+        self.matrices = terms.matrices_of(RunRecord.parse(self.run.body), self.market)
         self.keys = stages.funds[FUND].pair
         self.flag_words = bytes.fromhex(bundle["flag_words"]) if "flag_words" in bundle else None
 
@@ -42,6 +42,7 @@ class Case:
             "record": RunRecord.parse(self.run.body),
             "run_hash": self.run.body_hash(),
             "submission": Submission.parse(self.submission.body),
+            "market": self.market,
             "matrices": self.matrices,
             "terms": self.terms,
             "identity": self.fund.public_key,
