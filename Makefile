@@ -17,8 +17,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml scripts/bootstrap.sh
 
 install: $(VENV)/.installed ## create .venv from requirements.lock
 
-demo: $(VENV)/.installed ## one institution, four price ticks, everything real; results in demo-out/
-	$(BIN)/atomic-margin demo --out $(OUT)
+demo: $(VENV)/.installed ## one institution, price ticks, everything real; results in demo-out/ (MODEL=pmrm2 for others)
+	$(BIN)/atomic-margin demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/.installed ## the tests, but for those that take a core for long
 	scripts/test.sh -m "not slow and not long"

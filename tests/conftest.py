@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from atomic_margin.circuits.profile import TINY
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.demo.parties import NAME, parties
+from atomic_margin.service.demo.story import Staging
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
@@ -46,9 +47,9 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Worl
     """An operator and an institution that has enrolled, posted collateral and submitted its portfolio; both stopped."""
     root = tmp_path_factory.mktemp("enrolled")
     examples = write_small_examples(root / "examples")
-    with parties(examples, root, root, root / "trust.json", lambda _: None, profile="tiny") as running:
+    with parties(Staging.read(examples), root, root, root / "trust.json", lambda _: None) as running:
         running.post_collateral()
-        running.submit()
+        running.submit("portfolio.json")
         account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)
         assert account.state is AccountState.ACTIVE
     trust = read_json(root / "trust.json")

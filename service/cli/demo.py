@@ -11,12 +11,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import atomic_margin
+from atomic_margin.margin.models.registry import model_named
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
+from atomic_margin.service.demo.story import STORY, Staging
+from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import examples_folder, write_json
 
 if TYPE_CHECKING:
-    from atomic_margin.service.demo.story import Outputs
+    from atomic_margin.service.demo.play import Outputs
     from atomic_margin.service.protocol.agent_messages import RunFigures
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -70,30 +73,53 @@ class _Screen:
             soft_wrap=True,
         )
 
+    def said(self, text: str) -> None:
+        self._progress.console.print(text, soft_wrap=True)
+
+
+def _example_of(model: str) -> Path:
+    """Return the folder of a model's example.
+
+    Raises:
+        UnknownModel: there is no model of this name.
+        ConfigurationError: it has no story.
+    """
+    folder = examples_folder()
+    if not model:
+        return folder
+    example = getattr(model_named(model), "EXAMPLE", None)
+    if example is None or not (folder / example).with_name(STORY).exists():
+        raise ConfigurationError(f"the model {model} has no example with a story; give a folder of yours by --examples")
+    return Path(folder / example).parent
+
 
 @app.command()
 def demo(
     out_directory: Annotated[Path, typer.Option("--out", help="Where demo.json, trust.json and attestations/ go.")],
+    model: Annotated[
+        str, typer.Option(help="Margin model whose example is played.", show_default="scan", metavar="NAME")
+    ] = "",
     examples: Annotated[
-        Path | None, typer.Option(help="Folder with the example documents.", show_default="those of this package")
+        Path | None, typer.Option(help="Folder with a story.json of your own.", show_default="that of the model")
     ] = None,
-    profile: Annotated[str, typer.Option(help="FHE profile.")] = "standard",
+    profile: Annotated[str | None, typer.Option(help="FHE profile.", show_default="that of the story")] = None,
 ) -> None:
-    """Watch one institution's encrypted portfolio through four price ticks, everything real.
+    """Watch one institution's encrypted portfolio through price ticks, everything real.
 
-    Starts the operator's server, the institution's agent and a witness as processes on loopback, plays
-    examples/market-1.json to market-4.json, verifies every result in a separate process that sees only DIR/attestations
-    and DIR/trust.json, and has another one read all of the operator's log.
+    Starts the operator's server, the institution's agent and a witness as processes on loopback, and plays
+    examples/story.json: prices fall and collateral is called, the institution trades, options expire, the universe is
+    revised, prices crash. Every result is verified in a separate process that sees only DIR/attestations and
+    DIR/trust.json, and another one reads all of the operator's log.
     """
     needs_extras("demo", "fhe", "service")
     from atomic_margin.service.demo.parties import parties
-    from atomic_margin.service.demo.story import Outputs, play_tick, problems_of, read_history
+    from atomic_margin.service.demo.play import Outputs, play, problems_of, read_history
 
     outputs, started = Outputs(out_directory), time.perf_counter()
     with plain_errors():
-        examples = examples or examples_folder()
+        staging = Staging.read(examples or _example_of(model))
+        profile = profile or staging.story.profile
         _prepare(outputs)
-        markets = sorted(examples.glob("market-*.json"))
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with (
             tempfile.TemporaryDirectory(prefix="atomic-margin-") as data,
@@ -101,27 +127,26 @@ def demo(
         ):
             screen = _Screen(progress)
             logs = outputs.directory / "logs"
-            with parties(examples, Path(data), logs, outputs.trust, screen.stage, profile) as running:
+            with parties(staging, Path(data), logs, outputs.trust, screen.stage, profile) as running:
                 enrolled = time.perf_counter()
                 screen.stage("posting collateral")
                 running.post_collateral()
                 screen.stage("encrypting, committing to and proving the portfolio")
-                running.submit()
+                running.submit(staging.story.portfolio)
                 submitted = time.perf_counter()
                 out.print(
                     f"enrolled in {enrolled - started:.1f} s (keys, upload, known-answer test), portfolio submitted in "
                     f"{submitted - enrolled:.1f} s",
                     soft_wrap=True,
                 )
-                entries = [
-                    play_tick(number, market, running, outputs, screen) for number, market in enumerate(markets, 1)
-                ]
+                entries = play(running, outputs, screen)
                 history = read_history(running, outputs, screen)
     write_json(
         outputs.summary,
         {
             "version": atomic_margin.__version__,
             "profile": profile,
+            "story": staging.story.canonical(),
             "ticks": entries,
             "history": history,
             "seconds": {

@@ -15,21 +15,25 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Institution
 from atomic_margin.service.demo.history import witness
 from atomic_margin.service.demo.processes import Http, command, free_port, running
+from atomic_margin.service.demo.story import Staging
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures
+from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures, Submitted
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
+    AccountView,
     Admission,
     Booked,
     Deposit,
     Health,
     LastTick,
+    ListedUniverse,
     OperatorView,
     TickAccepted,
+    UniverseListed,
 )
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
@@ -45,13 +49,13 @@ SPREADS = (Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
 
 @dataclass
 class Parties:
-    """Running operator and agent, the sources' keys, the price rules, and where the files are."""
+    """Running operator and agent, the sources' keys, the price rules, the story, and where the trust file is."""
 
     operator: Http
     agent: Http
     sources: tuple[Identity, ...]
     rules: PriceRules
-    examples: Path
+    staging: Staging
     trust: Path
 
     def send_tick(self, market: Path) -> str:
@@ -62,14 +66,24 @@ class Parties:
         return TickAccepted.parse(self.operator.post("/v1/ticks", prices)).runs[0]
 
     def post_collateral(self) -> None:
-        """As the back office, post what examples/collateral.json has posted."""
-        holdings = CollateralHoldings.parse(read_json(self.examples / "collateral.json"))
+        """As the back office, post what the story's collateral has posted."""
+        holdings = CollateralHoldings.parse(read_json(self.staging.path(self.staging.story.collateral)))
         for asset, quantity in holdings.posted.items():
             self.agent.send("/v1/collateral", Instruction(action="post", asset=asset, quantity=str(quantity)), Booked)
 
-    def submit(self) -> None:
-        """As the back office, hand the portfolio to the agent."""
-        self.agent.post("/v1/portfolio", read_json(self.examples / "portfolio.json"))
+    def submit(self, book: str) -> int:
+        """As the back office, hand a portfolio or trades to the agent; return the number of the submission."""
+        sent = self.agent.post("/v1/portfolio", read_json(self.staging.path(book)))
+        return int(Submitted.parse(sent).submission_sequence)
+
+    def revise(self, universe: str, until: str) -> None:
+        """As the operator, announce a revision, and wait until the agent has carried the book over."""
+        before = self.operator.read(f"/v1/institutions/{NAME}", AccountView).next_submission
+        document = read_json(self.staging.path(universe))
+        self.operator.send("/v1/universes", ListedUniverse(universe=document, until=until), UniverseListed)
+        self.operator.wait(
+            f"/v1/institutions/{NAME}", AccountView, lambda seen: seen.next_submission > before, 120, lambda _: None
+        )
 
     def figures(self, run_id: str) -> RunFigures:
         """Ask the agent for its private figures of a run."""
@@ -78,33 +92,37 @@ class Parties:
 
 @contextmanager
 def parties(
-    examples: Path, data: Path, logs: Path, trust: Path, watch: Callable[[str], None], profile: str = "standard"
+    staging: Staging,
+    data: Path,
+    logs: Path,
+    trust: Path,
+    watch: Callable[[str], None],
+    profile: str | None = None,
 ) -> Iterator[Parties]:
     """Start witness, operator and institution, introduce them to each other, and stop them at the end.
 
     Args:
-        examples: folder with the example documents.
+        staging: the story, with the folder of its documents.
         data: private folders of both parties are made here.
         logs: their output goes here.
         trust: where the trust file is written.
         watch: told what is going on.
-        profile: name of the FHE profile.
+        profile: name of the FHE profile; None for the story's own.
 
     Raises:
         RemoteError: a process does not come up.
-        ConfigurationError: the examples are not there.
+        ConfigurationError: a document is not there.
     """
-    if not (examples / "portfolio.json").exists():
-        raise ConfigurationError(f"no example documents in {examples}; give their folder with --examples")
+    story, profile = staging.story, profile or staging.story.profile
     sources = tuple(Identity.generate() for _ in SPREADS)
-    documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
-    files = [part for name, file in documents.items() for part in (f"--{name}", str(examples / file))]
+    documents = {"model": story.model, "universe": story.universe, "schedule": story.schedule}
+    files = [part for name, file in documents.items() for part in (f"--{name}", str(staging.path(file)))]
     keys = [part for source in sources for part in ("--source", source.public_key)]
     rules = data / "price-rules.json"
     write_json(rules, json.loads(_run("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1))))
     files += ["--price-rules", str(rules)]
-    account = Institution.parse(read_json(examples / "institution.json"))
-    holdings = CollateralHoldings.parse(read_json(examples / "collateral.json"))
+    account = Institution.parse(read_json(staging.path(story.institution)))
+    holdings = CollateralHoldings.parse(read_json(staging.path(story.collateral)))
 
     operator_url, operator_log = f"http://127.0.0.1:{free_port()}", logs / "operator.log"
     with ExitStack() as stack:
@@ -154,7 +172,7 @@ def parties(
         )
         commitments = enrolled.key_commitments
         write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))
-        yield Parties(operator, agent, sources, PriceRules.parse(read_json(rules)), examples, trust)
+        yield Parties(operator, agent, sources, PriceRules.parse(read_json(rules)), staging, trust)
 
 
 def signed_prices(sources: tuple[Identity, ...], market: JsonObject, place: Place) -> JsonObject:

@@ -1,135 +1,99 @@
-"""The four ticks of the demo, measured as they happen. No figure is written by hand.
+"""What a demo plays: the documents of one operator and one institution, and what happens, in order.
 
-Every entry of `demo.json` comes from a process: the agent's private figures, the operator's run, the ledger, and the
-verifier.
+A story is a file beside its documents, format ``atomic-margin/story/1``; file names in it are relative to its folder.
+
+>>> Story.parse({"format": "atomic-margin/story/1", "profile": "tiny", "steps": [{"tick": "market-1.json"}]}).model
+'model-scan.json'
+>>> Story.parse({"format": "atomic-margin/story/1", "profile": "tiny", "steps": [{"until": "2027-01-01T00:00:00Z"}]})
+Traceback (most recent call last):
+    ...
+atomic_margin.documents.errors.MalformedDocument: steps[0]: a step is one of tick, book and universe, and until goes \
+with universe
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import ClassVar, Literal
 
-from atomic_margin.service.demo.history import monitor_apart
-from atomic_margin.service.demo.parties import Parties, verify_apart
-from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.files import write_json
-from atomic_margin.service.protocol.agent_messages import DecidedRuns, RunFigures
-from atomic_margin.service.protocol.messages import Bundle, LedgerView, RunView
-from atomic_margin.service.protocol.states import OVER, RunState
+from pydantic import model_validator
 
-JsonObject = dict[str, Any]
+from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.documents.strict import Document, Label, NonEmptyListOf, Part
+from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import read_json
+
+STORY = "story.json"
+"""Name of the file in a folder of examples."""
 
 
-class Watcher(Protocol):
-    """Shows a person what is going on."""
+class Step(Part):
+    """One thing that happens; the name of a file says which documents it takes.
 
-    def stage(self, text: str) -> None:
-        """Say what is being done now."""
+    Attributes:
+        tick: prices that every source signs.
+        book: what the institution submits: a portfolio, or trades that are netted.
+        universe: a revision of it that the operator announces; the agent carries the book over.
+        until: end of the universe before, with `universe`.
+    """
 
-    def tick(self, entry: JsonObject, private: RunFigures, verdict: JsonObject) -> None:
-        """Show a finished tick."""
+    tick: Label | None = None
+    book: Label | None = None
+    universe: Label | None = None
+    until: Label | None = None
+
+
+class Story(Document):
+    """A demo's documents and steps.
+
+    Attributes:
+        profile: FHE profile that the model and the account need.
+        model: and the other files are named by what they are; the defaults are those of the examples.
+        steps: in order; `portfolio` is submitted before the first.
+    """
+
+    TAG: ClassVar[str] = "story"
+
+    format: Literal["atomic-margin/story/1"]
+    profile: Label
+    model: Label = "model-scan.json"
+    universe: Label = "universe.json"
+    schedule: Label = "collateral-schedule.json"
+    institution: Label = "institution.json"
+    collateral: Label = "collateral.json"
+    portfolio: Label = "portfolio.json"
+    steps: NonEmptyListOf[Step]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Story":
+        for index, step in enumerate(self.steps):
+            said = [step.tick, step.book, step.universe]
+            if sum(name is not None for name in said) != 1 or (step.until is None) != (step.universe is None):
+                raise MalformedDocument(
+                    f"steps[{index}]", "a step is one of tick, book and universe, and until goes with universe"
+                )
+        return self
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """Where the results go."""
+class Staging:
+    """A story with the folder that its files are in."""
 
-    directory: Path
+    story: Story
+    folder: Path
 
-    @property
-    def attestations(self) -> Path:
-        """Folder of the bundles."""
-        return self.directory / "attestations"
+    @classmethod
+    def read(cls, folder: Path) -> "Staging":
+        """Return the story of a folder.
 
-    @property
-    def trust(self) -> Path:
-        """The trust file."""
-        return self.directory / "trust.json"
+        Raises:
+            ConfigurationError: there is none.
+            DocumentError: a field of it is wrong.
+        """
+        path = folder / STORY
+        if not path.exists():
+            raise ConfigurationError(f"no {STORY} in {folder}; name a folder of examples that has one")
+        return cls(Story.parse(read_json(path)), folder)
 
-    @property
-    def summary(self) -> Path:
-        """The figures of every tick."""
-        return self.directory / "demo.json"
-
-
-def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
-    """Send one tick, wait until its run is over, verify the bundle apart, and return the tick's entry.
-
-    Raises:
-        RemoteError: a process does not answer, or the run did not end.
-    """
-    started = time.perf_counter()
-    run_id = parties.send_tick(market)
-
-    def watch(run: RunView) -> None:
-        doing = "the institution decrypts and proves"
-        if run.state in (RunState.SCHEDULED, RunState.EVALUATING):
-            doing = "evaluating on ciphertexts"
-        watcher.stage(f"tick {number}: {doing}")
-
-    run = parties.operator.wait(f"/v1/runs/{run_id}", RunView, lambda view: view.state in OVER, 180, watch)
-    over = time.perf_counter()
-    if run.state not in (RunState.COVERED, RunState.SETTLED):
-        raise RemoteError(f"run {run_id} ended {run.state}: {run.problem or 'no answer in time'}")
-    parties.agent.wait(
-        "/v1/runs", DecidedRuns, lambda seen: any(item.run_id == run_id for item in seen.runs), 30, lambda _: None
-    )
-    private = parties.figures(run_id)
-    bundle, published = outputs.attestations / f"tick-{number}.json", f"/v1/attestations/{run_id}"
-    watcher.stage(f"tick {number}: the witness cosigns what happened")
-    parties.operator.wait(published, Bundle, lambda shown: shown.log is not None, 60, lambda _: None)
-    write_json(bundle, parties.operator.get(published))
-    watcher.stage(f"tick {number}: a separate process verifies the bundle")
-    verify_started = time.perf_counter()
-    verdict = verify_apart(bundle, outputs.trust)
-    verified = time.perf_counter()
-    totals = parties.operator.read("/v1/ledger", LedgerView).totals
-    entry = {
-        "tick": number,
-        "plaintext_breach": private.plaintext_breach,
-        "decrypted_breach": private.decrypted_breach,
-        "shortfall_true": float(private.shortfall_true),
-        "top_up": float(private.top_up),
-        "answer_verified": bool(verdict["valid"]) and verdict["exit_status"] == 0,
-        "settlement": "none" if run.settlement is None else run.settlement["body"]["kind"],
-        "checkpoint": verdict.get("log"),
-        "ledger_sum": sum(abs(total) for total in totals.values()),
-        "seconds": {
-            **{f"evaluate_{name}": float(value) for name, value in (run.seconds or {}).items()},
-            **{f"institution_{name}": float(value) for name, value in private.seconds.items()},
-            "tick_to_settled": round(over - started, 3),
-            "verify_process": round(verified - verify_started, 3),
-        },
-    }
-    watcher.tick(entry, private, verdict)
-    return entry
-
-
-def read_history(parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
-    """Have a separate process read all of the operator's log; return what it says.
-
-    Raises:
-        RemoteError: it cannot be read.
-    """
-    watcher.stage("a separate process reads all of the log")
-    return monitor_apart(parties.operator.url, outputs.trust)
-
-
-def problems_of(entries: list[JsonObject], history: JsonObject) -> list[str]:
-    """Return what in the entries and in the log contradicts the protocol, in sentences."""
-    found = [] if history["holds"] else [f"the log contradicts itself: {history['reason']}"]
-    if history["holds"] and not history["witnesses"]:
-        found.append("no witness stands for the log")
-    for entry in entries:
-        name = f"tick {entry['tick']}"
-        if entry["decrypted_breach"] != entry["plaintext_breach"]:
-            found.append(f"{name}: the decrypted flag is not the plaintext one")
-        if not entry["answer_verified"]:
-            found.append(f"{name}: the bundle does not verify")
-        elif entry["checkpoint"] is None:
-            found.append(f"{name}: the verifier believed no checkpoint")
-        if entry["ledger_sum"]:
-            found.append(f"{name}: the ledger does not sum to zero")
-        if (entry["settlement"] != "none") != bool(entry["decrypted_breach"]):
-            found.append(f"{name}: settlement and flag do not go together")
-    return found
+    def path(self, name: str) -> Path:
+        """Return the path of one of its files."""
+        return self.folder / name

@@ -44,6 +44,11 @@ def small_examples() -> dict[str, Any]:
         "collateral-schedule.json": read("collateral-schedule.json"),
         "institution.json": {**read("institution.json"), "gross_limit": str(GROSS_LIMIT)},
         "portfolio.json": PORTFOLIO,
+        "story.json": {
+            "format": "atomic-margin/story/1",
+            "profile": "tiny",
+            "steps": [{"tick": f"market-{number}.json"} for number in (1, 2, 3, 4)],
+        },
         "collateral.json": COLLATERAL,
         **{f"market-{number}.json": read(f"market-{number}.json") for number in (1, 2, 3, 4)},
     }
