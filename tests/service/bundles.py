@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.keys import KeyPair
@@ -58,6 +59,8 @@ def told(value: Any) -> Any:
         return value.hash
     if isinstance(value, RunMatrices):
         return matrix_hashes(value)
+    if isinstance(value, Market):
+        return value.hash()
     if isinstance(value, SignedDocument):
         return value.to_json()
     if isinstance(value, (Body, str, bytes, type(None))):
