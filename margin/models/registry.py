@@ -13,7 +13,9 @@ from atomic_margin.margin.errors import DuplicateModel, UnknownModel
 from atomic_margin.margin.models.cross_margin.rules import CrossMarginRules
 from atomic_margin.margin.models.expected_shortfall.rules import ExpectedShortfallRules
 from atomic_margin.margin.models.interface import MarginModel
+from atomic_margin.margin.models.pmrm.published import PublishedPmrmRules
 from atomic_margin.margin.models.pmrm.rules import PmrmRules
+from atomic_margin.margin.models.pmrm2.published import PublishedPmrm2Rules
 from atomic_margin.margin.models.pmrm2.rules import Pmrm2Rules
 from atomic_margin.margin.models.scan.rules import ScanRules
 
@@ -32,6 +34,9 @@ _MODELS: dict[str, type[AnyModel]] = {
     )
 }
 
+# The same rules over a published universe, where cases have the name.
+_PUBLISHED: dict[str, type[AnyModel]] = {rules.NAME: rules for rules in (PublishedPmrmRules, PublishedPmrm2Rules)}
+
 
 def models() -> dict[str, type[AnyModel]]:
     """Return the rules of every model, by name."""
@@ -49,6 +54,15 @@ def model_named(name: str) -> type[AnyModel]:
     return _MODELS[name]
 
 
+def published_model(name: str) -> type[AnyModel]:
+    """Return the rules of one model that documents of `parse_model` name: those over a published universe.
+
+    Raises:
+        UnknownModel: there are none of this name.
+    """
+    return _PUBLISHED.get(name) or model_named(name)
+
+
 def parse_model(document: object, what: str = "the document") -> AnyModel:
     """Return the model of a parsed JSON document that says in ``name`` which model it is of.
 
@@ -60,7 +74,8 @@ def parse_model(document: object, what: str = "the document") -> AnyModel:
         MalformedDocument: it is of another format, or names no model.
         DocumentError: a field is wrong, named by its JSON path.
     """
-    named = {name: rules for name, rules in _MODELS.items() if "name" in rules.DOCUMENT.model_fields}
+    every = {**_MODELS, **_PUBLISHED}
+    named = {name: rules for name, rules in every.items() if "name" in rules.DOCUMENT.model_fields}
     given = document if isinstance(document, dict) else {}
     name, form = given.get("name"), given.get("format", FORMAT)
     if form != FORMAT:

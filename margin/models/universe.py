@@ -2,7 +2,7 @@
 
 A model of this kind says three things, all of one `Published`: the weights of the columns (they depend on no account),
 what posted collateral is worth in each row, and the plain reference. `LedgerModel` is for those whose collateral is
-what the operator's ledger holds, in one pool; these can be served.
+what an operator's ledger holds, in one pool; others say with `on_ledger` what such an account is to them.
 """
 
 from abc import abstractmethod
@@ -104,10 +104,22 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
 
     @classmethod
     @abstractmethod
+    def on_ledger(cls, posted: Holdings) -> H:
+        """Return what an account of an operator's ledger, of one pool, has posted in this model's terms."""
+
+    @classmethod
+    @abstractmethod
     def nothing_posted(cls) -> H:
         """Return what an account has posted that has posted nothing."""
 
     # What follows from it.
+
+    def check_universe(self, universe: Universe) -> None:
+        """Make sure the model has a rule for every instrument; by default it has one for all.
+
+        Raises:
+            DocumentError: it has none, by field.
+        """
 
     def check_market(self, published: Published) -> None:
         """Make sure every instrument and every asset that counts is alive, priced and moved."""
@@ -177,7 +189,7 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
 
 @dataclass(frozen=True)
 class LedgerModel(UniverseModel[D, Holdings], Generic[D]):
-    """A model of a universe whose collateral is one pool on the operator's ledger: it can be served."""
+    """A model of a universe whose collateral is one pool, as on an operator's ledger."""
 
     POSTED: ClassVar[type[Document]] = CollateralHoldings
 
@@ -185,6 +197,11 @@ class LedgerModel(UniverseModel[D, Holdings], Generic[D]):
     def parse_posted(cls, document: object) -> Holdings:
         """Return the posted quantities of `CollateralHoldings`, smallest units by asset."""
         return CollateralHoldings.parse(document).posted
+
+    @classmethod
+    def on_ledger(cls, posted: Holdings) -> Holdings:
+        """Return the same."""
+        return posted
 
     @classmethod
     def nothing_posted(cls) -> Holdings:

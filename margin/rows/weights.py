@@ -119,12 +119,17 @@ def lot_weights(
         check_offsetting_pairs(long[:margin_rows], short[:margin_rows], labels, names)
     return TrueWeights(
         labels=labels,
-        entries=tuple(lot_label(name, side) for side in SIDES for name in names),
+        entries=single_lots(universe),
         model_hash=model_hash,
         entry_map_hash=universe.hash(),
         maintenance=np.concatenate(maintenance, axis=1),
         initial=np.concatenate(initial, axis=1),
     )
+
+
+def single_lots(universe: Universe) -> tuple[str, ...]:
+    """Return the labels of the single lots of a universe, long ones before short ones."""
+    return tuple(lot_label(item.id, side) for side in SIDES for item in universe.instruments)
 
 
 def check_offsetting_pairs(long: Floats, short: Floats, labels: tuple[str, ...], instruments: tuple[str, ...]) -> None:

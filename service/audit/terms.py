@@ -6,13 +6,13 @@ from atomic_margin.circuits.profile import PROFILES, Profile
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import parse_model
-from atomic_margin.margin.models.universe import LedgerModel
+from atomic_margin.margin.models.universe import UniverseModel
 from atomic_margin.service.audit.errors import TermsMissing
 from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.terms import Terms, served
 
-TermsDocuments = tuple[LedgerModel[Any], Universe, CollateralSchedule]
+TermsDocuments = tuple[UniverseModel[Any, Any], Universe, CollateralSchedule]
 
 
 def parse_documents(model: object, universe: object, schedule: object) -> TermsDocuments:

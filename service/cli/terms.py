@@ -9,7 +9,7 @@ from atomic_margin.circuits.profile import profile_by_name
 from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.registry import parse_model
-from atomic_margin.margin.models.universe import LedgerModel
+from atomic_margin.margin.models.universe import UniverseModel
 from atomic_margin.service.files import read_document
 from atomic_margin.service.protocol.terms import Terms, served
 
@@ -35,7 +35,7 @@ def read_terms(model: Path, universe: Path, schedule: Path, profile: str) -> Ter
 
 def read_documents(
     model: Path, universe: Path, schedule: Path
-) -> tuple[LedgerModel[Any], Universe, CollateralSchedule]:
+) -> tuple[UniverseModel[Any, Any], Universe, CollateralSchedule]:
     """Return the documents of terms in three files; errors as for `read_terms`, which name file and field."""
     return (
         served(read_document(model, parse_model)),

@@ -154,7 +154,7 @@ def check_run(
     except (RequestError, DocumentsError, MarginError) as error:
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = terms.encode(book, submission)
-    true = terms.model.reference(terms.published(market, record.universe), book, record.posted)
+    true = terms.reference(market, record, book)
     position = Position(terms, market, record.posted, record, matrices, z)
     return CheckedRun(record, signed.body_hash(), position, true, position.coverage())
 

@@ -21,8 +21,9 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio, encode
 from atomic_margin.margin.market.revisions import check_revision
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.registry import AnyModel, parse_model
-from atomic_margin.margin.models.universe import LedgerModel, Published
+from atomic_margin.margin.models.universe import Published, UniverseModel
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_gross_limit, compile_run
 from atomic_margin.margin.rows.rows import Rows
@@ -61,17 +62,15 @@ class AccountColumns:
     columns: ColumnChoice | None = None
 
 
-def served(model: AnyModel) -> LedgerModel[Any]:
+def served(model: AnyModel) -> UniverseModel[Any, Any]:
     """Return a model that operator, agent and verifier can run.
 
     Raises:
-        ModelNotServed: its rows rest on more than universe, market, schedule and one ledger account, or it has no
-            slack-free rows.
+        ModelNotServed: it is of no published universe, or it has no slack-free rows.
     """
-    if not isinstance(model, LedgerModel):
+    if not isinstance(model, UniverseModel):
         raise ModelNotServed(
-            f"the model {model.name} cannot be served: it asks more of an account than a portfolio of the universe and "
-            "collateral posted in one pool; publish another model"
+            f"the model {model.name} cannot be served: it is of no published universe; publish another model"
         )
     if "conservative" not in model.FORMS:
         raise ModelNotServed(f"the model {model.name} cannot be served: it has no slack-free rows for the circuit")
@@ -92,7 +91,7 @@ class Terms:
         ProfileError: the model has more rows than the profile.
     """
 
-    model: LedgerModel[Any]
+    model: UniverseModel[Any, Any]
     universes: list[Universe]
     schedule: CollateralSchedule
     profile: Profile
@@ -115,6 +114,8 @@ class Terms:
                 f"the model's {len(self.model.labels)} rows do not fit profile {self.profile.name!r}, which has "
                 f"{self.profile.rows}"
             )
+        for universe in self.universes:
+            self.model.check_universe(universe)
 
     @property
     def universe(self) -> Universe:
@@ -143,6 +144,7 @@ class Terms:
             DocumentError: it cannot, by field.
         """
         check_revision(self.universe, universe)
+        self.model.check_universe(universe)
 
     def take_revision(self, universe: Universe) -> None:
         """Add another revision of the universe, the newest; whoever holds these terms has it from now on.
@@ -246,7 +248,12 @@ class Terms:
         Raises:
             MarginError: the market does not price the collateral, or the schedule does not know it.
         """
-        return self.model.collateral(self.schedule, market, posted)
+        return self.model.collateral(self.schedule, market, self.model.on_ledger(posted))
+
+    def reference(self, market: Market, record: RunRecord, book: Portfolio) -> Reference:
+        """Return the plain margin of the book that a run is on, unrounded: for the institution alone."""
+        posted = self.model.on_ledger(record.posted)
+        return self.model.reference(self.published(market, record.universe), book, posted)
 
     def matrices(self, rows: Rows, collateral: CollateralValues, account: Columned) -> RunMatrices:
         """Return the matrices of a run from its true values.
@@ -300,7 +307,7 @@ class Terms:
             return ProofRows.of(self.compile(market, posted, account).of(kind, "proof"))
         columns = self.columns(account)
         published = self.published(market, account.universe)
-        given = self.model.account_rows(published, posted, columns, account.gross_limit, form)
+        given = self.model.account_rows(published, self.model.on_ledger(posted), columns, account.gross_limit, form)
         run = compile_exact(
             given.rows,
             given.collateral,

@@ -82,8 +82,8 @@ def test_a_document_says_itself_which_model_it_is() -> None:
     model = parse_model(read("expected-shortfall/model.json"))
     assert model.name == "expected_shortfall"
     assert model.canonical() == model.document.canonical()
-    for document in ({}, [], {"name": "pmrm"}, {"name": 7}, read("model-scan.json") | {"name": "span"}):
-        with pytest.raises(MalformedDocument, match="names none of the models scan, expected_shortfall, cross_margin"):
+    for document in ({}, [], {"name": 7}, read("model-scan.json") | {"name": "span"}):
+        with pytest.raises(MalformedDocument, match="names none of the models scan, pmrm, pmrm2, expected_shortfall"):
             parse_model(document)
     with pytest.raises(MalformedDocument, match=r"^format: atomic-margin/model/1 is wanted here"):
         parse_model(read("universe.json"))

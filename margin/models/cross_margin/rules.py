@@ -1,6 +1,6 @@
 """Cross-margin behind the interface of all models: every cut without slack, and fewer rows with slack.
 
-Collateral is posted by pool, so this is no model of one ledger account.
+Collateral is posted by pool; what an operator's ledger has of an account is its central pool.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.breakdown import BindingRow
-from atomic_margin.margin.models.cross_margin.document import CrossMarginModel, PoolHoldings
+from atomic_margin.margin.models.cross_margin.document import CENTRAL, CrossMarginModel, PoolHoldings
 from atomic_margin.margin.models.cross_margin.exact import compile_exact_cross, exact_cross_collateral
 from atomic_margin.margin.models.cross_margin.reference import cross_margin, venue_row
 from atomic_margin.margin.models.cross_margin.rows import compile_cuts, cut_collateral, cut_labels
@@ -53,6 +53,11 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
     def parse_posted(cls, document: object) -> Pools:
         """Return the posted quantities of `PoolHoldings`, by pool."""
         return PoolHoldings.parse(document).posted
+
+    @classmethod
+    def on_ledger(cls, posted: Mapping[str, int]) -> Pools:
+        """Return all of it in the central pool, which counts at every venue."""
+        return {CENTRAL: posted}
 
     @classmethod
     def nothing_posted(cls) -> Pools:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.pmrm.cases import PmrmCase
 from atomic_margin.margin.models.pmrm.grid import expiry_feeds, price_grid, static_discount
@@ -40,6 +41,10 @@ class PmrmMargin(CaseMargin):
     def basis_loss(self) -> float:
         """The forward contingency."""
         return self.forward_contingency
+
+    def factor_of(self, kind: MarginKind) -> float:
+        """The loss factor in initial margin, else 1."""
+        return 1.0 if kind == "maintenance" else self.loss_factor
 
 
 def pmrm_margin(case: PmrmCase, parameters: PmrmParameters) -> PmrmMargin:

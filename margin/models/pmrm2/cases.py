@@ -172,6 +172,7 @@ class Pmrm2Market:
         perp_price: of the perpetual; 0 where nobody holds it.
         perp_confidence: of its feed.
         stable_price: of the coin that cash is in.
+        fixed: part of the forward that can no longer move, by seconds to expiry; None where the clock says it.
     """
 
     options: tuple[OptionQuote, ...]
@@ -182,6 +183,7 @@ class Pmrm2Market:
     perp_price: Decimal
     perp_confidence: Decimal
     stable_price: Decimal
+    fixed: Mapping[Decimal, Decimal] | None = None
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,22 @@ def price_grid(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters) -> 
     )
     directions = [item.vol_shock_direction for item in parameters.scenarios] + ["none"] * 3
     forward = floats(feed.forward for feed in feeds)
-    # In the last half hour the settlement average is partly observed, and only the rest moves with spot.
-    moving = np.minimum(floats(legs.expiries) / SETTLEMENT_SECONDS, 1.0)
-    moved = forward * (1 - moving) + np.outer(moves, forward * moving)
+    moved = _moved(legs, market, forward, moves)
     volatility = _volatilities(legs, forward, parameters)[[_DIRECTIONS.index(item) for item in directions]]
     price = black76(moved[:, legs.group], legs.strike, volatility, legs.years[legs.group], legs.is_call)
     values: Floats = price * elementary.exp(-_rates(feeds) * legs.years)[legs.group]
     return values
+
+
+def _moved(legs: Legs, market: Pmrm2Market, forward: Floats, moves: Floats) -> Floats:
+    """Return (R, E) forwards under spot multipliers, of what is still to be observed."""
+    if market.fixed is not None:
+        fixed = floats(market.fixed[expiry] for expiry in legs.expiries)
+    else:
+        # In the last half hour the settlement average is partly observed, and only the rest moves with spot.
+        fixed = forward * (1 - np.minimum(floats(legs.expiries) / SETTLEMENT_SECONDS, 1.0))
+    moved: Floats = fixed + np.outer(moves, forward - fixed)
+    return moved
 
 
 def static_factors(legs: Legs, market: Pmrm2Market, parameters: Pmrm2Parameters) -> tuple[Floats, Floats]:

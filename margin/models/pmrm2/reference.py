@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.pmrm2.cases import OptionFeed, Pmrm2Account, Pmrm2Case, Pmrm2Market, Pmrm2Parameters
 from atomic_margin.margin.models.pmrm2.grid import (
@@ -50,6 +51,10 @@ class Pmrm2Margin(CaseMargin):
     def basis_loss(self) -> float:
         """The basis contingency."""
         return self.basis_contingency
+
+    def factor_of(self, kind: MarginKind) -> float:
+        """The loss factor of the kind."""
+        return self.maintenance_loss_factor if kind == "maintenance" else self.initial_loss_factor
 
 
 def pmrm2_margin(case: Pmrm2Case) -> Pmrm2Margin:

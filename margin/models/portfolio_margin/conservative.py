@@ -59,9 +59,9 @@ def conservative_rows(model: RowModel, listing: Listing, most_rows: int = MOST_R
 
     true = TrueWeights(
         labels=labels,
-        entries=listing.entry_map.labels,
+        entries=listing.entries,
         model_hash=model.hash,
-        entry_map_hash=listing.entry_map.hash(),
+        entry_map_hash=listing.columns_hash,
         maintenance=weights("maintenance"),
         initial=weights("initial"),
     )
@@ -88,6 +88,14 @@ def doubled(skew: Sequence[bool] | Booleans, most_rows: int) -> bool:
     return 2 * len(skew) - int(np.count_nonzero(skew)) + 1 <= most_rows
 
 
+def spent_on(skew: Sequence[bool] | Booleans, most_rows: int) -> npt.NDArray[np.intp]:
+    """Return (R',) the scenario, or R for the basis, that each of the rows of `row_labels` is of."""
+    every = np.arange(len(skew) + 1)
+    if not doubled(skew, most_rows):
+        return every
+    return np.repeat(every, np.where(np.append(skew, True), 1, 2))
+
+
 @dataclass(frozen=True)
 class SpentRows:
     """Which rows there are: those of the model, or, spent on one expiry, its scenarios twice.
@@ -109,11 +117,10 @@ class SpentRows:
     @classmethod
     def of(cls, model: RowModel, most_rows: int) -> "SpentRows":
         """Return the rows for a budget."""
-        every = np.arange(len(model.labels) + 1)
+        rows = spent_on(model.skew, most_rows)
         if not doubled(model.skew, most_rows):
-            return cls((model,), np.zeros(len(every), dtype=np.intp), every)
+            return cls((model,), np.zeros(len(rows), dtype=np.intp), rows)
         once = np.append(model.skew, True)
-        rows = np.repeat(every, np.where(once, 1, 2))
         # The second of two rows of one scenario is the one with D.
         second = np.append(False, rows[1:] == rows[:-1])
         source = np.where(once[rows], 0, np.where(second, 2, 1))

@@ -110,9 +110,9 @@ def exact_rows(model: RowModel, listing: Listing, gross_limit: int) -> tuple[Row
     exact = Rows(
         weights=TrueWeights(
             labels=labels,
-            entries=listing.entry_map.labels,
+            entries=listing.entries,
             model_hash=model.hash,
-            entry_map_hash=listing.entry_map.hash(),
+            entry_map_hash=listing.columns_hash,
             maintenance=np.where(structure, weights["maintenance"], 0.0),
             initial=np.where(structure, weights["initial"], 0.0),
         ),

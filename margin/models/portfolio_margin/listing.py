@@ -15,7 +15,7 @@ of straddles are of neighbouring strikes, synthetics and straddles of one strike
 instruments, not with their square.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -30,10 +30,12 @@ from atomic_margin.margin.errors import LotsTooLarge
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap, positions, radix_tiers
 from atomic_margin.margin.market.instruments import SIDES
 from atomic_margin.margin.market.pricing import Floats
+from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.portfolio_margin.lots import Lot, choose_lots
 from atomic_margin.margin.models.portfolio_margin.model import plain
 from atomic_margin.margin.models.portfolio_margin.positions import Legs, OptionKey
 from atomic_margin.margin.rows.matrix import MAX_ENTRIES, Integers
+from atomic_margin.margin.rows.weights import single_lots
 
 WIDE = 12
 PERPETUAL = "PERP"
@@ -96,6 +98,16 @@ class Listing:
             ),
         )
 
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """N labels of the columns."""
+        return self.entry_map.labels
+
+    @property
+    def columns_hash(self) -> str:
+        """What names the columns in rows."""
+        return self.entry_map.hash()
+
     def expand(self, long: Floats, short: Floats) -> Floats:
         """Return (R, N) weights of all columns from (R, J) weights of one unit of each instrument and side."""
         source, quantities = self._sources
@@ -130,6 +142,63 @@ class Listing:
             int(lots_of[c.side][index[c.instrument]]) // c.lots & (1 << c.width) - 1 for c in self.entry_map.columns
         ]
         return np.array(digits, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class UniverseListing(Listing):
+    """The I instruments of a published universe, a leg each or none, whose columns are single lots.
+
+    Attributes:
+        universe: the instruments.
+    """
+
+    universe: Universe
+
+    @classmethod
+    def of_universe(cls, universe: Universe, keys: Sequence[OptionKey | None]) -> "UniverseListing":
+        """Return the listing of a universe.
+
+        Args:
+            universe: the instruments.
+            keys: the option that each is; None for what is none, or has settled.
+        """
+        legs = {key: number for number, key in enumerate(sorted({key for key in keys if key is not None}))}
+        expiries = sorted({key[0] for key in legs})
+        rows = np.zeros((len(keys), len(legs)), dtype=np.int64)
+        for number, key in enumerate(keys):
+            if key is not None:
+                rows[number, legs[key]] = 1
+        items = universe.instruments
+        return cls(
+            names=tuple(item.id for item in items),
+            legs=rows,
+            group=np.array([-1 if key is None else expiries.index(key[0]) for key in keys], dtype=np.intp),
+            lots=tuple(item.lot for item in items),
+            digits=tuple(1 for _ in items),
+            gross_weights=tuple(universe.gross_weight(item) for item in items),
+            rounded=np.zeros(len(items), dtype=np.bool_),
+            universe=universe,
+        )
+
+    @property
+    def is_perpetual(self) -> npt.NDArray[np.bool_]:
+        """(I,) true for perpetuals."""
+        return np.array([item.kind == "perpetual" for item in self.universe.instruments])
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """2 I labels of single lots, long ones first."""
+        return single_lots(self.universe)
+
+    @property
+    def columns_hash(self) -> str:
+        """Hash of the universe: rows are spread over an account's columns later."""
+        return self.universe.hash()
+
+    def expand(self, long: Floats, short: Floats) -> Floats:
+        """Return (R, 2 I) weights of single lots, long ones first, from (R, I) weights of one unit."""
+        lots = np.array([float(lot) for lot in self.lots])
+        return np.concatenate([long * lots, short * lots], axis=1)
 
 
 def list_case(

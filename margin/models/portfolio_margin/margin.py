@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
 
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.models.portfolio_margin.model import BASIS
 
@@ -41,6 +42,14 @@ class CaseMargin(ABC):
     @abstractmethod
     def basis_loss(self) -> float:
         """The sum of ``expiry_basis``."""
+
+    @abstractmethod
+    def factor_of(self, kind: MarginKind) -> float:
+        """Multiplier of losses in one kind of margin."""
+
+    def excess_of(self, kind: MarginKind) -> float:
+        """Mark to market less the requirement of one kind."""
+        return self.maintenance_excess if kind == "maintenance" else self.initial_excess
 
     @property
     def worst(self) -> str:
