@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from atomic_margin.documents.canonical import CanonicalValue, canonical_hash
 from atomic_margin.margin.errors import EntryOutOfRange, MatrixMismatch
-from atomic_margin.margin.market.cash import CASH, CASH_SIDES, CashSide, cash_lot, cash_tiers
+from atomic_margin.margin.market.cash import CASH, CASH_SIDES, CashSide, cash_lot, cash_tiers, coarser
 from atomic_margin.margin.market.instruments import SIDES, Instrument, Side
 from atomic_margin.margin.market.pricing import Floats, read_only
 from atomic_margin.margin.market.universe import Universe
@@ -121,7 +121,12 @@ class EntryMap:
 
     @classmethod
     def of(
-        cls, universe: Universe, gross_limit: int, bits: int, chosen: Mapping[str, Tiers] | None = None
+        cls,
+        universe: Universe,
+        gross_limit: int,
+        bits: int,
+        chosen: Mapping[str, Tiers] | None = None,
+        weight_bits: int | None = None,
     ) -> "EntryMap":
         """Return the entry map of an account.
 
@@ -131,14 +136,18 @@ class EntryMap:
             bits: width of a row of the FHE profile, sign included; so does it by this.
             chosen: tiers of the instruments that the account's vector covers, by identifier; None for all of them, in
                 the universe's digits.
+            weight_bits: width of a weight of the FHE profile, sign included; None where weights are as wide as rows.
         """
         columns: list[Column] = []
         for item in universe.instruments:
             tiers = _tiers(item, chosen)
             columns += positions(item.id, tiers, universe.gross_weight(item)) if tiers else ()
+        largest = max((column.gross_weight for column in columns), default=1)
+        doubled = coarser(gross_limit, bits, largest=largest, weight_bits=weight_bits) if weight_bits else 0
+        tiers = cash_tiers(bits, doubled)
         for side in CASH_SIDES:
-            columns += (Column(CASH, side, tier, lots, width, 0) for tier, (lots, width) in enumerate(cash_tiers(bits)))
-        return cls(universe.hash(), tuple(columns), cash_lot(gross_limit, bits))
+            columns += (Column(CASH, side, tier, lots, width, 0) for tier, (lots, width) in enumerate(tiers))
+        return cls(universe.hash(), tuple(columns), cash_lot(gross_limit, bits, doubled))
 
     def __len__(self) -> int:
         return len(self.columns)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import Profile
+from atomic_margin.circuits.profile import Profile, that_fits
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
@@ -112,10 +112,16 @@ class Terms:
         if len(self.model.labels) > self.profile.rows:
             raise ProfileError(
                 f"the model's {len(self.model.labels)} rows do not fit profile {self.profile.name!r}, which has "
-                f"{self.profile.rows}"
+                f"{self.profile.rows}; {self._that_fits(rows=len(self.model.labels))}"
             )
         for universe in self.universes:
             self.model.check_universe(universe)
+
+    def _that_fits(self, *, rows: int = 2, entries: int = 2) -> str:
+        profile = self.profile
+        return that_fits(
+            entries=max(entries, profile.entries), rows=max(rows, len(self.model.labels)), bits=profile.bits
+        )
 
     @property
     def universe(self) -> Universe:
@@ -172,11 +178,11 @@ class Terms:
         if found is None:
             universe = self.universe_of(account.universe)
             chosen = None if account.columns is None else account.columns.tiers_of(universe)
-            found = EntryMap.of(universe, account.gross_limit, self.profile.bits, chosen)
+            found = EntryMap.of(universe, account.gross_limit, self.profile.bits, chosen, self.profile.weight_bits)
             if len(found) > self.profile.entries:
                 raise ProfileError(
                     f"the account's {len(found)} columns do not fit profile {self.profile.name!r}, which has "
-                    f"{self.profile.entries}: choose fewer underlyings or expiries"
+                    f"{self.profile.entries}: choose fewer underlyings or expiries; {self._that_fits(entries=len(found))}"
                 )
             if max(found.widths) >= self.profile.bits:
                 raise ProfileError(

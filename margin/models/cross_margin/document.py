@@ -99,6 +99,8 @@ class CrossMarginModel(Document):
         venues: 1 to 8.
         offsets: sets of venues; two venues that share none have no credit for each other's gains.
         scenarios: grid, stress, joint and historical scenarios alike, at most 1024.
+        cuts: which rows without slack there are, see `rows`: ``expanded`` ones, or fewer ``spread`` ones, where a
+            profile has not enough for all. Left out for all.
     """
 
     TAG: ClassVar[str] = "model"
@@ -111,6 +113,7 @@ class CrossMarginModel(Document):
     venues: Annotated[NonEmptyListOf[Venue], AfterValidator(_few_venues)]
     offsets: ListOf[OffsetSet]
     scenarios: NonEmptyListOf[CrossScenario]
+    cuts: Literal["expanded", "spread"] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "CrossMarginModel":

@@ -14,7 +14,7 @@ from atomic_margin.margin.models.breakdown import BindingRow
 from atomic_margin.margin.models.cross_margin.document import CENTRAL, CrossMarginModel, PoolHoldings
 from atomic_margin.margin.models.cross_margin.exact import compile_exact_cross, exact_cross_collateral
 from atomic_margin.margin.models.cross_margin.reference import cross_margin, venue_row
-from atomic_margin.margin.models.cross_margin.rows import compile_cuts, cut_collateral, cut_labels
+from atomic_margin.margin.models.cross_margin.rows import CutForm, compile_cuts, cut_collateral, cut_labels
 from atomic_margin.margin.models.cross_margin.values import lot_values
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.moves import lots_of, revalue_moves
@@ -29,7 +29,7 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
     """Venues, pools and scenarios of a `CrossMarginModel`.
 
     Conservative rows are every cut, also those that matter only to a covered account: the least row is then the margin
-    itself.
+    itself. A document may ask for fewer.
     """
 
     NAME = "cross_margin"
@@ -42,7 +42,11 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
     @property
     def labels(self) -> tuple[str, ...]:
         """Scenarios, and within one the cuts."""
-        return cut_labels(self.document, "complete")
+        return cut_labels(self.document, self._cuts)
+
+    @property
+    def _cuts(self) -> CutForm:
+        return self.document.cuts or "complete"
 
     @property
     def spot_moves(self) -> SpotMoves:
@@ -69,7 +73,7 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
         self.require_form(form)
         if form == "exact":
             return compile_exact_cross(self.document, universe, market)
-        return Rows(compile_cuts(self.document, universe, market, form="complete"))
+        return Rows(compile_cuts(self.document, universe, market, form=self._cuts))
 
     def collateral(
         self, schedule: CollateralSchedule, market: Market, posted: Pools, form: Form = "conservative"
@@ -78,7 +82,7 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
         self.require_form(form)
         if form == "exact":
             return exact_cross_collateral(self.document, schedule, market, posted)
-        return cut_collateral(self.document, schedule, market, posted, form="complete")
+        return cut_collateral(self.document, schedule, market, posted, form=self._cuts)
 
     def reference(self, published: Published, book: Portfolio, posted: Pools) -> Reference:
         """Return the least scenario; the requirement is the worst one of all venues together."""
