@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import Profile, that_fits
+from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
@@ -112,16 +112,10 @@ class Terms:
         if len(self.model.labels) > self.profile.rows:
             raise ProfileError(
                 f"the model's {len(self.model.labels)} rows do not fit profile {self.profile.name!r}, which has "
-                f"{self.profile.rows}; {self._that_fits(rows=len(self.model.labels))}"
+                f"{self.profile.rows}"
             )
         for universe in self.universes:
             self.model.check_universe(universe)
-
-    def _that_fits(self, *, rows: int = 2, entries: int = 2) -> str:
-        profile = self.profile
-        return that_fits(
-            entries=max(entries, profile.entries), rows=max(rows, len(self.model.labels)), bits=profile.bits
-        )
 
     @property
     def universe(self) -> Universe:
@@ -182,7 +176,7 @@ class Terms:
             if len(found) > self.profile.entries:
                 raise ProfileError(
                     f"the account's {len(found)} columns do not fit profile {self.profile.name!r}, which has "
-                    f"{self.profile.entries}: choose fewer underlyings or expiries; {self._that_fits(entries=len(found))}"
+                    f"{self.profile.entries}: choose fewer underlyings or expiries"
                 )
             if max(found.widths) >= self.profile.bits:
                 raise ProfileError(
