@@ -14,7 +14,6 @@ from atomic_margin.margin import (
     Portfolio,
     Published,
     Universe,
-    UniverseModel,
     model_named,
     parse_model,
 )
@@ -25,20 +24,12 @@ from atomic_margin.margin.models.books import sample_books
 from ..lines import FLAT, portfolio_json
 from .books import book_of
 from .every_form import every_form
-from .test_columns import UNIVERSE_MODELS
+from .settings import NAMES, setting_of
 from .test_registry import read
 
 LIMIT = 1 << 29
 EXPIRY = "2026-12-25T08:00:00Z"
 SHARES = ["0", "0.1", "0.5", "0.999", "1"]
-
-
-def universe_with_funding() -> Universe:
-    document = read("universe.json")
-    for item in document["instruments"]:
-        if item["kind"] == "perpetual":
-            item["reference_funding_index"] = "11"
-    return Universe.parse(document)
 
 
 def market_at(elapsed: str, averages: dict[str, int], funding: int, tick: int = 1) -> Market:
@@ -53,12 +44,6 @@ def market_at(elapsed: str, averages: dict[str, int], funding: int, tick: int = 
     return Market.parse(document)
 
 
-def model_and_posted(name: str) -> tuple[Any, Any]:
-    rules = model_named(name)
-    assert issubclass(rules, UniverseModel)
-    return parse_model(read(str(rules.EXAMPLE))), rules.parse_posted(read(rules.EXAMPLE_POSTED))
-
-
 @settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -69,10 +54,9 @@ def model_and_posted(name: str) -> tuple[Any, Any]:
     eth=st.integers(2_000, 5_000),
     tick=st.integers(1, 4),
 )
-@pytest.mark.parametrize("name", UNIVERSE_MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_integers_never_exceed_the_true_excess(
     name: str,
-    schedule: CollateralSchedule,
     seed: int,
     cash: int,
     funding: int,
@@ -82,9 +66,9 @@ def test_integers_never_exceed_the_true_excess(
     tick: int,
 ) -> None:
     """In the conservative form and the exact one, FHE and proof, around an expiry."""
-    universe = universe_with_funding()
-    published = Published(universe, market_at(elapsed, {"BTC": btc, "ETH": eth}, funding, tick), schedule)
-    model, posted = model_and_posted(name)
+    setting = setting_of(name)
+    model, posted, universe = setting.model, setting.posted, setting.universe
+    published = Published(universe, market_at(elapsed, {"BTC": btc, "ETH": eth}, funding, tick), setting.schedule)
     # Books are drawn at prices of an ordinary day.
     lots = sample_books(universe, Market.parse(read("market-1.json")), 4, seed)[seed % 4] // 2
     book = Portfolio.parse({**book_of(lots, universe).canonical(), "cash": str(cash)})  # type: ignore[dict-item]
@@ -99,20 +83,21 @@ def test_integers_never_exceed_the_true_excess(
 
 @settings(max_examples=10, deadline=None)
 @given(funding=st.integers(-400, 400), index=st.integers(-400, 400), lots=st.integers(1, 300))
-@pytest.mark.parametrize("name", UNIVERSE_MODELS)
-def test_funding_from_before_the_trade_is_nobodys(
-    name: str, schedule: CollateralSchedule, funding: int, index: int, lots: int
-) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_funding_from_before_the_trade_is_nobodys(name: str, funding: int, index: int, lots: int) -> None:
     """Bought at the mark now, at whatever index: the same as bought at the mark, had the index always stood there."""
-    universe, (model, _) = universe_with_funding(), model_and_posted(name)
-    published = Published(universe, market_at("0", {"BTC": 1, "ETH": 1}, funding), schedule)
+    setting = setting_of(name)
+    model = setting.model
+    published = Published(setting.universe, market_at("0", {"BTC": 1, "ETH": 1}, funding), setting.schedule)
     mark = read("market-1.json")["underlyings"]["BTC"]["perpetual"]
 
     def bought(at: int) -> Portfolio:
         line = {"instrument": "BTC-PERP", "side": "short", "lots": str(lots), "price": mark, "funding_index": str(at)}
         return Portfolio.parse({**FLAT, "lines": [line]})
 
-    now, then = (model.reference(published, bought(at), {}).mark_to_market for at in (funding, index))
+    now, then = (
+        model.reference(published, bought(at), model.nothing_posted()).mark_to_market for at in (funding, index)
+    )
     assert now == pytest.approx(0.0, abs=1e-4)
     # A short position receives what the index rose by while it was held.
     assert then == pytest.approx(lots * 0.1 * (funding - index), abs=1e-4)
@@ -133,17 +118,17 @@ EXPIRING = [
     eth=st.integers(2_000, 5_000),
     held=st.lists(st.sampled_from(EXPIRING), unique=True, max_size=5),
 )
-@pytest.mark.parametrize("name", ["scan", "expected_shortfall"])
-def test_an_expired_book_equals_its_payoff_in_cash(
-    name: str, schedule: CollateralSchedule, btc: int, eth: int, held: list[Any]
-) -> None:
+@pytest.mark.parametrize("name", ["scan", "pmrm", "pmrm2", "expected_shortfall"])
+def test_an_expired_book_equals_its_payoff_in_cash(name: str, btc: int, eth: int, held: list[Any]) -> None:
     """In the universe that still lists it, and in one that does not: by the reference, and to rounding in integers."""
-    old, market = universe_with_funding(), market_at("1", {"BTC": btc, "ETH": eth}, 11)
-    document = read("universe.json")
+    setting = setting_of(name)
+    model, posted, schedule, old = setting.model, setting.posted, setting.schedule, setting.universe
+    market, document = market_at("1", {"BTC": btc, "ETH": eth}, 11), setting.universe_document
+    listed = {item.id for item in old.instruments}
+    held = [line for line in held if line[0] in listed]
     document["instruments"] = [item for item in document["instruments"] if item.get("expiry") != EXPIRY]
     new = Universe.parse({**document, "name": "next"})
     check_revision(old, new)
-    model, posted = model_and_posted(name)
     book = Portfolio.parse({**portfolio_json(*held, universe=old), "cash": "1000"})
     moved = carried(book, old, new, market)
     assert moved.lines == ()
@@ -168,7 +153,7 @@ def test_under_cross_margin_a_payoff_counts_as_cash_where_transfers_are_free(
     schedule: CollateralSchedule, btc: int, eth: int, held: list[Any]
 ) -> None:
     """Elsewhere a gain is worth its credit until it is cash, and a venue's own pool bears its loss in full."""
-    universe, market = universe_with_funding(), market_at("1", {"BTC": btc, "ETH": eth}, 11)
+    universe, market = setting_of("cross_margin").universe, market_at("1", {"BTC": btc, "ETH": eth}, 11)
     document = read("cross-margin/model.json")
     free = copy.deepcopy(document)
     for venue in free["venues"]:
