@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import atomic_margin
-from atomic_margin.margin.models.registry import model_named
+from atomic_margin.margin.models.registry import published_model
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
 from atomic_margin.service.demo.story import STORY, Staging
@@ -87,7 +87,7 @@ def _example_of(model: str) -> Path:
     folder = examples_folder()
     if not model:
         return folder
-    example = getattr(model_named(model), "EXAMPLE", None)
+    example = getattr(published_model(model), "EXAMPLE", None)
     if example is None or not (folder / example).with_name(STORY).exists():
         raise ConfigurationError(f"the model {model} has no example with a story; give a folder of yours by --examples")
     return Path(folder / example).parent
