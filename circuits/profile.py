@@ -11,11 +11,15 @@ refused for every other. Anyone may import this module; it needs no FHE library.
 Traceback (most recent call last):
     ...
 atomic_margin.circuits.errors.ProfileError: no profile named 'unknown'; there are: tiny, small, standard and entries x \
-rows x bits such as 64x16x20, with entries 16, 64, 256, 512, 1024, rows 16, 24, 33, bits 16, 20, 24
+rows x bits such as 64x16x20: entries 16, 64, 256, 512, 1024 with rows 16, 24, 33 and bits 16, 20, 24; entries 64, \
+256, 1024, 4096 with rows 64 and bits 20, 24; entries 4096 with rows 24, 33 and bits 20, 24
+>>> smallest(entries=300, rows=37, bits=24).name
+'1024x64x24'
 """
 
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import product
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.documents.canonical import canonical_hash
@@ -60,7 +64,7 @@ class Profile:
     revision: int = REVISION
 
     def __post_init__(self) -> None:
-        limits = {"entries": (2, 1024), "rows": (2, 64), "bits": (8, 24), "entry_bits": (1, 5), "weight_bits": (4, 20)}
+        limits = {"entries": (2, 4096), "rows": (2, 64), "bits": (8, 24), "entry_bits": (1, 5), "weight_bits": (4, 20)}
         for field, (low, high) in limits.items():
             if not low <= getattr(self, field) <= high:
                 raise ProfileError(
@@ -90,24 +94,29 @@ SMALL = Profile("small", entries=16, rows=16, bits=16, weight_bits=14)
 TINY = Profile("tiny", entries=16, rows=4, bits=16, weight_bits=14)
 """The least that shows everything: for tests and first steps, outside the grid."""
 
-ENTRIES, ROWS, BITS = (16, 64, 256, 512, 1024), (16, 24, 33), (16, 20, 24)
+BLOCKS = (
+    ((16, 64, 256, 512, 1024), (16, 24, 33), (16, 20, 24)),
+    ((64, 256, 1024, 4096), (64,), (20, 24)),
+    ((4096,), (24, 33), (20, 24)),
+)
+"""Entries, rows and bits of the grid: every combination within a block. Pinning one costs minutes, so it is no cube."""
 
 
 def weight_bits_of(entries: int, bits: int) -> int:
     """Return the widest weights whose noise keeps a profile at polynomial size 2048 with one GLWE polynomial.
 
-    Beyond, every bootstrap costs two thirds more (docs/benchmarks.md).
+    Beyond, every bootstrap costs two thirds more (docs/benchmarks.md). Four times the entries take a bit.
     """
-    return {16: 14, 20: 18 if entries <= 256 else 17, 24: 14 if entries <= 256 else 13}[bits]
+    narrower = (entries > 256) + (entries > 1024)
+    return {16: 14, 20: 18 - narrower, 24: 14 - narrower}[bits]
 
 
 def _grid() -> dict[str, Profile]:
     profiles = {}
-    for entries in ENTRIES:
-        for rows in ROWS:
-            for bits in BITS:
-                name = f"{entries}x{rows}x{bits}"
-                profiles[name] = Profile(name, entries, rows, bits, weight_bits=weight_bits_of(entries, bits))
+    for block in BLOCKS:
+        for entries, rows, bits in product(*block):
+            name = f"{entries}x{rows}x{bits}"
+            profiles[name] = Profile(name, entries, rows, bits, weight_bits=weight_bits_of(entries, bits))
     # Two of them have had names of their own from the start.
     profiles["16x16x16"], profiles["256x24x20"] = SMALL, STANDARD
     return profiles
@@ -116,7 +125,46 @@ def _grid() -> dict[str, Profile]:
 GRID = _grid()
 """Profiles by ``entries x rows x bits``."""
 
+DEFAULT = GRID["256x24x24"]
+"""What is taken where nobody names one."""
+
 PROFILES = {"tiny": TINY, "small": SMALL, "standard": STANDARD, **GRID}
+
+
+def smallest(*, entries: int = 2, rows: int = 2, bits: int = 8) -> Profile | None:
+    """Return the profile of the grid that holds so many entries and rows, of so many bits or more; None: none does.
+
+    Of several, the one with the fewest bits, then rows, then entries: rows cost most to evaluate.
+    """
+    fitting = [item for item in GRID.values() if item.entries >= entries and item.rows >= rows and item.bits >= bits]
+    return min(fitting, key=lambda item: (item.bits, item.rows, item.entries), default=None)
+
+
+def that_would_do(*, entries: int = 2, rows: int = 2, bits: int = 8) -> str:
+    """Say, for an error message, which published profile is large enough.
+
+    >>> that_would_do(entries=200, rows=37, bits=24)
+    'profile 256x64x24 is large enough'
+    >>> that_would_do(entries=5000)
+    'no published profile is large enough: they end at 4096 entries, 64 rows, 24 bits'
+    """
+    found = smallest(entries=entries, rows=rows, bits=bits)
+    if found is not None:
+        return f"profile {found.name} is large enough"
+    most = (max(getattr(item, size) for item in GRID.values()) for size in ("entries", "rows", "bits"))
+    return "no published profile is large enough: they end at {} entries, {} rows, {} bits".format(*most)
+
+
+def published() -> str:
+    """Say which profiles there are."""
+
+    def listed(values: tuple[int, ...]) -> str:
+        return ", ".join(map(str, values))
+
+    blocks = "; ".join(
+        f"entries {listed(entries)} with rows {listed(rows)} and bits {listed(bits)}" for entries, rows, bits in BLOCKS
+    )
+    return f"tiny, small, standard and entries x rows x bits such as 64x16x20: {blocks}"
 
 
 def profile_by_name(name: str) -> Profile:
@@ -128,8 +176,4 @@ def profile_by_name(name: str) -> Profile:
     try:
         return PROFILES[name]
     except KeyError:
-        entries, rows, bits = (", ".join(map(str, values)) for values in (ENTRIES, ROWS, BITS))
-        raise ProfileError(
-            f"no profile named {name!r}; there are: tiny, small, standard and entries x rows x bits such as 64x16x20, "
-            f"with entries {entries}, rows {rows}, bits {bits}"
-        ) from None
+        raise ProfileError(f"no profile named {name!r}; there are: {published()}") from None

@@ -1,6 +1,6 @@
 """Derive `circuits/pinned.json`: ``python -m atomic_margin.fhe.pin`` writes it, `--check` only compares.
 
-Run it after a profile or the FHE library changes. It makes throw-away keys for each profile (half an hour for all). The
+Run it after a profile or the FHE library changes. It makes throw-away keys for each profile (an hour for all). The
 frame around a ciphertext follows from its description in the client specifications, so a function is run only where no
 profile before had an output of that description.
 """
@@ -96,11 +96,17 @@ def main() -> None:
     frames: Frames = {}
     for profile in track(sorted(profiles, key=lambda one: (one.entries, one.rows, one.bits)), "profiles"):
         pinned[profile.hash()] = derive(profile, frames)
-    text = json.dumps(pinned, indent=1, sort_keys=True) + "\n"
+        if arguments.profile and not arguments.check:
+            # What took minutes is not lost with what comes after it.
+            PINNED.write_text(_text(pinned))
     if not arguments.check:
-        PINNED.write_text(text)
-    elif PINNED.read_text() != text:
+        PINNED.write_text(_text(pinned))
+    elif PINNED.read_text() != _text(pinned):
         sys.exit(f"{PINNED.name} is not what this machine derives; run without --check and read the difference")
+
+
+def _text(pinned: dict[str, Any]) -> str:
+    return json.dumps(pinned, indent=1, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ from pathlib import Path
 from atomic_margin.bench.fhe.run import Module, module_of
 from atomic_margin.bench.fhe.sources import load_circuits
 from atomic_margin.circuits.circuit import Circuit, circuit_by_name
-from atomic_margin.circuits.profile import BITS, ENTRIES, GRID, ROWS, Profile, profile_by_name
+from atomic_margin.circuits.profile import GRID, Profile, profile_by_name
 
 DEFAULT_PROFILE = "64x16x20"
 ALL = "all"
 RESEARCH = ("approximate_breach",)
 BASELINES = ("straightforward_breach", "naive_breach")
 SCALED = ("surplus", "breach", "shortfall")
-DIRECTIONS = {"entries": ENTRIES, "rows": ROWS, "bits": BITS}
+DIRECTIONS = ("entries", "rows", "bits")
 
 
 def profiles_named(names: list[str]) -> list[Profile]:
@@ -28,14 +28,13 @@ def profiles_named(names: list[str]) -> list[Profile]:
 
 
 def scaled(profile: Profile, direction: str) -> list[Profile]:
-    """Return the profiles that differ from `profile` in entries, rows or bits alone, in all three for `all`."""
+    """Return those of the grid that differ from `profile` in entries, rows or bits alone, in all three for `all`."""
     profiles: list[Profile] = []
-    for name, values in DIRECTIONS.items():
+    for name in DIRECTIONS:
         if direction in (name, ALL):
-            sizes = {"entries": profile.entries, "rows": profile.rows, "bits": profile.bits}
-            for value in values:
-                sizes[name] = value
-                profiles.append(GRID[f"{sizes['entries']}x{sizes['rows']}x{sizes['bits']}"])
+            same = [size for size in DIRECTIONS if size != name]
+            alike = [one for one in GRID.values() if all(getattr(one, size) == getattr(profile, size) for size in same)]
+            profiles += sorted(alike, key=lambda one: int(getattr(one, name)))
     return list(dict.fromkeys(profiles))
 
 

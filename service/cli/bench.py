@@ -10,18 +10,20 @@ from rich.table import Table
 
 from atomic_margin.bench.gap.speed import recompilations
 from atomic_margin.service.cli import bench_fhe
+from atomic_margin.service.cli.bench_service import service
 from atomic_margin.service.cli.bench_zk import zk
 from atomic_margin.service.cli.output import out, plain_errors
 from atomic_margin.service.files import write_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-# Of one evaluation of `breach` on two cores, profile standard: `seconds.evaluate_breach` of `make demo`.
+# Of one evaluation of `breach` on two cores, default profile: `seconds.evaluate_breach` of `make demo`.
 BREACH_SECONDS = 2.0
 SHARE = 20
 
 
 app.command()(zk)
+app.command()(service)
 app.command()(bench_fhe.fhe)
 app.command()(bench_fhe.report)
 

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 import atomic_margin
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, fail, out, plain_errors
 from atomic_margin.service.files import examples_folder, write_json
@@ -77,7 +78,7 @@ def demo(
     examples: Annotated[
         Path | None, typer.Option(help="Folder with the example documents.", show_default="those of this package")
     ] = None,
-    profile: Annotated[str, typer.Option(help="FHE profile.")] = "standard",
+    profile: Annotated[str, typer.Option(help="FHE profile.")] = DEFAULT.name,
 ) -> None:
     """Watch one institution's encrypted portfolio through four price ticks, everything real.
 

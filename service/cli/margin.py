@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.margin.analysis import Account, Ladder, contributions, explain, ladder, what_if
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS
@@ -134,7 +135,7 @@ def margin(
             show_default="for a case a quarter above its book",
         ),
     ] = None,
-    bits: Annotated[int, typer.Option(help="Width of FHE rows: 20 or 24. Proof rows have 12 more.")] = 20,
+    bits: Annotated[int, typer.Option(help="Width of FHE rows: 20 or 24. Proof rows have 12 more.")] = DEFAULT.bits,
     with_ladder: Annotated[bool, typer.Option("--ladder", help="What is left now and in every scenario.")] = False,
     with_contributions: Annotated[
         bool, typer.Option("--contributions", help="What each line, cash and collateral add to the binding row.")

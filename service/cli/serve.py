@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import err, plain_errors
 from atomic_margin.service.cli.terms import (
@@ -47,7 +48,7 @@ def serve(
     model: ModelFile,
     universe: UniverseFile,
     schedule: ScheduleFile,
-    profile: ProfileName = "standard",
+    profile: ProfileName = DEFAULT.name,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
     answer_seconds: Annotated[int, typer.Option(help="Time an institution has to answer a run.", min=1)] = 900,

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.cli.terms import (
     ModelFile,
@@ -32,7 +33,7 @@ def trust(
     keys: Annotated[
         list[str] | None, typer.Option(help="NAME=HASH of an institution's FHE key commitments; repeatable.")
     ] = None,
-    profile: ProfileName = "standard",
+    profile: ProfileName = DEFAULT.name,
     log: Annotated[str | None, typer.Option(help="Key of the operator's log; without it no log is asked for.")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="Key of a witness whose cosignature counts.")] = None,
     threshold: Annotated[int | None, typer.Option(help="How many of the witnesses must have cosigned.", min=1)] = None,

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Institution
@@ -78,7 +79,7 @@ class Parties:
 
 @contextmanager
 def parties(
-    examples: Path, data: Path, logs: Path, trust: Path, watch: Callable[[str], None], profile: str = "standard"
+    examples: Path, data: Path, logs: Path, trust: Path, watch: Callable[[str], None], profile: str = DEFAULT.name
 ) -> Iterator[Parties]:
     """Start witness, operator and institution, introduce them to each other, and stop them at the end.
 

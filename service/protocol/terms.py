@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from atomic_margin.circuits.errors import ProfileError
-from atomic_margin.circuits.profile import Profile
+from atomic_margin.circuits.profile import Profile, that_would_do
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
 from atomic_margin.margin.errors import MatrixMismatch
@@ -108,9 +108,10 @@ class Terms:
 
     def __post_init__(self) -> None:
         if len(self.model.labels) > self.profile.rows:
+            wanted = that_would_do(entries=self.profile.entries, rows=len(self.model.labels), bits=self.profile.bits)
             raise ProfileError(
                 f"the model's {len(self.model.labels)} rows do not fit profile {self.profile.name!r}, which has "
-                f"{self.profile.rows}"
+                f"{self.profile.rows}: {wanted}"
             )
 
     @property
@@ -169,14 +170,16 @@ class Terms:
             chosen = None if account.columns is None else account.columns.tiers_of(universe)
             found = EntryMap.of(universe, account.gross_limit, self.profile.bits, chosen)
             if len(found) > self.profile.entries:
+                wanted = that_would_do(entries=len(found), rows=self.profile.rows, bits=self.profile.bits)
                 raise ProfileError(
                     f"the account's {len(found)} columns do not fit profile {self.profile.name!r}, which has "
-                    f"{self.profile.entries}: choose fewer underlyings or expiries"
+                    f"{self.profile.entries}: choose fewer underlyings, expiries or tiers; {wanted}"
                 )
             if max(found.widths) >= self.profile.bits:
+                wanted = that_would_do(entries=self.profile.entries, rows=self.profile.rows, bits=max(found.widths) + 1)
                 raise ProfileError(
                     f"an entry of {max(found.widths)} bits does not fit the {self.profile.bits}-bit rows of profile "
-                    f"{self.profile.name!r}: choose narrower tiers"
+                    f"{self.profile.name!r}: choose narrower tiers; {wanted}"
                 )
             if len(self._columns) >= _KEPT:
                 self._columns.pop(next(iter(self._columns)))
