@@ -5,8 +5,13 @@ import pytest
 from atomic_margin.bench.service.listing import GROSS_LIMIT, Listing, cash_schedule, scan_model
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import profile_by_name
+from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.columns import ColumnChoice
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
+
+from .documents import full_example
 
 EXCHANGE = Listing.of_strikes(30)
 ONE_ENTRY = {"tiers": {"option": [["1", "10"]]}}
@@ -62,3 +67,31 @@ def test_an_entry_that_is_too_wide_is_told_the_profile_that_takes_it() -> None:
     with pytest.raises(ProfileError, match=r"an entry of 16 bits does not fit .*; profile 16x16x20 is large enough"):
         columns(terms("tiny", Listing(3)), wide)
     assert columns(terms("16x16x20", Listing(3)), wide) == 14
+
+
+@pytest.mark.parametrize(
+    ("profile", "choice", "lost"),
+    [
+        ("standard", False, 30_800),
+        ("256x24x24", False, 112_000),
+        ("256x24x24", True, 2_900),
+        ("4096x24x24", True, 12_200),
+    ],
+)
+def test_what_the_early_warning_of_the_example_loses_to_rounding(profile: str, choice: bool, lost: float) -> None:
+    """What docs/institution.md and ADR 0042 say of 24 bits: narrow weights want entries that count few lots."""
+    model, universe, schedule = (full_example(name) for name in ("model-scan", "universe", "collateral-schedule"))
+    book = Portfolio.parse(full_example("portfolio"))
+    market, posted = Market.parse(full_example("market-1")), CollateralHoldings.parse(full_example("collateral")).posted
+    under = Terms.parse(model, universe, schedule, profile_by_name(profile))
+    chosen = ColumnChoice.parse(full_example("columns")) if choice else None
+    account = AccountColumns(under.universe.hash(), int(full_example("institution")["gross_limit"]), chosen)
+    z = under.encode(book, account)
+    matrices = under.compile(market, posted, account)
+    true = under.model.reference(under.published(market, account.universe), book, posted).excess["maintenance"]
+    coarse, fine = (
+        true - float(matrix.usd(int(matrix.surplus(z).min())))
+        for matrix in (matrices.maintenance_fhe, matrices.maintenance_proof)
+    )
+    assert coarse == pytest.approx(lost, rel=0.02)
+    assert 0 <= fine < lost / 1000
