@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import PROFILES, STANDARD, Profile
+from atomic_margin.circuits.profile import DEFAULT, PROFILES, STANDARD, Profile
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.service.cli import main as command_line
 from atomic_margin.service.cli.terms import read_terms
@@ -305,12 +305,12 @@ def test_a_proxy_that_is_set_up_as_documented_takes_every_enrolment() -> None:
     assert told is not None
     largest = max(_enrolment_bytes(profile) for profile in PROFILES.values())
     assert largest <= int(told[1]) * 1_000_000 <= 1.05 * largest
-    assert f"at most {_rounded_up(_enrolment_bytes(STANDARD))} with the profile `standard`" in serve
+    assert f"at most {_rounded_up(_enrolment_bytes(DEFAULT))} with the default profile" in serve
     assert f"and {_rounded_up(largest)} with the largest" in serve
 
 
 def test_the_documents_say_how_large_evaluation_keys_are() -> None:
-    size = f"{round(layout_of(STANDARD).evaluation_key_bytes / 1_000_000)} MB"
+    size = f"{round(layout_of(DEFAULT).evaluation_key_bytes / 1_000_000)} MB"
     said = [
         (document.name, amount)
         for document in DOCUMENTS

@@ -41,6 +41,7 @@ from atomic_margin.service.protocol.statements import gain_statement
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.verification import verify_submission
+from atomic_margin.zk.generators import MAX_GENERATORS, load_generators
 from atomic_margin.zk.groups import load_group
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.verify.sufficiency import verify_sufficiency
@@ -105,6 +106,8 @@ def measure(profile: Profile, say: Say = lambda _: None, runs: int = RUNS) -> Fi
         columns = terms.columns(account)
     z = terms.encode(Portfolio.parse(listing.portfolio()), account)
 
+    with clock.step("generators_s", "decoding generators"):
+        load_generators(load_group(), MAX_GENERATORS)
     openings, upload, ciphertext, book = _submit(clock, terms, account, keys, z)
 
     market = Market.parse(listing.market())

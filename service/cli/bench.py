@@ -17,7 +17,7 @@ from atomic_margin.service.files import write_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-# Of one evaluation of `breach` on two cores, default profile: `seconds.evaluate_breach` of `make demo`.
+# Of one evaluation of `breach` on two cores, profile standard: `seconds.evaluate_breach` of the demo.
 BREACH_SECONDS = 2.0
 SHARE = 20
 

@@ -126,7 +126,7 @@ def parties(
 
     operator_url, operator_log = f"http://127.0.0.1:{free_port()}", logs / "operator.log"
     with ExitStack() as stack:
-        watch("starting a witness and the operator")
+        watch("starting a witness and the operator, which compiles the circuits the first time")
         history = stack.enter_context(witness(data / "operator", data / "witness", logs / "witness.log"))
         serve = command(
             "serve", "--dir", str(data / "operator"), *files, *history.serve_options,
@@ -134,7 +134,8 @@ def parties(
         )  # fmt: skip
         operator_process = stack.enter_context(running(serve, operator_log))
         with Http(operator_url, operator_process, operator_log) as public:
-            public.wait("/healthz", Health, lambda _: True, 60, lambda _: None)
+            # A machine that has not compiled the profile yet does so first.
+            public.wait("/healthz", Health, lambda _: True, 600, lambda _: None)
         token = (data / "operator" / "admin.token").read_text().strip()
         operator = stack.enter_context(Http(operator_url, operator_process, operator_log, token))
 
@@ -157,11 +158,13 @@ def parties(
         write_json(trust, json.loads(_run(*trusted)))
 
         watch("starting the institution")
+        chosen = () if story.columns is None else ("--columns", str(staging.path(story.columns)))
         agent_token = load_token(data / "institution" / "agent.token")
         agent_url, agent_log = f"http://127.0.0.1:{free_port()}", logs / "institution.log"
         agent_command = command(
             "institution", "serve", "--dir", str(data / "institution"), "--name", NAME, "--operator", operator_url,
-            "--trust", str(trust), "--gross-limit", str(account.gross_limit), "--port", agent_url.rpartition(":")[2],
+            "--trust", str(trust), "--gross-limit", str(account.gross_limit), *chosen,
+            "--port", agent_url.rpartition(":")[2],
             # The examples are a history of one day that is played back.
             "--max-tick-age", "unbounded",
         )  # fmt: skip

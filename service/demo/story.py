@@ -48,6 +48,7 @@ class Story(Document):
     Attributes:
         profile: FHE profile that the model and the account need.
         model: and the other files are named by what they are; the defaults are those of the examples.
+        columns: what the account's commitments cover; left out for all of the universe.
         steps: in order; `portfolio` is submitted before the first.
     """
 
@@ -61,6 +62,7 @@ class Story(Document):
     institution: Label = "institution.json"
     collateral: Label = "collateral.json"
     portfolio: Label = "portfolio.json"
+    columns: Label | None = None
     steps: NonEmptyListOf[Step]
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from atomic_margin.bench.fhe.charts import charts, draw
 from atomic_margin.bench.fhe.ckks import measure_ckks
 from atomic_margin.bench.fhe.errors import BenchFailed, ExtraMissing, NoCircuit, NoMeasurements
 from atomic_margin.bench.fhe.jobs import CKKS, Job
-from atomic_margin.bench.fhe.plan import plan, profiles_named
+from atomic_margin.bench.fhe.plan import plan, profiles_named, scaled
 from atomic_margin.bench.fhe.promises import verdicts
 from atomic_margin.bench.fhe.report import page, read_measurements
 from atomic_margin.bench.fhe.run import leveled_only, module_of
@@ -187,6 +187,10 @@ def test_a_plan_measures_every_circuit_once() -> None:
     assert here == [*default.functions, "approximate_breach", "straightforward_breach", "naive_breach"]
     entries = {module.sizes.entries for module in modules if "breach" in module.circuits}
     assert entries == {16, 64, 256, 512, 1024}
+    large = profile_by_name("64x64x24")
+    assert [one.entries for one in scaled(large, "entries")] == [64, 256, 1024, 4096]
+    assert [one.rows for one in scaled(large, "rows")] == [16, 24, 33, 64]
+    assert [one.bits for one in scaled(large, "bits")] == [20, 24]
     assert len(profiles_named(["all"])) == len(GRID)
     with pytest.raises(ProfileError, match="no circuit named"):
         plan([default], ["unknown"])

@@ -1,6 +1,8 @@
 """Profiles are data with a hash, and the compiler's result is pinned."""
 
+import re
 from dataclasses import fields, replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ from atomic_margin.circuits.clear_inputs import checked_clear_inputs
 from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.errors import ClearInputError, ProfileError
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import STANDARD, TINY, profile_by_name
+from atomic_margin.circuits.profile import (
+    DEFAULT,
+    GRID,
+    STANDARD,
+    TINY,
+    profile_by_name,
+    smallest,
+    that_would_do,
+)
 
 
 def test_every_field_of_a_profile_is_in_its_hash() -> None:
@@ -36,6 +46,7 @@ def test_every_field_of_a_profile_is_in_its_hash() -> None:
     ("field", "value"),
     [
         ("entries", 0),
+        ("entries", 4097),
         ("rows", 65),
         ("bits", 40),
         ("entry_bits", 6),
@@ -62,8 +73,56 @@ def test_a_profile_without_pinned_parameters_is_refused() -> None:
 
 
 def test_a_profile_that_is_not_published_is_named_with_those_that_are() -> None:
-    with pytest.raises(ProfileError, match=r"tiny, small, standard and entries x rows x bits"):
+    with pytest.raises(ProfileError, match=r"tiny, small, standard and entries x rows x bits") as refused:
         profile_by_name("48x16x16")
+    assert "entries 64, 256, 1024, 4096 with rows 64 and bits 20, 24" in str(refused.value)
+
+
+def test_every_profile_that_an_error_lists_is_there() -> None:
+    with pytest.raises(ProfileError) as refused:
+        profile_by_name("unknown")
+    listed = set()
+    for block in re.findall(r"entries ([\d, ]+) with rows ([\d, ]+) and bits ([\d, ]+)", str(refused.value)):
+        entries, rows, bits = (re.findall(r"\d+", sizes) for sizes in block)
+        listed |= {"x".join(sizes) for sizes in product(entries, rows, bits)}
+    assert listed == set(GRID)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ({"entries": 200, "rows": 24, "bits": 24}, "256x24x24"),
+        ({"entries": 256, "rows": 37, "bits": 24}, "256x64x24"),
+        ({"entries": 257, "rows": 43, "bits": 20}, "1024x64x20"),
+        ({"entries": 300, "rows": 33, "bits": 20}, "512x33x20"),
+        ({"entries": 2412, "rows": 24, "bits": 24}, "4096x24x24"),
+        ({"entries": 4096, "rows": 64, "bits": 24}, "4096x64x24"),
+        # None of 16 bits has so many rows, or entries.
+        ({"entries": 16, "rows": 34, "bits": 16}, "64x64x20"),
+        ({"entries": 1025, "rows": 16, "bits": 16}, "4096x24x20"),
+        ({"bits": 21}, "16x16x24"),
+        ({"entries": 4097}, None),
+        ({"rows": 65}, None),
+        ({"bits": 25}, None),
+    ],
+    ids=str,
+)
+def test_the_smallest_profile_that_is_large_enough(wanted: dict[str, int], name: str | None) -> None:
+    found = smallest(**wanted)
+    assert found is (None if name is None else GRID[name])
+    said = that_would_do(**wanted)
+    assert said.startswith("no published profile is large enough" if found is None else f"profile {found.name} is")
+    others = [one for one in GRID.values() if all(getattr(one, size) >= least for size, least in wanted.items())]
+    assert (found is None) == (others == [])
+    assert all(found is not None and found.bits <= one.bits for one in others)
+
+
+def test_who_names_no_profile_gets_24_bits_and_every_name_keeps_its_meaning() -> None:
+    assert (DEFAULT.name, DEFAULT.bits) == ("256x24x24", 24)
+    assert profile_by_name("standard") is STANDARD is GRID["256x24x20"]
+    # What frozen proofs, attestations and trust files name.
+    assert STANDARD.hash() == "d8f827499bcfc7862a5f2e27ef07451d130ed7d1916581b071d3462a2dc3b97b"
+    assert DEFAULT.hash() == "953aee3553ba3d3a779ec1a9314d42373547ad66f6e85828360bfc193eaa9f6f"
 
 
 def test_a_research_circuit_enters_no_profile_that_is_served() -> None:

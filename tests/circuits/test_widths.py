@@ -51,10 +51,10 @@ def test_input_sets_reach_both_ends_and_keep_to_the_grid(profile: Profile) -> No
 
 
 def test_the_grid_of_profiles() -> None:
-    assert len(GRID) == 45
+    assert len(GRID) == 57
     assert set(PROFILES.values()) == {TINY, *GRID.values()}
     assert (PROFILES["16x16x16"], PROFILES["256x24x20"]) == (SMALL, STANDARD)
-    assert len({profile.hash() for profile in GRID.values()}) == 45
+    assert len({profile.hash() for profile in GRID.values()}) == 57
     for name, profile in GRID.items():
         assert name == f"{profile.entries}x{profile.rows}x{profile.bits}"
         assert profile_by_name(profile.name) is profile

@@ -1,6 +1,6 @@
 """`atomic-margin demo`, and the verifier on what it leaves: every part is real, on a small set of documents.
 
-`.ci/run` has `make demo` besides, with the examples and the standard profile as a newcomer sees it, and tests what that
+`.ci/run` has `make demo` besides, with the examples and the default profile as a newcomer sees it, and tests what that
 leaves: ATOMIC_MARGIN_DEMO names a folder that a demo wrote, and none is played then.
 """
 

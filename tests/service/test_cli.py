@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.cli.main import COMMANDS, app
 from atomic_margin.service.cli.verify import ALL_STEPS
@@ -269,6 +270,14 @@ def test_a_trust_file_is_what_its_owner_asked_for(stages: Stages, tmp_path: Path
     wanted = {**stages.trust, "institutions": {FUND: institution}}
     assert json.loads(made.stdout) == wanted
     assert json.loads(made.stdout)["model"] == example_terms().hashes["model"]
+
+
+def test_a_trust_file_names_the_default_profile_where_nobody_does(stages: Stages, tmp_path: Path) -> None:
+    rules = tmp_path / "price-rules.json"
+    rules.write_text(json.dumps(stages.trust["prices"]))
+    *documents, _, _ = TERMS
+    made = call("trust", "--operator", stages.trust["operator"], "--price-rules", rules, *documents)
+    assert json.loads(made.stdout)["profile"] == DEFAULT.hash()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from atomic_margin.circuits.profile import profile_by_name
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.collateral import CollateralHoldings
+from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Institution, Portfolio
 from atomic_margin.margin.market.revisions import carried
@@ -49,7 +50,9 @@ class Account:
 
     @property
     def columns(self) -> AccountColumns:
-        return AccountColumns(self.terms.universe.hash(), self.gross_limit)
+        chosen = self.staging.story.columns
+        choice = None if chosen is None else ColumnChoice.parse(self.read(chosen))
+        return AccountColumns(self.terms.universe.hash(), self.gross_limit, choice)
 
     def take(self, step: Step) -> str:
         """Do what a step says; return what its run would be settled as, or nothing."""

@@ -156,7 +156,11 @@ def test_errors_of_a_toy_document_name_the_field() -> None:
     ("path", "error", "why"),
     [
         ("cross-margin/model", ModelNotServed, "the model cross_margin cannot be served"),
-        ("expected-shortfall/model", ProfileError, "the model's 33 rows do not fit profile 'standard', which has 24"),
+        (
+            "expected-shortfall/model",
+            ProfileError,
+            "the model's 33 rows do not fit profile 'standard', which has 24: profile 256x33x20 is large enough",
+        ),
     ],
 )
 def test_terms_refuse_what_cannot_be_served(path: str, error: type[Exception], why: str) -> None:
