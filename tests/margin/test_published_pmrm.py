@@ -170,3 +170,11 @@ def test_the_clock_does_not_settle_what_sources_do_not() -> None:
     lost = by_label["1 none"] - by_label["1.18 none"]
     forward = float(document["underlyings"]["BTC"]["expiries"][EXPIRY]["forward"])
     assert lost == pytest.approx(0.8 * 0.18 * forward * 5, rel=0.05)
+
+
+@pytest.mark.parametrize("file", ["pmrm/model", "pmrm2/model", "cross-margin/served", "expected-shortfall/model"])
+def test_a_served_document_is_parsed_again_as_it_travels(file: str) -> None:
+    """An operator hands out the canonical form, in which agent and verifier read it."""
+    model = parse_model(read(f"{file}.json"))
+    again = parse_model(model.canonical())
+    assert (again.hash(), again.canonical()) == (model.hash(), model.canonical())

@@ -18,11 +18,12 @@ from atomic_margin.margin.models.portfolio_margin.fields import (
     integer,
     json_object,
     parse_at,
+    written,
 )
 
 
 def _direction(value: object) -> int:
-    direction = integer(value)
+    direction = integer(written(value))
     if direction not in (-1, 0, 1):
         raise problem(OutOfRange, f"write 1 for volatility up, 0 for unchanged or -1 for down, got {direction}")
     return direction

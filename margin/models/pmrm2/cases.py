@@ -297,7 +297,7 @@ class OtherContingency(Settings):
 class Pmrm2Parameters(Document):
     """``Parameters``: the parameter set."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore")
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, extra="ignore")
     TAG: ClassVar[str] = "pmrm2-parameters"
 
     scenarios: NonEmptyListOf[Shock]
@@ -311,7 +311,7 @@ class Pmrm2Parameters(Document):
 class Pmrm2Case(Document):
     """A whole case. `parse` raises a DocumentError that names the first wrong field by its JSON path."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore")
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, extra="ignore")
     TAG: ClassVar[str] = "pmrm2-case"
 
     scenario: Pmrm2Scenario

@@ -100,10 +100,10 @@ Multiplier = Annotated[Decimal, number_in(0, 100, above=True, what="a spot multi
 class Fields(Part):
     """A piece of a case; names are in Pascal case, unknown ones are not looked at."""
 
-    model_config = ConfigDict(alias_generator=to_pascal, extra="ignore")
+    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, extra="ignore")
 
 
 class Settings(Part):
     """A group of parameters; names are in capitals, unknown ones are not looked at."""
 
-    model_config = ConfigDict(alias_generator=str.upper, extra="ignore")
+    model_config = ConfigDict(alias_generator=str.upper, populate_by_name=True, extra="ignore")

@@ -4,6 +4,7 @@ For `pmrm.cases` and `pmrm.parameters`. In a case every number is an integer, 10
 except expiries and flags; both documents are kept as decimals, without rounding.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from atomic_margin.documents.errors import (
 from atomic_margin.documents.strict import MAX_PRICE, MAX_QUANTITY, MAX_VOLATILITY, D, problem
 from atomic_margin.margin.errors import ExpiredInstrument
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,9}")
 MAX_EXPIRY = 50 * 365 * 86400
 MAX_RATE = 10
 _DECIMALS = 18
@@ -73,9 +75,18 @@ def _flag(value: object) -> bool:
     return bool(value)
 
 
+def written(value: object) -> object:
+    """Return a whole number as it stands in a canonical form, where it is text, as a number; anything else as it is.
+
+    >>> written("-1"), written(7), written("x")
+    (-1, 7, 'x')
+    """
+    return int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+
+
 def floor_seconds(value: object) -> int:
     """Return a whole number of seconds, at least 0: a floor, which 0 turns off."""
-    seconds = integer(value)
+    seconds = integer(written(value))
     if not 0 <= seconds <= MAX_EXPIRY:
         raise problem(OutOfRange, f"a whole number of seconds from 0 to {MAX_EXPIRY} here, got {seconds}")
     return seconds
