@@ -12,6 +12,7 @@ from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
+from atomic_margin.margin.collateral import market_worth
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
@@ -33,7 +34,7 @@ from atomic_margin.service.protocol.statements import (
     portfolio_statement,
     sufficiency_statement,
 )
-from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.submissions import Settles, Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group, Point
@@ -211,9 +212,9 @@ def verify_gain(
     terms: Terms,
     group: Group,
 ) -> None:
-    """Check that a book gained at most its allowance more than the one it is compared with, by the prices it names.
+    """Check that a book gained at most as much more as it says than the one it is compared with, by the prices it names.
 
-    That these are the right book and the right prices is for the account machine to say.
+    Losses that it settles are paid for by collateral that is worth as much at the same prices. That these are the right book and the right prices is for the account machine to say.
 
     Args:
         submission: the document, whose other proofs hold.
@@ -223,16 +224,41 @@ def verify_gain(
         group: backend of the proof.
 
     Raises:
-        Refused: the day is not that of the prices, they do not price the universe, or the proof does not hold.
+        Refused: the day is not that of the prices, they do not price the universe, what leaves for losses is worth less
+            than these, or the proof does not hold.
     """
     gain = submission.gain
     if gain.day != day_of(market):
         raise Refused(f"its gain is counted on day {gain.day}, its prices are of day {day_of(market)}", "gain.day")
+    if gain.settles is not None:
+        _check_paid(gain.settles, market, terms)
     try:
         statement = gain_statement(submission, gain, before, terms, market)
         verify_sufficiency(statement, bytes.fromhex(submission.gain_proof), group)
     except (MarginError, ProofError) as error:
         raise Refused(str(error), "gain_proof") from error
+
+
+def paid_for(settles: Settles, market: Market, terms: Terms) -> int:
+    """Return what the collateral is worth that leaves for losses, whole USD, rounded down.
+
+    Raises:
+        MarginError: the schedule does not have the asset, or the market does not price it.
+    """
+    return market_worth(terms.schedule, terms.model.spot_moves, market, settles.asset, settles.quantity)
+
+
+def _check_paid(settles: Settles, market: Market | None, terms: Terms) -> None:
+    try:
+        worth = 0 if market is None else paid_for(settles, market, terms)
+    except MarginError as error:
+        raise Refused(str(error), "gain.settles.asset") from error
+    if settles.usd > worth:
+        raise Refused(
+            f"{settles.quantity} units of {settles.asset} are worth {worth} USD at this tick, and {settles.usd} USD of "
+            "losses are to be settled by them: let more of it leave",
+            "gain.settles.usd",
+        )
 
 
 def day_of(market: Market | None) -> int:
