@@ -212,9 +212,10 @@ def verify_gain(
     terms: Terms,
     group: Group,
 ) -> None:
-    """Check that a book gained at most as much more as it says than the one it is compared with, by the prices it names.
+    """Check that a book gained at most as much more as it says than the one it is compared with, by its prices.
 
-    Losses that it settles are paid for by collateral that is worth as much at the same prices. That these are the right book and the right prices is for the account machine to say.
+    Losses that it settles are paid for by collateral that is worth as much at the same prices. That these are the right
+    book and the right prices is for the account machine to say.
 
     Args:
         submission: the document, whose other proofs hold.

@@ -91,8 +91,8 @@ def _check_signer(public: PublicState, event: Event) -> None:
 OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
-        EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED, EventKind.COVERED_UNASKED,
-        EventKind.BOOK_GIVEN_UP,
+        EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
+        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""

@@ -12,6 +12,8 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
 from .truth import settled
 
+ACTS = ("tick", "run", "go on", "submit", "settle", "again", "instruct", "answer", "unasked", "give up", "any")
+
 
 class CheatingInstitution(Played):
     """An honest operator: it runs the machine, takes what is legal, and knows nothing else."""
@@ -33,23 +35,7 @@ class CheatingInstitution(Played):
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
-        act = data.draw(
-            st.sampled_from(
-                [
-                    "tick",
-                    "run",
-                    "go on",
-                    "submit",
-                    "settle",
-                    "again",
-                    "instruct",
-                    "answer",
-                    "unasked",
-                    "give up",
-                    "any",
-                ]  # fmt: skip
-            )
-        )
+        act = data.draw(st.sampled_from(ACTS))
         if act == "tick":
             self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
         elif act == "run":

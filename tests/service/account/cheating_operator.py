@@ -310,9 +310,7 @@ class CheatingOperator(Played):
         public, kind = self.state.public, entry.kind
         if kind in (K.SUBMITTED, K.LOSSES_SETTLED):
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
-        if kind is K.LOSSES_SETTLED:
-            self.posted_at.append((dict(public.posted), public.instructions))
-        elif kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED):
+        if kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED, K.LOSSES_SETTLED):
             self.posted_at.append((dict(public.posted), public.instructions))
         if kind in (K.RUN_OPENED, K.RUN_RECORDED):
             assert public.run is not None
