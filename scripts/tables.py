@@ -41,6 +41,7 @@ MODELS: tuple[type[Part], ...] = (
     documents.EnrolmentConfirmation,
     submissions.Submission,
     submissions.Gain,
+    submissions.Settles,
     columns.ColumnChoice,
     columns.TierChoice,
     documents.RunRecord,

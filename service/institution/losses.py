@@ -75,7 +75,9 @@ def settling(party: Party, outbox: Outbox, state: Account, asset: str, quantity:
     worth = paid_for(Settles.parse({**said, "usd": "1"}), market, party.terms)
     wanted = worth if usd is None else usd
     if not 0 < wanted <= worth:
-        raise AgentRefused(f"{quantity} units of {asset} are worth {worth:,} USD at the newest tick, less than that")
+        raise AgentRefused(
+            f"{quantity} units of {asset} are worth {worth:,} USD at the newest tick: settle 1 to as many"
+        )
     portfolio = Portfolio.parse(own.portfolio)
     book = Portfolio.parse({**own.portfolio, "cash": plain(Fraction(portfolio.cash or 0) + wanted)})
     return Settling(book, Settles.parse({**said, "usd": str(wanted)}))

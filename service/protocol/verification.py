@@ -102,6 +102,41 @@ def verify_submission(
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
     # (2) It is about these terms.
+    _check_columns(submission, terms)
+    # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
+    if submission.key_commitments != keys.hash:
+        raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
+    try:
+        ciphertext = ciphertext_of(submission, terms)
+    except MalformedCiphertext as error:
+        raise Refused(str(error), "bodies") from error
+    if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
+        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
+    # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
+    terms.check_gross_limit(submission)
+    # (5) Every entry is in its range and the book is within the gross limit.
+    known: dict[bytes, Point] = {}
+    _check_portfolio(submission, terms, group, known)
+    # (6) Each ciphertext encrypts the committed entry under the committed key.
+    try:
+        statement = encryption_statement(submission, terms, keys)
+        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
+    except ProofError as error:
+        raise Refused(str(error), "encryption_proof") from error
+    return ciphertext
+
+
+def verify_committed(signed: SignedDocument, submission: Submission, terms: Terms, identity: str, group: Group) -> None:
+    """Check that a submission is the institution's and commits to a book, which is what another's gain needs of it.
+
+    Arguments and errors are those of `verify_submission`; keys, ciphertexts and the gross limit are not looked at.
+    """
+    signed.verify(frozenset({identity}))
+    _check_columns(submission, terms)
+    _check_portfolio(submission, terms, group, {})
+
+
+def _check_columns(submission: Submission, terms: Terms) -> None:
     for name in ("profile", "generators"):
         if getattr(submission, name) != terms.hashes[name]:
             raise Refused(f"the submission is for another {name}; fetch the operator's terms and submit again", name)
@@ -117,31 +152,14 @@ def verify_submission(
         raise Refused(
             f"the account has {len(columns)} columns, got {len(submission.commitments)} commitments", "commitments"
         )
-    # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
-    if submission.key_commitments != keys.hash:
-        raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
-    try:
-        ciphertext = ciphertext_of(submission, terms)
-    except MalformedCiphertext as error:
-        raise Refused(str(error), "bodies") from error
-    if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
-        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
-    # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
-    terms.check_gross_limit(submission)
-    # (5) Every entry is in its range and the book is within the gross limit.
-    known: dict[bytes, Point] = {}
+
+
+def _check_portfolio(submission: Submission, terms: Terms, group: Group, known: dict[bytes, Point]) -> None:
     try:
         entries = portfolio_statement(submission, terms)
         verify_portfolio(entries, bytes.fromhex(submission.portfolio_proof), group, known)
     except ProofError as error:
         raise Refused(str(error), "portfolio_proof") from error
-    # (6) Each ciphertext encrypts the committed entry under the committed key.
-    try:
-        statement = encryption_statement(submission, terms, keys)
-        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
-    except ProofError as error:
-        raise Refused(str(error), "encryption_proof") from error
-    return ciphertext
 
 
 def verify_answer(

@@ -63,16 +63,19 @@ def submit(
             return SignedDocument.parse(earlier.entry)
         row = session.get_one(Account, institution)
         row.nonce = None
+        public_before = row.public_state
+        entry = entries.enter(session, operator.book, row, signed)
         session.add(
             SubmissionRow(
                 institution=institution,
                 sequence=submission.sequence,
                 sha256=signed.body_hash(),
                 document=signed.to_json(),
+                public_before=public_before,
+                public_after=row.public_state,
                 received_at=now_text(),
             )
         )
-        entry = entries.enter(session, operator.book, row, signed)
         settles = submission.gain.settles
         if settles is not None:
             move = ledger.Move(settles.asset, settles.quantity, ledger.posted(institution), ledger.SETTLED)
