@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.service.errors import AttestationInvalid
-from atomic_margin.service.operator.accounts import submissions
+from atomic_margin.service.operator.accounts import submissions, universes
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -18,7 +18,7 @@ from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .bundles import STEPS, step_that_fails
-from .documents import FUND, Json
+from .documents import FUND, Json, example
 from .stages import Stages
 from .test_attestation import check_leaves
 from .test_gains import traded, vector
@@ -189,3 +189,28 @@ def test_entries_are_those_of_the_account(shown: Shown, group: Group) -> None:
     assert (
         Entry.parse(shown.bundle["body"]["history"]["submitted"]["entered"]["entry"]["body"]).kind == "losses settled"
     )
+
+
+def test_a_book_before_in_another_universe_comes_with_it(world_at: Callable[[str], World], group: Group) -> None:
+    world = world_at("calm-done")
+    document = {**example("universe"), "name": "the next one"}
+    new = universes.announce(world.operator, document, "2027-01-01T00:00:00Z")
+    world.submit(FUND, vector(world, traded(world)))
+    run_id = world.play(2)
+    world.answer(run_id)
+    bundle = world.bundle(run_id)
+    assert bundle["body"]["gain"]["universe"] == example("universe")
+    # Whoever pins the first one follows the revision; whoever pins the second one follows it back.
+    for pinned in (world.trust()["universe"], new):
+        assert verify_attestation(bundle, TrustFile.parse({**world.trust(), "universe": pinned}), group).steps == STEPS
+
+    def signed(change: Callable[[Json], Any]) -> Json:
+        body = copy.deepcopy(bundle["body"])
+        change(body)
+        return world.operator.identity.sign("attestation", body).to_json()
+
+    pins = TrustFile.parse({**world.trust(), "universe": new})
+    fails(signed(lambda body: body["gain"].pop("universe")), pins, group, "a universe goes along where")
+    fails(signed(lambda body: body.pop("revisions")), pins, group, "no revisions lead from universe")
+    other = {**example("universe"), "name": "nobody's"}
+    fails(signed(lambda body: body["gain"].update(universe=other)), pins, group, "no revisions lead from universe")
