@@ -71,14 +71,23 @@ def check_gain(
         SignatureInvalid, Refused, IllegalTransition, DocumentError, MarginError: it does not follow.
     """
     _, submission = parse_signed(signed, Submission)
-    identity = _check_entered(history, signed, trust.operator)
+    identity = check_entered(history, signed, trust.operator)
     terms, before = _compared(parts, submission, identity, terms, revisions or (), trust.operator, group)
     market = _priced(parts, submission.gain, trust)
     verify_gain(submission, before, market, terms, group)
 
 
-def _check_entered(history: History, signed: SignedDocument, operator: str) -> str:
-    """Run the machine from the state before a submission to the one after; return the account's identity."""
+def check_entered(history: History, signed: SignedDocument, operator: str) -> str:
+    """Run the machine from the state before a submission to the one after; return the account's identity.
+
+    Args:
+        history: entries of the account.
+        signed: the submission.
+        operator: public key of the operator.
+
+    Raises:
+        SignatureInvalid, Refused, IllegalTransition, DocumentError: it does not follow.
+    """
     shown = history.submitted
     public, before = opened(shown.before, operator, "submitted.before")
     after, entry = opened(shown.entered, operator, "submitted.entered")
