@@ -13,14 +13,24 @@ def _masks(name: str, key: str) -> Mutant:
     return Mutant(f"masks: {name}", "fhe.masks:mask_seed", value(key), "''", test)
 
 
-def _submission(name: str, node: Node, new: str, *tests: str) -> Mutant:
-    place = "service.protocol.verification:verify_submission"
+def _submission(name: str, node: Node, new: str, *tests: str, function: str = "verify_submission") -> Mutant:
+    place = f"service.protocol.verification:{function}"
     return Mutant(f"submission: {name}", place, node, new, _tests("service", ("verification_submissions", *tests)))
 
 
 def _gain(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.protocol.account.books:{function}"
     return Mutant(f"gain: {name}", place, node, new, _tests("service/account", ("machine_gains", *tests)))
+
+
+def _settles(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.protocol.account.{function}"
+    return Mutant(f"losses: {name}", place, node, new, _tests("service/account", ("machine_settles", *tests)))
+
+
+def _shown(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.verifier.gain:{function}"
+    return Mutant(f"gain shown: {name}", place, node, new, _tests("service", ("attestation_gain", *tests)))
 
 
 def _cash(name: str, place: str, node: Node, new: str, *named: str) -> Mutant:
@@ -31,7 +41,7 @@ _SUBMISSION_FIELD = "a_submission_with_another_field_is_refused"
 _SUBMISSION_PROOF = "a_changed_proof_of_a_submission_is_refused"
 
 BOOK_MUTANTS = (
-    _submission("terms", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD),
+    _submission("terms", condition("getattr", "hashes"), "False", _SUBMISSION_FIELD, function="_check_columns"),
     _submission("keys", condition("key_commitments"), "False",
                 "a_submission_under_other_keys_than_the_enrolled_ones_is_refused", _SUBMISSION_FIELD),
     _submission("hash of the words", condition("sha256", "ciphertext"), "False",
@@ -55,9 +65,9 @@ BOOK_MUTANTS = (
     Mutant("masks: random bytes are absorbed", "service.protocol.submissions:SubmissionClaim.proof_context",
            value("randomness"), "''", _tests("service", ("verification_submissions",
                                                          "both_proofs_absorb_all_that_a_submission_names"))),
-    _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF),
+    _submission("portfolio proof", call("verify_portfolio"), "None", _SUBMISSION_PROOF, function="_check_portfolio"),
     _submission("encryption proof", call("verify_encryption"), "None", _SUBMISSION_PROOF),
-    _submission("columns", condition("entry_map"), "False", _SUBMISSION_FIELD),
+    _submission("columns", condition("entry_map"), "False", _SUBMISSION_FIELD, function="_check_columns"),
     Mutant("submission: gain proof", "service.protocol.verification:verify_gain", call("verify_sufficiency"), "None",
            _tests("service", ("gains", "invented_cash_is_refused_by_agent_machine_and_proof"))),
     Mutant("submission: day of the gain", "service.protocol.verification:verify_gain", condition("day"), "False",
@@ -75,6 +85,31 @@ BOOK_MUTANTS = (
           "allowances_are_used_up_by_submission_and_by_day"),
     _gain("the book that came last", "compared_with", value("found"), "same or known[:1]",
           "a_book_is_compared_with_the_one_that_waits_and_itself_under_new_keys"),
+    _settles("prices nobody outlived", "books:losses_settled", condition("receipted"), "False",
+             "losses_are_not_settled_at_prices_that_others_outlived"),
+    _settles("another book", "books:losses_settled", condition("before", "commitments"), "False",
+             "losses_are_those_of_a_book_that_is_replaced"),
+    _settles("in force at once", "books:losses_settled", condition("waiting"), "False",
+             "no_losses_are_settled_while_anything_is_open_or_due"),
+    _settles("collateral leaves", "books:losses_settled", call("moved"), "after",
+             "collateral_leaves_with_the_losses_and_the_book_is_in_force"),
+    Mutant("losses: worth what leaves", "service.protocol.verification:_check_paid", condition("worth"), "False",
+           _tests("service", ("losses", "no_more_losses_are_settled_than_what_leaves_is_worth"))),
+    Mutant("losses: as much in the ledger", "service.operator.accounts.submissions:submit", call("book"), "None",
+           _tests("service", ("losses", "posted_collateral_leaves_and_cash_rises_by_as_much",
+                              "the_ledger_is_what_the_entries_give"))),
+    Mutant("agent: losses not settled later", "service.institution.outbox:Outbox.send", condition("settles"), "False",
+           _tests("service", ("agent_losses", "what_is_refused_is_not_settled_later_at_other_prices"))),
+    _shown("state after the submission", "check_entered", condition("made"), "False",
+           "an_operator_that_leaves_the_collateral_posted_is_found"),
+    _shown("entry of this submission", "check_entered", condition("follows"), "False",
+           "what_the_gain_is_counted_from_goes_along"),
+    _shown("entries of one account", "check_entered", condition("account"), "False",
+           "entries_are_those_of_the_account"),
+    _shown("the book before", "_compared", condition("body_hash", "named"), "False",
+           "what_the_gain_is_counted_from_goes_along"),
+    _shown("the tick of the gain", "_priced", condition("body_hash"), "False",
+           "what_the_gain_is_counted_from_goes_along"),
     _gain("listed universes", "_check_universe", condition("found"), "False",
           "a_book_is_in_a_listed_universe_until_that_ends"),
     _gain("a universe that is over", "_check_universe", condition("until"), "False",

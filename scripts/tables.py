@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
+from atomic_margin.service.verifier.gain import GainParts
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 MODELS: tuple[type[Part], ...] = (
@@ -41,6 +42,7 @@ MODELS: tuple[type[Part], ...] = (
     documents.EnrolmentConfirmation,
     submissions.Submission,
     submissions.Gain,
+    submissions.Settles,
     columns.ColumnChoice,
     columns.TierChoice,
     documents.RunRecord,
@@ -71,6 +73,8 @@ MODELS: tuple[type[Part], ...] = (
     PriceLeaf,
     Attestation,
     history.History,
+    history.SubmissionEntries,
+    GainParts,
     history.OpenedEntry,
     history.LiquidationEntries,
     released.ReleasedHistory,

@@ -98,6 +98,26 @@ def unit_values(asset: Asset, moves: SpotMoves, market: Market, kind: MarginKind
     return [today * max(Fraction(0), 1 + factor * move) for move in counted]
 
 
+def market_worth(schedule: CollateralSchedule, moves: SpotMoves, market: Market, name: str, quantity: int) -> int:
+    """Return what a quantity is worth at its price now, before tiers and haircut, in whole USD, rounded down.
+
+    Args:
+        schedule: eligible assets.
+        moves: what the margin model says of collateral.
+        market: prices.
+        name: of the asset; one that does not count as collateral at these prices is worth nothing.
+        quantity: in its smallest unit.
+
+    Raises:
+        UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in
+            `collateral_values`.
+    """
+    now = moves.now()
+    check_schedule(schedule, now, market)
+    check_holdings(schedule, {name: quantity})
+    return math.floor(quantity * unit_values(schedule.by_id[name], now, market, "maintenance")[0])
+
+
 def credited(asset: Asset, value: Fraction) -> Fraction:
     """Return what a market value of one asset, USD, is worth after tiers and haircut."""
     return (1 - Fraction(asset.haircut)) * (value if asset.tiers is None else asset.tier_table.credit(value))

@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.agent_messages import (
     AskedToGiveUp,
     DecidedRuns,
     KeysReplaced,
+    LossesSettled,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -125,6 +126,27 @@ def submit(
         file = read_book_file(portfolio)
         file.parse()
         print_json(_call(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
+
+
+@app.command()
+def settle(
+    directory: Directory,
+    asset: Annotated[str, typer.Option(help="What leaves, of the collateral schedule.")],
+    quantity: Annotated[int, typer.Option(min=1, help="Of it, in smallest units; posted.")],
+    usd: Annotated[
+        int | None,
+        typer.Option(min=1, help="Whole USD of losses; by default all that it is worth at the newest prices."),
+    ] = None,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Settle losses of the book in force: posted collateral leaves to the operator, and the book's cash rises.
+
+    The running agent submits the same book with as much more `cash`; say that in the portfolio you submit next. It is
+    done while no run is open or due, at the newest tick; what is refused is not tried again by itself.
+    """
+    asked = {"asset": asset, "quantity": str(quantity)} | ({} if usd is None else {"usd": str(usd)})
+    with plain_errors():
+        print_json(_call(LossesSettled, directory, agent, "POST", "/v1/losses", asked))
 
 
 @app.command("rotate-keys")

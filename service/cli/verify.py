@@ -27,6 +27,7 @@ ALL_STEPS = (
     "submission",
     "matrices",
     "account",
+    "gain",
     "answer",
     "settlement",
     "log",

@@ -15,7 +15,7 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, readers, renewals, shortfalls
+from atomic_margin.service.institution import answering, giving_up, losses, readers, renewals, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -30,14 +30,15 @@ from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.pinning import pinned_terms
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnSubmission, as_object
+from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures
+from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
 from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
 
@@ -125,10 +126,11 @@ class Agent:
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
-    def submit(self, book: Portfolio) -> int:
+    def submit(self, book: Portfolio, settles: Settles | None = None) -> int:
         """Encrypt, commit to and prove a portfolio, and send it; return its sequence number.
 
         One that was sent before and has no entry is sent once more, and then no more: this book takes its place.
+        `settles` are losses that it has no more, and what leaves for them.
 
         Raises:
             MarginError: the book is wrong, by field, or over the gross limit; nothing is sent.
@@ -139,15 +141,25 @@ class Agent:
             account = self.settings.account(self.terms.universe.hash())
             z = self.terms.encode(book, account)
             check_gross(z, self.terms.columns(account), account.gross_limit)
-            self._followed()
-            self._outbox.resend()
+            self._caught_up()
             self._outbox.replace_submissions()
             sequence = self._followed().public.submissions + 1
             values = tuple(int(value) for value in z)
             context = {"institution": self.settings.institution, "submission_sequence": str(sequence)}
             committed = CommittedBook(values, *commit_values(values, self._secret, context))
-            self._submit(sequence, book, committed, account)
+            self._submit(sequence, book, committed, account, settles)
             return sequence
+
+    def settle(self, asset: str, quantity: int, usd: int | None = None) -> LossesSettled:
+        """Settle losses of the book in force by posted collateral; return what was settled, and the book's cash now.
+
+        Raises:
+            AgentRefused, RemoteError, EntryRefused, DocumentError, MarginError: as `losses.settling` and `submit`.
+        """
+        with self._lock:
+            self._caught_up()
+            found = losses.settling(self._party, self._outbox, self._followed(), asset, quantity, usd)
+            return found.submitted(self.submit(found.portfolio, found.settles))
 
     def instruct(self, action: str, asset: str, quantity: int) -> None:
         """Post or withdraw free collateral.
@@ -157,8 +169,7 @@ class Agent:
             EntryRefused, AgentRefused: the account's history does not hold; nothing is sent.
         """
         with self._lock:
-            self._followed()
-            self._outbox.resend()
+            self._caught_up()
             instruction = CollateralInstruction.parse(
                 {
                     "institution": self.settings.institution,
@@ -213,8 +224,7 @@ class Agent:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
         with self._lock:
-            self._followed()
-            self._outbox.resend()
+            self._caught_up()
             return readers.name(self._party, self._outbox, reader)
 
     def remove_reader(self, reader: str) -> None:
@@ -224,8 +234,7 @@ class Agent:
             RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
         """
         with self._lock:
-            self._followed()
-            self._outbox.resend()
+            self._caught_up()
             readers.remove(self._party, self._outbox, reader)
 
     def readers(self) -> list[str]:
@@ -282,17 +291,7 @@ class Agent:
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""
-        with self._store.unit_of_work() as session:
-            rows = session.query(OwnAnswer).order_by(OwnAnswer.price_sequence, OwnAnswer.run_id).all()
-        short = shortfalls.figures(self._store)
-        return [
-            RunFigures(
-                **dict(PrivateFigures.parse(row.figures)),
-                delivered=row.entry is not None,
-                shortfall=short.get(row.run_id),
-            )
-            for row in rows
-        ]
+        return shortfalls.decided(self._store)
 
     @property
     def alarm(self) -> str | None:
@@ -316,6 +315,11 @@ class Agent:
         self._client.close()
         self._store.close()
 
+    def _caught_up(self) -> None:
+        """Follow the account, and send what no entry has."""
+        self._followed()
+        self._outbox.resend()
+
     def _followed(self) -> Account:
         """Return the account at the operator's last entry."""
         if self._client.token is None:
@@ -338,7 +342,14 @@ class Agent:
             return False
         return True
 
-    def _submit(self, sequence: int, portfolio: Portfolio, book: CommittedBook, account: Columned) -> None:
+    def _submit(
+        self,
+        sequence: int,
+        portfolio: Portfolio,
+        book: CommittedBook,
+        account: Columned,
+        settles: Settles | None = None,
+    ) -> None:
         """Make a submission under the keys in use, keep it, and send it."""
         own = self._keys.of(str(self._store.note("evaluation_keys")))
         keys = self._keys.secret(own)
@@ -352,19 +363,10 @@ class Agent:
         }
         openings = read_openings(keys, own.openings)
         make = partial(make_submission, addressed, account, self.terms, book, keys, openings)
-        made = make(self._store.use_masks, self._stage, partial(prove_gain, self._party, self._followed))
+        gain = partial(prove_gain, self._party, self._followed, settles=settles)
+        made = make(self._store.use_masks, self._stage, gain)
         signed = made.signed_by(self.identity)
-        with self._store.unit_of_work() as session:
-            session.add(
-                OwnSubmission(
-                    sequence=sequence,
-                    sha256=signed.body_hash(),
-                    document=signed.to_json(),
-                    portfolio=as_object(portfolio.canonical()),
-                    blindings=[str(blinding) for blinding in book.blindings],
-                    stored_at=self._outbox.time(),
-                )
-            )
+        self._outbox.keep_submission(signed, portfolio, book.blindings)
         self._stage("sending the submission")
         self._outbox.send(signed)
         self._stage("submitted")

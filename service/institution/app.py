@@ -29,6 +29,8 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     Instruction,
     KeysReplaced,
+    Losses,
+    LossesSettled,
     ReaderName,
     ReaderNames,
     ReaderToken,
@@ -180,6 +182,12 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Post or withdraw free collateral at the operator."""
         process.agent().instruct(instruction.action, instruction.asset, int(instruction.quantity))
         return Booked()
+
+    @app.post("/v1/losses", status_code=201)
+    def settle(losses: Losses) -> LossesSettled:
+        """Settle losses by posted collateral: it leaves, and the book in force is submitted with as much more cash."""
+        usd = None if losses.usd is None else int(losses.usd)
+        return process.agent().settle(losses.asset, int(losses.quantity), usd)
 
     @app.get("/v1/readers")
     def readers() -> ReaderNames:

@@ -19,7 +19,7 @@ from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.statements import gain_statement, gains
-from atomic_margin.service.protocol.submissions import Gain, Submission, SubmissionClaim
+from atomic_margin.service.protocol.submissions import Gain, Settles, Submission, SubmissionClaim
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.verification import day_of
@@ -53,23 +53,40 @@ class Priced:
 
 
 def prove_gain(
-    party: Party, followed: Callable[[], Account], claim: SubmissionClaim, book: CommittedBook
+    party: Party,
+    followed: Callable[[], Account],
+    claim: SubmissionClaim,
+    book: CommittedBook,
+    settles: Settles | None = None,
 ) -> tuple[Gain, bytes]:
     """Return what a submission says of its gain at the newest tick, and the proof.
+
+    Args:
+        party: whose submission.
+        followed: follows the account to its last entry.
+        claim: the submission.
+        book: what opens it.
+        settles: losses that it settles.
 
     Raises:
         AgentRefused: it gained more than the account is allowed, or the book that it replaces is not here.
         RemoteError: the operator does not answer.
         MarginError: the prices do not value the universe.
     """
-    priced = _newest(party)
+    priced = newest_prices(party)
     state = followed()
     earlier = _earlier(party, state, commitments_hash(claim))
-    return gain_at(priced, state.public.allowances.submission, party.terms, claim, book, earlier)
+    return gain_at(priced, state.public.allowances.submission, party.terms, claim, book, earlier, settles)
 
 
 def gain_at(
-    priced: Priced, allowed: int, terms: Terms, claim: SubmissionClaim, book: CommittedBook, earlier: Earlier | None
+    priced: Priced,
+    allowed: int,
+    terms: Terms,
+    claim: SubmissionClaim,
+    book: CommittedBook,
+    earlier: Earlier | None,
+    settles: Settles | None = None,
 ) -> tuple[Gain, bytes]:
     """Return what a submission says of its gain, and the proof.
 
@@ -83,6 +100,7 @@ def gain_at(
         claim: the submission.
         book: what opens it.
         earlier: the book it is compared with; None for none.
+        settles: losses that it settles, which it may have gained besides; None for none.
 
     Raises:
         AgentRefused: it gained more than that.
@@ -90,7 +108,8 @@ def gain_at(
     """
     market = priced.market
     before = 0 if earlier is None else gained(gains(earlier.submission, terms, market), earlier.values)
-    more = gained(gains(claim, terms, market), book.values) - before
+    paid = 0 if settles is None else settles.usd << -UNIT_EXPONENT
+    more = gained(gains(claim, terms, market), book.values) - before - paid
     if more > allowed << -UNIT_EXPONENT:
         raise AgentRefused(
             f"at tick {priced.number} the book has gained {more * 2.0**UNIT_EXPONENT:,.2f} USD more than the one it "
@@ -104,6 +123,7 @@ def gain_at(
             "tick": priced.hash,
             "day": str(day_of(market)),
             "allowance": str(_asked(more, allowed, terms.columns(claim))),
+            **({} if settles is None else {"settles": settles.canonical()}),
         }
     )
     values, blindings = ((), ()) if earlier is None else (earlier.values, earlier.blindings)
@@ -120,7 +140,12 @@ def _asked(more: int, allowed: int, columns: EntryMap) -> int:
     return next(step for step in steps if more <= step << -UNIT_EXPONENT)
 
 
-def _newest(party: Party) -> Priced:
+def newest_prices(party: Party) -> Priced:
+    """Return the newest tick that has a market, followed and checked.
+
+    Raises:
+        AgentRefused, RemoteError: it cannot be followed.
+    """
     shown = party.client.newest_tick().document
     signed = None if shown is None else party.chain.newest_market(shown)
     if signed is None:

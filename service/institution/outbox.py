@@ -5,13 +5,14 @@ is not sent again, and stays known, because the operator may still hold it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.party import Party
-from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, find_sent
+from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, as_object, find_sent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
@@ -58,6 +59,19 @@ class Outbox:
                     )
                 )
 
+    def keep_submission(self, signed: SignedDocument, portfolio: Portfolio, blindings: Sequence[int]) -> None:
+        """Store a submission before it is sent, with what opens it."""
+        row = OwnSubmission(
+            sequence=int(signed.body["sequence"]),
+            sha256=signed.body_hash(),
+            document=signed.to_json(),
+            portfolio=as_object(portfolio.canonical()),
+            blindings=[str(blinding) for blinding in blindings],
+            stored_at=self.time(),
+        )
+        with self._party.store.unit_of_work() as session:
+            session.add(row)
+
     def time(self) -> str:
         """Return the present time, as what is stored has it."""
         return self._party.settings.clock().isoformat()
@@ -79,6 +93,9 @@ class Outbox:
             field = str(error.problem.get("field"))
             if refused and (signed.type in _NUMBERED or field == "nonce"):
                 self._supersede(signed.body_hash(), str(error))
+            elif refused and signed.type == "submission" and "settles" in signed.body["gain"]:
+                # Whoever settles losses does it at prices that they see; it is not done at later ones by itself.
+                self._supersede(signed.body_hash(), f"its losses are not settled: {error}")
             elif refused and field.startswith("gain.") and field != "gain.allowance":
                 # There are newer prices than its gain was counted at: the same book is brought again at those.
                 self._supersede(signed.body_hash(), f"{STALE}: {error}")

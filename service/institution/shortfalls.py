@@ -43,7 +43,7 @@ from atomic_margin.service.errors import AgentRefused, RequestError
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.runs import CheckedRun, EvaluationMismatch, check_run, present
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnShortfall
-from atomic_margin.service.protocol.agent_messages import ShortfallFigures
+from atomic_margin.service.protocol.agent_messages import PrivateFigures, RunFigures, ShortfallFigures
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, ShortfallRecord
 from atomic_margin.service.protocol.messages import RunView
@@ -98,6 +98,21 @@ def figures(store: InstitutionStore) -> dict[str, ShortfallFigures]:
             )
             for row in session.query(OwnShortfall)
         }
+
+
+def decided(store: InstitutionStore) -> list[RunFigures]:
+    """Return the private figures of every decided run, oldest first, with those of its shortfall."""
+    with store.unit_of_work() as session:
+        rows = session.query(OwnAnswer).order_by(OwnAnswer.price_sequence, OwnAnswer.run_id).all()
+    short = figures(store)
+    return [
+        RunFigures(
+            **dict(PrivateFigures.parse(row.figures)),
+            delivered=row.entry is not None,
+            shortfall=short.get(row.run_id),
+        )
+        for row in rows
+    ]
 
 
 def check_record(signed: SignedDocument, record: ShortfallRecord, operator: str, run: CheckedRun) -> None:

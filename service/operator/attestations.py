@@ -23,6 +23,7 @@ from atomic_margin.service.operator.store.tables import (
 )
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.evidence import Evidence
+from atomic_margin.service.protocol.submissions import Gain
 from atomic_margin.service.verifier.attestation import bundle_body
 
 JsonObject = dict[str, Any]
@@ -33,7 +34,8 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
     if run.record is None:
         raise ValueError(f"run {run.run_id} has no record")
     settlement = session.get(SettlementRow, run.run_id)
-    submission = session.get_one(SubmissionRow, run.submission_id).document
+    submitted = session.get_one(SubmissionRow, run.submission_id)
+    submission = submitted.document
     flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
     tick = session.get_one(Tick, run.price_sequence)
     universe = operator.terms.universe_of(run.record["body"]["universe"])
@@ -47,10 +49,11 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         enrolment=session.get_one(EnrolledKeys, submission["body"]["evaluation_keys"]).document,
         submission=submission,
         run=run.record,
-        history=_history(session, run, settlement),
+        history=_history(session, run, submitted, settlement),
         answer=session.get_one(AnswerRow, run.run_id).document,
         flag_words=flag_words,
         settlement=None if settlement is None else settlement.document,
+        gain=_gain(operator, session, submission["body"]),
     )
     signed = operator.identity.sign("attestation", body)
     session.add(AttestationRow(run_id=run.run_id, document=signed.to_json()))
@@ -59,7 +62,8 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
 def evidence_of(session: Session, run: Run) -> Evidence | None:
     """Return what shows the entries of a run's bundle in the log, as soon as enough witnesses cosigned them."""
     settlement = session.get(SettlementRow, run.run_id)
-    leaves = [row.leaf for row in _entries(session, run, settlement)]
+    submitted = session.get_one(SubmissionRow, run.submission_id)
+    leaves = [row.leaf for row in _entries(session, run, submitted, settlement)]
     return checkpoints.evidence(session, leaves)
 
 
@@ -68,9 +72,28 @@ def recorded_evidence(session: Session, run: Run) -> Evidence | None:
     return checkpoints.evidence(session, [_entry(session, run, run.record_hash or "").leaf])
 
 
-def _entries(session: Session, run: Run, settlement: SettlementRow | None) -> list[EntryRow]:
-    """Return the entries that a bundle has: the one with the record, and round a liquidation, two more."""
-    rows = [_entry(session, run, run.record_hash or "")]
+def _gain(operator: Operator, session: Session, submission: JsonObject) -> JsonObject:
+    """Return what a submission's gain is counted from, as a bundle has it."""
+    gain = Gain.parse(submission["gain"])
+    found: JsonObject = {}
+    if gain.before is not None:
+        query = select(SubmissionRow.document).where(SubmissionRow.sha256 == gain.before)
+        found["before"] = session.execute(query).scalar_one()
+        universe = found["before"]["body"]["universe"]
+        if universe != submission["universe"]:
+            found["universe"] = operator.terms.universe_of(universe).canonical()
+    if gain.price_sequence:
+        tick = session.get_one(Tick, gain.price_sequence)
+        last_market = last_market_of(session, tick)
+        found |= {"tick": tick.document} | ({} if last_market is None else {"last_market": last_market})
+    return found
+
+
+def _entries(session: Session, run: Run, submitted: SubmissionRow, settlement: SettlementRow | None) -> list[EntryRow]:
+    """Return the entries that a bundle has: round the submission, with the record, and round a liquidation."""
+    entered = _entry(session, run, submitted.sha256)
+    before = session.get_one(EntryRow, (run.institution, entered.number - 1))
+    rows = [before, entered, _entry(session, run, run.record_hash or "")]
     if settlement is not None and settlement.document["body"]["kind"] == "liquidation":
         settled = _entry(session, run, settlement.sha256)
         rows += [session.get_one(EntryRow, (run.institution, settled.number - 1)), settled]
@@ -84,23 +107,26 @@ def _entry(session: Session, run: Run, subject: str) -> EntryRow:
     return row
 
 
-def _history(session: Session, run: Run, settlement: SettlementRow | None) -> JsonObject:
+def _history(session: Session, run: Run, submitted: SubmissionRow, settlement: SettlementRow | None) -> JsonObject:
     salts = Salts(session.get_one(Account, run.institution).seed)
-    recorded, *around = _entries(session, run, settlement)
+    earlier, entered, recorded, *around = _entries(session, run, submitted, settlement)
+
+    def opened(row: EntryRow, public: JsonObject | None) -> JsonObject:
+        return {"entry": row.entry, "salt": salts.of("public", row.number), "public": public}
+
     history: JsonObject = {
-        "recorded": {
-            "entry": recorded.entry,
-            "salt": salts.of("public", recorded.number),
-            "public": run.public_state,
-        }
+        "submitted": {
+            "before": opened(earlier, submitted.public_before),
+            "entered": opened(entered, submitted.public_after),
+            "salt": salts.of("document", entered.number),
+        },
+        "recorded": opened(recorded, run.public_state),
     }
     if around and settlement is not None:
         before, settled = around
         history["liquidation"] = {
             "before": {
-                "entry": before.entry,
-                "salt": salts.of("public", before.number),
-                "public": settlement.public_before,
+                **opened(before, settlement.public_before),
                 "private_salt": salts.of("private", before.number),
                 "private": settlement.private_before,
             },

@@ -59,6 +59,29 @@ class Submitted(ResponseBody):
     submission_sequence: Count
 
 
+class Losses(RequestBody):
+    """Settle losses of the book in force by posted collateral, which leaves to the operator."""
+
+    asset: str = Field(examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
+    usd: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]{0,14}$",
+        examples=["1"],
+        description="whole USD of losses; by default all that it is worth at the newest prices",
+    )
+
+
+class LossesSettled(ResponseBody):
+    """Losses were settled; whoever submits the next book says this `cash` in it."""
+
+    submission_sequence: Count
+    usd: str
+    """Whole USD."""
+    cash: str
+    """Of the portfolio now, USD: what it was, and what was settled."""
+
+
 class KeysReplaced(ResponseBody):
     """New FHE keys are in use."""
 

@@ -51,7 +51,7 @@ def gains(account: Columned, terms: Terms, market: Market | None) -> tuple[int, 
 def gain_statement(
     claim: SubmissionClaim, gain: Gain, before: SubmissionClaim | None, terms: Terms, market: Market | None
 ) -> SufficiencyStatement:
-    """Return what a submission's gain proof must show: it gained at most its allowance more than the one before.
+    """Return what a submission's gain proof must show: it gained at most as much more as it says than the one before.
 
     Args:
         claim: the submission.
@@ -66,10 +66,11 @@ def gain_statement(
     new = gains(claim, terms, market)
     old = () if before is None else gains(before, terms, market)
     points = (() if before is None else before.commitments) + claim.commitments
+    settles = {} if gain.settles is None else {"settles": canonical_hash("settles", gain.settles.canonical())}
     return SufficiencyStatement(
         commitments=tuple(bytes.fromhex(point) for point in points),
         weights=np.array([[*old, *(-weight for weight in new)]], dtype=np.int64),
-        offsets=(gain.allowance << -UNIT_EXPONENT,),
+        offsets=(gain.usd << -UNIT_EXPONENT,),
         top_up=0,
         bits=BITS,
         context={
@@ -80,6 +81,7 @@ def gain_statement(
             "before_entry_map": "none" if before is None else before.entry_map,
             "price_sequence": str(gain.price_sequence),
             "tick": gain.tick,
+            **settles,
         },
     )
 

@@ -1,7 +1,10 @@
 """Submissions: an encrypted and committed book, its columns, and what is said of its gain."""
 
+from pydantic import model_validator
+
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import BodiesHex, Counter, Hash, Nonce, PointHex, ProofHex, PublicKey
-from atomic_margin.documents.strict import Identifier, ListOf, Part
+from atomic_margin.documents.strict import Identifier, ListOf, Part, Quantity
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 
@@ -83,6 +86,27 @@ USUAL_ALLOWANCES = Allowances.model_construct(submission=25_000, day=250_000)
 """Where an operator says nothing else."""
 
 
+class Settles(Part):
+    """Losses that a book has no more, and what is paid for them: posted collateral that leaves to the operator.
+
+    Attributes:
+        asset: of the collateral schedule.
+        quantity: that leaves, in smallest units.
+        usd: whole USD of losses, at most what the quantity is worth at the prices that the gain is counted by.
+    """
+
+    asset: Identifier
+    quantity: Quantity
+    usd: Counter
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settles":
+        for name in ("quantity", "usd"):
+            if getattr(self, name) == 0:
+                raise MalformedDocument(name, "more than 0; leave `settles` out where no losses are settled")
+        return self
+
+
 class Gain(Part):
     """By how much a book may have gained more so far than the one it is compared with, `margin.rows.gain`.
 
@@ -92,6 +116,7 @@ class Gain(Part):
         tick: its hash.
         day: of its prices, whole days since 1970-01-01; 0 likewise.
         allowance: whole USD that it may have gained more.
+        settles: losses that are settled by this book, which it may have gained more besides; left out for none.
     """
 
     before: Hash | None = None
@@ -99,6 +124,12 @@ class Gain(Part):
     tick: Hash
     day: Counter
     allowance: Counter
+    settles: Settles | None = None
+
+    @property
+    def usd(self) -> int:
+        """Whole USD that the book may have gained more: its allowance, and the losses that are paid for."""
+        return self.allowance + (0 if self.settles is None else self.settles.usd)
 
 
 class Submission(Body, SubmissionClaim):

@@ -12,6 +12,7 @@ from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
+from atomic_margin.margin.collateral import market_worth
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
@@ -33,7 +34,7 @@ from atomic_margin.service.protocol.statements import (
     portfolio_statement,
     sufficiency_statement,
 )
-from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.submissions import Settles, Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group, Point
@@ -101,6 +102,41 @@ def verify_submission(
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
     # (2) It is about these terms.
+    _check_columns(submission, terms)
+    # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
+    if submission.key_commitments != keys.hash:
+        raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
+    try:
+        ciphertext = ciphertext_of(submission, terms)
+    except MalformedCiphertext as error:
+        raise Refused(str(error), "bodies") from error
+    if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
+        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
+    # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
+    terms.check_gross_limit(submission)
+    # (5) Every entry is in its range and the book is within the gross limit.
+    known: dict[bytes, Point] = {}
+    _check_portfolio(submission, terms, group, known)
+    # (6) Each ciphertext encrypts the committed entry under the committed key.
+    try:
+        statement = encryption_statement(submission, terms, keys)
+        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
+    except ProofError as error:
+        raise Refused(str(error), "encryption_proof") from error
+    return ciphertext
+
+
+def verify_committed(signed: SignedDocument, submission: Submission, terms: Terms, identity: str, group: Group) -> None:
+    """Check that a submission is the institution's and commits to a book, which is what another's gain needs of it.
+
+    Arguments and errors are those of `verify_submission`; keys, ciphertexts and the gross limit are not looked at.
+    """
+    signed.verify(frozenset({identity}))
+    _check_columns(submission, terms)
+    _check_portfolio(submission, terms, group, {})
+
+
+def _check_columns(submission: Submission, terms: Terms) -> None:
     for name in ("profile", "generators"):
         if getattr(submission, name) != terms.hashes[name]:
             raise Refused(f"the submission is for another {name}; fetch the operator's terms and submit again", name)
@@ -116,31 +152,14 @@ def verify_submission(
         raise Refused(
             f"the account has {len(columns)} columns, got {len(submission.commitments)} commitments", "commitments"
         )
-    # (3) It is under the enrolled keys, and the words it names are its bodies under masks that nobody chose.
-    if submission.key_commitments != keys.hash:
-        raise Refused("the submission is under other keys than the enrolled ones; enrol them first", "key_commitments")
-    try:
-        ciphertext = ciphertext_of(submission, terms)
-    except MalformedCiphertext as error:
-        raise Refused(str(error), "bodies") from error
-    if hashlib.sha256(ciphertext.to_bytes()).hexdigest() != submission.ciphertext:
-        raise Refused("the words of its masks and bodies do not have the hash that is named", "ciphertext")
-    # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
-    terms.check_gross_limit(submission)
-    # (5) Every entry is in its range and the book is within the gross limit.
-    known: dict[bytes, Point] = {}
+
+
+def _check_portfolio(submission: Submission, terms: Terms, group: Group, known: dict[bytes, Point]) -> None:
     try:
         entries = portfolio_statement(submission, terms)
         verify_portfolio(entries, bytes.fromhex(submission.portfolio_proof), group, known)
     except ProofError as error:
         raise Refused(str(error), "portfolio_proof") from error
-    # (6) Each ciphertext encrypts the committed entry under the committed key.
-    try:
-        statement = encryption_statement(submission, terms, keys)
-        verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
-    except ProofError as error:
-        raise Refused(str(error), "encryption_proof") from error
-    return ciphertext
 
 
 def verify_answer(
@@ -211,9 +230,10 @@ def verify_gain(
     terms: Terms,
     group: Group,
 ) -> None:
-    """Check that a book gained at most its allowance more than the one it is compared with, by the prices it names.
+    """Check that a book gained at most as much more as it says than the one it is compared with, by its prices.
 
-    That these are the right book and the right prices is for the account machine to say.
+    Losses that it settles are paid for by collateral that is worth as much at the same prices. That these are the right
+    book and the right prices is for the account machine to say.
 
     Args:
         submission: the document, whose other proofs hold.
@@ -223,16 +243,41 @@ def verify_gain(
         group: backend of the proof.
 
     Raises:
-        Refused: the day is not that of the prices, they do not price the universe, or the proof does not hold.
+        Refused: the day is not that of the prices, they do not price the universe, what leaves for losses is worth less
+            than these, or the proof does not hold.
     """
     gain = submission.gain
     if gain.day != day_of(market):
         raise Refused(f"its gain is counted on day {gain.day}, its prices are of day {day_of(market)}", "gain.day")
+    if gain.settles is not None:
+        _check_paid(gain.settles, market, terms)
     try:
         statement = gain_statement(submission, gain, before, terms, market)
         verify_sufficiency(statement, bytes.fromhex(submission.gain_proof), group)
     except (MarginError, ProofError) as error:
         raise Refused(str(error), "gain_proof") from error
+
+
+def paid_for(settles: Settles, market: Market, terms: Terms) -> int:
+    """Return what the collateral is worth that leaves for losses, whole USD, rounded down.
+
+    Raises:
+        MarginError: the schedule does not have the asset, or the market does not price it.
+    """
+    return market_worth(terms.schedule, terms.model.spot_moves, market, settles.asset, settles.quantity)
+
+
+def _check_paid(settles: Settles, market: Market | None, terms: Terms) -> None:
+    try:
+        worth = 0 if market is None else paid_for(settles, market, terms)
+    except MarginError as error:
+        raise Refused(str(error), "gain.settles.asset") from error
+    if settles.usd > worth:
+        raise Refused(
+            f"{settles.quantity} units of {settles.asset} are worth {worth} USD at this tick, and {settles.usd} USD of "
+            "losses are to be settled by them: let more of it leave",
+            "gain.settles.usd",
+        )
 
 
 def day_of(market: Market | None) -> int:

@@ -37,6 +37,7 @@ from atomic_margin.service.protocol.verification import (
     verify_answer,
     verify_submission,
 )
+from atomic_margin.service.verifier.gain import GainParts, check_gain
 from atomic_margin.service.verifier.history import (
     History,
     check_answered,
@@ -74,6 +75,7 @@ class Attestation(Body):
     Attributes:
         revisions: signed revisions of the universe, in order; absent where there are none. They lead from the one in a
             trust file to that of the run.
+        gain: what the submission's gain is compared with, and at which prices; absent where there is neither.
     """
 
     TYPE = "attestation"
@@ -92,6 +94,7 @@ class Attestation(Body):
     answer: JsonObject
     flag_words: WordsHex | None = None
     settlement: JsonObject | None = None
+    gain: GainParts | None = None
 
 
 def bundle_body(
@@ -108,11 +111,12 @@ def bundle_body(
     answer: JsonObject,
     flag_words: str | None,
     settlement: JsonObject | None,
+    gain: JsonObject,
 ) -> JsonObject:
     """Return the body the operator signs as a bundle.
 
     `universe` is that of the run, `revisions` are the signed ones that lead to the newest, in order. Flag words, in
-    hex, and settlement go with a breach; `last_market` with a tick that names one.
+    hex, and settlement go with a breach; `last_market` with a tick that names one; `gain` has fields of `GainParts`.
     """
     body = {
         "version": BUNDLE_VERSION,
@@ -131,6 +135,7 @@ def bundle_body(
         "last_market": last_market,
         "flag_words": flag_words,
         "settlement": settlement,
+        "gain": gain or None,
     }
     return body | {name: value for name, value in extra.items() if value is not None}
 
@@ -252,7 +257,11 @@ def verify_attestation(
     #     collateral.
     with step("account"):
         recorded = check_recorded(bundle.history, signed_run, record, submission, trust, terms)
-    # (9) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
+    # (9) The operator entered the submission when the machine allowed it: compared with the right book, at the newest
+    #     prices, within what the account is allowed. The proof holds that it gained no more than it says.
+    with step("gain"):
+        check_gain(bundle.gain or GainParts(), bundle.history, signed_submission, trust, terms, bundle.revisions, group)
+    # (10) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
     #     and breach too.
     with step("answer"):
         breached = answer.outcome == "breach"
@@ -272,18 +281,18 @@ def verify_attestation(
             flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
             group=group,
         )
-    # (10) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
+    # (11) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
     with step("settlement"):
         if settled is not None:
             report.settlement = settled[1]
         _check_settlement(report.result, settled, terms, market, trust.operator)
         if settled is not None and settled[1].kind == "liquidation" and isinstance(report.result, VerifiedBreach):
             check_liquidation(bundle.history, settled[0], report.result, market, terms, trust.operator)
-    # (11) The entries are in a checkpoint of the operator's log that enough trusted witnesses cosigned. A trust file
+    # (12) The entries are in a checkpoint of the operator's log that enough trusted witnesses cosigned. A trust file
     #      that names no log asks for none, and the report says so.
     with step("log"):
         report.checkpoint = check_logged(bundle.history, published.log, trust.log)
-    # (12) The operator signed the bundle as a whole.
+    # (13) The operator signed the bundle as a whole.
     with step("attestation"):
         signed_bundle.verify(frozenset({trust.operator}))
     report.record = record

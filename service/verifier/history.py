@@ -63,20 +63,36 @@ class LiquidationEntries(Part):
     salt: Hash
 
 
+class SubmissionEntries(Part):
+    """What shows that the submission of a run was legal when it came.
+
+    Attributes:
+        before: the last entry before it.
+        entered: its own.
+        salt: of the hash of the submission in that.
+    """
+
+    before: OpenedEntry
+    entered: OpenedEntry
+    salt: Hash
+
+
 class History(Part):
     """The entries that a bundle has.
 
     Attributes:
+        submitted: those with which the run's submission came.
         recorded: the one with the run's record.
         liquidation: more of them, where the account was liquidated.
     """
 
+    submitted: SubmissionEntries
     recorded: OpenedEntry
     liquidation: LiquidationEntries | None = None
 
     def leaves(self) -> list[bytes]:
         """Return the leaves of the log that these entries are."""
-        shown = [self.recorded.entry]
+        shown = [self.submitted.before.entry, self.submitted.entered.entry, self.recorded.entry]
         if self.liquidation is not None:
             shown += [self.liquidation.before.entry, self.liquidation.settled]
         return [entry_leaf(SignedDocument.parse(entry)).to_bytes() for entry in shown]
@@ -95,7 +111,7 @@ def check_recorded(
     Raises:
         SignatureInvalid, Refused, DocumentError: it does not follow.
     """
-    public, entry = _opened(history.recorded, trust.operator, "recorded")
+    public, entry = opened(history.recorded, trust.operator, "recorded")
     if entry.kind is not EventKind.RUN_RECORDED:
         raise Refused(f"the entry says '{entry.kind}', not that a run was recorded", "recorded")
     run, book = public.run, public.book
@@ -154,7 +170,7 @@ def check_liquidation(
     shown = history.liquidation
     if shown is None or shown.before.private is None:
         raise Refused("a liquidation comes with the entry before it, and the free collateral that it names", "history")
-    public, before = _opened(shown.before, operator, "before")
+    public, before = opened(shown.before, operator, "before")
     signed, settled = parse_signed(shown.settled, Entry)
     signed.verify(frozenset({operator}))
     follows = (settled.account, settled.number, settled.previous, settled.kind) == (
@@ -197,7 +213,18 @@ def check_logged(history: History, evidence: Evidence | None, trust: LogTrust | 
     return check_evidence(evidence, history.leaves(), trust)
 
 
-def _opened(shown: OpenedEntry, operator: str, name: str) -> tuple[PublicState, Entry]:
+def opened(shown: OpenedEntry, operator: str, name: str) -> tuple[PublicState, Entry]:
+    """Return the public state that an entry names, and the entry.
+
+    Args:
+        shown: both.
+        operator: public key of the operator.
+        name: where they stand in the bundle.
+
+    Raises:
+        SignatureInvalid: the operator did not sign the entry.
+        Refused: it names other states.
+    """
     signed, entry = parse_signed(shown.entry, Entry)
     signed.verify(frozenset({operator}))
     if entry.public != salted_hash(shown.salt, shown.public.canonical()):

@@ -25,7 +25,7 @@ from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.institution.gains import _newest, prove_gain
+from atomic_margin.service.institution.gains import newest_prices, prove_gain
 from atomic_margin.service.institution.openings import KeyOpenings, read_openings
 from atomic_margin.service.institution.store import OwnEntry, OwnSubmission
 from atomic_margin.service.institution.submissions import TERMS_NAMED, CommittedBook
@@ -239,7 +239,7 @@ class Secrets:
         try:
             gain, proof = prove_gain(party, followed, claim, book)
         except (AgentRefused, WitnessError, MarginError):
-            priced, before = _newest(party), compared_with(followed().public, commitments_hash(claim))
+            priced, before = newest_prices(party), compared_with(followed().public, commitments_hash(claim))
             made = {
                 "price_sequence": str(priced.number),
                 "tick": priced.hash,

@@ -86,7 +86,7 @@ def test_every_attestation_verifies_from_public_files_alone(demo: Path, tmp_path
     found = [verify(bundle, tmp_path / "trust.json") for bundle in bundles]
     for status, verdict in found:
         assert (status, verdict["valid"]) == (0, True), verdict
-        assert len(verdict["held"]) == 12
+        assert len(verdict["held"]) == 13
     # A process in an empty folder says the same.
     copied = Path(shutil.copy(bundles[1], tmp_path))
     assert verify_in_a_process(copied, tmp_path / "trust.json") == found[1]

@@ -284,7 +284,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "enrolment": {},
         "submission": {},
         "run": {},
-        "history": {"recorded": RECORDED},
+        "history": {"submitted": {"before": RECORDED, "entered": RECORDED, "salt": H}, "recorded": RECORDED},
         "answer": {},
         "flag_words": "00ff",
         "settlement": {},

@@ -25,6 +25,7 @@ STEPS = [
     "submission",
     "matrices",
     "account",
+    "gain",
     "answer",
     "settlement",
     "log",

@@ -9,7 +9,7 @@ import pytest
 from atomic_margin.service.operator.runs import evaluation
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier import attestation
+from atomic_margin.service.verifier import attestation, gain
 from atomic_margin.zk.groups import Group, load_group
 
 from .bundles import Remembering
@@ -81,7 +81,13 @@ def case(stages: Stages, terms: Terms, group: Group) -> Callable[[str], Case]:
 
 @pytest.fixture(scope="session")
 def remembering() -> dict[str, Remembering]:
-    return {name: Remembering(getattr(attestation, name)) for name in ("verify_submission", "verify_answer")}
+    places = {
+        "verify_submission": attestation,
+        "verify_answer": attestation,
+        "verify_committed": gain,
+        "verify_gain": gain,
+    }
+    return {f"{module.__name__}.{name}": Remembering(getattr(module, name)) for name, module in places.items()}
 
 
 @pytest.fixture(scope="module")
@@ -89,5 +95,5 @@ def proofs_checked_once(remembering: dict[str, Remembering]) -> Iterator[None]:
     """Checking proofs takes a second, and most changes of a bundle are none of its proofs' statements."""
     with pytest.MonkeyPatch.context() as patched:
         for name, check in remembering.items():
-            patched.setattr(attestation, name, check)
+            patched.setattr(name, check)
         yield

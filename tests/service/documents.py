@@ -63,11 +63,15 @@ def price_rules(*sources: Identity, required: int | None = None, **changes: obje
 
 
 def book_of(values: tuple[int, ...], entry_map: EntryMap, universe: Universe) -> Portfolio:
-    """Return the portfolio whose entries are `values`, traded at reference prices: cash entries are 0."""
+    """Return the portfolio whose entries are `values`, traded at reference prices."""
     lots: dict[tuple[str, Side], int] = {}
+    cash = 0
     for value, column in zip(values, entry_map.columns, strict=True):
         if column.side == "long" or column.side == "short":
             side = column.instrument, column.side
             lots[side] = lots.get(side, 0) + value * column.lots
+        else:
+            cash += value * column.lots * (1 if column.side == "receivable" else -1)
     held = [(*side, count) for side, count in lots.items() if count]
-    return portfolio_of(*held, universe=universe)
+    book = portfolio_of(*held, universe=universe)
+    return book.model_copy(update={"cash": cash * entry_map.cash_lot}) if cash and entry_map.cash_lot else book

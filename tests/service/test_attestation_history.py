@@ -173,7 +173,7 @@ def asking(world: Watched, threshold: int = 2) -> TrustFile:
     return TrustFile.parse({**world.world.trust(), "log": world.trust(threshold).canonical()})
 
 
-@pytest.mark.parametrize(("run", "leaves"), [(f"{FUND}.1", 1), (f"{FUND}.4", 3)])
+@pytest.mark.parametrize(("run", "leaves"), [(f"{FUND}.1", 3), (f"{FUND}.4", 5)])
 def test_a_trust_file_that_names_a_log_asks_for_it(watched: Watched, group: Group, run: str, leaves: int) -> None:
     def served() -> Any:
         return watched.world.client.get(f"/v1/attestations/{run}", headers=watched.world.bearer()).json()

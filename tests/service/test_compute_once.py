@@ -72,6 +72,8 @@ def add_accounts(world: World, count: int) -> None:
                     sequence=1,
                     sha256=key,
                     document={**submission.document, "body": body},
+                    public_before=submission.public_before,
+                    public_after=submission.public_after,
                     received_at=submission.received_at,
                 )
             )

@@ -31,7 +31,8 @@ EVERY = 5
 @pytest.fixture(autouse=True)
 def _answers_are_checked_once(remembering: dict[str, Remembering], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same answer is sent again after every cut; checking its proofs takes a second."""
-    monkeypatch.setattr(answers, "verify_answer", remembering["verify_answer"])
+    name = "atomic_margin.service.verifier.attestation.verify_answer"
+    monkeypatch.setattr(answers, "verify_answer", remembering[name])
 
 
 class PowerCut(BaseException):

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin import Market, Portfolio, encode
-from atomic_margin.margin.market.trades import Trades, booked
+from atomic_margin.margin.market.revisions import carried
+from atomic_margin.margin.market.trades import Trades, booked, plain
 from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
 from atomic_margin.service.errors import AgentRefused, IllegalTransition, Refused
-from atomic_margin.service.operator.accounts import submissions
+from atomic_margin.service.operator.accounts import submissions, universes
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.account.errors import AllowanceExceeded, WrongTick
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -102,7 +103,7 @@ def test_invented_cash_is_refused_by_agent_machine_and_proof(world: World) -> No
     assert world.account().public.gained == ALLOWED
 
 
-@pytest.mark.parametrize(
+INVENTED = pytest.mark.parametrize(
     ("trade", "why"),
     [
         # Bought at today's prices, said to be bought 5,000 USD lower.
@@ -114,10 +115,49 @@ def test_invented_cash_is_refused_by_agent_machine_and_proof(world: World) -> No
     ],
     ids=["hindsight", "funding from before the trade", "premium outside"],
 )
+
+
+@INVENTED
 def test_what_trades_at_market_do_not_leave_is_refused(world: World, trade: dict[str, str], why: str) -> None:
     allow(world, 1000)
     with pytest.raises(AgentRefused, match="check its prices, fees and `cash`"):
         world.prepare_submission(FUND, vector(world, traded(world, trade)))
+
+
+@INVENTED
+def test_who_proves_it_under_a_larger_allowance_is_refused(world: World, trade: dict[str, str], why: str) -> None:
+    """An institution without our agent: it says what it needs, or what it may, and has no proof of that."""
+    allow(world, 10**9)
+    sent = world.prepare_submission(FUND, vector(world, traded(world, trade)))
+    allow(world, 1000)
+    with pytest.raises(AllowanceExceeded, match="what it gained is not what trades at market leave"):
+        submissions.submit(world.operator, FUND, sent.signed.to_json())
+    less = signed_anew(world, sent.signed, gain={**sent.signed.body["gain"], "allowance": "1000"})
+    with pytest.raises(Refused) as refused:
+        submissions.submit(world.operator, FUND, less.to_json())
+    assert refused.value.field == "gain_proof"
+
+
+def test_a_revision_is_no_way_to_change_a_book(world: World) -> None:
+    """Its reference prices are higher by 1,000: who keeps the cash of the old ones would have gained as much a lot."""
+    old, document = world.terms.universe, example("universe")
+    for item in document["instruments"]:
+        if item["id"] == "BTC-PERP":
+            item["reference_price"] = str(Decimal(item["reference_price"]) + 1000)
+    allow(world, 0)
+    book = Portfolio.parse(example("portfolio"))
+    cash = book.cash_against(old)
+    universes.announce(world.operator, {**document, "name": "the next one"}, "2027-01-01T00:00:00Z")
+    new = world.terms.universe
+    right = carried(book, old, new, market())
+    moved = cash - right.cash_against(new)
+    assert abs(moved) > 1000
+    kept = {**example("portfolio"), "cash": plain(Fraction(right.cash or 0) + abs(moved))}
+    with pytest.raises(AgentRefused, match="gained"):
+        world.prepare_submission(FUND, vector(world, Portfolio.parse(kept)))
+    # The same lots at the same trade prices gained nothing by it but what rounding leaves.
+    allow(world, 256)
+    assert world.submit(FUND, vector(world, right)).submission.gain.allowance in (0, 256)
 
 
 def test_a_loss_cannot_be_left_behind(world: World) -> None:

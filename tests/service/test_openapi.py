@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.agent_messages import (
     AskedToGiveUp,
     DecidedRuns,
     KeysReplaced,
+    LossesSettled,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -161,6 +162,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/adopt": Adopted.__name__,
         "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/collateral": Booked.__name__,
+        "/v1/losses": LossesSettled.__name__,
         "/v1/runs": DecidedRuns.__name__,
     }
 

@@ -305,8 +305,28 @@ def stored(store: Store, parties: Parties) -> None:
         )
         session.flush()
         for number in range(1, parties.newest + 1):
-            session.add(Tick(sequence=number, sha256=tick(number), document={}, received_at=TIME))
-        session.add(SubmissionRow(id=1, institution=INSTITUTION, sequence=1, sha256="", document={}, received_at=TIME))
+            session.add(
+                Tick(
+                    sequence=number,
+                    sha256=tick(number),
+                    document={},
+                    public_before={},
+                    public_after={},
+                    received_at=TIME,
+                )
+            )
+        session.add(
+            SubmissionRow(
+                id=1,
+                institution=INSTITUTION,
+                sequence=1,
+                sha256="",
+                document={},
+                public_before={},
+                public_after={},
+                received_at=TIME,
+            )
+        )
         session.flush()
         before = "0"
         for entry, document in parties.entries:

@@ -37,7 +37,7 @@ from atomic_margin.service.protocol.documents import CollateralInstruction, Enro
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
-from atomic_margin.service.protocol.submissions import Allowances, Gain, SubmissionClaim
+from atomic_margin.service.protocol.submissions import Allowances, Gain, Settles, SubmissionClaim
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
@@ -69,6 +69,7 @@ class World:
         # Books here come and go without cash that says at which prices; tests of gains say how much they may gain.
         self.allowances = Allowances.parse({"submission": str(10**9), "day": str(10**12)})
         self.prepared: dict[str, Sent] = {}
+        self.settles: Settles | None = None  # losses that the next submission settles
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
         self.operator = Operator(Settings(directory, self.rules), terms or example_terms(), self.evaluator)
@@ -226,7 +227,7 @@ class World:
             sent = self.funds[name].sent.get(before.sequence) or self.prepared[before.submission]
             earlier = Earlier(sent.submission, before.submission, sent.values, sent.blindings)
         priced = Priced(at.market, at.market_hash, market)
-        return gain_at(priced, public.allowances.submission, self.terms, claim, book, earlier)
+        return gain_at(priced, public.allowances.submission, self.terms, claim, book, earlier, self.settles)
 
     def prepare_unproven_submission(
         self,

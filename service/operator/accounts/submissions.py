@@ -1,6 +1,7 @@
 """Take encrypted portfolios: signature, machine, nonce, ciphertext and all three proofs are checked, then stored.
 
-Whether a portfolio comes in force at once or waits for the end of a run is for the account machine to say.
+Whether a portfolio comes in force at once or waits for the end of a run is for the account machine to say. Collateral
+that it pays losses with leaves in the same transaction.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EntryRow, SubmissionRow, Tick
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -61,16 +63,24 @@ def submit(
             return SignedDocument.parse(earlier.entry)
         row = session.get_one(Account, institution)
         row.nonce = None
+        public_before = row.public_state
+        entry = entries.enter(session, operator.book, row, signed)
         session.add(
             SubmissionRow(
                 institution=institution,
                 sequence=submission.sequence,
                 sha256=signed.body_hash(),
                 document=signed.to_json(),
+                public_before=public_before,
+                public_after=row.public_state,
                 received_at=now_text(),
             )
         )
-        return entries.enter(session, operator.book, row, signed)
+        settles = submission.gain.settles
+        if settles is not None:
+            move = ledger.Move(settles.asset, settles.quantity, ledger.posted(institution), ledger.SETTLED)
+            ledger.book(session, f"losses/{institution}/{submission.sequence}", "losses", [move])
+        return entry
 
 
 def submission_of(session: Session, sha256: str) -> SubmissionRow:

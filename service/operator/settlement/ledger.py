@@ -18,6 +18,8 @@ from atomic_margin.service.operator.store.tables import LedgerPosting, LedgerTra
 EXTERNAL = "external"
 """The world outside: deposits come from it, withdrawals go to it. The only account that may be negative."""
 LIQUIDATION = "liquidation"
+SETTLED = "settled"
+"""What institutions paid for losses: the operator's own."""
 
 # SQL integers have 64 bits.
 MAX_AMOUNT = 2**62

@@ -38,8 +38,8 @@ JsonObject = dict[str, Any]
 # The tables that have the documents of these events already.
 _ELSEWHERE = frozenset(
     {
-        EventKind.SUBMITTED, EventKind.RUN_RECORDED, EventKind.COVERED, EventKind.BREACH_PROVEN,
-        EventKind.MARGIN_CALLED, EventKind.LIQUIDATED,
+        EventKind.SUBMITTED, EventKind.LOSSES_SETTLED, EventKind.RUN_RECORDED, EventKind.COVERED,
+        EventKind.BREACH_PROVEN, EventKind.MARGIN_CALLED, EventKind.LIQUIDATED,
     }
 )  # fmt: skip
 
@@ -188,7 +188,7 @@ def document_of(session: Session, row: EntryRow) -> JsonObject:
     """
     kind = EventKind(row.kind)
     found: JsonObject | None
-    if kind is EventKind.SUBMITTED:
+    if kind in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED):
         found = session.scalar(select(SubmissionRow.document).where(SubmissionRow.sha256 == row.subject))
     elif kind is EventKind.RUN_RECORDED:
         found = session.scalar(select(Run.record).where(Run.record_hash == row.subject))

@@ -91,7 +91,7 @@ class EnrolledKeys(Base):
 
 
 class SubmissionRow(Base):
-    """A verified submission."""
+    """A verified submission, and the public part of the account before it and after."""
 
     __tablename__ = "submissions"
     __table_args__ = (UniqueConstraint("institution", "sequence"),)
@@ -100,6 +100,8 @@ class SubmissionRow(Base):
     sequence: Mapped[int]
     sha256: Mapped[str] = mapped_column(unique=True)
     document: Mapped[JsonObject]
+    public_before: Mapped[JsonObject]
+    public_after: Mapped[JsonObject]
     received_at: Mapped[str]
 
 

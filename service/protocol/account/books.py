@@ -10,6 +10,7 @@ from atomic_margin.service.protocol.account.errors import (
     WrongUniverse,
 )
 from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers, UniverseRevision
+from atomic_margin.service.protocol.account.holdings import moved
 from atomic_margin.service.protocol.account.state import Account, Book, Listed, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,
@@ -85,6 +86,31 @@ def submitted(state: Account, event: Event, at: At) -> Account:
             "commitments",
         )
     return with_public(state, waiting=book)
+
+
+def losses_settled(state: Account, event: Event, at: At) -> Account:
+    """Take a book whose losses are paid for: it is in force at once, and the collateral has left with them.
+
+    Both are one event, so that no run counts the collateral as gone and the losses as there. What is paid is worth what
+    the newest prices say, so nobody may have seen later ones.
+    """
+    body = body_of(event, Submission)
+    settles, commitments = body.gain.settles, commitments_hash(body)
+    if settles is None:
+        raise TypeError("a submission without losses that it settles is another event")
+    before = compared_with(with_book_at(state, at).public, commitments)
+    after = submitted(state, event, at)
+    if at.market == 0 or (at.tick, at.receipted) != (at.market, at.market):
+        raise WrongTick(
+            "losses are settled at the prices of the newest tick, before a document for the next one is receipted; "
+            "settle them after the next tick",
+            "gain.settles",
+        )
+    if before is None or before.commitments == commitments:
+        raise WrongBook("losses are settled by a book that takes the place of one with more of them", "gain.settles")
+    if after.public.waiting is not None:
+        raise RunNotOver("a run of the account is open or due; settle losses after it is answered", "state")
+    return moved(after, [(settles.asset, settles.quantity, "posted", None)])
 
 
 def universe_revised(state: Account, event: Event, at: At) -> Account:

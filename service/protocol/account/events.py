@@ -235,6 +235,8 @@ class EventKind(str, Enum):
     """The institution confirmed the known answers."""
     SUBMITTED = "submitted"
     """A book came: in force at once, or waiting for the end of a run."""
+    LOSSES_SETTLED = "losses settled"
+    """A book came in force that has lost less, and posted collateral left to the operator for it."""
     POSTED = "posted"
     """Free collateral was posted."""
     WITHDRAWN = "withdrawn"
@@ -298,7 +300,6 @@ _KINDS = {
     "deposit": EventKind.DEPOSITED,
     "enrolment": EventKind.KEYS_ENROLLED,
     "enrolment-confirmation": EventKind.KEYS_CONFIRMED,
-    "submission": EventKind.SUBMITTED,
     "run-opened": EventKind.RUN_OPENED,
     "run": EventKind.RUN_RECORDED,
     "run-void": EventKind.RUN_VOID,
@@ -332,6 +333,8 @@ def read_event(signed: SignedDocument, evaluated: bool = True, *, verified: str 
 def _kind(body: Body, evaluated: bool) -> EventKind:
     if isinstance(body, CollateralInstruction):
         return EventKind.POSTED if body.action == "post" else EventKind.WITHDRAWN
+    if isinstance(body, Submission):
+        return EventKind.SUBMITTED if body.gain.settles is None else EventKind.LOSSES_SETTLED
     if isinstance(body, Answer):
         return EventKind.COVERED if body.outcome == "covered" else EventKind.BREACH_PROVEN
     if isinstance(body, Settlement):

@@ -17,6 +17,8 @@ checked that it is the right document at this moment:
   counts.
 - Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting,
   nor was void since.
+- Posted collateral leaves for losses together with the book that has them no more, which is in force at once, at the
+  newest tick, before anybody has seen the next one's prices.
 - A book that its institution can open no more goes by an entry that both sides sign, with whatever is open or owed on
   it; nothing leaves until another one was proven covered.
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
@@ -88,9 +90,9 @@ def _check_signer(public: PublicState, event: Event) -> None:
 
 OF_INSTITUTION = frozenset(
     {
-        EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.POSTED, EventKind.WITHDRAWN,
-        EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED, EventKind.COVERED_UNASKED,
-        EventKind.BOOK_GIVEN_UP,
+        EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
+        EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
+        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -147,6 +149,7 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.KEYS_ENROLLED: books.keys_enrolled,
     EventKind.KEYS_CONFIRMED: books.keys_confirmed,
     EventKind.SUBMITTED: books.submitted,
+    EventKind.LOSSES_SETTLED: books.losses_settled,
     EventKind.POSTED: holdings.posted,
     EventKind.WITHDRAWN: holdings.withdrawn,
     EventKind.RUN_OPENED: runs.run_opened,

@@ -26,6 +26,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.KEYS_ENROLLED: {S.ADMITTED: S.PENDING, **_stays(S.PENDING, *_WATCHED)},
     K.KEYS_CONFIRMED: {S.PENDING: S.ACTIVE, **_stays(*_WATCHED)},
     K.SUBMITTED: _stays(*_WATCHED),
+    # Not while a book is owed: the next one would wait.
+    K.LOSSES_SETTLED: _stays(S.ACTIVE),
     # More collateral helps whoever waits for it; taking some away does not.
     K.POSTED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
     K.WITHDRAWN: _stays(S.ADMITTED, S.ACTIVE),

@@ -49,6 +49,10 @@ class BeforeAgent(CheatingOperator):
         self.agent.kinds[point(name)] = int(name[-1])
         return super().submission(name, sequence, keys)
 
+    def settling(self, name: str, sequence: int) -> SignedDocument:
+        self.agent.kinds[point(name)] = int(name[-1])
+        return super().settling(name, sequence)
+
     def opened(self) -> None:
         super().opened()
         self.show()

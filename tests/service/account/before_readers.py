@@ -26,10 +26,12 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.errors import Contradiction
+from atomic_margin.service.verifier.gain import check_entered
 from atomic_margin.service.verifier.history import (
     History,
     LiquidationEntries,
     OpenedEntry,
+    SubmissionEntries,
     check_answered,
     check_liquidation,
     check_recorded,
@@ -97,7 +99,7 @@ class BeforeReaders(BeforeAgent):
         books = [document for _, document in entries if document.type == "submission"]
         book = next(one for one in books if one.body_hash() == record.submission)
         book = book if right[2] else books[which[2] % len(books)]
-        history = History(recorded=self.opened_entry(at))
+        history = self.shown_submission(at, book, which[2], right[2])
         # The same book under other keys is told apart by the step before (`verify_attestation`).
         whole = (
             entries[at][1] == run and book.body["commitments"] == self.parties.books[record.submission]["commitments"]
@@ -117,6 +119,27 @@ class BeforeReaders(BeforeAgent):
             else:
                 assert answer.body["run"] == run.body_hash()
                 self.show_a_liquidation(history, answer, record, which, right[3])
+
+    def shown_submission(self, at: int, book: SignedDocument, which: int, right: bool) -> History:
+        """Parts round a submission: the one pair that is its own, and before the run, is believed."""
+        entries, parties = self.parties.entries, self.parties
+        own = next(index for index, (_, document) in enumerate(entries) if document == book)
+        entered = own if right else 1 + which % (len(entries) - 1)
+        before = entered - 1 if which % 3 else which % len(entries)
+        shown = SubmissionEntries(
+            before=self.opened_entry(before),
+            entered=self.opened_entry(entered),
+            salt=parties.salts.of("document", entered + 1),
+        )
+        history = History(submitted=shown, recorded=self.opened_entry(at))
+        whole = (before, entered) == (own - 1, own) and own < at
+        try:
+            check_entered(history, book, parties.operator.public_key)
+        except Refused:
+            assert not whole
+        else:
+            assert whole, "a submission among other entries was believed"
+        return history
 
     def show_a_liquidation(
         self, history: History, answer: SignedDocument, record: RunRecord, which: tuple[int, ...], right: bool
@@ -141,7 +164,7 @@ class BeforeReaders(BeforeAgent):
         )
         try:
             check_liquidation(
-                History(recorded=history.recorded, liquidation=shown),
+                history.model_copy(update={"liquidation": shown}),
                 settlement,
                 cast(VerifiedBreach, breach),
                 Market.parse(MARKET),

@@ -12,6 +12,8 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
 from .truth import settled
 
+ACTS = ("tick", "run", "go on", "submit", "settle", "again", "instruct", "answer", "unasked", "give up", "any")
+
 
 class CheatingInstitution(Played):
     """An honest operator: it runs the machine, takes what is legal, and knows nothing else."""
@@ -33,11 +35,7 @@ class CheatingInstitution(Played):
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
-        act = data.draw(
-            st.sampled_from(
-                ["tick", "run", "go on", "submit", "again", "instruct", "answer", "unasked", "give up", "any"]
-            )
-        )
+        act = data.draw(st.sampled_from(ACTS))
         if act == "tick":
             self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
         elif act == "run":
@@ -46,6 +44,8 @@ class CheatingInstitution(Played):
             self.operator_goes_on(data.draw(SELDOM))
         elif act == "submit":
             self.institution_submits(data.draw(KINDS))
+        elif act == "settle":
+            self.institution_settles(data.draw(KINDS))
         elif act == "again":
             self.institution_brings_an_earlier_book_again(data.draw(ANY))
         elif act == "instruct":
@@ -132,6 +132,9 @@ class CheatingInstitution(Played):
     def institution_submits(self, kind: int) -> None:
         self.play(self.submission(self.new_name(kind), self.state.public.submissions + 1))
 
+    def institution_settles(self, kind: int) -> None:
+        self.play(self.settling(self.new_name(kind), self.state.public.submissions + 1))
+
     def institution_brings_an_earlier_book_again(self, index: int) -> None:
         names = list(self.truth.names.values())
         self.play(self.submission(names[index % len(names)], self.state.public.submissions + 1))
@@ -182,7 +185,12 @@ class CheatingInstitution(Played):
 
     def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
         run = self.state.public.run
-        if kind is K.SUBMITTED:
+        if kind is K.LOSSES_SETTLED:
+            # What runs count stays: none is open, owed or void when collateral leaves, and the book is in force.
+            assert before is not None
+            assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"
+            assert (before.public.run, before.public.owed, self.state.public.waiting) == (None, None, None)
+        if kind in (K.SUBMITTED, K.LOSSES_SETTLED):
             self.brought(before, self.truth.names[document.body_hash()])
         elif kind in (K.RUN_OPENED, K.RUN_RECORDED):
             assert run is not None

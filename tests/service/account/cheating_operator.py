@@ -202,11 +202,16 @@ class CheatingOperator(Played):
         return self.state
 
     @rule(
-        act=st.sampled_from(["submit", "keys", "instruct", "answer", "unasked", "give up"]), withheld=SELDOM, kind=KINDS
+        act=st.sampled_from(["submit", "settle", "keys", "instruct", "answer", "unasked", "give up"]),
+        withheld=SELDOM,
+        kind=KINDS,
     )
     def the_institution_acts(self, act: str, withheld: bool, kind: int) -> None:
         if act == "submit":
             self.institution_submits(kind, withheld)
+        elif act == "settle":
+            number = self.replica.public.submissions + 1
+            self.send(self.settling(self.new_name(kind), number), withheld)
         elif act == "keys":
             self.institution_replaces_its_keys(withheld, kind > 1)
         elif act == "instruct":
@@ -303,9 +308,9 @@ class CheatingOperator(Played):
     def check(self, before: Chain, document: SignedDocument, entry: Entry) -> None:
         """Hold what the institution took against what is so."""
         public, kind = self.state.public, entry.kind
-        if kind is K.SUBMITTED:
+        if kind in (K.SUBMITTED, K.LOSSES_SETTLED):
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
-        elif kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED):
+        if kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED, K.LOSSES_SETTLED):
             self.posted_at.append((dict(public.posted), public.instructions))
         if kind in (K.RUN_OPENED, K.RUN_RECORDED):
             assert public.run is not None
@@ -362,5 +367,7 @@ class CheatingOperator(Played):
         if before.state is None or kind is K.LIQUIDATED:
             return
         old, new = total(before.state), total(self.state)
-        change = {K.DEPOSITED: 1, K.WITHDRAWN: -1}.get(kind, 0) * int(document.body.get("quantity", "0"))
+        moved = document.body["gain"]["settles"] if kind is K.LOSSES_SETTLED else document.body
+        sign = {K.DEPOSITED: 1, K.WITHDRAWN: -1, K.LOSSES_SETTLED: -1}.get(kind, 0)
+        change = sign * int(moved.get("quantity", "0"))
         assert new == old + change

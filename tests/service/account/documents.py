@@ -189,7 +189,7 @@ class Parties:
         body = {"evaluation_keys": named("keys", sequence), "known_answers": "right"}
         return self.by_institution(EnrolmentConfirmation, body)
 
-    def submission(self, sequence: int, book: str, keys: int = 1, **gain: str) -> SignedDocument:
+    def submission(self, sequence: int, book: str, keys: int = 1, **gain: Any) -> SignedDocument:
         claim = {
             "sequence": str(sequence),
             "entry": self.chain.head,
@@ -210,6 +210,11 @@ class Parties:
         whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **claim}
         compared = self.gain(commitments_hash(SubmissionClaim.parse(whole)))
         return self.by_institution(Submission, {**claim, **proofs, "gain": compared | gain})
+
+    def settling(self, sequence: int, book: str, quantity: int, asset: str = "USDC", **gain: Any) -> SignedDocument:
+        """A book that has lost less, and what is paid for it."""
+        paid = {"asset": asset, "quantity": str(quantity), "usd": "10"}
+        return self.submission(sequence, book, settles=paid, **gain)
 
     def gain(self, commitments: str) -> dict[str, str]:
         """What a book is compared with: at the newest tick, with nothing gained."""

@@ -55,6 +55,12 @@ class Played(RuleBasedStateMachine):
         self.truth.names[document.body_hash()] = name
         return document
 
+    def settling(self, name: str, sequence: int) -> SignedDocument:
+        """A book that settles losses: ten dollars of what is posted leave."""
+        document = self.made(self.parties.settling(sequence, name, 10 * self.parties.unit))
+        self.truth.names[document.body_hash()] = name
+        return document
+
     def new_name(self, kind: int) -> str:
         self.books += 1
         return f"book-{self.books}-{kind}"

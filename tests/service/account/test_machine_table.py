@@ -48,6 +48,7 @@ live(K.DEPOSITED)(lambda: _with(covered(), lambda p: p.deposit(5)))
 live(K.UNIVERSE_REVISED)(lambda: _with(covered(), Parties.revision))
 live(K.KEYS_ENROLLED)(lambda: _with(covered(), lambda p: p.enrolment(2)))
 live(K.SUBMITTED)(lambda: _with(covered(), lambda p: p.submission(2, "b")))
+live(K.LOSSES_SETTLED)(lambda: _with(covered(), lambda p: p.settling(2, "b", 5)))
 live(K.POSTED)(lambda: _with(covered(), lambda p: p.instruction(2, "post", 5)))
 live(K.WITHDRAWN)(lambda: _with(covered(), lambda p: p.instruction(2, "withdraw", 5)))
 live(K.RUN_OPENED)(lambda: _with(booked(), Parties.run_opened))
@@ -80,6 +81,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "keys enrolled": {"admitted": "pending", "pending": "pending", **WATCHED},
     "keys confirmed": {"pending": "active", **WATCHED},
     "submitted": WATCHED,
+    "losses settled": {"active": "active"},
     "posted": {"admitted": "admitted", "pending": "pending", **WATCHED},
     "withdrawn": {"admitted": "admitted", "active": "active"},
     "run opened": WATCHED,
