@@ -1,7 +1,7 @@
 """`atomic-margin margin`: the true margin of a book, what its integers say, and what an analyst asks of either."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
 from atomic_margin.margin.analysis import Account, Ladder, contributions, explain, ladder, what_if
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.market import InterpolatedQuote, interpolated_quotes
 from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.registry import models
@@ -25,9 +26,11 @@ from atomic_margin.service.cli.margin_figures import (
     contributions_table,
     explain_table,
     integer_json,
+    interpolated_json,
     ladder_table,
     margin_table,
     print_integers,
+    print_interpolated,
     print_true,
     true_json,
     what_if_table,
@@ -107,6 +110,7 @@ class _Found:
     tables: tuple[Table, ...]
     analysis: Mapping[str, Any]
     ladder: Ladder | None
+    interpolated: Mapping[str, tuple[InterpolatedQuote, ...]] = field(default_factory=dict)
 
 
 @app.command(help=HELP)
@@ -217,20 +221,25 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
     """Return the figures of an account, at the later of two ticks where there are two; integers with a gross limit."""
     shown = then or read
     label, account = shown.book.path.stem, shown.account
+    marked = {item.prices: _interpolated(item) for item in (read, shown)}
     with shown.named():
         if gross_limit is not None:
             desk = Desk(account.model, account.published, account.posted)
             measured = _sound(desk.measure(account.book, gross_limit, (bits,)))
-            return _Found(label, measured.reference, measured, (), {}, None)
+            return _Found(label, measured.reference, measured, (), {}, None, marked)
         true = account.reference()
         tables, analysis, rungs = _analysed(account, asked)
     if then is not None:
         with read.named():
             explanation = explain(read.account, then.account)
-        ticks = [item.files.market.stem if item.files.market else "" for item in (read, then)]
-        tables.append(explain_table(explanation, *ticks))
+        tables.append(explain_table(explanation, read.prices, then.prices))
         analysis |= analysis_json(None, (), explanation, None)
-    return _Found(label, true, None, tuple(tables), analysis, rungs)
+    return _Found(label, true, None, tuple(tables), analysis, rungs, marked)
+
+
+def _interpolated(read: Read) -> tuple[InterpolatedQuote, ...]:
+    published = read.account.published
+    return interpolated_quotes(published.market, published.universe)
 
 
 def _analysed(account: Account | AnyCase, asked: _Asked) -> tuple[list[Table], dict[str, Any], Ladder | None]:
@@ -266,6 +275,8 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
         out.print(f"example documents, with --example: {', '.join(used)}", soft_wrap=True)
     for item in found:
         print_true(item.label, item.true)
+        for prices, quotes in item.interpolated.items():
+            print_interpolated(prices, quotes)
         if item.integers is not None:
             print_integers(item.integers)
         for table in item.tables:
@@ -274,6 +285,8 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
 
 def _report(item: _Found, used: list[str]) -> dict[str, Any]:
     found = {**true_json(item.label, item.true), **item.analysis}
+    if any(item.interpolated.values()):
+        found["interpolated"] = interpolated_json(item.interpolated)
     if item.integers is not None:
         found |= integer_json(item.integers)
     return {**found, "examples": used} if used else found

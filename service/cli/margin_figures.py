@@ -18,6 +18,7 @@ from rich.table import Table as Columns
 from atomic_margin.bench.gap import AccountExcess, FormExcess
 from atomic_margin.margin.analysis import Contributions, Explanation, Ladder, WhatIf
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.market import InterpolatedQuote
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.service.cli.output import out
 
@@ -220,6 +221,27 @@ def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str
         "gap_percent_of_requirement": account.percent_of_requirement(kind, gap.total),
         "gap_percent_of_gross": 100 * gap.total / gross if gross else None,
     }
+
+
+def interpolated_json(marked: Mapping[str, Sequence[InterpolatedQuote]]) -> list[dict[str, Any]]:
+    """Return what ``--json`` prints of volatilities that nobody quoted, by file of prices."""
+    return [
+        {
+            "market": prices,
+            "underlying": quote.underlying,
+            "expiry": quote.expiry,
+            "strike": f"{quote.strike:f}",
+            "volatility": quote.volatility,
+        }
+        for prices, quotes in marked.items()
+        for quote in quotes
+    ]
+
+
+def print_interpolated(prices: str, quotes: Sequence[InterpolatedQuote]) -> None:
+    """Print which volatilities nobody quoted, and what they are taken to be; ``prices`` names their file."""
+    for quote in quotes:
+        out.print(f"[yellow]interpolated[/], no quote in {escape(prices)}: {escape(str(quote))}", soft_wrap=True)
 
 
 def left(amount: float) -> str:

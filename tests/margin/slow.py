@@ -44,6 +44,20 @@ def _time(text: str) -> datetime:
 _STILL = D(0)
 
 
+def _quoted(volatilities: Json, strike: Decimal) -> Decimal:
+    """A volatility: quoted, of the nearest strike outside the quoted ones, or between two by total variance."""
+    quotes = sorted((D(at), D(quoted)) for at, quoted in volatilities.items())
+    if not quotes:
+        return D(0)
+    below = [quote for quote in quotes if quote[0] <= strike]
+    above = [quote for quote in quotes if quote[0] >= strike]
+    (low, first), (high, second) = (below or above[:1])[-1], (above or below[-1:])[0]
+    if low == high:
+        return first
+    share = (strike / low).ln() / (high / low).ln()
+    return (first**2 + share * (second**2 - first**2)).sqrt()
+
+
 def unit_value(
     item: Json, market: Json, spot: Decimal = _STILL, volatility: Decimal = _STILL, basis: Decimal = _STILL
 ) -> Decimal:
@@ -60,8 +74,7 @@ def unit_value(
         return price
     seconds = max(D(0), D((_time(item["expiry"]) - _time(market["as_of"])).total_seconds()))
     years = seconds / (365 * 86400)
-    strikes = {D(strike): D(quoted) for strike, quoted in quote["volatilities"].items()}
-    moved = strikes.get(D(item["strike"]), D(0)) * (1 + volatility) * (1 - over)
+    moved = _quoted(quote["volatilities"], D(item["strike"])) * (1 + volatility) * (1 - over)
     discount = (-D(market["rate"]) * years).exp()
     return black(price, D(item["strike"]), moved * years.sqrt(), discount, item["right"] == "call")
 

@@ -14,8 +14,8 @@ from atomic_margin.bench.gap import Desk
 from atomic_margin.documents.errors import OutOfRange
 from atomic_margin.margin import CollateralSchedule, Market, Portfolio, Published, Universe, parse_model
 from atomic_margin.margin.analysis import Account, contributions, ladder, what_if
-from atomic_margin.margin.errors import UnpricedInstrument
 from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.market import interpolated_quotes
 from atomic_margin.margin.market.portfolio import FORMAT
 from atomic_margin.margin.market.revisions import carried
 from atomic_margin.margin.market.trades import Trades
@@ -314,9 +314,37 @@ def test_lots_have_a_limit() -> None:
 # --- one wing quote missing
 
 
-@pytest.mark.xfail(raises=UnpricedInstrument, strict=True, reason="missing quotes are not interpolated yet")
 def test_a_missing_wing_is_held_flat() -> None:
-    assert case("28-one-wing-quote-missing", {}).reference().excess["maintenance"] > 0
+    found = case("28-one-wing-quote-missing", {})
+    published = found.published
+    (wing,) = interpolated_quotes(published.market, published.universe)
+    assert (wing.underlying, wing.expiry, wing.strike, wing.volatility) == ("BTC", EXPIRY, 110_000, 0.5)
+    # The right value: what the whole market gives with the last quote written once more.
+    smile = {"80000": "0.60", "90000": "0.55", "100000": "0.50", "110000": "0.50"}
+    expiries = {EXPIRY: {"forward": "101000", "volatilities": smile}}
+    last = {"BTC": {"spot": "100000", "perpetual": "100050", "expiries": expiries}}
+    quoted = case("28-one-wing-quote-missing", {"market": {"underlyings": last}})
+    assert quoted.reference() == found.reference()
+    # 0.1 BTC at 100,050 against a million: 20 % down, and a charge of 0.4 % of spot.
+    assert cents(found.reference().excess["maintenance"]) == 1_000_000 - 2_041
+
+
+@pytest.mark.parametrize(
+    ("quotes", "held"),
+    [
+        ({"100000": "0.5", "110000": "0.52"}, book(line("BTC-90000-P", "long", 60, "2000"))),
+        ({"90000": "0.55", "100000": "0.5"}, book(line("BTC-110000-C", "short", 25, "1500"))),
+        ({"90000": "0.55", "110000": "0.52"}, book(
+            line("BTC-100000-C", "long", 9, "0"), line("BTC-100000-P", "short", 9, "0"))),
+        ({"95000": "0.8"}, book(line("BTC-90000-P", "short", 12, "2500"), line("BTC-110000-C", "short", 12, "1400"))),
+        ({"60000": "1.3", "140000.00": "0.4"}, book(
+            line("BTC-90000-P", "long", 3, "1"), line("BTC-PERP", "long", 3, "99000", "0"))),
+    ],
+)  # fmt: skip
+def test_our_own_books_without_a_quote(quotes: Json, held: Json) -> None:
+    prices = market()
+    prices["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"] = quotes
+    assert_right(prices, held, {"USDC": "1000000000000"})
 
 
 # --- nothing posted

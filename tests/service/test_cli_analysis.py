@@ -36,6 +36,36 @@ def write(tmp_path: Path) -> Callable[[str, Any], Path]:
     return written
 
 
+# --- what nobody quoted is marked
+
+
+def test_interpolated_volatilities_are_marked(write: Any) -> None:
+    assert "interpolated" not in said(*EXAMPLE)
+    assert "interpolated" not in call(*EXAMPLE).stdout
+    prices = full_example("market-1")
+    expiry = "2026-12-25T08:00:00Z"
+    smile = prices["underlyings"]["BTC"]["expiries"][expiry]["volatilities"]
+    del smile["120000"], smile["100000"]
+    path = write("thin.json", prices)
+    found = said(*EXAMPLE, "--market", path)["interpolated"]
+    assert [(one["market"], one["underlying"], one["expiry"], one["strike"]) for one in found] == [
+        ("thin", "BTC", expiry, "100000"),
+        ("thin", "BTC", expiry, "120000"),
+    ]
+    assert found[1]["volatility"] == float(smile["110000"])
+    plain = call(*EXAMPLE, "--market", path).stdout
+    assert f"interpolated, no quote in thin: BTC {expiry} 120000 at {float(smile['110000']):.4f}" in plain
+    # Between two ticks it is said of which prices.
+    explained = said(*EXAMPLE, "--explain", path, TICKS[1])["interpolated"]
+    assert {one["market"] for one in explained} == {"thin"}
+
+
+def test_an_expiry_without_a_quote_is_refused(write: Any) -> None:
+    prices = full_example("market-1")
+    prices["underlyings"]["BTC"]["expiries"]["2026-12-25T08:00:00Z"]["volatilities"] = {}
+    assert "no strike has a quote" in refused(*EXAMPLE, "--market", write("bare.json", prices))
+
+
 # --- nothing that nobody named
 
 
