@@ -79,6 +79,22 @@ def unit_value(
     return black(price, D(item["strike"]), moved * years.sqrt(), discount, item["right"] == "call")
 
 
+def _volatility_move(item: Json, market: Json, given: Any) -> Decimal:
+    """One factor, one by underlying, or a line through nodes of days to expiry that is flat outside them."""
+    move = given[item["underlying"]] if isinstance(given, dict) else given
+    if isinstance(move, str):
+        return D(move)
+    if "expiry" not in item:
+        return D(0)
+    days = D((_time(item["expiry"]) - _time(market["as_of"])).total_seconds()) / 86400
+    nodes = [(D(node["days"]), D(node["move"])) for node in move]
+    left = max((node for node in nodes if node[0] <= days), default=nodes[0])
+    right = min((node for node in nodes if node[0] >= days), default=nodes[-1])
+    if left[0] == right[0]:
+        return left[1]
+    return left[1] + (right[1] - left[1]) * (days - left[0]) / (right[0] - left[0])
+
+
 def profit(universe: Json, market: Json, book: Json) -> Decimal:
     """What the lines have made since they were traded, funding taken off, and the cash beside them."""
     items = {item["id"]: item for item in universe["instruments"]}
@@ -131,7 +147,8 @@ def slow_ladder(
                 risk = D(0)
                 for line in book["lines"]:
                     item = items[line["instrument"]]
-                    moves = (D(scenario["spot"][item["underlying"]]), D(scenario["volatility"]), D(scenario["basis"]))
+                    volatility = _volatility_move(item, market, scenario["volatility"])
+                    moves = (D(scenario["spot"][item["underlying"]]), volatility, D(scenario["basis"]))
                     gain = unit_value(item, market, *moves) - unit_value(item, market)
                     side = 1 if line["side"] == "long" else -1
                     risk += side * int(line["lots"]) * D(item["lot"]) * coverage * gain

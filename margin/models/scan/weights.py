@@ -21,6 +21,7 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.market.valuation import value
 from atomic_margin.margin.models.scan.document import ScanModel, check_model
+from atomic_margin.margin.models.volatility_moves import volatility_moves
 from atomic_margin.margin.rows.weights import TrueWeights, lot_weights
 
 
@@ -57,10 +58,8 @@ def revalue(model: ScanModel, universe: Universe, market: Market) -> Revaluation
     values = value(universe, market)
     scenarios = model.scenarios
     spot = np.array([[float(s.spot[name]) for name in universe.underlyings] for s in scenarios])[:, values.underlying]
-    basis, volatility = (
-        np.array([[float(getattr(s, field))] for s in scenarios]) * np.ones(len(values.lot))
-        for field in ("basis", "volatility")
-    )
+    basis = np.array([[float(s.basis)] for s in scenarios]) * np.ones(len(values.lot))
+    volatility = volatility_moves([s.volatility for s in scenarios], universe, values)
     long, short = model.charges.fractions(universe)
     return Revaluation(
         lot=values.lot,
