@@ -18,7 +18,7 @@ from atomic_margin.margin.collateral.schedule import (
     check_schedule,
 )
 from atomic_margin.margin.collateral.transfer import check_transfer, select_transfer
-from atomic_margin.margin.collateral.values import CollateralValues, collateral_values
+from atomic_margin.margin.collateral.values import CollateralValues, collateral_values, pool_collateral_values
 
 __all__ = [
     "Asset",
@@ -34,5 +34,6 @@ __all__ = [
     "check_schedule",
     "check_transfer",
     "collateral_values",
+    "pool_collateral_values",
     "select_transfer",
 ]
