@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
-from atomic_margin.margin.analysis import Account, Ladder, contributions, explain, ladder, what_if
+from atomic_margin.margin.analysis import Account, Call, Ladder, call_of, contributions, explain, ladder, what_if
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import InterpolatedQuote, interpolated_quotes
@@ -111,6 +111,7 @@ class _Found:
     analysis: Mapping[str, Any]
     ladder: Ladder | None
     interpolated: Mapping[str, tuple[InterpolatedQuote, ...]] = field(default_factory=dict)
+    call: Call | None = None
 
 
 @app.command(help=HELP)
@@ -226,7 +227,8 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
         if gross_limit is not None:
             desk = Desk(account.model, account.published, account.posted)
             measured = _sound(desk.measure(account.book, gross_limit, (bits,)))
-            return _Found(label, measured.reference, measured, (), {}, None, marked)
+            call = call_of(measured.reference.excess, account.model.minimum_transfer_amount)
+            return _Found(label, measured.reference, measured, (), {}, None, marked, call)
         true = account.reference()
         tables, analysis, rungs = _analysed(account, asked)
     if then is not None:
@@ -234,7 +236,8 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
             explanation = explain(read.account, then.account)
         tables.append(explain_table(explanation, read.prices, then.prices))
         analysis |= analysis_json(None, (), explanation, None)
-    return _Found(label, true, None, tuple(tables), analysis, rungs, marked)
+    call = call_of(true.excess, account.model.minimum_transfer_amount)
+    return _Found(label, true, None, tuple(tables), analysis, rungs, marked, call)
 
 
 def _interpolated(read: Read) -> tuple[InterpolatedQuote, ...]:
@@ -274,7 +277,7 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
     if used:
         out.print(f"example documents, with --example: {', '.join(used)}", soft_wrap=True)
     for item in found:
-        print_true(item.label, item.true)
+        print_true(item.label, item.true, item.call)
         for prices, quotes in item.interpolated.items():
             print_interpolated(prices, quotes)
         if item.integers is not None:
@@ -284,7 +287,7 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
 
 
 def _report(item: _Found, used: list[str]) -> dict[str, Any]:
-    found = {**true_json(item.label, item.true), **item.analysis}
+    found = {**true_json(item.label, item.true, item.call), **item.analysis}
     if any(item.interpolated.values()):
         found["interpolated"] = interpolated_json(item.interpolated)
     if item.integers is not None:

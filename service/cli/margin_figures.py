@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as Columns
 
 from atomic_margin.bench.gap import AccountExcess, FormExcess
-from atomic_margin.margin.analysis import Contributions, Explanation, Ladder, WhatIf
+from atomic_margin.margin.analysis import Call, Contributions, Explanation, Ladder, WhatIf
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.market import InterpolatedQuote
 from atomic_margin.margin.models.interface import Reference
@@ -168,9 +168,9 @@ def _part(part: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def true_json(label: str, true: Reference) -> dict[str, Any]:
-    """Return what ``--json`` prints of true margin."""
-    return {
+def true_json(label: str, true: Reference, call: Call | None = None) -> dict[str, Any]:
+    """Return what ``--json`` prints of true margin, and of the call where there may be one."""
+    found = {
         "model": true.model,
         "case": label,
         "initial_excess": true.excess["initial"],
@@ -182,6 +182,14 @@ def true_json(label: str, true: Reference) -> dict[str, Any]:
         "initial_requirement": true.requirement["initial"],
         "maintenance_requirement": true.requirement["maintenance"],
     }
+    if call is not None:
+        found["call"] = {
+            "due": call.is_due,
+            "amount": float(call.amount),
+            "minimum_transfer_amount": float(call.minimum_transfer_amount),
+            "text": call.text,
+        }
+    return found
 
 
 def integer_json(account: AccountExcess) -> dict[str, Any]:
@@ -251,8 +259,8 @@ def left(amount: float) -> str:
     return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
 
 
-def print_true(label: str, true: Reference) -> None:
-    """Print requirement, and excess or deficit, of both kinds of margin."""
+def print_true(label: str, true: Reference, call: Call | None = None) -> None:
+    """Print requirement, and excess or deficit, of both kinds of margin, and the call where there may be one."""
     out.print(
         f"[bold]{escape(label)}[/], model {true.model}: mark to market {true.mark_to_market:,.2f} USD", soft_wrap=True
     )
@@ -262,6 +270,8 @@ def print_true(label: str, true: Reference) -> None:
             f"{escape(true.worst[kind])}",
             soft_wrap=True,
         )
+    if call is not None and call.deficit > 0:
+        out.print(f"maintenance deficit {call.deficit:,.2f} USD: {call.text}", soft_wrap=True)
     details = (f"{key.replace('_', ' ')} {value:,.2f}" for key, value in true.details.items())
     out.print(", ".join(details), soft_wrap=True)
 

@@ -13,7 +13,7 @@ import pytest
 from atomic_margin.bench.gap import Desk
 from atomic_margin.documents.errors import OutOfRange
 from atomic_margin.margin import CollateralSchedule, Market, Portfolio, Published, Universe, parse_model
-from atomic_margin.margin.analysis import Account, contributions, ladder, what_if
+from atomic_margin.margin.analysis import Account, call_of, contributions, ladder, what_if
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import interpolated_quotes
 from atomic_margin.margin.market.portfolio import FORMAT
@@ -253,8 +253,21 @@ def test_a_window_that_has_begun_moves_only_in_part() -> None:
 )
 def test_an_account_is_short_by_what_it_is_short_by(name: str, excess: int) -> None:
     files = (f"portfolio-{name}", f"posted-{name}", "model-mta100000")
+    found = case("14-minimum-transfer-amount", {}, *files)
+    assert cents(found.reference().excess["maintenance"]) == excess
+    call = call_of(found.reference().excess, found.model.minimum_transfer_amount)
+    assert (call.is_due, call.amount, call.minimum_transfer_amount) == (False, 0, 100_000)
+    below = "below the minimum transfer amount: no call"
+    assert call.text == (below if excess else "maintenance margin is met: no call")
+
+
+def test_without_a_minimum_a_dollar_is_called() -> None:
+    name = "short_by_1_USD_MTA_0_G_41m"
+    files = (f"portfolio-{name}", f"posted-{name}", "model-mta0")
     found = case("14-minimum-transfer-amount", {}, *files).reference()
-    assert cents(found.excess["maintenance"]) == excess
+    call = call_of(found.excess, Decimal(0))
+    # 1 BTC: 20 % of 100,050 and 0.4 % of spot, once and 1.3 times, against 20,409 posted.
+    assert (call.deficit, call.amount) == (1, Decimal("1.3") * 20_410 - 20_409)
 
 
 @pytest.mark.parametrize("short", ["0", "0.000001", "1", "99999.99", "100000"])
@@ -263,8 +276,15 @@ def test_our_own_accounts_are_short_by_what_they_are_short_by(short: str) -> Non
     held = book(line("BTC-PERP", "long", 100, "100072", "31.25"), line("BTC-90000-P", "short", 200, "2800"))
     need = -slow_excess(MODEL, UNIVERSE, market(), SCHEDULE, held, {})["maintenance"]
     units = (need - Decimal(short)) * 10**6 / (Decimal("0.9998") * Decimal("0.99"))
-    found = assert_right(market(), held, {"USDC": str(int(units))})
-    assert found.reference().excess["maintenance"] == pytest.approx(-float(short), abs=2e-6)
+    found = assert_right(market(), held, {"USDC": str(int(units))}).reference()
+    assert found.excess["maintenance"] == pytest.approx(-float(short), abs=2e-6)
+    missed = Decimal(short).quantize(Decimal("0.01"))
+    for minimum in (Decimal(0), Decimal(1), Decimal(100_000)):
+        call = call_of(found.excess, minimum)
+        assert call.deficit == missed
+        assert call.is_due == (missed > 0 and missed >= minimum)
+        if call.is_due:
+            assert call.amount == -cents(found.excess["initial"])
 
 
 # --- low-priced tokens
