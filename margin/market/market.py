@@ -74,7 +74,8 @@ class ExpiryQuotes(Part):
 
     Attributes:
         forward: USD per unit of underlying; also the price of the dated future. Left out once it is settled.
-        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market).
+        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market); one
+            that is not here is interpolated (`volatility_at`).
         settlement: once the window has begun in which the settlement price is averaged.
     """
 
