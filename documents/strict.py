@@ -282,7 +282,8 @@ def _path(parts: tuple[int | str, ...]) -> str:
     for part in parts:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part != "[key]":
+        # What is in brackets is no field: the mark of a key, and tags of forms that a field may have.
+        elif not part.startswith("["):
             path += f".{_shown(part)[1:-1]}"
     return path.lstrip(".") or "$"
 

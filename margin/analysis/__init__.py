@@ -5,9 +5,11 @@ on `margin.models`, and the command line and whoever writes a notebook import it
 
     account = Account(model, Published(universe, market, schedule), book, posted)
     ladder(account), contributions(account, "initial"), explain(account, later), what_if(account, trades)
+    call_of(account.reference().excess, model.minimum_transfer_amount)
 """
 
 from atomic_margin.margin.analysis.account import Account
+from atomic_margin.margin.analysis.call import Call, call_of
 from atomic_margin.margin.analysis.contributions import Contribution, Contributions, contributions
 from atomic_margin.margin.analysis.explain import FACTORS, Effect, Explanation, explain
 from atomic_margin.margin.analysis.ladder import Ladder, Rung, ladder
@@ -16,6 +18,7 @@ from atomic_margin.margin.analysis.what_if import WhatIf, what_if
 __all__ = [
     "FACTORS",
     "Account",
+    "Call",
     "Contribution",
     "Contributions",
     "Effect",
@@ -23,6 +26,7 @@ __all__ = [
     "Ladder",
     "Rung",
     "WhatIf",
+    "call_of",
     "contributions",
     "explain",
     "ladder",

@@ -137,10 +137,8 @@ def _prices(old: dict[str, Any], new: dict[str, Any]) -> None:
 
 def _volatilities(old: dict[str, Any], new: dict[str, Any]) -> None:
     for quote, later in _expiries(old, new):
-        given = {Decimal(strike): volatility for strike, volatility in later["volatilities"].items()}
-        quote["volatilities"] = {
-            strike: given.get(Decimal(strike), volatility) for strike, volatility in quote["volatilities"].items()
-        }
+        # All of them: a strike that the later tick does not quote is interpolated between those it does.
+        quote["volatilities"] = later["volatilities"] or quote["volatilities"]
 
 
 def _time(old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -18,7 +18,12 @@ from atomic_margin.margin.collateral.schedule import (
     check_schedule,
 )
 from atomic_margin.margin.collateral.transfer import check_transfer, select_transfer
-from atomic_margin.margin.collateral.values import CollateralValues, collateral_values, market_worth
+from atomic_margin.margin.collateral.values import (
+    CollateralValues,
+    collateral_values,
+    market_worth,
+    pool_collateral_values,
+)
 
 __all__ = [
     "Asset",
@@ -35,5 +40,6 @@ __all__ = [
     "check_transfer",
     "collateral_values",
     "market_worth",
+    "pool_collateral_values",
     "select_transfer",
 ]

@@ -39,7 +39,7 @@ class SpotMoves:
         labels: R row labels.
         spot: R maps from underlyings to the relative move of their spot, above -1.
         coverage: (R,) fraction of the move that counts, above 0 and at most 1.
-        initial_factor: initial margin's moves are this many times those of maintenance margin, at least 1.
+        initial_factor: under initial margin collateral moves by this many times as much, at least 1.
 
     Raises:
         MovesMismatch: not as many labels, moves and coverages.

@@ -8,6 +8,27 @@ once. In scenario s a quantity of an asset that counts has the market value
 
 (no spot move for an asset without risk on an underlying), and is worth (1 - haircut) * credit(v), with credit the rule
 of its concentration tiers (`tiers`). An asset that does not count at the time of the prices is worth nothing.
+
+An owner's pools are credited together, since it is one owner who would have to sell: of a holding of value v of which a
+pool has the quantity q_p out of q,
+
+    worth of the pool  =  (1 - haircut) * credit(v) * q_p / q
+
+so the pools come to what one pool would be worth, and splitting a holding gains nothing. As credit is concave and
+nothing at 0, more of an asset in one pool never makes that pool worth less, but its siblings never more either.
+
+>>> from decimal import Decimal
+>>> tiers = [{"above": "0", "up_to": "100", "percent": "100"}, {"above": "100", "percent": "50"}]
+>>> usdc = {"id": "USDC", "kind": "stablecoin", "decimals": "0", "haircut": "0", "priority": "1", "tiers": tiers,
+...         "price_source": {"quote": "collateral", "id": "USDC"}}
+>>> schedule = CollateralSchedule.parse({"format": "atomic-margin/collateral-schedule/2", "version": "1",
+...                                      "effective_from": "2026-01-01T00:00:00Z", "assets": [usdc]})
+>>> market = Market.parse({"format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z",
+...                        "rate": "0", "underlyings": {}, "collateral": {"USDC": "1"}})
+>>> moves = SpotMoves.full(("now",), ({},), Decimal(1))
+>>> pools = pool_collateral_values(schedule, moves, market, {"one": {"USDC": 150}, "other": {"USDC": 50}})
+>>> [float(pool.maintenance[0]) for pool in pools.values()]          # 200 of it are worth 150
+[112.5, 37.5]
 """
 
 import math
@@ -60,13 +81,61 @@ def collateral_values(
         OutOfRange: a quantity is not a whole number, or above 10^24.
         ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: see `check_schedule`.
     """
+    return pool_collateral_values(schedule, moves, market, {"": holdings})[""]
+
+
+def pool_collateral_values(
+    schedule: CollateralSchedule, moves: SpotMoves, market: Market, pools: Mapping[str, Mapping[str, int]]
+) -> dict[str, CollateralValues]:
+    """Return what each of several pools of one owner is worth in each row, rounded down.
+
+    Tiers look at all the owner holds of an asset: a pool is worth its share of the whole.
+
+    Args:
+        schedule: haircuts and tiers.
+        moves: spot moves of the rows.
+        market: prices.
+        pools: posted quantities by asset, in smallest units, by pool.
+
+    Raises:
+        UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: see
+            `collateral_values`.
+    """
     check_schedule(schedule, moves, market)
-    check_holdings(schedule, holdings)
-    maintenance, initial = (
-        read_only([_float_below(value) for value in unrounded_values(schedule, moves, market, holdings, kind)])
-        for kind in KINDS
-    )
-    return CollateralValues(maintenance, initial)
+    whole: dict[str, int] = {}
+    for holdings in pools.values():
+        check_holdings(schedule, holdings)
+        for name, quantity in holdings.items():
+            whole[name] = whole.get(name, 0) + quantity
+    of_kind = {kind: _pool_values(schedule, moves, market, pools, whole, kind) for kind in KINDS}
+    return {pool: CollateralValues(*(_below(of_kind[kind][pool]) for kind in KINDS)) for pool in pools}
+
+
+def _pool_values(
+    schedule: CollateralSchedule,
+    moves: SpotMoves,
+    market: Market,
+    pools: Mapping[str, Mapping[str, int]],
+    whole: Mapping[str, int],
+    kind: MarginKind,
+) -> dict[str, list[Fraction]]:
+    """Return the unrounded values of pools, by pool, R rows each; ``whole`` is what they hold together."""
+    of_asset = {
+        name: unrounded_values(schedule, moves, market, {name: quantity}, kind) for name, quantity in whole.items()
+    }
+    found = {}
+    for pool, holdings in pools.items():
+        sums = [Fraction(0)] * len(moves)
+        for name, quantity in holdings.items():
+            if quantity:
+                share = Fraction(quantity, whole[name])
+                sums = [total + share * value for total, value in zip(sums, of_asset[name], strict=True)]
+        found[pool] = sums
+    return found
+
+
+def _below(values: list[Fraction]) -> Floats:
+    return read_only([_float_below(value) for value in values])
 
 
 def unrounded_values(

@@ -2,6 +2,7 @@
 
 Anyone may read it. `Market.parse` refuses malformed quotes; `check_market` then makes sure everything in a universe is
 priced, before anything is computed. No tick stops because something expired: it has a settlement price from then on.
+Nor does one stop for a strike that nobody quotes: its volatility is interpolated, and `interpolated_quotes` marks it.
 
 >>> market = Market.parse({
 ...     "format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-11-20T08:00:00Z", "rate": "0.04",
@@ -12,6 +13,9 @@ priced, before anything is computed. No tick stops because something expired: it
 Decimal('0.52')
 """
 
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -38,7 +42,9 @@ from atomic_margin.documents.strict import (
     require_unique,
 )
 from atomic_margin.margin.errors import CrossedPrices, UnpricedInstrument
+from atomic_margin.margin.market.elementary import SCALARS, log
 from atomic_margin.margin.market.instruments import FundingIndex, Instrument
+from atomic_margin.margin.market.interpolation import interpolate
 from atomic_margin.margin.market.pricing import black76
 from atomic_margin.margin.market.universe import Universe
 
@@ -68,7 +74,8 @@ class ExpiryQuotes(Part):
 
     Attributes:
         forward: USD per unit of underlying; also the price of the dated future. Left out once it is settled.
-        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market).
+        volatilities: Black-76 implied volatility, a fraction a year, by strike (USD, spelled as in the market); one
+            that is not here is interpolated (`volatility_at`).
         settlement: once the window has begun in which the settlement price is averaged.
     """
 
@@ -85,9 +92,33 @@ class ExpiryQuotes(Part):
     def _by_strike(self) -> dict[Decimal, Decimal]:
         return {Decimal(strike): volatility for strike, volatility in self.volatilities.items()}
 
+    @cached_property
+    def _by_logarithm(self) -> tuple[list[float], list[float]]:
+        """Logarithms of the quoted strikes, rising, and variances a year there."""
+        strikes = sorted(self._by_strike)
+        quoted = [float(self._by_strike[strike]) for strike in strikes]
+        return [float(log(float(strike), SCALARS)) for strike in strikes], [each * each for each in quoted]
+
     def volatility(self, strike: Decimal) -> Decimal | None:
-        """Return the volatility at ``strike``, however it is spelled, or None."""
+        """Return the quoted volatility at ``strike``, however it is spelled, or None."""
         return self._by_strike.get(strike)
+
+    def volatility_at(self, strike: Decimal) -> float | None:
+        """Return the volatility at ``strike``, quoted or interpolated, or None where no strike has a quote.
+
+        Between two quoted strikes total variance, volatility squared times the time to expiry, is a straight line in
+        the logarithm of the strike; the time is the same at both and cancels. Below the lowest and above the highest
+        strike the volatility is held.
+        """
+        quoted = self.volatility(strike)
+        if quoted is not None:
+            return float(quoted)
+        if not self._by_strike:
+            return None
+        lowest, highest = min(self._by_strike), max(self._by_strike)
+        if not lowest < strike < highest:
+            return float(self._by_strike[lowest if strike < lowest else highest])
+        return math.sqrt(interpolate(float(log(float(strike), SCALARS)), *self._by_logarithm, SCALARS))
 
 
 class UnderlyingQuotes(Part):
@@ -159,9 +190,12 @@ class Market(Document):
 def check_market(market: Market, universe: Universe) -> None:
     """Make sure every instrument of ``universe`` is priced by ``market``, expired ones by their settlement price.
 
+    A strike without a quote is priced where its expiry has one at all, see `ExpiryQuotes.volatility_at`.
+
     Raises:
         OutOfRange: expiry over 100 years ahead.
-        UnpricedInstrument: no spot, forward, volatility or settlement price (field: where it is missing in the market).
+        UnpricedInstrument: no spot, forward, settlement price or volatility at any strike (field: where it is missing
+            in the market).
     """
     for index, item in enumerate(universe.instruments):
         if item.expiry is not None and market.years_to(item.expiry) > _MAX_YEARS:
@@ -185,8 +219,54 @@ def _check_expiry(item: Instrument, expiry: datetime, quotes: UnderlyingQuotes, 
         )
     if quote.is_settled:
         return
-    if item.strike is not None and quote.volatility(item.strike) is None:
-        raise UnpricedInstrument(f"{path}.volatilities.{item.strike:f}", f"missing; {item.id!r} needs it")
+    if item.strike is not None and quote.volatility_at(item.strike) is None:
+        raise UnpricedInstrument(
+            f"{path}.volatilities", f"no strike has a quote; {item.id!r} needs at least one to interpolate from"
+        )
+
+
+@dataclass(frozen=True)
+class InterpolatedQuote:
+    """A volatility that nobody quoted.
+
+    Attributes:
+        underlying: of the option.
+        expiry: of the option, as the market spells it.
+        strike: USD per unit of underlying.
+        volatility: found between its neighbours, or held from the outermost quote; a fraction a year.
+    """
+
+    underlying: str
+    expiry: str
+    strike: Decimal
+    volatility: float
+
+    def __str__(self) -> str:
+        """Return underlying, expiry, strike and volatility."""
+        return f"{self.underlying} {self.expiry} {self.strike:f} at {self.volatility:.4f}"
+
+
+def interpolated_quotes(market: Market, universe: Universe) -> tuple[InterpolatedQuote, ...]:
+    """Return what options of ``universe`` are priced from although no quote says it, by underlying, expiry and strike.
+
+    What is settled needs no volatility and is not listed.
+
+    Raises:
+        DocumentError: the market does not price the universe (see `check_market`).
+    """
+    check_market(market, universe)
+    return tuple(sorted(set(_interpolated(market, universe)), key=lambda one: (one.underlying, one.expiry, one.strike)))
+
+
+def _interpolated(market: Market, universe: Universe) -> Iterator[InterpolatedQuote]:
+    for item in universe.instruments:
+        if item.expiry is None or item.strike is None:
+            continue
+        expiry = format_instant(item.expiry)
+        quote = market.underlyings[item.underlying].expiries[expiry]
+        if not quote.is_settled and quote.volatility(item.strike) is None:
+            volatility = quote.volatility_at(item.strike)
+            yield InterpolatedQuote(item.underlying, expiry, item.strike, volatility or 0.0)
 
 
 def check_crossed(market: Market) -> None:

@@ -142,4 +142,4 @@ def value(universe: Universe, market: Market) -> Valuation:
 
 
 def _volatility(quote: ExpiryQuotes, strike: Decimal) -> float:
-    return float(quote.volatility(strike) or 0)
+    return quote.volatility_at(strike) or 0.0

@@ -9,7 +9,7 @@ matter here.
 '2020-03-12'
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
@@ -17,13 +17,13 @@ from typing import Annotated
 import numpy as np
 
 from atomic_margin.documents.strict import IdMap, Label, Part, in_range
-from atomic_margin.margin.errors import UnknownUnderlying
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.pricing import Floats, read_only
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.market.valuation import value
 from atomic_margin.margin.models.lot_charges import LotCharges
+from atomic_margin.margin.models.volatility_moves import VolatilityMove, check_underlyings, volatility_moves
 
 MoveOf = IdMap[Annotated[Decimal, in_range("-1", "10", above=True)]]
 
@@ -34,13 +34,14 @@ class JointMove(Part):
     Attributes:
         label: of the move, such as its date.
         spot: relative move of each underlying's spot, above -1 and at most 10; perpetuals and forwards move with it.
-        volatility: relative move of each underlying's implied volatilities, at least -1 and at most 10.
+        volatility: relative move of each underlying's implied volatilities, at least -1 and at most 10; a factor for
+            all expiries, or nodes by days to expiry (`volatility_moves`).
         basis: relative move of each underlying's dated forwards against its spot, above -1 and at most 10.
     """
 
     label: Label
     spot: MoveOf
-    volatility: IdMap[Annotated[Decimal, in_range("-1", "10")]]
+    volatility: IdMap[VolatilityMove]
     basis: MoveOf
 
 
@@ -65,10 +66,7 @@ def check_moves(moves: Sequence[JointMove], path: str, universe: Universe) -> No
     """Raise UnknownUnderlying unless every move names exactly the underlyings of ``universe``, in all three maps."""
     for index, move in enumerate(moves):
         for field in ("spot", "volatility", "basis"):
-            given: Mapping[str, Decimal] = getattr(move, field)
-            for name in sorted(given.keys() ^ universe.underlyings.keys()):
-                what = "the universe has no such underlying" if name in given else 'missing; write "0" for no move'
-                raise UnknownUnderlying(f"{path}[{index}].{field}.{name}", what)
+            check_underlyings(getattr(move, field), f"{path}[{index}].{field}", universe)
 
 
 def revalue_moves(moves: Sequence[JointMove], charges: LotCharges, universe: Universe, market: Market) -> Values:
@@ -80,12 +78,13 @@ def revalue_moves(moves: Sequence[JointMove], charges: LotCharges, universe: Uni
     """
     check_moves(moves, "scenarios", universe)
     values = value(universe, market)
-    spot, volatility, basis = (
+    spot, basis = (
         np.array([[float(getattr(move, field)[name]) for name in universe.underlyings] for move in moves])[
             :, values.underlying
         ]
-        for field in ("spot", "volatility", "basis")
+        for field in ("spot", "basis")
     )
+    volatility = volatility_moves([move.volatility for move in moves], universe, values)
     long, short = charges.fractions(universe)
     return Values(
         profit=read_only(values.lot * values.profit),

@@ -1,7 +1,7 @@
 """`atomic-margin margin`: the true margin of a book, what its integers say, and what an analyst asks of either."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +9,10 @@ import typer
 
 from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
 from atomic_margin.circuits.profile import DEFAULT
-from atomic_margin.margin.analysis import Account, Ladder, contributions, explain, ladder, what_if
+from atomic_margin.margin.analysis import Account, Call, Ladder, call_of, contributions, explain, ladder, what_if
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.market import InterpolatedQuote, interpolated_quotes
 from atomic_margin.margin.models.case import AnyCase, CaseModel
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.registry import models
@@ -26,9 +27,11 @@ from atomic_margin.service.cli.margin_figures import (
     contributions_table,
     explain_table,
     integer_json,
+    interpolated_json,
     ladder_table,
     margin_table,
     print_integers,
+    print_interpolated,
     print_true,
     true_json,
     what_if_table,
@@ -108,6 +111,8 @@ class _Found:
     tables: tuple[Table, ...]
     analysis: Mapping[str, Any]
     ladder: Ladder | None
+    interpolated: Mapping[str, tuple[InterpolatedQuote, ...]] = field(default_factory=dict)
+    call: Call | None = None
 
 
 @app.command(help=HELP)
@@ -218,20 +223,27 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
     """Return the figures of an account, at the later of two ticks where there are two; integers with a gross limit."""
     shown = then or read
     label, account = shown.book.path.stem, shown.account
+    marked = {item.prices: _interpolated(item) for item in (read, shown)}
     with shown.named():
         if gross_limit is not None:
             desk = Desk(account.model, account.published, account.posted)
             measured = _sound(desk.measure(account.book, gross_limit, (bits,)))
-            return _Found(label, measured.reference, measured, (), {}, None)
+            call = call_of(measured.reference.excess, account.model.minimum_transfer_amount)
+            return _Found(label, measured.reference, measured, (), {}, None, marked, call)
         true = account.reference()
         tables, analysis, rungs = _analysed(account, asked)
     if then is not None:
         with read.named():
             explanation = explain(read.account, then.account)
-        ticks = [item.files.market.stem if item.files.market else "" for item in (read, then)]
-        tables.append(explain_table(explanation, *ticks))
+        tables.append(explain_table(explanation, read.prices, then.prices))
         analysis |= analysis_json(None, (), explanation, None)
-    return _Found(label, true, None, tuple(tables), analysis, rungs)
+    call = call_of(true.excess, account.model.minimum_transfer_amount)
+    return _Found(label, true, None, tuple(tables), analysis, rungs, marked, call)
+
+
+def _interpolated(read: Read) -> tuple[InterpolatedQuote, ...]:
+    published = read.account.published
+    return interpolated_quotes(published.market, published.universe)
 
 
 def _analysed(account: Account | AnyCase, asked: _Asked) -> tuple[list[Table], dict[str, Any], Ladder | None]:
@@ -266,7 +278,9 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
     if used:
         out.print(f"example documents, with --example: {', '.join(used)}", soft_wrap=True)
     for item in found:
-        print_true(item.label, item.true)
+        print_true(item.label, item.true, item.call)
+        for prices, quotes in item.interpolated.items():
+            print_interpolated(prices, quotes)
         if item.integers is not None:
             print_integers(item.integers)
         for table in item.tables:
@@ -274,7 +288,9 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
 
 
 def _report(item: _Found, used: list[str]) -> dict[str, Any]:
-    found = {**true_json(item.label, item.true), **item.analysis}
+    found = {**true_json(item.label, item.true, item.call), **item.analysis}
+    if any(item.interpolated.values()):
+        found["interpolated"] = interpolated_json(item.interpolated)
     if item.integers is not None:
         found |= integer_json(item.integers)
     return {**found, "examples": used} if used else found

@@ -117,6 +117,11 @@ class Read:
     book: BookFile
     files: Files
 
+    @property
+    def prices(self) -> str:
+        """Name of the file of prices, for tables."""
+        return self.files.market.stem if self.files.market else ""
+
     def named(self) -> AbstractContextManager[None]:
         """Name the file where documents turn out not to fit together."""
         return placing(self._placed)

@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table as Columns
 
 from atomic_margin.bench.gap import AccountExcess, FormExcess
-from atomic_margin.margin.analysis import Contributions, Explanation, Ladder, WhatIf
+from atomic_margin.margin.analysis import Call, Contributions, Explanation, Ladder, WhatIf
 from atomic_margin.margin.kinds import KINDS, MarginKind
+from atomic_margin.margin.market.market import InterpolatedQuote
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.service.cli.output import out
 
@@ -167,9 +168,9 @@ def _part(part: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def true_json(label: str, true: Reference) -> dict[str, Any]:
-    """Return what ``--json`` prints of true margin."""
-    return {
+def true_json(label: str, true: Reference, call: Call | None = None) -> dict[str, Any]:
+    """Return what ``--json`` prints of true margin, and of the call where there may be one."""
+    found = {
         "model": true.model,
         "case": label,
         "initial_excess": true.excess["initial"],
@@ -181,6 +182,14 @@ def true_json(label: str, true: Reference) -> dict[str, Any]:
         "initial_requirement": true.requirement["initial"],
         "maintenance_requirement": true.requirement["maintenance"],
     }
+    if call is not None:
+        found["call"] = {
+            "due": call.is_due,
+            "amount": float(call.amount),
+            "minimum_transfer_amount": float(call.minimum_transfer_amount),
+            "text": call.text,
+        }
+    return found
 
 
 def integer_json(account: AccountExcess) -> dict[str, Any]:
@@ -222,6 +231,27 @@ def _gap(account: AccountExcess, item: FormExcess, kind: MarginKind) -> dict[str
     }
 
 
+def interpolated_json(marked: Mapping[str, Sequence[InterpolatedQuote]]) -> list[dict[str, Any]]:
+    """Return what ``--json`` prints of volatilities that nobody quoted, by file of prices."""
+    return [
+        {
+            "market": prices,
+            "underlying": quote.underlying,
+            "expiry": quote.expiry,
+            "strike": f"{quote.strike:f}",
+            "volatility": quote.volatility,
+        }
+        for prices, quotes in marked.items()
+        for quote in quotes
+    ]
+
+
+def print_interpolated(prices: str, quotes: Sequence[InterpolatedQuote]) -> None:
+    """Print which volatilities nobody quoted, and what they are taken to be; ``prices`` names their file."""
+    for quote in quotes:
+        out.print(f"[yellow]interpolated[/], no quote in {escape(prices)}: {escape(str(quote))}", soft_wrap=True)
+
+
 def left(amount: float) -> str:
     """Return what is left, or missing, of collateral and profit after the margin requirement; noise is nothing."""
     if round(amount, 2) == 0:
@@ -229,8 +259,8 @@ def left(amount: float) -> str:
     return f"{'excess' if amount >= 0 else 'deficit'} {abs(amount):,.2f} USD"
 
 
-def print_true(label: str, true: Reference) -> None:
-    """Print requirement, and excess or deficit, of both kinds of margin."""
+def print_true(label: str, true: Reference, call: Call | None = None) -> None:
+    """Print requirement, and excess or deficit, of both kinds of margin, and the call where there may be one."""
     out.print(
         f"[bold]{escape(label)}[/], model {true.model}: mark to market {true.mark_to_market:,.2f} USD", soft_wrap=True
     )
@@ -240,6 +270,8 @@ def print_true(label: str, true: Reference) -> None:
             f"{escape(true.worst[kind])}",
             soft_wrap=True,
         )
+    if call is not None and call.deficit > 0:
+        out.print(f"maintenance deficit {call.deficit:,.2f} USD: {call.text}", soft_wrap=True)
     details = (f"{key.replace('_', ' ')} {value:,.2f}" for key, value in true.details.items())
     out.print(", ".join(details), soft_wrap=True)
 

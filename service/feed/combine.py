@@ -7,6 +7,8 @@ Operator, agent and verifier run the same function on the same signed documents.
 - a source that signed two documents for this number counts as none, whatever they say;
 - of every quote that at least `required` documents have, the median is taken; a document with a quote beyond the
   `outlier` bound from its median is dropped;
+- a quote that fewer have is left out: a strike then has none, and margin interpolates it and says so
+  (`margin.market.market`), an expiry or an underlying is not priced;
 - this is repeated on what is left until nothing is dropped, so combining the documents that counted gives the same;
 - if fewer than `required` are left, there are no prices.
 
@@ -187,7 +189,9 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
             if forward is not None:
                 found["underlyings", name, "expiries", expiry, "forward"] = _quote(forward, "price")
             for strike, volatility in quotes.volatilities.items():
-                found["underlyings", name, "expiries", expiry, "volatilities", strike] = _quote(
+                # One strike is one quote however sources spell it: apart, each could be short of `required`.
+                spelled = format(Decimal(strike).normalize(), "f")
+                found["underlyings", name, "expiries", expiry, "volatilities", spelled] = _quote(
                     volatility, "volatility"
                 )
     return found

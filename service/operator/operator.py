@@ -18,7 +18,7 @@ from sqlalchemy import select
 from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
-from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
 from atomic_margin.service.http.tokens import load_token
@@ -120,10 +120,21 @@ class Operator:
         Raises:
             DocumentError: naming the field.
         """
-        for universe in self.terms.universes:
-            end = self.ends.get(universe.hash())
-            if end is None or market.as_of <= end:
-                self.terms.check_market(market, universe.hash())
+        for universe in self._in_force(market):
+            self.terms.check_market(market, universe.hash())
+
+    def interpolated(self, market: Market) -> list[InterpolatedQuote]:
+        """Return what options of universes in force are priced from although nobody quoted it, each once.
+
+        Raises:
+            DocumentError: naming the field of a price that is missing.
+        """
+        found = (interpolated_quotes(market, universe) for universe in self._in_force(market))
+        return list(dict.fromkeys(quote for quotes in found for quote in quotes))
+
+    def _in_force(self, market: Market) -> list[Universe]:
+        ends = [(universe, self.ends.get(universe.hash())) for universe in self.terms.universes]
+        return [universe for universe, end in ends if end is None or market.as_of <= end]
 
     def _take_revisions(self) -> None:
         """Take the universes that were announced before this process began."""

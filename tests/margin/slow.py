@@ -44,6 +44,20 @@ def _time(text: str) -> datetime:
 _STILL = D(0)
 
 
+def _quoted(volatilities: Json, strike: Decimal) -> Decimal:
+    """A volatility: quoted, of the nearest strike outside the quoted ones, or between two by total variance."""
+    quotes = sorted((D(at), D(quoted)) for at, quoted in volatilities.items())
+    if not quotes:
+        return D(0)
+    below = [quote for quote in quotes if quote[0] <= strike]
+    above = [quote for quote in quotes if quote[0] >= strike]
+    (low, first), (high, second) = (below or above[:1])[-1], (above or below[-1:])[0]
+    if low == high:
+        return first
+    share = (strike / low).ln() / (high / low).ln()
+    return (first**2 + share * (second**2 - first**2)).sqrt()
+
+
 def unit_value(
     item: Json, market: Json, spot: Decimal = _STILL, volatility: Decimal = _STILL, basis: Decimal = _STILL
 ) -> Decimal:
@@ -60,10 +74,25 @@ def unit_value(
         return price
     seconds = max(D(0), D((_time(item["expiry"]) - _time(market["as_of"])).total_seconds()))
     years = seconds / (365 * 86400)
-    strikes = {D(strike): D(quoted) for strike, quoted in quote["volatilities"].items()}
-    moved = strikes.get(D(item["strike"]), D(0)) * (1 + volatility) * (1 - over)
+    moved = _quoted(quote["volatilities"], D(item["strike"])) * (1 + volatility) * (1 - over)
     discount = (-D(market["rate"]) * years).exp()
     return black(price, D(item["strike"]), moved * years.sqrt(), discount, item["right"] == "call")
+
+
+def _volatility_move(item: Json, market: Json, given: Any) -> Decimal:
+    """One factor, one by underlying, or a line through nodes of days to expiry that is flat outside them."""
+    move = given[item["underlying"]] if isinstance(given, dict) else given
+    if isinstance(move, str):
+        return D(move)
+    if "expiry" not in item:
+        return D(0)
+    days = D((_time(item["expiry"]) - _time(market["as_of"])).total_seconds()) / 86400
+    nodes = [(D(node["days"]), D(node["move"])) for node in move]
+    left = max((node for node in nodes if node[0] <= days), default=nodes[0])
+    right = min((node for node in nodes if node[0] >= days), default=nodes[-1])
+    if left[0] == right[0]:
+        return left[1]
+    return left[1] + (right[1] - left[1]) * (days - left[0]) / (right[0] - left[0])
 
 
 def profit(universe: Json, market: Json, book: Json) -> Decimal:
@@ -118,7 +147,8 @@ def slow_ladder(
                 risk = D(0)
                 for line in book["lines"]:
                     item = items[line["instrument"]]
-                    moves = (D(scenario["spot"][item["underlying"]]), D(scenario["volatility"]), D(scenario["basis"]))
+                    volatility = _volatility_move(item, market, scenario["volatility"])
+                    moves = (D(scenario["spot"][item["underlying"]]), volatility, D(scenario["basis"]))
                     gain = unit_value(item, market, *moves) - unit_value(item, market)
                     side = 1 if line["side"] == "long" else -1
                     risk += side * int(line["lots"]) * D(item["lot"]) * coverage * gain

@@ -13,9 +13,9 @@ import pytest
 from atomic_margin.bench.gap import Desk
 from atomic_margin.documents.errors import OutOfRange
 from atomic_margin.margin import CollateralSchedule, Market, Portfolio, Published, Universe, parse_model
-from atomic_margin.margin.analysis import Account, contributions, ladder, what_if
-from atomic_margin.margin.errors import UnpricedInstrument
+from atomic_margin.margin.analysis import Account, call_of, contributions, ladder, what_if
 from atomic_margin.margin.kinds import KINDS
+from atomic_margin.margin.market.market import interpolated_quotes
 from atomic_margin.margin.market.portfolio import FORMAT
 from atomic_margin.margin.market.revisions import carried
 from atomic_margin.margin.market.trades import Trades
@@ -253,8 +253,21 @@ def test_a_window_that_has_begun_moves_only_in_part() -> None:
 )
 def test_an_account_is_short_by_what_it_is_short_by(name: str, excess: int) -> None:
     files = (f"portfolio-{name}", f"posted-{name}", "model-mta100000")
+    found = case("14-minimum-transfer-amount", {}, *files)
+    assert cents(found.reference().excess["maintenance"]) == excess
+    call = call_of(found.reference().excess, found.model.minimum_transfer_amount)
+    assert (call.is_due, call.amount, call.minimum_transfer_amount) == (False, 0, 100_000)
+    below = "below the minimum transfer amount: no call"
+    assert call.text == (below if excess else "maintenance margin is met: no call")
+
+
+def test_without_a_minimum_a_dollar_is_called() -> None:
+    name = "short_by_1_USD_MTA_0_G_41m"
+    files = (f"portfolio-{name}", f"posted-{name}", "model-mta0")
     found = case("14-minimum-transfer-amount", {}, *files).reference()
-    assert cents(found.excess["maintenance"]) == excess
+    call = call_of(found.excess, Decimal(0))
+    # 1 BTC: 20 % of 100,050 and 0.4 % of spot, once and 1.3 times, against 20,409 posted.
+    assert (call.deficit, call.amount) == (1, Decimal("1.3") * 20_410 - 20_409)
 
 
 @pytest.mark.parametrize("short", ["0", "0.000001", "1", "99999.99", "100000"])
@@ -263,8 +276,15 @@ def test_our_own_accounts_are_short_by_what_they_are_short_by(short: str) -> Non
     held = book(line("BTC-PERP", "long", 100, "100072", "31.25"), line("BTC-90000-P", "short", 200, "2800"))
     need = -slow_excess(MODEL, UNIVERSE, market(), SCHEDULE, held, {})["maintenance"]
     units = (need - Decimal(short)) * 10**6 / (Decimal("0.9998") * Decimal("0.99"))
-    found = assert_right(market(), held, {"USDC": str(int(units))})
-    assert found.reference().excess["maintenance"] == pytest.approx(-float(short), abs=2e-6)
+    found = assert_right(market(), held, {"USDC": str(int(units))}).reference()
+    assert found.excess["maintenance"] == pytest.approx(-float(short), abs=2e-6)
+    missed = Decimal(short).quantize(Decimal("0.01"))
+    for minimum in (Decimal(0), Decimal(1), Decimal(100_000)):
+        call = call_of(found.excess, minimum)
+        assert call.deficit == missed
+        assert call.is_due == (missed > 0 and missed >= minimum)
+        if call.is_due:
+            assert call.amount == -cents(found.excess["initial"])
 
 
 # --- low-priced tokens
@@ -314,9 +334,37 @@ def test_lots_have_a_limit() -> None:
 # --- one wing quote missing
 
 
-@pytest.mark.xfail(raises=UnpricedInstrument, strict=True, reason="missing quotes are not interpolated yet")
 def test_a_missing_wing_is_held_flat() -> None:
-    assert case("28-one-wing-quote-missing", {}).reference().excess["maintenance"] > 0
+    found = case("28-one-wing-quote-missing", {})
+    published = found.published
+    (wing,) = interpolated_quotes(published.market, published.universe)
+    assert (wing.underlying, wing.expiry, wing.strike, wing.volatility) == ("BTC", EXPIRY, 110_000, 0.5)
+    # The right value: what the whole market gives with the last quote written once more.
+    smile = {"80000": "0.60", "90000": "0.55", "100000": "0.50", "110000": "0.50"}
+    expiries = {EXPIRY: {"forward": "101000", "volatilities": smile}}
+    last = {"BTC": {"spot": "100000", "perpetual": "100050", "expiries": expiries}}
+    quoted = case("28-one-wing-quote-missing", {"market": {"underlyings": last}})
+    assert quoted.reference() == found.reference()
+    # 0.1 BTC at 100,050 against a million: 20 % down, and a charge of 0.4 % of spot.
+    assert cents(found.reference().excess["maintenance"]) == 1_000_000 - 2_041
+
+
+@pytest.mark.parametrize(
+    ("quotes", "held"),
+    [
+        ({"100000": "0.5", "110000": "0.52"}, book(line("BTC-90000-P", "long", 60, "2000"))),
+        ({"90000": "0.55", "100000": "0.5"}, book(line("BTC-110000-C", "short", 25, "1500"))),
+        ({"90000": "0.55", "110000": "0.52"}, book(
+            line("BTC-100000-C", "long", 9, "0"), line("BTC-100000-P", "short", 9, "0"))),
+        ({"95000": "0.8"}, book(line("BTC-90000-P", "short", 12, "2500"), line("BTC-110000-C", "short", 12, "1400"))),
+        ({"60000": "1.3", "140000.00": "0.4"}, book(
+            line("BTC-90000-P", "long", 3, "1"), line("BTC-PERP", "long", 3, "99000", "0"))),
+    ],
+)  # fmt: skip
+def test_our_own_books_without_a_quote(quotes: Json, held: Json) -> None:
+    prices = market()
+    prices["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"] = quotes
+    assert_right(prices, held, {"USDC": "1000000000000"})
 
 
 # --- nothing posted

@@ -1,9 +1,12 @@
 """Whole matrices of `scan`, compiled again by plain Python floats: every weight and every integer to the bit."""
 
+import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pytest
 
 from atomic_margin.documents.strict import format_instant
 from atomic_margin.margin import (
@@ -21,8 +24,11 @@ from atomic_margin.margin import (
 )
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.elementary import SCALARS
+from atomic_margin.margin.market.interpolation import interpolate
 from atomic_margin.margin.market.pricing import option_value
 from atomic_margin.margin.models.scan.document import Scenario
+
+from ..example_documents import EXAMPLES
 
 
 def value(item: Instrument, market: Market, scenario: Scenario | None) -> float:
@@ -36,14 +42,22 @@ def value(item: Instrument, market: Market, scenario: Scenario | None) -> float:
         price = price * move * basis
     if item.kind != "option" or quote is None or item.strike is None or item.expiry is None:
         return price
-    volatility = float(quote.volatility(item.strike) or 0)
+    volatility, years = float(quote.volatility(item.strike) or 0), market.years_to(item.expiry)
     if scenario:
-        volatility = volatility * (1 + float(scenario.volatility))
-    years = market.years_to(item.expiry)
+        volatility = volatility * (1 + volatility_move(item.underlying, years, scenario))
     found: Any = option_value(
         price, float(item.strike), volatility, years, item.right == "call", float(market.rate), SCALARS
     )
     return float(found)
+
+
+def volatility_move(underlying: str, years: float, scenario: Scenario) -> float:
+    given = scenario.volatility
+    move = given if isinstance(given, Decimal) else given[underlying]
+    if isinstance(move, Decimal):
+        return float(move)
+    places, moves = [float(node.days) for node in move], [float(node.move) for node in move]
+    return float(interpolate(years * 365.0, places, moves, SCALARS))
 
 
 def weight(item: Instrument, market: Market, model: ScanModel, scenario: Scenario, factor: float, side: str) -> float:
@@ -63,7 +77,9 @@ def cash(column: Column, entry_map: EntryMap) -> float:
     return lots if column.side == "receivable" else -lots
 
 
+@pytest.mark.parametrize("surface", [False, True])
 def test_weights_and_integers_are_those_of_plain_python(
+    surface: bool,
     model: ScanModel,
     universe: Universe,
     entry_map: EntryMap,
@@ -72,6 +88,8 @@ def test_weights_and_integers_are_those_of_plain_python(
     holdings: CollateralHoldings,
     gross_limit: int,
 ) -> None:
+    if surface:
+        model = ScanModel.parse(json.loads((EXAMPLES / "vol-surface" / "model.json").read_text()))
     items = {item.id: item for item in universe.instruments}
     for market in (markets[0], markets[2]):
         weights = compile_weights(model, universe, market).spread(entry_map)

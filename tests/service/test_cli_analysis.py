@@ -20,7 +20,7 @@ from .test_cli_margin import Json, call, refused, said
 EXAMPLE = ("--model", "scan", "--example")
 TICKS = (EXAMPLES / "market-1.json", EXAMPLES / "market-2.json")
 TRADES = "instrument,side,lots,price,funding_index,fee\nBTC-PERP,sell,780,97000,0,100\n"
-LONG = {
+LONG: Json = {
     "format": "atomic-margin/portfolio/2",
     "lines": [{"instrument": "BTC-PERP", "side": "long", "lots": "300", "price": "100050", "funding_index": "0"}],
 }
@@ -34,6 +34,63 @@ def write(tmp_path: Path) -> Callable[[str, Any], Path]:
         return path
 
     return written
+
+
+# --- what nobody quoted is marked
+
+
+def test_interpolated_volatilities_are_marked(write: Any) -> None:
+    assert "interpolated" not in said(*EXAMPLE)
+    assert "interpolated" not in call(*EXAMPLE).stdout
+    prices = full_example("market-1")
+    expiry = "2026-12-25T08:00:00Z"
+    smile = prices["underlyings"]["BTC"]["expiries"][expiry]["volatilities"]
+    del smile["120000"], smile["100000"]
+    path = write("thin.json", prices)
+    found = said(*EXAMPLE, "--market", path)["interpolated"]
+    assert [(one["market"], one["underlying"], one["expiry"], one["strike"]) for one in found] == [
+        ("thin", "BTC", expiry, "100000"),
+        ("thin", "BTC", expiry, "120000"),
+    ]
+    assert found[1]["volatility"] == float(smile["110000"])
+    plain = call(*EXAMPLE, "--market", path).stdout
+    assert f"interpolated, no quote in thin: BTC {expiry} 120000 at {float(smile['110000']):.4f}" in plain
+    # Between two ticks it is said of which prices.
+    explained = said(*EXAMPLE, "--explain", path, TICKS[1])["interpolated"]
+    assert {one["market"] for one in explained} == {"thin"}
+
+
+def test_an_expiry_without_a_quote_is_refused(write: Any) -> None:
+    prices = full_example("market-1")
+    prices["underlyings"]["BTC"]["expiries"]["2026-12-25T08:00:00Z"]["volatilities"] = {}
+    assert "no strike has a quote" in refused(*EXAMPLE, "--market", write("bare.json", prices))
+
+
+# --- the minimum transfer amount
+
+
+def test_what_is_missing_below_the_minimum_transfer_amount_is_no_call(write: Any) -> None:
+    def account(name: str, model: str) -> tuple[object, ...]:
+        folder = outside("desk") / "14-minimum-transfer-amount"
+        # Portfolios of the cases have no trade prices: this is the book of all of them, bought at the reference price.
+        named = (f"--{one}" for one in ("universe", "market", "schedule"))
+        files = (folder / f"{one}.json" for one in ("universe", "market", "schedule"))
+        documents = (item for pair in zip(named, files, strict=True) for item in pair)
+        return ("--model", folder / f"{model}.json", *documents, "--posted", folder / f"posted-{name}.json")
+
+    book = {**LONG, "lines": [{**LONG["lines"][0], "lots": "10"}]}
+    path = write("ten.json", book)
+    rest = ("--portfolio", path, "--gross-limit", 64_000_000)
+    below = "below the minimum transfer amount: no call"
+    short = account("short_by_1_USD_MTA_100k", "model-mta100000")
+    assert f"maintenance deficit 1.00 USD: {below}" in call(*short, *rest).stdout
+    assert said(*short, *rest)["call"] == {
+        "due": False, "amount": 0.0, "minimum_transfer_amount": 100_000.0, "text": below}  # fmt: skip
+    found = said(*account("short_by_1_USD_MTA_0_G_41m", "model-mta0"), *rest)["call"]
+    assert (found["due"], found["amount"]) == (True, 6124.0)
+    covered = account("exactly_covered_MTA_100k", "model-mta100000")
+    assert "maintenance deficit" not in call(*covered, *rest).stdout
+    assert said(*covered, *rest)["call"]["text"] == "maintenance margin is met: no call"
 
 
 # --- nothing that nobody named

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.documents.strict import format_instant
 from atomic_margin.service.errors import PricesRefused
 from atomic_margin.service.feed.tick import verify_tick, verify_void
 from atomic_margin.service.operator.runs import ticks
@@ -14,7 +15,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.ticks import NO_TICK, PriceSet, PriceTick
 
-from .documents import FUND, Json, price_rules
+from .documents import FUND, Json, example, price_rules
 from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .world import World
 
@@ -112,6 +113,27 @@ def test_a_tick_that_fails_is_refused_with_a_reason_and_changes_nothing(
     assert (last_tick(world), world.states()) == (before, states)
     # Its number is still free.
     assert post(world, prices(2, *LATER, after=before)).status_code == 202
+
+
+def test_a_tick_without_a_wing_is_taken_and_the_operator_says_what_it_interpolated(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert post(world, prices(1, *GOOD)).status_code == 202
+    assert "interpolated" not in caplog.text
+    before = last_tick(world)
+    underlyings = example("market-2")["underlyings"]
+    (expiry, *_) = underlyings["BTC"]["expiries"]
+    strikes = {
+        f"{item.strike:f}"
+        for item in world.operator.terms.universe.instruments
+        if item.underlying == "BTC" and item.strike is not None and format_instant(item.expiry) == expiry
+    }
+    missing = min(strikes, key=int)
+    del underlyings["BTC"]["expiries"][expiry]["volatilities"][missing]
+    assert post(world, prices(2, *LATER, after=before, underlyings=underlyings)).status_code == 202
+    assert f"tick 2: 1 volatilities are interpolated, no quote: BTC {expiry} {missing} at 0." in caplog.text
+    tick = last_tick(world)
+    assert verify_tick(tick, world.rules, before) == tick.market
 
 
 def test_strangers_are_refused(world: World) -> None:

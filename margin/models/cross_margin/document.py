@@ -93,7 +93,8 @@ class CrossMarginModel(Document):
     """A margin model, format ``atomic-margin/model/1``, name ``cross_margin``.
 
     Attributes:
-        initial_factor: initial margin's scenario moves and charges are this many times those of maintenance margin.
+        initial_factor: initial margin counts what positions gain or lose in a scenario, and charges, this many times;
+            the moves are those of maintenance margin. Collateral moves by this many times as much of spot.
         minimum_transfer_amount: USD; no margin call is smaller.
         charges: per lot, as fractions of spot.
         venues: 1 to 8.

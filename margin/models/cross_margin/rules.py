@@ -5,7 +5,7 @@ Collateral is posted by pool; what an operator's ledger has of an account is its
 
 from collections.abc import Mapping
 
-from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, collateral_values
+from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, pool_collateral_values
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -91,7 +91,8 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
         lots = lot_values(model, universe, market, "maintenance")
         profit = revalue_moves(model.scenarios, model.charges, universe, market).profit
         here = self.spot_moves.now()
-        now = sum(float(collateral_values(schedule, here, market, held).maintenance[0]) for held in posted.values())
+        pools = pool_collateral_values(schedule, here, market, posted)
+        now = sum(float(pool.maintenance[0]) for pool in pools.values())
         long, short = lots_of(book, universe)
         unrealised, cash = float(profit @ (long - short)), float(book.cash_against(universe))
         alone = max(0.0, unrealised - float((lots.long @ long + lots.short @ short).min()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, collateral_values
+from atomic_margin.margin.collateral import CollateralSchedule, pool_collateral_values
 from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.pricing import Floats
@@ -72,7 +72,7 @@ def pool_values(
     market: Market,
     posted: Mapping[str, Mapping[str, int]],
 ) -> dict[MarginKind, PoolValues]:
-    """Return what each pool is worth in every scenario, for both kinds of margin.
+    """Return what each pool is worth in every scenario, for both kinds of margin; tiers look at all pools together.
 
     Args:
         model: the margin model.
@@ -85,10 +85,8 @@ def pool_values(
         UnknownAsset, NegativeHolding, OutOfRange, UnpricedAsset, UnknownUnderlying: see `collateral.collateral_values`.
     """
     check_pools(model, posted)
-    worth: dict[str, CollateralValues] = {
-        name: collateral_values(schedule, model.spot_moves, market, posted.get(name, {}))
-        for name in (*(venue.id for venue in model.venues), CENTRAL)
-    }
+    names = (*(venue.id for venue in model.venues), CENTRAL)
+    worth = pool_collateral_values(schedule, model.spot_moves, market, {name: posted.get(name, {}) for name in names})
     kinds: tuple[MarginKind, MarginKind] = ("maintenance", "initial")
     return {
         kind: PoolValues(

@@ -59,7 +59,8 @@ class ExpectedShortfallModel(Document):
 
     Attributes:
         tail: a, the fraction of moves averaged, such as 0.025 for a confidence level of 97.5 %.
-        initial_factor: initial margin's expected shortfall and charges are this many times those of maintenance margin.
+        initial_factor: initial margin counts what positions gain or lose in a move, and charges, this many times;
+            moves are those of maintenance margin. Collateral moves by this many times as much of spot.
         minimum_transfer_amount: USD; no margin call is smaller.
         charges: per lot, as fractions of spot, added to the expected shortfall.
         scenarios: S joint moves of equal probability, at most 1023.

@@ -6,7 +6,8 @@ included; expected shortfall is the average of the k = a S largest losses, the l
     surplus = profit so far + collateral now - charges - ES(losses)            (maintenance)
     surplus = profit so far + collateral now - f charges - ES(losses_f)        (initial)
 
-with moves of positions f times as large in losses_f, and collateral as `collateral` values it for initial margin.
+with f times what positions gain or lose under the same moves in losses_f, and collateral as `collateral` values it for
+initial margin.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """The scan model: a published list of scenarios and charges, in the manner of SPAN and of portfolio margin grids.
 
-Anyone may read it. A scenario moves the spot of every underlying, all volatilities and the basis of dated forwards, and
-counts a fraction (coverage) of the result, as SPAN counts its extreme moves at 35 % (CME, "CME SPAN methodology").
+Anyone may read it. A scenario moves the spot of every underlying, implied volatilities (all by one factor, or by
+underlying and time to expiry) and the basis of dated forwards, and counts a fraction (coverage) of the result, as SPAN
+counts its extreme moves at 35 % (CME, "CME SPAN methodology").
 
 >>> model = ScanModel.parse({
 ...     "format": "atomic-margin/model/1", "name": "scan", "initial_factor": "1.3", "minimum_transfer_amount": "100000",
@@ -18,9 +19,9 @@ from pydantic import model_validator
 
 from atomic_margin.documents.strict import Document, IdMap, Label, NonEmptyListOf, Part, in_range, require_unique
 from atomic_margin.margin.collateral import SpotMoves
-from atomic_margin.margin.errors import UnknownUnderlying
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.models.lot_charges import LotCharges
+from atomic_margin.margin.models.volatility_moves import ScenarioVolatility, check_underlyings
 
 
 class Scenario(Part):
@@ -29,7 +30,8 @@ class Scenario(Part):
     Attributes:
         label: of the row.
         spot: relative move of each underlying's spot, above -1; perpetuals and forwards move with it.
-        volatility: relative move of all implied volatilities, at least -1.
+        volatility: relative move of implied volatilities, at least -1: one factor for all of them, or a move for every
+            underlying, each a factor or nodes by days to expiry (`volatility_moves`).
         basis: relative move of dated forwards (futures, and options through them) against spot, above -1; spot,
             perpetuals and collateral do not have it.
         coverage: fraction of the result that counts, above 0 and at most 1.
@@ -37,7 +39,7 @@ class Scenario(Part):
 
     label: Label
     spot: IdMap[Annotated[Decimal, in_range("-1", "10", above=True)]]
-    volatility: Annotated[Decimal, in_range("-1", "10")]
+    volatility: ScenarioVolatility
     basis: Annotated[Decimal, in_range("-1", "10", above=True)]
     coverage: Annotated[Decimal, in_range("0", "1", above=True)]
 
@@ -48,7 +50,8 @@ class ScanModel(Document):
     Attributes:
         scenarios: the rows, in order.
         charges: per lot, as fractions of spot.
-        initial_factor: initial margin's scenario moves and charges are this many times those of maintenance margin.
+        initial_factor: initial margin counts what positions gain or lose in a scenario, and charges, this many times;
+            the moves are those of maintenance margin. Collateral moves by this many times as much of spot.
         minimum_transfer_amount: USD; no margin call is smaller.
     """
 
@@ -80,6 +83,6 @@ class ScanModel(Document):
 def check_model(model: ScanModel, universe: Universe) -> None:
     """Raise UnknownUnderlying unless every scenario moves exactly the underlyings of ``universe``."""
     for index, scenario in enumerate(model.scenarios):
-        for name in sorted(scenario.spot.keys() ^ universe.underlyings.keys()):
-            what = "the universe has no such underlying" if name in scenario.spot else 'missing; write "0" for no move'
-            raise UnknownUnderlying(f"scenarios[{index}].spot.{name}", what)
+        check_underlyings(scenario.spot, f"scenarios[{index}].spot", universe)
+        if not isinstance(scenario.volatility, Decimal):
+            check_underlyings(scenario.volatility, f"scenarios[{index}].volatility", universe)

@@ -9,7 +9,27 @@ charge = fraction * spot * lot,
     maintenance, long    lot * (coverage * (V_s - V_0) + P) - charge
     initial, long        lot * (f * coverage * (V_s - V_0) + P) - f * charge
 
-and a short lot has the opposite sign before its own charge.
+and a short lot has the opposite sign before its own charge. So f multiplies what a scenario makes of a position, and
+charges: not the moves, which would be outside what the model was published for, and not the profit so far. A call of
+strike 105 that was sold at 2 makes the difference plain; with no volatility it is worth what it pays. Spot rises from
+100 to 110, a short lot is charged 1:
+
+>>> parts = {"underlying": "X", "lot": "1", "reference_price": "2", "digits": "1", "expiry": "2027-01-01T00:00:00Z"}
+>>> call = {"id": "X-105-C", "kind": "option", "strike": "105", "right": "call", **parts}
+>>> universe = Universe.parse({"format": "atomic-margin/universe/1", "name": "one", "currency": "USD",
+...     "underlyings": {"X": {"reference_price": "100"}}, "instruments": [call]})
+>>> market = Market.parse({"format": "atomic-margin/market/1", "sequence": "1", "as_of": "2026-01-01T00:00:00Z",
+...     "rate": "0", "collateral": {}, "underlyings": {"X": {"spot": "100", "perpetual": "100", "expiries": {
+...         "2027-01-01T00:00:00Z": {"forward": "100", "volatilities": {"105": "0"}}}}}})
+>>> up = {"label": "up", "spot": {"X": "0.1"}, "volatility": "0", "basis": "0", "coverage": "1"}
+>>> charges = {"perpetual": "0", "future": "0", "option_long": "0", "option_short_minimum": "0.01"}
+>>> model = ScanModel.parse({"format": "atomic-margin/model/1", "name": "scan", "initial_factor": "1.3",
+...     "minimum_transfer_amount": "0", "charges": charges, "scenarios": [up]})
+>>> weights = compile_weights(model, universe, market)          # columns: a long lot, a short one
+>>> weights.maintenance[0].round(9).tolist()                    # short: 2 of profit - 5 lost - 1 charged
+[3.0, -4.0]
+>>> weights.initial[0].round(9).tolist()                        # short: 2 - 1.3 · 5 - 1.3; a move of 13 % would lose 8
+[4.5, -5.8]
 """
 
 from dataclasses import dataclass
@@ -21,6 +41,7 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.market.valuation import value
 from atomic_margin.margin.models.scan.document import ScanModel, check_model
+from atomic_margin.margin.models.volatility_moves import volatility_moves
 from atomic_margin.margin.rows.weights import TrueWeights, lot_weights
 
 
@@ -57,10 +78,8 @@ def revalue(model: ScanModel, universe: Universe, market: Market) -> Revaluation
     values = value(universe, market)
     scenarios = model.scenarios
     spot = np.array([[float(s.spot[name]) for name in universe.underlyings] for s in scenarios])[:, values.underlying]
-    basis, volatility = (
-        np.array([[float(getattr(s, field))] for s in scenarios]) * np.ones(len(values.lot))
-        for field in ("basis", "volatility")
-    )
+    basis = np.array([[float(s.basis)] for s in scenarios]) * np.ones(len(values.lot))
+    volatility = volatility_moves([s.volatility for s in scenarios], universe, values)
     long, short = model.charges.fractions(universe)
     return Revaluation(
         lot=values.lot,

@@ -1,5 +1,6 @@
 """Combine signed prices into ticks and schedule one run for every account that is watched; declare ticks void."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
@@ -26,6 +28,11 @@ from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED, RunEvent, RunState
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick, place_after
+
+TOLD = 20
+"""Interpolated volatilities that a line of the operator's own record names; the others it counts."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Before(NamedTuple):
@@ -69,7 +76,16 @@ def take_tick(operator: Operator, document: object) -> list[str]:
                 continue
             scheduled = _schedule(session, tick.sequence)
         operator.compiled_ticks.keep(compiled)
+        _log_interpolated(operator, tick.sequence, tick.market)
         return scheduled
+
+
+def _log_interpolated(operator: Operator, sequence: int, market: Market) -> None:
+    """Say what the tick's sources did not quote; anybody can find the same in the signed tick."""
+    found = operator.interpolated(market)
+    if found:
+        told = "; ".join(map(str, found[:TOLD])) + ("; …" if len(found) > TOLD else "")
+        _log.warning("tick %d: %d volatilities are interpolated, no quote: %s", sequence, len(found), told)
 
 
 def void_tick(operator: Operator, document: object) -> SignedDocument:
