@@ -12,7 +12,7 @@ import atomic_margin as package
 from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED
 
 COMMANDS = {
-    "demo": "Run one institution through four price ticks, everything real.",
+    "demo": "Run one institution through price ticks, everything real.",
     "serve": "Run the operator's server.",
     "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
