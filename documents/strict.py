@@ -282,8 +282,8 @@ def _path(parts: tuple[int | str, ...]) -> str:
     for part in parts:
         if isinstance(part, int):
             path += f"[{part}]"
-        # What is in brackets is no field: the mark of a key, and tags of forms that a field may have.
-        elif not part.startswith("["):
+        # No fields: the mark of a key, and tags of the forms that a field may have, which no document's text is.
+        elif part != "[key]" and not part.startswith("\0"):
             path += f".{_shown(part)[1:-1]}"
     return path.lstrip(".") or "$"
 

@@ -55,23 +55,23 @@ def _rising(nodes: tuple[TenorNode, ...]) -> tuple[TenorNode, ...]:
 
 
 def _form(value: object) -> str:
-    return "[nodes]" if isinstance(value, list | tuple) else "[factor]"
+    return "\0nodes" if isinstance(value, list | tuple) else "\0factor"
 
 
 def _form_in_scenario(value: object) -> str:
-    return "[underlyings]" if isinstance(value, dict) else "[factor]"
+    return "\0underlyings" if isinstance(value, dict) else "\0factor"
 
 
 Factor: TypeAlias = Annotated[Decimal, in_range("-1", "10")]
 Nodes: TypeAlias = Annotated[NonEmptyListOf[TenorNode], AfterValidator(_rising)]
 
 VolatilityMove: TypeAlias = Annotated[
-    Annotated[Factor, Tag("[factor]")] | Annotated[Nodes, Tag("[nodes]")], Discriminator(_form)
+    Annotated[Factor, Tag("\0factor")] | Annotated[Nodes, Tag("\0nodes")], Discriminator(_form)
 ]
 """Of one underlying: a factor for all expiries, or nodes."""
 
 ScenarioVolatility: TypeAlias = Annotated[
-    Annotated[Factor, Tag("[factor]")] | Annotated[IdMap[VolatilityMove], Tag("[underlyings]")],
+    Annotated[Factor, Tag("\0factor")] | Annotated[IdMap[VolatilityMove], Tag("\0underlyings")],
     Discriminator(_form_in_scenario),
 ]
 """Of one scenario: a factor for everything, or a move for every underlying."""

@@ -56,10 +56,14 @@ def key(path: KeyFile) -> None:
 def rules(
     source: Annotated[list[str], typer.Option(help="Public key of a price source, in hex; repeatable.")],
     required: Annotated[int, typer.Option(help="Sources that must agree: more than half of them.")],
-    max_skew: Annotated[int, typer.Option(help="Seconds a source's time may be from the median time.")] = 60,
     max_age: Annotated[
-        int | None, typer.Option(help="Seconds prices may be old when they arrive; without it no clock is asked.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="SECONDS|unbounded",
+            help="How old prices may be when they arrive; unbounded for a history that is played back.",
+        ),
+    ],
+    max_skew: Annotated[int, typer.Option(help="Seconds a source's time may be from the median time.")] = 60,
     outlier: Annotated[
         tuple[str, str, str],
         typer.Option(help="Bounds of a source against the median: price (relative), volatility, rate (absolute)."),
@@ -79,8 +83,8 @@ def rules(
         "outlier": dict(zip(names, outlier, strict=True)),
         "move": dict(zip(names, move, strict=True)),
     }
-    if max_age is not None:
-        document["max_age_seconds"] = str(max_age)
+    if max_age != "unbounded":
+        document["max_age_seconds"] = max_age
     with plain_errors():
         print_json(PriceRules.parse(document).canonical())
 

@@ -1,4 +1,4 @@
-"""The demo: operator, institution and witness as real processes on loopback, a story of price ticks, a verifier, a monitor.
+"""The demo: operator, institution and witness as real processes on loopback, a story, a verifier, a monitor.
 
 For the command line and tests. The parties run as processes of the command line; only their HTTP faces are used.
 """

@@ -119,7 +119,10 @@ def parties(
     files = [part for name, file in documents.items() for part in (f"--{name}", str(staging.path(file)))]
     keys = [part for source in sources for part in ("--source", source.public_key)]
     rules = data / "price-rules.json"
-    write_json(rules, json.loads(_run("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1))))
+    write_json(
+        rules,
+        json.loads(_run("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1), "--max-age", "unbounded")),
+    )
     files += ["--price-rules", str(rules)]
     account = Institution.parse(read_json(staging.path(story.institution)))
     holdings = CollateralHoldings.parse(read_json(staging.path(story.collateral)))

@@ -185,7 +185,7 @@ def three(tmp_path: Path) -> tuple[list[Path], Path]:
     sources = [Identity.load_or_create(tmp_path / f"{name}.key") for name in "abc"]
     keys = [part for source in sources for part in ("--source", source.public_key)]
     rules = tmp_path / "price-rules.json"
-    rules.write_text(call("feed", "rules", *keys, "--required", "2").stdout)
+    rules.write_text(call("feed", "rules", *keys, "--required", "2", "--max-age", "unbounded").stdout)
     prices = []
     chain = Ticks(PriceRules.parse(json.loads(rules.read_text())), *sources)
     later = chain.copy()
@@ -228,9 +228,17 @@ def test_price_rules_are_checked(tmp_path: Path) -> None:
         (["--required", "2", "--source", "1a" * 32], "already"),
         (["--required", "2", "--move", "0", "1", "1"], "move.price"),
         (["--required", "2", "--max-skew", "-1"], "max_skew_seconds"),
+        (["--required", "2", "--max-age", "0"], "max_age_seconds"),
+        (["--required", "2", "--max-age", "soon"], "max_age_seconds"),
     ):
-        refused = call("feed", "rules", *keys, *changes)
+        refused = call("feed", "rules", *keys, "--max-age", "60", *changes)
         assert (refused.exit_code, said in refused.stderr) == (2, True), said
+
+
+def test_nobody_makes_rules_without_a_word_on_age() -> None:
+    refused = call("feed", "rules", "--source", "1a" * 32, "--required", "1")
+    assert (refused.exit_code, "--max-age" in refused.stderr) == (2, True)
+    assert refused.stdout == ""
 
 
 def test_a_source_signs_no_wrong_market(tmp_path: Path) -> None:

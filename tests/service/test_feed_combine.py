@@ -106,6 +106,16 @@ def test_with_a_clock_old_and_future_prices_are_dropped() -> None:
                 combine(documents, rules, PLACE, arrived)
 
 
+@pytest.mark.parametrize(("stood", "fresh"), [("100000", "60000"), ("96420.5", "71000")])
+def test_sources_that_stand_still_do_not_outvote_one_that_is_right(stood: str, fresh: str) -> None:
+    """Two hours old and equal: the median of time and price is theirs, and only a bound on age refuses it."""
+    old = market(("BTC/spot", stood), as_of="2026-11-20T06:00:00Z")
+    documents = signed(old, old, market(("BTC/spot", fresh)))
+    assert spot_of(combine(documents, price_rules(*SOURCES[:3]), PLACE, ARRIVED).market) == stood
+    with pytest.raises(TooFewSources, match="stale"):
+        combine(documents, price_rules(*SOURCES[:3], max_age_seconds="120"), PLACE, ARRIVED)
+
+
 @pytest.mark.parametrize(
     ("change", "quote"),
     [
