@@ -28,6 +28,7 @@ from atomic_margin.documents.strict import Document, Identifier, in_range
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, collateral_values
 from atomic_margin.margin.errors import FormMissing, NotAnalysed
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
+from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.instruments import Instrument
 from atomic_margin.margin.market.market import Market
@@ -303,7 +304,7 @@ class PublishedPortfolioMargin(LedgerModel[PD], Generic[PD, PK]):
         standing = self.standing(universe, market)
         long, short = lots_of(book, universe)
         units = (long - short) * standing.values.lot
-        made = float((units * standing.values.profit).sum()) + float(book.cash_against(universe))
+        made = float(ordered_sum(units * standing.values.profit)) + float(book.cash_against(universe))
         held = self._case_book(standing, book)
         true = self.case_margin(standing.market, held, Decimal(0))
         # The case counts options at their value, and nothing of the perpetual; here they count from reference prices.
@@ -348,7 +349,9 @@ def _option_at(item: Instrument, index: int, values: Valuation, market: Market) 
 
 def _from_reference(rows: Rows, standing: "Standing[PK]", model: RowModel) -> Rows:
     """Return rows in which every position counts from its reference price, in place of its value now."""
-    marked = standing.listing.legs @ model.now if model.now.size else np.zeros(len(standing.keys))
+    marked = np.zeros(len(standing.keys))
+    if model.now.size:
+        marked = ordered_product(standing.listing.legs.astype(np.float64), model.now[:, None])[:, 0]
     extra = standing.values.lot * (standing.values.profit - marked)
     margin = np.ones(len(rows.labels), dtype=np.bool_) if rows.slack is None else ~rows.slack.validity
     both = np.where(margin[:, None], np.concatenate([extra, -extra]), 0.0)
