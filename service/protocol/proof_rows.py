@@ -78,6 +78,8 @@ class ProofRows:
             StatementError: more rows, slack or bits than a proof takes.
         """
         exact = self.exact
+        # A row that bounds slack stays as it is: with X there, slack could be smaller than the book's losses.
+        counted = None if exact is None else tuple(int(not bounds) for bounds in exact.validity)
         return SufficiencyStatement(
             commitments=commitments,
             weights=self.matrix.weights,
@@ -87,7 +89,7 @@ class ProofRows:
             context=context,
             slack=None if exact is None else exact.slack,
             slack_widths=() if exact is None else exact.slack_widths,
-            top_up_weights=None if exact is None else tuple(int(not bounds) for bounds in exact.validity),
+            top_up_weights=counted,
         )
 
     def margin_rows(self, z: Integers, slack: Integers) -> Integers:

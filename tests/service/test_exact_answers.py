@@ -185,6 +185,16 @@ def test_slack_below_what_the_book_needs_proves_nothing(made: Callable[..., Worl
         assert rows.min() < 0
 
 
+def test_a_top_up_enters_no_row_that_bounds_slack(made: Callable[..., World]) -> None:
+    """There it would buy slack, and slack is what the book's losses are."""
+    world = made(BELOW)
+    exact = forms(world, "initial")["exact"].rows
+    statement = exact.statement((bytes(48),) * exact.matrix.entries, 30, {"run": "1"}, 7)
+    validity = exact.exact.validity.tolist()  # type: ignore[union-attr]
+    assert any(validity)
+    assert statement.top_up_counts == tuple(0 if bounds else 1 for bounds in validity)
+
+
 def test_a_step_is_counted_in_the_units_of_the_form(made: Callable[..., World]) -> None:
     world, run_id = made(BELOW), f"{FUND}.1"
     answer = world.prove_answer(run_id)
