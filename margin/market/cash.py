@@ -54,10 +54,19 @@ def cash_lot(gross_limit: int, bits: int, doubled: int = 0) -> Decimal:
     return Decimal(1 << exponent) if exponent >= 0 else Decimal(1) / (1 << -exponent)
 
 
-def cash_tiers(bits: int, doubled: int = 0) -> tuple[tuple[int, int], ...]:
-    """Return cash lots a unit and bits of the entries of either side: half of G in all, 2^(bits-3-doubled) lots."""
-    low, all_bits = _LOW_BITS if bits >= _NARROW else bits - 6, bits - 3 - doubled
-    return ((1, low), (1 << low, all_bits - low)) if all_bits > low else ((1, all_bits),)
+def cash_tiers(bits: int, doubled: int = 0, weight_bits: int | None = None) -> tuple[tuple[int, int], ...]:
+    """Return cash lots a unit and bits of the entries of either side: half of G in all, 2^(bits-3-doubled) lots.
+
+    A unit of the higher entry weighs no more than positions do, which would make every weight coarser.
+
+    Args:
+        bits: width of a row of the FHE profile, sign included.
+        doubled: how often the cash lot is doubled, see `coarser`.
+        weight_bits: width of a weight, sign included; None where weights are as wide as rows.
+    """
+    all_bits = bits - 3 - doubled
+    low = min(_LOW_BITS if bits >= _NARROW else bits - 6, (weight_bits or bits) - _LEAST_BITS, all_bits - 1)
+    return ((1, low), (1 << low, all_bits - low))
 
 
 def coarser(gross_limit: int, bits: int, *, largest: int, weight_bits: int) -> int:

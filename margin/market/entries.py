@@ -144,7 +144,7 @@ class EntryMap:
             columns += positions(item.id, tiers, universe.gross_weight(item)) if tiers else ()
         largest = max((column.gross_weight for column in columns), default=1)
         doubled = coarser(gross_limit, bits, largest=largest, weight_bits=weight_bits) if weight_bits else 0
-        tiers = cash_tiers(bits, doubled)
+        tiers = cash_tiers(bits, doubled, weight_bits)
         for side in CASH_SIDES:
             columns += (Column(CASH, side, tier, lots, width, 0) for tier, (lots, width) in enumerate(tiers))
         return cls(universe.hash(), tuple(columns), cash_lot(gross_limit, bits, doubled))

@@ -162,7 +162,9 @@ def test_a_model_document_says_itself_which_model_it_is(write: Any) -> None:
     path = EXAMPLES / "expected-shortfall" / "model.json"
     assert said("--model", path, *SCAN[2:])["model"] == "expected_shortfall"
     other = write("other.json", full_example("model-scan") | {"name": "span"})
-    assert "names none of the models scan, pmrm, pmrm2, expected_shortfall, cross_margin" in refused("--model", other, *SCAN[2:])
+    assert "names none of the models scan, pmrm, pmrm2, expected_shortfall, cross_margin" in refused(
+        "--model", other, *SCAN[2:]
+    )
 
 
 def test_people_get_a_table_and_what_the_gap_means() -> None:

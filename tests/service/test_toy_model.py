@@ -155,7 +155,7 @@ def test_errors_of_a_toy_document_name_the_field() -> None:
 @pytest.mark.parametrize(
     ("path", "error", "why"),
     [
-        ("cross-margin/model", ModelNotServed, "the model cross_margin cannot be served"),
+        ("cross-margin/model", ProfileError, "the model's 576 rows do not fit profile 'standard', which has 24: no "),
         (
             "expected-shortfall/model",
             ProfileError,
