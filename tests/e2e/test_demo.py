@@ -76,7 +76,8 @@ def test_the_ticks_as_told(demo: Path) -> None:
     assert (list(history["witnesses"]), history["needed"]) == (["witness.example/demo"], "1")
     # Where other tests compete for the cores, by as much more as there are processes to a core.
     crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert result["seconds"]["total"] < 180 * crowding
+    # Compiling the circuits counts, where no cache has them yet.
+    assert result["seconds"]["total"] < 420 * crowding
     assert {path.name for path in demo.iterdir()} == {"demo.json", "trust.json", "attestations", "logs"}
 
 
