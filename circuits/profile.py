@@ -29,6 +29,9 @@ KNOWN_ANSWER_ROWS = 2
 FUNCTIONS = ("surplus", "breach", "shortfall", "exceedances", "known_answer", "known_shortfall")
 """What a service may run: every output is without error, so its decryption tells nothing about noise."""
 
+_MOST_COUNTED_ROWS = 33
+"""With more, the count of `exceedances` would double the decomposition levels of every lookup of a profile."""
+
 REVISION = 2
 """Of the programs. Raised when one changes, so that keys and ciphertexts of another revision are refused."""
 
@@ -76,6 +79,21 @@ class Profile:
                 "2^-128 at most and the security level is 128 bits at least"
             )
 
+    def require(self, function: str) -> None:
+        """Make sure that the profile has a function.
+
+        Raises:
+            ProfileError: it has not; the message says which have.
+        """
+        if function in self.functions:
+            return
+        having = [one for one in GRID.values() if function in one.functions and one.bits == self.bits]
+        nearest = min(having, key=lambda one: (abs(one.entries - self.entries), -one.rows), default=None)
+        where = "no published profile has it" if nearest is None else f"{nearest.name} has it, for example"
+        raise ProfileError(
+            f"profile {self.name!r} has no function {function!r}, only {', '.join(self.functions)}; {where}"
+        )
+
     def hash(self) -> str:
         """SHA-256 of the canonical form; names the profile in every signed document."""
         return _hash_of(self)
@@ -116,7 +134,14 @@ def _grid() -> dict[str, Profile]:
     for block in BLOCKS:
         for entries, rows, bits in product(*block):
             name = f"{entries}x{rows}x{bits}"
-            profiles[name] = Profile(name, entries, rows, bits, weight_bits=weight_bits_of(entries, bits))
+            profiles[name] = Profile(
+                name,
+                entries,
+                rows,
+                bits,
+                weight_bits=weight_bits_of(entries, bits),
+                functions=tuple(one for one in FUNCTIONS if one != "exceedances" or rows <= _MOST_COUNTED_ROWS),
+            )
     # Two of them have had names of their own from the start.
     profiles["16x16x16"], profiles["256x24x20"] = SMALL, STANDARD
     return profiles

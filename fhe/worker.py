@@ -134,9 +134,12 @@ def evaluate(
         MalformedKeys: the key file is not what it was, or cannot be parsed.
         MalformedCiphertext: the words are no ciphertext of z.
         ClearInputError: A or c are outside the profile.
+        ProfileError: the profile has not got one of the functions.
         EvaluationFailed: the library refused.
     """
     worker, seconds = _running(), {}
+    for function in functions:
+        worker.profile.require(function)
     (rows,) = {circuit_by_name(function).rows_of(worker.profile) for function in functions}
     A, c = checked_clear_inputs(worker.profile, A, c, rows)
     started = perf_counter()

@@ -125,6 +125,17 @@ def test_who_names_no_profile_gets_24_bits_and_every_name_keeps_its_meaning() ->
     assert DEFAULT.hash() == "953aee3553ba3d3a779ec1a9314d42373547ad66f6e85828360bfc193eaa9f6f"
 
 
+def test_profiles_of_many_rows_do_not_count_and_say_which_do() -> None:
+    for profile in GRID.values():
+        assert ("exceedances" in profile.functions) == (profile.rows <= 33)
+        for function in ("surplus", "breach", "shortfall", "known_answer", "known_shortfall"):
+            profile.require(function)
+    with pytest.raises(ProfileError, match=r"'256x64x24' has no function 'exceedances', only .*; 256x33x24 has it"):
+        profile_by_name("256x64x24").require("exceedances")
+    with pytest.raises(ProfileError, match="no published profile has it"):
+        STANDARD.require("unknown")
+
+
 def test_a_research_circuit_enters_no_profile_that_is_served() -> None:
     with pytest.raises(ProfileError, match="research only"):
         compile_profile(replace(TINY, functions=(*TINY.functions, "approximate_breach")))
