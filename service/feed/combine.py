@@ -3,7 +3,8 @@
 Operator, agent and verifier run the same function on the same signed documents. Rules:
 
 - a document counts if it is a market of the tick's number, under the tick's rules, after the tick before, its time is
-  within `max_skew_seconds` of the median time, and (with `max_age_seconds`) within that of the moment of arrival;
+  within `max_skew_seconds` of the median time, and within `max_age_seconds` of the moment of arrival, unless the rules
+  say that there is no such bound;
 - a source that signed two documents for this number counts as none, whatever they say;
 - of every quote that at least `required` documents have, the median is taken; a document with a quote beyond the
   `outlier` bound from its median is dropped;
@@ -218,7 +219,7 @@ def _out_of_time(left: dict[str, Market], rules: PriceRules, received_at: dateti
     middle, skew = _middle([market.as_of for market in left.values()]), timedelta(seconds=rules.max_skew_seconds)
     for source, market in left.items():
         earliest, latest = middle - skew, middle + skew
-        if rules.max_age_seconds is not None:
+        if isinstance(rules.max_age_seconds, int):
             earliest = max(earliest, received_at - timedelta(seconds=rules.max_age_seconds))
             latest = min(latest, received_at + skew)
         if market.as_of < earliest:
