@@ -214,7 +214,7 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
                 found["underlyings", name, "expiries", expiry, "forward"] = _quote(forward, "price")
             for strike, volatility in quotes.volatilities.items():
                 # One strike is one quote however sources spell it: apart, each could be short of `required`.
-                spelled = format(Decimal(strike).normalize(), "f")
+                spelled = strike.rstrip("0").rstrip(".") if "." in strike else strike
                 found["underlyings", name, "expiries", expiry, "volatilities", spelled] = _quote(
                     volatility, "volatility"
                 )

@@ -105,3 +105,11 @@ def test_a_strike_that_is_left_out_moves_no_further_than_one_that_is_quoted() ->
     check_move(before, middle, bounds.model_copy(update={"volatility": off}))
     with pytest.raises(PriceMoveTooLarge):
         check_move(before, middle, bounds.model_copy(update={"volatility": off * Decimal("0.999")}))
+
+
+def test_a_strike_keeps_all_its_digits() -> None:
+    fine = "0.123456789012345678901234567891"
+    body = quoting("80000", "90000")
+    body["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"] |= {fine: "0.7", "100.10": "0.7", "1000": "0.7"}
+    prices = combine(signed(body, body), price_rules(*SOURCES[:3]), PLACE, ARRIVED).market
+    assert set(prices.underlyings["BTC"].expiries[EXPIRY].volatilities) == {"80000", "90000", fine, "100.1", "1000"}
