@@ -24,11 +24,11 @@ _DAY = 86400
 
 
 def _form(value: object) -> str:
-    return "[word]" if value == UNBOUNDED else "[seconds]"
+    return "\0word" if value == UNBOUNDED else "\0seconds"
 
 
 MaxAge: TypeAlias = Annotated[
-    Annotated[int, integer_in(1, _DAY), Tag("[seconds]")] | Annotated[Literal["unbounded"], Tag("[word]")],
+    Annotated[int, integer_in(1, _DAY), Tag("\0seconds")] | Annotated[Literal["unbounded"], Tag("\0word")],
     Discriminator(_form),
 ]
 """Seconds, or the word that there is no bound."""

@@ -108,7 +108,7 @@ def test_a_strike_that_is_left_out_moves_no_further_than_one_that_is_quoted() ->
 
 
 def test_a_strike_keeps_all_its_digits() -> None:
-    fine = "0.123456789012345678901234567891"
+    fine = "9.1234567890123456789012345678"
     body = quoting("80000", "90000")
     body["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"] |= {fine: "0.7", "100.10": "0.7", "1000": "0.7"}
     prices = combine(signed(body, body), price_rules(*SOURCES[:3]), PLACE, ARRIVED).market
