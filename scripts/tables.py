@@ -108,6 +108,7 @@ WORDS = {
     "PriceText": "decimal",
     "Time": "time",
     "InstantText": "time",
+    "MaxAge": "integer, 1 to 86400, or `unbounded`",
     "_Tiers": "list of pairs of lots a unit and bits",
     "NoteText": "signed note",
     "LogKeyText": "key of a log",

@@ -20,6 +20,7 @@ RULES = PriceRules.parse(
         "sources": ["9a" * 32],
         "required": "1",
         "max_skew_seconds": "60",
+        "max_age_seconds": "unbounded",
         "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
         "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-USUAL_SECONDS = {"generating keys": 5.0, "uploading evaluation keys": 8.0, "evaluating on ciphertexts": 2.5}
+USUAL_SECONDS = {"generating keys": 8.0, "uploading evaluation keys": 20.0, "evaluating on ciphertexts": 7.5}
 """How long the long stages take on two cores; only the bars' pace depends on it."""
 
 BOUNDARY = (

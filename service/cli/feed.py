@@ -60,7 +60,8 @@ def rules(
         str,
         typer.Option(
             metavar="SECONDS|unbounded",
-            help="How old prices may be when they arrive; unbounded for a history that is played back.",
+            help="How old prices may be when they arrive, by the operator's clock; unbounded for a history that is "
+            "played back.",
         ),
     ],
     max_skew: Annotated[int, typer.Option(help="Seconds a source's time may be from the median time.")] = 60,
@@ -80,11 +81,10 @@ def rules(
         "sources": sorted(source),
         "required": str(required),
         "max_skew_seconds": str(max_skew),
+        "max_age_seconds": max_age,
         "outlier": dict(zip(names, outlier, strict=True)),
         "move": dict(zip(names, move, strict=True)),
     }
-    if max_age != "unbounded":
-        document["max_age_seconds"] = max_age
     with plain_errors():
         print_json(PriceRules.parse(document).canonical())
 

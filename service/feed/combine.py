@@ -3,7 +3,8 @@
 Operator, agent and verifier run the same function on the same signed documents. Rules:
 
 - a document counts if it is a market of the tick's number, under the tick's rules, after the tick before, its time is
-  within `max_skew_seconds` of the median time, and (with `max_age_seconds`) within that of the moment of arrival;
+  within `max_skew_seconds` of the median time, and within `max_age_seconds` of the moment of arrival, unless the rules
+  say that there is no such bound;
 - a source that signed two documents for this number counts as none, whatever they say;
 - of every quote that at least `required` documents have, the median is taken; a document with a quote beyond the
   `outlier` bound from its median is dropped;
@@ -16,8 +17,12 @@ What names other rules or another tick before is dropped, not refused: it counts
 whether whoever posts leaves it out or not, and nobody can say that it kept a tick from being made.
 
 The median of an even number is the *lower* of the middle two: always a quote that a source signed, in its own
-digits. While fewer than half of those that count are dishonest, every combined quote lies between two honest ones;
-while one that counts is honest, it is within the outlier bound of an honest one.
+digits. While fewer than half of those that count *and have a quote* are dishonest, it lies between two honest ones.
+While fewer than `required` are dishonest, one of them is honest, and within the outlier bound of the median, or the
+quote is left out. So a strike that few sources quote is decided by those few, and by their bound.
+
+A quote that a source leaves out moves nothing by being left out alone: `check_move` holds the volatility that margin
+then takes, from the other strikes, to the bound from the quote before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -152,17 +157,36 @@ def require_signed(documents: Sequence[SignedDocument], rules: PriceRules) -> No
 def check_move(before: Market, after: Market, bounds: Bounds) -> None:
     """Make sure no quote of `after` is beyond the bounds from the same quote of `before`.
 
+    A strike that was quoted and is no more counts as what margin takes for it. One that is quoted anew has no quote
+    before, and is bounded by nothing: else a strike that is listed, or quoted right again, could stop the ticks.
+
     Raises:
         PriceMoveTooLarge: naming the first such quote.
     """
-    earlier = quotes_of(before)
-    for path, quote in sorted(quotes_of(after).items()):
+    earlier, later = quotes_of(before), quotes_of(after)
+    for path, quote in sorted({**_vanished(earlier, later, after), **later}.items()):
         if path in earlier and _beyond(quote, earlier[path], bounds):
+            interpolated = "" if path in later else ", which nobody quotes any more and which is interpolated,"
             raise PriceMoveTooLarge(
-                f"{quote.text} after {earlier[path].text} is more than the price rules allow from one tick to the "
-                "next: have the sources checked; if the prices are right, publish other rules",
+                f"{quote.text}{interpolated} after {earlier[path].text} is more than the price rules allow from one "
+                "tick to the next: have the sources checked; if the prices are right, publish other rules",
                 ".".join(path),
             )
+
+
+def _vanished(earlier: dict[Path, Quote], later: dict[Path, Quote], after: Market) -> dict[Path, Quote]:
+    """Return what stands for strikes that were quoted and are no more, where their expiry goes on."""
+    found = {}
+    for path in earlier.keys() - later.keys():
+        match path:
+            case ("underlyings", name, "expiries", expiry, "volatilities", strike):
+                quotes = after.underlyings[name].expiries.get(expiry) if name in after.underlyings else None
+                if quotes is not None and not quotes.is_settled:
+                    volatility = quotes.volatility_at(Decimal(strike))
+                    if volatility is not None:
+                        # The shortest decimal that is this number: one that is held is the quote it is held from.
+                        found[path] = _quote(Decimal(repr(volatility)), "volatility")
+    return found
 
 
 def quotes_of(market: Market) -> dict[Path, Quote]:
@@ -190,7 +214,7 @@ def quotes_of(market: Market) -> dict[Path, Quote]:
                 found["underlyings", name, "expiries", expiry, "forward"] = _quote(forward, "price")
             for strike, volatility in quotes.volatilities.items():
                 # One strike is one quote however sources spell it: apart, each could be short of `required`.
-                spelled = format(Decimal(strike).normalize(), "f")
+                spelled = strike.rstrip("0").rstrip(".") if "." in strike else strike
                 found["underlyings", name, "expiries", expiry, "volatilities", spelled] = _quote(
                     volatility, "volatility"
                 )
@@ -218,7 +242,7 @@ def _out_of_time(left: dict[str, Market], rules: PriceRules, received_at: dateti
     middle, skew = _middle([market.as_of for market in left.values()]), timedelta(seconds=rules.max_skew_seconds)
     for source, market in left.items():
         earliest, latest = middle - skew, middle + skew
-        if rules.max_age_seconds is not None:
+        if isinstance(rules.max_age_seconds, int):
             earliest = max(earliest, received_at - timedelta(seconds=rules.max_age_seconds))
             latest = min(latest, received_at + skew)
         if market.as_of < earliest:

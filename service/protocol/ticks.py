@@ -6,7 +6,8 @@ too, so an operator that tells two histories cannot have prices for both. The fi
 >>> from atomic_margin.service.protocol.price_rules import MAX_SOURCES, PriceRules
 >>> bounds = {"price": "0.02", "volatility": "0.05", "rate": "0.01"}
 >>> rules = PriceRules.parse({"format": "atomic-margin/price-rules/1", "sources": ["1a" * 32], "required": "1",
-...                           "max_skew_seconds": "30", "outlier": bounds, "move": bounds})
+...                           "max_skew_seconds": "30", "max_age_seconds": "unbounded",
+...                           "outlier": bounds, "move": bounds})
 >>> place_after(None, rules).sequence
 1
 """

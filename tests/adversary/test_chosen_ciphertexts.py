@@ -122,6 +122,7 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
                 "sources": [anybody],
                 "required": "1",
                 "max_skew_seconds": "0",
+                "max_age_seconds": "unbounded",
                 "outlier": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
                 "move": dict.fromkeys(("price", "volatility", "rate"), "0.1"),
             },

@@ -315,7 +315,6 @@ TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (Giv
 """Fields of printable text."""
 OPTIONAL = {
     (PriceTick, "market"),
-    (PriceRules, "max_age_seconds"),
     (GivingUp, "waiting"),
     (GivingUp, "covered"),
     (Answer, "flag"),

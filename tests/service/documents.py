@@ -55,6 +55,7 @@ def price_rules(*sources: Identity, required: int | None = None, **changes: obje
             "sources": [source.public_key for source in sources],
             "required": str(len(sources) // 2 + 1 if required is None else required),
             "max_skew_seconds": "60",
+            "max_age_seconds": "unbounded",
             "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
             "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
             **changes,

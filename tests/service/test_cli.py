@@ -222,16 +222,20 @@ def test_price_rules_are_checked(tmp_path: Path) -> None:
     made = call("feed", "rules", *keys, "--required", "2", "--max-age", "30", "--move", "0.1", "0.2", "0.01")
     rules = PriceRules.parse(json.loads(made.stdout))
     assert (rules.max_age_seconds, str(rules.move.volatility)) == (30, "0.2")
+    aged = ["--max-age", "30"]
+    # Nobody gets rules without a bound on age by saying nothing.
+    silent = call("feed", "rules", *keys, "--required", "2")
+    assert (silent.exit_code, "--max-age" in silent.stderr) == (2, True)
     for changes, said in (
+        (["--required", "2", "--max-age", "0"], "max_age_seconds"),
+        (["--required", "2", "--max-age", "never"], "max_age_seconds"),
         (["--required", "1"], "more than half"),
         (["--required", "3"], "at most all"),
         (["--required", "2", "--source", "1a" * 32], "already"),
         (["--required", "2", "--move", "0", "1", "1"], "move.price"),
         (["--required", "2", "--max-skew", "-1"], "max_skew_seconds"),
-        (["--required", "2", "--max-age", "0"], "max_age_seconds"),
-        (["--required", "2", "--max-age", "soon"], "max_age_seconds"),
     ):
-        refused = call("feed", "rules", *keys, "--max-age", "60", *changes)
+        refused = call("feed", "rules", *keys, *aged, *changes)
         assert (refused.exit_code, said in refused.stderr) == (2, True), said
 
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomic_margin.documents.errors import DocumentError, DuplicateId, OutOfRange
-from atomic_margin.margin.market.market import Market, interpolated_quotes
-from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import (
     MalformedRequest,
     PriceMoveTooLarge,
@@ -21,7 +20,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, Place, Price
 
-from .documents import Json, example, full_example, price_rules
+from .documents import Json, example, price_rules
 
 SOURCES = tuple(Identity.generate() for _ in range(5))
 PLACE = Place(1, "5a" * 32, NO_TICK, NO_TICK)
@@ -216,47 +215,6 @@ def test_a_quote_counts_when_enough_sources_have_it() -> None:
     bodies = [without(market(), "USDC"), without(without(market(), "USDC"), "GOVT-MMF"), market()]
     prices = combine(signed(*bodies), price_rules(*SOURCES[:3]), PLACE, ARRIVED).market
     assert set(prices.collateral) == {"TBILL-2027-02", "GOVT-MMF"}
-
-
-def quoting(*strikes: str) -> Json:
-    """The first example with these strikes of BTC alone."""
-    body = market()
-    expiry = body["underlyings"]["BTC"]["expiries"][EXPIRY]
-    expiry["volatilities"] = {strike: expiry["volatilities"][strike] for strike in strikes}
-    return body
-
-
-def test_a_strike_that_too_few_sources_quote_is_interpolated_and_marked() -> None:
-    universe = Universe.parse(full_example("universe"))
-    whole = ("80000", "90000", "100000", "110000", "120000")
-    rules = price_rules(*SOURCES[:3])
-    assert rules.required == 2
-    for bodies, missing in (
-        ([quoting(*whole), quoting(*whole), quoting(*whole[:4])], ()),
-        ([quoting(*whole), quoting(*whole[:4]), quoting(*whole[:4])], ("120000",)),
-        ([quoting(*whole), quoting("80000", "100000"), quoting("100000", "110000")], ("90000", "120000")),
-    ):
-        prices = combine(signed(*bodies), rules, PLACE, ARRIVED).market
-        found = interpolated_quotes(prices, universe)
-        assert tuple(f"{one.strike:f}" for one in found) == missing
-        assert all(one.underlying == "BTC" and one.expiry == EXPIRY for one in found)
-    # A strike that one source alone quotes counts for nothing, whatever it says: no bound is measured from it.
-    wild = quoting(*whole)
-    wild["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"]["120000"] = "40"
-    result = combine(signed(quoting(*whole[:4]), quoting(*whole[:4]), wild), rules, PLACE, ARRIVED)
-    assert result.dropped == ()
-    (wing,) = interpolated_quotes(result.market, universe)
-    assert wing.volatility == float(
-        quoting("110000")["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"]["110000"]
-    )
-
-
-def test_one_strike_is_one_quote_however_sources_spell_it() -> None:
-    other = quoting("80000", "90000", "100000")
-    volatilities = other["underlyings"]["BTC"]["expiries"][EXPIRY]["volatilities"]
-    volatilities["80000.0"] = volatilities.pop("80000")
-    prices = combine(signed(quoting("80000", "90000", "100000"), other), price_rules(*SOURCES[:3]), PLACE, ARRIVED)
-    assert set(prices.market.underlyings["BTC"].expiries[EXPIRY].volatilities) == {"80000", "90000", "100000"}
 
 
 def test_names_may_be_any_identifiers() -> None:

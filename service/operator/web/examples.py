@@ -37,6 +37,7 @@ BODIES: dict[str, JsonObject] = {
             "sources": [_KEY],
             "required": "1",
             "max_skew_seconds": "60",
+            "max_age_seconds": "300",
             "outlier": {"price": "0.02", "volatility": "0.05", "rate": "0.01"},
             "move": {"price": "0.5", "volatility": "1", "rate": "0.05"},
         },
