@@ -105,7 +105,7 @@ def make_submission(
     portfolio_proof = prove_portfolio(portfolio_statement(claim, terms), PortfolioWitness(book.values, book.blindings))
     stage("proving the encryption")
     encryption_proof = prove_encryption(
-        encryption_statement(claim, terms, openings.pair),
+        encryption_statement(claim, terms, openings.pair, ciphertext),
         EncryptionWitness(book.values, book.blindings, openings.input),
     )
     stage("proving the gain")

@@ -100,14 +100,20 @@ def ciphertext_of(claim: SubmissionClaim, terms: Terms) -> Ciphertext:
     return Ciphertext(expand_masks(seed, len(bodies), layout.dimension), bodies, layout.count)
 
 
-def encryption_statement(claim: SubmissionClaim, terms: Terms, keys: KeyPair) -> EncryptionStatement:
+def encryption_statement(
+    claim: SubmissionClaim, terms: Terms, keys: KeyPair, ciphertext: Ciphertext
+) -> EncryptionStatement:
     """Return what a submission's encryption proof must show.
 
+    Args:
+        claim: the submission.
+        terms: that the account is under.
+        keys: the commitments to the secret keys.
+        ciphertext: of the claim, as `ciphertext_of` returns it: masks take a while to expand.
+
     Raises:
-        MalformedCiphertext: another number of bodies than the account has columns.
         StatementError: sizes outside what the argument is sound for.
     """
-    ciphertext = ciphertext_of(claim, terms)
     return EncryptionStatement(
         commitments=tuple(bytes.fromhex(point) for point in claim.commitments),
         key=keys.input,

@@ -119,7 +119,7 @@ def verify_submission(
     _check_portfolio(submission, terms, group, known)
     # (6) Each ciphertext encrypts the committed entry under the committed key.
     try:
-        statement = encryption_statement(submission, terms, keys)
+        statement = encryption_statement(submission, terms, keys, ciphertext)
         verify_encryption(statement, bytes.fromhex(submission.encryption_proof), group, known)
     except ProofError as error:
         raise Refused(str(error), "encryption_proof") from error

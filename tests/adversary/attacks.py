@@ -220,7 +220,7 @@ class Secrets:
         said = {name: fields[name] for name in SubmissionClaim.model_fields if name in fields}
         claim = SubmissionClaim.parse(said | {"universe": self.submission.universe})
         portfolio = force_portfolio(portfolio_statement(claim, terms), values, blindings)
-        statement = encryption_statement(claim, terms, self.openings.pair)
+        statement = encryption_statement(claim, terms, self.openings.pair, ciphertext_of(claim, terms))
         encryption = force_encryption(statement, values, blindings, self.openings.input)
         gain, proof = self.gain(claim, CommittedBook(tuple(values), commitments, blindings))
         proofs = {"portfolio_proof": portfolio.hex(), "encryption_proof": encryption.hex(), "gain_proof": proof}

@@ -170,7 +170,7 @@ def test_a_submission_s_proofs_hold_for_nothing_else(case: Callable[[str], Case]
     calm = case("calm")
     submission = Submission.parse(calm.submission.body)
     portfolio = portfolio_statement(submission, calm.terms)
-    encryption = encryption_statement(submission, calm.terms, calm.keys)
+    encryption = encryption_statement(submission, calm.terms, calm.keys, ciphertext_of(submission, calm.terms))
     other = {**submission.proof_context(), name: H}
     assert other != submission.proof_context()
     with pytest.raises(ProofError):
