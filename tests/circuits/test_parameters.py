@@ -67,9 +67,7 @@ def assert_on_the_grid(name: str, found: FunctionStatistics, wanted: int) -> Non
 
 @pytest.mark.parametrize("profile", [TINY, STANDARD, *OTHERS], ids=lambda profile: profile.name)
 def test_evaluation_keys_of_all_functions_together_are_small(profile: Profile) -> None:
-    # Over 64 rows the count of `exceedances` gives every lookup a second level.
-    most = 100_000_000 if profile.rows <= 33 else 120_000_000
-    assert layout_of(profile).evaluation_key_bytes <= most
+    assert layout_of(profile).evaluation_key_bytes <= 100_000_000
 
 
 def test_breach_costs_a_lookup_for_each_level_and_join_of_a_row() -> None:
