@@ -4,21 +4,16 @@ It stands between two comments: a mermaid diagram of what changes a status, and 
 only compares. Exit status 1 if the page differs or the comments are missing.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+
+from generated import PAGE, Missing, write_page
 
 from atomic_margin.service.protocol.account.table import TABLE
 from atomic_margin.service.protocol.states import AccountState
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 START = "<!-- states -->"
 END = "<!-- end of states -->"
-
-
-class Missing(Exception):
-    """A comment that is not there."""
 
 
 def moves() -> dict[tuple[AccountState | None, AccountState], list[str]]:
@@ -61,24 +56,5 @@ def written(page: str) -> str:
     return "\n".join((head + START, "", *diagram(), "", *table(), "", END)) + tail
 
 
-def main() -> int:
-    """Write or compare; return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is up to date")
-    options = parser.parse_args()
-    page = PAGE.read_text()
-    try:
-        new = written(page)
-    except Missing as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.check:
-        if new != page:
-            print(f"the diagram of {PAGE.name} is not that of the code; run scripts/state_diagram.py", file=sys.stderr)
-        return int(new != page)
-    PAGE.write_text(new)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(written, "diagram", "state_diagram.py", __doc__))

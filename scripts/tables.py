@@ -6,14 +6,14 @@ the model's docstring says of it. A field that nobody explains is an error. Exit
 meaning is missing.
 """
 
-import argparse
 import ast
 import inspect
 import re
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+
+from generated import PAGE, Missing, write_page
 
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
@@ -30,7 +30,6 @@ from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
 from atomic_margin.service.verifier.gain import GainParts
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "protocol.md"
 MODELS: tuple[type[Part], ...] = (
     PriceRules,
     Price,
@@ -86,10 +85,6 @@ MODELS: tuple[type[Part], ...] = (
     DeliveryReceipt,
 )
 END = "<!-- end of fields -->"
-
-
-class Missing(Exception):
-    """A section, marker or meaning that is not there."""
 
 
 WORDS = {
@@ -208,24 +203,5 @@ def written(page: str) -> str:
     return page
 
 
-def main() -> int:
-    """Write or compare; return the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing; say whether the page is up to date")
-    options = parser.parse_args()
-    page = PAGE.read_text()
-    try:
-        new = written(page)
-    except Missing as error:
-        print(error, file=sys.stderr)
-        return 1
-    if options.check:
-        if new != page:
-            print(f"the tables of {PAGE.name} are not those of the code; run scripts/tables.py", file=sys.stderr)
-        return int(new != page)
-    PAGE.write_text(new)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(written, "field tables", "tables.py", __doc__))
