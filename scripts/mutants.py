@@ -178,7 +178,7 @@ MUTANTS = (
     _round("what is refused stays known", "outbox:Outbox.send", condition("_NUMBERED"), "False",
            "sending:an_instruction_that_is_refused_is_told_and_not_sent_again"),
     _round("proofs that nobody asked for", "coverage:Unasked._is_asked", condition("unproven"), "False",
-           "unasked:an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof"),
+           "unasked:nothing_is_proven_unasked_while_a_run_waits_for_its_answer"),
     _round("what hangs after a void run", "coverage:_wanted", condition("void"), "False",
            "unasked:what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its_time"),
     _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",

@@ -82,6 +82,20 @@ def test_an_account_whose_run_cannot_be_answered_is_made_active_by_its_own_proof
     assert run_id == agent.figures()[0].run_id
 
 
+def test_nothing_is_proven_unasked_while_a_run_waits_for_its_answer(resident: Resident) -> None:
+    """Its flag is withheld, and the next tick covers the book: the run is over when its time is, and no sooner."""
+    agent = resident.restarted(unasked_after=0)
+    resident.world.play(2)
+    own = agent._keys.in_use()
+    assert own is not None
+    agent._keys.raise_alarm(own, "for this test")
+    assert agent.answer_due() == []
+    resident.world.tick(1, sequence="3", as_of="2026-11-21T08:00:00Z")
+    for _ in range(2):
+        assert agent.answer_due() == []
+    assert resident.line.sent("/coverage") == []
+
+
 def test_what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its_time(resident: Resident) -> None:
     clock = Clock()
     agent = resident.restarted(clock=clock)
