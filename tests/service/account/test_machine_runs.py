@@ -97,6 +97,12 @@ def test_a_book_has_no_run_at_a_tick_before_it(make: Make) -> None:
     assert old is not None
     refuses(parties, make(parties, submission=old.submission), WrongBook, "another submission")
     parties.enter(make(parties))
+    # Nor has the first book of an account, which no run came before.
+    parties = Parties()
+    parties.opened()
+    parties.tick()
+    parties.enter(parties.submission(1, "a"))
+    refuses(parties, make(parties), WrongTick, "the book came with its prices or after")
 
 
 @pytest.mark.parametrize("make", [Parties.run_opened, to_be_proven])
