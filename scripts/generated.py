@@ -32,7 +32,7 @@ def write_page(written: Callable[[str], str], what: str, script: str, help_: str
         return 1
     if options.check:
         if new != page:
-            print(f"the {what} of {PAGE.name} is not that of the code; run scripts/{script}", file=sys.stderr)
+            print(f"{PAGE.name} is out of date in its {what}; run scripts/{script}", file=sys.stderr)
         return int(new != page)
     PAGE.write_text(new)
     return 0

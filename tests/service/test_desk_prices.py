@@ -57,7 +57,9 @@ def combined(rules: PriceRules, bodies: list[Json], arrived: datetime = ARRIVED)
     place = Place(1, rules.hash(), NO_TICK, NO_TICK)
     named = {"rules": rules.hash(), "previous": NO_TICK, "last_market": NO_TICK}
     by_key = {source.public_key: source for source in SOURCES}
-    prices = [by_key[key].sign("price", {**named, "market": body}) for key, body in zip(rules.sources, bodies)]  # noqa: B905
+    # Not every source has to have sent something.
+    sent = zip(rules.sources, bodies, strict=False)
+    prices = [by_key[key].sign("price", {**named, "market": body}) for key, body in sent]
     try:
         return combine(prices, rules, place, arrived).market.underlyings["BTC"].spot
     except TooFewSources:
