@@ -38,6 +38,11 @@ def _verification(name: str, function: str, node: Node, new: str, *tests: str) -
     return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
 
 
+def _claims(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.protocol.answer_claims:{function}"
+    return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
+
+
 def _attestation(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.verifier.attestation:{function}"
     return Mutant(name, place, node, new, _tests("service", ("attestation", *tests)))
@@ -138,15 +143,17 @@ MUTANTS = (
     _context("breach", "breach", "BreachStatement.binding"),
     _verification("submission: signature", "verify_submission", call("signed.verify"), "None", _SIGNER),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
-    _verification("answer: about this run", "verify_answer", condition("getattr", "wanted"), "False",
-                  "an_answer_about_something_else_is_refused"),
-    _verification("answer: outcome, flag and top-up", "verify_answer", call("_check_outcome"), "None",
-                  "outcome_flag_and_top_up_go_together"),
-    _verification("answer: sufficiency proof", "verify_answer", call("verify_sufficiency"), "None", _ANSWER_PROOF),
-    _verification("breach: words of the flag", "_check_flag", condition("flag_words"), "flag_words is None",
-                  "a_flag_from_other_words_is_refused"),
-    _verification("breach: decryption proof", "_check_flag", call("verify_decryption"), "None", _ANSWER_PROOF),
-    _verification("breach: breach proof", "verify_answer", call("verify_breach"), "None", _ANSWER_PROOF),
+    _claims("answer: about this run", "answer_claims", condition("getattr", "wanted"), "False",
+            "an_answer_about_something_else_is_refused"),
+    _claims("answer: outcome, flag and top-up", "answer_claims", call("_check_outcome"), "None",
+            "outcome_flag_and_top_up_go_together"),
+    _verification("answer: proofs", "verify_answer", call("verify_claim"), "None", _ANSWER_PROOF),
+    _claims("answer: sufficiency proof", "answer_claims", value("claims"), "{}", _ANSWER_PROOF),
+    _claims("breach: words of the flag", "_decryption", condition("words"), "words is None",
+            "a_flag_from_other_words_is_refused"),
+    _claims("breach: decryption proof", "answer_claims", call("_decryption"), "claims['sufficiency_proof']",
+            _ANSWER_PROOF),
+    _claims("breach: breach proof", "answer_claims", call("_breach"), "claims['sufficiency_proof']", _ANSWER_PROOF),
     _verification("the verifier's seal", "_Verified.__post_init__", condition("_SEAL"), "False",
                   "a_verified_answer_is_not_made_by_hand",
                   "a_verified_breach_with_another_amount_is_not_made_by_replace"),
