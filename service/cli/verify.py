@@ -1,4 +1,4 @@
-"""`atomic-margin verify`: check a bundle or an archive against a trust file, offline, without FHE library or network."""
+"""`atomic-margin verify`: a bundle or an archive against a trust file, offline, without FHE library or network."""
 
 from datetime import datetime, timezone
 from pathlib import Path
