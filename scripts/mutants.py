@@ -95,7 +95,7 @@ def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
 _SIGNER = "documents_of_another_signer_are_refused"
 _ANCHOR = "another_anchor_fails"
-_SMALL_GRID = "input_sets_reach_both_ends_and_keep_to_the_grid[small]"
+_TINY_GRID = "input_sets_reach_both_ends_and_keep_to_the_grid[tiny]"
 
 MUTANTS = (
     _zk("final multiplication", "bits.final:verify_checks", condition("total"), "False",
@@ -315,7 +315,7 @@ MUTANTS = (
              "cfhe.univariate(plus_minus)", "zoom", "the_first_sign_wins"),
     _circuit("zoom: boxes of the grid", "zoom:readings", call("cfhe.round_bit_pattern"),
              "cfhe.round_bit_pattern(multiples, bits - GRID_BITS - 1, overflow_protection=False, "
-             "exactness=cfhe.Exactness.APPROXIMATE)", "widths", _SMALL_GRID),
+             "exactness=cfhe.Exactness.APPROXIMATE)", "widths", _TINY_GRID),
     _circuit("flags: the last row of a group", "any_row:group_sums", value("bounds"),
              "[i * (count - 1) // groups for i in range(groups + 1)]", "any_row", "breach_joins_any_number_of_rows"),
     _circuit("flags: no booleans", "any_row:_is_positive", RETURNED, "np.asarray(x) > 0",
@@ -336,7 +336,7 @@ MUTANTS = (
     _circuit("limbs: one more than the complement", "limbs:split", value("limbs[0]"), "0",
              "shortfall", "limbs_join_to_the_value_that_was_split"),
     _circuit("inputs: lowest weight", "inputs:extreme_inputs", value("low_A[:, 0]"), "weight_top - 1, 1 - weight_top",
-             "widths", _SMALL_GRID),
+             "widths", _TINY_GRID),
     _circuit("parameters: noise of the keys", "security:check_security", condition("deviation"), "False",
              "security", "a_little_less_noise_in_any_key_is_refused", "the_client_refuses_before_it_makes_keys"),
     _circuit("parameters: noise of the encryption of z", "security:_uses", condition("ciphertext"), "False",

@@ -18,8 +18,6 @@ ARCHIVE_MUTANTS = (
     _archive("newest market", f"{_V}:_Ticks.require", condition("_hashes"), _CHANGED),
     _archive("last entry", f"{_V}:_Replay.follow", condition("chain", "number", "last"), _CHANGED),
     _archive("places in the log", f"{_V}:_Replay._check_placed", call("check_inclusion"), _CHANGED, "None"),
-    _archive("account and log", f"{_V}:_Replay._check_placed", condition("account", "log"),
-             "of_another_institution_or_operator_it_is_refused"),
     _archive("state before the first entry", f"{_V}:_Replay.open", condition("salted_hash"),
              "an_opening_with_other_balances_is_refused"),
     _archive("proofs that were put off", f"{_D}:ArchivedDocuments.conclude", call("verify_batch"),
