@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "Evaluate a stored run again, byte for byte.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",
     "gap": "Measure the gap over many books of every margin model.",
+    "simulate": "Send invented accounts through a flash crash.",
     "bench": "Time what has to be fast.",
     "info": "Versions, extras, caches and machine.",
 }
