@@ -300,9 +300,9 @@ class Agent:
         return None if keys is None else keys.alarm
 
     @property
-    def dispute(self) -> str | None:
+    def contradiction(self) -> str | None:
         """What the operator signed that contradicts itself, or None. It costs no keys."""
-        return self._chain.disputes.shown
+        return self._chain.contradictions.shown
 
     @property
     def key_commitments(self) -> str | None:

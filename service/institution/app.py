@@ -144,14 +144,14 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.get("/v1/status")
     def status() -> AgentStatus:
-        """Stage of the agent, the problem of its last round, alarm, dispute, and the hash of its key commitments."""
+        """Stage of the agent, problem of its last round, alarm, contradiction, and the hash of its key commitments."""
         agent = process._agent
         return AgentStatus(
             stage=process.stage,
             problem=process.problem,
             enrolled=agent is not None,
             alarm=None if agent is None else agent.alarm,
-            dispute=None if agent is None else agent.dispute,
+            contradiction=None if agent is None else agent.contradiction,
             key_commitments=None if agent is None else agent.key_commitments,
         )
 

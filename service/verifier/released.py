@@ -54,7 +54,7 @@ class LogRead:
     """What a log has of some accounts.
 
     Attributes:
-        served: where it was read, for disputes.
+        served: where it was read, for contradictions.
         checkpoint: that it was read up to.
         entries: leaves of entries, by account and number.
         ticks: leaves of ticks, by number.
@@ -68,7 +68,7 @@ class LogRead:
     markets: Sequence[int]
 
     def shown(self, *leaves: int | None) -> list[dict[str, Any]]:
-        """Return the checkpoint and leaves of the log with their paths, for a dispute."""
+        """Return the checkpoint and leaves of the log with their paths, for a contradiction."""
         checkpoint = {"kind": "checkpoint", "text": str(self.checkpoint)}
         return [checkpoint, *(self.served.shown(self.checkpoint, leaf) for leaf in leaves if leaf is not None)]
 
@@ -235,7 +235,7 @@ def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry,
 
 
 def _opened(item: ReleasedEntry) -> dict[str, Any]:
-    """Return an entry as it was released, for a dispute."""
+    """Return an entry as it was released, for a contradiction."""
     parts = {"public": item.public.canonical()}
     if item.private is not None:
         parts["private"] = item.private.canonical()

@@ -76,8 +76,8 @@ class Watch:
     def contradicted(self, released: Json) -> tuple[str, list[Json]]:
         result = self.look(released)
         assert result.exit_code == 1, result.output
-        dispute = read_json(sorted((self.folder / "watched").glob("dispute-*.json"))[-1])
-        return dispute["reason"], dispute["documents"]
+        contradiction = read_json(sorted((self.folder / "watched").glob("contradiction-*.json"))[-1])
+        return contradiction["reason"], contradiction["documents"]
 
     def refused(self, released: Json) -> str:
         result = self.look(released)
