@@ -26,6 +26,7 @@ from atomic_margin.service.errors import AgentRefused, MalformedResponse, Reques
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
+from atomic_margin.service.institution.disputed import check_lapse
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
@@ -49,6 +50,7 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, Overdue, UniverseRevision
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
+from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import rightful_transfers
@@ -274,6 +276,8 @@ class History:
                 self._check_overdue(Overdue.parse(document.body))
             elif document.type == "settlement":
                 self._check_settlement(Settlement.parse(document.body))
+            elif document.type == "dispute-lapse":
+                check_lapse(self._chain, DisputeLapse.parse(document.body))
         except EntryIllegal as refusal:
             raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 
