@@ -107,7 +107,7 @@ def propose(operator: Operator, institution: str, disputed: str, proposal: Propo
     operator.account(institution)
     with operator.store.unit_of_work() as session:
         account = session.get_one(Account, institution)
-        said = proposal.model_dump(exclude_none=True)
+        said = proposal.model_dump(include={"outcome", "amount", "words"}, exclude_none=True)
         # What it would be as a document has to hold.
         DisputeResolution.parse(
             {
