@@ -138,7 +138,7 @@ def agree(operator: Operator, institution: str, resolution: str) -> SignedDocume
     operator.account(institution)
     with operator.store.unit_of_work() as session:
         earlier = entries.entry_of(session, institution, resolution)
-        if earlier is not None:
+        if earlier is not None and earlier.kind == EventKind.DISPUTE_RESOLVED:
             return SignedDocument.parse(earlier.entry)
         row = session.get(ResolutionRow, institution)
         if row is None or row.document is None or row.sha256 is None:
