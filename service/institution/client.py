@@ -75,8 +75,12 @@ class OperatorClient:
         return self._message(GivingUpRequest, "POST", f"{self._path}/giving-up", json=document)
 
     def dispute(self, document: JsonObject) -> SignedDocument:
-        """Send a dispute, or that it is withdrawn; return its entry."""
+        """Send a dispute; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/disputes", json=document)
+
+    def withdraw_dispute(self, document: JsonObject) -> SignedDocument:
+        """Send that a dispute is withdrawn; return its entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/disputes/withdrawal", json=document)
 
     def offer_resolution(self, document: JsonObject) -> AccountDisputes:
         """Send what is offered to end a dispute by; return what the operator keeps of it."""

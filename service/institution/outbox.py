@@ -159,8 +159,10 @@ class Outbox:
             return client.cover(document)
         if signed.type == "readers":
             return client.name_readers(document)
-        if signed.type in ("dispute", "dispute-withdrawal"):
+        if signed.type == "dispute":
             return client.dispute(document)
+        if signed.type == "dispute-withdrawal":
+            return client.withdraw_dispute(document)
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")

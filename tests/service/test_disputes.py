@@ -342,7 +342,7 @@ def test_what_the_line_loses_is_sent_again_as_the_same_bytes(resident: Resident,
     sent = resident.line.sent("/disputes")
     assert len({json.dumps(one, sort_keys=True) for one in sent}) == 1
     assert opened(resident.world).kind == "other"
-    lose(resident, "/disputes", what)
+    lose(resident, "/disputes/withdrawal", what)
     with pytest.raises(RemoteError):
         withdraw(resident)
     mend(resident)

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Depends
 
-from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.operator.accounts import disputes
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.web import examples
@@ -17,16 +16,13 @@ def disputes_router(operator: Operator) -> APIRouter:
 
     @router.post("", status_code=201, openapi_extra=examples.signed_json("dispute"))
     def dispute(institution: str, document: JsonBody) -> SignedDocument:
-        """Dispute an entry of one's own account, or withdraw that; returns the signed entry.
+        """Dispute an entry of one's own account, which holds whatever would leave it; returns the signed entry."""
+        return disputes.dispute(operator, institution, document)
 
-        A `dispute` holds whatever would leave the account; a `dispute-withdrawal` ends it.
-        """
-        kind = document.get("type") if isinstance(document, dict) else None
-        if kind == "dispute":
-            return disputes.dispute(operator, institution, document)
-        if kind == "dispute-withdrawal":
-            return disputes.withdraw(operator, institution, document)
-        raise MalformedRequest("a document of type 'dispute' or 'dispute-withdrawal' is wanted here", "type")
+    @router.post("/withdrawal", status_code=201, openapi_extra=examples.signed_json("dispute-withdrawal"))
+    def withdraw(institution: str, document: JsonBody) -> SignedDocument:
+        """Withdraw one's open dispute; returns the signed entry."""
+        return disputes.withdraw(operator, institution, document)
 
     @router.post("/resolution", status_code=202, openapi_extra=examples.signed_json("dispute-resolution"))
     def offer(institution: str, document: JsonBody) -> AccountDisputes:

@@ -123,6 +123,7 @@ BODIES: dict[str, JsonObject] = {
         "priced_at": "2026-11-27T12:00:00Z",
         "reason": "the haircut of ETH is 12 %, not 15 %",
     },
+    "dispute-withdrawal": {"institution": "fund", "operator": _KEY, "entry": _HASH, "dispute": _HASH},
     "dispute-resolution": {
         "institution": "fund",
         "operator": _KEY,

@@ -85,13 +85,11 @@ def disputed(state: Account, event: Event, at: At) -> Account:
 
 
 def _check_prices(body: Dispute, at: At) -> None:
-    if at.market == 0:
-        raise WrongTick("there were no prices yet; dispute it at the first tick", "price_sequence")
-    if body.price_sequence > at.market or body.price_sequence == 0:
-        raise WrongTick(
-            f"it is at tick {body.price_sequence}, the newest with a market is {at.market}", "price_sequence"
-        )
-    if body.price_sequence == at.market and body.tick != at.market_hash:
+    if not 1 <= body.price_sequence <= at.market:
+        said = f"it is at tick {body.price_sequence}, the newest with a market is {at.market}"
+        raise WrongTick(said if at.market else f"{said}: there were no prices yet", "price_sequence")
+    newest = body.price_sequence == at.market
+    if newest and body.tick != at.market_hash:
         raise WrongTick(f"tick {at.market} has another hash", "tick")
 
 
