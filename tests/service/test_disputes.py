@@ -13,6 +13,7 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.institution.store import OwnDocument
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import disputes
+from atomic_margin.service.operator.store.tables import ResolutionRow
 from atomic_margin.service.protocol.account.errors import AccountHeld, EntryIllegal, EntryUnsent, WrongDispute
 from atomic_margin.service.protocol.account.state import OpenDispute
 from atomic_margin.service.protocol.bodies import Body
@@ -170,7 +171,7 @@ def test_a_dispute_of_what_is_no_entry_of_the_account_is_refused(world_at: World
     other = next(name for name in world.funds if name != FUND)
     alien = world.entries(other)[-1].entry.body_hash()
     document = world.entries()[-1].document.body_hash()
-    for wrong, field in (
+    wrongs: tuple[tuple[Json, str], ...] = (
         ({"subject": alien}, "subject"),
         ({"subject": "1a" * 32}, "subject"),
         # A document has one name more; an entry is disputed by its own, so that it is disputed once.
@@ -180,7 +181,8 @@ def test_a_dispute_of_what_is_no_entry_of_the_account_is_refused(world_at: World
         ({"tick": "1a" * 32}, "priced_at"),
         ({"priced_at": "2026-11-20T08:00:01Z"}, "priced_at"),
         ({"priced_at": "2026-11-19T08:00:00Z"}, "priced_at"),
-    ):
+    )
+    for wrong, field in wrongs:
         with pytest.raises(Conflict) as caught:
             disputes.dispute(world.operator, FUND, about(world, **wrong).to_json())
         assert caught.value.field == field
@@ -244,7 +246,7 @@ def test_what_ends_an_old_dispute_ends_no_new_one(world_at: WorldAt) -> None:
     # An operator that puts the old offer where it kept the new one enters nothing either.
     disputes.offer(world.operator, FUND, resolution(world).to_json())
     with world.operator.store.unit_of_work() as session:
-        row = session.get_one(disputes.ResolutionRow, FUND)
+        row = session.get_one(ResolutionRow, FUND)
         row.sha256, row.document = old.body_hash(), old.to_json()
     with pytest.raises(WrongDispute, match="another dispute than the open one"):
         disputes.agree(world.operator, FUND, old.body_hash())

@@ -184,7 +184,8 @@ def test_an_offer_binds_until_its_tick() -> None:
 @pytest.mark.parametrize(("amount", "agreed"), [("1200", "1200"), ("1200.50", "1200.5"), (None, "9999")])
 def test_an_amount_that_is_agreed_on_is_at_most_what_is_disputed(amount: str | None, agreed: str) -> None:
     parties = covered()
-    parties.enter(parties.dispute(kind="settlement", **({} if amount is None else {"amount": amount})))
+    said: dict[str, Any] = {} if amount is None else {"amount": amount}
+    parties.enter(parties.dispute(kind="settlement", **said))
     assert parties.disputed.amount == amount
     if amount is not None:
         refuses(parties, parties.resolution("agreed", amount="1200.51"), WrongDispute, "USD are in dispute")
