@@ -7,6 +7,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
+from mutants_disputes import DISPUTE_MUTANTS
 from mutants_readers import READER_MUTANTS
 
 
@@ -202,7 +203,7 @@ MUTANTS = (
     _history("documents that were not sent", "_mark_sent", condition("adopt"), "False",
              "a_document_that_this_directory_did_not_send_is_refused_until_it_is_adopted"),
     _history("seed and log", "_pinned", condition("getattr"), "False", "seed_and_log_stay_what_they_were_at_first"),
-    _history("evidence of a broken history", "_take", call("_keep_dispute"), "None",
+    _history("evidence of a broken history", "_take", call("_keep_contradiction"), "None",
              "a_gap_is_refused_and_kept_until_the_entry_is_shown"),
     _history("the entry of an answer", "expect", condition("body_hash", "sha256"), "False",
              "the_entry_that_a_document_is_answered_with_has_to_be_the_one_of_the_account"),
@@ -297,7 +298,7 @@ MUTANTS = (
            "another_tick_of_an_earlier_number_is_a_contradiction"),
     _chain("the newest market", "_check_market", condition("market_hash"), "False",
            "an_entry_at_an_older_market_than_there_is_is_refused"),
-    _chain("evidence of a fork", "_refusing", call("_keep_dispute"), "None",
+    _chain("evidence of a fork", "_refusing", call("_keep_contradiction"), "None",
            "two_ticks_of_one_number_are_kept_and_get_no_answer"),
     _history("follows the chain", "_check_place", call("_chain.follow"), "None",
              "an_entry_at_a_tick_that_was_not_seen_is_not_taken"),
@@ -382,4 +383,5 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *ARCHIVE_MUTANTS,
+    *DISPUTE_MUTANTS,
 )  # fmt: skip

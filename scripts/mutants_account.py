@@ -62,7 +62,7 @@ ACCOUNT_MUTANTS = (
     Mutant("agent: what a settlement moves", "service.institution.history:History._check_settlement",
            condition("transfers"), "False", (READERS,)),
     Mutant("agent: what the operator signed against itself is kept",
-           "service.institution.history:History._keep_dispute", call("disputes.keep"), "None", (READERS,)),
+           "service.institution.history:History._keep_contradiction", call("contradictions.keep"), "None", (READERS,)),
     Mutant("verifier: a run is of its entry", "service.verifier.history:check_recorded", condition("found"), "False",
            (READERS,)),
     Mutant("verifier: an answer is to its entry", "service.verifier.history:check_answered", condition("entry"),

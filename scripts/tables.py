@@ -17,7 +17,7 @@ from generated import PAGE, Missing, write_page
 
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
-from atomic_margin.service.protocol import documents, released, submissions
+from atomic_margin.service.protocol import disputes, documents, released, submissions
 from atomic_margin.service.protocol.account import entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
@@ -83,6 +83,13 @@ MODELS: tuple[type[Part], ...] = (
     Evidence,
     LeafPath,
     DeliveryReceipt,
+    disputes.Dispute,
+    disputes.DisputeResolution,
+    disputes.DisputeWithdrawal,
+    disputes.DisputeLapse,
+    disputes.PricedAt,
+    state.Disputes,
+    state.OpenDispute,
 )
 END = "<!-- end of fields -->"
 
@@ -112,6 +119,7 @@ WORDS = {
     "bool": "`true` or `false`",
     "Kind": "an event",
     "Status": "state of an account",
+    "Words": "text of at most 500 characters",
 }
 """How the page calls the field types of `documents`; other names are those of models."""
 

@@ -25,6 +25,7 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderToken,
     Submitted,
 )
+from atomic_margin.service.protocol.dispute_messages import SignedOf
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -193,6 +194,59 @@ def give_up(
         typer.confirm("Is no backup left from which the book in force could be opened?", abort=True)
     with plain_errors():
         print_json(_call(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
+
+
+@app.command()
+def dispute(
+    subject: Annotated[str, typer.Argument(metavar="HASH", help="The entry that you dispute, or its document.")],
+    directory: Directory,
+    kind: Annotated[str, typer.Option(help="amount, eligibility, valuation, settlement or other.")],
+    reason: Annotated[str, typer.Option(help="Why, in one line, for the operator and whoever reads the history.")],
+    amount: Annotated[str | None, typer.Option(help="USD in dispute.")] = None,
+    undisputed: Annotated[str | None, typer.Option(help="USD of it that you agree to.")] = None,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Dispute an entry of the account: a run, a call, a settlement, a deposit.
+
+    Nothing leaves the account until the dispute is resolved, withdrawn or lapsed, not even to you; runs, answers, calls
+    and liquidations go on. One is open at a time, and three may begin at prices of one day.
+    """
+    body: dict[str, str] = {"subject": subject, "kind": kind, "reason": reason}
+    body |= {} if amount is None else {"amount": amount}
+    body |= {} if undisputed is None else {"undisputed": undisputed}
+    with plain_errors():
+        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes", body))
+
+
+@app.command()
+def resolve(
+    directory: Directory,
+    outcome: Annotated[str | None, typer.Option(help="upheld, rejected or agreed; nothing: as is proposed.")] = None,
+    amount: Annotated[str | None, typer.Option(help="USD, for the outcome agreed.")] = None,
+    words: Annotated[
+        str | None, typer.Option(help="What both say about it; it stays in the account's history.")
+    ] = None,
+    ticks: Annotated[int, typer.Option(help="For so many ticks the offer binds you.", min=0, max=100_000)] = 1000,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Offer what ends the open dispute, or sign what the operator proposes. The operator's people agree, or do not.
+
+    You are bound to an offer until its last tick; another one is signed after it.
+    """
+    body: dict[str, object] = {"ticks": ticks}
+    with plain_errors():
+        if (outcome is None) != (words is None) or (amount is not None and outcome is None):
+            raise ConfigurationError("--outcome and --words go together, --amount with them")
+        if outcome is not None:
+            body["offer"] = {"outcome": outcome, "words": words} | ({} if amount is None else {"amount": amount})
+        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes/resolution", body))
+
+
+@app.command("withdraw-dispute")
+def withdraw_dispute(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
+    """Withdraw the open dispute: what it held may leave again."""
+    with plain_errors():
+        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes/withdrawal"))
 
 
 @app.command()

@@ -39,7 +39,7 @@ class Followed:
 
     Attributes:
         monitor: who looks.
-        directory: its memory and the disputes about it.
+        directory: its memory and the contradictions about it.
         seen: what it knows.
         released: histories of accounts at this operator.
     """
@@ -74,7 +74,9 @@ class Followed:
 
 @app.command()
 def monitor(
-    directory: Annotated[Path, typer.Option("--dir", help="What this monitor remembers, and the disputes it found.")],
+    directory: Annotated[
+        Path, typer.Option("--dir", help="What this monitor remembers, and the contradictions it found.")
+    ],
     url: Annotated[str | None, typer.Option(help="Where the operator serves.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Your trust file: operator, price rules, log, witnesses.")] = None,
     log: Annotated[
@@ -102,8 +104,8 @@ def monitor(
     With --released, all that an account was and did is checked by the rules, and ticks are named at which it was passed
     over. The log is read once more for it.
 
-    Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/dispute-N.json has the documents that show
-    it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
+    Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/contradiction-N.json has the documents that
+    show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
     operators each has a folder of its own in DIR, and all are looked at before it ends.
     """
     with plain_errors():
@@ -180,7 +182,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
     except Contradiction as found:
         file = keep(one.directory, found)
         if as_json:
-            print_json({"log": origin, "holds": False, "reason": str(found), "dispute": str(file)})
+            print_json({"log": origin, "holds": False, "reason": str(found), "contradiction": str(file)})
         else:
             err.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
         return EXIT_REFUSED
@@ -218,11 +220,11 @@ def fetcher(url: str) -> Fetch:
 
 
 def keep(directory: Path, found: Contradiction) -> Path:
-    """Write a dispute under the next free number."""
+    """Write a contradiction under the next free number."""
     number = 1
-    while (directory / f"dispute-{number}.json").exists():
+    while (directory / f"contradiction-{number}.json").exists():
         number += 1
-    file = directory / f"dispute-{number}.json"
+    file = directory / f"contradiction-{number}.json"
     write_json(file, found.bundle())
     return file
 

@@ -160,6 +160,74 @@ def give_up(
 
 
 @app.command()
+def disputes(
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    institution: Annotated[
+        str | None, typer.Option(help="Of one institution, with what happened to those that it had.")
+    ] = None,
+) -> None:
+    """Print every dispute that holds an account, and what was proposed and offered to end it, as JSON.
+
+        atomic-margin operator disputes --dir operator-data
+        atomic-margin operator disputes --institution fund --dir operator-data
+
+    Exit status 0: printed. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
+    """
+    path = "/v1/disputes" if institution is None else f"/v1/institutions/{quote(institution, safe='')}/disputes"
+    _print(directory, operator, "disputes", "GET", path)
+
+
+@app.command()
+def resolve(
+    institution: Name,
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    yes: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Agree to what it offered: `resolution` of what was printed.")
+    ] = None,
+    propose: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="Say by what you would end this dispute; with --outcome and --words."),
+    ] = None,
+    outcome: Annotated[str | None, typer.Option(help="upheld, rejected or agreed.")] = None,
+    amount: Annotated[str | None, typer.Option(help="USD, for the outcome agreed.")] = None,
+    words: Annotated[
+        str | None, typer.Option(help="What both say about it; it stays in the account's history.")
+    ] = None,
+    lapse: Annotated[
+        str | None, typer.Option(metavar="HASH", help="End this dispute alone, after its longest time.")
+    ] = None,
+) -> None:
+    """Agree to what an institution offers to end its dispute by, propose it something, or let the dispute lapse.
+
+        atomic-margin operator resolve fund --propose HASH --outcome agreed --amount 800 --words "..." --dir DIR
+        atomic-margin operator resolve fund --yes HASH --dir operator-data
+        atomic-margin operator resolve fund --lapse HASH --dir operator-data
+
+    What you propose binds nobody. What both sign ends the dispute and moves nothing: pay an amount that was agreed on
+    as any other. A dispute lapses when the newest prices are 14 days younger than those that it was entered under.
+
+    Exit status 0: done, and printed. 1: refused, the problem document is printed. 2: nothing was asked, or nobody
+    answered.
+    """
+    with plain_errors():
+        if sum(one is not None for one in (yes, propose, lapse)) != 1:
+            raise ConfigurationError("say one of --yes, --propose and --lapse, each with a hash that was printed")
+        said = {"outcome": outcome, "amount": amount, "words": words}
+        given = {name: value for name, value in said.items() if value is not None}
+        if propose is None and given:
+            raise ConfigurationError("--outcome, --amount and --words go with --propose")
+    body: dict[str, object] = {"institution": institution, **given}
+    if yes is not None:
+        _print(directory, operator, "resolve", "POST", "/v1/disputes/resolutions", body | {"resolution": yes})
+    elif propose is not None:
+        _print(directory, operator, "resolve", "POST", "/v1/disputes/proposals", body | {"dispute": propose})
+    else:
+        _print(directory, operator, "resolve", "POST", "/v1/disputes/lapses", body | {"dispute": lapse})
+
+
+@app.command()
 def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
     """Print every balance of the ledger, and the sum of every asset, which is zero.
 

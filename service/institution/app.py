@@ -21,6 +21,7 @@ from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.institution import disputing
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -37,6 +38,7 @@ from atomic_margin.service.protocol.agent_messages import (
     Reason,
     Submitted,
 )
+from atomic_margin.service.protocol.dispute_messages import Disputing, Resolving, SignedOf
 from atomic_margin.service.protocol.messages import Booked
 
 MAX_BODY_BYTES = 2 << 20
@@ -144,15 +146,16 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.get("/v1/status")
     def status() -> AgentStatus:
-        """Stage of the agent, the problem of its last round, alarm, dispute, and the hash of its key commitments."""
+        """Stage of the agent, problem of its last round, alarm, contradiction, and the hash of its key commitments."""
         agent = process._agent
         return AgentStatus(
             stage=process.stage,
             problem=process.problem,
             enrolled=agent is not None,
             alarm=None if agent is None else agent.alarm,
-            dispute=None if agent is None else agent.dispute,
+            contradiction=None if agent is None else agent.contradiction,
             key_commitments=None if agent is None else agent.key_commitments,
+            dispute=None if agent is None else disputing.shown(agent.history.state),
         )
 
     @app.post("/v1/portfolio", status_code=201)
@@ -204,6 +207,24 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Let somebody read the institution's bundles no more."""
         process.agent().remove_reader(name)
         return ReaderNames(readers=tuple(process.agent().readers()))
+
+    @app.post("/v1/disputes", status_code=201)
+    def dispute(said: Disputing) -> SignedOf:
+        """Dispute an entry of the account: nothing leaves it meanwhile."""
+        with process.opened().signing() as (party, outbox):
+            return SignedOf(document=disputing.dispute(party, outbox, said))
+
+    @app.post("/v1/disputes/resolution", status_code=201)
+    def resolve(said: Resolving) -> SignedOf:
+        """Offer what ends the open dispute; the operator's people agree, or do not."""
+        with process.opened().signing() as (party, outbox):
+            return SignedOf(document=disputing.resolve(party, outbox, said.offer, said.ticks))
+
+    @app.post("/v1/disputes/withdrawal", status_code=201)
+    def withdraw_dispute() -> SignedOf:
+        """Withdraw the open dispute."""
+        with process.opened().signing() as (party, outbox):
+            return SignedOf(document=disputing.withdraw(party, outbox))
 
     @app.get("/v1/runs")
     def runs() -> DecidedRuns:

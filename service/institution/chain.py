@@ -2,8 +2,8 @@
 
 A new agent begins with the tick of the first entry it is shown, on the word of its sources: they name the tick before,
 so a second history needs the signatures of half of them. From then on ticks come one by one. Two that contradict each
-other, or an entry that names another than was seen, are kept as evidence in the folder `disputes`; that is no reason to
-replace keys, and nothing is answered.
+other, or an entry that names another than was seen, are kept as evidence in the folder `contradictions`; that is no
+reason to replace keys, and nothing is answered.
 
 How old a tick may be is measured by the agent's clock and the sources' time: the operator's has no say in it.
 """
@@ -29,7 +29,7 @@ from atomic_margin.service.errors import (
 )
 from atomic_margin.service.feed.chain import Known, begin, follow
 from atomic_margin.service.feed.changes import rules_of
-from atomic_margin.service.institution.disputes import Disputes
+from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, SeenTick
 from atomic_margin.service.protocol.account.values import At
@@ -57,7 +57,7 @@ class MarketChain:
     ) -> None:
         """`fetch` asks the operator for a tick by its number."""
         self._settings, self._store, self._fetch = settings, store, fetch
-        self.disputes = Disputes(settings.directory)
+        self.contradictions = Contradictions(settings.directory)
 
     def follow(self, at: At, entry: JsonObject) -> None:
         """Follow the chain to the newest tick of an entry, and check that it is the one, as is that of its market.
@@ -126,8 +126,8 @@ class MarketChain:
         try:
             yield
         except TickForked as fork:
-            self._keep_dispute(fork)
-            raise OperatorContradicts(f"tick {number}: {fork}; both are kept in {self.disputes.folder}") from fork
+            self._keep_contradiction(fork)
+            raise OperatorContradicts(f"tick {number}: {fork}; both are kept in {self.contradictions.folder}") from fork
         except (ChainBroken, RequestError, DocumentsError, MarginError) as error:
             raise AgentRefused(f"tick {number} does not follow those before: {error}") from error
 
@@ -239,10 +239,10 @@ class MarketChain:
             old = session.query(SeenTick).filter(SeenTick.sequence <= known.sequence - KEPT)
             old.filter(SeenTick.sequence != spared).delete()
 
-    def _keep_dispute(self, fork: TickForked) -> None:
+    def _keep_contradiction(self, fork: TickForked) -> None:
         shown = SignedDocument.parse(fork.shown)
         evidence = {"seen": fork.seen, "shown": fork.shown}
-        self.disputes.keep(f"tick-{shown.body_hash()[:24]}", str(fork), evidence)
+        self.contradictions.keep(f"tick-{shown.body_hash()[:24]}", str(fork), evidence)
 
 
 def _require_nothing(at: At) -> None:

@@ -10,6 +10,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.dispute_messages import AccountDisputes
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -72,6 +73,22 @@ class OperatorClient:
     def ask_to_give_up(self, document: JsonObject) -> GivingUpRequest:
         """Send what is to be given up; return what the operator keeps of it."""
         return self._message(GivingUpRequest, "POST", f"{self._path}/giving-up", json=document)
+
+    def dispute(self, document: JsonObject) -> SignedDocument:
+        """Send a dispute; return its entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/disputes", json=document)
+
+    def withdraw_dispute(self, document: JsonObject) -> SignedDocument:
+        """Send that a dispute is withdrawn; return its entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/disputes/withdrawal", json=document)
+
+    def offer_resolution(self, document: JsonObject) -> AccountDisputes:
+        """Send what is offered to end a dispute by; return what the operator keeps of it."""
+        return self._message(AccountDisputes, "POST", f"{self._path}/disputes/resolution", json=document)
+
+    def disputes(self) -> AccountDisputes:
+        """Get the account's disputes, with what the operator proposes."""
+        return self._message(AccountDisputes, "GET", f"{self._path}/disputes")
 
     def entries(self, after: int) -> Entries:
         """Get the account's entries after a number, as many as the operator sends at once."""

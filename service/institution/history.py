@@ -9,7 +9,7 @@ entry that was checked. Beyond what `account.entries.followed` checks, an entry 
 - declare a run overdue after the deadline of its record, and settle a breach by what has to move.
 
 The first that does not ends the round, and every later one until the operator shows another: nothing is answered while
-the history is broken. What the operator signed against itself is kept in `disputes`.
+the history is broken. What the operator signed against itself is kept in `contradictions`.
 """
 
 import logging
@@ -26,6 +26,7 @@ from atomic_margin.service.errors import AgentRefused, MalformedResponse, Reques
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
+from atomic_margin.service.institution.disputed import check_lapse
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
@@ -49,6 +50,7 @@ from atomic_margin.service.protocol.account.errors import (
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, Overdue, UniverseRevision
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
+from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import rightful_transfers
@@ -155,7 +157,7 @@ class History:
                 entry=answer.to_json(),
                 seen=stored.entry,
             )
-            self._keep_dispute(refusal)
+            self._keep_contradiction(refusal)
             raise refusal
 
     def _load(self) -> Chain:
@@ -200,7 +202,7 @@ class History:
             self._check_place(entry, signed)
             self._check_event(entry, signed, document, after)
         except EntryRefused as refusal:
-            self._keep_dispute(refusal)
+            self._keep_contradiction(refusal)
             raise
         adopted = self._store_entry(entry, signed, document, after, adopt)
         self._account = after
@@ -274,6 +276,8 @@ class History:
                 self._check_overdue(Overdue.parse(document.body))
             elif document.type == "settlement":
                 self._check_settlement(Settlement.parse(document.body))
+            elif document.type == "dispute-lapse":
+                check_lapse(self._chain, DisputeLapse.parse(document.body))
         except EntryIllegal as refusal:
             raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 
@@ -318,7 +322,7 @@ class History:
                 "answer": answer.document,
                 "receipts": [signed.to_json() for signed, _ in receipts],
             }
-            self._chain.disputes.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
+            self._chain.contradictions.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
 
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""
@@ -349,7 +353,7 @@ class History:
             moved = ", ".join(f"{move.quantity} {move.asset} to {move.destination}" for move in wanted.transfers)
             raise EntryIllegal(f"a {wanted.kind} has to settle this breach, which moves {moved}; it is another one")
 
-    def _keep_dispute(self, refusal: EntryRefused) -> None:
+    def _keep_contradiction(self, refusal: EntryRefused) -> None:
         """Keep what the operator signed; what anybody could have sent proves nothing."""
         try:
             shown = SignedDocument.parse(refusal.evidence.get("entry"))
@@ -359,7 +363,7 @@ class History:
         with self._store.unit_of_work() as session:
             last = session.get(OwnEntry, self._account.number)
         evidence = {} if last is None else {"last": last.entry}
-        self._chain.disputes.keep(f"entry-{shown.body_hash()[:24]}", str(refusal), evidence | refusal.evidence)
+        self._chain.contradictions.keep(f"entry-{shown.body_hash()[:24]}", str(refusal), evidence | refusal.evidence)
 
 
 def _as_json(state: PublicState | PrivateState) -> JsonObject:

@@ -13,7 +13,7 @@ from pathlib import Path
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json, replace_json
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.institution.disputes import Disputes
+from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import policy_of
@@ -49,7 +49,7 @@ class LogWatch:
         """Go on from what is stored.
 
         Args:
-            directory: of the institution; what was seen is kept in it as `log.json`, contradictions in `disputes`.
+            directory: of the institution; what was seen is kept in it as `log.json`, contradictions in their folder.
             trust: names log, witnesses, threshold and age.
             fetch: reads what the operator serves.
             clock: the agent's own, in UTC.
@@ -61,7 +61,7 @@ class LogWatch:
         if trust.log is None:
             raise ConfigurationError("the trust file names no log; make it with `atomic-margin trust --log`")
         self._monitor = Monitor(NoteKey.parse(trust.log.key), trust.operator, trust.prices, policy_of(trust.log), fetch)
-        self._place, self._clock, self._disputes = directory / MEMORY, clock, Disputes(directory)
+        self._place, self._clock, self._contradictions = directory / MEMORY, clock, Contradictions(directory)
         self._seen = seen_from_json(read_json(self._place)) if self._place.exists() else Seen()
 
     def require(self, account: str, number: int, leaf_of: Callable[[int], bytes | None]) -> Believed:
@@ -115,7 +115,7 @@ class LogWatch:
         try:
             looked = self._monitor.look(self._seen, int(self._clock().timestamp()), differs)
         except Contradiction as found:
-            self._disputes.keep(
+            self._contradictions.keep(
                 "log-account" if others else "log-log", str(found), {"documents": found.documents, **others}
             )
             raise LogContradicts(str(found)) from found

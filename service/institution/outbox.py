@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.institution.disputed import obstacle_of_dispute
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, as_object, find_sent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
@@ -34,8 +35,8 @@ REFUSALS = frozenset(
     }
 )
 """With these the operator says that it does not take a document; with others it says nothing of it."""
-_RESENT = ("collateral-instruction", "readers", "coverage")
-_NUMBERED = ("collateral-instruction", "readers")
+_RESENT = ("collateral-instruction", "readers", "coverage", "dispute", "dispute-withdrawal")
+_NUMBERED = ("collateral-instruction", "readers", "dispute")
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,10 @@ class Outbox:
             return client.cover(document)
         if signed.type == "readers":
             return client.name_readers(document)
+        if signed.type == "dispute":
+            return client.dispute(document)
+        if signed.type == "dispute-withdrawal":
+            return client.withdraw_dispute(document)
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
@@ -195,6 +200,8 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
     if account is None:
         return None
     public, run = account.public, account.public.run
+    if signed.type in ("dispute", "dispute-withdrawal"):
+        return obstacle_of_dispute(signed, public)
     if public.status is AccountState.IN_DEFAULT:
         return "the account is in default"
     if signed.type == "submission":

@@ -20,10 +20,12 @@ class AgentStatus(ResponseBody):
     enrolled: bool
     alarm: str | None
     """Why no flag leaves under the keys in use."""
-    dispute: str | None
+    contradiction: str | None
     """What the operator signed that contradicts itself; the documents are in the agent's folder."""
     key_commitments: str | None
     """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
+    dispute: str | None = None
+    """Which dispute of the institution's own holds the account."""
 
 
 class ReaderName(RequestBody):

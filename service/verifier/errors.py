@@ -28,8 +28,8 @@ class Contradiction(MonitorError):
         self.documents = documents
 
     def bundle(self) -> dict[str, Any]:
-        """Return the dispute as it is handed on."""
-        return {"format": "atomic-margin/dispute/1", "reason": str(self), "documents": self.documents}
+        """Return the contradiction as it is handed on."""
+        return {"format": "atomic-margin/contradiction/1", "reason": str(self), "documents": self.documents}
 
 
 class LeafUnknown(MonitorError):

@@ -30,6 +30,7 @@ from atomic_margin.service.protocol.account.events import DepositRecord, Event, 
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.bodies import Body, parse_signed
+from atomic_margin.service.protocol.disputes import Dispute, about_a_dispute
 from atomic_margin.service.protocol.documents import CollateralInstruction, Settlement
 from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf, entry_leaf
 from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedEntry, ReleasedHistory
@@ -54,7 +55,7 @@ class LogRead:
     """What a log has of some accounts.
 
     Attributes:
-        served: where it was read, for disputes.
+        served: where it was read, for contradictions.
         checkpoint: that it was read up to.
         entries: leaves of entries, by account and number.
         ticks: leaves of ticks, by number.
@@ -68,7 +69,7 @@ class LogRead:
     markets: Sequence[int]
 
     def shown(self, *leaves: int | None) -> list[dict[str, Any]]:
-        """Return the checkpoint and leaves of the log with their paths, for a dispute."""
+        """Return the checkpoint and leaves of the log with their paths, for a contradiction."""
         checkpoint = {"kind": "checkpoint", "text": str(self.checkpoint)}
         return [checkpoint, *(self.served.shown(self.checkpoint, leaf) for leaf in leaves if leaf is not None)]
 
@@ -155,6 +156,7 @@ def check_released(history: ReleasedHistory, operator: str, log: LogRead) -> Che
         _check_opened(item, entry)
         _check_logged(signed, entry, log)
         _check_step(before, item, entry, log)
+        _check_subject(item, entry, entries, log)
         before, head = item, signed.body_hash()
         entries.append(entry)
     logged = len(log.entries[account])
@@ -234,8 +236,21 @@ def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry,
         raise Contradiction(f"{named} {reason}", [*log.shown(), *pair])
 
 
+def _check_subject(item: ReleasedEntry, entry: Entry, earlier: Sequence[Entry], log: LogRead) -> None:
+    """Make sure that a dispute is about an earlier entry of its account, which the machine cannot see."""
+    if entry.kind is not EventKind.DISPUTED or item.document is None:
+        return
+    body = Dispute.parse(item.document["body"])
+    # Each entry but the last names the one before.
+    named = [*(one.previous for one in earlier), entry.previous][1:]
+    found = 0 < body.number <= len(earlier) and named[body.number - 1] == body.subject
+    if not found or about_a_dispute(str(earlier[body.number - 1].kind)):
+        reason = f"entry {entry.number} of account {entry.account[:16]} is about a dispute of what is no entry of it"
+        raise Contradiction(reason, [*log.shown(), _opened(item)])
+
+
 def _opened(item: ReleasedEntry) -> dict[str, Any]:
-    """Return an entry as it was released, for a dispute."""
+    """Return an entry as it was released, for a contradiction."""
     parts = {"public": item.public.canonical()}
     if item.private is not None:
         parts["private"] = item.private.canonical()

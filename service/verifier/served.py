@@ -77,10 +77,10 @@ class Served:
         return read
 
     def shown(self, checkpoint: Checkpoint, index: int) -> dict[str, Any]:
-        """Return an entry of the log with the path that shows it to anybody, for a dispute.
+        """Return an entry of the log with the path that shows it to anybody, for a contradiction.
 
         Of what is not handed out any more, or is not in the checkpoint, the index stays alone: that an operator keeps
-        back what it has shown must not end the dispute.
+        back what it has shown must not end the contradiction.
         """
         head, item = checkpoint.head, {"kind": "leaf", "index": str(index)}
         try:

@@ -39,15 +39,17 @@ def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: 
     with world.both():
         run_id = world.tick(1, 1)
         world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
-        refused = world.agent.wait("/v1/status", AgentStatus, lambda seen: seen.dispute is not None, 30, lambda _: None)
+        refused = world.agent.wait(
+            "/v1/status", AgentStatus, lambda seen: seen.contradiction is not None, 30, lambda _: None
+        )
         assert refused.alarm is None
         assert refused.problem is not None
         assert refused.problem.startswith("EntryIllegal")
         time.sleep(1)
         assert world.operator.read(f"/v1/runs/{run_id}", RunView).state is RunState.AWAITING_ANSWER
         assert world.account().collateral.posted == {"USDC": 150_000_000_000}
-    (dispute,) = (world.root / "institution" / "disputes").glob("*.json")
-    document = json.loads(dispute.read_text())["document"]
+    (contradiction,) = (world.root / "institution" / "contradictions").glob("*.json")
+    document = json.loads(contradiction.read_text())["document"]
     assert (document["type"], document["body"]["posted"]) == ("run-opened", {"USDC": "150000000000"})
 
 

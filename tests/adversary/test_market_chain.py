@@ -82,8 +82,8 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
             agent.answer_due()
         assert answered(agent) == [1]
         assert (agent.key_commitments, agent.alarm) == before == (agent.key_commitments, None)
-        (path,) = (world.root / "institution" / "disputes").iterdir()
-        assert path.name in (agent.dispute or "")
+        (path,) = (world.root / "institution" / "contradictions").iterdir()
+        assert path.name in (agent.contradiction or "")
         evidence = read_json(path)
         assert (evidence["seen"], evidence["shown"]) == (told, second)
         # Not in a later round, and not by an agent that was restarted.
@@ -91,7 +91,7 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
             for other_agent in (agent, again):
                 with pytest.raises(OperatorContradicts):
                     other_agent.answer_due()
-            assert again.dispute == agent.dispute
+            assert again.contradiction == agent.contradiction
         assert operator.read(f"/v1/runs/{SECOND}", RunView).state is RunState.AWAITING_ANSWER
 
 
@@ -112,7 +112,7 @@ def test_after_two_ticks_of_one_number_nothing_is_answered(plain_world: World) -
             with pytest.raises(OperatorContradicts, match="two ticks of number 1"):
                 agent.answer_due()
         assert (answered(agent), agent.alarm) == ([], None)
-        (path,) = (world.root / "institution" / "disputes").iterdir()
+        (path,) = (world.root / "institution" / "contradictions").iterdir()
         evidence = read_json(path)
         assert (evidence["seen"], evidence["shown"]) == (other.to_json(), told)
 
@@ -135,7 +135,7 @@ def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(
         with database(world) as connection:
             connection.execute(f"INSERT INTO ticks VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         assert agent.answer_due() == [THIRD]
-        assert agent.dispute is None
+        assert agent.contradiction is None
         assert world.wait_run(THIRD).state is RunState.SETTLED
         bundle = operator.get(f"/v1/attestations/{THIRD}")["body"]
         # Its move is measured from the tick before the void one.

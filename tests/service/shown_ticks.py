@@ -49,8 +49,8 @@ class Agent:
 
     @property
     def evidence(self) -> Json:
-        """What the one dispute has."""
-        (path,) = self.chain.disputes.folder.iterdir()
+        """What the one contradiction has."""
+        (path,) = self.chain.contradictions.folder.iterdir()
         value: Json = json.loads(path.read_text())
         return value
 

@@ -33,7 +33,7 @@ def test_every_tick_between_is_fetched_and_checked(agent: Agent, tmp_path: Path)
     again = Agent(tmp_path, agent.ticks)
     again.shown(6)
     assert (agent.asked[6:], again.asked) == ([], [])
-    assert agent.chain.disputes.shown is None
+    assert agent.chain.contradictions.shown is None
 
 
 def test_before_the_first_tick_an_entry_names_none(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_is_no_tick_is_refused(agent: Agent, tmp_path: Path) -> None:
             with pytest.raises(AgentRefused, match="does not follow"):
                 shown.chain.follow(At(3, wrong.body_hash(), 3, wrong.body_hash()), {})
     assert agent.seen() == [2]
-    assert agent.chain.disputes.shown is None
+    assert agent.chain.contradictions.shown is None
 
 
 def test_an_operator_that_does_not_answer_is_asked_again(agent: Agent) -> None:
@@ -139,13 +139,13 @@ def test_two_ticks_of_one_number_are_kept_and_get_no_answer(agent: Agent, tmp_pa
     for _ in range(2):
         with pytest.raises(OperatorContradicts, match="two ticks of number 2; both are kept"):
             agent.shown(2, other)
-    (path,) = (tmp_path / "disputes").iterdir()
+    (path,) = (tmp_path / "contradictions").iterdir()
     evidence = agent.evidence
-    assert evidence["format"] == "atomic-margin/dispute/1"
+    assert evidence["format"] == "atomic-margin/contradiction/1"
     assert (evidence["seen"], evidence["shown"]) == (agent.ticks.tick(2).to_json(), second.to_json())
     for name in ("seen", "shown"):
         SignedDocument.parse(evidence[name]).verify(frozenset({agent.settings.trust.operator}))
-    assert path.name in (agent.chain.disputes.shown or "")
+    assert path.name in (agent.chain.contradictions.shown or "")
     # Entries on the chain that was seen first are followed as before.
     agent.shown(6)
 
@@ -196,7 +196,7 @@ def test_a_tick_that_says_it_follows_but_whose_sources_do_not_is_refused(agent: 
     other.signed[2] = bent.signed_by(agent.ticks.operator)
     with pytest.raises(AgentRefused, match=r"0 of 3 sources count.*previous"):
         agent.shown(3, other)
-    assert agent.chain.disputes.shown is None
+    assert agent.chain.contradictions.shown is None
 
 
 def test_a_tick_between_that_its_sources_did_not_sign_is_refused(agent: Agent) -> None:

@@ -5,6 +5,7 @@ import pytest
 from atomic_margin.service.errors import AgentRefused, MalformedResponse
 from atomic_margin.service.institution import history
 from atomic_margin.service.institution.chain import OperatorContradicts
+from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.store import (
     OwnDocument,
     OwnEntry,
@@ -66,11 +67,22 @@ def test_a_gap_is_refused_and_kept_until_the_entry_is_shown(told: Told) -> None:
             told.history.sync()
     assert told.history.head == state.head
     (evidence,) = told.evidence
-    assert evidence["format"] == "atomic-margin/dispute/1"
+    assert evidence["format"] == "atomic-margin/contradiction/1"
     assert (evidence["last"], evidence["entry"]) == tuple(told.entries[number][0].to_json() for number in (5, 7))
     told.shown = told.entries
     told.history.sync()
     assert (told.history.state, hidden.body_hash()) == (told.state, told.entries[6][1].body_hash())
+
+
+def test_what_an_older_version_kept_as_disputes_is_still_shown(told: Told) -> None:
+    (told.folder / "disputes").mkdir()
+    assert Contradictions(told.folder).shown is None
+    (told.folder / "disputes" / "entry-old.json").write_text("{}")
+    assert "entry-old.json" in (Contradictions(told.folder).shown or "")
+    Contradictions(told.folder).keep("entry-new", "another", {})
+    shown = Contradictions(told.folder).shown or ""
+    assert f"entry-new.json in {told.folder / 'contradictions'}" in shown
+    assert f"entry-old.json in {told.folder / 'disputes'}" in shown
 
 
 def test_a_second_history_is_refused_at_its_first_entry_after_the_fork(told: Told) -> None:

@@ -109,7 +109,7 @@ def test_a_run_is_answered_once_a_witness_saw_it(watched: Watched) -> None:
     assert watched.resident.answers == []
     watched.publish()
     assert watched.agent.answer_due() == [run_id]
-    assert watched.agent.dispute is None
+    assert watched.agent.contradiction is None
     # A checkpoint that was seen too long ago shows nothing about now.
     second = watched.resident.world.play(2)
     watched.publish()
@@ -134,8 +134,8 @@ def test_a_log_with_another_history_gets_no_answer(watched: Watched, changes: di
     watched.publish()
     assert watched.agent.answer_due() == []
     assert watched.stages[-1] == "refused a run"
-    assert watched.agent.dispute is not None
-    (kept,) = (watched.resident.folder / "disputes").glob("log-*.json")
+    assert watched.agent.contradiction is not None
+    (kept,) = (watched.resident.folder / "contradictions").glob("log-*.json")
     value = json.loads(kept.read_text())
     assert why in value["reason"]
     assert all("path" in item for item in value["documents"] if item["kind"] == "leaf")
@@ -190,4 +190,4 @@ def test_an_overdue_run_that_no_witness_stands_for_is_refused(
     assert runs.sweep_deadlines(watched.operator) != []
     with pytest.raises(EntryIllegal, match="declared overdue, and the witnesses do not say so"):
         watched.agent.history.sync()
-    assert watched.agent.dispute is not None
+    assert watched.agent.contradiction is not None

@@ -105,16 +105,16 @@ def test_a_time_that_they_do_not_say_is_over_is_not(watched: Watched) -> None:
     assert len(watched.evidence) == 1
 
 
-@pytest.mark.parametrize(("moment", "disputed"), [(BEGAN + SECONDS, True), (BEGAN + SECONDS + 1, False)])
+@pytest.mark.parametrize(("moment", "contradicted"), [(BEGAN + SECONDS, True), (BEGAN + SECONDS + 1, False)])
 def test_a_receipt_from_before_the_end_convicts_and_the_account_goes_on(
-    watched: Watched, moment: int, disputed: bool
+    watched: Watched, moment: int, contradicted: bool
 ) -> None:
     watched.receipt(moment)
     watched.enter(watched.declared(BEGAN + SECONDS + 60))
     watched.history.sync()
     kept = watched.evidence
-    assert len(kept) == disputed
-    if disputed:
+    assert len(kept) == contradicted
+    if contradicted:
         assert kept[0]["answer"] == watched.given[0].to_json()
         assert "a witness had the answer" in kept[0]["reason"]
     # It is followed all the same: the late answer frees the account.

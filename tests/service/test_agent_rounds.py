@@ -32,7 +32,7 @@ def test_a_covered_run_and_a_breach_are_answered_by_the_entries_that_have_them(p
         assert (answer.outcome, answer.entry) == (outcome, resident.world.entry_of(run_id))
         assert in_step(resident)
     assert [figures.delivered for figures in agent.figures()] == [True, True]
-    assert agent.dispute is None
+    assert agent.contradiction is None
     # What the settlement moved is known from its entry.
     public = resident.state.public
     assert public.posted == agent.history.state.public.posted  # type: ignore[union-attr]

@@ -181,7 +181,7 @@ def test_an_older_backup_is_noticed_and_can_be_adopted(
         resident.agent.answer_due()
     with pytest.raises(EntryUnsent):
         resident.agent.submit(flat())
-    assert resident.agent.dispute is None
+    assert resident.agent.contradiction is None
     assert resident.agent.adopt() == 2
     assert in_step(resident)
     # The book in force is one that it cannot open: no run on it is answered, and no other book can be compared with it.

@@ -14,10 +14,11 @@ from typer.testing import CliRunner, Result
 
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.demo.processes import free_port
-from atomic_margin.service.operator.accounts import giving_up
+from atomic_margin.service.operator.accounts import disputes, giving_up
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.signing import Identity
 
+from .test_disputes import disputed, resolution
 from .test_giving_up import asking
 from .world import FUND, World
 
@@ -121,6 +122,30 @@ def test_a_book_is_given_up_once_it_was_looked_at(world_at: Callable[[str], Worl
     agreed = office.call("give-up", FUND, yes=question["giving_up"])
     assert (agreed.exit_code, json.loads(agreed.stdout)["body"]["kind"]) == (0, "book given up")
     assert world.account().public.book is None
+
+
+def test_a_dispute_is_shown_proposed_an_end_and_agreed_to(world_at: Callable[[str], World], running: Running) -> None:
+    world = world_at("calm-done")
+    office = running(world)
+    assert office.printed("disputes") == {"disputes": []}
+    document = disputed(world)
+    (shown,) = office.printed("disputes")["disputes"]
+    assert (shown["dispute"], shown["document"]) == (document.body_hash(), document.to_json())
+    words = ("--outcome", "rejected", "--words", "the price was right")
+    for wrong in ((), ("--yes", "4d" * 32, *words), ("--yes", "4d" * 32, "--lapse", "4d" * 32)):
+        assert office.call("resolve", FUND, *wrong).exit_code == 2
+    proposed = office.printed("resolve", FUND, "--propose", shown["dispute"], *words)
+    assert proposed["open"]["proposed"] == {"amount": None, "outcome": "rejected", "words": "the price was right"}
+    early = office.call("resolve", FUND, "--lapse", shown["dispute"])
+    assert (early.exit_code, json.loads(early.stdout)["status"]) == (1, 409)
+    offer = resolution(world)
+    disputes.offer(world.operator, FUND, offer.to_json())
+    other = office.call("resolve", FUND, "--yes", "4d" * 32)
+    assert (other.exit_code, json.loads(other.stdout)["status"]) == (1, 409)
+    entry = office.printed("resolve", FUND, "--yes", offer.body_hash())
+    assert entry["body"]["kind"] == "dispute resolved"
+    history = office.printed("disputes", "--institution", FUND)
+    assert (history["open"], [one["kind"] for one in history["history"]]) == (None, ["disputed", "dispute resolved"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import giving_up
+from atomic_margin.service.operator.accounts import disputes, giving_up
 from atomic_margin.service.operator.runs import answers, evaluation
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.protocol.states import RunState
@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.states import RunState
 from .bundles import Remembering
 from .documents import FUND
 from .stages import Stages
+from .test_disputes import disputed, resolution
 from .test_giving_up import asking
 from .world import World
 
@@ -85,6 +86,17 @@ def give_up(world: World, stages: Stages) -> None:
     giving_up.agree(world.operator, FUND, document.body_hash())
 
 
+def resolve(world: World, stages: Stages) -> None:
+    """Dispute, offer and end, as far as they are not there."""
+    if world.account().public.disputes is None:
+        disputed(world)
+    found = world.account().public.disputes
+    if found is not None and found.open is not None:
+        offer = resolution(world)
+        disputes.offer(world.operator, FUND, offer.to_json())
+        disputes.agree(world.operator, FUND, offer.body_hash())
+
+
 STORIES: list[tuple[str, Callable[[World, Stages], None]]] = [
     ("submitted", tick_and_evaluate),
     ("calm-open", answer_covered),
@@ -92,6 +104,7 @@ STORIES: list[tuple[str, Callable[[World, Stages], None]]] = [
     ("crash-open", answer_liquidation),
     ("submitted", post_and_deposit),
     ("calm-open", give_up),
+    ("calm-done", resolve),
 ]
 
 

@@ -35,7 +35,7 @@ from atomic_margin.zk.groups import Group
 from .bundles import step_that_fails
 from .documents import FUND, Json, example, price_rules
 from .test_log import entries, ticks_of
-from .test_monitor import Served, dispute
+from .test_monitor import Served, contradiction
 from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .tick_server import NOON
 from .world import World
@@ -172,7 +172,7 @@ def test_what_the_old_sources_did_not_sign_is_refused_by_name(world: World, docu
     with pytest.raises(PricesRefused, match=r"change|rules"):
         verify_tick(PriceTick.parse(tick.body), RULES, None, world.key)
     served = Served(world, [*ticks_of(world), tick])
-    assert "entry 7" in str(dispute(served, Seen()))
+    assert "entry 7" in str(contradiction(served, Seen()))
 
 
 def forced(world: World, document: Json, pinned: PriceRules = LOWER) -> SignedDocument:

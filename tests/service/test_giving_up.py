@@ -257,7 +257,7 @@ def test_the_agent_asks_by_its_own_face_and_follows_the_entry(resident: Resident
     agree(resident, asked.json()["giving_up"])
     assert resident.agent.answer_due() == []
     assert in_step(resident)
-    assert resident.agent.dispute is None
+    assert resident.agent.contradiction is None
     resident.agent.submit(flat())
     assert resident.state.public.book is not None
 

@@ -70,7 +70,7 @@ def tick_at(resident: Resident, number: int, prices: int = 1) -> str:
     return f"{resident.name}.{number}"
 
 
-def goes_on(resident: Resident, number: int, disputed: bool = False) -> None:
+def goes_on(resident: Resident, number: int, contradicted: bool = False) -> None:
     """The account is active, nothing is open, owed or waiting, and its next run is answered."""
     run_id = tick_at(resident, number)
     assert resident.agent.answer_due() == [run_id]
@@ -78,7 +78,7 @@ def goes_on(resident: Resident, number: int, disputed: bool = False) -> None:
     public = resident.state.public
     assert (public.status, public.run, public.owed, public.waiting) == (AccountState.ACTIVE, None, None, None)
     assert in_step(resident)
-    assert (resident.agent.dispute is not None) == disputed
+    assert (resident.agent.contradiction is not None) == contradicted
 
 
 def test_an_answer_that_the_operator_does_not_take(resident: Resident, later: Callable[[int], None]) -> None:
@@ -318,7 +318,7 @@ def test_an_operator_from_an_older_backup(
     publisher = Publisher(watched(resident.world, witness).operator)
     publisher.require_newest()
     # The second tick that it signed stays on show.
-    goes_on(resident, 2, disputed=True)
+    goes_on(resident, 2, contradicted=True)
     assert publisher.publish() is True
     publisher.close()
 

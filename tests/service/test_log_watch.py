@@ -117,7 +117,7 @@ def test_another_entry_than_was_told_is_kept(
     told = {**own, number: EntryLeaf.parse({**json.loads(own[number]), **changes}).to_bytes()}
     with pytest.raises(LogContradicts, match=f"entry {number} of this account is another one in the log"):
         open_watch().require(account, 4, told.get)
-    (file,) = (tmp_path / "disputes").iterdir()
+    (file,) = (tmp_path / "contradictions").iterdir()
     kept = json.loads(file.read_text())
     assert kept["entry"] == told[number].decode()
     shown, leaf = kept["documents"]
@@ -138,7 +138,7 @@ def test_what_is_remembered_of_other_entries_is_read_again(
     told = {**own, 4: EntryLeaf.parse({**json.loads(own[4]), "entry": "1a" * 32}).to_bytes()}
     with pytest.raises(LogContradicts, match="entry 4 of this account is another one in the log"):
         open_watch().require(account, 4, told.get)
-    assert (tmp_path / "disputes" / "log-account.json").exists()
+    assert (tmp_path / "contradictions" / "log-account.json").exists()
 
 
 def test_a_log_that_contradicts_itself_is_kept(
@@ -151,7 +151,7 @@ def test_a_log_that_contradicts_itself_is_kept(
     for _ in range(2):
         with pytest.raises(LogContradicts, match="comes after 2"):
             watch.require(story.fund.pseudonym, 4, own.get)
-    (file,) = (tmp_path / "disputes").iterdir()
+    (file,) = (tmp_path / "contradictions").iterdir()
     assert [item["kind"] for item in json.loads(file.read_text())["documents"]] == ["checkpoint", "leaf", "leaf"]
     assert issubclass(LogContradicts, AgentRefused)
 

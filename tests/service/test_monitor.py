@@ -121,11 +121,11 @@ def test_the_operator_s_own_endpoints_serve_it(world_at: Callable[[str], World])
     assert looked.seen.ticks.sequence == 2
 
 
-def dispute(served: Served, seen: Seen) -> Contradiction:
+def contradiction(served: Served, seen: Seen) -> Contradiction:
     with pytest.raises(Contradiction) as caught:
         served.monitor().look(seen, 0)
     bundle = caught.value.bundle()
-    assert bundle["format"] == "atomic-margin/dispute/1"
+    assert bundle["format"] == "atomic-margin/contradiction/1"
     assert bundle["documents"]
     return caught.value
 
@@ -140,7 +140,7 @@ def at(served: Served, size: int) -> Seen:
 def test_two_histories_of_one_size(served: Served) -> None:
     seen = at(served, 8)
     served.entries[7] = tick_leaf(forged(served, 4, received_at="2026-11-20T00:00:00Z")).to_bytes()
-    found = dispute(served, seen)
+    found = contradiction(served, seen)
     assert "two checkpoints of 8 entries" in str(found)
     assert [item["kind"] for item in found.documents] == ["checkpoint", "checkpoint"]
 
@@ -149,7 +149,7 @@ def test_a_history_that_was_changed_before_it_grew(served: Served) -> None:
     seen = at(served, 6)
     assert seen.checkpoint is not None
     served.entries[3] = tick_leaf(forged(served, 2, received_at="2026-11-20T00:00:00Z")).to_bytes()
-    found = dispute(served, seen)
+    found = contradiction(served, seen)
     assert "does not begin with the one of 6" in str(found)
     # Whoever reads it can check it: the new checkpoint stands on another tree of six entries than the old one.
     old, new = (Checkpoint.parse(item["text"]) for item in found.documents[:2])
@@ -166,15 +166,15 @@ def test_a_tick_that_is_left_out_or_comes_twice(served: Served) -> None:
     seen, entries = at(served, 4), list(served.entries)
     served.entries = [*entries[:4], entries[7]]
     served.size = 5
-    assert "after tick 2 comes 3, this is 4" in str(dispute(served, seen))
+    assert "after tick 2 comes 3, this is 4" in str(contradiction(served, seen))
     for twice in (1, 3):
         served.entries = [*entries[:4], entries[twice]]
-        assert "once more" in str(dispute(served, seen)) or "comes after tick" in str(dispute(served, seen))
+        assert "once more" in str(contradiction(served, seen)) or "comes after tick" in str(contradiction(served, seen))
 
 
 def test_a_tick_that_is_not_what_its_leaf_says(served: Served) -> None:
     served.ticks["3"] = forged(served, 3, received_at="2026-11-20T00:00:00Z")
-    found = dispute(served, at(served, 4))
+    found = contradiction(served, at(served, 4))
     assert "tick 3 is another one than entry 5 of the log names" in str(found)
     assert [item["kind"] for item in found.documents] == ["checkpoint", "leaf", "tick"]
     assert shown_to_anybody(served, found) == [5]
@@ -198,11 +198,11 @@ def test_a_tick_that_the_operator_may_not_sign(
     served.ticks["3"] = served.identity.sign("tick", body)
     served.entries[5] = tick_leaf(served.ticks["3"]).to_bytes()
     served.size = 6
-    assert why in str(dispute(served, seen))
+    assert why in str(contradiction(served, seen))
 
 
 def shown_to_anybody(served: Served, found: Contradiction) -> list[int]:
-    """Check the leaves of a dispute as somebody does who has nothing else; return where they stand."""
+    """Check the leaves of a contradiction as somebody does who has nothing else; return where they stand."""
     bundle = found.bundle()
     checkpoint = Checkpoint.parse(bundle["documents"][0]["text"])
     checkpoint.note.verify(served.world.operator.log_key)
@@ -217,7 +217,7 @@ def shown_to_anybody(served: Served, found: Contradiction) -> list[int]:
 def test_an_entry_that_is_no_leaf(served: Served, entry: bytes) -> None:
     seen = at(served, 4)
     served.entries[4] = entry
-    assert "entry 4 is no leaf" in str(dispute(served, seen))
+    assert "entry 4 is no leaf" in str(contradiction(served, seen))
 
 
 def test_what_a_cache_can_do_proves_nothing(served: Served) -> None:

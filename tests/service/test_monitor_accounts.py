@@ -138,7 +138,7 @@ def test_accounts_are_followed_from_look_to_look(story: Story) -> None:
     assert len(json.dumps(seen_to_json(monitor.look(seen, 0).seen))) < before + 500
 
 
-def disputed(story: Story, seen: Seen) -> tuple[str, list[int]]:
+def contradicted(story: Story, seen: Seen) -> tuple[str, list[int]]:
     with pytest.raises(Contradiction) as caught:
         story.served.monitor().look(seen, 0)
     return str(caught.value), shown_to_anybody(story.served, caught.value)
@@ -188,7 +188,7 @@ def test_what_contradicts_is_kept_with_both_leaves(
 ) -> None:
     seen = Seen() if at_once else story.seen()
     story.then(leaf(story), story.third.to_bytes())
-    reason, shown = disputed(story, seen)
+    reason, shown = contradicted(story, seen)
     assert re.search(said, reason), reason
     assert shown == leaves
 
@@ -196,15 +196,15 @@ def test_what_contradicts_is_kept_with_both_leaves(
 def test_a_tick_that_comes_twice_is_kept_with_both_leaves(story: Story) -> None:
     seen = story.seen()
     story.then(story.newest.to_bytes())
-    reason, shown = disputed(story, seen)
+    reason, shown = contradicted(story, seen)
     assert ("once more" in reason, shown) == (True, [5, 8])
     story.served.entries.pop()
     story.then(story.ticks[0].to_bytes())
-    reason, shown = disputed(story, seen)
+    reason, shown = contradicted(story, seen)
     assert ("comes after tick 2" in reason, shown) == (True, [5, 8])
 
 
-def test_an_operator_that_keeps_old_leaves_back_does_not_end_a_dispute(story: Story) -> None:
+def test_an_operator_that_keeps_old_leaves_back_does_not_end_a_contradiction(story: Story) -> None:
     seen, fetch = story.seen(), story.served.fetch
     story.then(story.fund.leaf(story.newest, number="6"))
 
@@ -249,7 +249,7 @@ def test_a_leaf_that_its_format_does_not_allow(story: Story, change: dict[str, A
     seen = story.seen()
     value = {**json.loads(story.fund.leaf(story.newest)), **change}
     story.then(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
-    reason, shown = disputed(story, seen)
+    reason, shown = contradicted(story, seen)
     assert ("entry 8 is no leaf of this version" in reason, shown) == (True, [8])
 
 
@@ -319,8 +319,8 @@ def test_several_operators_are_followed_in_one_call(others: tuple[Operators, Sto
     assert found.exit_code == 1
     assert "comes after 4" in found.stderr
     assert "9 leaves, 1 new" in found.stdout
-    (dispute,) = watched.glob("*/dispute-*.json")
-    assert [item["kind"] for item in read_json(dispute)["documents"]] == ["checkpoint", "leaf", "leaf"]
+    (contradiction,) = watched.glob("*/contradiction-*.json")
+    assert [item["kind"] for item in read_json(contradiction)["documents"]] == ["checkpoint", "leaf", "leaf"]
     # What is known of each stands apart.
     assert len({json.dumps(read_json(place)["size"]) for place in watched.glob("*/seen.json")}) == 2
 

@@ -13,7 +13,7 @@ from atomic_margin.service.verifier.monitor import Seen, seen_from_json, seen_to
 from atomic_margin.service.verifier.receipts import PriceSeen, uncombined
 
 from .test_log import entries, ticks_of
-from .test_monitor import Served, dispute, shown_to_anybody
+from .test_monitor import Served, contradiction, shown_to_anybody
 from .test_monitor_accounts import Account
 from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .tick_server import Ticks
@@ -63,7 +63,7 @@ def test_a_tick_that_leaves_a_receipted_document_out(served: Served) -> None:
         tick = signed_again(served, 1, prices=[one for at, one in enumerate(documents) if at != index])
         served.entries[3:] = [tick_leaf(tick).to_bytes()]
         served.size = 4
-        found = dispute(served, Seen())
+        found = contradiction(served, Seen())
         assert "tick 1 leaves out what was receipted for it" in str(found)
         assert [item["kind"] for item in found.documents] == ["checkpoint", "leaf", "leaf", "tick"]
         # With the document that the source has, anybody sees that it is not in the tick.
@@ -74,13 +74,13 @@ def test_a_tick_that_leaves_a_receipted_document_out(served: Served) -> None:
 def test_a_void_tick_that_leaves_a_receipted_document_out(served: Served) -> None:
     tick = signed_again(served, 2, prices=[])
     served.entries[6] = tick_leaf(tick).to_bytes()
-    assert "tick 2 leaves out what was receipted for it" in str(dispute(served, Seen()))
+    assert "tick 2 leaves out what was receipted for it" in str(contradiction(served, Seen()))
 
 
 def test_a_tick_with_a_document_that_has_no_leaf(served: Served) -> None:
     del served.entries[2]
     served.size = 3
-    found = dispute(served, Seen())
+    found = contradiction(served, Seen())
     assert "tick 1 has a document that was not receipted before it" in str(found)
     assert shown_to_anybody(served, found) == [2]
 
@@ -93,7 +93,7 @@ def test_a_leaf_for_a_tick_that_is_made_or_far_ahead(served: Served) -> None:
     ):
         late = price_leaf(SignedDocument.parse(document), WHEN).to_bytes()
         served.entries[7:], served.size = [late], 8
-        found = dispute(served, Seen())
+        found = contradiction(served, Seen())
         assert f"prices for tick {number} are receipted after tick 2, when the next one is 3" in str(found)
         assert shown_to_anybody(served, found) == [6, 7]
 
@@ -114,7 +114,7 @@ def test_an_entry_says_whether_prices_for_the_next_tick_were_receipted(served: S
             served.entries, served.size = lying, min(before, index)
             seen = served.monitor().look(Seen(), 0).seen if before else Seen()
             served.size = 8
-            found = dispute(served, seen)
+            found = contradiction(served, seen)
             if receipted == "2":
                 assert "tick 1 was receipted last, and before it in the log is a document for tick 2" in str(found)
                 assert shown_to_anybody(served, found) == [4, index]

@@ -13,18 +13,21 @@ from atomic_margin.service.cli import monitor as command
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.files import read_json, write_json
-from atomic_margin.service.operator.accounts import giving_up, readers
+from atomic_margin.service.operator.accounts import disputes, giving_up, readers
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account
-from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account import holdings, machine
 from atomic_margin.service.protocol.account.entries import Chain, Salts, followed
+from atomic_margin.service.protocol.account.errors import WrongDispute
 from atomic_margin.service.protocol.account.events import EventKind, Readers
 from atomic_margin.service.protocol.account.holdings import moved
 from atomic_margin.service.protocol.account.values import with_public
+from atomic_margin.service.protocol.disputes import DisputeWithdrawal
 from atomic_margin.service.protocol.released import KEPT_BACK, release
 
 from .documents import FUND, Json
+from .test_disputes import by, disputed, resolution
 from .test_giving_up import asking
 from .told import Told
 from .told import told as told
@@ -76,8 +79,8 @@ class Watch:
     def contradicted(self, released: Json) -> tuple[str, list[Json]]:
         result = self.look(released)
         assert result.exit_code == 1, result.output
-        dispute = read_json(sorted((self.folder / "watched").glob("dispute-*.json"))[-1])
-        return dispute["reason"], dispute["documents"]
+        contradiction = read_json(sorted((self.folder / "watched").glob("contradiction-*.json"))[-1])
+        return contradiction["reason"], contradiction["documents"]
 
     def refused(self, released: Json) -> str:
         result = self.look(released)
@@ -157,6 +160,66 @@ def test_a_book_that_both_sides_gave_up(watch_at: Callable[[str], Watch]) -> Non
     last = released["entries"][-1]
     assert (last["document"], last["public"]["given_up"]) == (document.to_json(), document.body["submission"])
     assert document.body["entry"] == head
+
+
+def test_a_dispute_and_its_end_are_shown_whole(watch_at: Callable[[str], Watch]) -> None:
+    watch = watch_at("crash-open")
+    world = watch.world
+    document = disputed(world)
+    world.answer(f"{FUND}.4")
+    offer = resolution(world)
+    disputes.offer(world.operator, FUND, offer.to_json())
+    disputes.agree(world.operator, FUND, offer.body_hash())
+    released = history(world)
+    assert watch.holds(released)["entries"] == str(len(world.entries()))
+    shown = [item["document"] for item in released["entries"] if "document" in item]
+    assert [one for one in shown if one["type"].startswith("dispute")] == [
+        document.to_json(),
+        offer.to_json(),
+    ]
+    assert released["entries"][-2]["public"]["disputes"]["open"]["dispute"] == document.body_hash()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"subject": "1a" * 32}, {"number": "2"}, {"number": "0"}, {"number": "9999"}, {"number": "again"}],
+    ids=str,
+)
+def test_a_dispute_of_what_is_no_entry_of_the_account_is_the_operators_fault(
+    watch_at: Callable[[str], Watch], monkeypatch: pytest.MonkeyPatch, wrong: Json
+) -> None:
+    watch = watch_at("calm-done")
+    world = watch.world
+    if wrong == {"number": "again"}:
+        first = disputed(world)
+        withdrawal = by(world, DisputeWithdrawal, {"dispute": first.body_hash()})
+        disputes.withdraw(world.operator, FUND, withdrawal.to_json())
+        wrong = {}
+    monkeypatch.setattr(disputes, "_require_subject", lambda *_: None)
+    if wrong == {"number": "0"}:
+        # That one the machine sees.
+        with pytest.raises(WrongDispute):
+            disputed(world, **wrong)
+        return
+    disputed(world, **wrong)
+    reason, documents = watch.contradicted(history(world))
+    assert "is about a dispute of what is no entry of it" in reason
+    assert documents[-1]["document"]["type"] == "dispute"
+
+
+def test_what_a_held_account_lets_go_is_no_legal_step(
+    watch_at: Callable[[str], Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = watch_at("calm-done")
+    world = watch.world
+    disputed(world)
+    asset, free = next(iter(world.account().private.free.items()))
+    with monkeypatch.context() as cheat:
+        cheat.setattr(holdings, "require_not_held", lambda public, what: None)
+        world.instruct(FUND, "withdraw", asset, free)
+        released = history(world)
+    reason, _ = watch.contradicted(released)
+    assert "holds the account; withdraw after it is" in reason
 
 
 def test_a_book_that_the_operator_gave_up_alone(

@@ -20,6 +20,8 @@ from atomic_margin.service.protocol.agent_messages import (
     Submitted,
 )
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.dispute_messages import SignedOf
+from atomic_margin.service.protocol.disputes import Dispute, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
@@ -38,6 +40,9 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     f"{INSTITUTION}/giving-up": GivingUp,
+    f"{INSTITUTION}/disputes": Dispute,
+    f"{INSTITUTION}/disputes/withdrawal": DisputeWithdrawal,
+    f"{INSTITUTION}/disputes/resolution": DisputeResolution,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -75,6 +80,9 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/deposits",
         "/v1/giving-up",
         "/v1/universes",
+        "/v1/disputes/proposals",
+        "/v1/disputes/resolutions",
+        "/v1/disputes/lapses",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
@@ -164,6 +172,9 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
         "/v1/runs": DecidedRuns.__name__,
+        "/v1/disputes": SignedOf.__name__,
+        "/v1/disputes/resolution": SignedOf.__name__,
+        "/v1/disputes/withdrawal": SignedOf.__name__,
     }
 
 

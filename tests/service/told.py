@@ -9,7 +9,7 @@ import pytest
 
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.institution.chain import OperatorContradicts
-from atomic_margin.service.institution.disputes import Disputes
+from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
@@ -45,7 +45,7 @@ class SeenTicks:
     """The agent's market chain, as far as a history asks it."""
 
     def __init__(self, folder: Path) -> None:
-        self.disputes, self.followed = Disputes(folder), list[At]()
+        self.contradictions, self.followed = Contradictions(folder), list[At]()
         self.contradicts = False
 
     def follow(self, at: At, entry: Json) -> None:
@@ -162,7 +162,7 @@ class Told(Parties):
 
     @property
     def evidence(self) -> list[Json]:
-        return [json.loads(path.read_text()) for path in sorted((self.folder / "disputes").glob("*.json"))]
+        return [json.loads(path.read_text()) for path in sorted((self.folder / "contradictions").glob("*.json"))]
 
 
 @pytest.fixture

@@ -280,6 +280,18 @@ class GivingUpRow(Base):
     asked_at: Mapped[str]
 
 
+class ResolutionRow(Base):
+    """What may end an account's open dispute: what its operator proposes, and what its institution signed."""
+
+    __tablename__ = "resolutions"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    dispute: Mapped[str] = mapped_column(String(64))
+    proposed: Mapped[JsonObject | None]
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    document: Mapped[JsonObject | None]
+    offered_at: Mapped[str | None]
+
+
 class LedgerTransaction(Base):
     """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
 

@@ -36,6 +36,7 @@ from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
+from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
@@ -96,6 +97,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(administration_router(operator))
+    app.include_router(disputes_router(operator))
+    app.include_router(resolutions_router(operator))
     return app
 
 

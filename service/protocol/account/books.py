@@ -1,5 +1,6 @@
 """Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
 
+from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import (
     AllowanceExceeded,
     OutOfSequence,
@@ -98,6 +99,7 @@ def losses_settled(state: Account, event: Event, at: At) -> Account:
     settles, commitments = body.gain.settles, commitments_hash(body)
     if settles is None:
         raise TypeError("a submission without losses that it settles is another event")
+    require_not_held(state.public, "settle losses")
     before = compared_with(with_book_at(state, at).public, commitments)
     after = submitted(state, event, at)
     if at.market == 0 or (at.tick, at.receipted) != (at.market, at.market):

@@ -12,7 +12,10 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     ├── NotCovered                the book in force was not proven covered, or another one waits
-    └── AllowanceExceeded         books of the account may not have gained so much more than those they replace
+    ├── AllowanceExceeded         books of the account may not have gained so much more than those they replace
+    ├── AccountHeld               a dispute holds what would leave
+    ├── TooManyDisputes           one is open, or there were as many as may be
+    └── WrongDispute              it is about another dispute than the open one, or about what was disputed before
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
@@ -73,6 +76,18 @@ class NotCovered(IllegalEvent):
 
 class AllowanceExceeded(IllegalEvent):
     """A book asks to have gained more than the one it replaces than the account is allowed, at once or in a day."""
+
+
+class AccountHeld(IllegalEvent):
+    """A dispute is open, and what would leave the account has to wait for its end."""
+
+
+class TooManyDisputes(IllegalEvent):
+    """A dispute is open, or as many began on this day, or in default, as may."""
+
+
+class WrongDispute(IllegalEvent):
+    """It is about another dispute than the open one, or about what was disputed before, or ends it otherwise."""
 
 
 class EntryRefused(ServiceError):

@@ -14,6 +14,7 @@ from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, T
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
+from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -265,6 +266,14 @@ class EventKind(str, Enum):
     """The institution proved its book covered at the newest tick, without a run."""
     BOOK_GIVEN_UP = "book given up"
     """Both sides gave up a book that nobody can open, and whatever was open or owed on it."""
+    DISPUTED = "disputed"
+    """The institution disputes an entry: nothing leaves the account meanwhile."""
+    DISPUTE_RESOLVED = "dispute resolved"
+    """Both sides signed what ends the dispute."""
+    DISPUTE_WITHDRAWN = "dispute withdrawn"
+    """The institution disputes the entry no more."""
+    DISPUTE_LAPSED = "dispute lapsed"
+    """The operator ended a dispute that stood for the longest time."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -291,6 +300,7 @@ _BODIES: dict[str, type[Body]] = {
     for body in (
         AdmissionRecord, UniverseRevision, DepositRecord, Enrolment, EnrolmentConfirmation, Submission,
         CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
+        Dispute, DisputeResolution, DisputeWithdrawal, DisputeLapse,
     )
 }  # fmt: skip
 
@@ -306,6 +316,10 @@ _KINDS = {
     "coverage": EventKind.COVERED_UNASKED,
     "readers": EventKind.READERS_NAMED,
     "giving-up": EventKind.BOOK_GIVEN_UP,
+    "dispute": EventKind.DISPUTED,
+    "dispute-resolution": EventKind.DISPUTE_RESOLVED,
+    "dispute-withdrawal": EventKind.DISPUTE_WITHDRAWN,
+    "dispute-lapse": EventKind.DISPUTE_LAPSED,
 }
 
 

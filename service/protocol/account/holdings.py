@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from atomic_margin.service.errors import InsufficientFunds
+from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import NotCovered, RunNotOver
 from atomic_margin.service.protocol.account.events import DepositRecord, Event
 from atomic_margin.service.protocol.account.state import Account
@@ -29,6 +30,7 @@ def posted(state: Account, event: Event, at: At) -> Account:
 def withdrawn(state: Account, event: Event, at: At) -> Account:
     """Let free collateral leave."""
     body, public = _instruction(state, event), state.public
+    require_not_held(public, "withdraw")
     if public.run is not None or is_due(state, at):
         raise RunNotOver("a run of the account is open or due; withdraw after it is answered", "state")
     if public.waiting is not None:

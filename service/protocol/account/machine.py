@@ -21,6 +21,7 @@ checked that it is the right document at this moment:
   newest tick, before anybody has seen the next one's prices.
 - A book that its institution can open no more goes by an entry that both sides sign, with whatever is open or owed on
   it; nothing leaves until another one was proven covered.
+- While a dispute is open nothing leaves but by a call or a liquidation.
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
   commitments under new keys.
 - An event is under the ticks of the one before, or under newer ones.
@@ -28,7 +29,7 @@ checked that it is the right document at this moment:
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, holdings, runs
+from atomic_margin.service.protocol.account import books, disputes, holdings, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -93,6 +94,7 @@ OF_INSTITUTION = frozenset(
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
+        EventKind.DISPUTED, EventKind.DISPUTE_RESOLVED, EventKind.DISPUTE_WITHDRAWN,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -164,4 +166,8 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.READERS_NAMED: books.readers_named,
     EventKind.COVERED_UNASKED: runs.covered_unasked,
     EventKind.BOOK_GIVEN_UP: books.book_given_up,
+    EventKind.DISPUTED: disputes.disputed,
+    EventKind.DISPUTE_RESOLVED: disputes.resolved,
+    EventKind.DISPUTE_WITHDRAWN: disputes.withdrawn,
+    EventKind.DISPUTE_LAPSED: disputes.lapsed,
 }

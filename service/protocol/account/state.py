@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from atomic_margin.documents.fields import Counter, Hash, PublicKey
+from atomic_margin.documents.fields import AmountText, Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, Quantity
+from atomic_margin.service.protocol.disputes import DisputeKind
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Allowances
@@ -123,6 +124,50 @@ class Listed(Part):
     until: Counter | None = None
 
 
+class OpenDispute(Part):
+    """A dispute that holds the account.
+
+    Attributes:
+        dispute: hash of the document.
+        subject: hash of the entry that is disputed.
+        number: of that entry.
+        kind: what it is about.
+        amount: USD in dispute, if that was said.
+        price_sequence: number of the newest tick with a market when it was entered; its longest time counts from there.
+        tick: its hash.
+    """
+
+    dispute: Hash
+    subject: Hash
+    number: Counter
+    kind: DisputeKind
+    amount: AmountText | None = None
+    price_sequence: Counter
+    tick: Hash
+
+
+class Disputes(Part):
+    """What an account had of disputes.
+
+    Attributes:
+        sequence: number of the last one.
+        day: of the prices that it began at, whole days since 1970-01-01.
+        on_day: how many began at prices of that day.
+        in_default: whether one began while the account was in default.
+        open: that holds the account now.
+        over: numbers of entries about which one was resolved or lapsed, the newest few.
+        floor: entries up to this number are disputed no more.
+    """
+
+    sequence: Counter = 0
+    day: Counter = 0
+    on_day: Counter = 0
+    in_default: bool = False
+    open: OpenDispute | None = None
+    over: ListOf[Counter] = ()
+    floor: Counter = 0
+
+
 class PublicState(Document):
     """The part of an account that readers of a bundle see.
 
@@ -150,6 +195,7 @@ class PublicState(Document):
         gained: USD of allowances used up on that day.
         given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
+        disputes: absent until there was one.
     """
 
     TAG = "account-public"
@@ -177,6 +223,7 @@ class PublicState(Document):
     gained: Counter = 0
     given_up: Hash | None = None
     newest: Newest = Newest()
+    disputes: Disputes | None = None
 
 
 class PrivateState(Document):

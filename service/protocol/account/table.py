@@ -43,6 +43,11 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.BOOK_GIVEN_UP: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    # A dispute changes nothing but what may leave; it can be about the very end of an account.
+    K.DISPUTED: _stays(*_ALL),
+    K.DISPUTE_RESOLVED: _stays(*_ALL),
+    K.DISPUTE_WITHDRAWN: _stays(*_ALL),
+    K.DISPUTE_LAPSED: _stays(*_ALL),
 }
 
 

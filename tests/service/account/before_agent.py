@@ -124,7 +124,7 @@ class BeforeAgent(CheatingOperator):
         with pytest.raises(OperatorContradicts):
             agent.party.chain.follow(at, {})
         agent.shown.forks = {}
-        assert f"tick-{other.body_hash()[:24]}" in agent.disputes
+        assert f"tick-{other.body_hash()[:24]}" in agent.contradictions
 
     def is_rightful(self, document: SignedDocument) -> bool:
         if document.type == "overdue":
@@ -156,7 +156,7 @@ class BeforeAgent(CheatingOperator):
         self.assert_kept(entry)
 
     def assert_kept(self, entry: SignedDocument) -> None:
-        assert f"entry-{entry.body_hash()[:24]}" in self.agent.disputes
+        assert f"entry-{entry.body_hash()[:24]}" in self.agent.contradictions
 
     def operator_goes_on(self, what: str, bent: str) -> None:
         """As ever, but that a run is declared overdue too early first."""

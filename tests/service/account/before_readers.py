@@ -268,7 +268,7 @@ class BeforeReaders(BeforeAgent):
         told = {number: entry_leaf(entry).to_bytes() for number, (entry, _) in enumerate(parties.entries, 1)}
         with pytest.raises(LogContradicts, match="another one in the log"):
             watch.require(parties.salts.account, len(told), told.get)
-        assert any(name.startswith("log-") for name in agent.disputes)
+        assert any(name.startswith("log-") for name in agent.contradictions)
 
     def teardown(self) -> None:
         """Both parties bring the account home, and every reader follows."""

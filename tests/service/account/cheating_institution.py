@@ -12,7 +12,20 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
 from .truth import settled
 
-ACTS = ("tick", "run", "go on", "submit", "settle", "again", "instruct", "answer", "unasked", "give up", "any")
+ACTS = (
+    "tick",
+    "run",
+    "go on",
+    "submit",
+    "settle",
+    "again",
+    "instruct",
+    "answer",
+    "unasked",
+    "give up",
+    "dispute",
+    "any",
+)
 
 
 class CheatingInstitution(Played):
@@ -56,6 +69,8 @@ class CheatingInstitution(Played):
             self.institution_proves_unasked()
         elif act == "give up":
             self.both_give_up()
+        elif act == "dispute":
+            self.institution_disputes(data.draw(st.sampled_from(["open", "open", "withdrawn", "resolved"])))
         else:
             self.institution_plays_any_document(data.draw(ANY))
 
@@ -166,6 +181,15 @@ class CheatingInstitution(Played):
         if self.state.public.book is not None:
             self.play(self.made(self.parties.giving_up()))
 
+    def institution_disputes(self, act: str) -> None:
+        parties, found = self.parties, self.state.public.disputes
+        if act == "open":
+            sequence = 1 if found is None else found.sequence + 1
+            entry = 1 + sequence % len(parties.entries)
+            self.play(self.made(parties.dispute(sequence, entry=entry, day=parties.newest)))
+        elif found is not None and found.open is not None:
+            self.play(self.made(parties.dispute_withdrawal() if act == "withdrawn" else parties.resolution()))
+
     def institution_plays_any_document(self, index: int) -> None:
         document = self.documents[index % len(self.documents)]
         # What the operator signs it enters itself, and once: its ledger knows each deposit.
@@ -185,6 +209,9 @@ class CheatingInstitution(Played):
 
     def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
         run = self.state.public.run
+        if kind in (K.LOSSES_SETTLED, K.WITHDRAWN):
+            assert before is not None
+            assert before.public.disputes is None or before.public.disputes.open is None, "collateral left while held"
         if kind is K.LOSSES_SETTLED:
             # What runs count stays: none is open, owed or void when collateral leaves, and the book is in force.
             assert before is not None

@@ -19,9 +19,10 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
     UniverseRevision,
 )
-from atomic_margin.service.protocol.account.state import Account, OpenRun
+from atomic_margin.service.protocol.account.state import Account, OpenDispute, OpenRun
 from atomic_margin.service.protocol.account.values import At, book_at, commitments_hash
 from atomic_margin.service.protocol.bodies import Body
+from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
     Answer,
     CollateralInstruction,
@@ -43,6 +44,11 @@ INSTITUTION = "fund"
 LOG = "example.com/log"
 TIME = "2026-11-27T12:00:00Z"
 SEED = "5e" * 32
+
+
+def priced_at(day: int, time: str = "12:00:00") -> str:
+    """Return a time of prices, so many days after the first."""
+    return f"2026-{11 + (26 + day) // 30:02d}-{(26 + day) % 30 + 1:02d}T{time}Z"
 
 
 @dataclass
@@ -381,6 +387,50 @@ class Parties:
         body |= {} if waiting is None else {"waiting": waiting.submission}
         body |= {} if book.covered is None else {"covered": str(book.covered)}
         return self.by_institution(GivingUp, body | changes)
+
+    def dispute(self, sequence: int = 1, *, entry: int = 1, day: int = 0, **changes: Any) -> SignedDocument:
+        """A dispute of that number about an entry, at the newest prices, which are of a day after the first."""
+        body = {
+            "sequence": str(sequence),
+            "entry": self.chain.head,
+            "subject": self.entries[entry - 1][0].body_hash(),
+            "number": str(entry),
+            "kind": "valuation",
+            "price_sequence": str(self.market),
+            "tick": self.tick_hash(self.market),
+            "priced_at": priced_at(day),
+            "reason": "the price of ETH is not that of the tick",
+        }
+        return self.by_institution(Dispute, body | changes)
+
+    @property
+    def disputed(self) -> OpenDispute:
+        """The open dispute."""
+        assert self.state.public.disputes is not None
+        assert self.state.public.disputes.open is not None
+        return self.state.public.disputes.open
+
+    def resolution(self, outcome: str = "rejected", **changes: Any) -> SignedDocument:
+        body = {
+            "entry": self.chain.head,
+            "dispute": self.disputed.dispute,
+            "outcome": outcome,
+            "until": str(self.newest + 10),
+            "words": "the price was right",
+        }
+        return self.by_institution(DisputeResolution, body | changes)
+
+    def dispute_withdrawal(self, **changes: Any) -> SignedDocument:
+        body = {"entry": self.chain.head, "dispute": self.disputed.dispute}
+        return self.by_institution(DisputeWithdrawal, body | changes)
+
+    def dispute_lapse(self, began: str, now: str, **changes: Any) -> SignedDocument:
+        """The end of the open dispute, by the times of the prices at its entry and now."""
+        opened = self.disputed
+        begins = {"price_sequence": str(opened.price_sequence), "tick": opened.tick, "priced_at": began}
+        newest = {"price_sequence": str(self.market), "tick": self.tick_hash(self.market), "priced_at": now}
+        body = {"dispute": opened.dispute, "begins": begins, "ends": newest, "declared_at": TIME}
+        return self.by_operator(DisputeLapse, body | changes)
 
     def coverage(self, **changes: Any) -> SignedDocument:
         public, book = self.state.public, book_at(self.state, self.at)

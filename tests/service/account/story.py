@@ -57,6 +57,13 @@ def breached() -> Parties:
     return parties
 
 
+def disputed() -> Parties:
+    """A covered account disputes its first entry."""
+    parties = covered()
+    parties.enter(parties.dispute())
+    return parties
+
+
 def asked() -> Parties:
     """A run that is to be proven first waits for its answer."""
     parties = booked()

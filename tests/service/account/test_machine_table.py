@@ -14,12 +14,13 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
-from .documents import Parties, named, tick
+from .documents import Parties, named, priced_at, tick
 from .story import (
     asked,
     booked,
     breached,
     covered,
+    disputed,
     evaluating,
     everything,
     in_status,
@@ -63,6 +64,10 @@ live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p
 live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
 live(K.BOOK_GIVEN_UP)(lambda: _with(owed(), Parties.giving_up))
+live(K.DISPUTED)(lambda: _with(covered(), Parties.dispute))
+live(K.DISPUTE_RESOLVED)(lambda: _with(disputed(), Parties.resolution))
+live(K.DISPUTE_WITHDRAWN)(lambda: _with(disputed(), Parties.dispute_withdrawal))
+live(K.DISPUTE_LAPSED)(lambda: _with(disputed(), lambda p: p.dispute_lapse(priced_at(0), priced_at(14))))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -96,6 +101,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "covered unasked": FREED,
     "book given up": FREED,
+    "disputed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "dispute resolved": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "dispute withdrawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "dispute lapsed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

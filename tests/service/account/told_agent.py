@@ -1,9 +1,10 @@
 """The institution's own code in a game: its store, its replica, its ticks, its reading of the log, its decisions.
 
-Real are everything up to the proofs: which entries are followed and which are kept as disputes, which ticks, which run
-is checked and answered, and that it is once. What is checked of a record is checked by `institution.runs.check_run` on
-terms that the game marks. Proofs are not made, nothing is decrypted: an answer is the true one with marks in place of
-its proofs, for these are tested in `tests/zk` and `tests/service/test_verification.py`.
+Real are everything up to the proofs: which entries are followed and which are kept as contradictions, which ticks,
+which run is checked and answered, and that it is once. What is checked of a record is checked by
+`institution.runs.check_run` on terms that the game marks. Proofs are not made, nothing is decrypted: an answer is the
+true one with marks in place of its proofs, for these are tested in `tests/zk` and
+`tests/service/test_verification.py`.
 """
 
 from collections.abc import Callable
@@ -130,7 +131,7 @@ class ToldAgent:
         with self.store.unit_of_work() as session:
             for table in Base.metadata.sorted_tables:
                 session.execute(table.delete())
-        for path in (*self.folder.glob("disputes/*"), *self.folder.glob(MEMORY)):
+        for path in (*self.folder.glob("contradictions/*"), *self.folder.glob(MEMORY)):
             path.unlink()
         self.parties, self.shown = parties, Shown(parties)
         self.pinned = {
@@ -200,8 +201,8 @@ class ToldAgent:
             return session.query(OwnAnswer).all()
 
     @property
-    def disputes(self) -> set[str]:
-        return {path.stem for path in self.folder.glob("disputes/*.json")}
+    def contradictions(self) -> set[str]:
+        return {path.stem for path in self.folder.glob("contradictions/*.json")}
 
 
 _VERIFIED: dict[bytes, Market] = {}
