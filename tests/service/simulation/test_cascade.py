@@ -24,6 +24,7 @@ from atomic_margin.service.simulation import cascade as module
 from atomic_margin.service.simulation.accounts import SimulatedAccount
 from atomic_margin.service.simulation.assumptions import Assumptions
 from atomic_margin.service.simulation.cascade import Cascade, Outcome, Regime, regimes
+from atomic_margin.service.simulation.members import Members
 from atomic_margin.service.simulation.picture import cascade_picture
 from atomic_margin.service.simulation.prices import Prices
 
@@ -104,7 +105,7 @@ def test_no_account_is_passed_over_because_of_the_bound_on_rounding(terms: Terms
     cascade = Cascade(replace(SHORT, accounts=8), terms, full_example("market-1"))
     draw = np.random.Generator(np.random.PCG64(SHORT.seed))
     prices = Prices(cascade.assumptions, cascade.base, draw)
-    members = cascade._members(draw)
+    members = Members(cascade.assumptions, terms, cascade.base).drawn(draw)
     least = 0.0
     for tick in (0, 10, 16, 30):
         market = prices.market(tick, prices.factors(tick))
