@@ -22,6 +22,7 @@ COMMANDS = {
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle offline.",
     "audit": "Evaluate a stored run again, byte for byte.",
+    "report": "Notices, statements and totals, as JSON, page or PDF.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",
     "gap": "Measure the gap over many books of every margin model.",
     "bench": "Time what has to be fast.",
