@@ -57,7 +57,7 @@ Account = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", help="File to write, of the form that its suffix names: .json, .html, .pdf, or .xml with --iso."
+        "--out", help="File to write, in the form of its suffix: .json, .html, .pdf, or .xml with --iso."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report for machines.")]

@@ -1,4 +1,4 @@
-"""Where `atomic-margin report` reads accounts and prices: files that institutions and operators hand out, or a server."""
+"""Where `atomic-margin report` reads accounts and prices: files that were handed out, or an operator's server."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
