@@ -56,9 +56,7 @@ Account = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out", help="File to write, in the form of its suffix: .json, .html, .pdf, or .xml with --iso."
-    ),
+    typer.Option("--out", help="File to write, in the form of its suffix: .json, .html, .pdf, or .xml with --iso."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report for machines.")]
 Cdm = Annotated[bool, typer.Option("--cdm", help="As an object of the FINOS CDM.")]

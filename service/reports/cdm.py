@@ -21,8 +21,8 @@ from atomic_margin.service.reports.prices import Prices
 from atomic_margin.service.reports.response import CallResponse
 from atomic_margin.service.reports.settlement import SettlementAdvice
 
-_FAULTY = frozenset({"condition_0_NonCurrencyQuantities"})
-"""Conditions that do not hold of right objects in 7.8: this one counts the fields of a quantity as quantities."""
+_FAULTY = frozenset({"condition_0_NonCurrencyQuantities", "condition_3_PriceQuantityTriangulation"})
+"""Conditions that cannot be evaluated in 7.8: both take the one quantity that the model allows for a list of them."""
 ISSUANCE, RESPONSE, PORTFOLIO = "MarginCallIssuance", "MarginCallResponse", "CollateralPortfolio"
 
 
@@ -175,6 +175,9 @@ def _built(model: Any, value: JsonObject) -> Any:
     classes that contain others are of the time before those were complete. Names, presence, plain values and
     conditions are checked here instead.
     """
+    from rune.runtime.base_data_class import BaseDataClass
+    from rune.runtime.conditions import get_conditions
+
     fields: JsonObject = {}
     for name, item in value.items():
         field = model.model_fields.get(name)
@@ -191,9 +194,11 @@ def _built(model: Any, value: JsonObject) -> Any:
         if field.is_required() and fields.get(name) in (None, []):
             raise ReportError(f"{model.__name__} needs a field {name}")
     built = model.model_construct(**fields)
-    for condition in dir(model):
-        if condition.startswith("condition_") and condition not in _FAULTY and not getattr(built, condition)():
-            raise ReportError(f"{model.__name__} does not meet its {condition}")
+    # What the library's own validators do with an object that they have made.
+    built._init_rune_parent()
+    for name, holds in get_conditions(model, BaseDataClass):
+        if name.rpartition(".")[2] not in _FAULTY and not holds(built):
+            raise ReportError(f"{model.__name__} does not meet its {name.rpartition('.')[2]}")
     return built
 
 

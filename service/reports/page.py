@@ -99,15 +99,15 @@ ENTRY = {"number": "Entry", "at": "Time (UTC)", "kind": "What happened", "docume
 NUMBERS = "amount quantity price_usd market_usd haircut counted_usd"
 
 
-def spaced(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return lines whose amounts have their thousands apart, and whose hashes are cut short for the eye."""
+def spaced(lines: Sequence[Mapping[str, Any]], whole: bool = False) -> list[dict[str, Any]]:
+    """Return lines whose amounts have their thousands apart; hashes are cut short for the eye unless ``whole``."""
     found = []
     for line in lines:
         new = dict(line)
         for name in ("amount", "quantity", "price_usd", "market_usd", "counted_usd", "amount_usd"):
             if new.get(name) is not None:
                 new[name] = grouped(str(new[name]))
-        if new.get("document") is not None:
+        if new.get("document") is not None and not whole:
             new["document"] = new["document"][:16] + "…"
         found.append(new)
     return found
@@ -125,4 +125,4 @@ def party_facts(report: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def refs_table(refs: Sequence[Mapping[str, Any]], caption: str = "Entries that this rests on") -> Table:
     """Return a table of entries."""
-    return table(caption, ENTRY, spaced(refs), "number")
+    return table(caption, ENTRY, spaced(refs, whole=True), "number")
