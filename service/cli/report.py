@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import out, plain_errors
+from atomic_margin.service.cli.extras import missing_modules, needs_extras
+from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.cli.report_sources import Sources
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import write_json
@@ -86,7 +86,7 @@ def _deliver(command: str, made: Made, path: Path | None, as_json: bool, as_cdm:
     if as_cdm:
         if made.in_cdm is None:
             raise ConfigurationError(f"the CDM has no object for `{command}`")
-        value = made.in_cdm()[1]
+        value = _checked(*made.in_cdm())
     elif as_iso:
         if made.in_iso is None:
             raise ConfigurationError(f"colr.003 and colr.004 have no message for `{command}`")
@@ -110,6 +110,19 @@ def _deliver(command: str, made: Made, path: Path | None, as_json: bool, as_cdm:
     else:
         forms = ".json, .html or .pdf" if plain else ".json" if as_cdm else ".json or .xml"
         raise ConfigurationError(f"{path}: write {forms} here")
+
+
+def _checked(name: str, value: JsonObject) -> JsonObject:
+    """Hold an object of the CDM against its model where the library is there, and say so where it is not."""
+    if missing_modules("cdm"):
+        err.print(
+            "not checked against the model of the CDM: pip install 'atomic-margin[cdm]', on Python 3.11 or later",
+            soft_wrap=True,
+            markup=False,
+        )
+    else:
+        cdm.checked(name, value)
+    return value
 
 
 def print_json_in_order(value: JsonObject) -> None:
