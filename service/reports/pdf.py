@@ -23,8 +23,6 @@ def pdf(page: Page) -> bytes:
         "head-number": ParagraphStyle("head-number", parent=base, fontName="Helvetica-Bold", alignment=2),
         "title": ParagraphStyle("title", parent=base, fontName="Helvetica-Bold", fontSize=16, leading=20),
         "of": ParagraphStyle("of", parent=base, textColor=colors.HexColor("#555555"), spaceAfter=8),
-        "caption": ParagraphStyle("caption", parent=base, fontName="Helvetica-Bold", spaceBefore=9, spaceAfter=3,
-                                  keepWithNext=1),
         "note": ParagraphStyle("note", parent=base, textColor=colors.HexColor("#444444"), spaceBefore=6),
     }  # fmt: skip
 
@@ -49,10 +47,10 @@ def pdf(page: Page) -> bytes:
         rows = [[text(name, "of"), text(value, "base")] for name, value in page.facts]
         story.append(_grid(rows, [45 * mm, width - 45 * mm], header=False))
     for table in page.tables:
-        story.append(text(table.caption, "caption"))
+        # The caption is a row, so that it stays with its table, which goes on from page to page.
+        story.append(Spacer(1, 9))
         story.append(_grid(_rows(table, text), _widths(table, width), header=True))
     story += [text(note, "note") for note in page.notes]
-    story.append(Spacer(1, 1))
 
     def numbered(canvas: Any, document: Any) -> None:
         canvas.saveState()
@@ -73,9 +71,13 @@ def _rows(table: Table, text: Any) -> list[list[Any]]:
             return "head-number" if right else "head"
         return "number" if right else "base"
 
-    rows = [[text(name, style(at, True)) for at, name in enumerate(table.headers)]]
+    rest = [""] * (len(table.headers) - 1)
+    rows = [
+        [text(table.caption, "head"), *rest],
+        [text(name, style(at, True)) for at, name in enumerate(table.headers)],
+    ]
     if not table.rows:
-        return [*rows, [text(table.empty, "base"), *([""] * (len(table.headers) - 1))]]
+        return [*rows, [text(table.empty, "base"), *rest]]
     return [*rows, *([text(cell, style(at, False)) for at, cell in enumerate(row)] for row in table.rows)]
 
 
@@ -102,11 +104,12 @@ def _grid(rows: list[list[Any]], widths: list[float], header: bool) -> Any:
         ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
     ]
     if header:
-        commands.append(("LINEBELOW", (0, 0), (-1, 0), 0.9, colors.HexColor("#888888")))
-        commands.append(("LINEBELOW", (0, 1), (-1, -1), 0.4, colors.HexColor("#dddddd")))
+        commands.append(("SPAN", (0, 0), (-1, 0)))
+        commands.append(("LINEBELOW", (0, 1), (-1, 1), 0.9, colors.HexColor("#888888")))
+        commands.append(("LINEBELOW", (0, 2), (-1, -1), 0.4, colors.HexColor("#dddddd")))
     else:
         commands.append(("BOTTOMPADDING", (0, 0), (-1, -1), 0))
-    return Grid(rows, colWidths=widths, repeatRows=1 if header else 0, style=TableStyle(commands), hAlign="LEFT")
+    return Grid(rows, colWidths=widths, repeatRows=2 if header else 0, style=TableStyle(commands), hAlign="LEFT")
 
 
 def _latin(text: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from atomic_margin.documents.fields import Hash
-from atomic_margin.documents.strict import Identifier, ListOf, Part
+from atomic_margin.documents.strict import Identifier, ListOf, Part, Quantity
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.reports.call import recorded_step, step_of
 from atomic_margin.service.reports.errors import NothingToReport
@@ -14,7 +14,6 @@ from atomic_margin.service.reports.parts import (
     Held,
     JsonObject,
     PricesOf,
-    Quantity,
     Ref,
     Report,
     Usd,

@@ -259,7 +259,7 @@ def _lines(facts: AccountFacts, step: Step, prices: Prices, tick: JsonObject, wh
 def _totals(lines: Sequence[JsonObject], prices: Prices) -> list[JsonObject]:
     groups: dict[tuple[str, str, str], list[JsonObject]] = {}
     for line in lines:
-        key = line["account_class"], CATEGORIES.get(line["kind"], line["kind"]), line["asset"]
+        key = line["account_class"], str(CATEGORIES.get(line["kind"], line["kind"])), line["asset"]
         groups.setdefault(key, []).append(line)
     found = []
     for (account_class, category, asset), members in sorted(groups.items()):
