@@ -87,7 +87,7 @@ def _widths(table: Table, width: float) -> list[float]:
         max([max((len(word) for word in header.split()), default=1) + 1, *(len(row[at]) for row in table.rows)])
         for at, header in enumerate(table.headers)
     ]
-    shares = [min(max(length, 6), 36) for length in longest]
+    shares = [min(max(length, 6), 44) for length in longest]
     return [width * share / sum(shares) for share in shares]
 
 
