@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,7 @@ from .test_cli_operator import serving
 from .test_reports import CALM, CRASH, FALL, day_of, prices, released, ticks, whole
 from .world import World
 
+ROOT = Path(__file__).resolve().parents[2]
 HAS_CDM = importlib.util.find_spec("finos") is not None
 
 
@@ -247,3 +249,30 @@ def test_messages_have_the_elements_of_the_schema_in_its_order(
     facts = whole(desk.world)
     (breach,) = (step for step in facts.about_run(FALL) if step.kind == "breach proven")
     assert amounts[0] == f"{breach.body['top_up_usd']}.00"
+
+
+def names_in(value: Any) -> set[str]:
+    """Every name of a field or element, and every text, in what a report is said in."""
+    if isinstance(value, dict):
+        return set(value) | {name for item in value.values() for name in names_in(item)}
+    if isinstance(value, list):
+        return {name for item in value for name in names_in(item)}
+    return {str(value)}
+
+
+def test_the_table_of_names_is_what_is_filled(world_at: Callable[[str], World]) -> None:
+    world = world_at("fall-done")
+    facts, at = whole(world), prices(world)
+    called, answered = call.call_notice(facts, at, FALL), response.call_response(facts, at, FALL)
+    in_cdm = {name for _, value in objects(world) for name in names_in(value)}
+    in_iso = names_in(iso20022.request(called)) | names_in(iso20022.response(answered))
+    table = (ROOT / "docs" / "reports.md").read_text().split("| in the report |")[1].split("\n\n")[0]
+    empty = ("nobody knows it", "in the agreement")
+    compared = 0
+    for line in table.splitlines()[2:]:
+        said, model, message = (cell.strip() for cell in line.strip("|").split("|"))
+        for cell, filled in ((model, in_cdm), (message, in_iso)):
+            for name in (part for path in re.findall(r"`([^`]+)`", cell) for part in path.split("/")):
+                assert (name in filled) != said.startswith(empty), name
+                compared += 1
+    assert compared > 40
