@@ -9,6 +9,7 @@ from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_readers import READER_MUTANTS
+from mutants_reports import REPORT_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -384,4 +385,5 @@ MUTANTS = (
     *READER_MUTANTS,
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
+    *REPORT_MUTANTS,
 )  # fmt: skip

@@ -38,6 +38,7 @@ for name in bare full; do
     WHERE=$work/$name "$python" - <<'END'
 import json
 import os
+import sys
 from pathlib import Path
 
 info, where = json.loads(Path("info.json").read_text()), os.environ["WHERE"]
@@ -45,7 +46,8 @@ assert info["package"].startswith(where), info["package"]
 assert info["examples"].startswith(where), info["examples"]
 assert info["zk_backends"] == {"arkworks": "loads", "reference": "loads"}, info["zk_backends"]
 full = where.endswith("full")
-assert info["extras"] == dict.fromkeys(("bench", "fhe", "service"), full), info["extras"]
+extras = dict.fromkeys(("bench", "fhe", "reports", "service"), full)
+assert info["extras"] == extras | {"cdm": full and sys.version_info >= (3, 11)}, info["extras"]
 assert (info["fhe_library"] == "loads") == full, info["fhe_library"]
 END
 done

@@ -11,6 +11,8 @@ EXTRAS = {
     "fhe": ("concrete", "pkg_resources"),
     "service": ("fastapi", "httpx", "python_multipart", "sqlalchemy", "uvicorn"),
     "bench": ("matplotlib", "tenseal"),
+    "reports": ("reportlab",),
+    "cdm": ("finos",),
 }
 """Modules that tell whether an extra is installed, by its name in pyproject.toml."""
 

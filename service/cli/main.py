@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "Check an attestation bundle or an archive offline.",
     "archive": "Write all of an account into one signed file.",
     "audit": "Evaluate a stored run again, byte for byte.",
+    "report": "Notices, statements and totals, as JSON, page or PDF.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",
     "gap": "Measure the gap over many books of every margin model.",
     "simulate": "Send invented accounts through a flash crash.",

@@ -37,7 +37,14 @@ def test_the_operator_s_process_has_nothing_that_touches_a_secret() -> None:
     assert below(names, *SECRET) == set()
 
 
-@pytest.mark.parametrize("module", ["atomic_margin.service.cli.verify", "atomic_margin.service.verifier.attestation"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "atomic_margin.service.cli.verify",
+        "atomic_margin.service.cli.report",
+        "atomic_margin.service.verifier.attestation",
+    ],
+)
 def test_a_verifier_needs_neither_fhe_nor_server(module: str) -> None:
     names = imported_by("atomic_margin.service.cli", module)
     assert below(names, "concrete", "atomic_margin.circuits.concrete", *RUNTIME, *SECRET) == set()

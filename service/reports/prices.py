@@ -1,0 +1,127 @@
+"""What holdings are worth at a tick's prices, now and in no scenario: market value, and value after haircut and tiers.
+
+Values are fractions until they are shown; they are shown in cents, rounded down: against the holder.
+
+>>> cents(Fraction(2, 3)), cents(Fraction(5))
+('0.66', '5.00')
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule
+from atomic_margin.margin.collateral.values import credited
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.errors import RequestError
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.reports.errors import HistoryUnusable, PricesMissing
+
+
+def cents(value: Fraction) -> str:
+    """Return an amount that is not negative, in USD, rounded down to the cent."""
+    whole = int(value * 100)
+    return f"{whole // 100}.{whole % 100:02d}"
+
+
+class Worth(NamedTuple):
+    """What a quantity of one asset is worth.
+
+    Attributes:
+        price: USD of one whole unit.
+        market: USD before tiers and haircut.
+        counted: USD after both; 0 where the asset does not count at these prices.
+    """
+
+    price: Decimal
+    market: Fraction
+    counted: Fraction
+
+
+@dataclass(frozen=True)
+class Prices:
+    """The schedule and the ticks that values are made of.
+
+    Attributes:
+        schedule: decimals, haircuts and tiers.
+        ticks: with a market or void, by number; each is the operator's.
+    """
+
+    schedule: CollateralSchedule
+    ticks: Mapping[int, PriceTick]
+
+    @classmethod
+    def of(cls, schedule: CollateralSchedule, ticks: Iterable[Any], operator: str) -> "Prices":
+        """Read ticks as the operator signed them.
+
+        Raises:
+            HistoryUnusable: one is none of the operator's, or there are two of a number.
+        """
+        found: dict[int, PriceTick] = {}
+        for value in ticks:
+            try:
+                signed, tick = parse_signed(value, PriceTick)
+                signed.verify(frozenset({operator}))
+            except (RequestError, DocumentsError) as error:
+                raise HistoryUnusable(f"a tick is none of this operator: {error}") from error
+            if found.setdefault(tick.sequence, tick).hash() != tick.hash():
+                raise HistoryUnusable(f"there are two ticks of number {tick.sequence}")
+        return cls(schedule, found)
+
+    def market(self, sequence: int, sha256: str) -> Market:
+        """Return the market of a tick that a signed document names.
+
+        Raises:
+            PricesMissing: that tick is not among those given, or is void.
+            HistoryUnusable: another one of that number is.
+        """
+        tick = self.ticks.get(sequence)
+        if tick is None or tick.market is None:
+            raise PricesMissing(f"the prices of tick {sequence} are needed: give that tick, as the operator signed it")
+        if tick.hash() != sha256:
+            raise HistoryUnusable(f"tick {sequence} is another one than the history names")
+        return tick.market
+
+    def last_of(self, day: date, least: int) -> PriceTick | None:
+        """Return the newest tick with a market whose prices are of a day or before it, of a number of at least one."""
+        numbers = sorted((number for number in self.ticks if number >= least), reverse=True)
+        for number in numbers:
+            market = self.ticks[number].market
+            if market is not None and market.as_of.date() <= day:
+                return self.ticks[number]
+        return None
+
+    def asset(self, name: str) -> Asset:
+        """Return an asset of the schedule.
+
+        Raises:
+            PricesMissing: the schedule has no such asset.
+        """
+        asset = self.schedule.by_id.get(name)
+        if asset is None:
+            raise PricesMissing(f"the schedule has no asset {name}; give the operator's own")
+        return asset
+
+    def amount(self, name: str, quantity: int) -> str:
+        """Return a quantity in whole units of its asset."""
+        return format(Decimal(quantity).scaleb(-self.asset(name).decimals), "f")
+
+    def worth(self, market: Market, name: str, quantity: int) -> Worth:
+        """Return what a holding is worth; tiers look at this quantity alone.
+
+        Raises:
+            PricesMissing: the market or the schedule does not know the asset.
+        """
+        asset = self.asset(name)
+        source = asset.price_source
+        try:
+            price = market.underlyings[source.id].spot if source.quote == "spot" else market.collateral[source.id]
+        except KeyError:
+            raise PricesMissing(f"tick {market.sequence} does not price {name}") from None
+        value = Fraction(price) * quantity / 10**asset.decimals
+        return Worth(price, value, credited(asset, value) if asset.counts_at(market.as_of) else Fraction(0))
