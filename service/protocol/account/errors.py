@@ -12,6 +12,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     ├── NotCovered                the book in force was not proven covered, or another one waits
+    ├── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
     └── AllowanceExceeded         books of the account may not have gained so much more than those they replace
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
@@ -73,6 +74,10 @@ class NotCovered(IllegalEvent):
 
 class AllowanceExceeded(IllegalEvent):
     """A book asks to have gained more than the one it replaces than the account is allowed, at once or in a day."""
+
+
+class WrongNetting(IllegalEvent):
+    """Party, scope, day, lines or sums are not what the account promised."""
 
 
 class EntryRefused(ServiceError):

@@ -28,7 +28,7 @@ checked that it is the right document at this moment:
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, holdings, runs
+from atomic_margin.service.protocol.account import books, holdings, netting, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -93,6 +93,7 @@ OF_INSTITUTION = frozenset(
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
+        EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -164,4 +165,8 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.READERS_NAMED: books.readers_named,
     EventKind.COVERED_UNASKED: runs.covered_unasked,
     EventKind.BOOK_GIVEN_UP: books.book_given_up,
+    EventKind.PARTY_NAMED: netting.party_named,
+    EventKind.DELIVERY_PROMISED: netting.promised,
+    EventKind.RETURN_PROMISED: netting.promised,
+    EventKind.NETTED: netting.netted,
 }

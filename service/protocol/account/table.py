@@ -43,6 +43,11 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.BOOK_GIVEN_UP: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    K.PARTY_NAMED: _stays(*_ALL),
+    K.DELIVERY_PROMISED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
+    K.RETURN_PROMISED: _stays(S.ADMITTED, S.ACTIVE),
+    # What was promised before is netted whatever became of the account.
+    K.NETTED: _stays(*_ALL),
 }
 
 
