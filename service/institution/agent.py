@@ -15,7 +15,7 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, losses, readers, renewals, shortfalls
+from atomic_margin.service.institution import answering, giving_up, losses, obligations, readers, renewals, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -34,8 +34,7 @@ from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
-from atomic_margin.service.protocol.documents import CollateralInstruction
+from atomic_margin.service.protocol.agent_messages import LossesSettled, Promise, RunFigures
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Settles
@@ -170,20 +169,17 @@ class Agent:
         """
         with self._lock:
             self._caught_up()
-            instruction = CollateralInstruction.parse(
-                {
-                    "institution": self.settings.institution,
-                    "operator": self.settings.trust.operator,
-                    "sequence": str(self._followed().public.instructions + 1),
-                    "entry": self.history.head,
-                    "action": action,
-                    "asset": asset,
-                    "quantity": str(quantity),
-                }
-            )
-            signed = instruction.signed_by(self.identity)
-            self._outbox.keep(signed)
-            self._outbox.send(signed)
+            obligations.instruct(self._party, self._outbox, self._followed().public, (action, asset, quantity))
+
+    def promise(self, asked: Promise) -> str:
+        """Promise a delivery or a return by a day; return the hash of what was signed.
+
+        Raises:
+            AgentRefused, DocumentError, RemoteError, EntryRefused: as `obligations.promise`.
+        """
+        with self._lock:
+            self._caught_up()
+            return obligations.promise(self._party, self._outbox, asked)
 
     def answer_due(self) -> list[str]:
         """Follow the account, send what no entry has, then answer its open run; return the runs answered now.

@@ -31,6 +31,8 @@ from atomic_margin.service.protocol.agent_messages import (
     KeysReplaced,
     Losses,
     LossesSettled,
+    Promise,
+    Promised,
     ReaderName,
     ReaderNames,
     ReaderToken,
@@ -188,6 +190,11 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Settle losses by posted collateral: it leaves, and the book in force is submitted with as much more cash."""
         usd = None if losses.usd is None else int(losses.usd)
         return process.agent().settle(losses.asset, int(losses.quantity), usd)
+
+    @app.post("/v1/obligations", status_code=201)
+    def promise(asked: Promise) -> Promised:
+        """Promise a delivery or a return by a day; the operator's cycle nets it."""
+        return Promised(obligation=process.agent().promise(asked))
 
     @app.get("/v1/readers")
     def readers() -> ReaderNames:
