@@ -16,7 +16,9 @@ class CycleTree:
 
     def __init__(self, netted: Sequence[Netted]) -> None:
         """Make the tree."""
-        self._leaves = [leaf.to_bytes() for group, lines in netted for leaf in (*lines, group)]
+        self._leaves: list[bytes] = []
+        for group, lines in netted:
+            self._leaves += [*(line.to_bytes() for line in lines), group.to_bytes()]
         self._hashes = [leaf_hash(leaf) for leaf in self._leaves]
         self._at = {leaf: index for index, leaf in enumerate(self._leaves)}
         self.root = tree_hash(self._hashes).hex()

@@ -38,6 +38,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     f"{INSTITUTION}/giving-up": GivingUp,
+    f"{INSTITUTION}/obligations": Obligation,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -75,6 +76,8 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/deposits",
         "/v1/giving-up",
         "/v1/universes",
+        "/v1/parties",
+        "/v1/netting",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 

@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from atomic_margin.service.protocol.account.errors import IllegalEvent, OutOfSequence, WrongNetting
 from atomic_margin.service.protocol.account.events import Event, EventKind
@@ -84,7 +85,7 @@ def netted(state: Account, event: Event, at: At) -> Account:
         if line.direction == "return" and not line.arrived:
             raise WrongNetting("a return is never undone: it was deducted already", "lines")
     _check_groups(body, lines)
-    arrived = [
+    arrived: list[tuple[str, int, str | None, str | None]] = [
         (line.asset, line.quantity, None, "free") for line in lines if line.direction == "delivery" and line.arrived
     ]
     left = tuple(line for line in before.pending if line.settles > body.settles)
@@ -176,11 +177,12 @@ PARTY_OF_NOTHING = made(NettingState, namings=1, party="none", scope="party")
 """Stands for what a released history keeps back."""
 
 
-def obligation_of_nothing(kind: EventKind, account: Mapping[str, str]) -> Obligation:
+def obligation_of_nothing(kind: EventKind, account: Mapping[str, Any]) -> Obligation:
     """Return what stands for an obligation that is kept back: it moves nothing, and needs what one needs."""
     direction = "delivery" if kind is EventKind.DELIVERY_PROMISED else "return"
     return Obligation.model_construct(
-        **account,
+        institution=account["institution"],
+        operator=account["operator"],
         sequence=1,
         party="none",
         scope="party",
