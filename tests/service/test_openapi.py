@@ -8,6 +8,7 @@ import pytest
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
+from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
@@ -15,6 +16,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    Promised,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -166,6 +168,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
+        "/v1/obligations": Promised.__name__,
         "/v1/runs": DecidedRuns.__name__,
     }
 
