@@ -18,7 +18,7 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import documents, released, submissions
-from atomic_margin.service.protocol.account import entries, events, state
+from atomic_margin.service.protocol.account import entries, events, netting_documents, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
