@@ -40,10 +40,13 @@ class PartyNaming(Body):
     """The operator says which legal party an account is of, and how far its obligations are netted.
 
     Attributes:
+        institution: whose account.
+        operator: public key.
         number: of the naming, from 1 without a gap.
         entry: hash of the account's entry before; it is about nothing after another one.
         party: its identifier, such as an LEI.
         scope: `principal` only where the operator is the other side of every obligation by its published rules.
+        named_at: time.
     """
 
     TYPE = "party"
@@ -60,11 +63,15 @@ class Obligation(Body):
     """The institution promises to bring an asset by a day, or lets free collateral leave on it.
 
     Attributes:
+        institution: whose account.
+        operator: public key.
         sequence: of the account's obligations, from 1 without a gap.
         entry: hash of an entry of the account that it saw.
         party: with whose obligations it may be netted.
         scope: how far.
         direction: a return is deducted from free collateral at once; a delivery counts nowhere before it arrived.
+        asset: what is brought or taken.
+        quantity: of it, in smallest units.
         settles: the day.
     """
 
@@ -177,6 +184,8 @@ class Netting(Body):
     """One account's part of a cycle: all its lines of the day and before, with their groups.
 
     Attributes:
+        institution: whose account.
+        operator: public key.
         cycle: number, from 1 without a gap over all accounts.
         settles: the day; nothing of that day or before is promised afterwards.
         entry: hash of the account's entry before.
@@ -184,6 +193,7 @@ class Netting(Body):
         size: of that tree.
         lines: the account's own.
         groups: those that they are in.
+        netted_at: time.
     """
 
     TYPE = "netting"
