@@ -105,6 +105,7 @@ WORDS = {
     "AmountText": "decimal",
     "PriceText": "decimal",
     "Time": "time",
+    "Day": "day, YYYY-MM-DD",
     "InstantText": "time",
     "MaxAge": "integer, 1 to 86400, or `unbounded`",
     "_Tiers": "list of pairs of lots a unit and bits",
