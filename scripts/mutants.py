@@ -8,6 +8,7 @@ from mutants_account import ACCOUNT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 
@@ -386,4 +387,5 @@ MUTANTS = (
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *REPORT_MUTANTS,
+    *NETTING_MUTANTS,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import disputes, documents, released, submissions
-from atomic_margin.service.protocol.account import entries, events, state
+from atomic_margin.service.protocol.account import entries, events, netting_documents, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -58,6 +58,9 @@ MODELS: tuple[type[Part], ...] = (
     events.Overdue,
     events.Coverage,
     events.GivingUp,
+    netting_documents.PartyNaming,
+    netting_documents.Obligation,
+    netting_documents.Netting,
     events.Readers,
     events.Reader,
     entries.Entry,
@@ -109,6 +112,7 @@ WORDS = {
     "AmountText": "decimal",
     "PriceText": "decimal",
     "Time": "time",
+    "Day": "day, YYYY-MM-DD",
     "InstantText": "time",
     "MaxAge": "integer, 1 to 86400, or `unbounded`",
     "_Tiers": "list of pairs of lots a unit and bits",

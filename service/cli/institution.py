@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    Promised,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -148,6 +149,27 @@ def settle(
     asked = {"asset": asset, "quantity": str(quantity)} | ({} if usd is None else {"usd": str(usd)})
     with plain_errors():
         print_json(_call(LossesSettled, directory, agent, "POST", "/v1/losses", asked))
+
+
+@app.command()
+def promise(
+    direction: Annotated[str, typer.Argument(help="`delivery`: you bring it. `return`: free collateral leaves.")],
+    directory: Directory,
+    asset: Annotated[str, typer.Option(help="Of the collateral schedule.")],
+    quantity: Annotated[int, typer.Option(min=1, help="Of it, in smallest units.")],
+    settles: Annotated[str, typer.Option(help="The day, YYYY-MM-DD.")],
+    party: Annotated[str, typer.Option(help="Legal party that you agree to be netted as.")],
+    principal: Annotated[bool, typer.Option("--principal", help="Over parties, by the operator.")] = False,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Promise to bring an asset by a day, or to take free collateral on it; the operator's cycle nets it.
+
+    A return is deducted from free collateral at once. A delivery counts nowhere before it arrived.
+    """
+    asked = {"direction": direction, "asset": asset, "quantity": str(quantity), "settles": settles, "party": party}
+    asked |= {"scope": "principal"} if principal else {}
+    with plain_errors():
+        print_json(_call(Promised, directory, agent, "POST", "/v1/obligations", asked))
 
 
 @app.command("rotate-keys")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import typer
 
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.service.cli import netting
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
@@ -326,6 +327,10 @@ def replay(
         finally:
             store.close()
         print_json(found)
+
+
+app.command(name="name-party")(netting.name_party)
+app.command()(netting.net)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:

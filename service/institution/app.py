@@ -21,7 +21,7 @@ from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.institution import disputing
+from atomic_margin.service.institution import disputing, obligations
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -32,6 +32,8 @@ from atomic_margin.service.protocol.agent_messages import (
     KeysReplaced,
     Losses,
     LossesSettled,
+    Promise,
+    Promised,
     ReaderName,
     ReaderNames,
     ReaderToken,
@@ -191,6 +193,12 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Settle losses by posted collateral: it leaves, and the book in force is submitted with as much more cash."""
         usd = None if losses.usd is None else int(losses.usd)
         return process.agent().settle(losses.asset, int(losses.quantity), usd)
+
+    @app.post("/v1/obligations", status_code=201)
+    def promise(asked: Promise) -> Promised:
+        """Promise a delivery or a return by a day; the operator's cycle nets it."""
+        with process.agent().signing() as (party, outbox):
+            return Promised(obligation=obligations.promise(party, outbox, asked))
 
     @app.get("/v1/readers")
     def readers() -> ReaderNames:

@@ -62,6 +62,10 @@ class OperatorClient:
         """Send a collateral instruction; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/collateral", json=document)
 
+    def promise(self, document: JsonObject) -> SignedDocument:
+        """Send an obligation; return the signed entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/obligations", json=document)
+
     def name_readers(self, document: JsonObject) -> SignedDocument:
         """Send a list of readers; return the signed entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/readers", json=document)

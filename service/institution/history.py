@@ -39,6 +39,7 @@ from atomic_margin.service.institution.store import (
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.log.clock import Elapsed, check_undelivered
 from atomic_margin.service.log.errors import DeliveredInTime
+from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
     EntryForged,
@@ -49,6 +50,7 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, Overdue, UniverseRevision
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
+from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
@@ -278,6 +280,8 @@ class History:
                 self._check_settlement(Settlement.parse(document.body))
             elif document.type == "dispute-lapse":
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
+            elif document.type == "netting":
+                check_netting(Netting.parse(document.body))
         except EntryIllegal as refusal:
             raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 

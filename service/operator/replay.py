@@ -51,6 +51,7 @@ from atomic_margin.service.operator.store.tables import (
 from atomic_margin.service.protocol.account.entries import Chain, Salts, StateWriters, recomputed
 from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.netting import pending_returns
 from atomic_margin.service.protocol.leaves import leaf_fields
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState
@@ -311,6 +312,7 @@ def _compare_balances(institution: str, chain: Chain, held: Mapping[str, Mapping
     for name, wanted in (
         (ledger.free(institution), chain.state.private.free),
         (ledger.posted(institution), chain.state.public.posted),
+        (ledger.returning(institution), pending_returns(chain.state)),
     ):
         found = held.get(name, {})
         for asset in sorted({*found, *wanted}):

@@ -152,3 +152,20 @@ class DecidedRuns(ResponseBody):
     """Private figures of every run that the agent decided, oldest first."""
 
     runs: list[RunFigures]
+
+
+class Promise(RequestBody):
+    """Bring an asset by a day, or take free collateral on it."""
+
+    direction: Literal["delivery", "return"] = Field(examples=["return"])
+    asset: str = Field(examples=["USDC"])
+    quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["1000000"], description="smallest units")
+    settles: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-11-27"], description="the day")
+    party: str = Field(examples=["5493001KJTIIGC8Y1R12"], description="legal party that you agree to be netted as")
+    scope: Literal["party", "principal"] = Field(default="party", examples=["party"])
+
+
+class Promised(ResponseBody):
+    """An obligation was entered."""
+
+    obligation: str

@@ -20,7 +20,12 @@ from atomic_margin.service.protocol.signing import SignedDocument
 JsonObject = dict[str, Any]
 FORMAT = "atomic-margin/history/1"
 
-KEPT_BACK = frozenset({EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.READERS_NAMED})
+KEPT_BACK = frozenset(
+    {
+        EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.READERS_NAMED,
+        EventKind.PARTY_NAMED, EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED, EventKind.NETTED,
+    }
+)  # fmt: skip
 """Events whose documents are not shown."""
 
 

@@ -31,6 +31,7 @@ DocumentType = Literal[
     "universe-revision",
     "archive",
     "dispute", "dispute-resolution", "dispute-withdrawal", "dispute-lapse",
+    "party", "obligation", "netting",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

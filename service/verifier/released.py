@@ -27,6 +27,8 @@ from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
+from atomic_margin.service.protocol.account.netting import PARTY_OF_NOTHING, obligation_of_nothing
+from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.bodies import Body, parse_signed
@@ -225,7 +227,9 @@ def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry,
         event = _event(before, item, entry)
         state = None if before is None else Account(public=before.public, private=_fitting(before, event))
         after = machine.apply(state, event, entry.at).public
-        reason = None if event.kind is entry.kind else f"has a document that says '{event.kind}'"
+        # A deposit of nothing stands for what moves nothing that is public.
+        stood_for = item.document is None and entry.kind in (EventKind.PARTY_NAMED, EventKind.NETTED)
+        reason = None if stood_for or event.kind is entry.kind else f"has a document that says '{event.kind}'"
     except (IllegalTransition, RequestError, DocumentsError) as error:
         reason, after = f"is no legal step: {error}", item.public
     differ = [name for name, value in after if getattr(item.public, name) != value]
@@ -266,6 +270,9 @@ def _event(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry) -> E
     public = item.public
     party: dict[str, Any] = {"institution": public.institution, "operator": public.operator}
     body: Body
+    if entry.kind in (EventKind.PARTY_NAMED, EventKind.NETTED):
+        body = DepositRecord.model_construct(**party, asset="none", quantity=0)
+        return Event(EventKind.DEPOSITED, NOTHING, public.operator, body)
     if entry.kind is EventKind.DEPOSITED:
         body, signer = DepositRecord.model_construct(**party, asset="none", quantity=0), public.operator
     elif entry.kind is EventKind.WITHDRAWN:
@@ -273,6 +280,8 @@ def _event(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry) -> E
             **party, sequence=public.instructions, action="withdraw", asset="none", quantity=0
         )
         signer = public.identity
+    elif entry.kind in (EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED):
+        body, signer = obligation_of_nothing(entry.kind, party), public.identity
     else:
         body, signer = Readers.model_construct(**party, sequence=public.readers, readers=()), public.identity
     return Event(entry.kind, NOTHING, signer, body)
@@ -289,7 +298,8 @@ def _fitting(before: ReleasedEntry, event: Event) -> PrivateState:
         for move in event.body.transfers:
             if move.source == "free":
                 free[move.asset] = free.get(move.asset, 0) + move.quantity
-    return PrivateState.model_construct(free=free)
+    netting = PARTY_OF_NOTHING if isinstance(event.body, Obligation) else None
+    return PrivateState.model_construct(free=free, netting=netting)
 
 
 def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool) -> tuple[int, ...]:

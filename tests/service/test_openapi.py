@@ -8,6 +8,7 @@ import pytest
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
+from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
@@ -15,6 +16,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    Promised,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -43,6 +45,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/disputes": Dispute,
     f"{INSTITUTION}/disputes/withdrawal": DisputeWithdrawal,
     f"{INSTITUTION}/disputes/resolution": DisputeResolution,
+    f"{INSTITUTION}/obligations": Obligation,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -83,6 +86,8 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/disputes/proposals",
         "/v1/disputes/resolutions",
         "/v1/disputes/lapses",
+        "/v1/parties",
+        "/v1/netting",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
@@ -171,6 +176,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
+        "/v1/obligations": Promised.__name__,
         "/v1/runs": DecidedRuns.__name__,
         "/v1/disputes": SignedOf.__name__,
         "/v1/disputes/resolution": SignedOf.__name__,

@@ -21,6 +21,9 @@ LIQUIDATION = "liquidation"
 SETTLED = "settled"
 """What institutions paid for losses: the operator's own."""
 
+NETTING = "netting"
+"""Through which the gross lines of a cycle go; empty before and after each."""
+
 # SQL integers have 64 bits.
 MAX_AMOUNT = 2**62
 
@@ -33,6 +36,11 @@ def free(institution: str) -> str:
 def posted(institution: str) -> str:
     """Name of the account that holds an institution's posted collateral."""
     return f"{institution}/posted"
+
+
+def returning(institution: str) -> str:
+    """Name of the account that holds what an institution's pending returns took from free collateral."""
+    return f"{institution}/returning"
 
 
 @dataclass(frozen=True)

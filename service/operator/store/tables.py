@@ -311,3 +311,16 @@ class LedgerPosting(Base):
     account: Mapped[str] = mapped_column(index=True)
     asset: Mapped[str]
     amount: Mapped[int] = mapped_column(BigInteger)
+
+
+class NettingCycleRow(Base):
+    """A cycle that netted what was promised until a day. Days go up, so that nothing is netted twice."""
+
+    __tablename__ = "netting_cycles"
+    number: Mapped[int] = mapped_column(primary_key=True)
+    settles: Mapped[str] = mapped_column(unique=True)
+    root: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int]
+    # The table that the operator was shown: groups, gross and net.
+    groups: Mapped[JsonObject]
+    netted_at: Mapped[str]

@@ -25,6 +25,7 @@ from atomic_margin.service.operator.accounts import (
     coverage,
     enrolment,
     giving_up,
+    netting,
     readers,
     submissions,
 )
@@ -38,6 +39,7 @@ from atomic_margin.service.operator.web.administration import administration_rou
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
@@ -99,6 +101,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(administration_router(operator))
     app.include_router(disputes_router(operator))
     app.include_router(resolutions_router(operator))
+    app.include_router(netting_router(operator))
     return app
 
 
@@ -231,6 +234,11 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     def name_readers(institution: str, document: JsonBody) -> SignedDocument:
         """Say who may read the institution's bundles, all of them by name; returns the signed entry."""
         return readers.name_readers(operator, institution, document)
+
+    @router.post("/obligations", status_code=201, openapi_extra=examples.signed_json("obligation"))
+    def promise(institution: str, document: JsonBody) -> SignedDocument:
+        """Promise a delivery or a return by a day, which a cycle nets; returns the signed entry."""
+        return netting.promise(operator, institution, document)
 
     @router.post("/giving-up", status_code=202, openapi_extra=examples.signed_json("giving-up"))
     def ask_to_give_up(institution: str, document: JsonBody) -> GivingUpRequest:

@@ -99,6 +99,18 @@ BODIES: dict[str, JsonObject] = {
         "entry": _HASH,
         "readers": [{"name": "auditor", "token_sha256": _HASH}],
     },
+    "obligation": {
+        "institution": "fund",
+        "operator": _KEY,
+        "sequence": "1",
+        "entry": _HASH,
+        "party": "5493001KJTIIGC8Y1R12",
+        "scope": "party",
+        "direction": "return",
+        "asset": "USDC",
+        "quantity": "1000000",
+        "settles": "2999-12-31",
+    },
     "giving-up": {
         "institution": "fund",
         "operator": _KEY,

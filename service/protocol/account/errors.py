@@ -15,7 +15,8 @@ IllegalTransition            409  the table has no such event in that status
     ├── AllowanceExceeded         books of the account may not have gained so much more than those they replace
     ├── AccountHeld               a dispute holds what would leave
     ├── TooManyDisputes           one is open, or there were as many as may be
-    └── WrongDispute              it is about another dispute than the open one, or about what was disputed before
+    ├── WrongDispute              it is about another dispute than the open one, or about what was disputed before
+    └── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
@@ -88,6 +89,10 @@ class TooManyDisputes(IllegalEvent):
 
 class WrongDispute(IllegalEvent):
     """It is about another dispute than the open one, or about what was disputed before, or ends it otherwise."""
+
+
+class WrongNetting(IllegalEvent):
+    """Party, scope, day, lines or sums are not what the account promised."""
 
 
 class EntryRefused(ServiceError):

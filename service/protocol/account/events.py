@@ -13,6 +13,7 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
@@ -274,6 +275,14 @@ class EventKind(str, Enum):
     """The institution disputes the entry no more."""
     DISPUTE_LAPSED = "dispute lapsed"
     """The operator ended a dispute that stood for the longest time."""
+    PARTY_NAMED = "party named"
+    """The operator said which legal party the account is of."""
+    DELIVERY_PROMISED = "delivery promised"
+    """The institution promised to bring an asset by a day."""
+    RETURN_PROMISED = "return promised"
+    """Free collateral was deducted, to leave on a day."""
+    NETTED = "netted"
+    """A cycle netted what was promised until its day."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -301,6 +310,7 @@ _BODIES: dict[str, type[Body]] = {
         AdmissionRecord, UniverseRevision, DepositRecord, Enrolment, EnrolmentConfirmation, Submission,
         CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
         Dispute, DisputeResolution, DisputeWithdrawal, DisputeLapse,
+        PartyNaming, Obligation, Netting,
     )
 }  # fmt: skip
 
@@ -320,6 +330,8 @@ _KINDS = {
     "dispute-resolution": EventKind.DISPUTE_RESOLVED,
     "dispute-withdrawal": EventKind.DISPUTE_WITHDRAWN,
     "dispute-lapse": EventKind.DISPUTE_LAPSED,
+    "party": EventKind.PARTY_NAMED,
+    "netting": EventKind.NETTED,
 }
 
 
@@ -347,6 +359,8 @@ def read_event(signed: SignedDocument, evaluated: bool = True, *, verified: str 
 def _kind(body: Body, evaluated: bool) -> EventKind:
     if isinstance(body, CollateralInstruction):
         return EventKind.POSTED if body.action == "post" else EventKind.WITHDRAWN
+    if isinstance(body, Obligation):
+        return EventKind.DELIVERY_PROMISED if body.direction == "delivery" else EventKind.RETURN_PROMISED
     if isinstance(body, Submission):
         return EventKind.SUBMITTED if body.gain.settles is None else EventKind.LOSSES_SETTLED
     if isinstance(body, Answer):

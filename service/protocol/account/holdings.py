@@ -29,7 +29,21 @@ def posted(state: Account, event: Event, at: At) -> Account:
 
 def withdrawn(state: Account, event: Event, at: At) -> Account:
     """Let free collateral leave."""
-    body, public = _instruction(state, event), state.public
+    body = _instruction(state, event)
+    require_free_to_leave(state, at)
+    after = moved(state, [(body.asset, body.quantity, "free", None)])
+    return with_public(after, instructions=body.sequence)
+
+
+def require_free_to_leave(state: Account, at: At) -> None:
+    """Make sure that free collateral may leave now.
+
+    Raises:
+        AccountHeld: a dispute is open.
+        RunNotOver: a run is open or due.
+        NotCovered: the book in force was not proven covered since it came, or another one waits.
+    """
+    public = state.public
     require_not_held(public, "withdraw")
     if public.run is not None or is_due(state, at):
         raise RunNotOver("a run of the account is open or due; withdraw after it is answered", "state")
@@ -43,8 +57,6 @@ def withdrawn(state: Account, event: Event, at: At) -> Account:
         raise NotCovered(
             f"the run of tick {public.book.void} was void; withdraw after the next one, or a proof", "state"
         )
-    after = moved(state, [(body.asset, body.quantity, "free", None)])
-    return with_public(after, instructions=body.sequence)
 
 
 def _instruction(state: Account, event: Event) -> CollateralInstruction:

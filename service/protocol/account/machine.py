@@ -29,7 +29,7 @@ checked that it is the right document at this moment:
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, disputes, holdings, runs
+from atomic_margin.service.protocol.account import books, disputes, holdings, netting, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -95,6 +95,7 @@ OF_INSTITUTION = frozenset(
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
         EventKind.DISPUTED, EventKind.DISPUTE_RESOLVED, EventKind.DISPUTE_WITHDRAWN,
+        EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -170,4 +171,8 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.DISPUTE_RESOLVED: disputes.resolved,
     EventKind.DISPUTE_WITHDRAWN: disputes.withdrawn,
     EventKind.DISPUTE_LAPSED: disputes.lapsed,
+    EventKind.PARTY_NAMED: netting.party_named,
+    EventKind.DELIVERY_PROMISED: netting.promised,
+    EventKind.RETURN_PROMISED: netting.promised,
+    EventKind.NETTED: netting.netted,
 }

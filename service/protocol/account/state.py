@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from atomic_margin.documents.fields import AmountText, Counter, Hash, PublicKey
-from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, Quantity
+from atomic_margin.documents.strict import Document, Identifier, IdMap, Label, ListOf, Part, Quantity
 from atomic_margin.service.protocol.disputes import DisputeKind
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
@@ -226,16 +226,60 @@ class PublicState(Document):
     disputes: Disputes | None = None
 
 
+class Pending(Part):
+    """An obligation that no cycle has netted yet.
+
+    Attributes:
+        sequence: its number.
+        obligation: hash of the document.
+        direction: what is promised: to bring, or to take.
+        asset: which one.
+        quantity: in smallest units.
+        settles: the day.
+    """
+
+    sequence: Counter
+    obligation: Hash
+    direction: Literal["delivery", "return"]
+    asset: Identifier
+    quantity: Quantity
+    settles: Label
+
+
+class NettingState(Part):
+    """What an account has of netting.
+
+    Attributes:
+        namings: number of the last naming of its party.
+        party: whose it is.
+        scope: how far it is netted.
+        obligations: number of the last obligation.
+        pending: obligations that are not netted, in order.
+        cycle: number of the last cycle it was in.
+        settled: day of that cycle.
+    """
+
+    namings: Counter
+    party: Identifier
+    scope: Literal["party", "principal"]
+    obligations: Counter = 0
+    pending: ListOf[Pending] = ()
+    cycle: Counter = 0
+    settled: Label | None = None
+
+
 class PrivateState(Document):
     """The part of an account that the operator and the institution alone know.
 
     Attributes:
         free: collateral that is not posted, in smallest units.
+        netting: party and pending obligations; absent until the operator names a party.
     """
 
     TAG = "account-private"
 
     free: IdMap[Quantity] = Field(default_factory=dict)
+    netting: NettingState | None = None
 
 
 class Account(Part):

@@ -48,6 +48,11 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.DISPUTE_RESOLVED: _stays(*_ALL),
     K.DISPUTE_WITHDRAWN: _stays(*_ALL),
     K.DISPUTE_LAPSED: _stays(*_ALL),
+    K.PARTY_NAMED: _stays(*_ALL),
+    K.DELIVERY_PROMISED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
+    K.RETURN_PROMISED: _stays(S.ADMITTED, S.ACTIVE),
+    # What was promised before is netted whatever became of the account.
+    K.NETTED: _stays(*_ALL),
 }
 
 
