@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
+from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
+from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
+from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.settlements import rightful_transfers
@@ -276,6 +280,22 @@ class ArchivedDocuments:
         elif body.declared_at < run.record.deadline:
             raise Refused(f"the run was declared overdue before {run.record.deadline}, its deadline", "declared_at")
 
+    def netted(self, happened: Happened) -> None:
+        """Every line that the account is shown of a cycle is in the cycle's tree."""
+        check_netting(Netting.parse(happened.document.body))
+
+    def lapsed(self, happened: Happened) -> None:
+        """Prices have the times that the operator says when it lets a dispute lapse."""
+        body = DisputeLapse.parse(happened.document.body)
+        for what, named in (("begins", body.begins), ("ends", body.ends)):
+            tick = self.ground.ticks.get(named.price_sequence)
+            # What began before the archive does, an entry of another archive has.
+            if tick is None or tick.market is None:
+                continue
+            priced_at = instant_text(tick.market.as_of)
+            if named.priced_at != priced_at:
+                raise Refused(f"the dispute {what} at prices of {priced_at}, it says {named.priced_at}", what)
+
 
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.ADMITTED: ArchivedDocuments.admitted,
@@ -289,4 +309,6 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.LIQUIDATED: ArchivedDocuments.settled,
     EventKind.ANSWER_OVERDUE: ArchivedDocuments.overdue,
     EventKind.COVERED_UNASKED: ArchivedDocuments.covered_unasked,
+    EventKind.NETTED: ArchivedDocuments.netted,
+    EventKind.DISPUTE_LAPSED: ArchivedDocuments.lapsed,
 }

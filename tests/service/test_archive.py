@@ -19,6 +19,7 @@ from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import ArchiveInvalid
 from atomic_margin.service.files import write_json
+from atomic_margin.service.log import netted as netted_log
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.settlement import hook, ledger
 from atomic_margin.service.protocol.archive import ENTRIES_FILE, FLAGS_FILE, OPENING_FILE, TERMS_FILE, TICKS_FILE
@@ -29,6 +30,7 @@ from atomic_margin.service.verifier.archive import ARCHIVE_STEPS, ArchiveReport,
 from atomic_margin.zk.groups import load_group
 
 from .documents import FUND, OTHER, Json
+from .netting import Netted
 from .world import World
 
 Open = Callable[[str], World]
@@ -357,3 +359,29 @@ def test_the_command_names_what_does_not_hold(world_at: Open, tmp_path: Path) ->
     for option, value in (("--from", "yesterday"), ("--to", "2026-13-01")):
         result = run("archive", "--account", FUND, "--dir", world.directory, option, value)
         assert (result.exit_code, f"{option} takes a day as 2026-11-01" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_a_cycle_is_held_against_its_root(tmp_path: Path, bent: bool) -> None:
+    netted = Netted(tmp_path / "data", {"east": "lei-one", "west": "lei-one"})
+    netted.promise("east", "delivery", 300)
+    netted.promise("west", "return", 200)
+    with pytest.MonkeyPatch.context() as patched:
+        if bent:
+            patched.setattr(netted_log.CycleTree, "_place", _shifted(netted_log.CycleTree._place))
+        netted.net(netted.key("lei-one"))
+    path = archived(netted.world, tmp_path / "east.zip", name="east")
+    if bent:
+        step, reason = refused(path, netted.world)
+        assert (step, "tree" in reason) == ("entries", True)
+    else:
+        assert verified(path, netted.world.trust()).account == netted.world.account("east")
+    netted.world.close()
+
+
+def _shifted(place: Callable[..., Any]) -> Callable[..., Any]:
+    def shifted(self: Any, leaf: Any) -> Any:
+        right = place(self, leaf)
+        return right.model_copy(update={"path": tuple(reversed(right.path))})
+
+    return shifted
