@@ -36,7 +36,9 @@ class AccountState(_Name):
     FROZEN = "frozen"
     """A book is owed: other books wait and nothing is withdrawn, until a valid proof or a settlement."""
     IN_DEFAULT = "in_default"
-    """Liquidated."""
+    """Liquidated: what it had is segregated, and sold in stages."""
+    CLOSED = "closed"
+    """Its default is closed out; what is left may be withdrawn."""
 
 
 class RunState(_Name):

@@ -12,7 +12,8 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     ├── NotCovered                the book in force was not proven covered, or another one waits
-    └── AllowanceExceeded         books of the account may not have gained so much more than those they replace
+    ├── AllowanceExceeded         books of the account may not have gained so much more than those they replace
+    └── WrongDefault              it is about another default than the account's, or another step of it
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
@@ -73,6 +74,10 @@ class NotCovered(IllegalEvent):
 
 class AllowanceExceeded(IllegalEvent):
     """A book asks to have gained more than the one it replaces than the account is allowed, at once or in a day."""
+
+
+class WrongDefault(IllegalEvent):
+    """It is about another default than the account's, or comes before another step of it."""
 
 
 class EntryRefused(ServiceError):

@@ -23,12 +23,14 @@ checked that it is the right document at this moment:
   it; nothing leaves until another one was proven covered.
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
   commitments under new keys.
+- Segregated collateral is sold in stages up to what was proven, or to a loss that both sides signed. Such a loss ends a
+  default, and nobody else bears any of it before the defaulter has nothing left.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, holdings, runs
+from atomic_margin.service.protocol.account import books, defaults, holdings, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -93,6 +95,7 @@ OF_INSTITUTION = frozenset(
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
+        EventKind.LOSS_AGREED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -164,4 +167,9 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.READERS_NAMED: books.readers_named,
     EventKind.COVERED_UNASKED: runs.covered_unasked,
     EventKind.BOOK_GIVEN_UP: books.book_given_up,
+    EventKind.COLLATERAL_SOLD: defaults.collateral_sold,
+    EventKind.LOSS_AGREED: defaults.loss_agreed,
+    EventKind.DEFAULT_CLOSED: defaults.default_closed,
+    EventKind.FUND_CONTRIBUTED: defaults.fund_contributed,
+    EventKind.FUND_DRAWN: defaults.fund_drawn,
 }

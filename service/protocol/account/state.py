@@ -10,6 +10,7 @@ from pydantic import Field
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, Quantity
+from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Allowances
@@ -150,6 +151,8 @@ class PublicState(Document):
         gained: USD of allowances used up on that day.
         given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
+        default: a liquidation that is not closed out.
+        fund: what the account has in the guarantee fund, if it ever had something there.
     """
 
     TAG = "account-public"
@@ -177,6 +180,8 @@ class PublicState(Document):
     gained: Counter = 0
     given_up: Hash | None = None
     newest: Newest = Newest()
+    default: Default | None = None
+    fund: FundShare | None = None
 
 
 class PrivateState(Document):
