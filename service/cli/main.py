@@ -21,6 +21,7 @@ COMMANDS = {
     "witness": "Cosign an operator's log, so that it has one history.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle offline.",
+    "verify-default": "Replay a default offline: sales, loss, waterfall.",
     "audit": "Evaluate a stored run again, byte for byte.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",
     "gap": "Measure the gap over many books of every margin model.",
@@ -41,7 +42,7 @@ class _Lazy(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"atomic_margin.service.cli.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"atomic_margin.service.cli.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 

@@ -15,7 +15,7 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, losses, readers, renewals, shortfalls
+from atomic_margin.service.institution import agreements, answering, giving_up, losses, readers, renewals, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -37,7 +37,7 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
 from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.states import ENDED
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
@@ -208,7 +208,7 @@ class Agent:
             answered += self._outbox.resend()
             # After it, so that a rotation that fails keeps no run from its answer; and in the round after the alarm.
             state = self.history.state
-            if state is None or state.public.status is not AccountState.IN_DEFAULT:
+            if state is None or state.public.status not in ENDED:
                 self._replace_keys(alarmed)
             shortfalls.check_recorded(self._party, account.shortfalls)
             proof = self._unasked.proof()
@@ -228,11 +228,7 @@ class Agent:
             return readers.name(self._party, self._outbox, reader)
 
     def remove_reader(self, reader: str) -> None:
-        """Let somebody read this institution's bundles no more.
-
-        Raises:
-            RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
-        """
+        """Let somebody read this institution's bundles no more. See `readers.remove`."""
         with self._lock:
             self._caught_up()
             readers.remove(self._party, self._outbox, reader)
@@ -280,14 +276,16 @@ class Agent:
             return adopted
 
     def give_up(self, reason: str) -> str:
-        """Ask the operator to give up the book in force; return the hash of what was signed.
-
-        Raises:
-            DocumentError, RemoteError, EntryRefused, AgentRefused: as `giving_up.ask`.
-        """
+        """Ask the operator to give up the book in force; return the hash of what was signed. See `giving_up.ask`."""
         with self._lock:
             self._followed()
             return giving_up.ask(self._party, self._outbox, reason)
+
+    def agree_loss(self, loss: int, reason: str) -> str:
+        """Sign the loss of the account's default; return the hash of what was signed. See `agreements.agree`."""
+        with self._lock:
+            self._followed()
+            return agreements.agree(self._party, self._outbox, loss, reason)
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""

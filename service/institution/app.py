@@ -31,6 +31,8 @@ from atomic_margin.service.protocol.agent_messages import (
     KeysReplaced,
     Losses,
     LossesSettled,
+    LossSigned,
+    OwnLoss,
     ReaderName,
     ReaderNames,
     ReaderToken,
@@ -176,6 +178,11 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     def give_up(why: Reason) -> AskedToGiveUp:
         """Ask the operator to give up the book in force, which the directory can open no more."""
         return AskedToGiveUp(giving_up=process.opened().give_up(why.reason))
+
+    @app.post("/v1/loss", status_code=201)
+    def agree_loss(agreed: OwnLoss) -> LossSigned:
+        """Sign what closing out the book of this institution's default has lost; the operator agrees, or does not."""
+        return LossSigned(agreement=process.opened().agree_loss(int(agreed.loss), agreed.reason))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

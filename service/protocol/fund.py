@@ -52,7 +52,7 @@ def fund_after(documents: Iterable[SignedDocument], operator: str, fund: Fund = 
             kind: type[CloseOut] | type[FundContribution] = (
                 CloseOut if signed.type == CloseOut.TYPE else FundContribution
             )
-            _, body = parse_signed(signed, kind)
+            _, body = parse_signed(signed.to_json(), kind)
         except (RequestError, DocumentsError) as error:
             raise FundBroken(f"document {fund.number + 1} of the fund is none of the operator's: {error}") from error
         fund = _with(fund, signed.body_hash(), body)

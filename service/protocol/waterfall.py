@@ -167,7 +167,7 @@ def unit_price(schedule: CollateralSchedule, market: Market, name: str) -> Fract
         price = market.collateral.get(source.id)
     if price is None:
         raise UnpricedAsset(name, "the market of this tick does not price it; sell it at a later tick")
-    return Fraction(price) / 10**asset.decimals
+    return Fraction(price) * Fraction(1, 10**asset.decimals)
 
 
 def least_proceeds(

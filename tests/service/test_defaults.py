@@ -314,7 +314,7 @@ def test_a_crash_between_ledger_and_entry_leaves_neither(world: World, point: st
         "from tests.service.world import World\nfrom tests.service.waterfalls import with_rules\n"
         f"w = with_rules(World(Path({str(world.directory)!r}), Identity.generate(), {{}}))\n{act}\n"
     )
-    done = subprocess.run(  # noqa: S603 - our interpreter
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ATOMIC_MARGIN_FAULT": point},
         capture_output=True,

@@ -108,6 +108,17 @@ BODIES: dict[str, JsonObject] = {
         "covered": "6",
         "reason": "the disk with its blindings was lost",
     },
+    "loss-agreement": {
+        "institution": "fund",
+        "operator": _KEY,
+        "entry": _HASH,
+        "settlement": _HASH,
+        "stages": "2",
+        "rules": _HASH,
+        "asset": "USDC",
+        "loss": "250000000000",
+        "reason": "closed at auction",
+    },
     "collateral-instruction": {
         "institution": "fund",
         "operator": _KEY,

@@ -49,7 +49,7 @@ def collateral_sold(state: Account, event: Event, at: At) -> Account:
     ):
         # Who knows the next prices would sell to a friend at the lower ones of the two.
         raise WrongTick(
-            f"a sale is at the prices of the newest tick, {at.market}, before a document for the next one is receipted; "
+            f"a sale is at the prices of the newest tick, {at.market}, before a document for the next is receipted; "
             "sell after the next tick",
             "price_sequence",
         )
