@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
+from . import in_default
 from .documents import Parties, named, tick
 from .story import (
     asked,
@@ -63,6 +64,11 @@ live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p
 live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
 live(K.BOOK_GIVEN_UP)(lambda: _with(owed(), Parties.giving_up))
+live(K.COLLATERAL_SOLD)(lambda: _with(in_default.liquidated(), in_default.sale))
+live(K.LOSS_AGREED)(lambda: _with(in_default.liquidated(), in_default.loss_agreement))
+live(K.DEFAULT_CLOSED)(lambda: _with(in_default.agreed(), in_default.close_out))
+live(K.FUND_CONTRIBUTED)(lambda: _with(covered(), in_default.contributed))
+live(K.FUND_DRAWN)(lambda: _with(in_default.member(), in_default.draw))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -76,14 +82,14 @@ WATCHED = {"active": "active", "frozen": "frozen"}
 FREED = {"active": "active", "frozen": "active"}
 ALLOWED: dict[str, dict[str, str]] = {
     "admitted": {},
-    "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
-    "universe revised": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
+    "universe revised": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
     "keys enrolled": {"admitted": "pending", "pending": "pending", **WATCHED},
     "keys confirmed": {"pending": "active", **WATCHED},
     "submitted": WATCHED,
     "losses settled": {"active": "active"},
     "posted": {"admitted": "admitted", "pending": "pending", **WATCHED},
-    "withdrawn": {"admitted": "admitted", "active": "active"},
+    "withdrawn": {"admitted": "admitted", "active": "active", "closed": "closed"},
     "run opened": WATCHED,
     "run recorded": WATCHED,
     "run void": WATCHED,
@@ -93,9 +99,14 @@ ALLOWED: dict[str, dict[str, str]] = {
     "breach proven": WATCHED,
     "margin called": FREED,
     "liquidated": {"active": "in_default", "frozen": "in_default"},
-    "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
     "covered unasked": FREED,
     "book given up": FREED,
+    "collateral sold": {"in_default": "in_default"},
+    "loss agreed": {"in_default": "in_default"},
+    "default closed": {"in_default": "closed"},
+    "fund contributed": {"admitted": "admitted", "pending": "pending", **WATCHED},
+    "fund drawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
