@@ -60,7 +60,7 @@ def _summary(report: DefaultReport) -> dict[str, object]:
         "institution": report.institution,
         "rules": report.rules,
         "sales": str(len(report.sales)),
-        "closed": closed is not None,
+        "closed_out": closed is not None,
         "loss": None if closed is None else str(closed.loss),
         "lines": [] if closed is None else [line.canonical() for line in closed.lines],
         "uncovered": None if closed is None else str(closed.uncovered),

@@ -1,6 +1,7 @@
 """The waterfall as a function: value is conserved to the last unit, and nobody pays before the one above."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ def test_a_loss_is_borne_in_order_to_the_last_unit(
     assert [line.institution for line in lines] == ["defaulter", "defaulter", None, *sorted(mutual)]
     left = {layer: sum(line.available - line.drawn for line in lines if line.layer == layer) for layer in ORDER}
     drawn = {layer: sum(line.drawn for line in lines if line.layer == layer) for layer in ORDER}
-    for above, below in zip(ORDER, ORDER[1:], strict=False):
+    for above, below in pairwise(ORDER):
         assert not (left[above] and drawn[below])
     assert not (uncovered and any(left.values()))
 
