@@ -18,7 +18,7 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import documents, released, submissions
-from atomic_margin.service.protocol.account import entries, events, state
+from atomic_margin.service.protocol.account import default_documents, default_state, entries, events, state
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -26,6 +26,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
+from atomic_margin.service.protocol.waterfall import Layer, WaterfallRules
 from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
 from atomic_margin.service.verifier.gain import GainParts
@@ -83,6 +84,15 @@ MODELS: tuple[type[Part], ...] = (
     Evidence,
     LeafPath,
     DeliveryReceipt,
+    WaterfallRules,
+    default_documents.Sale,
+    default_documents.LossAgreement,
+    default_documents.CloseOut,
+    Layer,
+    default_documents.FundContribution,
+    default_documents.FundDraw,
+    default_state.Default,
+    default_state.FundShare,
 )
 END = "<!-- end of fields -->"
 
@@ -112,6 +122,8 @@ WORDS = {
     "bool": "`true` or `false`",
     "Kind": "an event",
     "Status": "state of an account",
+    "Discount": "decimal from 0 to below 1",
+    "Share": "decimal above 0, at most 1",
 }
 """How the page calls the field types of `documents`; other names are those of models."""
 

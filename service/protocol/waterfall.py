@@ -38,6 +38,7 @@ class WaterfallRules(Document):
     """How a default is worked off: published, pinned by its hash, and part of every document that rests on it.
 
     Attributes:
+        format: of the document.
         version: of these rules, rising; informative, the hash is what is pinned.
         cash: the asset that sales bring in, contributions are in and losses are paid in.
         discounts: by how much less than the tick's price an asset may be sold, as a fraction; an asset that is not here

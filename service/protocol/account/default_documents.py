@@ -20,6 +20,8 @@ class Sale(Body):
     """The operator sold a part of segregated collateral: one stage of a liquidation.
 
     Attributes:
+        institution: in default.
+        operator: public key.
         settlement: hash of the liquidation.
         stage: its number, from 1.
         rules: the waterfall rules.
@@ -57,6 +59,8 @@ class LossAgreement(Body):
     """The institution agrees to the loss of closing out its book; the operator agrees by the entry that it makes of it.
 
     Attributes:
+        institution: in default.
+        operator: public key.
         entry: hash of the last entry that the institution saw.
         settlement: hash of the liquidation.
         stages: how many sales there were by then; after another one it is void.
@@ -82,6 +86,8 @@ class CloseOut(Body):
     """The end of a default: who bears the agreed loss, and what goes back to the institution.
 
     Attributes:
+        institution: in default.
+        operator: public key.
         settlement: hash of the liquidation.
         rules: the waterfall rules.
         agreement: hash of the agreement on the loss.
@@ -131,6 +137,8 @@ class FundContribution(Body):
     """Cash arrived for an institution's share in the guarantee fund.
 
     Attributes:
+        institution: whose share.
+        operator: public key.
         rules: the waterfall rules: under these alone it is drawn on.
         quantity: in smallest units of their cash.
         number: of this document in the fund, from 1.
@@ -154,6 +162,8 @@ class FundDraw(Body):
     """A member of the fund bears its line of somebody else's close-out.
 
     Attributes:
+        institution: the member.
+        operator: public key.
         quantity: what it bears, in smallest units of cash.
         close_out: all of it, so that the member can compute every line again.
     """
