@@ -6,6 +6,7 @@ See `mutant.py` for how a place and a node are named.
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_books import BOOK_MUTANTS
+from mutants_defaults import DEFAULT_MUTANTS
 from mutants_readers import READER_MUTANTS
 
 
@@ -373,4 +374,5 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *DEFAULT_MUTANTS,
 )  # fmt: skip
