@@ -7,6 +7,7 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.account.default_documents import LossAgreement
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -15,6 +16,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    LossSigned,
     ReaderNames,
     ReaderToken,
     Submitted,
@@ -38,6 +40,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     f"{INSTITUTION}/giving-up": GivingUp,
+    f"{INSTITUTION}/loss": LossAgreement,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -75,6 +78,10 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/deposits",
         "/v1/giving-up",
         "/v1/universes",
+        "/v1/sales",
+        "/v1/fund",
+        "/v1/losses",
+        "/v1/close-outs",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
@@ -155,6 +162,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
     }
     assert named == {
         "/v1/status": AgentStatus.__name__,
+        "/v1/loss": LossSigned.__name__,
         "/v1/portfolio": Submitted.__name__,
         "/v1/readers": ReaderToken.__name__,
         "/v1/readers/{name}": ReaderNames.__name__,
