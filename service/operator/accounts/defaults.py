@@ -51,18 +51,6 @@ def rules_of(operator: Operator) -> WaterfallRules:
     return rules
 
 
-def require_free_to_realise(public: PublicState) -> None:
-    """Make sure that nothing holds an account in default, such as a dispute about its breach.
-
-    The one place to ask before segregated collateral is sold or closed out.
-
-    Raises:
-        Conflict: something does.
-    """
-    if getattr(public, "dispute", None) is not None:
-        raise Conflict("the account is in dispute and held; realise when that is over", "state")
-
-
 def contribute(operator: Operator, institution: str, quantity: int, reference: str) -> SignedDocument:
     """Book cash that arrived for an institution's share in the fund; return the signed entry.
 
@@ -138,7 +126,6 @@ def realise(
         account = session.get_one(Account, institution)
         public = entries.state_of(account).public
         default = _default(public)
-        require_free_to_realise(public)
         tick = newest_market(session)
         if tick is None:
             raise SaleRefused("there are no prices yet; sell after a tick", "price_sequence")
@@ -258,7 +245,6 @@ def close_out(operator: Operator, institution: str) -> SignedDocument:
         account = session.get_one(Account, institution)
         public = entries.state_of(account).public
         default = _default(public)
-        require_free_to_realise(public)
         if default.loss is None or default.agreement is None:
             raise Conflict("no loss is agreed that both sides signed; close out when there is one", "loss")
         closing = _closing(operator, session, institution, default, rules)

@@ -1,12 +1,15 @@
 """Defaults in the account machine: what is sold, what ends one, and what a member of the fund bears."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import IllegalTransition
+from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.events import read_event
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -108,6 +111,17 @@ def test_once_a_loss_is_agreed_collateral_is_sold_up_to_that() -> None:
     refuses(parties, sale(parties, 16, 32), WrongCollateral, "reach the agreed loss of 1030 USDC")
     parties.enter(sale(parties, 15, 30))
     refuses(parties, sale(parties, 1, 2), WrongCollateral, "reach the agreed loss of 1030 USDC")
+
+
+def test_what_a_dispute_holds_is_neither_sold_nor_closed_out() -> None:
+    for parties, make in ((liquidated(), sale), (agreed(), close_out)):
+        document = make(parties)
+        held = parties.state.public.changed({"disputes": SimpleNamespace(open="a dispute")})
+        state = parties.state.changed({"public": held})
+        with pytest.raises(WrongDefault, match="held by a dispute"):
+            machine.apply(state, read_event(document), parties.at)
+        over = held.changed({"disputes": SimpleNamespace(open=None)})
+        machine.apply(state.changed({"public": over}), read_event(document), parties.at)
 
 
 # The loss
