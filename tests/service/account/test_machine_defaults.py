@@ -4,15 +4,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.default_documents import CloseOut
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
 from atomic_margin.service.protocol.account.events import read_event
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.states import AccountState
-from atomic_margin.service.protocol.waterfall import WaterfallRules
+from atomic_margin.service.protocol.waterfall import ORDER, WaterfallRules
 
 from .documents import INSTITUTION, named
 from .in_default import (
@@ -257,3 +260,54 @@ def test_rules_have_the_one_order_and_sell_no_cash() -> None:
     ):
         with pytest.raises(DocumentError, match=field):
             WaterfallRules.parse(RULES_JSON | changes)
+
+
+# In any order
+
+ACTS = st.one_of(
+    st.tuples(st.just("sell"), st.integers(1, 60), st.integers(1, 4)),
+    st.tuples(st.just("agree"), st.integers(0, 1_500), st.just(0)),
+    st.tuples(st.just("close"), st.just(0), st.just(0)),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(ACTS, max_size=8))
+def test_nothing_comes_from_nowhere_in_whatever_order(acts: list[tuple[str, int, int]]) -> None:
+    """What sales bring in, what is borne and what goes back add up, and nobody pays before the defaulter."""
+    parties, sold, brought = liquidated(contribution=40), 0, 0
+    for act, quantity, price in acts:
+        default = parties.state.public.default
+        if default is None:
+            return
+        if act == "sell":
+            document = sale(parties, quantity, quantity * price)
+        elif act == "agree":
+            document = loss_agreement(parties, quantity)
+        else:
+            document = close_out(parties)
+        before = parties.state
+        try:
+            parties.enter(document)
+        except IllegalTransition:
+            assert parties.state == before
+            continue
+        if act == "sell":
+            sold, brought = sold + quantity, brought + quantity * price
+        after = parties.state.public.default
+        if after is not None:
+            assert after.held.get("BTC", 0) == 100 - sold
+            assert after.held.get("USDC", 0) == 1_000 + brought
+            # One unit of 4 at most goes beyond what was proven, as long as nobody signed more.
+            assert after.loss is not None or brought < 40 + 4
+            continue
+        closing = CloseOut.parse(document.body)
+        drawn = {layer: sum(line.drawn for line in closing.lines if line.layer == layer) for layer in ORDER}
+        assert sum(drawn.values()) + closing.uncovered == closing.loss == default.loss
+        free = parties.state.private.free
+        assert free.get("USDC", 0) + drawn["margin"] == 1_000 + brought
+        assert free.get("BTC", 0) == 100 - sold
+        assert parties.state.public.fund is not None
+        assert parties.state.public.fund.quantity == 40 - drawn["contribution"]
+        if any(drawn[layer] for layer in ORDER[1:]):
+            assert free == {}
