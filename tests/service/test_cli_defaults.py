@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.operator.accounts import defaults
+from atomic_margin.service.protocol.waterfall import WaterfallRules
 
-from .documents import FUND
+from .documents import EXAMPLES, FUND
 from .test_cli_operator import Office, Running
 from .test_cli_operator import running as running
 from .test_defaults import BILL, FAIR, LOSS
@@ -97,3 +98,16 @@ def test_only_the_operator_and_the_institution_itself_see_a_default(world: World
     assert world.client.get(f"/v1/institutions/{FUND}/loss", headers=world.admin).status_code == 404
     defaults.add_capital(world.operator, 5, "x")
     assert world.held("capital") == {"USDC": 5}
+
+
+def test_a_trust_file_pins_waterfall_rules(world: World, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps(world.rules.canonical()))
+    example = EXAMPLES / "waterfall-rules.json"
+    files = {"model": "model-scan", "universe": "universe", "schedule": "collateral-schedule"}
+    options = [part for name, file in files.items() for part in (f"--{name}", str(EXAMPLES / f"{file}.json"))]
+    asked = ["trust", "--operator", world.key, "--price-rules", str(rules), *options, "--waterfall", str(example)]
+    printed = CliRunner().invoke(app, asked)
+    assert printed.exit_code == 0, printed.output
+    pinned = WaterfallRules.parse(json.loads(example.read_text())).hash()
+    assert json.loads(printed.stdout)["waterfall"] == pinned
