@@ -29,6 +29,7 @@ DocumentType = Literal[
     "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
     "universe-revision",
+    "archive",
     "sale", "loss-agreement", "close-out", "fund-contribution", "fund-draw",
 ]  # fmt: skip
 
