@@ -14,11 +14,13 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
@@ -266,6 +268,13 @@ class ArchivedDocuments:
         )
         self.proofs += 1
 
+    def sold(self, happened: Happened) -> None:
+        """A sale of segregated collateral keeps the limit of the pinned rules, at the prices of its tick."""
+        sale = Sale.parse(happened.document.body)
+        if sale.rules.hash() != self.ground.trust.waterfall:
+            raise Refused("a sale is under other waterfall rules than the trust file pins as `waterfall`", "rules")
+        check_sale(sale, self.ground.market(sale.price_sequence), self.ground.terms.schedule)
+
     def overdue(self, happened: Happened) -> None:
         """The time to answer was over, by the witnesses' clocks where the trust file names some."""
         body = Overdue.parse(happened.document.body)
@@ -289,4 +298,5 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.LIQUIDATED: ArchivedDocuments.settled,
     EventKind.ANSWER_OVERDUE: ArchivedDocuments.overdue,
     EventKind.COVERED_UNASKED: ArchivedDocuments.covered_unasked,
+    EventKind.COLLATERAL_SOLD: ArchivedDocuments.sold,
 }

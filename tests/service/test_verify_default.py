@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.operator.accounts import default_views, defaults
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
@@ -14,6 +15,7 @@ from atomic_margin.service.verifier.default import STEPS, verify_default
 
 from .documents import FUND, Json
 from .stages import Stages
+from .test_archive import archived, verified
 from .test_defaults import BILL, FAIR, LOSS, sold
 from .waterfalls import RULES, RULES_JSON, USDC, agreed, capital, members, with_rules
 from .world import World
@@ -219,3 +221,15 @@ def test_a_default_that_goes_on_is_replayed_as_far_as_it_is(world_at: Callable[[
     report = verify_default(view.evidence, trust)
     assert report.default is not None
     assert (report.closed, report.default.held["USDC"]) == (None, 340_000 * USDC + 1_000 * FAIR)
+
+
+def test_an_archive_shows_sales_and_is_refused_without_the_rules(
+    world_at: Callable[[str], World], tmp_path: Path
+) -> None:
+    world = with_rules(world_at("crash-done"))
+    sold(world, 1_000)
+    path = archived(world, tmp_path / "archive")
+    verified(path, world.trust() | {"waterfall": RULES.hash()})
+    for pinned in ("1a" * 32, None):
+        with pytest.raises(ServiceError, match="other waterfall rules"):
+            verified(path, world.trust() | {"waterfall": pinned})
