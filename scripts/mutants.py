@@ -7,6 +7,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
+from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
@@ -384,6 +385,7 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *DEFAULT_MUTANTS,
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *REPORT_MUTANTS,

@@ -18,7 +18,14 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import disputes, documents, released, submissions
-from atomic_margin.service.protocol.account import entries, events, netting_documents, state
+from atomic_margin.service.protocol.account import (
+    default_documents,
+    default_state,
+    entries,
+    events,
+    netting_documents,
+    state,
+)
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -26,6 +33,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
+from atomic_margin.service.protocol.waterfall import Layer, WaterfallRules
 from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
 from atomic_margin.service.verifier.gain import GainParts
@@ -93,6 +101,15 @@ MODELS: tuple[type[Part], ...] = (
     disputes.PricedAt,
     state.Disputes,
     state.OpenDispute,
+    WaterfallRules,
+    default_documents.Sale,
+    default_documents.LossAgreement,
+    default_documents.CloseOut,
+    Layer,
+    default_documents.FundContribution,
+    default_documents.FundDraw,
+    default_state.Default,
+    default_state.FundShare,
 )
 END = "<!-- end of fields -->"
 
@@ -124,6 +141,8 @@ WORDS = {
     "Kind": "an event",
     "Status": "state of an account",
     "Words": "text of at most 500 characters",
+    "Discount": "decimal from 0 to below 1",
+    "Share": "decimal above 0, at most 1",
 }
 """How the page calls the field types of `documents`; other names are those of models."""
 

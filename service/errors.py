@@ -15,6 +15,8 @@ ServiceError
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
+│       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
+│       ├── FundBroken           422  documents of the guarantee fund that do not follow one another
 │       └── PricesRefused        422  prices that make no tick under the price rules
 │           ├── TooFewSources    422  fewer sources are fresh and agree than the rules require
 │           ├── PriceMoveTooLarge 422 a combined quote is too far from the tick before
@@ -121,6 +123,18 @@ class UnknownUniverse(Refused):
     """A universe that is none of the terms, nor a revision of one."""
 
     slug, title = "unknown-universe", "The universe is none of the terms"
+
+
+class SaleRefused(Refused):
+    """A sale of segregated collateral that the waterfall rules, or the prices of its tick, do not allow."""
+
+    slug, title = "sale", "The sale is not allowed"
+
+
+class FundBroken(Refused):
+    """Documents of the guarantee fund do not follow one another, or count something else than members have."""
+
+    slug, title = "fund", "The fund's documents do not follow"
 
 
 class PricesRefused(Refused):

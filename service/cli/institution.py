@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    LossSigned,
     Promised,
     ReaderNames,
     ReaderToken,
@@ -216,6 +217,25 @@ def give_up(
         typer.confirm("Is no backup left from which the book in force could be opened?", abort=True)
     with plain_errors():
         print_json(_call(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
+
+
+@app.command("agree-loss")
+def agree_loss(
+    loss: Annotated[str, typer.Argument(help="In smallest units of the waterfall rules' cash.")],
+    directory: Directory,
+    reason: Annotated[str, typer.Option(help="For the operator and whoever is shown the default.")] = "agreed",
+    agent: AgentUrl = DEFAULT_AGENT,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Sign what closing out the book of this institution's default has lost; the operator agrees, or does not.
+
+    Then it is borne by this institution's collateral first, its fund contribution next, and others after that. What is
+    left goes back to free collateral. After another sale it is void: sign again.
+    """
+    if not yes:
+        typer.confirm(f"Is the loss of closing out the book {loss}?", abort=True)
+    with plain_errors():
+        print_json(_call(LossSigned, directory, agent, "POST", "/v1/loss", {"loss": loss, "reason": reason}))
 
 
 @app.command()

@@ -21,6 +21,7 @@ COMMANDS = {
     "witness": "Cosign an operator's log, so that it has one history.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle or an archive offline.",
+    "verify-default": "Replay a default offline: sales, loss, waterfall.",
     "archive": "Write all of an account into one signed file.",
     "audit": "Evaluate a stored run again, byte for byte.",
     "report": "Notices, statements and totals, as JSON, page or PDF.",
@@ -44,7 +45,7 @@ class _Lazy(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"atomic_margin.service.cli.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"atomic_margin.service.cli.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 

@@ -10,6 +10,7 @@ import typer
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.cli import netting
 from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_document, read_json
@@ -345,3 +346,6 @@ def _print(directory: Path, operator: str, command: str, method: str, path: str,
             advice="start the operator with `atomic-margin serve`, or give its address with --operator",
         )
         print_json(answer)
+
+
+add_defaults(app)

@@ -22,6 +22,7 @@ from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
+from atomic_margin.service.protocol.waterfall import WaterfallRules
 
 
 def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
@@ -66,6 +67,9 @@ def serve(
         int | None, typer.Option(help="Cosignatures that runs rest on; by default of more than half of them.", min=1)
     ] = None,
     checkpoint_seconds: Annotated[int, typer.Option(help="Publish a checkpoint at least so often.", min=1)] = 60,
+    waterfall: Annotated[
+        Path | None, typer.Option(help="Rules of the default waterfall; without them no default is worked off.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
@@ -94,6 +98,7 @@ def serve(
             witnesses=witnesses_of(witness or []),
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
+            waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
         )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)

@@ -1,5 +1,6 @@
 """`atomic-margin trust`: write a trust file from keys and documents one trusts."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
+from atomic_margin.service.protocol.waterfall import WaterfallRules
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -40,6 +42,7 @@ def trust(
     max_age: Annotated[
         int | None, typer.Option(help="How many seconds ago at most, where somebody acts on it.", min=1)
     ] = None,
+    waterfall: Annotated[Path | None, typer.Option(help="Waterfall rules that you agree to; they are pinned.")] = None,
 ) -> None:
     """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server.
 
@@ -55,6 +58,7 @@ def trust(
         anchors = TrustFile.parse(
             {
                 **({} if history is None else {"log": history}),
+                **({} if waterfall is None else {"waterfall": read_document(waterfall, WaterfallRules.parse).hash()}),
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
                 "prices": read_document(price_rules, PriceRules.parse).canonical(),

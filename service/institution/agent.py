@@ -37,7 +37,7 @@ from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.states import ENDED
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
@@ -194,7 +194,7 @@ class Agent:
             answered += self._outbox.resend()
             # After it, so that a rotation that fails keeps no run from its answer; and in the round after the alarm.
             state = self.history.state
-            if state is None or state.public.status is not AccountState.IN_DEFAULT:
+            if state is None or state.public.status not in ENDED:
                 self._replace_keys(alarmed)
             shortfalls.check_recorded(self._party, account.shortfalls)
             proof = self._unasked.proof()
@@ -213,11 +213,7 @@ class Agent:
             return readers.name(party, outbox, reader)
 
     def remove_reader(self, reader: str) -> None:
-        """Let somebody read this institution's bundles no more.
-
-        Raises:
-            RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
-        """
+        """Let somebody read this institution's bundles no more. See `readers.remove`."""
         with self.signing() as (party, outbox):
             readers.remove(party, outbox, reader)
 
@@ -264,11 +260,7 @@ class Agent:
             return adopted
 
     def give_up(self, reason: str) -> str:
-        """Ask the operator to give up the book in force; return the hash of what was signed.
-
-        Raises:
-            DocumentError, RemoteError, EntryRefused, AgentRefused: as `giving_up.ask`.
-        """
+        """Ask the operator to give up the book in force; return the hash of what was signed. See `giving_up.ask`."""
         with self._lock:
             self._followed()
             return giving_up.ask(self._party, self._outbox, reason)

@@ -21,7 +21,7 @@ from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.institution import disputing, obligations
+from atomic_margin.service.institution import agreements, disputing, obligations
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -32,6 +32,8 @@ from atomic_margin.service.protocol.agent_messages import (
     KeysReplaced,
     Losses,
     LossesSettled,
+    LossSigned,
+    OwnLoss,
     Promise,
     Promised,
     ReaderName,
@@ -181,6 +183,12 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     def give_up(why: Reason) -> AskedToGiveUp:
         """Ask the operator to give up the book in force, which the directory can open no more."""
         return AskedToGiveUp(giving_up=process.opened().give_up(why.reason))
+
+    @app.post("/v1/loss", status_code=201)
+    def agree_loss(agreed: OwnLoss) -> LossSigned:
+        """Sign what closing out the book of this institution's default has lost; the operator agrees, or does not."""
+        with process.opened().signing() as (party, outbox):
+            return LossSigned(agreement=agreements.agree(party, outbox, int(agreed.loss), agreed.reason))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

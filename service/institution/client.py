@@ -10,6 +10,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
@@ -93,6 +94,10 @@ class OperatorClient:
     def disputes(self) -> AccountDisputes:
         """Get the account's disputes, with what the operator proposes."""
         return self._message(AccountDisputes, "GET", f"{self._path}/disputes")
+
+    def offer_loss(self, document: JsonObject) -> LossOffered:
+        """Send the loss of a default that the institution agrees to; return what the operator keeps of it."""
+        return self._message(LossOffered, "POST", f"{self._path}/loss", json=document)
 
     def entries(self, after: int) -> Entries:
         """Get the account's entries after a number, as many as the operator sends at once."""

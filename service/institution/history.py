@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
+from atomic_margin.service.institution import defaults
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
@@ -282,6 +283,8 @@ class History:
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
+            elif document.type in defaults.CHECKED:
+                defaults.check(document, self._settings.trust, self._terms, self._chain.market_of)
         except EntryIllegal as refusal:
             raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 

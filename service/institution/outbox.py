@@ -19,7 +19,7 @@ from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.states import ENDED, AccountState
 from atomic_margin.service.protocol.submissions import Submission
 
 STALE = "stale"
@@ -205,7 +205,7 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
     public, run = account.public, account.public.run
     if signed.type in ("dispute", "dispute-withdrawal"):
         return obstacle_of_dispute(signed, public)
-    if public.status is AccountState.IN_DEFAULT:
+    if public.status in ENDED and (public.status is AccountState.IN_DEFAULT or signed.type != "collateral-instruction"):
         return "the account is in default"
     if signed.type == "submission":
         submission = Submission.parse(signed.body)

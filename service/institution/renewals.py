@@ -15,7 +15,7 @@ from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.submissions import CommittedBook
 from atomic_margin.service.protocol.account.state import Account, Book
-from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.states import ENDED, AccountState
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -70,7 +70,7 @@ def _at_new_prices(party: Party, state: Account) -> Renewal | None:
         own = session.query(OwnSubmission).order_by(OwnSubmission.id.desc()).first()
     if own is None or own.superseded is None or not own.superseded.startswith(STALE):
         return None
-    if own.sequence <= state.public.submissions or state.public.status is AccountState.IN_DEFAULT:
+    if own.sequence <= state.public.submissions or state.public.status in ENDED:
         return None
     return reopened(own, party.terms)
 

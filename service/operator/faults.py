@@ -6,7 +6,9 @@ Set ``ATOMIC_MARGIN_FAULT`` to the name of a point; the process then ends there 
 import os
 from typing import Literal, get_args
 
-FaultPoint = Literal["answer-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
+FaultPoint = Literal[
+    "answer-stored", "settlement-booked", "settlement-committed", "run-evaluated", "sale-booked", "close-out-booked"
+]
 FAULT_POINTS: tuple[str, ...] = get_args(FaultPoint)
 EXIT_CODE = 86
 

@@ -36,6 +36,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowances
 from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.waterfall import WaterfallRules
 from atomic_margin.zk.groups import Group, load_group
 
 DEFAULT_ORIGIN = "atomic-margin.log"
@@ -60,6 +61,7 @@ class Settings:
             default more than half of the witnesses.
         allowances: by how much books of institutions that it admits may have gained more than those they replace.
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
+        waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
     """
 
     directory: Path
@@ -75,6 +77,7 @@ class Settings:
     checkpoint_seconds: int = 60
     threshold: int | None = None
     allowances: Allowances = USUAL_ALLOWANCES
+    waterfall: WaterfallRules | None = None
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -8,7 +8,7 @@ them anew. Compared are, of every account and entry,
 - the leaf of the log that it is, and the hash of that leaf in the log's tiles,
 - the newest tick that it names, and the tick that it says was receipted last, with the leaves before it,
 - the columns of the account: head, number, status, both parts of the state,
-- free and posted collateral of the ledger,
+- free, posted and segregated collateral of the ledger, and shares in the fund,
 - the state of every run.
 
 Signatures are not verified again: they are part of what the hashes are of, and the log has them. How long it
@@ -52,6 +52,7 @@ from atomic_margin.service.protocol.account.entries import Chain, Salts, StateWr
 from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.netting import pending_returns
+from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.leaves import leaf_fields
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState
@@ -313,6 +314,8 @@ def _compare_balances(institution: str, chain: Chain, held: Mapping[str, Mapping
         (ledger.free(institution), chain.state.private.free),
         (ledger.posted(institution), chain.state.public.posted),
         (ledger.returning(institution), pending_returns(chain.state)),
+        (ledger.liquidation(institution), _held(chain.state.public)),
+        (ledger.fund(institution), _share(chain.state.public)),
     ):
         found = held.get(name, {})
         for asset in sorted({*found, *wanted}):
@@ -322,6 +325,14 @@ def _compare_balances(institution: str, chain: Chain, held: Mapping[str, Mapping
                 )
             compared += 1
     return compared
+
+
+def _held(public: PublicState) -> Mapping[str, int]:
+    return {} if public.default is None else public.default.held
+
+
+def _share(public: PublicState) -> Mapping[str, int]:
+    return {} if public.fund is None else {public.fund.asset: public.fund.quantity}
 
 
 def _compare_runs(session: Session, institution: str, wanted: Mapping[str, frozenset[RunState]]) -> int:

@@ -102,6 +102,22 @@ class Reason(RequestBody):
     reason: str = Field(pattern=r"^[ -~]{1,64}$", examples=["the disk with its blindings was lost"])
 
 
+class OwnLoss(RequestBody):
+    """What closing out the book of this institution's default has lost."""
+
+    loss: str = Field(
+        pattern=r"^(0|[1-9][0-9]{0,17})$", examples=["250000000000"], description="smallest units of cash"
+    )
+    reason: str = Field(pattern=r"^[ -~]{1,64}$", examples=["closed at auction"])
+
+
+class LossSigned(ResponseBody):
+    """The institution signed the loss of its default."""
+
+    agreement: str
+    """Hash of what was signed; the operator's people see it before they agree."""
+
+
 class AskedToGiveUp(ResponseBody):
     """The operator was asked to give up the book in force."""
 

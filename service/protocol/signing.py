@@ -32,6 +32,7 @@ DocumentType = Literal[
     "archive",
     "dispute", "dispute-resolution", "dispute-withdrawal", "dispute-lapse",
     "party", "obligation", "netting",
+    "sale", "loss-agreement", "close-out", "fund-contribution", "fund-draw",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -36,7 +36,9 @@ class AccountState(_Name):
     FROZEN = "frozen"
     """A book is owed: other books wait and nothing is withdrawn, until a valid proof or a settlement."""
     IN_DEFAULT = "in_default"
-    """Liquidated."""
+    """Liquidated: what it had is segregated, and sold in stages."""
+    CLOSED = "closed"
+    """Its default is closed out; what is left may be withdrawn."""
 
 
 class RunState(_Name):
@@ -73,6 +75,8 @@ SUBMITTING = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
 """Accounts that a submission is taken from; when frozen, another book waits."""
 WATCHED = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
 """Accounts that a tick schedules a run for. A frozen one is watched like an active one."""
+ENDED = frozenset({AccountState.IN_DEFAULT, AccountState.CLOSED})
+"""Accounts that take no book and no instruction to post any more."""
 OPEN = frozenset({RunState.EVALUATING, RunState.AWAITING_ANSWER, RunState.BREACH_VERIFIED})
 """While a run of the account is in one of these, its next run waits."""
 ANSWERABLE = frozenset({RunState.AWAITING_ANSWER, RunState.UNPROVEN})

@@ -117,6 +117,7 @@ class TrustFile(Document):
         keys: for each institution, the commitments to its FHE keys (`KeyPair.hash`), old ones and new.
         log: which log is believed, and whose cosignatures that takes; absent: no log is asked for, and every report
             says so.
+        waterfall: hash of the rules by which a default is worked off; absent: none are agreed to.
     """
 
     TAG = "trust"
@@ -131,6 +132,7 @@ class TrustFile(Document):
     profile: Hash
     generators: Hash
     log: LogTrust | None = None
+    waterfall: Hash | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":

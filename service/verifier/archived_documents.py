@@ -16,6 +16,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.netted import check_netting
+from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account
@@ -23,6 +24,7 @@ from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_cl
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
@@ -270,6 +272,13 @@ class ArchivedDocuments:
         )
         self.proofs += 1
 
+    def sold(self, happened: Happened) -> None:
+        """A sale of segregated collateral keeps the limit of the pinned rules, at the prices of its tick."""
+        sale = Sale.parse(happened.document.body)
+        if sale.rules.hash() != self.ground.trust.waterfall:
+            raise Refused("a sale is under other waterfall rules than the trust file pins as `waterfall`", "rules")
+        check_sale(sale, self.ground.market(sale.price_sequence), self.ground.terms.schedule)
+
     def overdue(self, happened: Happened) -> None:
         """The time to answer was over, by the witnesses' clocks where the trust file names some."""
         body = Overdue.parse(happened.document.body)
@@ -311,4 +320,5 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.COVERED_UNASKED: ArchivedDocuments.covered_unasked,
     EventKind.NETTED: ArchivedDocuments.netted,
     EventKind.DISPUTE_LAPSED: ArchivedDocuments.lapsed,
+    EventKind.COLLATERAL_SOLD: ArchivedDocuments.sold,
 }

@@ -53,7 +53,7 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(plain_world:
         ended = world.account()
         assert ended.state is AccountState.IN_DEFAULT
         assert ended.collateral == Held(free={}, posted={})
-        held = world.ledger().accounts["liquidation"]
+        held = world.ledger().accounts[f"{after.institution}/liquidation"]
         assert held == {"USDC": 300_000_000_000, "TBILL-2027-02": 15_000_000}
         figures = {run.run_id: run for run in world.agent.read("/v1/runs", DecidedRuns).runs}
         for view in (first, called, again, last):

@@ -2,6 +2,13 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.default_documents import (
+    CloseOut,
+    FundContribution,
+    FundDraw,
+    LossAgreement,
+    Sale,
+)
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
@@ -57,6 +64,33 @@ PUBLIC_STATE = PublicState.parse(
         "status": "active",
     }
 ).canonical()
+WATERFALL = {
+    "format": "atomic-margin/waterfall-rules/1",
+    "version": "1",
+    "cash": "USDC",
+    "discounts": {"BTC": "0.05"},
+    "stage_share": "0.5",
+    "capital": "50",
+    "order": ["margin", "contribution", "capital", "mutual"],
+    "lien": "free and posted",
+}
+CLOSE_OUT = {
+    "institution": "fund",
+    "operator": KEY,
+    "settlement": H,
+    "rules": WATERFALL,
+    "agreement": H,
+    "loss": "7",
+    "margin": {"USDC": "5"},
+    "contribution": "0",
+    "contributions": {"harbour": "9"},
+    "lines": [{"layer": "mutual", "institution": "harbour", "available": "9", "drawn": "2"}],
+    "uncovered": "0",
+    "returned": {},
+    "number": "2",
+    "previous": H,
+    "closed_at": "2026-11-20T08:00:01Z",
+}
 RECORDED = {"entry": {}, "salt": H, "public": PUBLIC_STATE}
 
 BODIES: dict[type[Body], dict[str, Any]] = {
@@ -254,6 +288,46 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "covered": "6",
         "reason": "the disk was lost",
     },
+    Sale: {
+        "institution": "fund",
+        "operator": KEY,
+        "settlement": H,
+        "stage": "1",
+        "rules": WATERFALL,
+        "price_sequence": "7",
+        "tick": H,
+        "asset": "BTC",
+        "quantity": "5",
+        "limit": "3",
+        "proceeds": "4",
+        "proceeds_usd": "3.99",
+        "reason": "first stage",
+        "reference": "trade-0017",
+        "sold_at": "2026-11-20T08:00:01Z",
+    },
+    LossAgreement: {
+        "institution": "fund",
+        "operator": KEY,
+        "entry": H,
+        "settlement": H,
+        "stages": "1",
+        "rules": H,
+        "asset": "USDC",
+        "loss": "7",
+        "reason": "closed at auction",
+    },
+    CloseOut: CLOSE_OUT,
+    FundContribution: {
+        "institution": "fund",
+        "operator": KEY,
+        "rules": WATERFALL,
+        "quantity": "9",
+        "number": "1",
+        "previous": H,
+        "reference": "custodian-0018",
+        "booked_at": "2026-11-20T08:00:01Z",
+    },
+    FundDraw: {"institution": "harbour", "operator": KEY, "quantity": "2", "close_out": CLOSE_OUT},
     CollateralInstruction: {
         "institution": "fund",
         "operator": KEY,
@@ -312,6 +386,7 @@ TRUST = {
     "generators": H,
 }
 TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
+TEXTS |= {(Sale, "reason"), (Sale, "reference"), (LossAgreement, "reason"), (FundContribution, "reference")}
 """Fields of printable text."""
 OPTIONAL = {
     (PriceTick, "market"),

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from atomic_margin.service.errors import Conflict, InsufficientFunds
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.settlement.ledger import EXTERNAL, LIQUIDATION, MAX_AMOUNT, Move, book, free, posted
+from atomic_margin.service.operator.settlement.ledger import EXTERNAL, MAX_AMOUNT, Move, book, free, liquidation, posted
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import LedgerPosting, LedgerTransaction
 
@@ -102,7 +102,7 @@ class Books(RuleBasedStateMachine):
     def liquidate(self, fund: str) -> None:
         self.attempt(
             *(
-                Move(asset, self.held(account, asset), account, LIQUIDATION)
+                Move(asset, self.held(account, asset), account, liquidation(fund))
                 for account in (free(fund), posted(fund))
                 for asset in ASSETS
                 if self.held(account, asset)
@@ -114,7 +114,7 @@ class Books(RuleBasedStateMachine):
         quantity = self.held(posted(fund), asset) + more
         if quantity < MAX_AMOUNT:
             with pytest.raises(InsufficientFunds):
-                booked(self.store, "overdrawn", Move(asset, quantity, posted(fund), LIQUIDATION))
+                booked(self.store, "overdrawn", Move(asset, quantity, posted(fund), liquidation(fund)))
 
     @rule(fund=funds, quantity=st.sampled_from([0, -1, MAX_AMOUNT, -MAX_AMOUNT, 2**63, 2**64]))
     def impossible(self, fund: str, quantity: int) -> None:

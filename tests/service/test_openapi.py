@@ -7,6 +7,7 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.account.default_documents import LossAgreement
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.agent_messages import (
@@ -16,6 +17,7 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
+    LossSigned,
     Promised,
     ReaderNames,
     ReaderToken,
@@ -46,6 +48,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/disputes/withdrawal": DisputeWithdrawal,
     f"{INSTITUTION}/disputes/resolution": DisputeResolution,
     f"{INSTITUTION}/obligations": Obligation,
+    f"{INSTITUTION}/loss": LossAgreement,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -88,6 +91,10 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/disputes/lapses",
         "/v1/parties",
         "/v1/netting",
+        "/v1/sales",
+        "/v1/fund",
+        "/v1/losses",
+        "/v1/close-outs",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 
@@ -168,6 +175,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
     }
     assert named == {
         "/v1/status": AgentStatus.__name__,
+        "/v1/loss": LossSigned.__name__,
         "/v1/portfolio": Submitted.__name__,
         "/v1/readers": ReaderToken.__name__,
         "/v1/readers/{name}": ReaderNames.__name__,

@@ -73,7 +73,7 @@ def test_a_call_that_free_collateral_does_not_cover_liquidates(world_at: WorldAt
     assert world.held(f"{FUND}/free") == world.held(f"{FUND}/posted") == {}
     holdings = CollateralHoldings.parse(example("collateral"))
     everything = {asset: holdings.posted[asset] + holdings.free.get(asset, 0) for asset in holdings.posted}
-    assert world.held("liquidation") == everything
+    assert world.held(f"{FUND}/liquidation") == everything
     assert (world.state(), world.run(CRASH).state) == (AccountState.IN_DEFAULT, RunState.SETTLED)
     assert not any(world.totals().values())
 

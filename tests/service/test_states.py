@@ -126,5 +126,7 @@ def test_ends_are_ends() -> None:
         RunState.SUPERSEDED,
     }
     after = {moves.get(AccountState.IN_DEFAULT) for moves in TABLE.values()}
-    assert after == {None, AccountState.IN_DEFAULT}
+    assert after == {None, AccountState.IN_DEFAULT, AccountState.CLOSED}
+    after = {moves.get(AccountState.CLOSED) for moves in TABLE.values()}
+    assert after == {None, AccountState.CLOSED}
     assert issubclass(IllegalTransition, Conflict)

@@ -23,7 +23,7 @@ from atomic_margin.service.protocol.account.events import Overdue, RunVoid
 from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import OPEN, AccountState, RunEvent, RunState
+from atomic_margin.service.protocol.states import ENDED, OPEN, RunEvent, RunState
 
 FUNCTIONS = ("surplus", "breach")
 """What is evaluated in a run."""
@@ -176,7 +176,7 @@ def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
     query = select(Run).where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
     passed = set()
     for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
-        if session.get_one(Account, run.institution).state is AccountState.IN_DEFAULT:
+        if session.get_one(Account, run.institution).state in ENDED:
             move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
             run.problem = "the account is in default"
             continue

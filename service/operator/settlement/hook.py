@@ -1,8 +1,8 @@
 """The settlement hook: a `VerifiedBreach` and nothing else fires it, and at most once.
 
 One transaction books the margin call and the transfer of the proven top-up from free to posted collateral; if free
-collateral is too small, the same transaction moves all of the account's ledger collateral to the liquidation account
-and puts the account in default. If anything fails, nothing has moved.
+collateral is too small, the same transaction moves all of the account's ledger collateral to its liquidation
+account, apart from everybody else's, and puts the account in default. If anything fails, nothing has moved.
 """
 
 from atomic_margin.documents.fields import now_text
@@ -60,7 +60,7 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
                 move.asset,
                 move.quantity,
                 f"{run.institution}/{move.source}",
-                _destination(run.institution, move.destination),
+                f"{run.institution}/{move.destination}",
             )
             for move in rightful.transfers
         ]
@@ -101,7 +101,3 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         attest(operator, session, run)
         fault_point("settlement-booked")
     fault_point("settlement-committed")
-
-
-def _destination(institution: str, target: str) -> str:
-    return ledger.LIQUIDATION if target == "liquidation" else f"{institution}/{target}"

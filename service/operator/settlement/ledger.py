@@ -17,7 +17,10 @@ from atomic_margin.service.operator.store.tables import LedgerPosting, LedgerTra
 
 EXTERNAL = "external"
 """The world outside: deposits come from it, withdrawals go to it. The only account that may be negative."""
-LIQUIDATION = "liquidation"
+LOSS = "loss"
+"""What defaults cost, as far as somebody bore it."""
+CAPITAL = "capital"
+"""The operator's own, for losses of defaults."""
 SETTLED = "settled"
 """What institutions paid for losses: the operator's own."""
 
@@ -41,6 +44,16 @@ def posted(institution: str) -> str:
 def returning(institution: str) -> str:
     """Name of the account that holds what an institution's pending returns took from free collateral."""
     return f"{institution}/returning"
+
+
+def liquidation(institution: str) -> str:
+    """Name of the account that holds what a liquidation took from an institution, apart from everybody else's."""
+    return f"{institution}/liquidation"
+
+
+def fund(institution: str) -> str:
+    """Name of the account that holds an institution's share in the guarantee fund."""
+    return f"{institution}/fund"
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,25 @@ class ResolutionRow(Base):
     offered_at: Mapped[str | None]
 
 
+class LossAgreementRow(Base):
+    """The loss that an institution in default last agreed to, until the operator agrees too."""
+
+    __tablename__ = "loss_agreements"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    document: Mapped[JsonObject]
+    asked_at: Mapped[str]
+
+
+class FundRow(Base):
+    """A document of the guarantee fund: a contribution or a close-out, in their order."""
+
+    __tablename__ = "fund"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    document: Mapped[JsonObject]
+
+
 class LedgerTransaction(Base):
     """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
 

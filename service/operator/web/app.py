@@ -36,6 +36,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
@@ -102,6 +103,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(disputes_router(operator))
     app.include_router(resolutions_router(operator))
     app.include_router(netting_router(operator))
+    app.include_router(defaults_router(operator))
     return app
 
 
@@ -120,11 +122,13 @@ def _public(operator: Operator) -> APIRouter:
 
     @router.get("/v1/terms/{name}")
     def terms(name: str) -> Any:
-        """The published `model`, `universe`, collateral `schedule` or `price_rules`."""
+        """The published `model`, `universe`, collateral `schedule`, `price_rules` or `waterfall` rules."""
         if name == "price_rules":
             return operator.settings.prices.canonical()
+        if name == "waterfall" and operator.settings.waterfall is not None:
+            return operator.settings.waterfall.canonical()
         if name not in ("model", "universe", "schedule"):
-            raise NotFound("there are: model, universe, schedule, price_rules", "name")
+            raise NotFound("there are: model, universe, schedule, price_rules, waterfall if it has any", "name")
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks")

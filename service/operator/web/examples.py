@@ -146,6 +146,17 @@ BODIES: dict[str, JsonObject] = {
         "until": "1007",
         "words": "the haircut was 12 % from tick 5 on",
     },
+    "loss-agreement": {
+        "institution": "fund",
+        "operator": _KEY,
+        "entry": _HASH,
+        "settlement": _HASH,
+        "stages": "2",
+        "rules": _HASH,
+        "asset": "USDC",
+        "loss": "250000000000",
+        "reason": "closed at auction",
+    },
     "collateral-instruction": {
         "institution": "fund",
         "operator": _KEY,

@@ -17,6 +17,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── TooManyDisputes           one is open, or there were as many as may be
     ├── WrongDispute              it is about another dispute than the open one, or about what was disputed before
     └── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
+    └── WrongDefault              it is about another default than the account's, or another step of it
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
 ├── EntryGap                 a number is left out, or an entry does not follow the one before
@@ -93,6 +94,10 @@ class WrongDispute(IllegalEvent):
 
 class WrongNetting(IllegalEvent):
     """Party, scope, day, lines or sums are not what the account promised."""
+
+
+class WrongDefault(IllegalEvent):
+    """It is about another default than the account's, or comes before another step of it."""
 
 
 class EntryRefused(ServiceError):

@@ -13,6 +13,13 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.account.default_documents import (
+    CloseOut,
+    FundContribution,
+    FundDraw,
+    LossAgreement,
+    Sale,
+)
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
@@ -283,6 +290,16 @@ class EventKind(str, Enum):
     """Free collateral was deducted, to leave on a day."""
     NETTED = "netted"
     """A cycle netted what was promised until its day."""
+    COLLATERAL_SOLD = "collateral sold"
+    """A part of segregated collateral became cash, at a stated price and limit."""
+    LOSS_AGREED = "loss agreed"
+    """Both sides signed what closing out the book of a default has lost."""
+    DEFAULT_CLOSED = "default closed"
+    """The loss was borne by the waterfall, and what is left went back to free collateral."""
+    FUND_CONTRIBUTED = "fund contributed"
+    """Cash arrived for the account's share in the guarantee fund."""
+    FUND_DRAWN = "fund drawn"
+    """The account's share in the guarantee fund bore a part of somebody else's loss."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -311,6 +328,7 @@ _BODIES: dict[str, type[Body]] = {
         CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
         Dispute, DisputeResolution, DisputeWithdrawal, DisputeLapse,
         PartyNaming, Obligation, Netting,
+        Sale, LossAgreement, CloseOut, FundContribution, FundDraw,
     )
 }  # fmt: skip
 
@@ -332,6 +350,11 @@ _KINDS = {
     "dispute-lapse": EventKind.DISPUTE_LAPSED,
     "party": EventKind.PARTY_NAMED,
     "netting": EventKind.NETTED,
+    "sale": EventKind.COLLATERAL_SOLD,
+    "loss-agreement": EventKind.LOSS_AGREED,
+    "close-out": EventKind.DEFAULT_CLOSED,
+    "fund-contribution": EventKind.FUND_CONTRIBUTED,
+    "fund-draw": EventKind.FUND_DRAWN,
 }
 
 

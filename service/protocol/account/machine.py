@@ -24,12 +24,14 @@ checked that it is the right document at this moment:
 - While a dispute is open nothing leaves but by a call or a liquidation.
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
   commitments under new keys.
+- Segregated collateral is sold in stages up to what was proven, or to a loss that both sides signed. Such a loss ends a
+  default, and nobody else bears any of it before the defaulter has nothing left.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, disputes, holdings, netting, runs
+from atomic_margin.service.protocol.account import books, defaults, disputes, holdings, netting, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -96,6 +98,7 @@ OF_INSTITUTION = frozenset(
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
         EventKind.DISPUTED, EventKind.DISPUTE_RESOLVED, EventKind.DISPUTE_WITHDRAWN,
         EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED,
+        EventKind.LOSS_AGREED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -175,4 +178,9 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.DELIVERY_PROMISED: netting.promised,
     EventKind.RETURN_PROMISED: netting.promised,
     EventKind.NETTED: netting.netted,
+    EventKind.COLLATERAL_SOLD: defaults.collateral_sold,
+    EventKind.LOSS_AGREED: defaults.loss_agreed,
+    EventKind.DEFAULT_CLOSED: defaults.default_closed,
+    EventKind.FUND_CONTRIBUTED: defaults.fund_contributed,
+    EventKind.FUND_DRAWN: defaults.fund_drawn,
 }

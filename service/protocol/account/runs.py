@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.defaults import segregated
 from atomic_margin.service.protocol.account.errors import (
     RunNotOver,
     WrongBook,
@@ -178,12 +179,13 @@ def margin_called(state: Account, event: Event, at: At) -> Account:
 def liquidated(state: Account, event: Event, at: At) -> Account:
     """End a run whose breach was settled with all there is."""
     _, moves = _settled(state, event)
+    default = segregated(body_of(event, Settlement), event.document)
     if any(target is not None for _, _, _, target in moves):
         raise WrongCollateral("a liquidation moves to the liquidation account, and nowhere else", "transfers")
     after = moved(state, moves)
     if after.private.free or after.public.posted:
         raise WrongCollateral("a liquidation takes all of the account's collateral", "transfers")
-    return with_public(after, run=None, owed=None, waiting=None)
+    return with_public(after, run=None, owed=None, waiting=None, default=default)
 
 
 def _settled(state: Account, event: Event) -> tuple[OpenRun, list[tuple[str, int, str | None, str | None]]]:

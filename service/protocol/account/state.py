@@ -10,6 +10,7 @@ from pydantic import Field
 
 from atomic_margin.documents.fields import AmountText, Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, Label, ListOf, Part, Quantity
+from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.disputes import DisputeKind
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
@@ -196,6 +197,8 @@ class PublicState(Document):
         given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
         disputes: absent until there was one.
+        default: a liquidation that is not closed out.
+        fund: what the account has in the guarantee fund, if it ever had something there.
     """
 
     TAG = "account-public"
@@ -224,6 +227,8 @@ class PublicState(Document):
     given_up: Hash | None = None
     newest: Newest = Newest()
     disputes: Disputes | None = None
+    default: Default | None = None
+    fund: FundShare | None = None
 
 
 class Pending(Part):

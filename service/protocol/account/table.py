@@ -30,7 +30,7 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.LOSSES_SETTLED: _stays(S.ACTIVE),
     # More collateral helps whoever waits for it; taking some away does not.
     K.POSTED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
-    K.WITHDRAWN: _stays(S.ADMITTED, S.ACTIVE),
+    K.WITHDRAWN: _stays(S.ADMITTED, S.ACTIVE, S.CLOSED),
     K.RUN_OPENED: _stays(*_WATCHED),
     K.RUN_RECORDED: _stays(*_WATCHED),
     K.RUN_VOID: _stays(*_WATCHED),
@@ -53,6 +53,12 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.RETURN_PROMISED: _stays(S.ADMITTED, S.ACTIVE),
     # What was promised before is netted whatever became of the account.
     K.NETTED: _stays(*_ALL),
+    K.COLLATERAL_SOLD: _stays(S.IN_DEFAULT),
+    K.LOSS_AGREED: _stays(S.IN_DEFAULT),
+    K.DEFAULT_CLOSED: {S.IN_DEFAULT: S.CLOSED},
+    K.FUND_CONTRIBUTED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
+    # Whoever is a member bears its line, in default itself or not.
+    K.FUND_DRAWN: _stays(*_ALL),
 }
 
 

@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
+from . import in_default
 from .documents import Parties, named, priced_at, tick
 from .story import (
     asked,
@@ -68,6 +69,11 @@ live(K.DISPUTED)(lambda: _with(covered(), Parties.dispute))
 live(K.DISPUTE_RESOLVED)(lambda: _with(disputed(), Parties.resolution))
 live(K.DISPUTE_WITHDRAWN)(lambda: _with(disputed(), Parties.dispute_withdrawal))
 live(K.DISPUTE_LAPSED)(lambda: _with(disputed(), lambda p: p.dispute_lapse(priced_at(0), priced_at(14))))
+live(K.COLLATERAL_SOLD)(lambda: _with(in_default.liquidated(), in_default.sale))
+live(K.LOSS_AGREED)(lambda: _with(in_default.liquidated(), in_default.loss_agreement))
+live(K.DEFAULT_CLOSED)(lambda: _with(in_default.agreed(), in_default.close_out))
+live(K.FUND_CONTRIBUTED)(lambda: _with(covered(), in_default.contributed))
+live(K.FUND_DRAWN)(lambda: _with(in_default.member(), in_default.draw))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -81,14 +87,14 @@ WATCHED = {"active": "active", "frozen": "frozen"}
 FREED = {"active": "active", "frozen": "active"}
 ALLOWED: dict[str, dict[str, str]] = {
     "admitted": {},
-    "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
-    "universe revised": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
+    "universe revised": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
     "keys enrolled": {"admitted": "pending", "pending": "pending", **WATCHED},
     "keys confirmed": {"pending": "active", **WATCHED},
     "submitted": WATCHED,
     "losses settled": {"active": "active"},
     "posted": {"admitted": "admitted", "pending": "pending", **WATCHED},
-    "withdrawn": {"admitted": "admitted", "active": "active"},
+    "withdrawn": {"admitted": "admitted", "active": "active", "closed": "closed"},
     "run opened": WATCHED,
     "run recorded": WATCHED,
     "run void": WATCHED,
@@ -98,13 +104,18 @@ ALLOWED: dict[str, dict[str, str]] = {
     "breach proven": WATCHED,
     "margin called": FREED,
     "liquidated": {"active": "in_default", "frozen": "in_default"},
-    "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
     "covered unasked": FREED,
     "book given up": FREED,
     "disputed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "dispute resolved": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "dispute withdrawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "dispute lapsed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "collateral sold": {"in_default": "in_default"},
+    "loss agreed": {"in_default": "in_default"},
+    "default closed": {"in_default": "closed"},
+    "fund contributed": {"admitted": "admitted", "pending": "pending", **WATCHED},
+    "fund drawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
