@@ -7,7 +7,7 @@ withholds the flag and raises an alarm, which says neither a value nor when.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +15,16 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, losses, readers, renewals, shortfalls
+from atomic_margin.service.institution import (
+    answering,
+    collateral,
+    giving_up,
+    losses,
+    readers,
+    releases,
+    renewals,
+    shortfalls,
+)
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -34,9 +43,8 @@ from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
-from atomic_margin.service.protocol.documents import CollateralInstruction
-from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.agent_messages import Excess, LossesSettled, Released, RunFigures
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
@@ -87,15 +95,8 @@ class Agent:
         self._chain = MarketChain(settings, self._store, self._client.tick)
         universes = Universes(settings.directory, self.terms, self._client.universe)
         try:
-            self.history = History(
-                settings,
-                self.terms,
-                self.identity.public_key,
-                self._store,
-                self._chain,
-                self._client.entries,
-                universes,
-            )
+            key = self.identity.public_key
+            self.history = History(settings, self.terms, key, self._store, self._chain, self._client.entries, universes)
         except BaseException:
             self.close()
             raise
@@ -170,20 +171,22 @@ class Agent:
         """
         with self._lock:
             self._caught_up()
-            instruction = CollateralInstruction.parse(
-                {
-                    "institution": self.settings.institution,
-                    "operator": self.settings.trust.operator,
-                    "sequence": str(self._followed().public.instructions + 1),
-                    "entry": self.history.head,
-                    "action": action,
-                    "asset": asset,
-                    "quantity": str(quantity),
-                }
-            )
-            signed = instruction.signed_by(self.identity)
-            self._outbox.keep(signed)
-            self._outbox.send(signed)
+            self._sent(collateral.instruction(self._party, self._followed(), action, asset, quantity))
+
+    def release(self, taken: Mapping[str, int], given: Mapping[str, int] | None = None) -> Released:
+        """Let posted collateral become free; `given` is posted for it, if anything is.
+
+        Raises:
+            AgentRefused, RemoteError, EntryRefused, IllegalTransition, DocumentError, MarginError: as `releases.make`.
+        """
+        with self._lock:
+            self._caught_up()
+            return releases.released(self._sent(releases.make(self._party, self._followed(), taken, given)))
+
+    def excess(self, step: int = releases.STEP) -> Excess:
+        """Return what is posted beyond initial margin, or what is missing; see `releases.excess`."""
+        with self._lock:
+            return releases.excess(self._party, self._followed(), step)
 
     def answer_due(self) -> list[str]:
         """Follow the account, send what no entry has, then answer its open run; return the runs answered now.
@@ -314,6 +317,12 @@ class Agent:
         """Release database and connections."""
         self._client.close()
         self._store.close()
+
+    def _sent(self, signed: SignedDocument) -> SignedDocument:
+        """Store a document and send it; return it."""
+        self._outbox.keep(signed)
+        self._outbox.send(signed)
+        return signed
 
     def _caught_up(self) -> None:
         """Follow the account, and send what no entry has."""

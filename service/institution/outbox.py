@@ -14,6 +14,7 @@ from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, as_object, find_sent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -34,8 +35,8 @@ REFUSALS = frozenset(
     }
 )
 """With these the operator says that it does not take a document; with others it says nothing of it."""
-_RESENT = ("collateral-instruction", "readers", "coverage")
-_NUMBERED = ("collateral-instruction", "readers")
+_RESENT = ("collateral-instruction", "readers", "coverage", "release")
+_NUMBERED = ("collateral-instruction", "readers", "release")
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,8 @@ class Outbox:
             return client.cover(document)
         if signed.type == "readers":
             return client.name_readers(document)
+        if signed.type == "release":
+            return client.release(document)
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
@@ -208,6 +211,8 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
     if signed.type == "readers":
         number = Readers.parse(signed.body).sequence
         return None if number > public.readers else f"another list of readers has its number, {number}"
+    if signed.type == "release":
+        return None if Release.parse(signed.body).entry == head else "the account went on since it was made"
     if signed.type == "coverage":
         return None if Coverage.parse(signed.body).entry == head else "the account went on since it was made"
     answer = Answer.parse(signed.body)

@@ -13,6 +13,7 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -265,6 +266,10 @@ class EventKind(str, Enum):
     """The institution proved its book covered at the newest tick, without a run."""
     BOOK_GIVEN_UP = "book given up"
     """Both sides gave up a book that nobody can open, and whatever was open or owed on it."""
+    RELEASED = "released"
+    """Posted collateral became free, with the proof that the rest is initial margin."""
+    SUBSTITUTED = "substituted"
+    """Posted collateral became free, and other collateral took its place."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -291,6 +296,7 @@ _BODIES: dict[str, type[Body]] = {
     for body in (
         AdmissionRecord, UniverseRevision, DepositRecord, Enrolment, EnrolmentConfirmation, Submission,
         CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
+        Release,
     )
 }  # fmt: skip
 
@@ -339,6 +345,8 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
         return EventKind.COVERED if body.outcome == "covered" else EventKind.BREACH_PROVEN
     if isinstance(body, Settlement):
         return EventKind.MARGIN_CALLED if body.kind == "margin_call" else EventKind.LIQUIDATED
+    if isinstance(body, Release):
+        return EventKind.RELEASED if body.given is None else EventKind.SUBSTITUTED
     if isinstance(body, Overdue):
         return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
     return _KINDS[body.TYPE]

@@ -43,6 +43,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.BOOK_GIVEN_UP: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    K.RELEASED: _stays(S.ADMITTED, S.ACTIVE),
+    K.SUBSTITUTED: _stays(S.ADMITTED, S.ACTIVE),
 }
 
 
