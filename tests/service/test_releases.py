@@ -1,10 +1,8 @@
 """Collateral that comes back, with the operator's store, the agent's code and real proofs; and attacks on it."""
 
-import pytest
 
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.protocol.account.release_documents import Release
 
 from .documents import FUND
 from .resident import Resident

@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
 from .documents import Parties, named, tick
+from .releasing import release
 from .story import (
     asked,
     booked,
@@ -63,6 +64,7 @@ live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p
 live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
 live(K.BOOK_GIVEN_UP)(lambda: _with(owed(), Parties.giving_up))
+live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -74,6 +76,15 @@ def _() -> tuple[Parties, SignedDocument]:
 
 WATCHED = {"active": "active", "frozen": "frozen"}
 FREED = {"active": "active", "frozen": "active"}
+
+
+@live(K.SUBSTITUTED)
+def _() -> tuple[Parties, SignedDocument]:
+    parties = covered()
+    parties.enter(parties.deposit(5, "BTC"))
+    return parties, release(parties, {"USDC": 5}, {"BTC": 5})
+
+
 ALLOWED: dict[str, dict[str, str]] = {
     "admitted": {},
     "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
@@ -96,6 +107,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "covered unasked": FREED,
     "book given up": FREED,
+    "released": {"admitted": "admitted", "active": "active"},
+    "substituted": {"admitted": "admitted", "active": "active"},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
