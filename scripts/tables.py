@@ -19,6 +19,7 @@ from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import documents, released, submissions
 from atomic_margin.service.protocol.account import entries, events, state
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -58,6 +59,7 @@ MODELS: tuple[type[Part], ...] = (
     events.Overdue,
     events.Coverage,
     events.GivingUp,
+    Release,
     events.Readers,
     events.Reader,
     entries.Entry,

@@ -29,7 +29,7 @@ from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
-from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.enrolment import enrol, sync_unless_locked_out
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing, load_secret
@@ -123,7 +123,7 @@ class Agent:
                 return
             # Before the first enrolment there is no token, and nothing to follow.
             if self._client.token is not None:
-                self._sync_unless_locked_out()
+                sync_unless_locked_out(self.history)
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -202,7 +202,7 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
-            if not self._store.note("enrolled") and not self._sync_unless_locked_out():
+            if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
                 self.enrol()
             self.history.sync()
             answered = self._outbox.resend()
@@ -337,19 +337,6 @@ class Agent:
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
         return self.history.state
-
-    def _sync_unless_locked_out(self) -> bool:
-        """Follow the account; return whether the operator let it be read.
-
-        It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
-        """
-        try:
-            self.history.sync()
-        except RemoteError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED:
-                raise
-            return False
-        return True
 
     def _submit(
         self,
