@@ -7,6 +7,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_readers import READER_MUTANTS
+from mutants_releases import RELEASE_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -373,4 +374,5 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *RELEASE_MUTANTS,
 )  # fmt: skip

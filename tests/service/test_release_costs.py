@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.circuits.profile import STANDARD, TINY
+from atomic_margin.circuits.profile import STANDARD, TINY, Profile
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.institution.sufficient import Position
@@ -22,10 +22,11 @@ from atomic_margin.zk.verify.sufficiency import verify_sufficiency
 from .documents import GROSS_LIMIT, example, full_example
 
 TIMES = 5
+WIDE = Profile("wide", entries=256, rows=33, bits=20)
 CASES = {
     "scan, 16 entries": ("model-scan", example, TINY, GROSS_LIMIT),
     "scan, example": ("model-scan", full_example, STANDARD, 64_000_000),
-    "expected shortfall, example": ("expected-shortfall/model", full_example, STANDARD, 64_000_000),
+    "expected shortfall, example": ("expected-shortfall/model", full_example, WIDE, 64_000_000),
 }
 
 
@@ -60,15 +61,17 @@ def test_a_release_costs_what_a_sufficiency_proof_costs(case: str) -> None:
     ):
         witness = SufficiencyWitness(values, blindings, chosen)
         proof = prove_sufficiency(statement, witness, group)
+        parameters = statement.bit_statement().parameters
         costs[what] = (
             least(lambda: prove_sufficiency(statement, witness, group)),  # noqa: B023  # called at once
             least(lambda: verify_sufficiency(statement, proof, group)),  # noqa: B023
             len(proof),
+            parameters.bits,
         )
-        parameters = statement.bit_statement().parameters
         print(
             f"{case}, {shown.form}: {what}: {statement.rows} rows, {parameters.bits} bits in {parameters.chunks} "
             "chunks: proven in {:.0f} ms, verified in {:.0f} ms, {} bytes".format(*costs[what])
         )
-    for release, sufficiency in zip(costs["release"], costs["sufficiency"], strict=True):
-        assert release < 2.2 * sufficiency
+    # Times depend on what else runs; what is proven does not.
+    assert costs["release"][3] == costs["sufficiency"][3] + 2 * bits
+    assert costs["release"][2] < 1.1 * costs["sufficiency"][2]

@@ -17,6 +17,8 @@ class ReleaseClaim(DocumentClaim):
     tick it is about nothing any more.
 
     Attributes:
+        institution: its name.
+        operator: public key.
         sequence: number among the institution's collateral instructions.
         entry: hash of the account's last entry.
         submission: the book in force; absent where there is none.

@@ -40,7 +40,8 @@ def released(state: Account, event: Event, at: At) -> Account:
             "a book is in force: a release comes with the proof of its initial margin", "sufficiency_proof"
         )
     after = moved(state, moves_of(body))
-    if after.public.posted != body.remaining:
+    left = after.public.posted
+    if body.remaining != left:
         raise WrongCollateral("what remains is not what is posted, less what is taken, and what is given", "remaining")
     return with_public(after, instructions=body.sequence)
 

@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.account.errors import (
     WrongCollateral,
     WrongTick,
 )
+from atomic_margin.service.protocol.account.releases import require_release_allowed
 
 from .documents import Parties, named
 from .releasing import release
@@ -170,3 +171,15 @@ def test_a_release_says_what_it_moves() -> None:
         with pytest.raises(MalformedDocument) as wrong:
             release(parties, taken, given, **changes)
         assert wrong.value.field == field
+
+
+def test_a_book_that_was_covered_at_its_own_tick_frees_nothing() -> None:
+    """No events lead there, and whatever will, the prices of that tick were known when the book came."""
+    parties = covered()
+    require_release_allowed(parties.state, parties.at)
+    public = parties.state.public
+    assert public.book is not None
+    book = public.book.model_copy(update={"tick": public.book.covered})
+    state = parties.state.model_copy(update={"public": public.model_copy(update={"book": book})})
+    with pytest.raises(NotCovered, match="at a tick after it came"):
+        require_release_allowed(state, parties.at)
