@@ -17,7 +17,7 @@ import numpy as np
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.rows.gain import UNIT_EXPONENT
+from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT
 from atomic_margin.service.protocol.account.release_documents import ReleaseClaim
@@ -57,7 +57,7 @@ class ReleaseRows:
 
     def gained(self, z: Integers) -> int:
         """Return u: what the book has gained, at least 0, in the rows' unit."""
-        return max(0, sum(weight * value for weight, value in zip(self.gains, z.tolist(), strict=True)))
+        return max(0, gained(self.gains, [int(value) for value in z]))
 
     def statement(self, commitments: tuple[bytes, ...], bits: int, context: Mapping[str, str]) -> SufficiencyStatement:
         """Return the statement that no row is negative, with u taken from those that are margin.

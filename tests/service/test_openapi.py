@@ -8,15 +8,18 @@ import pytest
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
     AskedToGiveUp,
     DecidedRuns,
+    Excess,
     KeysReplaced,
     LossesSettled,
     ReaderNames,
     ReaderToken,
+    Released,
     Submitted,
 )
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -38,6 +41,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     f"{INSTITUTION}/giving-up": GivingUp,
+    f"{INSTITUTION}/releases": Release,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -163,6 +167,8 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
+        "/v1/releases": Released.__name__,
+        "/v1/excess": Excess.__name__,
         "/v1/runs": DecidedRuns.__name__,
     }
 
