@@ -5,6 +5,7 @@ See `mutant.py` for how a place and a node are named.
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
+from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
@@ -36,6 +37,11 @@ def _context(name: str, tests: str, function: str) -> Mutant:
 
 def _verification(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
     place = f"service.protocol.verification:{function}"
+    return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
+
+
+def _claims(name: str, function: str, node: Node, new: str, *tests: str) -> Mutant:
+    place = f"service.protocol.answer_claims:{function}"
     return Mutant(name, place, node, new, _tests("service", ("verification", *tests)))
 
 
@@ -90,7 +96,7 @@ def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
 _SIGNER = "documents_of_another_signer_are_refused"
 _ANCHOR = "another_anchor_fails"
-_SMALL_GRID = "input_sets_reach_both_ends_and_keep_to_the_grid[small]"
+_TINY_GRID = "input_sets_reach_both_ends_and_keep_to_the_grid[tiny]"
 
 MUTANTS = (
     _zk("final multiplication", "bits.final:verify_checks", condition("total"), "False",
@@ -139,15 +145,17 @@ MUTANTS = (
     _context("breach", "breach", "BreachStatement.binding"),
     _verification("submission: signature", "verify_submission", call("signed.verify"), "None", _SIGNER),
     _verification("answer: signature", "verify_answer", call("signed.verify"), "None", _SIGNER),
-    _verification("answer: about this run", "verify_answer", condition("getattr", "wanted"), "False",
-                  "an_answer_about_something_else_is_refused"),
-    _verification("answer: outcome, flag and top-up", "verify_answer", call("_check_outcome"), "None",
-                  "outcome_flag_and_top_up_go_together"),
-    _verification("answer: sufficiency proof", "verify_answer", call("verify_sufficiency"), "None", _ANSWER_PROOF),
-    _verification("breach: words of the flag", "_check_flag", condition("flag_words"), "flag_words is None",
-                  "a_flag_from_other_words_is_refused"),
-    _verification("breach: decryption proof", "_check_flag", call("verify_decryption"), "None", _ANSWER_PROOF),
-    _verification("breach: breach proof", "verify_answer", call("verify_breach"), "None", _ANSWER_PROOF),
+    _claims("answer: about this run", "answer_claims", condition("getattr", "wanted"), "False",
+            "an_answer_about_something_else_is_refused"),
+    _claims("answer: outcome, flag and top-up", "answer_claims", call("_check_outcome"), "None",
+            "outcome_flag_and_top_up_go_together"),
+    _verification("answer: proofs", "verify_answer", call("verify_claim"), "None", _ANSWER_PROOF),
+    _claims("answer: sufficiency proof", "answer_claims", value("claims"), "{}", _ANSWER_PROOF),
+    _claims("breach: words of the flag", "_decryption", condition("words"), "words is None",
+            "a_flag_from_other_words_is_refused"),
+    _claims("breach: decryption proof", "answer_claims", call("_decryption"), "claims['sufficiency_proof']",
+            _ANSWER_PROOF),
+    _claims("breach: breach proof", "answer_claims", call("_breach"), "claims['sufficiency_proof']", _ANSWER_PROOF),
     _verification("the verifier's seal", "_Verified.__post_init__", condition("_SEAL"), "False",
                   "a_verified_answer_is_not_made_by_hand",
                   "a_verified_breach_with_another_amount_is_not_made_by_replace"),
@@ -308,7 +316,7 @@ MUTANTS = (
              "cfhe.univariate(plus_minus)", "zoom", "the_first_sign_wins"),
     _circuit("zoom: boxes of the grid", "zoom:readings", call("cfhe.round_bit_pattern"),
              "cfhe.round_bit_pattern(multiples, bits - GRID_BITS - 1, overflow_protection=False, "
-             "exactness=cfhe.Exactness.APPROXIMATE)", "widths", _SMALL_GRID),
+             "exactness=cfhe.Exactness.APPROXIMATE)", "widths", _TINY_GRID),
     _circuit("flags: the last row of a group", "any_row:group_sums", value("bounds"),
              "[i * (count - 1) // groups for i in range(groups + 1)]", "any_row", "breach_joins_any_number_of_rows"),
     _circuit("flags: no booleans", "any_row:_is_positive", RETURNED, "np.asarray(x) > 0",
@@ -329,7 +337,7 @@ MUTANTS = (
     _circuit("limbs: one more than the complement", "limbs:split", value("limbs[0]"), "0",
              "shortfall", "limbs_join_to_the_value_that_was_split"),
     _circuit("inputs: lowest weight", "inputs:extreme_inputs", value("low_A[:, 0]"), "weight_top - 1, 1 - weight_top",
-             "widths", _SMALL_GRID),
+             "widths", _TINY_GRID),
     _circuit("parameters: noise of the keys", "security:check_security", condition("deviation"), "False",
              "security", "a_little_less_noise_in_any_key_is_refused", "the_client_refuses_before_it_makes_keys"),
     _circuit("parameters: noise of the encryption of z", "security:_uses", condition("ciphertext"), "False",
@@ -375,4 +383,5 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *RELEASE_MUTANTS,
+    *ARCHIVE_MUTANTS,
 )  # fmt: skip

@@ -130,7 +130,7 @@ BOOK_MUTANTS = (
     Mutant("slack: one proof holds the rows", "service.protocol.proof_rows:ProofRows.require_provable",
            condition("MAX_SLACK"), "False",
            _tests("service", ("exact_answers", "rows_that_no_proof_holds_leave_the_others"))),
-    Mutant("slack: rows of the form that is said", "service.protocol.verification:_rows_of", condition("form"), "True",
+    Mutant("slack: rows of the form that is said", "service.protocol.answer_claims:_rows_of", condition("form"), "True",
            _tests("service", ("exact_answers", "a_book_that_only_rows_with_slack_cover_is_covered"))),
     Mutant("slack: tried first", "service.institution.sufficient:Position.rows", condition("has_exact"),
            "False", _tests("service", ("exact_answers", "rows_with_slack_answer_also_where_the_others_would_do"))),

@@ -20,6 +20,7 @@ ServiceError
 │           ├── PriceMoveTooLarge 422 a combined quote is too far from the tick before
 │           └── RulesNotSigned   422  a change of price rules that too few of the old sources signed, or for elsewhere
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed
+├── ArchiveInvalid               an examiner's archive is not whole, or does not hold; `.step` names what failed
 ├── SourceError                  a price source has nothing it could sign
 │   ├── SourceUnreachable        what it reads from does not answer
 │   ├── RoundMalformed           an on-chain answer is not what an aggregator returns
@@ -157,6 +158,19 @@ class AttestationInvalid(ServiceError):
         super().__init__(f"{step}: {detail}")
         self.step = step
         self.detail = detail
+
+
+class ArchiveInvalid(ServiceError):
+    """An archive is not whole, or does not hold.
+
+    Attributes:
+        step: what failed, as `atomic-margin verify` prints it.
+        detail: why.
+    """
+
+    def __init__(self, detail: str, step: str = "format") -> None:
+        super().__init__(detail)
+        self.step, self.detail = step, detail
 
 
 class SourceError(ServiceError):

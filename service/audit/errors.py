@@ -8,6 +8,7 @@ AuditError
 ├── TermsMissing            model, universe and schedule of the run are not at hand
 ├── BytesMissing            the ciphertext, the keys or an output are not in the store
 ├── RecordInconsistent      the record does not hold: signature, chain, or what it names
+├── NothingToArchive        the account has no entry in that period, or the log does not have them yet
 └── MatricesMismatch        tick and terms give other matrices than the record names
 """
 
@@ -44,6 +45,10 @@ class BytesMissing(AuditError):
 
 class RecordInconsistent(AuditError):
     """The record is not signed, not in its place in the chain, or names other documents than are stored."""
+
+
+class NothingToArchive(AuditError):
+    """The account has no entry in the period, or no checkpoint of the log has all of them yet."""
 
 
 class MatricesMismatch(AuditError):

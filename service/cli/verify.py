@@ -1,4 +1,4 @@
-"""`atomic-margin verify`: check a bundle against a trust file, offline, without FHE library or network."""
+"""`atomic-margin verify`: a bundle or an archive against a trust file, offline, without FHE library or network."""
 
 from datetime import datetime, timezone
 from pathlib import Path
@@ -8,6 +8,8 @@ import typer
 from rich.markup import escape
 
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.service.archives import is_archive
+from atomic_margin.service.cli import verify_archive
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
 from atomic_margin.service.files import read_document, read_json
@@ -37,12 +39,15 @@ ALL_STEPS = (
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Attestation bundle, as the operator published it.")],
+    bundle: Annotated[Path, typer.Argument(help="Attestation bundle, as the operator published it, or an archive.")],
     trust: Annotated[Path, typer.Option(help="Your trust file: keys and hashes from the parties themselves.")],
     backend: Annotated[str, typer.Option(help="auto, arkworks (native) or reference (pure Python, slow).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
-    """Check one attestation bundle, step by step.
+    """Check one attestation bundle, or all of an examiner's archive, step by step.
+
+        atomic-margin verify bundle.json --trust trust.json
+        atomic-margin verify fund.archive.zip --trust trust.json
 
     Exit status 0: every step holds. 1: one does not; it is named. 2: a file cannot be read.
     """
@@ -55,6 +60,9 @@ def verify(
 
     with plain_errors():
         anchors, group = read_document(trust, TrustFile.parse), load_group(backend)
+        if is_archive(bundle):
+            verify_archive.check(bundle, anchors, group, as_json)
+            return
         try:
             try:
                 value = read_json(bundle)

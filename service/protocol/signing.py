@@ -30,6 +30,7 @@ DocumentType = Literal[
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
     "universe-revision",
     "release",
+    "archive",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -357,7 +357,16 @@ class Terms:
 
 def terms_hash(terms: Terms) -> str:
     """Return the one hash that names all parts of the terms that stay as they are; an admission has it."""
-    return canonical_hash("terms", dict(sorted(terms.hashes.items())))
+    return _named(terms.hashes)
+
+
+def named_terms(model: str, schedule: str, profile: Profile) -> str:
+    """Return the same, by the hashes of model and schedule."""
+    return _named({"model": model, "schedule": schedule, "profile": profile.hash(), "generators": generators_hash()})
+
+
+def _named(hashes: Mapping[str, str]) -> str:
+    return canonical_hash("terms", dict(sorted(hashes.items())))
 
 
 MATRIX_NAMES = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")

@@ -14,30 +14,24 @@ from atomic_margin.fhe.errors import MalformedCiphertext
 from atomic_margin.fhe.masks import Ciphertext
 from atomic_margin.margin.collateral import market_worth
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
-from atomic_margin.margin.rows.top_up import step_units
 from atomic_margin.service.errors import Refused, UnknownUniverse
+from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
-from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
-    breach_statement,
     ciphertext_of,
-    decryption_statement,
     encryption_statement,
     gain_statement,
     portfolio_statement,
-    sufficiency_statement,
 )
 from atomic_margin.service.protocol.submissions import Settles, Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group, Point
-from atomic_margin.zk.verify.breach import verify_breach
-from atomic_margin.zk.verify.decryption import verify_decryption
+from atomic_margin.zk.verify.batch import verify_claim
 from atomic_margin.zk.verify.encryption import verify_encryption
 from atomic_margin.zk.verify.portfolio import verify_portfolio
 from atomic_margin.zk.verify.sufficiency import verify_sufficiency
@@ -187,37 +181,16 @@ def verify_answer(
     """
     # (1) The institution signed it.
     signed.verify(frozenset({identity}))
-    # (2) It is about this very run.
-    for name, wanted in (
-        ("run_id", record.run_id),
-        ("run", run_hash),
-        ("operator", record.operator),
-        ("institution", record.institution),
-        ("submission", record.submission),
-        ("price_sequence", record.price_sequence),
-    ):
-        if getattr(answer, name) != wanted:
-            raise Refused(f"the answer is about another {name} than the run's", name)
-    # (3) Outcome, flag and top-up go together.
-    rows = _rows_of(answer, record, market, matrices, terms)
-    _check_outcome(answer, record, rows, terms)
-    # (4) The sufficiency proof holds: on maintenance margin as it is, or on initial margin with the top-up added.
-    try:
-        statement = sufficiency_statement(answer, terms, record, submission, rows)
-        verify_sufficiency(statement, bytes.fromhex(answer.sufficiency_proof), group)
-    except ProofError as error:
-        raise Refused(str(error), "sufficiency_proof") from error
+    # (2) It is about this very run; outcome, flag and top-up go together; and its proofs hold.
+    ground = AnswerGround(record, run_hash, submission, market, matrices, terms, keys, flag_words)
+    for name, claim in answer_claims(answer, ground).items():
+        try:
+            verify_claim(claim, group)
+        except ProofError as error:
+            raise Refused(str(error), name) from error
     answer_hash = signed.body_hash()
     if answer.outcome == "covered":
         return VerifiedCoverage(record, run_hash, answer_hash, _SEAL)
-    # (5) The flag is 1: the run's own output ciphertext decrypts to it under the committed flag key.
-    _check_flag(answer, record, keys, flag_words, terms, matrices, group)
-    # (6) And rightly so: some row of the maintenance proof matrix is negative for the committed portfolio.
-    try:
-        breach = breach_statement(answer, terms, record, submission, matrices)
-        verify_breach(breach, bytes.fromhex(answer.breach_proof or ""), group)
-    except ProofError as error:
-        raise Refused(str(error), "breach_proof") from error
     return VerifiedBreach(record, run_hash, answer_hash, _SEAL, answer.top_up, Decimal(answer.top_up_usd))
 
 
@@ -281,62 +254,3 @@ def _check_paid(settles: Settles, market: Market | None, terms: Terms) -> None:
 def day_of(market: Market | None) -> int:
     """Return the day of prices, whole days since 1970-01-01 in UTC; 0 where there are none."""
     return 0 if market is None else int(market.as_of.timestamp()) // 86_400
-
-
-def _check_flag(
-    answer: Answer,
-    record: RunRecord,
-    keys: KeyPair,
-    flag_words: bytes | None,
-    terms: Terms,
-    matrices: RunMatrices,
-    group: Group,
-) -> None:
-    if record.outputs is None:
-        raise Refused("the run was not evaluated; it has no flag", "flag_output")
-    if flag_words is None or hashlib.sha256(flag_words).hexdigest() != record.outputs.breach:
-        raise Refused("the words of the run's breach output are not at hand", "flag_output")
-    try:
-        statement = decryption_statement(answer, terms, record, keys, flag_words, matrices)
-        verify_decryption(statement, bytes.fromhex(answer.decryption_proof or ""), group)
-    except (ProofError, MalformedCiphertext) as error:
-        raise Refused(str(error), "decryption_proof") from error
-
-
-def _rows_of(answer: Answer, record: RunRecord, market: Market, matrices: RunMatrices, terms: Terms) -> ProofRows:
-    """Return the rows that an answer's sufficiency proof is about."""
-    kind: MarginKind = "maintenance" if answer.outcome == "covered" else "initial"
-    if answer.form is None:
-        return ProofRows.of(matrices.of(kind, "proof"))
-    try:
-        return terms.proof_rows(kind, answer.form, market, record.posted, record)
-    except MarginError as error:
-        raise Refused(f"there are no exact rows at this tick: {error}; answer without a form", "form") from error
-
-
-def _check_outcome(answer: Answer, record: RunRecord, rows: ProofRows, terms: Terms) -> None:
-    if answer.outcome == "covered":
-        # A decrypted 0 proves nothing and would be an answer to whoever fishes for key bits.
-        if answer.flag is not None or answer.flag_output is not None:
-            raise Refused("a covered answer carries no flag; its proof is the evidence", "flag")
-        if answer.decryption_proof is not None or answer.breach_proof is not None:
-            raise Refused("a covered answer proves coverage alone; a decryption proof would tell key bits", "flag")
-        if answer.top_up != 0 or answer.top_up_usd != "0":
-            raise Refused("a covered answer has no top-up", "top_up")
-        return
-    if record.outputs is None:
-        raise Refused("the run was not evaluated; a breach is answered at the run of this tick that is", "outcome")
-    if answer.flag != "1":
-        raise Refused("a breach answer carries the decrypted flag 1", "flag")
-    if answer.flag_output != record.outputs.breach:
-        raise Refused("the flag was decrypted from another ciphertext than the run's breach output", "flag_output")
-    for name in ("decryption_proof", "breach_proof"):
-        if getattr(answer, name) is None:
-            raise Refused(f"a breach answer carries its {name.replace('_', ' ')}", name)
-    matrix = rows.matrix
-    step = step_units(matrix.unit_exponent, terms.model.minimum_transfer_amount, record.gross_limit)
-    if answer.top_up == 0 or answer.top_up % step:
-        raise Refused(f"the top-up must be a positive multiple of {step} units, got {answer.top_up}", "top_up")
-    usd = format(matrix.usd(answer.top_up), "f")
-    if answer.top_up_usd != usd:
-        raise Refused(f"{answer.top_up} units are {usd} USD, not {answer.top_up_usd}", "top_up_usd")

@@ -30,6 +30,7 @@ from atomic_margin.zk.statements.encryption import EncryptionStatement
 from atomic_margin.zk.statements.portfolio import PortfolioStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
 from atomic_margin.zk.verify.breach import gather_breach
+from atomic_margin.zk.verify.conclude import conclude
 from atomic_margin.zk.verify.decryption import gather_decryption
 from atomic_margin.zk.verify.encryption import gather_encryption
 from atomic_margin.zk.verify.portfolio import gather_portfolio
@@ -97,6 +98,18 @@ def verify_batch(
         culprits[index] = invalid()
     if culprits:
         raise BatchInvalid(culprits)
+
+
+def verify_claim(claim: Claim, group: Group | None = None) -> None:
+    """Check one claim; returning means that it holds.
+
+    Raises:
+        StatementError: it is about something that is not a statement.
+        ProofError: as the statement's own function in `zk.verify` says.
+    """
+    gather, invalid = _kind(claim.statement)
+    group = group or load_group()
+    conclude(gather(claim.statement, claim.proof, group, {}), group, invalid)
 
 
 def _kind(statement: Any) -> tuple[Callable[..., FinalCheck], type[VerificationError]]:

@@ -7,7 +7,7 @@ neither statuses nor balances, and whoever has the documents can check every one
 
 import hashlib
 import hmac
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -82,6 +82,17 @@ class Entry(Body):
             market_hash=self.market,
             receipted=self.receipted,
         )
+
+
+class OpensEntries(Protocol):
+    """Has the salts of entries: of a whole account (`Salts`), or those that somebody shows."""
+
+    @property
+    def account(self) -> str:
+        """The account's pseudonym."""
+
+    def of(self, part: str, number: int) -> str:
+        """Return the salt of one hash of one entry."""
 
 
 class Salts:
@@ -218,7 +229,9 @@ def recomputed(
     return Recomputed(Chain(number, own.body, state), event, own.document)
 
 
-def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, salts: Salts, operator: str) -> Chain:
+def followed(
+    chain: Chain, signed: SignedDocument, document: SignedDocument, salts: OpensEntries, operator: str
+) -> Chain:
     """Return a chain with one more entry, as somebody who does not trust the operator checks it.
 
     Args:
@@ -261,7 +274,7 @@ def followed(chain: Chain, signed: SignedDocument, document: SignedDocument, sal
     return Chain(entry.number, signed.body_hash(), state)
 
 
-def _hashes(salts: Salts, number: int, document: SignedDocument, state: Account) -> dict[str, str]:
+def _hashes(salts: OpensEntries, number: int, document: SignedDocument, state: Account) -> dict[str, str]:
     return {
         "document": salted_hash(salts.of("document", number), document.canonical()),
         "public": salted_hash(salts.of("public", number), state.public.canonical()),

@@ -1,0 +1,312 @@
+"""What the documents of an archived history prove, each held against the account it came to.
+
+The machine has run by then: a document is the right one at its moment. Here are the proofs in it, and what the operator
+computed: matrices, settlements, deadlines. Proofs of answers are put off and verified together, `BATCH` at a time: a
+thousand of them take as long as a hundred would alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.rounding import RunMatrices
+from atomic_margin.service.errors import ArchiveInvalid, Refused
+from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
+from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
+from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
+from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.settlements import rightful_transfers
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
+from atomic_margin.service.protocol.verification import verify_gain, verify_submission
+from atomic_margin.zk.errors import BatchInvalid
+from atomic_margin.zk.groups import Group, Point
+from atomic_margin.zk.verify.batch import Claim, verify_batch
+
+BATCH = 64
+"""Proofs that are verified together."""
+
+
+class Happened(NamedTuple):
+    """One entry that was followed.
+
+    Attributes:
+        number: of the entry.
+        event: what happened.
+        document: signed.
+        before: the account before it; None for the first entry of an account.
+        after: the account after it.
+        leaf: the entry's leaf in the log.
+    """
+
+    number: int
+    event: Event
+    document: SignedDocument
+    before: Account | None
+    after: Account
+    leaf: bytes
+
+
+class _Run(NamedTuple):
+    record: RunRecord
+    matrices: RunMatrices
+    market: Market
+    leaf: bytes
+
+
+@dataclass
+class Ground:
+    """What documents are held against.
+
+    Attributes:
+        terms: of the account.
+        trust: the verifier's anchors.
+        ticks: by number.
+        flags: words of the breach flags that were decrypted, by hash of the run's record.
+        group: backend of the proofs.
+    """
+
+    terms: Terms
+    trust: TrustFile
+    ticks: Mapping[int, PriceTick]
+    flags: Mapping[str, bytes]
+    group: Group
+
+    def market(self, number: int) -> Market:
+        """Return the prices of a tick.
+
+        Raises:
+            ArchiveInvalid: it is not here, or void.
+        """
+        tick = self.ticks.get(number)
+        if tick is None or tick.market is None:
+            raise ArchiveInvalid(f"a document rests on prices of tick {number}, which the archive does not have")
+        return tick.market
+
+
+@dataclass
+class ArchivedDocuments:
+    """Takes what happened, entry by entry, and checks what each document proves.
+
+    Attributes:
+        ground: what they are held against.
+        proofs: how many proofs were verified so far.
+        known: points that were decoded before.
+    """
+
+    ground: Ground
+    proofs: int = 0
+    known: dict[bytes, Point] = field(default_factory=dict)
+    _submissions: dict[str, Submission] = field(default_factory=dict)
+    _keys: dict[str, KeyPair] = field(default_factory=dict)
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _waiting: list[tuple[int, str, Claim]] = field(default_factory=list)
+
+    def take_earlier(self, document: SignedDocument, identity: str) -> None:
+        """Take a document from before the first entry; whatever rests on it names it by hash.
+
+        Raises:
+            Refused: it is none that anything rests on.
+            SignatureInvalid, DocumentError: it does not hold.
+        """
+        document.verify(frozenset({identity}))
+        if document.type == Enrolment.TYPE:
+            self._enrol(Enrolment.parse(document.body))
+        elif document.type == Submission.TYPE:
+            self._submissions[document.body_hash()] = Submission.parse(document.body)
+        else:
+            raise Refused(f"nothing rests on a {document.type} from before the archive", "type")
+
+    def check_earlier(self, documents: Mapping[str, SignedDocument], identity: str) -> None:
+        """Check the proofs of the submissions from before, whose keys are known by now."""
+        for name, document in documents.items():
+            submission = self._submissions.get(name)
+            if submission is not None:
+                self._check_submission(document, submission, identity)
+
+    def take(self, happened: Happened) -> None:
+        """Check what one document proves, or put its proofs off.
+
+        Raises:
+            Refused, MarginError, LogError, DocumentError, SignatureInvalid: it does not hold.
+            ArchiveInvalid: something it rests on is missing, or a proof that was put off does not hold.
+        """
+        check = _CHECKS.get(happened.event.kind)
+        if check is not None:
+            check(self, happened)
+        if len(self._waiting) >= BATCH:
+            self.conclude()
+
+    def conclude(self) -> None:
+        """Verify the proofs that were put off.
+
+        Raises:
+            ArchiveInvalid: one does not hold; its entry is named.
+        """
+        if not self._waiting:
+            return
+        try:
+            verify_batch([claim for _, _, claim in self._waiting], self.ground.group, self.known)
+        except BatchInvalid as error:
+            index = min(error.culprits)
+            number, name, _ = self._waiting[index]
+            raise ArchiveInvalid(f"entry {number}: {name}: {error.culprits[index]}", "documents") from error
+        self.proofs += len(self._waiting)
+        self._waiting.clear()
+
+    def admitted(self, happened: Happened) -> None:
+        """The trust file names the institution's key, and the account is under the trusted terms."""
+        public, trust = happened.after.public, self.ground.trust
+        if trust.institutions.get(public.institution) != public.identity:
+            raise Refused(f"the trust file does not name this key of {public.institution!r}", "identity")
+
+    def enrolled(self, happened: Happened) -> None:
+        """Keep the commitments to the keys."""
+        self._enrol(Enrolment.parse(happened.document.body))
+
+    def _enrol(self, enrolment: Enrolment) -> None:
+        pair = key_pair(self.ground.terms.profile, enrolment.input_key, enrolment.flag_key)
+        self._keys[enrolment.evaluation_keys] = pair
+
+    def submitted(self, happened: Happened) -> None:
+        """A submission holds, and gained no more than it says."""
+        submission = Submission.parse(happened.document.body)
+        self._check_submission(happened.document, submission, happened.after.public.identity)
+        self._submissions[happened.event.document] = submission
+        named = submission.gain
+        before = None if named.before is None else self._submission(named.before)
+        market = None if named.price_sequence == 0 else self.ground.market(named.price_sequence)
+        verify_gain(submission, before, market, self.ground.terms, self.ground.group)
+        self.proofs += 1
+
+    def _check_submission(self, document: SignedDocument, submission: Submission, identity: str) -> None:
+        keys = self._keys.get(submission.evaluation_keys)
+        if keys is None:
+            raise ArchiveInvalid("a submission is under keys whose enrolment the archive does not have", "documents")
+        if keys.hash not in self.ground.trust.keys.get(submission.institution, ()):
+            raise Refused(f"the trust file pins no such keys of {submission.institution!r}: {keys.hash}", "keys")
+        verify_submission(document, submission, self.ground.terms, identity, keys, self.ground.group)
+        self.proofs += 2
+
+    def _submission(self, name: str) -> Submission:
+        found = self._submissions.get(name)
+        if found is None:
+            raise ArchiveInvalid(f"submission {name} is not in the archive, and a document rests on it", "documents")
+        return found
+
+    def recorded(self, happened: Happened) -> None:
+        """A run's matrices are what its prices, collateral and terms give."""
+        record = RunRecord.parse(happened.document.body)
+        for name in record.differing_from(self._submission(record.submission)):
+            raise Refused(f"submission and run differ in {name}", name)
+        market = self.ground.market(record.price_sequence)
+        matrices = self.ground.terms.matrices_of(record, market)
+        self._runs = {happened.event.document: _Run(record, matrices, market, happened.leaf)} | self._kept(happened)
+
+    def _kept(self, happened: Happened) -> dict[str, _Run]:
+        """Return the runs that are still open or owed; the others need not be kept."""
+        run = None if happened.before is None else happened.before.public.run
+        return {} if run is None or run.record not in self._runs else {run.record: self._runs[run.record]}
+
+    def answered(self, happened: Happened) -> None:
+        """Put off the proofs of an answer, after everything else about it holds."""
+        answer = Answer.parse(happened.document.body)
+        run = self._run(answer.run)
+        submission = self._submission(run.record.submission)
+        keys = self._keys[submission.evaluation_keys]
+        words = self.ground.flags.get(answer.run)
+        ground = AnswerGround(
+            run.record, answer.run, submission, run.market, run.matrices, self.ground.terms, keys, words
+        )
+        claims = answer_claims(answer, ground)
+        self._waiting += [(happened.number, name, claim) for name, claim in claims.items()]
+
+    def _run(self, name: str) -> _Run:
+        found = self._runs.get(name)
+        if found is None:
+            raise ArchiveInvalid("a document is about a run that the archive does not have", "documents")
+        return found
+
+    def settled(self, happened: Happened) -> None:
+        """A settlement moves what it has to, by prices and balances."""
+        body, before = Settlement.parse(happened.document.body), happened.before
+        run = self._run(body.run)
+        if before is None:
+            raise TypeError("an account that is settled was there before")
+        rightful = rightful_transfers(
+            self.ground.terms,
+            run.market,
+            Decimal(body.top_up_usd),
+            counted=run.record.posted,
+            free=before.private.free,
+            posted=before.public.posted,
+        )
+        if (body.kind, body.transfers) != (rightful.kind, rightful.transfers):
+            raise Refused(f"by the account's collateral this is a {rightful.kind}, with other transfers", "transfers")
+
+    def covered_unasked(self, happened: Happened) -> None:
+        """A proof that nobody asked for holds."""
+        coverage = Coverage.parse(happened.document.body)
+        verify_coverage(
+            happened.document,
+            coverage,
+            submission=self._submission(coverage.submission),
+            submission_hash=coverage.submission,
+            market=self.ground.market(coverage.price_sequence),
+            terms=self.ground.terms,
+            identity=happened.after.public.identity,
+            group=self.ground.group,
+        )
+        self.proofs += 1
+
+    def came_back(self, happened: Happened) -> None:
+        """What remained after a release, or a substitution, was initial margin, or worth what was there before."""
+        release = Release.parse(happened.document.body)
+        named = release.submission
+        verify_release(
+            happened.document,
+            release,
+            submission=None if named is None else self._submission(named),
+            submission_hash=named,
+            market=None if named is None else self.ground.market(release.price_sequence),
+            terms=self.ground.terms,
+            identity=happened.after.public.identity,
+            group=self.ground.group,
+        )
+        self.proofs += release.sufficiency_proof is not None
+
+    def overdue(self, happened: Happened) -> None:
+        """The time to answer was over, by the witnesses' clocks where the trust file names some."""
+        body = Overdue.parse(happened.document.body)
+        run = self._run(body.run)
+        if self.ground.trust.log is not None:
+            seconds = run.record.answer_seconds
+            check_deadline(body.begins, body.ends, run.leaf, seconds, self.ground.trust.log)
+        elif body.declared_at < run.record.deadline:
+            raise Refused(f"the run was declared overdue before {run.record.deadline}, its deadline", "declared_at")
+
+
+_CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
+    EventKind.ADMITTED: ArchivedDocuments.admitted,
+    EventKind.KEYS_ENROLLED: ArchivedDocuments.enrolled,
+    EventKind.SUBMITTED: ArchivedDocuments.submitted,
+    EventKind.LOSSES_SETTLED: ArchivedDocuments.submitted,
+    EventKind.RUN_RECORDED: ArchivedDocuments.recorded,
+    EventKind.COVERED: ArchivedDocuments.answered,
+    EventKind.BREACH_PROVEN: ArchivedDocuments.answered,
+    EventKind.MARGIN_CALLED: ArchivedDocuments.settled,
+    EventKind.LIQUIDATED: ArchivedDocuments.settled,
+    EventKind.ANSWER_OVERDUE: ArchivedDocuments.overdue,
+    EventKind.COVERED_UNASKED: ArchivedDocuments.covered_unasked,
+    EventKind.RELEASED: ArchivedDocuments.came_back,
+    EventKind.SUBSTITUTED: ArchivedDocuments.came_back,
+}
