@@ -65,6 +65,8 @@ RELEASE_MUTANTS = (
           f"{_WORTH}what_comes_back_is_worth_at_most_the_amount_and_a_unit_more_would_be_more"),
     _rule("the book offline", "service.verifier.releases:check_releases", call("verify_committed"), "None",
           f"{_REAL}proofs_of_releases_are_checked_offline_by_a_released_history"),
+    _rule("proofs of an archive", "service.verifier.archived_documents:ArchivedDocuments.came_back",
+          call("verify_release"), "None", f"{_REAL}an_archive_shows_that_what_came_back_was_not_needed"),
     _rule("what is void is not sent again", "service.institution.outbox:_obstacle", condition("release"), "False",
           f"{_REAL}a_release_that_is_about_nothing_any_more_is_not_sent_again"),
     _rule("what a substitution gives, of a released history", "service.verifier.released:_fitting",

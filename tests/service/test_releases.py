@@ -10,7 +10,14 @@ import pytest
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
-from atomic_margin.service.errors import AgentRefused, IllegalTransition, Refused, RemoteError, SignatureInvalid
+from atomic_margin.service.errors import (
+    AgentRefused,
+    ArchiveInvalid,
+    IllegalTransition,
+    Refused,
+    RemoteError,
+    SignatureInvalid,
+)
 from atomic_margin.service.institution import releases as own_releases
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import releases
@@ -35,6 +42,7 @@ from .rounds import flat, in_step, lose, mend
 from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
+from .test_archive import archived, cut, verified
 from .test_monitor_released import Watch, history
 
 USDC = 10**6
@@ -418,3 +426,26 @@ def test_proofs_of_releases_are_checked_offline_by_a_released_history(proving: R
     fall = Market.parse({**example("market-4"), "sequence": "1"})
     with pytest.raises(Refused):
         check_releases(history, {tick.sha256: fall}, world.terms, group)
+
+
+def test_an_archive_shows_that_what_came_back_was_not_needed(
+    proving: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covered(proving)
+    world = proving.world
+    trust = {**world.trust(), "keys": {FUND: [proving.agent.key_commitments]}}
+    proving.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
+    first = len(world.entries())
+    proving.agent.release({"USDC": 1000 * USDC})
+    assert verified(archived(world, tmp_path / "whole.zip"), trust).account == world.account()
+    # Of a part, too: the book that it is about goes along.
+    assert verified(cut(world, tmp_path / "part.zip", first + 1), trust).account == world.account()
+    # An operator that lets its friend have back what margin needs signs that it did.
+    small = made(proving, {"USDC": USDC}, {"BTC": 1})
+    left = {**small.body["remaining"], "USDC": str(int(small.body["posted"]["USDC"]) - 200_000 * USDC)}
+    large = {"taken": {"USDC": str(200_000 * USDC)}, "remaining": left}
+    with monkeypatch.context() as friendly:
+        friendly.setattr(releases, "verify_release", lambda *_, **__: None)
+        take(proving, anew(proving, small, **large, sufficiency_proof=None, matrix=None))
+    with pytest.raises(ArchiveInvalid, match="worth"):
+        verified(archived(world, tmp_path / "friend.zip"), trust)
