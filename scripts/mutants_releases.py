@@ -4,6 +4,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _PURE = "tests/service/account/test_machine_releases.py::test_"
 _REAL = "tests/service/test_releases.py::test_"
+_READ = "tests/service/test_release_readers.py::test_"
 _ROWS = "tests/service/test_release_rows.py::test_"
 _WORTH = "tests/margin/test_returns.py::test_"
 
@@ -47,11 +48,11 @@ RELEASE_MUTANTS = (
     _rule("the proof is about its gains", "service.protocol.release_rows:ReleaseRows.hash", RETURNED,
           "self.rows.hash()", f"{_ROWS}a_proof_with_other_gains_is_none"),
     _rule("the signature", _VERIFIED, call("signed.verify"), "None",
-          f"{_REAL}proofs_of_releases_are_checked_offline_by_a_released_history"),
+          f"{_READ}proofs_of_releases_are_checked_offline_by_a_released_history"),
     _rule("its submission", _VERIFIED, condition("submission_hash"), "False",
-          f"{_REAL}a_release_is_verified_against_the_book_that_it_names"),
+          f"{_READ}a_release_is_verified_against_the_book_that_it_names"),
     _rule("its parties", _VERIFIED, condition("getattr"), "False",
-          f"{_REAL}a_release_is_verified_against_the_book_that_it_names"),
+          f"{_READ}a_release_is_verified_against_the_book_that_it_names"),
     _rule("its rows", _VERIFIED, condition("matrix"), "False",
           f"{_REAL}who_leaves_gains_out_of_the_rows_or_u_out_of_the_proof_has_none"),
     _rule("its proof", _VERIFIED, call("verify_sufficiency"), "None",
@@ -64,11 +65,11 @@ RELEASE_MUTANTS = (
           value("found", "ceil"), "found",
           f"{_WORTH}what_comes_back_is_worth_at_most_the_amount_and_a_unit_more_would_be_more"),
     _rule("the book offline", "service.verifier.releases:check_releases", call("verify_committed"), "None",
-          f"{_REAL}proofs_of_releases_are_checked_offline_by_a_released_history"),
+          f"{_READ}proofs_of_releases_are_checked_offline_by_a_released_history"),
     _rule("proofs of an archive", "service.verifier.archived_documents:ArchivedDocuments.came_back",
-          call("verify_release"), "None", f"{_REAL}an_archive_shows_that_what_came_back_was_not_needed"),
+          call("verify_release"), "None", f"{_READ}an_archive_shows_that_what_came_back_was_not_needed"),
     _rule("what is void is not sent again", "service.institution.outbox:_obstacle", condition("release"), "False",
           f"{_REAL}a_release_that_is_about_nothing_any_more_is_not_sent_again"),
     _rule("what a substitution gives, of a released history", "service.verifier.released:_fitting",
-          condition("Release"), "False", f"{_REAL}a_monitor_takes_releases_and_substitutions_of_a_released_history"),
+          condition("Release"), "False", f"{_READ}a_monitor_takes_releases_and_substitutions_of_a_released_history"),
 )  # fmt: skip
