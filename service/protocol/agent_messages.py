@@ -113,7 +113,7 @@ class Excess(ResponseBody):
 
     price_sequence: Count
     usd: str
-    """What may be released, a multiple of the step; 0 for nothing. Without a book in force all of it may, and it is 0."""
+    """What may be released, a multiple of the step; 0 for nothing. Without a book in force all may, and this is 0."""
     back: dict[str, str]
     """What to release of it, smallest units by asset: what would be delivered last comes back first."""
     short_usd: str
