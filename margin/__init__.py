@@ -31,8 +31,10 @@ from atomic_margin.margin.collateral import (
     check_accepted,
     check_holdings,
     check_schedule,
+    check_substitution,
     check_transfer,
     collateral_values,
+    select_return,
     select_transfer,
 )
 from atomic_margin.margin.errors import MarginError
@@ -123,6 +125,7 @@ __all__ = [
     "check_model",
     "check_offsetting_pairs",
     "check_schedule",
+    "check_substitution",
     "check_transfer",
     "choose_exponent",
     "collateral_values",
@@ -135,6 +138,7 @@ __all__ = [
     "model_named",
     "models",
     "parse_model",
+    "select_return",
     "select_transfer",
     "step_units",
     "true_surplus",

@@ -11,6 +11,7 @@ from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
+from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 
 
@@ -386,6 +387,7 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *DEFAULT_MUTANTS,
+    *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *REPORT_MUTANTS,

@@ -39,10 +39,8 @@ DEFAULT_MUTANTS = (
              "sales_go_on_until_the_proven_amount"),
     _machine("the loss takes the place of the top-up", "_check_wanted", condition("loss"),
              "once_a_loss_is_agreed_collateral_is_sold_up_to_that", new="True"),
-    _machine(
-        "disputes hold", "require_not_held", condition("disputes"),
-        "what_a_dispute_holds_is_neither_sold_nor_closed_out",
-    ),
+    _machine("disputes hold sales", "collateral_sold", call("require_not_held"),
+             "what_a_dispute_holds_is_neither_sold_nor_closed_out", new="None"),
     _machine("one loss", "loss_agreed", condition("loss"), "a_loss_is_agreed_once_and_for_the_default_as_it_is"),
     _machine("sales since the loss was signed", "loss_agreed", condition("stages"),
              "a_loss_is_agreed_once_and_for_the_default_as_it_is"),

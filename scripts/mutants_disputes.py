@@ -25,7 +25,7 @@ def _party(name: str, place: str, node: Node, test: str, new: str = "False", fil
 
 
 DISPUTE_MUTANTS = (
-    _machine("withdrawals are held", "holdings:require_free_to_leave", call("require_not_held"), _HELD, "None"),
+    _machine("withdrawals are held", "holdings:require_may_leave", call("require_not_held"), _HELD, "None"),
     _machine("settled losses are held", "books:losses_settled", call("require_not_held"), _HELD, "None"),
     _machine("what holds", "disputes:require_not_held", condition("open"), _HELD),
     _machine("numbers", "disputes:disputed", call("require_next"), "an_old_dispute_opens_nothing_again", "None"),

@@ -26,6 +26,7 @@ from atomic_margin.service.protocol.account import (
     netting_documents,
     state,
 )
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -69,6 +70,7 @@ MODELS: tuple[type[Part], ...] = (
     netting_documents.PartyNaming,
     netting_documents.Obligation,
     netting_documents.Netting,
+    Release,
     events.Readers,
     events.Reader,
     entries.Entry,

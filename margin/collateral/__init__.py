@@ -17,7 +17,7 @@ from atomic_margin.margin.collateral.schedule import (
     check_holdings,
     check_schedule,
 )
-from atomic_margin.margin.collateral.transfer import check_transfer, select_transfer
+from atomic_margin.margin.collateral.transfer import check_substitution, check_transfer, select_return, select_transfer
 from atomic_margin.margin.collateral.values import (
     CollateralValues,
     collateral_values,
@@ -37,9 +37,11 @@ __all__ = [
     "check_accepted",
     "check_holdings",
     "check_schedule",
+    "check_substitution",
     "check_transfer",
     "collateral_values",
     "market_worth",
     "pool_collateral_values",
+    "select_return",
     "select_transfer",
 ]

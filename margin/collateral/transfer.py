@@ -102,6 +102,104 @@ def check_transfer(
                 )
 
 
+def check_substitution(
+    taken: Mapping[str, int],
+    given: Mapping[str, int],
+    schedule: CollateralSchedule,
+    moves: SpotMoves,
+    market: Market,
+    *,
+    posted: Mapping[str, int],
+) -> None:
+    """Make sure that ``posted`` is worth no less in any row of both kinds once ``given`` is there and ``taken`` is not.
+
+    All in smallest units by asset. Tiers count what stays posted beside it, so more of an asset that is posted already
+    may be worth less than its price.
+
+    Raises:
+        TransferTooSmall: naming the first row that falls short.
+        NegativeHolding: more is taken than is posted.
+        UnknownAsset, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in `collateral_values`.
+    """
+    after = {name: posted.get(name, 0) - taken.get(name, 0) + given.get(name, 0) for name in {*posted, *taken, *given}}
+    check_schedule(schedule, moves, market)
+    for held in (posted, taken, given, after):
+        check_holdings(schedule, held)
+    for kind in KINDS:
+        have = unrounded_values(schedule, moves, market, posted, kind)
+        get = unrounded_values(schedule, moves, market, after, kind)
+        for label, before, then in zip(moves.labels, have, get, strict=True):
+            if then < before:
+                raise TransferTooSmall(
+                    f"what is given is worth {float(before - then):,.2f} USD less than what is taken in {kind} row "
+                    f"{label!r}: give more"
+                )
+
+
+def select_return(
+    amount_usd: Decimal,
+    posted: Mapping[str, int],
+    schedule: CollateralSchedule,
+    moves: SpotMoves,
+    market: Market,
+) -> Mapping[str, int]:
+    """Choose posted collateral to give back that is worth at most the amount in every row of both kinds.
+
+    Assets are taken in the reverse of the schedule's priority: an institution delivers by that, and would have back
+    first what it would deliver last. Each is taken as far as the amount goes, rounded down to its smallest unit, and
+    one cent stays, so recomputing c in floating point cannot fall short. What does not count is given back whole.
+
+    Args:
+        amount_usd: what may leave, USD.
+        posted: posted quantities by asset, in smallest units.
+        schedule: eligible assets.
+        moves: what the margin model says of collateral.
+        market: prices.
+
+    Returns:
+        Quantities to give back by asset, in smallest units, without zeros; nothing if no unit is worth as little.
+
+    Raises:
+        BadAmount: the amount is not positive and finite.
+        UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in
+            `collateral_values`.
+    """
+    _check_inputs(amount_usd, (posted,), schedule, moves, market)
+    left = [Fraction(amount_usd) - _TRANSFER_CUSHION] * (len(KINDS) * len(moves))
+    taken: dict[str, int] = {}
+    for asset in sorted(schedule.assets, key=lambda item: item.priority, reverse=True):
+        held = posted.get(asset.id, 0)
+        losses = _Losses(asset, held, moves, market)
+        quantity = losses.largest(left)
+        if quantity > 0:
+            taken[asset.id] = quantity
+            left = [amount - losses.of(row, quantity) for row, amount in enumerate(left)]
+    return MappingProxyType(taken)
+
+
+class _Losses:
+    """How much the value of one asset falls in each row of both kinds when some of it is no longer posted."""
+
+    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market) -> None:
+        self._asset, self._posted = asset, posted
+        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind)]
+        self._before = [credited(asset, posted * unit) for unit in self._units]
+
+    def of(self, row: int, quantity: int) -> Fraction:
+        """Return the loss in one row, USD."""
+        return self._before[row] - credited(self._asset, (self._posted - quantity) * self._units[row])
+
+    def largest(self, left: list[Fraction]) -> int:
+        """Return the largest quantity by which no row loses more than it has left."""
+        found = self._posted
+        for row, amount in enumerate(left):
+            kept = self._before[row] - max(amount, Fraction(0))
+            if kept > 0:
+                value = self._asset.tier_table.least_value(kept / (1 - Fraction(self._asset.haircut)))
+                found = min(found, self._posted - math.ceil(value / self._units[row]))
+        return found
+
+
 class _Gains:
     """How much the value of one asset grows in each row of both kinds when more of it is posted."""
 

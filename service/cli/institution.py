@@ -8,6 +8,7 @@ import typer
 
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
+from atomic_margin.service.cli import institution_collateral
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
@@ -171,6 +172,9 @@ def promise(
     asked |= {"scope": "principal"} if principal else {}
     with plain_errors():
         print_json(_call(Promised, directory, agent, "POST", "/v1/obligations", asked))
+
+
+institution_collateral.register(app)
 
 
 @app.command("rotate-keys")

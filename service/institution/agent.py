@@ -7,7 +7,7 @@ withholds the flag and raises an alarm, which says neither a value nor when.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -16,12 +16,21 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, instructions, losses, readers, renewals, shortfalls
+from atomic_margin.service.institution import (
+    answering,
+    giving_up,
+    instructions,
+    losses,
+    readers,
+    releases,
+    renewals,
+    shortfalls,
+)
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
-from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.enrolment import enrol, sync_unless_locked_out
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing, load_secret
@@ -35,7 +44,7 @@ from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
-from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
+from atomic_margin.service.protocol.agent_messages import Excess, LossesSettled, Released, RunFigures
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import ENDED
 from atomic_margin.service.protocol.submissions import Settles
@@ -87,15 +96,8 @@ class Agent:
         self._chain = MarketChain(settings, self._store, self._client.tick)
         universes = Universes(settings.directory, self.terms, self._client.universe)
         try:
-            self.history = History(
-                settings,
-                self.terms,
-                self.identity.public_key,
-                self._store,
-                self._chain,
-                self._client.entries,
-                universes,
-            )
+            key = self.identity.public_key
+            self.history = History(settings, self.terms, key, self._store, self._chain, self._client.entries, universes)
         except BaseException:
             self.close()
             raise
@@ -122,7 +124,7 @@ class Agent:
                 return
             # Before the first enrolment there is no token, and nothing to follow.
             if self._client.token is not None:
-                self._sync_unless_locked_out()
+                sync_unless_locked_out(self.history)
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -171,6 +173,19 @@ class Agent:
         with self.signing() as (party, outbox):
             instructions.instruct(party, outbox, action, asset, quantity)
 
+    def release(self, taken: Mapping[str, int], given: Mapping[str, int] | None = None) -> Released:
+        """Let posted collateral become free; `given` is posted for it, if anything is. See `releases.make`."""
+        with self.signing() as (party, outbox):
+            signed = releases.make(party, self._followed(), taken, given)
+            outbox.keep(signed)
+            outbox.send(signed)
+            return releases.released(signed)
+
+    def excess(self, step: int = releases.STEP) -> Excess:
+        """Return what is posted beyond initial margin, or what is missing; see `releases.excess`."""
+        with self._lock:
+            return releases.excess(self._party, self._followed(), step)
+
     def answer_due(self) -> list[str]:
         """Follow the account, send what no entry has, then answer its open run; return the runs answered now.
 
@@ -185,7 +200,7 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
-            if not self._store.note("enrolled") and not self._sync_unless_locked_out():
+            if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
                 self.enrol()
             self.history.sync()
             answered = self._outbox.resend()
@@ -311,19 +326,6 @@ class Agent:
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
         return self.history.state
-
-    def _sync_unless_locked_out(self) -> bool:
-        """Follow the account; return whether the operator let it be read.
-
-        It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
-        """
-        try:
-            self.history.sync()
-        except RemoteError as error:
-            if error.status != HTTPStatus.UNAUTHORIZED:
-                raise
-            return False
-        return True
 
     def _submit(
         self,

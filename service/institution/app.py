@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import atomic_margin
@@ -23,11 +23,13 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution import agreements, disputing, obligations
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
     AskedToGiveUp,
     DecidedRuns,
+    Excess,
     Instruction,
     KeysReplaced,
     Losses,
@@ -40,6 +42,8 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderNames,
     ReaderToken,
     Reason,
+    Released,
+    ReleaseWanted,
     Submitted,
 )
 from atomic_margin.service.protocol.dispute_messages import Disputing, Resolving, SignedOf
@@ -195,6 +199,17 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Post or withdraw free collateral at the operator."""
         process.agent().instruct(instruction.action, instruction.asset, int(instruction.quantity))
         return Booked()
+
+    @app.post("/v1/releases", status_code=201)
+    def release(wanted: ReleaseWanted) -> Released:
+        """Have posted collateral back, or put other collateral in its place."""
+        taken, given = ({a: int(q) for a, q in (part or {}).items()} for part in (wanted.taken, wanted.given))
+        return process.agent().release(taken, given if wanted.given else None)
+
+    @app.get("/v1/excess")
+    def excess(step: Annotated[int, Query(ge=1, le=10**12)] = STEP) -> Excess:
+        """What is posted beyond initial margin, or what is missing, at the newest tick; it stays here."""
+        return process.agent().excess(step)
 
     @app.post("/v1/losses", status_code=201)
     def settle(losses: Losses) -> LossesSettled:

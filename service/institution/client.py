@@ -75,6 +75,10 @@ class OperatorClient:
         """Send a proof that nobody asked for; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/coverage", json=document)
 
+    def release(self, document: JsonObject) -> SignedDocument:
+        """Send a release or a substitution; return its entry."""
+        return self._message(SignedDocument, "POST", f"{self._path}/releases", json=document)
+
     def ask_to_give_up(self, document: JsonObject) -> GivingUpRequest:
         """Send what is to be given up; return what the operator keeps of it."""
         return self._message(GivingUpRequest, "POST", f"{self._path}/giving-up", json=document)

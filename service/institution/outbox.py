@@ -16,6 +16,7 @@ from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import Own, OwnAnswer, OwnDocument, OwnSubmission, as_object, find_sent
 from atomic_margin.service.protocol.account.events import Coverage, Readers
 from atomic_margin.service.protocol.account.netting_documents import Obligation
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -36,8 +37,8 @@ REFUSALS = frozenset(
     }
 )
 """With these the operator says that it does not take a document; with others it says nothing of it."""
-_RESENT = ("collateral-instruction", "readers", "coverage", "dispute", "dispute-withdrawal", "obligation")
-_NUMBERED = ("collateral-instruction", "readers", "dispute", "obligation")
+_RESENT = ("collateral-instruction", "readers", "coverage", "dispute", "dispute-withdrawal", "obligation", "release")
+_NUMBERED = ("collateral-instruction", "readers", "dispute", "obligation", "release")
 
 _log = logging.getLogger(__name__)
 
@@ -166,6 +167,8 @@ class Outbox:
             return client.withdraw_dispute(document)
         if signed.type == "obligation":
             return client.promise(document)
+        if signed.type == "release":
+            return client.release(document)
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
@@ -222,6 +225,8 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
         number, netting = Obligation.parse(signed.body).sequence, account.private.netting
         last = 0 if netting is None else netting.obligations
         return None if number > last else f"another obligation has its number, {number}"
+    if signed.type == "release":
+        return None if Release.parse(signed.body).entry == head else "the account went on since it was made"
     if signed.type == "coverage":
         return None if Coverage.parse(signed.body).entry == head else "the account went on since it was made"
     answer = Answer.parse(signed.body)

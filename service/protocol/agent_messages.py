@@ -3,12 +3,15 @@
 The agent shows private figures to its own institution alone. They are named here, and known nowhere else.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from atomic_margin.documents.strict import ListOf
 from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
+
+MAX_ASSETS = 64
+"""Assets in one release."""
 
 
 class AgentStatus(ResponseBody):
@@ -82,6 +85,43 @@ class LossesSettled(ResponseBody):
     """Whole USD."""
     cash: str
     """Of the portfolio now, USD: what it was, and what was settled."""
+
+
+Quantities = dict[str, Annotated[str, Field(pattern=r"^[1-9][0-9]{0,24}$", examples=["1000000"])]]
+"""Smallest units by asset."""
+
+
+class ReleaseWanted(RequestBody):
+    """Have posted collateral back; what is given is posted for it, before."""
+
+    taken: Quantities = Field(min_length=1, max_length=MAX_ASSETS, examples=[{"USDC": "1000000"}])
+    given: Quantities | None = Field(default=None, min_length=1, max_length=MAX_ASSETS, examples=[{"BTC": "2000000"}])
+
+
+class Released(ResponseBody):
+    """Posted collateral became free."""
+
+    document: str
+    """Hash of what was signed; the account's entry names it."""
+    taken: dict[str, str]
+    given: dict[str, str]
+    remaining: dict[str, str]
+    proven: bool
+    """Whether it came with a proof of initial margin; a substitution by what is worth no less comes without."""
+
+
+class Excess(ResponseBody):
+    """What is posted beyond initial margin at a tick, declared gains counted as zero, or what is missing of it."""
+
+    price_sequence: Count
+    usd: str
+    """What may be released, a multiple of the step; 0 for nothing. Without a book in force all may, and this is 0."""
+    back: dict[str, str]
+    """What to release of it, smallest units by asset: what would be delivered last comes back first."""
+    short_usd: str
+    """What is missing, whole USD, rounded up; 0 for nothing."""
+    deliver: dict[str, str]
+    """What to post for it; nothing where free collateral does not reach it."""
 
 
 class KeysReplaced(ResponseBody):

@@ -29,6 +29,7 @@ DocumentType = Literal[
     "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
     "universe-revision",
+    "release",
     "archive",
     "dispute", "dispute-resolution", "dispute-withdrawal", "dispute-lapse",
     "party", "obligation", "netting",

@@ -17,14 +17,12 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Refused, UnknownUniverse
-from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
     ciphertext_of,
-    coverage_statement,
     encryption_statement,
     gain_statement,
     portfolio_statement,
@@ -256,56 +254,3 @@ def _check_paid(settles: Settles, market: Market | None, terms: Terms) -> None:
 def day_of(market: Market | None) -> int:
     """Return the day of prices, whole days since 1970-01-01 in UTC; 0 where there are none."""
     return 0 if market is None else int(market.as_of.timestamp()) // 86_400
-
-
-def verify_coverage(
-    signed: SignedDocument,
-    coverage: Coverage,
-    *,
-    submission: Submission,
-    submission_hash: str,
-    market: Market,
-    terms: Terms,
-    identity: str,
-    group: Group,
-) -> None:
-    """Check the proof of a book that is covered without a run. The submission must have been verified before.
-
-    That book, tick and collateral are those of the account now is for the account machine to say.
-
-    Args:
-        signed: the document as received.
-        coverage: its typed body.
-        submission: the one that it names.
-        submission_hash: of that document.
-        market: prices of the tick that it names.
-        terms: that the account is under.
-        identity: the institution's registered public key.
-        group: backend of the proofs.
-
-    Raises:
-        SignatureInvalid: not signed by the institution.
-        Refused: about another submission or matrix, of a form that there is not, or a proof that does not hold;
-            `.field` names which.
-    """
-    # (1) The institution signed it.
-    signed.verify(frozenset({identity}))
-    # (2) It is about this submission, and the rows that tick and collateral give.
-    try:
-        rows = terms.proof_rows("maintenance", coverage.form or "conservative", market, coverage.posted, submission)
-    except MarginError as error:
-        raise Refused(f"there are no such rows at this tick: {error}", "form") from error
-    for name, wanted in (
-        ("institution", submission.institution),
-        ("operator", submission.operator),
-        ("submission", submission_hash),
-        ("matrix", rows.hash()),
-    ):
-        if getattr(coverage, name) != wanted:
-            raise Refused(f"the proof is about another {name} than the account's book at this tick", name)
-    # (3) None of them is negative for the committed portfolio.
-    try:
-        statement = coverage_statement(coverage, terms, submission, rows)
-        verify_sufficiency(statement, bytes.fromhex(coverage.sufficiency_proof), group)
-    except ProofError as error:
-        raise Refused(str(error), "sufficiency_proof") from error

@@ -19,6 +19,7 @@ from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
 from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.disputes import DisputeLapse
@@ -31,7 +32,8 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.protocol.verification import verify_coverage, verify_gain, verify_submission
+from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
+from atomic_margin.service.protocol.verification import verify_gain, verify_submission
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.verify.batch import Claim, verify_batch
@@ -279,6 +281,22 @@ class ArchivedDocuments:
             raise Refused("a sale is under other waterfall rules than the trust file pins as `waterfall`", "rules")
         check_sale(sale, self.ground.market(sale.price_sequence), self.ground.terms.schedule)
 
+    def came_back(self, happened: Happened) -> None:
+        """What remained after a release, or a substitution, was initial margin, or worth what was there before."""
+        release = Release.parse(happened.document.body)
+        named = release.submission
+        verify_release(
+            happened.document,
+            release,
+            submission=None if named is None else self._submission(named),
+            submission_hash=named,
+            market=None if named is None else self.ground.market(release.price_sequence),
+            terms=self.ground.terms,
+            identity=happened.after.public.identity,
+            group=self.ground.group,
+        )
+        self.proofs += release.sufficiency_proof is not None
+
     def overdue(self, happened: Happened) -> None:
         """The time to answer was over, by the witnesses' clocks where the trust file names some."""
         body = Overdue.parse(happened.document.body)
@@ -321,4 +339,6 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.NETTED: ArchivedDocuments.netted,
     EventKind.DISPUTE_LAPSED: ArchivedDocuments.lapsed,
     EventKind.COLLATERAL_SOLD: ArchivedDocuments.sold,
+    EventKind.RELEASED: ArchivedDocuments.came_back,
+    EventKind.SUBSTITUTED: ArchivedDocuments.came_back,
 }

@@ -5,10 +5,11 @@ institution releases, anybody runs the machine on every step: `check_released`. 
 is the operator's: it signed both states. What does not belong together otherwise, or is not in the log yet, proves
 nothing against it and is refused as a release (`ReleaseInvalid`).
 
-The private part is not shown, and nothing here needs it: a posting or a margin call is tried with the free collateral
-that it moves, an event whose document is kept back with one that moves nothing. Whether the account had that much free
-the institution has checked itself. That a document's proofs hold, that matrices are those of the tick, and that a
-settlement moved what it had to, is in bundles.
+The private part is not shown, and nothing here needs it: a posting, a margin call or what is given in a substitution is
+tried with the free collateral that it moves, an event whose document is kept back with one that moves nothing. Whether
+the account had that much free the institution has checked itself. That matrices are those of the tick, that a
+settlement moved what it had to, and that the proofs of answers hold, is in bundles; those of releases are checked with
+the documents of a history, `releases.check_releases`.
 
 Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing.
 """
@@ -29,6 +30,7 @@ from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
 from atomic_margin.service.protocol.account.netting import PARTY_OF_NOTHING, obligation_of_nothing
 from atomic_margin.service.protocol.account.netting_documents import Obligation
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.bodies import Body, parse_signed
@@ -294,6 +296,8 @@ def _fitting(before: ReleasedEntry, event: Event) -> PrivateState:
     free: dict[str, int] = {}
     if isinstance(event.body, CollateralInstruction):
         free[event.body.asset] = event.body.quantity
+    elif isinstance(event.body, Release):
+        free |= event.body.given or {}
     elif isinstance(event.body, Settlement):
         for move in event.body.transfers:
             if move.source == "free":

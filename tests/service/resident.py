@@ -16,12 +16,12 @@ from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.institution import answers, client, coverage, enrolment, keyring, submissions
+from atomic_margin.service.institution import answers, client, coverage, enrolment, keyring, releases, submissions
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.institution.store import OwnAnswer, OwnDocument, OwnEntry, OwnSubmission
 from atomic_margin.service.operator.accounts import enrolment as admission
-from atomic_margin.service.protocol import verification
+from atomic_margin.service.protocol import unasked, verification
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
@@ -104,11 +104,12 @@ class Resident:
         self._patches.setattr(keyring, "InstitutionKeys", FileKeys)
         self._patches.setattr(enrolment, "InstitutionKeys", FileKeys)
         if not proofs:
-            for module in (submissions, answers, coverage):
+            for module in (submissions, answers, coverage, releases):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:
                     self._patches.setattr(module, name, lambda *_: bytes(1))
             for name in ("portfolio", "encryption", "sufficiency", "claim"):
                 self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
+            self._patches.setattr(unasked, "verify_sufficiency", lambda *_: None)
         self._agent: Agent | None = None
 
     @property

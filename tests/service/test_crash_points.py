@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import disputes, giving_up
+from atomic_margin.service.operator.accounts import disputes, giving_up, releases
 from atomic_margin.service.operator.runs import answers, evaluation
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.protocol.states import RunState
@@ -97,6 +97,28 @@ def resolve(world: World, stages: Stages) -> None:
         disputes.agree(world.operator, FUND, offer.body_hash())
 
 
+def substitute(world: World, stages: Stages) -> None:
+    """Other collateral takes the place of some that is posted, without a proof: it is worth more."""
+    public = world.account().public
+    assert public.book is not None
+    held = {**public.posted, "USDC": public.posted["USDC"] - 1, "TBILL-2027-02": public.posted["TBILL-2027-02"] + 1000}
+    tick = world.entries()[-1].entry.body
+    body = {
+        "institution": FUND,
+        "operator": world.key,
+        "sequence": str(public.instructions + 1),
+        "entry": world.head(),
+        "submission": public.book.submission,
+        "price_sequence": tick["market_sequence"],
+        "tick": tick["market"],
+        "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
+        "taken": {"USDC": "1"},
+        "given": {"TBILL-2027-02": "1000"},
+        "remaining": {asset: str(quantity) for asset, quantity in held.items()},
+    }
+    releases.take_release(world.operator, FUND, world.funds[FUND].identity.sign("release", body).to_json())
+
+
 STORIES: list[tuple[str, Callable[[World, Stages], None]]] = [
     ("submitted", tick_and_evaluate),
     ("calm-open", answer_covered),
@@ -105,6 +127,7 @@ STORIES: list[tuple[str, Callable[[World, Stages], None]]] = [
     ("submitted", post_and_deposit),
     ("calm-open", give_up),
     ("calm-done", resolve),
+    ("calm-done", substitute),
 ]
 
 
@@ -147,6 +170,10 @@ def finish(world: World, stages: Stages, story: Callable[[World, Stages], None])
             world.deposit(FUND, "USDC", 5, "more")
         if world.account().public.posted == STARTED["posted"]:
             world.instruct(FUND, "post", "USDC", 5)
+    elif story is substitute:
+        # The transaction that was cut was the only one.
+        if world.account().public.posted == STARTED["posted"]:
+            story(world, stages)
     else:
         # The same answer again is the same answer.
         story(world, stages)

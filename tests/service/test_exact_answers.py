@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.statements import sufficiency_statement
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
-from atomic_margin.service.protocol.verification import verify_coverage
+from atomic_margin.service.protocol.unasked import verify_coverage
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency

@@ -10,17 +10,20 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.default_documents import LossAgreement
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.account.netting_documents import Obligation
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
     AskedToGiveUp,
     DecidedRuns,
+    Excess,
     KeysReplaced,
     LossesSettled,
     LossSigned,
     Promised,
     ReaderNames,
     ReaderToken,
+    Released,
     Submitted,
 )
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -49,6 +52,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/disputes/resolution": DisputeResolution,
     f"{INSTITUTION}/obligations": Obligation,
     f"{INSTITUTION}/loss": LossAgreement,
+    f"{INSTITUTION}/releases": Release,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -185,6 +189,8 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
         "/v1/obligations": Promised.__name__,
+        "/v1/releases": Released.__name__,
+        "/v1/excess": Excess.__name__,
         "/v1/runs": DecidedRuns.__name__,
         "/v1/disputes": SignedOf.__name__,
         "/v1/disputes/resolution": SignedOf.__name__,

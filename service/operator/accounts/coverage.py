@@ -13,7 +13,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.submissions import Submission
-from atomic_margin.service.protocol.verification import verify_coverage
+from atomic_margin.service.protocol.unasked import verify_coverage
 
 
 def take_coverage(operator: Operator, institution: str, document: object) -> SignedDocument:

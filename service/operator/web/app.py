@@ -27,6 +27,7 @@ from atomic_margin.service.operator.accounts import (
     giving_up,
     netting,
     readers,
+    releases,
     submissions,
 )
 from atomic_margin.service.operator.operator import Operator
@@ -233,6 +234,14 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         entry = coverage.take_coverage(operator, institution, document)
         work.wake()
         return entry
+
+    @router.post("/releases", status_code=201, openapi_extra=examples.signed_json("release"))
+    def release(institution: str, document: JsonBody) -> SignedDocument:
+        """Let posted collateral become free, or substitute it, with the proof that asks for; returns the signed entry.
+
+        It is about the account's last entry and the newest tick; after either it is void.
+        """
+        return releases.take_release(operator, institution, document)
 
     @router.post("/readers", status_code=201, openapi_extra=examples.signed_json("readers"))
     def name_readers(institution: str, document: JsonBody) -> SignedDocument:

@@ -17,10 +17,11 @@ from atomic_margin.service.protocol.account.default_documents import (
     Sale,
 )
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
+from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.holdings import moved
-from atomic_margin.service.protocol.account.state import Account, PublicState
+from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At, body_of, made, require_next, updated, with_public
 from atomic_margin.service.protocol.documents import Settlement
 from atomic_margin.service.protocol.waterfall import WaterfallRules, sells_too_much
@@ -39,7 +40,7 @@ def collateral_sold(state: Account, event: Event, at: At) -> Account:
     """Take one stage of a liquidation: part of what is held became cash."""
     body = body_of(event, Sale)
     default = _default(state, body.settlement)
-    require_not_held(state.public)
+    require_not_held(state.public, "sell")
     require_next(body.stage, default.stages, "stage")
     if body.stage > MAX_STAGES:
         raise OutOfSequence(f"a liquidation has at most {MAX_STAGES} stages", "stage")
@@ -104,7 +105,7 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
     """End a default: the loss is borne, and what is left goes back to free collateral."""
     body, share = body_of(event, CloseOut), state.public.fund
     default = _default(state, body.settlement)
-    require_not_held(state.public)
+    require_not_held(state.public, "close out")
     if default.loss is None:
         raise WrongDefault("no loss is agreed that both sides signed; close out when there is one", "loss")
     if (body.loss, body.agreement) != (default.loss, default.agreement):
@@ -182,17 +183,6 @@ def fund_drawn(state: Account, event: Event, at: At) -> Account:
     if body.quantity != closing.drawn_from(public.institution):
         raise WrongCollateral("something else is drawn than the account's line bears", "quantity")
     return with_public(state, fund=_drawn(share, body.quantity, closing.number))
-
-
-def require_not_held(public: PublicState) -> None:
-    """Make sure that nothing holds an account in default: the one place where sales and close-outs ask.
-
-    Raises:
-        WrongDefault: a dispute does.
-    """
-    # An account without disputes has no such part.
-    if getattr(getattr(public, "disputes", None), "open", None) is not None:
-        raise WrongDefault("the account is held by a dispute; sell, or close out, when that is over", "state")
 
 
 def _drawn(share: FundShare, quantity: int, number: int) -> FundShare:

@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     Sale,
 )
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
@@ -300,6 +301,10 @@ class EventKind(str, Enum):
     """Cash arrived for the account's share in the guarantee fund."""
     FUND_DRAWN = "fund drawn"
     """The account's share in the guarantee fund bore a part of somebody else's loss."""
+    RELEASED = "released"
+    """Posted collateral became free, with the proof that the rest is initial margin."""
+    SUBSTITUTED = "substituted"
+    """Posted collateral became free, and other collateral took its place."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -329,6 +334,7 @@ _BODIES: dict[str, type[Body]] = {
         Dispute, DisputeResolution, DisputeWithdrawal, DisputeLapse,
         PartyNaming, Obligation, Netting,
         Sale, LossAgreement, CloseOut, FundContribution, FundDraw,
+        Release,
     )
 }  # fmt: skip
 
@@ -390,6 +396,8 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
         return EventKind.COVERED if body.outcome == "covered" else EventKind.BREACH_PROVEN
     if isinstance(body, Settlement):
         return EventKind.MARGIN_CALLED if body.kind == "margin_call" else EventKind.LIQUIDATED
+    if isinstance(body, Release):
+        return EventKind.RELEASED if body.given is None else EventKind.SUBSTITUTED
     if isinstance(body, Overdue):
         return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
     return _KINDS[body.TYPE]

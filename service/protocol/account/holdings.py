@@ -30,33 +30,34 @@ def posted(state: Account, event: Event, at: At) -> Account:
 def withdrawn(state: Account, event: Event, at: At) -> Account:
     """Let free collateral leave."""
     body = _instruction(state, event)
-    require_free_to_leave(state, at)
+    require_may_leave(state, at, "withdraw")
     after = moved(state, [(body.asset, body.quantity, "free", None)])
     return with_public(after, instructions=body.sequence)
 
 
-def require_free_to_leave(state: Account, at: At) -> None:
-    """Make sure that free collateral may leave now.
+def require_may_leave(state: Account, at: At, act: str) -> None:
+    """Make sure that collateral may leave an account: nothing is open, due or waiting, and the book is proven covered.
+
+    Args:
+        state: of the account.
+        at: where the event stands.
+        act: what is done, for the message.
 
     Raises:
-        AccountHeld: a dispute is open.
-        RunNotOver: a run is open or due.
-        NotCovered: the book in force was not proven covered since it came, or another one waits.
+        AccountHeld, RunNotOver, NotCovered: it may not.
     """
     public = state.public
-    require_not_held(public, "withdraw")
+    require_not_held(public, act)
     if public.run is not None or is_due(state, at):
-        raise RunNotOver("a run of the account is open or due; withdraw after it is answered", "state")
+        raise RunNotOver(f"a run of the account is open or due; {act} after it is answered", "state")
     if public.waiting is not None:
-        raise NotCovered("a book waits; withdraw after it came in force and was proven covered", "state")
+        raise NotCovered(f"a book waits; {act} after it came in force and was proven covered", "state")
     if public.given_up is not None:
-        raise NotCovered("a book was given up; withdraw after another one was proven covered", "state")
+        raise NotCovered(f"a book was given up; {act} after another one was proven covered", "state")
     if public.book is not None and public.book.covered is None:
-        raise NotCovered("the book was not proven covered since it came; withdraw after its first run", "state")
+        raise NotCovered(f"the book was not proven covered since it came; {act} after its first run", "state")
     if public.book is not None and public.book.void is not None:
-        raise NotCovered(
-            f"the run of tick {public.book.void} was void; withdraw after the next one, or a proof", "state"
-        )
+        raise NotCovered(f"the run of tick {public.book.void} was void; {act} after the next one, or a proof", "state")
 
 
 def _instruction(state: Account, event: Event) -> CollateralInstruction:

@@ -17,6 +17,9 @@ checked that it is the right document at this moment:
   counts.
 - Free collateral leaves when the book in force was proven covered since it came, and nothing is open, due or waiting,
   nor was void since.
+- Posted collateral becomes free, or is substituted, at the last entry and the newest tick, before anybody has seen the
+  next one's prices, when the book in force was proven covered at a tick after it came; a release comes with a proof of
+  initial margin with what remains. What is received counts before what is released.
 - Posted collateral leaves for losses together with the book that has them no more, which is in force at once, at the
   newest tick, before anybody has seen the next one's prices.
 - A book that its institution can open no more goes by an entry that both sides sign, with whatever is open or owed on
@@ -31,7 +34,7 @@ checked that it is the right document at this moment:
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, defaults, disputes, holdings, netting, runs
+from atomic_margin.service.protocol.account import books, defaults, disputes, holdings, netting, releases, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -99,6 +102,7 @@ OF_INSTITUTION = frozenset(
         EventKind.DISPUTED, EventKind.DISPUTE_RESOLVED, EventKind.DISPUTE_WITHDRAWN,
         EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED,
         EventKind.LOSS_AGREED,
+        EventKind.RELEASED, EventKind.SUBSTITUTED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -183,4 +187,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.DEFAULT_CLOSED: defaults.default_closed,
     EventKind.FUND_CONTRIBUTED: defaults.fund_contributed,
     EventKind.FUND_DRAWN: defaults.fund_drawn,
+    EventKind.RELEASED: releases.released,
+    EventKind.SUBSTITUTED: releases.released,
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 from atomic_margin.service.protocol.account.errors import IllegalEvent, OutOfSequence, WrongNetting
 from atomic_margin.service.protocol.account.events import Event, EventKind
-from atomic_margin.service.protocol.account.holdings import moved, require_free_to_leave
+from atomic_margin.service.protocol.account.holdings import moved, require_may_leave
 from atomic_margin.service.protocol.account.netting_documents import (
     MAX_PENDING,
     Group,
@@ -52,7 +52,7 @@ def promised(state: Account, event: Event, at: At) -> Account:
     if len(before.pending) >= MAX_PENDING:
         raise WrongNetting(f"{MAX_PENDING} obligations are pending already; wait for their cycle", "sequence")
     if body.direction == "return":
-        require_free_to_leave(state, at)
+        require_may_leave(state, at, "promise a return")
         state = moved(state, [(body.asset, body.quantity, "free", None)])
     line = made(
         Pending,

@@ -59,6 +59,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.FUND_CONTRIBUTED: _stays(S.ADMITTED, S.PENDING, *_WATCHED),
     # Whoever is a member bears its line, in default itself or not.
     K.FUND_DRAWN: _stays(*_ALL),
+    K.RELEASED: _stays(S.ADMITTED, S.ACTIVE),
+    K.SUBSTITUTED: _stays(S.ADMITTED, S.ACTIVE),
 }
 
 

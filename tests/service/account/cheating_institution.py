@@ -9,9 +9,11 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import book_at, is_due
 from atomic_margin.service.protocol.signing import SignedDocument
 
-from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played
-from .truth import settled
+from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played, held, places
+from .truth import GOOD, WORTHLESS, settled, worth
 
+ASSETS, AMOUNTS = st.sampled_from(["USDC", "USDC", GOOD, WORTHLESS]), st.sampled_from([10, 40, 100])
+INSTEAD = st.sampled_from([None, GOOD, WORTHLESS, "USDC"])
 ACTS = (
     "tick",
     "run",
@@ -25,6 +27,7 @@ ACTS = (
     "give up",
     "dispute",
     "any",
+    "release",
 )
 
 
@@ -42,6 +45,8 @@ class CheatingInstitution(Played):
     @initialize(needs=TICKS, kind=KINDS)
     def begin(self, needs: tuple[int, ...], kind: int) -> None:
         self.opened()
+        for asset in (GOOD, WORTHLESS):
+            self.play(self.made(self.parties.deposit(200 * self.parties.unit, asset)))
         self.play(self.made(self.parties.instruction(1, "post", 100 * self.parties.unit)))
         self.play(self.submission(self.new_name(kind), 1))
         self.next_tick(needs, False)
@@ -71,6 +76,8 @@ class CheatingInstitution(Played):
             self.both_give_up()
         elif act == "dispute":
             self.institution_disputes(data.draw(st.sampled_from(["open", "open", "withdrawn", "resolved"])))
+        elif act == "release":
+            self.institution_wants_back(data.draw(ASSETS), data.draw(AMOUNTS), data.draw(INSTEAD))
         else:
             self.institution_plays_any_document(data.draw(ANY))
 
@@ -86,9 +93,17 @@ class CheatingInstitution(Played):
         kind=st.sampled_from([0, 0, 1, 2, 3]),
         end=st.sampled_from(["answer", "answer", "overdue", "void", "nothing"]),
         left=st.sampled_from([0, 10, 900]),
+        back=st.sampled_from([(), ("USDC", 40, None), ("USDC", 100, GOOD), ("USDC", 40, WORTHLESS), (GOOD, 40, None)]),
     )
     def a_round_is_played(
-        self, needs: tuple[int, ...], proven: bool, other: str, kind: int, end: str, left: int
+        self,
+        needs: tuple[int, ...],
+        proven: bool,
+        other: str,
+        kind: int,
+        end: str,
+        left: int,
+        back: tuple[()] | tuple[str, int, str | None],
     ) -> None:
         """Tick, run, its end, and what the institution wants to have out afterwards; another book comes meanwhile."""
         if other == "before":
@@ -104,6 +119,8 @@ class CheatingInstitution(Played):
                 self.operator_goes_on(False)
         elif end == "overdue":
             self.operator_goes_on(False)
+        if back:
+            self.institution_wants_back(*back)
         if left:
             self.institution_instructs("withdraw", left)
 
@@ -122,6 +139,7 @@ class CheatingInstitution(Played):
         self.operator_begins(False)
         self.operator_goes_on(False)
         self.institution_answers(-1)
+        self.institution_wants_back("USDC", min(left, 100), None)
         self.institution_instructs("withdraw", left)
 
     def operator_begins(self, proven: bool) -> None:
@@ -157,6 +175,11 @@ class CheatingInstitution(Played):
     def institution_instructs(self, action: str, quantity: int) -> None:
         number = self.state.public.instructions + 1
         self.play(self.made(self.parties.instruction(number, action, quantity * self.parties.unit)))
+
+    def institution_wants_back(self, asset: str, quantity: int, given: str | None) -> None:
+        document = None if asset == given else self.releasing(asset, quantity, given)
+        if document is not None:
+            self.play(document)
 
     def institution_answers(self, index: int) -> None:
         records, run = list(self.records.values()), self.state.public.run
@@ -234,6 +257,20 @@ class CheatingInstitution(Played):
             # Nothing leaves but from an account whose book, the last one it brought, was proven at the newest prices.
             assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"
             assert self.covered_at == (self.last, self.parties.market), f"{self.last} is not proven: {self.covered_at}"
+        elif kind in (K.RELEASED, K.SUBSTITUTED):
+            assert before is not None
+            self.came_back(before)
+
+    def came_back(self, before: Account) -> None:
+        """A verifier that believes proofs alone is convinced of the margin of the last book, at the newest prices."""
+        public, market = self.state.public, self.parties.market
+        assert not self.exposed, f"collateral came back, and nobody proved {self.exposed}"
+        if public.book is not None:
+            assert self.covered_at == (self.last, market), f"{self.last} is not proven: {self.covered_at}"
+            assert self.truth.names[public.book.submission] == self.last
+            missing = self.truth.missing(public.book.submission, market, dict(public.posted))
+            assert missing <= 0 or worth(public.posted) >= worth(before.public.posted), f"{missing} are missing"
+        assert held(before) == held(self.state)
 
     def brought(self, before: Account | None, name: str) -> None:
         """Note the last book. The one in force once more, while another waits that no later tick brought in force, is
@@ -247,6 +284,11 @@ class CheatingInstitution(Played):
     def proved(self, name: str, number: int) -> None:
         self.exposed = {(other, tick) for other, tick in self.exposed if other != name or tick > number}
         self.covered_at = (name, number)
+
+    @invariant()
+    def nothing_is_negative(self) -> None:
+        if self.parties.chain.state is not None:
+            assert all(quantity > 0 for place in places(self.state) for quantity in place.values())
 
     @invariant()
     def frozen_is_owed(self) -> None:

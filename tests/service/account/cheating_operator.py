@@ -108,6 +108,7 @@ class CheatingOperator(Played):
             self.operator_goes_on("record", "")
         self.institution_answers(False)
         self.operator_settles(False)
+        self.institution_has_back(10, False)
         self.institution_instructs("withdraw", 10, False)
 
     @rule(needs=TICKS, later=TICKS, kinds=st.tuples(KINDS, KINDS), begun=st.booleans())
@@ -202,7 +203,7 @@ class CheatingOperator(Played):
         return self.state
 
     @rule(
-        act=st.sampled_from(["submit", "settle", "keys", "instruct", "answer", "unasked", "give up"]),
+        act=st.sampled_from(["submit", "settle", "keys", "instruct", "answer", "unasked", "give up", "release"]),
         withheld=SELDOM,
         kind=KINDS,
     )
@@ -220,6 +221,8 @@ class CheatingOperator(Played):
             self.institution_answers(withheld)
         elif act == "unasked":
             self.institution_proves_unasked(withheld)
+        elif act == "release":
+            self.institution_has_back(10 * (kind + 1), withheld)
         elif self.replica.public.book is not None:
             self.send(self.made(self.parties.giving_up()), withheld)
 
@@ -240,6 +243,11 @@ class CheatingOperator(Played):
     def institution_instructs(self, action: str, quantity: int, withheld: bool) -> None:
         number = self.replica.public.instructions + 1
         self.send(self.made(self.parties.instruction(number, action, quantity * self.parties.unit)), withheld)
+
+    def institution_has_back(self, quantity: int, withheld: bool) -> None:
+        document = self.releasing("USDC", quantity, None)
+        if document is not None:
+            self.send(document, withheld)
 
     def institution_answers(self, withheld: bool) -> None:
         run, parties = self.replica.public.run, self.parties
@@ -310,7 +318,7 @@ class CheatingOperator(Played):
         public, kind = self.state.public, entry.kind
         if kind in (K.SUBMITTED, K.LOSSES_SETTLED):
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
-        if kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED, K.LOSSES_SETTLED):
+        if kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED, K.LOSSES_SETTLED, K.RELEASED):
             self.posted_at.append((dict(public.posted), public.instructions))
         if kind in (K.RUN_OPENED, K.RUN_RECORDED):
             assert public.run is not None

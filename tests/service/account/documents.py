@@ -113,11 +113,11 @@ class Parties:
 
     def moves(self, top_up: int) -> list[tuple[str, int, str, str]]:
         """Return what settles a breach: the call, or everything if free collateral does not reach it."""
-        free, posted = self.state.private.free.get("USDC", 0), self.state.public.posted.get("USDC", 0)
-        if free >= top_up:
+        free, posted = self.state.private.free, self.state.public.posted
+        if free.get("USDC", 0) >= top_up:
             return [("USDC", top_up, "free", "posted")]
         held = (("free", free), ("posted", posted))
-        return [("USDC", quantity, source, "liquidation") for source, quantity in held if quantity]
+        return [(asset, left, source, "liquidation") for source, place in held for asset, left in place.items()]
 
     def tick(self, void: bool = False) -> None:
         """Let the next tick come."""

@@ -1,15 +1,19 @@
 """What games of orders share: an account, every document ever made of it, and what is so."""
 
+from collections.abc import Mapping
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from atomic_margin.service.errors import IllegalTransition, InsufficientFunds
 from atomic_margin.service.protocol.account.events import EventKind, read_event
+from atomic_margin.service.protocol.account.releases import remaining_of
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import SignedDocument
 
 from .documents import Parties
-from .truth import NEEDS, Truth, brought_home
+from .releasing import release
+from .truth import NEEDS, Truth, brought_home, worth
 
 K = EventKind
 REFUSED = (IllegalTransition, InsufficientFunds)
@@ -84,6 +88,25 @@ class Played(RuleBasedStateMachine):
         """Return whether what is posted covers a book at the newest prices."""
         return self.truth.missing(submission, self.parties.market, dict(self.state.public.posted)) <= 0
 
+    def releasing(self, asset: str, quantity: int, given: str | None) -> SignedDocument | None:
+        """A release of some of an asset, or a substitution by as much of another, if it can be proven, or else nothing.
+
+        Margin is what a book needs; what it says that it gained does not count here, as in the proof.
+        """
+        public, free = self.state.public, self.state.private.free
+        quantity *= self.parties.unit
+        if public.posted.get(asset, 0) < quantity or (given is not None and free.get(given, 0) < quantity):
+            return None
+        moved = {} if given is None else {given: quantity}
+        remaining = remaining_of(public.posted, {asset: quantity}, moved)
+        worse = worth(remaining) < worth(public.posted)
+        book = public.book
+        proven = book is not None and self.truth.missing(book.submission, self.parties.market, remaining) <= 0
+        if book is not None and not proven and (given is None or worse):
+            return None
+        proof = proven and (given is None or worse)
+        return self.made(release(self.parties, {asset: quantity}, moved or None, proof=proof))
+
     def teardown(self) -> None:
         if self.parties.chain.state is not None:
             brought_home(self.parties, self.truth, self.records)
@@ -91,3 +114,14 @@ class Played(RuleBasedStateMachine):
 
 def total(state: Account) -> int:
     return sum(state.private.free.values()) + sum(state.public.posted.values())
+
+
+def places(state: Account) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return what is free and what is posted."""
+    return state.private.free, state.public.posted
+
+
+def held(state: Account) -> dict[str, int]:
+    """Return what an account has of each asset, free or posted."""
+    free, posted = places(state)
+    return {asset: free.get(asset, 0) + posted.get(asset, 0) for asset in sorted({*free, *posted})}

@@ -11,7 +11,13 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.default_documents import CloseOut
-from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.errors import (
+    AccountHeld,
+    OutOfSequence,
+    WrongCollateral,
+    WrongDefault,
+    WrongTick,
+)
 from atomic_margin.service.protocol.account.events import read_event
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.states import AccountState
@@ -119,9 +125,11 @@ def test_once_a_loss_is_agreed_collateral_is_sold_up_to_that() -> None:
 def test_what_a_dispute_holds_is_neither_sold_nor_closed_out() -> None:
     for parties, make in ((liquidated(), sale), (agreed(), close_out)):
         document = make(parties)
-        held = parties.state.public.changed({"disputes": SimpleNamespace(open="a dispute")})
+        held = parties.state.public.changed(
+            {"disputes": SimpleNamespace(open=SimpleNamespace(dispute="ab" * 32, number=3))}
+        )
         state = parties.state.changed({"public": held})
-        with pytest.raises(WrongDefault, match="held by a dispute"):
+        with pytest.raises(AccountHeld, match="holds the account"):
             machine.apply(state, read_event(document), parties.at)
         over = held.changed({"disputes": SimpleNamespace(open=None)})
         machine.apply(state.changed({"public": over}), read_event(document), parties.at)

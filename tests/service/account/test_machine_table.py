@@ -16,6 +16,7 @@ from atomic_margin.service.protocol.states import AccountState
 
 from . import in_default
 from .documents import Parties, named, priced_at, tick
+from .releasing import release
 from .story import (
     asked,
     booked,
@@ -74,6 +75,7 @@ live(K.LOSS_AGREED)(lambda: _with(in_default.liquidated(), in_default.loss_agree
 live(K.DEFAULT_CLOSED)(lambda: _with(in_default.agreed(), in_default.close_out))
 live(K.FUND_CONTRIBUTED)(lambda: _with(covered(), in_default.contributed))
 live(K.FUND_DRAWN)(lambda: _with(in_default.member(), in_default.draw))
+live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -85,6 +87,15 @@ def _() -> tuple[Parties, SignedDocument]:
 
 WATCHED = {"active": "active", "frozen": "frozen"}
 FREED = {"active": "active", "frozen": "active"}
+
+
+@live(K.SUBSTITUTED)
+def _() -> tuple[Parties, SignedDocument]:
+    parties = covered()
+    parties.enter(parties.deposit(5, "BTC"))
+    return parties, release(parties, {"USDC": 5}, {"BTC": 5})
+
+
 ALLOWED: dict[str, dict[str, str]] = {
     "admitted": {},
     "deposited": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
@@ -116,6 +127,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "default closed": {"in_default": "closed"},
     "fund contributed": {"admitted": "admitted", "pending": "pending", **WATCHED},
     "fund drawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
+    "released": {"admitted": "admitted", "active": "active"},
+    "substituted": {"admitted": "admitted", "active": "active"},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

@@ -4,6 +4,7 @@ Proofs are not made here. That they cannot be made of what is not so is for `tes
 it is true of the record that it names, and never otherwise.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atomic_margin.service.protocol.account.values import is_due
@@ -14,6 +15,15 @@ from .documents import Parties, matrices
 
 NEEDS = (0, 60, 130, 5000)
 """What a book may need: nothing, less than is posted, a margin call, more than there is."""
+
+
+GOOD, WORTHLESS = "EURC", "DUST"
+"""Assets for substitutions: one that is worth what USDC is, and one that is worth nothing."""
+
+
+def worth(held: Mapping[str, int]) -> int:
+    """Return what collateral is worth, in smallest units of USDC."""
+    return held.get("USDC", 0) + held.get(GOOD, 0)
 
 
 @dataclass
@@ -36,7 +46,7 @@ class Truth:
 
     def missing(self, submission: str, tick: int, posted: dict[str, int]) -> int:
         """Return what is missing at a tick; 0 or less if the book is covered."""
-        return self.need(self.names[submission], tick) - posted.get("USDC", 0)
+        return self.need(self.names[submission], tick) - worth(posted)
 
     def answer(self, parties: Parties, signed: SignedDocument, entry: str) -> SignedDocument | None:
         """Return the one true answer to a record, or None.

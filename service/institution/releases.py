@@ -1,0 +1,248 @@
+"""Have posted collateral back: releases, substitutions, and how much of it is more than initial margin needs.
+
+Institution only. What is found here is private: of the excess the operator sees what is released, and that is rounded
+down to a step. A proof is made at the newest tick and about the account's last entry, so it is sent at once; one that
+came too late is not sent again, and whoever still wants it asks anew.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from atomic_margin.margin.collateral import check_holdings, check_substitution, select_return, select_transfer
+from atomic_margin.margin.errors import InsufficientFreeCollateral, MarginError, TransferTooSmall
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.market.portfolio import Portfolio
+from atomic_margin.margin.rows.matrix import Integers
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.gains import Priced, newest_prices
+from atomic_margin.service.institution.party import Party
+from atomic_margin.service.institution.store import OwnSubmission
+from atomic_margin.service.institution.sufficient import Position
+from atomic_margin.service.protocol.account.release_documents import Release, ReleaseClaim
+from atomic_margin.service.protocol.account.releases import remaining_of, require_release_allowed
+from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.agent_messages import Excess, Released
+from atomic_margin.service.protocol.release_rows import ReleaseRows, release_statement
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.statements import gains
+from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import SufficiencyWitness
+
+STEP = 1000
+"""USD; what may be released is rounded down to a multiple of it, so that it tells no more of the excess."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The book in force as the directory opens it."""
+
+    own: OwnSubmission
+    submission: Submission
+    z: Integers
+
+
+@dataclass(frozen=True)
+class Left:
+    """Initial rows of one form with some collateral, and what they leave of the book.
+
+    Attributes:
+        rows: of the release.
+        slack: values of the rows' own slack.
+        gained: u.
+        least: the least margin row less u, in units.
+    """
+
+    rows: ReleaseRows
+    slack: Integers
+    gained: int
+    least: int
+
+    @property
+    def usd(self) -> Fraction:
+        """The same in USD."""
+        return self.least * Fraction(2) ** self.rows.rows.matrix.unit_exponent
+
+
+def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[str, int] | None) -> SignedDocument:
+    """Return a release, or with `given` a substitution, signed and not sent.
+
+    Of a substitution by collateral that is worth no less in any row there is no proof.
+
+    Args:
+        party: whose collateral.
+        state: its account, followed to the last entry.
+        taken: what becomes free, smallest units by asset.
+        given: what is posted for it; None for a release.
+
+    Raises:
+        AgentRefused: the book has no initial margin with what remains, or more is taken than is posted.
+        IllegalTransition: nothing may be released now; the message says when.
+        DocumentError, MarginError: the schedule does not have an asset.
+        RemoteError: the operator does not answer.
+    """
+    public, priced = state.public, newest_prices(party)
+    require_release_allowed(state, _at(party, priced))
+    for held in (taken, given or {}):
+        check_holdings(party.terms.schedule, held)
+    _require_held("posted", public.posted, taken)
+    _require_held("free", state.private.free, given or {})
+    remaining = remaining_of(public.posted, taken, given or {})
+    opened = _opened(party, state)
+    said = {
+        "institution": public.institution,
+        "operator": public.operator,
+        "sequence": str(public.instructions + 1),
+        "entry": party.history.head,
+        "price_sequence": str(priced.number),
+        "tick": priced.hash,
+        "posted": _text(public.posted),
+        "taken": _text(taken),
+        "remaining": _text(remaining),
+    }
+    said |= {} if given is None else {"given": _text(given)}
+    if opened is None:
+        return Release.parse(said).signed_by(party.identity)
+    said |= {"submission": opened.own.sha256}
+    market = _market(priced)
+    if given is not None and _is_worth(party, market, public.posted, taken, given):
+        return Release.parse(said).signed_by(party.identity)
+    left = next((one for one in _left(party, market, remaining, opened) if one.least >= 0), None)
+    if left is None:
+        raise AgentRefused(
+            "the book has no initial margin with what remains at this tick, gains counted as zero: release less; "
+            "`atomic-margin institution excess` shows how much may leave"
+        )
+    party.stage("proving initial margin")
+    form = left.rows.rows.form
+    claim = ReleaseClaim.parse(said | {"matrix": left.rows.hash()} | ({} if form == "conservative" else {"form": form}))
+    statement = release_statement(claim, party.terms, opened.submission, left.rows)
+    values = tuple(int(value) for value in opened.z)
+    blindings = tuple(int(value) for value in opened.own.blindings)
+    slack = (*(int(value) for value in left.slack), left.gained)
+    proof = prove_sufficiency(statement, SufficiencyWitness(values, blindings, slack))
+    return claim.proven(Release, sufficiency_proof=proof).signed_by(party.identity)
+
+
+def released(signed: SignedDocument) -> Released:
+    """Return what is said of a release that was sent."""
+    body = Release.parse(signed.body)
+    return Released(
+        document=signed.body_hash(),
+        taken=_text(body.taken),
+        given=_text(body.given or {}),
+        remaining=_text(body.remaining),
+        proven=body.sufficiency_proof is not None,
+    )
+
+
+def excess(party: Party, state: Account, step: int = STEP) -> Excess:
+    """Return what is posted beyond initial margin, and what to have back of it, or what is missing and what to deliver.
+
+    Cheapest to deliver, both ways: what would be delivered last comes back first.
+
+    Args:
+        party: whose collateral.
+        state: its account, followed to the last entry.
+        step: whole USD; what may be released is rounded down to a multiple of it.
+
+    Raises:
+        AgentRefused: no book is in force that this directory can open, or there are no prices.
+        MarginError: the prices do not value book or collateral.
+        RemoteError: the operator does not answer.
+    """
+    public, priced = state.public, newest_prices(party)
+    opened = _opened(party, state)
+    if opened is None:
+        return _shown(priced, Decimal(0), public.posted, Decimal(0), {})
+    market, terms = _market(priced), party.terms
+    best = max(_left(party, market, public.posted, opened), key=lambda left: left.usd).usd
+    if best < 0:
+        short = Decimal(math.ceil(-best))
+        try:
+            deliver = select_transfer(
+                short, state.private.free, terms.schedule, terms.model.spot_moves, market, posted=public.posted
+            )
+        except InsufficientFreeCollateral:
+            deliver = {}
+        return _shown(priced, Decimal(0), {}, short, deliver)
+    amount = Decimal(math.floor(best / step) * step)
+    while amount > 0:
+        back = select_return(amount, public.posted, terms.schedule, terms.model.spot_moves, market)
+        remaining = remaining_of(public.posted, back, {})
+        if not back or any(left.least >= 0 for left in _left(party, market, remaining, opened)):
+            return _shown(priced, amount, back, Decimal(0), {})
+        # Rows are rounded anew for what remains; a step is far more than that takes.
+        amount -= step
+    return _shown(priced, Decimal(0), {}, Decimal(0), {})
+
+
+def _left(party: Party, market: Market, posted: Mapping[str, int], opened: Opened) -> Iterator[Left]:
+    """Yield what each form of initial rows leaves with some collateral, rows with slack first."""
+    terms, submission = party.terms, opened.submission
+    matrices = terms.compile(market, posted, submission)
+    weights = gains(submission, terms, market)
+    for shown in Position(terms, market, posted, submission, matrices, opened.z).rows("initial"):
+        rows = ReleaseRows.of(shown.rows, weights)
+        gained = rows.gained(opened.z)
+        yield Left(rows, shown.slack, gained, shown.least - gained)
+
+
+def _opened(party: Party, state: Account) -> Opened | None:
+    book = state.public.book
+    if book is None:
+        return None
+    own = party.store.submission(book.submission)
+    if own is None:
+        raise AgentRefused("the book in force is one that this directory cannot open; restore its newest backup")
+    submission = Submission.parse(own.document["body"])
+    return Opened(own, submission, party.terms.encode(Portfolio.parse(own.portfolio), submission))
+
+
+def _at(party: Party, priced: Priced) -> At:
+    """Return where an event stands as far as the agent knows: what is receipted for the next tick it does not."""
+    return At(priced.number, priced.hash, priced.number, priced.hash, party.history.head, priced.number)
+
+
+def _market(priced: Priced) -> Market:
+    if priced.market is None:
+        raise AgentRefused("there are no prices yet at which initial margin could be proven")
+    return priced.market
+
+
+def _is_worth(
+    party: Party, market: Market, posted: Mapping[str, int], taken: Mapping[str, int], given: Mapping[str, int]
+) -> bool:
+    try:
+        check_substitution(taken, given, party.terms.schedule, party.terms.model.spot_moves, market, posted=posted)
+    except TransferTooSmall:
+        return False
+    except MarginError as error:
+        raise AgentRefused(f"what is given cannot be compared with what is taken: {error}") from error
+    return True
+
+
+def _require_held(place: str, held: Mapping[str, int], moved: Mapping[str, int]) -> None:
+    for asset, quantity in moved.items():
+        if quantity > held.get(asset, 0):
+            raise AgentRefused(f"{held.get(asset, 0)} units of {asset} are {place}, and {quantity} are to leave there")
+
+
+def _shown(
+    priced: Priced, amount: Decimal, back: Mapping[str, int], short: Decimal, deliver: Mapping[str, int]
+) -> Excess:
+    return Excess(
+        price_sequence=priced.number,
+        usd=format(amount, "f"),
+        back=_text(back),
+        short_usd=format(short, "f"),
+        deliver=_text(deliver),
+    )
+
+
+def _text(held: Mapping[str, int]) -> dict[str, str]:
+    return {asset: str(quantity) for asset, quantity in sorted(held.items()) if quantity}

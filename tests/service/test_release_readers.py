@@ -1,0 +1,132 @@
+"""Who reads releases afterwards: monitors, archives and whoever is shown an account; real proofs, and changed ones."""
+
+from pathlib import Path
+
+import pytest
+
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.errors import (
+    ArchiveInvalid,
+    Refused,
+    SignatureInvalid,
+)
+from atomic_margin.service.operator.accounts import releases
+from atomic_margin.service.operator.store.tables import Tick
+from atomic_margin.service.protocol.account.entries import Salts
+from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.released import ReleasedHistory, release
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.unasked import verify_release
+from atomic_margin.service.verifier.releases import check_releases
+from atomic_margin.zk.groups import Group
+
+from .documents import FUND, example
+from .resident import Resident
+from .rounds import proving as proving
+from .rounds import resident as resident
+from .rounds import residents as residents
+from .test_archive import archived, cut, verified
+from .test_monitor_released import Watch, history
+from .test_releases import USDC, anew, covered, made, take
+
+
+def test_a_release_is_verified_against_the_book_that_it_names(resident: Resident, group: Group) -> None:
+    covered(resident)
+    signed = made(resident, {"USDC": 1000 * USDC})
+    book = resident.submissions[-1]
+    submission, terms = Submission.parse(book.document["body"]), resident.world.terms
+    others = {name: submission.model_copy(update={name: "other"}) for name in ("institution", "operator")}
+    for field, about, hash_ in (
+        ("submission", submission, "0" * 64),
+        *((n, o, book.sha256) for n, o in others.items()),
+    ):
+        with pytest.raises(Refused) as refused:
+            verify_release(
+                signed,
+                Release.parse(signed.body),
+                submission=about,
+                submission_hash=hash_,
+                market=Market.parse(example("market-1")),
+                terms=terms,
+                identity=resident.agent.identity.public_key,
+                group=group,
+            )
+        assert refused.value.field == field
+
+
+def test_a_monitor_takes_releases_and_substitutions_of_a_released_history(
+    resident: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covered(resident)
+    resident.agent.release({"USDC": 1000 * USDC})
+    resident.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
+    folder = tmp_path / "monitor"
+    folder.mkdir()
+    found = Watch(resident.world, folder, monkeypatch).holds(history(resident.world))
+    assert found["entries"] == found["logged"] == str(len(resident.world.entries()))
+
+
+def test_proofs_of_releases_are_checked_offline_by_a_released_history(proving: Resident, group: Group) -> None:
+    covered(proving)
+    proving.agent.release({"USDC": 1000 * USDC})
+    proving.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
+    world = proving.world
+    account = world.operator.account(FUND)
+    history = ReleasedHistory.parse(release(world.entries(), Salts(account.seed), world.key))
+    with world.operator.store.unit_of_work() as session:
+        tick = session.get_one(Tick, 1)
+        market = Market.parse(tick.document["body"]["market"])
+    assert check_releases(history, {tick.sha256: market}, world.terms, group) == 2
+    with pytest.raises(Refused, match="prices of tick 1 are not at hand"):
+        check_releases(history, {}, world.terms, group)
+    # Signed by somebody else, about a book whose proofs nobody has.
+    stranger = Identity.generate()
+    for kind, error, field in (("release", SignatureInvalid, "signer"), ("submission", Refused, "portfolio_proof")):
+        value = release(world.entries(), Salts(account.seed), world.key)
+        for entry in value["entries"]:
+            document = entry.get("document")
+            if document is not None and document["type"] == kind == "release":
+                entry["document"] = stranger.sign("release", document["body"]).to_json()
+            elif document is not None and document["type"] == kind:
+                # Proofs are in the hash: who releases other ones releases another book.
+                entry["document"] = (
+                    world.funds[FUND]
+                    .identity.sign("submission", document["body"] | {"portfolio_proof": "00"})
+                    .to_json()
+                )
+                changed = SignedDocument.parse(entry["document"]).body_hash()
+                for other in value["entries"]:
+                    about = other.get("document")
+                    if about is not None and about["type"] == "release":
+                        about["body"]["submission"] = changed
+        with pytest.raises(error) as refused:
+            check_releases(ReleasedHistory.parse(value), {tick.sha256: market}, world.terms, group)
+        assert refused.value.field == field
+    # At other prices there was no margin.
+    fall = Market.parse({**example("market-4"), "sequence": "1"})
+    with pytest.raises(Refused):
+        check_releases(history, {tick.sha256: fall}, world.terms, group)
+
+
+def test_an_archive_shows_that_what_came_back_was_not_needed(
+    proving: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covered(proving)
+    world = proving.world
+    trust = {**world.trust(), "keys": {FUND: [proving.agent.key_commitments]}}
+    proving.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
+    first = len(world.entries())
+    proving.agent.release({"USDC": 1000 * USDC})
+    assert verified(archived(world, tmp_path / "whole.zip"), trust).account == world.account()
+    # Of a part, too: the book that it is about goes along.
+    assert verified(cut(world, tmp_path / "part.zip", first + 1), trust).account == world.account()
+    # An operator that lets its friend have back what margin needs signs that it did.
+    small = made(proving, {"USDC": USDC}, {"BTC": 1})
+    left = {**small.body["remaining"], "USDC": str(int(small.body["posted"]["USDC"]) - 200_000 * USDC)}
+    large = {"taken": {"USDC": str(200_000 * USDC)}, "remaining": left}
+    with monkeypatch.context() as friendly:
+        friendly.setattr(releases, "verify_release", lambda *_, **__: None)
+        take(proving, anew(proving, small, **large, sufficiency_proof=None, matrix=None))
+    with pytest.raises(ArchiveInvalid, match="worth"):
+        verified(archived(world, tmp_path / "friend.zip"), trust)
