@@ -24,7 +24,7 @@ from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
-from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
+from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick, Staged
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.verifier import history
 from atomic_margin.service.verifier.attestation import Attestation
@@ -35,6 +35,7 @@ MODELS: tuple[type[Part], ...] = (
     Price,
     PriceSet,
     PriceTick,
+    Staged,
     NewRules,
     RulesChange,
     documents.Enrolment,

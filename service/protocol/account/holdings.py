@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from atomic_margin.service.errors import InsufficientFunds
+from atomic_margin.service.protocol.account.breakers import require_priced
 from atomic_margin.service.protocol.account.errors import NotCovered, RunNotOver
 from atomic_margin.service.protocol.account.events import DepositRecord, Event
 from atomic_margin.service.protocol.account.state import Account
@@ -41,6 +42,7 @@ def withdrawn(state: Account, event: Event, at: At) -> Account:
         raise NotCovered(
             f"the run of tick {public.book.void} was void; withdraw after the next one, or a proof", "state"
         )
+    require_priced(state, at)
     after = moved(state, [(body.asset, body.quantity, "free", None)])
     return with_public(after, instructions=body.sequence)
 
