@@ -7,6 +7,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
+from mutants_breakers import BREAKER_MUTANTS
 from mutants_readers import READER_MUTANTS
 
 
@@ -382,4 +383,5 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *ARCHIVE_MUTANTS,
+    *BREAKER_MUTANTS,
 )  # fmt: skip

@@ -112,6 +112,7 @@ WORDS = {
     "JsonObject": "JSON object",
     "bool": "`true` or `false`",
     "Kind": "an event",
+    "QuotePath": "text",
     "Status": "state of an account",
 }
 """How the page calls the field types of `documents`; other names are those of models."""

@@ -12,7 +12,7 @@ too, so an operator that tells two histories cannot have prices for both. The fi
 1
 """
 
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import PlainValidator, field_validator, model_validator
 
@@ -41,6 +41,9 @@ def _quote(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isascii() or not value.isprintable():
         raise ValueError("the path of a quote is 1 to 256 printable ASCII characters")
     return value
+
+
+QuotePath: TypeAlias = Annotated[str, PlainValidator(_quote)]
 
 
 class Price(Body):
@@ -110,7 +113,7 @@ class Staged(Part):
         market: the combined prices.
     """
 
-    quote: Annotated[str, PlainValidator(_quote)]
+    quote: QuotePath
     since: Time
     market: Market
 

@@ -1,18 +1,27 @@
 """Prices beyond the bound of a move: staged, confirmed by a second window of sources, dropped, and attempts to cheat."""
 
+import json
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import Conflict, PriceMoveTooLarge, PricesRefused, TickForked, TooFewSources
+from atomic_margin.service.errors import (
+    Conflict,
+    PriceMoveTooLarge,
+    PricesRefused,
+    SignatureInvalid,
+    TickForked,
+    TooFewSources,
+)
 from atomic_margin.service.feed.chain import Known, begin, follow
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.feed.tick import make_void, verify_staged, verify_tick, verify_void
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK, Price, PriceTick, place_after
 
-from .documents import price_rules
+from .documents import Json, price_rules
 from .tick_server import NOON, Ticks
 
 SOURCES = tuple(Identity.generate() for _ in range(3))
@@ -111,12 +120,16 @@ def test_one_source_neither_confirms_its_outlier_nor_stops_the_others(ticks: Tic
 
 
 def _seconds(ticks: Ticks, seconds: int) -> list[SignedDocument]:
-    """Prices of minute 3 and some seconds."""
+    """The crash at minute 3 and some seconds."""
+    return _at_second(ticks, 3, seconds, CRASH)
+
+
+def _at_second(ticks: Ticks, minute: int, second: int, spot: str) -> list[SignedDocument]:
     place, found = place_after(ticks.last, ticks.rules), []
-    for source, document in zip(ticks.sources, ticks.prices(3, CRASH), strict=True):
+    for source, document in zip(ticks.sources, ticks.prices(minute, spot), strict=True):
         market = Price.parse(document.body).market
-        body = market.model_copy(update={"as_of": market.as_of + timedelta(seconds=seconds)}).canonical()
-        found.append(sign_market(source, Market.parse(body), place))
+        later = market.model_copy(update={"as_of": market.as_of + timedelta(seconds=second)})
+        found.append(sign_market(source, later, place))
     return found
 
 
@@ -174,3 +187,46 @@ def test_rules_without_a_second_window_refuse_as_before() -> None:
         ticks.make(1, CRASH)
     assert ticks.void(*ticks.prices(1, CRASH)).body["last_market"] != NO_TICK
     followed(ticks)
+
+
+def test_what_is_passed_off_as_confirmed_is_refused(ticks: Ticks) -> None:
+    key, first = ticks.operator.public_key, PriceTick.parse(ticks.tick(1).body)
+
+    def refused(body: Json, match: str) -> None:
+        with pytest.raises(PricesRefused, match=match):
+            verify_tick(PriceTick.parse(body), RULES, first, key)
+
+    def passed_off(signed: SignedDocument, before: SignedDocument) -> Json:
+        body: Json = dict(signed.body)
+        return {**body, "market": body.pop("staged")["market"], "confirms": before.to_json()}
+
+    early, far = ticks.copy(), ticks.copy()
+    refused(passed_off(early.make(2, CRASH), ticks.tick(2)), "fewer than 2 sources signed 90 s after")
+    refused(passed_off(far.make(9, "40000"), ticks.tick(2)), "not within the bound of the staged ones")
+    # Prices that came back need no staged tick.
+    back = ticks.copy().make(9, "96000").body
+    refused({**back, "confirms": ticks.tick(2).to_json()}, "confirm nothing")
+    # Another's signature under the staged tick.
+    confirmed = dict(ticks.copy().make(3, CRASH).body)
+    stranger = Identity.generate().sign("tick", ticks.tick(2).body)
+    with pytest.raises(SignatureInvalid):
+        verify_tick(PriceTick.parse({**confirmed, "confirms": stranger.to_json()}), RULES, first, key)
+    # A staged market that its documents do not combine to, even if sources sign after it.
+    body = json.loads(json.dumps(ticks.tick(2).body))
+    body["staged"]["market"]["underlyings"]["BTC"]["spot"] = "58000"
+    ticks.signed[1] = ticks.operator.sign("tick", body)
+    refused(dict(ticks.make(3, CRASH).body), "staged prices are not what")
+
+
+def test_the_example_of_the_page() -> None:
+    rules = price_rules(*SOURCES, move=MOVE, confirm_after_seconds="60")
+    ticks = Ticks(rules, *SOURCES)
+    page = (Path(__file__).parents[2] / "docs" / "breakers.md").read_text()
+    rows = re.findall(r"^\| \d+ \| 08:(\d\d):(\d\d) \| ([\d,]+) \| (good|staged).*?\| (\S*) ?\|$", page, re.MULTILINE)
+    assert len(rows) == 6
+    for minute, second, spot, kind, since in rows:
+        tick = make(ticks, *_at_second(ticks, int(minute), int(second), spot.replace(",", "")))
+        followed(ticks)
+        assert (tick.market is None) == (kind == "staged")
+        assert (tick.staged.since[11:19] if tick.staged else "") == since
+    assert [bool(PriceTick.parse(one.body).confirms) for one in ticks.signed] == [False] * 3 + [True] + [False] * 2
