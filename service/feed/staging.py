@@ -107,7 +107,7 @@ def _within(before: Market, after: Market, rules: PriceRules) -> bool:
 
 
 def _is_second_window(combined: Combined, staged: Staged, rules: PriceRules) -> bool:
-    """Return whether enough sources signed late enough; one that is early, or does not sign, neither helps nor stops."""
+    """Return whether enough sources signed late enough; one that is early neither helps nor stops."""
     if rules.confirm_after_seconds is None:
         return False
     earliest = instant(staged.since) + timedelta(seconds=rules.confirm_after_seconds)

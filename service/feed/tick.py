@@ -127,9 +127,13 @@ def verify_staged(
     operator: str = "",
     last: PriceTick | None = None,
 ) -> Staged:
-    """Check a staged tick: its documents agree, and moved too far. Arguments as in `verify_tick`.
+    """Check a staged tick: its documents agree, and moved too far.
 
     Args:
+        tick: as recorded.
+        rules: as in `verify_tick`.
+        last_market: as in `verify_tick`.
+        operator: as in `verify_tick`.
         last: the tick before, of whoever follows; without it `since` is taken on the word of the sources that go on.
 
     Raises:
@@ -150,7 +154,8 @@ def verify_staged(
         if last is None and wanted is not None:
             wanted = wanted.model_copy(update={"since": tick.staged.since})
         if wanted != tick.staged:
-            raise PricesRefused("the tick is staged otherwise than its documents and the tick before say", "staged")
+            detail = "the tick is staged otherwise than its documents and the tick before say"
+            raise PricesRefused(detail, "staged") from moved
         return tick.staged
     raise PricesRefused("the prices are within the bound of a move, and staged", "staged")
 

@@ -277,5 +277,6 @@ def test_a_crash_is_staged_without_a_run_and_goes_on_after_a_second_window(world
     again = prices(2, *crash, after=staged, rules=staging, as_of="2026-11-20T09:01:00Z")
     assert post(world, again).json() == {"runs": [f"{FUND}.3"]}
     confirmed = last_tick(world)
-    assert confirmed.confirms is not None and confirmed.confirms.body_hash() == staged.hash() == confirmed.previous
+    assert confirmed.confirms is not None
+    assert confirmed.confirms.body_hash() == staged.hash() == confirmed.previous
     verify_tick(confirmed, staging, first, world.key)
