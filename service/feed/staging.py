@@ -34,6 +34,8 @@ def staged_of(combined: Combined, moved: PriceMoveTooLarge, last: PriceTick | No
         last: the tick before.
         rules: of both, with `confirm_after_seconds`.
     """
+    if moved.field is None:
+        raise TypeError("a move that is too large names its quote")
     as_of = instant_text(combined.market.as_of)
     anew = Staged(quote=moved.field, since=as_of, market=combined.market)
     if last is None or last.staged is None or last.rules != rules.hash():
