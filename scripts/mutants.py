@@ -7,6 +7,7 @@ from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
+from mutants_breakers import BREAKER_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_netting import NETTING_MUTANTS
@@ -392,4 +393,5 @@ MUTANTS = (
     *DISPUTE_MUTANTS,
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
+    *BREAKER_MUTANTS,
 )  # fmt: skip

@@ -32,7 +32,7 @@ from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
-from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick
+from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick, Staged
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.protocol.waterfall import Layer, WaterfallRules
 from atomic_margin.service.verifier import history
@@ -44,6 +44,7 @@ MODELS: tuple[type[Part], ...] = (
     Price,
     PriceSet,
     PriceTick,
+    Staged,
     NewRules,
     RulesChange,
     documents.Enrolment,
@@ -141,6 +142,7 @@ WORDS = {
     "JsonObject": "JSON object",
     "bool": "`true` or `false`",
     "Kind": "an event",
+    "QuotePath": "text",
     "Status": "state of an account",
     "Words": "text of at most 500 characters",
     "Discount": "decimal from 0 to below 1",

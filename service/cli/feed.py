@@ -72,6 +72,13 @@ def rules(
     move: Annotated[
         tuple[str, str, str], typer.Option(help="The same bounds for one tick against the tick before.")
     ] = ("0.5", "1", "0.05"),
+    confirm_after: Annotated[
+        int | None,
+        typer.Option(
+            help="Seconds after which sources confirm prices beyond --move, which are staged until then; without it "
+            "such prices are refused, and a crash beyond the bound stops the ticks.",
+        ),
+    ] = None,
 ) -> None:
     """Print price rules: whose prices count, how many must agree, within which bounds."""
     names = ("price", "volatility", "rate")
@@ -85,6 +92,8 @@ def rules(
         "outlier": dict(zip(names, outlier, strict=True)),
         "move": dict(zip(names, move, strict=True)),
     }
+    if confirm_after is not None:
+        document["confirm_after_seconds"] = str(confirm_after)
     with plain_errors():
         print_json(PriceRules.parse(document).canonical())
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral
-from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli import institution_collateral, institution_default
+from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
@@ -22,14 +22,12 @@ from atomic_margin.service.protocol.agent_messages import (
     DecidedRuns,
     KeysReplaced,
     LossesSettled,
-    LossSigned,
     Promised,
     ReaderNames,
     ReaderToken,
     Submitted,
 )
 from atomic_margin.service.protocol.dispute_messages import SignedOf
-from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -40,12 +38,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The institution's side.",
 )
-
-Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of this institution; made if absent.")]
-AgentUrl = Annotated[str, typer.Option("--agent", help="Address of the running agent.")]
-
-DEFAULT_AGENT = "http://127.0.0.1:8401"
-TOKEN_FILE = "agent.token"  # noqa: S105  # the name of the file, not a token
 
 
 @app.command()
@@ -129,7 +121,7 @@ def submit(
     with plain_errors():
         file = read_book_file(portfolio)
         file.parse()
-        print_json(_call(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
+        print_json(ask(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
 
 
 @app.command()
@@ -150,7 +142,7 @@ def settle(
     """
     asked = {"asset": asset, "quantity": str(quantity)} | ({} if usd is None else {"usd": str(usd)})
     with plain_errors():
-        print_json(_call(LossesSettled, directory, agent, "POST", "/v1/losses", asked))
+        print_json(ask(LossesSettled, directory, agent, "POST", "/v1/losses", asked))
 
 
 @app.command()
@@ -171,10 +163,11 @@ def promise(
     asked = {"direction": direction, "asset": asset, "quantity": str(quantity), "settles": settles, "party": party}
     asked |= {"scope": "principal"} if principal else {}
     with plain_errors():
-        print_json(_call(Promised, directory, agent, "POST", "/v1/obligations", asked))
+        print_json(ask(Promised, directory, agent, "POST", "/v1/obligations", asked))
 
 
 institution_collateral.register(app)
+institution_default.register(app)
 
 
 @app.command("rotate-keys")
@@ -184,7 +177,7 @@ def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     The book is brought under the new keys with the same commitments. The agent does this by itself after an alarm.
     """
     with plain_errors():
-        print_json(_call(KeysReplaced, directory, agent, "POST", "/v1/keys"))
+        print_json(ask(KeysReplaced, directory, agent, "POST", "/v1/keys"))
 
 
 @app.command()
@@ -201,7 +194,7 @@ def adopt(
     if not yes:
         typer.confirm("Did this institution itself sign everything that the operator's entries have of it?", abort=True)
     with plain_errors():
-        print_json(_call(Adopted, directory, agent, "POST", "/v1/adopt"))
+        print_json(ask(Adopted, directory, agent, "POST", "/v1/adopt"))
 
 
 @app.command("give-up")
@@ -220,26 +213,7 @@ def give_up(
     if not yes:
         typer.confirm("Is no backup left from which the book in force could be opened?", abort=True)
     with plain_errors():
-        print_json(_call(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
-
-
-@app.command("agree-loss")
-def agree_loss(
-    loss: Annotated[str, typer.Argument(help="In smallest units of the waterfall rules' cash.")],
-    directory: Directory,
-    reason: Annotated[str, typer.Option(help="For the operator and whoever is shown the default.")] = "agreed",
-    agent: AgentUrl = DEFAULT_AGENT,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Sign what closing out the book of this institution's default has lost; the operator agrees, or does not.
-
-    Then it is borne by this institution's collateral first, its fund contribution next, and others after that. What is
-    left goes back to free collateral. After another sale it is void: sign again.
-    """
-    if not yes:
-        typer.confirm(f"Is the loss of closing out the book {loss}?", abort=True)
-    with plain_errors():
-        print_json(_call(LossSigned, directory, agent, "POST", "/v1/loss", {"loss": loss, "reason": reason}))
+        print_json(ask(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
 
 
 @app.command()
@@ -261,7 +235,7 @@ def dispute(
     body |= {} if amount is None else {"amount": amount}
     body |= {} if undisputed is None else {"undisputed": undisputed}
     with plain_errors():
-        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes", body))
+        print_json(ask(SignedOf, directory, agent, "POST", "/v1/disputes", body))
 
 
 @app.command()
@@ -285,14 +259,14 @@ def resolve(
             raise ConfigurationError("--outcome and --words go together, --amount with them")
         if outcome is not None:
             body["offer"] = {"outcome": outcome, "words": words} | ({} if amount is None else {"amount": amount})
-        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes/resolution", body))
+        print_json(ask(SignedOf, directory, agent, "POST", "/v1/disputes/resolution", body))
 
 
 @app.command("withdraw-dispute")
 def withdraw_dispute(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Withdraw the open dispute: what it held may leave again."""
     with plain_errors():
-        print_json(_call(SignedOf, directory, agent, "POST", "/v1/disputes/withdrawal"))
+        print_json(ask(SignedOf, directory, agent, "POST", "/v1/disputes/withdrawal"))
 
 
 @app.command()
@@ -310,11 +284,11 @@ def readers(
         if add is not None and remove is not None:
             raise ConfigurationError("--add and --remove go one at a time")
         if add is not None:
-            print_json(_call(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
+            print_json(ask(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
         elif remove is not None:
-            print_json(_call(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
+            print_json(ask(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
         else:
-            print_json(_call(ReaderNames, directory, agent, "GET", "/v1/readers"))
+            print_json(ask(ReaderNames, directory, agent, "GET", "/v1/readers"))
 
 
 @app.command()
@@ -336,14 +310,14 @@ def history(directory: Directory) -> None:
 def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
     with plain_errors():
-        print_json(_call(AgentStatus, directory, agent, "GET", "/v1/status"))
+        print_json(ask(AgentStatus, directory, agent, "GET", "/v1/status"))
 
 
 @app.command()
 def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     """Print the private figures of every answered run."""
     with plain_errors():
-        print_json(_call(DecidedRuns, directory, agent, "GET", "/v1/runs"))
+        print_json(ask(DecidedRuns, directory, agent, "GET", "/v1/runs"))
 
 
 @app.command("compare-audit")
@@ -387,16 +361,3 @@ def _seconds(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
         raise ConfigurationError(f"--max-tick-age takes whole seconds above 0, or unbounded; got {text!r}")
     return int(text)
-
-
-def _call(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    value = call(
-        "institution",
-        method,
-        agent.rstrip("/") + path,
-        token=load_token(directory / TOKEN_FILE),
-        body=body,
-        whom="the agent",
-        advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",
-    )
-    return kind.parse(value).to_json()

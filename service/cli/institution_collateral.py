@@ -5,21 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, AgentUrl, Directory, ask
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.agent_messages import Excess, Released
-from atomic_margin.service.protocol.messages import Booked, M
+from atomic_margin.service.protocol.messages import Booked
 
-Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of this institution.")]
-AgentUrl = Annotated[str, typer.Option("--agent", help="Address of the running agent.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Asset = Annotated[str, typer.Argument(help="Of the collateral schedule.")]
 Quantity = Annotated[int, typer.Argument(min=1, help="Of it, in smallest units.")]
-
-DEFAULT_AGENT = "http://127.0.0.1:8401"
-TOKEN_FILE = "agent.token"  # noqa: S105  # the name of the file, not a token
 
 
 def post(
@@ -67,10 +61,10 @@ def release(
             raise ConfigurationError("say what becomes free, as ASSET=QUANTITY, or --all of what may")
         taken = _moves(moves or [])
         if all_of_it:
-            taken = _call(Excess, directory, agent, "GET", f"/v1/excess?step={step}")["back"]
+            taken = ask(Excess, directory, agent, "GET", f"/v1/excess?step={step}")["back"]
         if not taken:
             raise ConfigurationError("nothing may be released now; `atomic-margin institution excess` shows why")
-        _show(_call(Released, directory, agent, "POST", "/v1/releases", {"taken": taken}), as_json)
+        _show(ask(Released, directory, agent, "POST", "/v1/releases", {"taken": taken}), as_json)
 
 
 def substitute(
@@ -87,7 +81,7 @@ def substitute(
     """
     with plain_errors():
         wanted = {"taken": _moves(take), "given": _moves(give)}
-        _show(_call(Released, directory, agent, "POST", "/v1/releases", wanted), as_json)
+        _show(ask(Released, directory, agent, "POST", "/v1/releases", wanted), as_json)
 
 
 def excess(
@@ -103,7 +97,7 @@ def excess(
     the step keeps that coarse.
     """
     with plain_errors():
-        found = _call(Excess, directory, agent, "GET", f"/v1/excess?step={step}")
+        found = ask(Excess, directory, agent, "GET", f"/v1/excess?step={step}")
         if as_json:
             print_json(found)
         elif found["short_usd"] != "0":
@@ -123,7 +117,7 @@ def register(app: typer.Typer) -> None:
 def _instruct(action: str, asset: str, quantity: int, directory: Path, agent: str, as_json: bool) -> None:
     with plain_errors():
         said = {"action": action, "asset": asset, "quantity": str(quantity)}
-        found = _call(Booked, directory, agent, "POST", "/v1/collateral", said)
+        found = ask(Booked, directory, agent, "POST", "/v1/collateral", said)
         if as_json:
             print_json(found)
         else:
@@ -155,16 +149,3 @@ def _moves(entries: list[str]) -> dict[str, str]:
             raise ConfigurationError(f"{asset} is named twice")
         found[asset] = str(int(quantity))
     return found
-
-
-def _call(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    value = call(
-        "institution",
-        method,
-        agent.rstrip("/") + path,
-        token=load_token(directory / TOKEN_FILE),
-        body=body,
-        whom="the agent",
-        advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",
-    )
-    return kind.parse(value).to_json()

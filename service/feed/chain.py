@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from atomic_margin.service.errors import PricesRefused, TickForked, TickGoneBack, TickSkipped
 from atomic_margin.service.feed.changes import require_continued, rules_of
-from atomic_margin.service.feed.tick import verify_tick, verify_void
+from atomic_margin.service.feed.tick import verify_staged, verify_tick, verify_void
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -58,7 +58,7 @@ def begin(last: SignedDocument, last_market: SignedDocument | None, rules: Price
     if last_market is not None:
         last_market.verify(frozenset({operator}))
         _, before = parse_signed(last_market, PriceTick)
-    _verify(tick, rules, before, operator)
+    _verify(tick, rules, before, operator, None)
     return Known(last, last_market if tick.market is None else last)
 
 
@@ -96,14 +96,18 @@ def follow(known: Known, signed: SignedDocument, rules: PriceRules, operator: st
         if tick.last_market != known.next_place(in_force).last_market:
             raise PricesRefused("its move is measured from another tick than the last one with a market", "last_market")
         known_market = None if known.last_market is None else PriceTick.parse(known.last_market.body)
-        _verify(tick, rules, None if tick.last_market == NO_TICK else known_market, operator)
+        _verify(tick, rules, None if tick.last_market == NO_TICK else known_market, operator, newest)
     elif tick.rules != newest.rules:
         raise PricesRefused("the tick was made under price rules that were never pinned", "rules")
     return Known(signed, known.last_market if tick.market is None else signed)
 
 
-def _verify(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str) -> None:
-    if tick.market is None:
+def _verify(
+    tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str, last: PriceTick | None
+) -> None:
+    if tick.staged is not None:
+        verify_staged(tick, rules, last_market, operator, last)
+    elif tick.market is None:
         verify_void(tick, rules, last_market, operator)
     else:
         verify_tick(tick, rules, last_market, operator)

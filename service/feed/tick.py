@@ -5,7 +5,8 @@ they trust the sources, not the operator, and recompute what it combined. The bo
 next needs the last tick that had a market; the tick names it by hash, and it goes along. `chain` is about the order.
 
 A number that cannot become a tick any more is used up by a *void* one: a source never signs two documents for one
-number, so what it signed is all that will come. Documents that do make a tick make no void one.
+number, so what it signed is all that will come. Documents that do make a tick make no void one. Prices that moved too
+far are *staged*, if the rules say when they are confirmed; see `staging`.
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from datetime import datetime, timezone
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import Conflict, PricesRefused
+from atomic_margin.service.errors import Conflict, PriceMoveTooLarge, PricesRefused
 from atomic_margin.service.feed.changes import rules_of
 from atomic_margin.service.feed.combine import Combined, check_move, combine
+from atomic_margin.service.feed.staging import recombined, require_confirmed, staged_of
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import RulesChange
-from atomic_margin.service.protocol.ticks import NO_TICK, Place, PriceSet, PriceTick, place_after
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.ticks import NO_TICK, Place, PriceSet, PriceTick, Staged, place_after
 
 
 def make_tick(
@@ -28,8 +31,9 @@ def make_tick(
     last: PriceTick | None = None,
     last_market: PriceTick | None = None,
     changes: Sequence[RulesChange] = (),
+    signed_last: SignedDocument | None = None,
 ) -> PriceTick:
-    """Combine prices into the tick after `last`.
+    """Combine prices into the tick after `last`: one with a market, or a staged one.
 
     Args:
         prices: as sent.
@@ -38,22 +42,28 @@ def make_tick(
         last: the tick before, whatever rules it was made under, or None.
         last_market: the last tick that had a market, or None. The first tick under new rules has no bound on its move.
         changes: of the price rules so far, the one that begins with this tick included.
+        signed_last: `last` as it was signed, for what goes on from a staged tick.
 
     Raises:
         Conflict: the number is not the next one.
         SignatureInvalid, MalformedRequest, TooFewSources: see `combine`.
         PricesRefused: the prices are not later than the last ones.
-        PriceMoveTooLarge: see `check_move`.
+        PriceMoveTooLarge: see `check_move`; the rules do not say when such prices are confirmed.
     """
     place, received_at = _next_place(prices, rules, last), received_at.replace(microsecond=0)
-    combined = _combined(prices, rules, place, received_at, last_market)
-    return PriceTick.parse(
-        {
-            **_placed(prices, place, received_at, changes),
-            "dropped": [one.model_dump(exclude_none=True) for one in combined.dropped],
-            "market": combined.market.canonical(),
-        }
-    )
+    combined, moved = _combined(prices, rules, place, received_at, last_market)
+    body = {
+        **_placed(prices, place, received_at, changes),
+        "dropped": [one.model_dump(exclude_none=True) for one in combined.dropped],
+    }
+    if moved is None:
+        return PriceTick.parse({**body, "market": combined.market.canonical()})
+    staged = staged_of(combined, moved, last, rules)
+    if staged is not None:
+        return PriceTick.parse({**body, "staged": staged.canonical()})
+    if signed_last is None:
+        raise moved
+    return PriceTick.parse({**body, "market": combined.market.canonical(), "confirms": signed_last.to_json()})
 
 
 def make_void(
@@ -99,9 +109,55 @@ def verify_tick(tick: PriceTick, rules: PriceRules, last_market: PriceTick | Non
     before = _verified_last_market(tick, rules, last_market)
     # (3) Its documents, signed by sources of the rules and naming its place, combine to exactly its prices.
     combined = _recombined(tick, rules)
-    # (4) They are later than those of the tick before and within the bounds of a move.
-    _check_after(before, combined.market, rules)
+    # (4) They are later than those of the tick before and within the bounds of a move, or confirm the staged tick.
+    try:
+        _check_after(before, combined.market, rules)
+    except PriceMoveTooLarge as moved:
+        require_confirmed(tick, combined, rules, moved, operator)
+    else:
+        if tick.confirms is not None:
+            raise PricesRefused("the prices are within the bound, and confirm nothing", "confirms")
     return combined.market
+
+
+def verify_staged(
+    tick: PriceTick,
+    rules: PriceRules,
+    last_market: PriceTick | None,
+    operator: str = "",
+    last: PriceTick | None = None,
+) -> Staged:
+    """Check a staged tick: its documents agree, and moved too far.
+
+    Args:
+        tick: as recorded.
+        rules: as in `verify_tick`.
+        last_market: as in `verify_tick`.
+        operator: as in `verify_tick`.
+        last: the tick before, of whoever follows; without it `since` is taken on the word of the sources that go on.
+
+    Raises:
+        PricesRefused: it is not staged, its prices are good, or confirm those staged before, or say another `since`.
+        SignatureInvalid, MalformedRequest, TooFewSources: as in `make_tick`.
+    """
+    if tick.staged is None:
+        raise PricesRefused("the tick is not staged", "staged")
+    rules = rules_of(tick, rules, operator)
+    before = _verified_last_market(tick, rules, last_market)
+    combined = recombined(tick, rules)
+    try:
+        _check_after(before, combined.market, rules)
+    except PriceMoveTooLarge as moved:
+        if rules.confirm_after_seconds is None:
+            raise
+        wanted = staged_of(combined, moved, last, rules)
+        if last is None and wanted is not None:
+            wanted = wanted.model_copy(update={"since": tick.staged.since})
+        if wanted != tick.staged:
+            detail = "the tick is staged otherwise than its documents and the tick before say"
+            raise PricesRefused(detail, "staged") from moved
+        return tick.staged
+    raise PricesRefused("the prices are within the bound of a move, and staged", "staged")
 
 
 def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | None, operator: str = "") -> None:
@@ -111,13 +167,17 @@ def verify_void(tick: PriceTick, rules: PriceRules, last_market: PriceTick | Non
         PricesRefused: it is not void, its documents make a tick, or `last_market` is another tick than it names.
         SignatureInvalid, MalformedRequest: as in `make_tick`.
     """
-    if tick.market is not None or tick.dropped:
+    if tick.market is not None or tick.staged is not None or tick.dropped:
         raise PricesRefused("a void tick has no market, and drops nobody", "market")
     rules = rules_of(tick, rules, operator)
     before = _verified_last_market(tick, rules, last_market)
     try:
         combined = combine(tick.prices, rules, tick.place, _instant(tick.received_at))
         _check_after(before, combined.market, rules)
+    except PriceMoveTooLarge as moved:
+        if rules.confirm_after_seconds is not None:
+            raise PricesRefused("the tick is recorded as void, but its documents are staged", "market") from moved
+        return
     except PricesRefused:
         return
     raise PricesRefused("the tick is recorded as void, but its documents make a tick", "market")
@@ -132,14 +192,20 @@ def _next_place(prices: PriceSet, rules: PriceRules, last: PriceTick | None) -> 
 
 def _combined(
     prices: PriceSet, rules: PriceRules, place: Place, received_at: datetime, last_market: PriceTick | None
-) -> Combined:
+) -> tuple[Combined, PriceMoveTooLarge | None]:
+    """Return the combined prices, and why they are staged or confirm what was."""
     combined = combine(prices.prices, rules, place, received_at)
     if last_market is not None and last_market.market is not None:
         if place.last_market == NO_TICK:
             _require_later(last_market.market, combined.market)
         else:
-            _check_after(last_market.market, combined.market, rules)
-    return combined
+            try:
+                _check_after(last_market.market, combined.market, rules)
+            except PriceMoveTooLarge as moved:
+                if rules.confirm_after_seconds is None:
+                    raise
+                return combined, moved
+    return combined, None
 
 
 def _placed(prices: PriceSet, place: Place, received_at: datetime, changes: Sequence[RulesChange]) -> dict[str, object]:

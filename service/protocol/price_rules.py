@@ -61,7 +61,9 @@ class PriceRules(Document):
             for histories that are played back. It cannot be left out: without a bound two sources that stand still
             outvote one that is right, and prices of last week make a tick.
         outlier: bound on a source's quote against the median; a source beyond it is dropped.
-        move: bound on the combined quote against the tick before; a tick beyond it is refused.
+        move: bound on the combined quote against the tick before; a tick beyond it is refused, or staged.
+        confirm_after_seconds: prices beyond `move` are staged, and count when as many sources as are required still say
+            so at least so much later. Absent: they are refused, and only other rules go on from them.
     """
 
     TAG: ClassVar[str] = "price-rules"
@@ -73,6 +75,7 @@ class PriceRules(Document):
     max_age_seconds: MaxAge
     outlier: Bounds
     move: Bounds
+    confirm_after_seconds: Annotated[int, integer_in(1, 3600)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "PriceRules":

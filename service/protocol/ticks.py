@@ -12,7 +12,7 @@ too, so an operator that tells two histories cannot have prices for both. The fi
 1
 """
 
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import PlainValidator, field_validator, model_validator
 
@@ -41,6 +41,9 @@ def _quote(value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= 256 or not value.isascii() or not value.isprintable():
         raise ValueError("the path of a quote is 1 to 256 printable ASCII characters")
     return value
+
+
+QuotePath: TypeAlias = Annotated[str, PlainValidator(_quote)]
 
 
 class Price(Body):
@@ -100,10 +103,26 @@ class Dropped(Part):
     quote: Annotated[str, PlainValidator(_quote)] | None = None
 
 
+class Staged(Part):
+    """Prices that moved further than the bound, kept until sources confirm them; nothing rests on them.
+
+    Attributes:
+        quote: path of the first quote beyond the bound, in the order of paths.
+        since: time of the first of the staged prices before these without a gap, each within the bound of the one
+            before it; their own time if there is none.
+        market: the combined prices.
+    """
+
+    quote: QuotePath
+    since: Time
+    market: Market
+
+
 class PriceTick(Body):
     """A tick as the operator records and signs it; everything in it can be recomputed from the sources' signatures.
 
-    A tick without a market is *void*: no prices could be made of what was sent. It uses up its number.
+    A tick without a market is *void*: no prices could be made of what was sent. It uses up its number. If it has
+    `staged`, prices were made and moved too far: no run is on it, and it has no part in what a move is measured from.
 
     Attributes:
         rules: hash of the price rules.
@@ -115,6 +134,8 @@ class PriceTick(Body):
         dropped: which do not count, and why, in the order they were found; none in a void tick.
         market: the combined prices; absent in a void tick.
         changes: every change of price rules so far, in order; absent if there was none.
+        staged: prices beyond the bound of a move; absent in every other tick.
+        confirms: the staged tick before, signed, in a tick that goes on from it; absent in every other.
     """
 
     TYPE = "tick"
@@ -128,11 +149,17 @@ class PriceTick(Body):
     dropped: ListOf[Dropped]
     market: Market | None = None
     changes: ListOf[RulesChange] | None = None
+    staged: Staged | None = None
+    confirms: SignedDocument | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "PriceTick":
         if self.sequence < 1 or (self.sequence == 1) != (self.previous == NO_TICK):
             raise MalformedDocument("previous", "64 zeros in tick 1, and in no other; ticks are counted from 1")
+        if self.staged is not None and self.market is not None:
+            raise MalformedDocument("staged", "prices are staged or count, not both")
+        if self.confirms is not None and self.market is None:
+            raise MalformedDocument("confirms", "only a tick with a market confirms a staged one")
         return self
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.strict import format_instant
 from atomic_margin.service.errors import PricesRefused
-from atomic_margin.service.feed.tick import verify_tick, verify_void
+from atomic_margin.service.feed.tick import verify_staged, verify_tick, verify_void
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.protocol.messages import LastTick
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -253,3 +253,30 @@ def test_more_documents_than_sources_could_sign_are_refused_unread() -> None:
         PriceSet.parse(given)
     with pytest.raises(MalformedDocument, match=r"prices\[0\]"):
         PriceSet.parse({**given, "prices": [{}] * 128})
+
+
+# Staged ticks
+
+
+def test_a_crash_is_staged_without_a_run_and_goes_on_after_a_second_window(world: World) -> None:
+    staging = price_rules(*SOURCES, confirm_after_seconds="60")
+    world.operator.settings = type(world.operator.settings)(world.directory, staging)
+    crash = ("40000", "40000", "40000")
+    assert post(world, prices(1, *GOOD, rules=staging)).json() == {"runs": [f"{FUND}.1"]}
+    first = last_tick(world)
+    sent = prices(2, *crash, after=first, rules=staging, as_of="2026-11-20T09:00:00Z")
+    assert void(world, sent).json()["type"] == "urn:atomic-margin:problem:conflict"
+    response = post(world, sent)
+    assert (response.status_code, response.json()) == (202, {"runs": []})
+    staged = last_tick(world)
+    assert (staged.market, staged.last_market) == (None, first.hash())
+    verify_staged(staged, staging, first, world.key)
+    assert world.client.get("/v1/ticks/2").json()["body"] == staged.canonical()
+    # The same documents once more are of a number that is gone.
+    assert post(world, sent).json()["field"] == "sequence"
+    again = prices(2, *crash, after=staged, rules=staging, as_of="2026-11-20T09:01:00Z")
+    assert post(world, again).json() == {"runs": [f"{FUND}.3"]}
+    confirmed = last_tick(world)
+    assert confirmed.confirms is not None
+    assert confirmed.confirms.body_hash() == staged.hash() == confirmed.previous
+    verify_tick(confirmed, staging, first, world.key)

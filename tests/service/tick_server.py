@@ -60,7 +60,9 @@ class Ticks:
 
     def take(self, documents: Sequence[SignedDocument]) -> SignedDocument:
         """Make the next tick of these documents."""
-        tick = make_tick(price_set(documents, self._next), self.rules, NOON, self.last, self.market, self.changes)
+        signed = self.signed[-1] if self.signed else None
+        sent = price_set(documents, self._next)
+        tick = make_tick(sent, self.rules, NOON, self.last, self.market, self.changes, signed)
         self.signed.append(tick.signed_by(self.operator))
         return self.signed[-1]
 

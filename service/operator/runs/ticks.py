@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 class _Before(NamedTuple):
     """What a tick is made after: the newest tick, the newest with a market, and what is receipted for the next one."""
 
+    signed: SignedDocument | None
     last: PriceTick | None
     last_market: PriceTick | None
     receipted: Sequence[PriceRow]
@@ -60,15 +61,25 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force
         try:
-            tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes)
+            tick = make_tick(prices, rules, received_at, before.last, before.last_market, changes, before.signed)
         except TooFewSources:
             # The refusal names what is wrong with documents that go into no tick, too.
             make_tick(_with_all(prices, document), rules, received_at, before.last, before.last_market, changes)
             raise
+        signed = tick.signed_by(operator.identity)
+        if tick.staged is not None:
+            operator.check_market(tick.staged.market)
+            with operator.store.unit_of_work() as session:
+                if not _store(session, before, tick, signed, received_at):
+                    continue
+            _log.warning(
+                "tick %d: staged, %s moved beyond the bound; a second window of %d sources may confirm it",
+                tick.sequence, tick.staged.quote, rules.required,
+            )  # fmt: skip
+            return []
         if tick.market is None:
             raise TypeError("make_tick makes no void tick")
         operator.check_market(tick.market)
-        signed = tick.signed_by(operator.identity)
         # Refuses a tick whose weights would not be finite, before anything depends on it.
         compiled = operator.compiled_ticks.compile(tick.sequence, signed, tick.market)
         with operator.store.unit_of_work() as session:
@@ -113,7 +124,8 @@ def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, 
         last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
         rules, _ = under = in_force(operator, session, last)
         number = place_after(last, rules).sequence
-        before = _Before(last, market, receipted(session, number), under)
+        signed = None if rows[0] is None else SignedDocument.parse(rows[0].document)
+        before = _Before(signed, last, market, receipted(session, number), under)
     require_signed(sent.prices, rules)
     # Of another number it is refused as a whole; what is receipted has nothing to do with that.
     documents = with_receipted(before.receipted if sent.sequence == number else (), sent.prices, number, rules.hash())

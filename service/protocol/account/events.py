@@ -4,7 +4,6 @@ Most documents are those of `protocol.documents`. The ones here are the operator
 the institution's proof that nobody asked for, and its question to give a book up.
 """
 
-from enum import Enum
 from typing import Literal, NamedTuple
 
 from pydantic import model_validator
@@ -20,6 +19,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     LossAgreement,
     Sale,
 )
+from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
@@ -228,86 +228,6 @@ class GivingUp(Body):
     waiting: Hash | None = None
     covered: Counter | None = None
     reason: Label
-
-
-class EventKind(str, Enum):
-    """What happens to an account, as the table of the machine names it."""
-
-    ADMITTED = "admitted"
-    """By the operator."""
-    UNIVERSE_REVISED = "universe revised"
-    """The operator listed another universe; books may go over to it."""
-    DEPOSITED = "deposited"
-    """Collateral arrived and is free."""
-    KEYS_ENROLLED = "keys enrolled"
-    """Evaluation keys were taken; their known answers are not confirmed yet."""
-    KEYS_CONFIRMED = "keys confirmed"
-    """The institution confirmed the known answers."""
-    SUBMITTED = "submitted"
-    """A book came: in force at once, or waiting for the end of a run."""
-    LOSSES_SETTLED = "losses settled"
-    """A book came in force that has lost less, and posted collateral left to the operator for it."""
-    POSTED = "posted"
-    """Free collateral was posted."""
-    WITHDRAWN = "withdrawn"
-    """Free collateral left."""
-    RUN_OPENED = "run opened"
-    """A run is about to be evaluated."""
-    RUN_RECORDED = "run recorded"
-    """Its record is signed: it takes an answer."""
-    RUN_VOID = "run void"
-    """It could not be evaluated."""
-    PROOF_OVERDUE = "proof overdue"
-    """The time of a run that was not evaluated is over."""
-    ANSWER_OVERDUE = "answer overdue"
-    """The time of an evaluated run is over: it is owed."""
-    COVERED = "covered"
-    """An answer proved coverage."""
-    BREACH_PROVEN = "breach proven"
-    """An answer proved a breach."""
-    MARGIN_CALLED = "margin called"
-    """A breach was settled from free collateral."""
-    LIQUIDATED = "liquidated"
-    """A breach was settled with all there is: free collateral did not reach the top-up."""
-    READERS_NAMED = "readers named"
-    """The institution said who may read its bundles."""
-    COVERED_UNASKED = "covered unasked"
-    """The institution proved its book covered at the newest tick, without a run."""
-    BOOK_GIVEN_UP = "book given up"
-    """Both sides gave up a book that nobody can open, and whatever was open or owed on it."""
-    DISPUTED = "disputed"
-    """The institution disputes an entry: nothing leaves the account meanwhile."""
-    DISPUTE_RESOLVED = "dispute resolved"
-    """Both sides signed what ends the dispute."""
-    DISPUTE_WITHDRAWN = "dispute withdrawn"
-    """The institution disputes the entry no more."""
-    DISPUTE_LAPSED = "dispute lapsed"
-    """The operator ended a dispute that stood for the longest time."""
-    PARTY_NAMED = "party named"
-    """The operator said which legal party the account is of."""
-    DELIVERY_PROMISED = "delivery promised"
-    """The institution promised to bring an asset by a day."""
-    RETURN_PROMISED = "return promised"
-    """Free collateral was deducted, to leave on a day."""
-    NETTED = "netted"
-    """A cycle netted what was promised until its day."""
-    COLLATERAL_SOLD = "collateral sold"
-    """A part of segregated collateral became cash, at a stated price and limit."""
-    LOSS_AGREED = "loss agreed"
-    """Both sides signed what closing out the book of a default has lost."""
-    DEFAULT_CLOSED = "default closed"
-    """The loss was borne by the waterfall, and what is left went back to free collateral."""
-    FUND_CONTRIBUTED = "fund contributed"
-    """Cash arrived for the account's share in the guarantee fund."""
-    FUND_DRAWN = "fund drawn"
-    """The account's share in the guarantee fund bore a part of somebody else's loss."""
-    RELEASED = "released"
-    """Posted collateral became free, with the proof that the rest is initial margin."""
-    SUBSTITUTED = "substituted"
-    """Posted collateral became free, and other collateral took its place."""
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 class Event(NamedTuple):

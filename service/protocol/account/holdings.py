@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from atomic_margin.service.errors import InsufficientFunds
+from atomic_margin.service.protocol.account.breakers import require_priced
 from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import NotCovered, RunNotOver
 from atomic_margin.service.protocol.account.events import DepositRecord, Event
@@ -58,6 +59,7 @@ def require_may_leave(state: Account, at: At, act: str) -> None:
         raise NotCovered(f"the book was not proven covered since it came; {act} after its first run", "state")
     if public.book is not None and public.book.void is not None:
         raise NotCovered(f"the run of tick {public.book.void} was void; {act} after the next one, or a proof", "state")
+    require_priced(state, at)
 
 
 def _instruction(state: Account, event: Event) -> CollateralInstruction:

@@ -9,6 +9,7 @@ from atomic_margin.service.protocol.account.errors import (
     NotCovered,
     OutOfSequence,
     RunNotOver,
+    WrongTick,
 )  # fmt: skip
 
 from .documents import Parties
@@ -97,7 +98,8 @@ def test_a_run_that_is_due_keeps_everything() -> None:
     refuses(parties, parties.instruction(2, "withdraw", 1), RunNotOver, "open or due")
     parties = covered()
     parties.tick(void=True)
-    parties.enter(parties.instruction(2, "withdraw", 1))
+    # Void or staged: nobody knows prices, and whoever knows what comes must not be first.
+    refuses(parties, parties.instruction(2, "withdraw", 1), WrongTick, "tick 2 is staged, or void")
 
 
 def test_a_book_that_is_not_covered_or_waits_keeps_everything() -> None:

@@ -1,0 +1,34 @@
+"""What the commands of `atomic-margin institution` ask a running agent, with the token in its directory."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from atomic_margin.service.cli.calls import call
+from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.protocol.messages import M
+
+Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of this institution; made if absent.")]
+AgentUrl = Annotated[str, typer.Option("--agent", help="Address of the running agent.")]
+
+DEFAULT_AGENT = "http://127.0.0.1:8401"
+TOKEN_FILE = "agent.token"  # noqa: S105  # the name of the file, not a token
+
+
+def ask(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """Return what the agent answers, as JSON.
+
+    Raises:
+        ConfigurationError, RemoteError, DocumentError: it does not answer, or not with that.
+    """
+    value = call(
+        "institution",
+        method,
+        agent.rstrip("/") + path,
+        token=load_token(directory / TOKEN_FILE),
+        body=body,
+        whom="the agent",
+        advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",
+    )
+    return kind.parse(value).to_json()
