@@ -59,7 +59,7 @@ def require_may_leave(state: Account, at: At, act: str) -> None:
         raise NotCovered(f"the book was not proven covered since it came; {act} after its first run", "state")
     if public.book is not None and public.book.void is not None:
         raise NotCovered(f"the run of tick {public.book.void} was void; {act} after the next one, or a proof", "state")
-    require_priced(state, at)
+    require_priced(state, at, act)
 
 
 def _instruction(state: Account, event: Event) -> CollateralInstruction:

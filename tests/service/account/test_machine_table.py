@@ -14,7 +14,7 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
-from . import in_default
+from . import in_default, in_netting
 from .documents import Parties, named, priced_at, tick
 from .releasing import release
 from .story import (
@@ -75,6 +75,10 @@ live(K.LOSS_AGREED)(lambda: _with(in_default.liquidated(), in_default.loss_agree
 live(K.DEFAULT_CLOSED)(lambda: _with(in_default.agreed(), in_default.close_out))
 live(K.FUND_CONTRIBUTED)(lambda: _with(covered(), in_default.contributed))
 live(K.FUND_DRAWN)(lambda: _with(in_default.member(), in_default.draw))
+live(K.PARTY_NAMED)(lambda: _with(covered(), in_netting.naming))
+live(K.DELIVERY_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "delivery")))
+live(K.RETURN_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "return")))
+live(K.NETTED)(lambda: _with(in_netting.promised(), in_netting.cycle))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 
 
@@ -87,6 +91,7 @@ def _() -> tuple[Parties, SignedDocument]:
 
 WATCHED = {"active": "active", "frozen": "frozen"}
 FREED = {"active": "active", "frozen": "active"}
+EVERYWHERE = {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")}
 
 
 @live(K.SUBSTITUTED)
@@ -118,17 +123,21 @@ ALLOWED: dict[str, dict[str, str]] = {
     "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
     "covered unasked": FREED,
     "book given up": FREED,
-    "disputed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
-    "dispute resolved": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
-    "dispute withdrawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
-    "dispute lapsed": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
+    "disputed": EVERYWHERE,
+    "dispute resolved": EVERYWHERE,
+    "dispute withdrawn": EVERYWHERE,
+    "dispute lapsed": EVERYWHERE,
     "collateral sold": {"in_default": "in_default"},
     "loss agreed": {"in_default": "in_default"},
     "default closed": {"in_default": "closed"},
     "fund contributed": {"admitted": "admitted", "pending": "pending", **WATCHED},
-    "fund drawn": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default", "closed")},
+    "fund drawn": EVERYWHERE,
     "released": {"admitted": "admitted", "active": "active"},
     "substituted": {"admitted": "admitted", "active": "active"},
+    "party named": EVERYWHERE,
+    "delivery promised": {"admitted": "admitted", "pending": "pending", **WATCHED},
+    "return promised": {"admitted": "admitted", "active": "active"},
+    "netted": EVERYWHERE,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
