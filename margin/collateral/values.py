@@ -146,7 +146,9 @@ def unrounded_values(
     for name, quantity in holdings.items():
         asset = schedule.by_id[name]
         values = unit_values(asset, moves, market, kind)
-        sums = [total + credited(asset, quantity * value) for total, value in zip(sums, values, strict=True)]
+        # Rows share moves, and without risk there is one value for all of them.
+        worth = {value: credited(asset, quantity * value) for value in set(values)}
+        sums = [total + worth[value] for total, value in zip(sums, values, strict=True)]
     return sums
 
 

@@ -70,8 +70,8 @@ def cascade(
     """
     with plain_errors():
         given = _assumptions({} if assumptions is None else _read(assumptions))
-        chosen = {"accounts": accounts, "seed": seed, "ticks": ticks, "crash": crash, "depth_usd": depth}
-        chosen["settlement_lag"] = lag
+        chosen: dict[str, Any] = {"accounts": accounts, "seed": seed, "ticks": ticks, "crash": crash}
+        chosen |= {"depth_usd": depth, "settlement_lag": lag}
         given = replace(given, **{name: one for name, one in chosen.items() if one != getattr(DEFAULTS, name)})
         folder = examples_folder()
         terms = read_terms(
@@ -121,7 +121,8 @@ def _assumptions(said: object) -> Assumptions:
     if unknown:
         raise ConfigurationError(f"there is no assumption {unknown[0]!r}; there are {', '.join(DEFAULTS.as_json())}")
     try:
-        return Assumptions(**{name: tuple(one) if isinstance(one, list) else one for name, one in said.items()})
+        fields: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in said.items()}
+        return Assumptions(**fields)
     except TypeError as error:
         raise ConfigurationError(f"an assumption is no number: {error}") from error
 

@@ -67,7 +67,6 @@ class SimulatedAccount:
             raise TypeError("an account is admitted first")
         return self._state
 
-    @property
     def defaulted(self) -> bool:
         """Whether it was liquidated."""
         return self.state.public.status is AccountState.IN_DEFAULT
@@ -124,6 +123,7 @@ class SimulatedAccount:
         if book is None:
             raise TypeError("a run is on a book")
         names = ("maintenance_fhe", "maintenance_proof", "initial_fhe", "initial_proof")
+        hashes: dict[str, Any] = {name: _named(name, self.name, number) for name in names}
         fixed: dict[str, Any] = {
             "run_id": f"{self.name}.{number}",
             "submission": book.submission,
@@ -131,11 +131,11 @@ class SimulatedAccount:
             "tick": self.at.market_hash,
             "instructions": public.instructions,
             "posted": public.posted,
-            "matrices": MatrixHashes.model_construct(**{name: _named(name, self.name, number) for name in names}),
+            "matrices": MatrixHashes.model_construct(**hashes),
         }
         self._enter(_K.RUN_OPENED, RunOpened.model_construct(**self._party, **fixed))
         outputs = OutputHashes.model_construct(surplus=_named("surplus", number), breach=_named("breach", number))
-        keys = {"evaluation_keys": book.evaluation_keys, "key_commitments": book.key_commitments}
+        keys: dict[str, Any] = {"evaluation_keys": book.evaluation_keys, "key_commitments": book.key_commitments}
         self._enter(_K.RUN_RECORDED, RunRecord.model_construct(**self._party, **fixed, **keys, outputs=outputs))
 
     def answer(self, top_up: int) -> None:

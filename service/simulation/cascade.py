@@ -173,7 +173,7 @@ class _Play:
         sold = np.zeros(len(self._prices.names))
         for member in self._members:
             account = member.account
-            if account.defaulted:
+            if account.defaulted():
                 sold += self._close(member, market, worth)
                 continue
             account.tick(tick + 1)
@@ -188,7 +188,7 @@ class _Play:
                 settled = account.settle(member.due[1], member.due[2])
                 called += float(member.due[2]) if settled.kind == "margin_call" else 0.0
                 member.due = None
-                if account.defaulted:
+                if account.defaulted():
                     liquidations += 1
                     member.closing = 1.0
                     moved = {move.asset: 0 for move in settled.transfers}
@@ -198,7 +198,7 @@ class _Play:
                     member.proceeds += proceeds
                     sold += coins
             short += member.due is not None
-            uncovered += max(0.0, -self._equity(member, market, worth)) if not account.defaulted else 0.0
+            uncovered += max(0.0, -self._equity(member, market, worth)) if not account.defaulted() else 0.0
         uncovered += sum(max(0.0, -self._left(one, worth)) for one in self._members if one.closing > 0)
         self._prices.sell(sold)
         return TickFigures(

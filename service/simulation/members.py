@@ -134,9 +134,9 @@ class Members:
 
 def unit_worth(terms: Terms, market: Market, asset: str) -> float:
     """Return what a smallest unit is worth after haircut, USD; measured on many, as worth is in whole USD."""
-    decimals = next(one.decimals for one in terms.schedule.assets if one.id == asset)
-    many = 10 ** (decimals + 3)
-    return market_worth(terms.schedule, terms.model.spot_moves, market, asset, many) / many
+    decimals: int = next(one.decimals for one in terms.schedule.assets if one.id == asset)
+    many: int = 10 ** (decimals + 3)
+    return float(market_worth(terms.schedule, terms.model.spot_moves, market, asset, many)) / many
 
 
 def price_of(asset: Any, market: Market) -> float:

@@ -152,7 +152,7 @@ def check_released(history: ReleasedHistory, operator: str, log: LogRead) -> Che
     """
     account, head = account_of(history, operator), NOTHING
     before: ReleasedEntry | None = None
-    entries = []
+    entries: list[Entry] = []
     for number, item in enumerate(history.entries, 1):
         signed, entry = _entry_of(item, operator)
         if (entry.operator, entry.account, entry.number, entry.previous) != (operator, account, number, head):

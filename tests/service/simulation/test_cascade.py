@@ -97,7 +97,7 @@ def test_the_machine_refuses_what_it_refuses_elsewhere(terms: Terms) -> None:
     with pytest.raises(IllegalTransition, match="not over"):
         account.open_run()
     account.answer(0)
-    assert (dict(account.state.public.posted), account.run, account.defaulted) == ({"USDC": 100}, None, False)
+    assert (dict(account.state.public.posted), account.run, account.defaulted()) == ({"USDC": 100}, None, False)
 
 
 def test_no_account_is_passed_over_because_of_the_bound_on_rounding(terms: Terms) -> None:
