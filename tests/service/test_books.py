@@ -186,7 +186,7 @@ def test_the_agent_is_sent_the_json_that_csv_stands_for(
         sent.append(body)
         return {"submission_sequence": "7"}
 
-    monkeypatch.setattr("atomic_margin.service.cli.institution.call", call)
+    monkeypatch.setattr("atomic_margin.service.cli.agent_calls.call", call)
     path = tmp_path / "book.csv"
     path.write_text(text)
     arguments = ["institution", "submit", str(path), "--dir", str(tmp_path)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from atomic_margin.service.cli import institution_collateral as command
+from atomic_margin.service.cli import agent_calls as command
 from atomic_margin.service.cli.main import app
 
 EXCESS = {"price_sequence": "7", "usd": "5000", "back": {"USDC": "50"}, "short_usd": "0", "deliver": {}}
