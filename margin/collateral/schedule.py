@@ -15,6 +15,7 @@ integers of 10^-decimals.
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -36,6 +37,7 @@ from atomic_margin.documents.strict import (
     integer_in,
     require_unique,
 )
+from atomic_margin.margin.collateral.dated import Dated, due
 from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.tiers import NO_LIMIT, Tier, TierTable
 from atomic_margin.margin.errors import (
@@ -49,9 +51,9 @@ from atomic_margin.margin.market.market import Market
 
 
 class AssetPriceSource(Part):
-    """Where an asset's price stands in the market: the spot of an underlying, or the collateral price of an asset."""
+    """Where an asset's price stands: the spot of an underlying, the collateral price of an asset, or its accrual."""
 
-    quote: Literal["spot", "collateral"]
+    quote: Literal["spot", "collateral", "accrual"]
     id: Identifier
 
 
@@ -107,10 +109,11 @@ class Asset(Part):
         priority: assets with lower numbers are transferred first; each has its own.
         tiers: concentration tiers on its market value; absent: all of it is credited.
         eligibility: absent: accepted at any time.
+        dated: when it ends, and in what; absent: it does not.
     """
 
     id: Identifier
-    kind: Literal["cash", "crypto", "money_market_fund", "stablecoin", "treasury_bill"]
+    kind: Literal["cash", "crypto", "money_market_fund", "repo", "stablecoin", "treasury_bill"]
     decimals: Annotated[int, integer_in(0, 8)]
     haircut: Annotated[Decimal, in_range("0", "1", below=True)]
     price_source: AssetPriceSource
@@ -118,6 +121,7 @@ class Asset(Part):
     priority: Annotated[int, integer_in(0, 10**6)]
     tiers: NonEmptyListOf[ConcentrationTier] | None = None
     eligibility: Eligibility | None = None
+    dated: Dated | None = None
 
     @cached_property
     def tier_table(self) -> TierTable:
@@ -130,9 +134,30 @@ class Asset(Part):
         """Return whether the asset counts under prices of ``instant``."""
         return self.eligibility is None or self.eligibility.counts_at(instant)
 
+    def has_matured(self, instant: datetime) -> bool:
+        """Return whether it has ended under prices of ``instant``."""
+        return self.dated is not None and self.dated.has_matured(instant)
+
+    def at(self, instant: datetime) -> "Asset":
+        """Return the asset with the haircut of its tenor under prices of ``instant``."""
+        haircut = self.haircut if self.dated is None else self.dated.haircut_at(instant, self.haircut)
+        return self if haircut == self.haircut else self.changed({"haircut": haircut})
+
+    def price_in(self, market: Market) -> Fraction | None:
+        """Return USD of a whole unit, before tiers and haircut; None where the market does not price it."""
+        source = self.price_source
+        if source.quote == "accrual":
+            accrual = None if self.dated is None else self.dated.accrual
+            return None if accrual is None else accrual.price_at(market.as_of)
+        if source.quote == "spot":
+            underlying = market.underlyings.get(source.id)
+            return None if underlying is None else Fraction(underlying.spot)
+        price = market.collateral.get(source.id)
+        return None if price is None else Fraction(price)
+
 
 class CollateralSchedule(Document):
-    """What counts as collateral and for how much, format ``atomic-margin/collateral-schedule/2``.
+    """What counts as collateral and for how much, format ``atomic-margin/collateral-schedule/2``, or 3 with dates.
 
     Attributes:
         version: of this schedule, rising as it is republished; informative, the hash is what is pinned.
@@ -142,7 +167,7 @@ class CollateralSchedule(Document):
 
     TAG: ClassVar[str] = "collateral-schedule"
 
-    format: Literal["atomic-margin/collateral-schedule/2"]
+    format: Literal["atomic-margin/collateral-schedule/2", "atomic-margin/collateral-schedule/3"]
     version: Annotated[int, integer_in(0, 2**63 - 1)]
     effective_from: Instant
     assets: NonEmptyListOf[Asset]
@@ -157,12 +182,41 @@ class CollateralSchedule(Document):
                 TierTable(bands, f"assets[{index}].tiers")
             if asset.eligibility is not None:
                 _check_eligibility(asset.eligibility, f"assets[{index}].eligibility")
+            self._check_dated(asset, f"assets[{index}]")
         return self
+
+    def _check_dated(self, asset: Asset, field: str) -> None:
+        if (asset.price_source.quote == "accrual") != (asset.dated is not None and asset.dated.accrual is not None):
+            raise MalformedDocument(
+                f"{field}.price_source.quote", "`accrual` goes with an accrual, and with nothing else"
+            )
+        if asset.dated is None:
+            return
+        if self.format != "atomic-margin/collateral-schedule/3":
+            raise MalformedDocument(
+                f"{field}.dated", "assets with an end take format atomic-margin/collateral-schedule/3"
+            )
+        if asset.risk_underlying is not None:
+            raise MalformedDocument(f"{field}.risk_underlying", "what ends in cash has no risk on an underlying")
+        cash = self.by_id.get(asset.dated.pays)
+        if cash is None or cash.dated is not None or cash.risk_underlying is not None:
+            raise MalformedDocument(f"{field}.dated.pays", "an asset of the schedule without an end and without risk")
+        if asset.dated.haircuts and asset.dated.haircuts[-1].haircut > asset.haircut:
+            raise OutOfRange(f"{field}.haircut", "at least that of the longest tenor: it counts for longer ones")
 
     @cached_property
     def by_id(self) -> dict[str, Asset]:
         """Assets by identifier."""
         return {item.id: item for item in self.assets}
+
+    @cached_property
+    def dated(self) -> dict[str, Dated]:
+        """Assets that end, by identifier."""
+        return {item.id: item.dated for item in self.assets if item.dated is not None}
+
+    def due(self, instant: datetime, holdings: Mapping[str, int]) -> Mapping[str, int]:
+        """Return holdings under prices of ``instant``, with what has matured as the cash that is due."""
+        return due(self.dated, instant, holdings) if self.dated else holdings
 
 
 class CollateralHoldings(Document):
@@ -195,10 +249,10 @@ def check_schedule(schedule: CollateralSchedule, moves: SpotMoves, market: Marke
             f"{format_instant(market.as_of)}: use the schedule before it",
         )
     for index, asset in enumerate(schedule.assets):
-        if not asset.counts_at(market.as_of):
+        if not asset.counts_at(market.as_of) or asset.has_matured(market.as_of):
             continue
         source = asset.price_source
-        if source.id not in (market.underlyings if source.quote == "spot" else market.collateral):
+        if asset.price_in(market) is None:
             field = f"underlyings.{source.id}.spot" if source.quote == "spot" else f"collateral.{source.id}"
             raise UnpricedAsset(field, f"missing in the market; collateral {asset.id!r} needs it")
         if asset.risk_underlying and any(asset.risk_underlying not in spot for spot in moves.spot):

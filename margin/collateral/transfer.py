@@ -57,8 +57,9 @@ def select_transfer(
     _check_inputs(amount_usd, (free, posted), schedule, moves, market)
     needed = [Fraction(amount_usd) + _TRANSFER_CUSHION] * (len(KINDS) * len(moves))
     moved: dict[str, int] = {}
-    for asset in sorted(schedule.assets, key=lambda item: item.priority):
-        gains = _Gains(asset, posted.get(asset.id, 0), moves, market)
+    counted = schedule.due(market.as_of, posted)
+    for asset in _assets(schedule, market):
+        gains = _Gains(asset, counted.get(asset.id, 0), moves, market)
         quantity = gains.smallest(free.get(asset.id, 0), needed)
         if quantity:
             moved[asset.id] = quantity
@@ -167,10 +168,10 @@ def select_return(
     _check_inputs(amount_usd, (posted,), schedule, moves, market)
     left = [Fraction(amount_usd) - _TRANSFER_CUSHION] * (len(KINDS) * len(moves))
     taken: dict[str, int] = {}
-    for asset in sorted(schedule.assets, key=lambda item: item.priority, reverse=True):
-        held = posted.get(asset.id, 0)
-        losses = _Losses(asset, held, moves, market)
-        quantity = losses.largest(left)
+    counted = schedule.due(market.as_of, posted)
+    for asset in reversed(_assets(schedule, market)):
+        losses = _Losses(asset, counted.get(asset.id, 0), moves, market)
+        quantity = min(losses.largest(left), posted.get(asset.id, 0))
         if quantity > 0:
             taken[asset.id] = quantity
             left = [amount - losses.of(row, quantity) for row, amount in enumerate(left)]
@@ -222,6 +223,12 @@ class _Gains:
                 value = self._asset.tier_table.least_value(credit)
                 enough = max(enough, math.ceil(value / self._units[row]) - self._posted)
         return enough
+
+
+def _assets(schedule: CollateralSchedule, market: Market) -> list[Asset]:
+    """Return what may move, by priority, each with the haircut of its tenor: not what has matured and is to be paid."""
+    live = (asset.at(market.as_of) for asset in schedule.assets if not asset.has_matured(market.as_of))
+    return sorted(live, key=lambda asset: asset.priority)
 
 
 def _check_inputs(

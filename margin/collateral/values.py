@@ -105,6 +105,9 @@ def pool_collateral_values(
     whole: dict[str, int] = {}
     for holdings in pools.values():
         check_holdings(schedule, holdings)
+    # What has matured is the cash that is due, and counts with all other cash.
+    pools = {pool: schedule.due(market.as_of, holdings) for pool, holdings in pools.items()}
+    for holdings in pools.values():
         for name, quantity in holdings.items():
             whole[name] = whole.get(name, 0) + quantity
     of_kind = {kind: _pool_values(schedule, moves, market, pools, whole, kind) for kind in KINDS}
@@ -143,8 +146,8 @@ def unrounded_values(
 ) -> list[Fraction]:
     """Return the unrounded value of checked ``holdings`` in each of R rows, USD."""
     sums = [Fraction(0)] * len(moves)
-    for name, quantity in holdings.items():
-        asset = schedule.by_id[name]
+    for name, quantity in schedule.due(market.as_of, holdings).items():
+        asset = schedule.by_id[name].at(market.as_of)
         values = unit_values(asset, moves, market, kind)
         # Rows share moves, and without risk there is one value for all of them.
         worth = {value: credited(asset, quantity * value) for value in set(values)}
@@ -156,9 +159,10 @@ def unit_values(asset: Asset, moves: SpotMoves, market: Market, kind: MarginKind
     """Return the market value of one smallest unit, USD, in each of R rows; 0 where the asset does not count."""
     if not asset.counts_at(market.as_of):
         return [Fraction(0)] * len(moves)
-    source = asset.price_source
-    price = market.underlyings[source.id].spot if source.quote == "spot" else market.collateral[source.id]
-    today = Fraction(price) / 10**asset.decimals
+    price = asset.price_in(market)
+    if price is None:
+        raise TypeError("the schedule was checked against this market before")
+    today = price / 10**asset.decimals
     if asset.risk_underlying is None:
         return [today] * len(moves)
     factor = Fraction(moves.initial_factor) if kind == "initial" else Fraction(1)
@@ -186,7 +190,13 @@ def market_worth(schedule: CollateralSchedule, moves: SpotMoves, market: Market,
     now = moves.now()
     check_schedule(schedule, now, market)
     check_holdings(schedule, {name: quantity})
-    return math.floor(quantity * unit_values(schedule.by_id[name], now, market, "maintenance")[0])
+    # It is one asset, or the cash that it has become.
+    return math.floor(
+        sum(
+            units * unit_values(schedule.by_id[one], now, market, "maintenance")[0]
+            for one, units in schedule.due(market.as_of, {name: quantity}).items()
+        )
+    )
 
 
 def credited(asset: Asset, value: Fraction) -> Fraction:

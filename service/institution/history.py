@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
 from atomic_margin.service.institution import defaults
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
@@ -51,10 +51,12 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, Overdue, UniverseRevision
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
+from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
+from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -281,6 +283,8 @@ class History:
                 self._check_settlement(Settlement.parse(document.body))
             elif document.type == "dispute-lapse":
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
+            elif document.type == "maturity":
+                self._check_maturity(Maturity.parse(document.body))
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
             elif document.type in defaults.CHECKED:
@@ -330,6 +334,13 @@ class History:
                 "receipts": [signed.to_json() for signed, _ in receipts],
             }
             self._chain.contradictions.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
+
+    def _check_maturity(self, maturity: Maturity) -> None:
+        market = self._chain.market_of(maturity.price_sequence, maturity.tick)
+        try:
+            check_maturity(maturity, self._terms.schedule, market)
+        except Refused as refusal:
+            raise EntryIllegal(f"a maturity is not what schedule and prices say: {refusal}") from refusal
 
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""

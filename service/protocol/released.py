@@ -24,6 +24,7 @@ KEPT_BACK = frozenset(
     {
         EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.READERS_NAMED,
         EventKind.PARTY_NAMED, EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED, EventKind.NETTED,
+        EventKind.FREE_MATURED,
     }
 )  # fmt: skip
 """Events whose documents are not shown."""

@@ -160,15 +160,12 @@ def unit_price(schedule: CollateralSchedule, market: Market, name: str) -> Fract
     asset = schedule.by_id.get(name)
     if asset is None:
         raise UnknownAsset(name, f"the collateral schedule has no such asset (there: {', '.join(schedule.by_id)})")
-    source = asset.price_source
-    if source.quote == "spot":
-        underlying = market.underlyings.get(source.id)
-        price = None if underlying is None else underlying.spot
-    else:
-        price = market.collateral.get(source.id)
+    if asset.has_matured(market.as_of):
+        raise UnpricedAsset(name, "it has matured: book the cash that it pays with `operator mature`, and take that")
+    price = asset.price_in(market)
     if price is None:
         raise UnpricedAsset(name, "the market of this tick does not price it; sell it at a later tick")
-    return Fraction(price) * Fraction(1, 10**asset.decimals)
+    return price * Fraction(1, 10**asset.decimals)
 
 
 def least_proceeds(

@@ -117,11 +117,25 @@ class Prices:
         Raises:
             PricesMissing: the market or the schedule does not know the asset.
         """
-        asset = self.asset(name)
-        source = asset.price_source
-        try:
-            price = market.underlyings[source.id].spot if source.quote == "spot" else market.collateral[source.id]
-        except KeyError:
-            raise PricesMissing(f"tick {market.sequence} does not price {name}") from None
-        value = Fraction(price) * quantity / 10**asset.decimals
-        return Worth(price, value, credited(asset, value) if asset.counts_at(market.as_of) else Fraction(0))
+        asset = self.asset(name).at(market.as_of)
+        if asset.has_matured(market.as_of):
+            return self._worth_due(market, asset, quantity)
+        price = asset.price_in(market)
+        if price is None:
+            raise PricesMissing(f"tick {market.sequence} does not price {name}")
+        value = price * quantity / 10**asset.decimals
+        return Worth(_shown(price), value, credited(asset, value) if asset.counts_at(market.as_of) else Fraction(0))
+
+    def _worth_due(self, market: Market, asset: Asset, quantity: int) -> Worth:
+        """Return what a holding is worth that has matured: the cash that is due; the price is that of a whole unit."""
+        due = [self.worth(market, *one) for one in self.schedule.due(market.as_of, {asset.id: quantity}).items()]
+        value = sum((one.value for one in due), Fraction(0))
+        unit = value * 10**asset.decimals / quantity if quantity else Fraction(0)
+        return Worth(_shown(unit), value, sum((one.credited for one in due), Fraction(0)))
+
+
+def _shown(price: Fraction) -> Decimal:
+    """Return a price as a decimal, of what has accrued to eight digits."""
+    if 10**18 % price.denominator == 0:
+        return Decimal(price.numerator * (10**18 // price.denominator)).scaleb(-18).normalize()
+    return Decimal(price.numerator * 10**8 // price.denominator).scaleb(-8)

@@ -18,6 +18,7 @@ from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
+from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
@@ -25,6 +26,7 @@ from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_cl
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -323,6 +325,11 @@ class ArchivedDocuments:
             if named.priced_at != priced_at:
                 raise Refused(f"the dispute {what} at prices of {priced_at}, it says {named.priced_at}", what)
 
+    def matured(self, happened: Happened) -> None:
+        """An asset had matured by its prices, and what came in for it is what is due."""
+        body = Maturity.parse(happened.document.body)
+        check_maturity(body, self.ground.terms.schedule, self.ground.market(body.price_sequence))
+
 
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.ADMITTED: ArchivedDocuments.admitted,
@@ -341,4 +348,6 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.COLLATERAL_SOLD: ArchivedDocuments.sold,
     EventKind.RELEASED: ArchivedDocuments.came_back,
     EventKind.SUBSTITUTED: ArchivedDocuments.came_back,
+    EventKind.MATURED: ArchivedDocuments.matured,
+    EventKind.FREE_MATURED: ArchivedDocuments.matured,
 }

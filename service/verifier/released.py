@@ -45,6 +45,8 @@ from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, 
 from atomic_margin.service.verifier.served import Served
 
 NO_TICK_SEEN = TickSeen()
+STOOD_FOR = frozenset({EventKind.PARTY_NAMED, EventKind.NETTED, EventKind.FREE_MATURED})
+"""Events that a deposit of nothing stands for, where their documents are kept back."""
 
 
 class Placed(NamedTuple):
@@ -230,7 +232,7 @@ def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry,
         state = None if before is None else Account(public=before.public, private=_fitting(before, event))
         after = machine.apply(state, event, entry.at).public
         # A deposit of nothing stands for what moves nothing that is public.
-        stood_for = item.document is None and entry.kind in (EventKind.PARTY_NAMED, EventKind.NETTED)
+        stood_for = item.document is None and entry.kind in STOOD_FOR
         reason = None if stood_for or event.kind is entry.kind else f"has a document that says '{event.kind}'"
     except (IllegalTransition, RequestError, DocumentsError) as error:
         reason, after = f"is no legal step: {error}", item.public
@@ -272,7 +274,7 @@ def _event(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry) -> E
     public = item.public
     party: dict[str, Any] = {"institution": public.institution, "operator": public.operator}
     body: Body
-    if entry.kind in (EventKind.PARTY_NAMED, EventKind.NETTED):
+    if entry.kind in STOOD_FOR:
         body = DepositRecord.model_construct(**party, asset="none", quantity=0)
         return Event(EventKind.DEPOSITED, NOTHING, public.operator, body)
     if entry.kind is EventKind.DEPOSITED:

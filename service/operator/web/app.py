@@ -41,6 +41,7 @@ from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
@@ -104,6 +105,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(disputes_router(operator))
     app.include_router(resolutions_router(operator))
     app.include_router(netting_router(operator))
+    app.include_router(maturities_router(operator))
     app.include_router(defaults_router(operator))
     return app
 

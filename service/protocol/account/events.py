@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     Sale,
 )
 from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
+from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
@@ -255,6 +256,7 @@ _BODIES: dict[str, type[Body]] = {
         PartyNaming, Obligation, Netting,
         Sale, LossAgreement, CloseOut, FundContribution, FundDraw,
         Release,
+        Maturity,
     )
 }  # fmt: skip
 
@@ -310,6 +312,8 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
         return EventKind.POSTED if body.action == "post" else EventKind.WITHDRAWN
     if isinstance(body, Obligation):
         return EventKind.DELIVERY_PROMISED if body.direction == "delivery" else EventKind.RETURN_PROMISED
+    if isinstance(body, Maturity):
+        return EventKind.MATURED if body.pool == "posted" else EventKind.FREE_MATURED
     if isinstance(body, Submission):
         return EventKind.SUBMITTED if body.gain.settles is None else EventKind.LOSSES_SETTLED
     if isinstance(body, Answer):

@@ -79,5 +79,10 @@ class EventKind(str, Enum):
     SUBSTITUTED = "substituted"
     """Posted collateral became free, and other collateral took its place."""
 
+    MATURED = "matured"
+    """What was posted of an asset became the cash that is due for it."""
+    FREE_MATURED = "free matured"
+    """What was free of it did."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -34,7 +34,16 @@ checked that it is the right document at this moment:
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, defaults, disputes, holdings, netting, releases, runs
+from atomic_margin.service.protocol.account import (
+    books,
+    defaults,
+    disputes,
+    holdings,
+    maturity,
+    netting,
+    releases,
+    runs,
+)
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -189,4 +198,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.FUND_DRAWN: defaults.fund_drawn,
     EventKind.RELEASED: releases.released,
     EventKind.SUBSTITUTED: releases.released,
+    EventKind.MATURED: maturity.matured,
+    EventKind.FREE_MATURED: maturity.matured,
 }

@@ -61,6 +61,9 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.FUND_DRAWN: _stays(*_ALL),
     K.RELEASED: _stays(S.ADMITTED, S.ACTIVE),
     K.SUBSTITUTED: _stays(S.ADMITTED, S.ACTIVE),
+    # Cash comes in whatever the account is.
+    K.MATURED: _stays(*_ALL),
+    K.FREE_MATURED: _stays(*_ALL),
 }
 
 
