@@ -10,6 +10,7 @@ from mutants_books import BOOK_MUTANTS
 from mutants_breakers import BREAKER_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
@@ -394,4 +395,5 @@ MUTANTS = (
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
+    *MATURITY_MUTANTS,
 )  # fmt: skip

@@ -62,8 +62,10 @@ class Accrual(Part):
     rate: Annotated[Decimal, in_range("0", "1")]
 
     def price_at(self, instant: datetime) -> Fraction:
-        """Return USD of a whole unit; days that have not ended have accrued nothing."""
-        days = max(0, int((instant - self.begins).total_seconds()) // _DAY)
+        """Return USD of a whole unit: days that have not ended have accrued nothing; before the first it is none."""
+        if instant < self.begins:
+            return Fraction(0)
+        days = int((instant - self.begins).total_seconds()) // _DAY
         return Fraction(self.price) * (1 + Fraction(self.rate) * Fraction(days, YEAR_DAYS))
 
 

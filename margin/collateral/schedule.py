@@ -191,6 +191,8 @@ class CollateralSchedule(Document):
                 f"{field}.price_source.quote", "`accrual` goes with an accrual, and with nothing else"
             )
         if asset.dated is None:
+            if asset.kind == "repo":
+                raise MalformedDocument(f"{field}.dated", "missing: a repo leg has an end")
             return
         if self.format != "atomic-margin/collateral-schedule/3":
             raise MalformedDocument(
@@ -203,6 +205,11 @@ class CollateralSchedule(Document):
             raise MalformedDocument(f"{field}.dated.pays", "an asset of the schedule without an end and without risk")
         if asset.dated.haircuts and asset.dated.haircuts[-1].haircut > asset.haircut:
             raise OutOfRange(f"{field}.haircut", "at least that of the longest tenor: it counts for longer ones")
+        accrual, payoff = asset.dated.accrual, self.payoffs[asset.id]
+        if accrual is not None and accrual.price_at(asset.dated.matures) > payoff:
+            raise OutOfRange(
+                f"{field}.dated.accrual.rate", f"more than the {payoff} that a whole unit pays would accrue"
+            )
 
     @cached_property
     def by_id(self) -> dict[str, Asset]:
@@ -216,7 +223,20 @@ class CollateralSchedule(Document):
 
     def due(self, instant: datetime, holdings: Mapping[str, int]) -> Mapping[str, int]:
         """Return holdings under prices of ``instant``, with what has matured as the cash that is due."""
-        return due(self.dated, instant, holdings) if self.dated else holdings
+        if not self.dated:
+            return holdings
+        # What is excluded, or counts no more, does not come back by its end.
+        ended = {name for name in holdings if self.by_id[name].has_matured(instant)}
+        lost = {name for name in ended if not self.by_id[name].counts_at(instant)}
+        return due(self.dated, instant, {name: units for name, units in holdings.items() if name not in lost})
+
+    @cached_property
+    def payoffs(self) -> dict[str, Fraction]:
+        """What a whole unit of each asset that ends pays, whole units of its cash: it is worth so many USD at most."""
+        return {
+            name: Fraction(dated.quantity * 10 ** self.by_id[name].decimals, 10 ** self.by_id[dated.pays].decimals)
+            for name, dated in self.dated.items()
+        }
 
 
 class CollateralHoldings(Document):
@@ -275,12 +295,12 @@ def check_holdings(schedule: CollateralSchedule, holdings: Mapping[str, int]) ->
             raise NegativeHolding(name, f"at least 0 here, got {quantity}")
 
 
-def check_accepted(schedule: CollateralSchedule, name: str) -> None:
-    """Make sure more of an asset may be deposited or posted.
+def check_accepted(schedule: CollateralSchedule, name: str, as_of: datetime | None = None) -> None:
+    """Make sure more of an asset may be deposited or posted, by prices of a time if there are some.
 
     Raises:
         UnknownAsset: the schedule does not have it.
-        IneligibleAsset: it is closed or excluded.
+        IneligibleAsset: it is closed or excluded, or has matured.
     """
     check_holdings(schedule, {name: 0})
     eligibility = schedule.by_id[name].eligibility
@@ -288,6 +308,8 @@ def check_accepted(schedule: CollateralSchedule, name: str) -> None:
         raise IneligibleAsset(
             name, f"no more of it is taken ({eligibility.status}: {eligibility.reason}); bring another asset"
         )
+    if as_of is not None and schedule.by_id[name].has_matured(as_of):
+        raise IneligibleAsset(name, "it has matured: bring the cash that it pays")
 
 
 def _check_eligibility(eligibility: Eligibility, field: str) -> None:

@@ -12,7 +12,13 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from atomic_margin.margin.collateral.moves import SpotMoves
-from atomic_margin.margin.collateral.schedule import Asset, CollateralSchedule, check_holdings, check_schedule
+from atomic_margin.margin.collateral.schedule import (
+    Asset,
+    CollateralSchedule,
+    check_accepted,
+    check_holdings,
+    check_schedule,
+)
 from atomic_margin.margin.collateral.values import credited, unit_values, unrounded_values
 from atomic_margin.margin.errors import BadAmount, InsufficientFreeCollateral, TransferTooSmall
 from atomic_margin.margin.kinds import KINDS
@@ -59,7 +65,7 @@ def select_transfer(
     moved: dict[str, int] = {}
     counted = schedule.due(market.as_of, posted)
     for asset in _assets(schedule, market):
-        gains = _Gains(asset, counted.get(asset.id, 0), moves, market)
+        gains = _Gains(asset, counted.get(asset.id, 0), moves, market, schedule.payoffs.get(asset.id))
         quantity = gains.smallest(free.get(asset.id, 0), needed)
         if quantity:
             moved[asset.id] = quantity
@@ -120,12 +126,16 @@ def check_substitution(
     Raises:
         TransferTooSmall: naming the first row that falls short.
         NegativeHolding: more is taken than is posted.
+        IneligibleAsset: no more of it is taken, or it has matured.
         UnknownAsset, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in `collateral_values`.
     """
     after = {name: posted.get(name, 0) - taken.get(name, 0) + given.get(name, 0) for name in {*posted, *taken, *given}}
     check_schedule(schedule, moves, market)
     for held in (posted, taken, given, after):
         check_holdings(schedule, held)
+    for name in given:
+        # What is due may never be paid, and is not given for what is there.
+        check_accepted(schedule, name, market.as_of)
     for kind in KINDS:
         have = unrounded_values(schedule, moves, market, posted, kind)
         get = unrounded_values(schedule, moves, market, after, kind)
@@ -170,7 +180,7 @@ def select_return(
     taken: dict[str, int] = {}
     counted = schedule.due(market.as_of, posted)
     for asset in reversed(_assets(schedule, market)):
-        losses = _Losses(asset, counted.get(asset.id, 0), moves, market)
+        losses = _Losses(asset, counted.get(asset.id, 0), moves, market, schedule.payoffs.get(asset.id))
         quantity = min(losses.largest(left), posted.get(asset.id, 0))
         if quantity > 0:
             taken[asset.id] = quantity
@@ -181,9 +191,9 @@ def select_return(
 class _Losses:
     """How much the value of one asset falls in each row of both kinds when some of it is no longer posted."""
 
-    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market) -> None:
+    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market, payoff: Fraction | None) -> None:
         self._asset, self._posted = asset, posted
-        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind)]
+        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind, payoff)]
         self._before = [credited(asset, posted * unit) for unit in self._units]
 
     def of(self, row: int, quantity: int) -> Fraction:
@@ -204,9 +214,9 @@ class _Losses:
 class _Gains:
     """How much the value of one asset grows in each row of both kinds when more of it is posted."""
 
-    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market) -> None:
+    def __init__(self, asset: Asset, posted: int, moves: SpotMoves, market: Market, payoff: Fraction | None) -> None:
         self._asset, self._posted = asset, posted
-        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind)]
+        self._units = [value for kind in KINDS for value in unit_values(asset, moves, market, kind, payoff)]
         self._before = [credited(asset, posted * unit) for unit in self._units]
 
     def of(self, row: int, quantity: int) -> Fraction:

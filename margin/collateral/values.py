@@ -148,21 +148,26 @@ def unrounded_values(
     sums = [Fraction(0)] * len(moves)
     for name, quantity in schedule.due(market.as_of, holdings).items():
         asset = schedule.by_id[name].at(market.as_of)
-        values = unit_values(asset, moves, market, kind)
+        values = unit_values(asset, moves, market, kind, schedule.payoffs.get(name))
         # Rows share moves, and without risk there is one value for all of them.
         worth = {value: credited(asset, quantity * value) for value in set(values)}
         sums = [total + worth[value] for total, value in zip(sums, values, strict=True)]
     return sums
 
 
-def unit_values(asset: Asset, moves: SpotMoves, market: Market, kind: MarginKind) -> list[Fraction]:
-    """Return the market value of one smallest unit, USD, in each of R rows; 0 where the asset does not count."""
+def unit_values(
+    asset: Asset, moves: SpotMoves, market: Market, kind: MarginKind, payoff: Fraction | None = None
+) -> list[Fraction]:
+    """Return the market value of one smallest unit, USD, in each of R rows; 0 where the asset does not count.
+
+    What ends is worth no more than its ``payoff`` before, USD of a whole unit, whatever somebody quotes.
+    """
     if not asset.counts_at(market.as_of):
         return [Fraction(0)] * len(moves)
     price = asset.price_in(market)
     if price is None:
         raise TypeError("the schedule was checked against this market before")
-    today = price / 10**asset.decimals
+    today = (price if payoff is None else min(price, payoff)) / 10**asset.decimals
     if asset.risk_underlying is None:
         return [today] * len(moves)
     factor = Fraction(moves.initial_factor) if kind == "initial" else Fraction(1)
@@ -193,7 +198,7 @@ def market_worth(schedule: CollateralSchedule, moves: SpotMoves, market: Market,
     # It is one asset, or the cash that it has become.
     return math.floor(
         sum(
-            units * unit_values(schedule.by_id[one], now, market, "maintenance")[0]
+            units * unit_values(schedule.by_id[one], now, market, "maintenance", schedule.payoffs.get(one))[0]
             for one, units in schedule.due(market.as_of, {name: quantity}).items()
         )
     )

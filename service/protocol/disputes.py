@@ -104,7 +104,9 @@ class DisputeResolution(Body):
 
     @model_validator(mode="after")
     def _check(self) -> "DisputeResolution":
-        if (self.outcome == "agreed") != (self.amount is not None):
+        if self.outcome == "agreed" and self.amount is None:
+            raise MalformedDocument("amount", "missing: what both agree on goes with the outcome 'agreed'")
+        if self.outcome != "agreed" and self.amount is not None:
             raise MalformedDocument("amount", "an amount goes with the outcome 'agreed', and with no other")
         return self
 

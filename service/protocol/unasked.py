@@ -6,7 +6,7 @@ is about the account as it is now is for the account machine to say.
 
 from collections.abc import Mapping
 
-from atomic_margin.margin.collateral import check_substitution
+from atomic_margin.margin.collateral import check_accepted, check_substitution
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused
@@ -118,6 +118,11 @@ def verify_release(
             raise Refused(f"it is about another {name} than the account's book", name)
     if market is None:
         raise Refused("there are no prices at this tick", "price_sequence")
+    try:
+        for name in release.given or {}:
+            check_accepted(terms.schedule, name, market.as_of)
+    except MarginError as error:
+        raise Refused(str(error), "given") from error
     # (3) Without a proof, what is given is worth at least what is taken, whatever the book.
     if release.sufficiency_proof is None:
         _check_worth(release, market, terms)

@@ -160,8 +160,9 @@ def unit_price(schedule: CollateralSchedule, market: Market, name: str) -> Fract
     asset = schedule.by_id.get(name)
     if asset is None:
         raise UnknownAsset(name, f"the collateral schedule has no such asset (there: {', '.join(schedule.by_id)})")
-    if asset.has_matured(market.as_of):
-        raise UnpricedAsset(name, "it has matured: book the cash that it pays with `operator mature`, and take that")
+    if asset.dated is not None and asset.has_matured(market.as_of):
+        # Its sale is that its cash came in.
+        return asset.dated.quantity * unit_price(schedule, market, asset.dated.pays)
     price = asset.price_in(market)
     if price is None:
         raise UnpricedAsset(name, "the market of this tick does not price it; sell it at a later tick")

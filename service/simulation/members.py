@@ -145,10 +145,7 @@ def price_of(asset: Any, market: Market) -> float:
     Raises:
         MarginError: the market does not price it.
     """
-    source = asset.price_source
-    try:
-        if source.quote == "spot":
-            return float(market.underlyings[source.id].spot)
-        return float(market.collateral[source.id])
-    except KeyError as error:
-        raise MarginError(f"the market does not price {asset.id}") from error
+    price = asset.price_in(market)
+    if price is None:
+        raise MarginError(f"the market does not price {asset.id}")
+    return float(price)

@@ -182,3 +182,50 @@ def test_a_schedule_without_ends_is_hashed_as_before() -> None:
     parsed = CollateralSchedule.parse(document)
     assert "dated" not in str(parsed.canonical())
     assert parsed.due(market("2030-01-01T00:00:00Z").as_of, holdings := {"USDC": 5}) is holdings
+
+
+def test_no_quote_makes_it_worth_more_than_it_pays() -> None:
+    assert worth("2027-02-15T00:00:00Z", "1.5", BILL=10**8) == float(Fraction(998, 1000) * 1_000_000)
+    wrong = copy.deepcopy(SCHEDULE)
+    wrong["assets"][2]["dated"]["accrual"]["rate"] = "0.05"
+    with pytest.raises(DocumentError, match=r"accrual\.rate"):
+        CollateralSchedule.parse(wrong)
+
+
+def test_a_leg_is_worth_nothing_before_its_near_date() -> None:
+    assert worth("2026-12-04T23:59:59Z", REPO=10**6) == 0.0
+
+
+@pytest.mark.parametrize(
+    "eligibility",
+    [
+        {"status": "excluded", "reason": "not any more"},
+        {"status": "accepted", "counts_until": "2027-02-01T00:00:00Z"},
+        {"status": "accepted", "counts_from": "2027-03-01T00:00:00Z"},
+    ],
+    ids=["excluded", "past", "not yet"],
+)
+def test_what_does_not_count_does_not_come_back_by_its_end(eligibility: Json) -> None:
+    assets = copy.deepcopy(SCHEDULE["assets"])
+    assets[1]["eligibility"] = eligibility
+    held = schedule(assets=assets)
+    for as_of in ("2027-02-15T00:00:00Z", "2027-02-16T00:00:00Z"):
+        assert float(collateral_values(held, MOVES, market(as_of), {"BILL": 10**8}).maintenance[0]) == 0.0
+
+
+def test_what_is_due_is_given_for_nothing_that_is_there() -> None:
+    """The bill is worth as much as the cash for three days, and then nothing if it is not paid."""
+    late = market("2027-02-16T00:00:00Z")
+    with pytest.raises(IneligibleAsset, match="it has matured"):
+        check_substitution({"USDC": 10**12}, {"BILL": 10**8}, schedule(), MOVES, late, posted={"USDC": 10**12})
+    check_accepted(schedule(), "BILL", market("2027-02-15T23:59:59Z").as_of)
+    with pytest.raises(IneligibleAsset, match="bring the cash that it pays"):
+        check_accepted(schedule(), "BILL", late.as_of)
+
+
+def test_a_repo_leg_without_an_end_is_none() -> None:
+    wrong = copy.deepcopy(SCHEDULE)
+    del wrong["assets"][2]["dated"]
+    wrong["assets"][2]["price_source"] = {"quote": "collateral", "id": "REPO"}
+    with pytest.raises(DocumentError, match="a repo leg has an end"):
+        CollateralSchedule.parse(wrong)

@@ -38,6 +38,8 @@ from atomic_margin.service.protocol.ticks import Price, PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import Attestation
 
+from .account_bodies import ACCOUNT_BODIES, ACCOUNT_OPTIONAL, ACCOUNT_TEXTS
+
 H = "1a" * 32
 KEY = "9a" * 32
 MARKET = {
@@ -387,8 +389,10 @@ TRUST = {
 }
 TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
 TEXTS |= {(Sale, "reason"), (Sale, "reference"), (LossAgreement, "reason"), (FundContribution, "reference")}
+TEXTS |= ACCOUNT_TEXTS
 """Fields of printable text."""
 OPTIONAL = {
+    *ACCOUNT_OPTIONAL,
     (PriceTick, "market"),
     (GivingUp, "waiting"),
     (GivingUp, "covered"),
@@ -400,4 +404,5 @@ OPTIONAL = {
     (Attestation, "flag_words"),
     (Attestation, "settlement"),
 }
+BODIES |= ACCOUNT_BODIES
 DOCUMENTS: list[tuple[Any, dict[str, Any]]] = [*BODIES.items(), (TrustFile, TRUST), (PriceRules, RULES)]

@@ -12,7 +12,15 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.protocol import agent_messages, messages
-from atomic_margin.service.protocol.agent_messages import Instruction, Losses, ReaderName, Reason
+from atomic_margin.service.protocol.agent_messages import (
+    Instruction,
+    Losses,
+    OwnLoss,
+    Promise,
+    ReaderName,
+    Reason,
+    ReleaseWanted,
+)
 from atomic_margin.service.protocol.messages import (
     AccountView,
     Admission,
@@ -109,6 +117,7 @@ def test_every_message_is_frozen_and_requests_alone_forbid_what_they_do_not_know
     assert kind.model_config["strict"]
     assert kind.model_config["extra"] == ("forbid" if issubclass(kind, RequestBody) else "ignore")
     requests = {Admission, Agreement, Deposit, Instruction, ListedUniverse, Losses, ReaderName, Reason}
+    requests |= {OwnLoss, Promise, ReleaseWanted}
     assert issubclass(kind, RequestBody) == (kind in requests)
 
 

@@ -89,6 +89,7 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/admissions",
         "/v1/deposits",
         "/v1/giving-up",
+        "/v1/maturities",
         "/v1/universes",
         "/v1/disputes/proposals",
         "/v1/disputes/resolutions",

@@ -43,6 +43,8 @@ EXPECTED = {
     errors.PricesRefused: (422, "prices"),
     errors.TooFewSources: (422, "too-few-sources"),
     errors.PriceMoveTooLarge: (422, "price-move"),
+    errors.SaleRefused: (422, "sale"),
+    errors.FundBroken: (422, "fund"),
 }
 DOMAIN = [
     (MarginError("text"), "margin-error", None),

@@ -1,11 +1,15 @@
 """Deposits by the operator, and the institution's own instructions: post free collateral, withdraw it."""
 
+from datetime import datetime
+
 from atomic_margin.documents.fields import now_text
+from atomic_margin.documents.strict import instant
 from atomic_margin.margin.collateral import check_accepted, check_holdings
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.market_chain import newest_market
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.account.events import DepositRecord
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -30,7 +34,7 @@ def deposit(operator: Operator, institution: str, asset: str, quantity: int, ref
     """
     operator.account(institution)
     _require_quantity(operator, asset, quantity)
-    check_accepted(operator.terms.schedule, asset)
+    check_accepted(operator.terms.schedule, asset, _as_of(operator))
     move = ledger.Move(asset, quantity, ledger.EXTERNAL, ledger.free(institution))
     arrived = DepositRecord.parse(
         {
@@ -61,7 +65,7 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     signed.verify(frozenset({account.identity}))
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
-        check_accepted(operator.terms.schedule, instruction.asset)
+        check_accepted(operator.terms.schedule, instruction.asset, _as_of(operator))
     target = ledger.posted(institution) if instruction.action == "post" else ledger.EXTERNAL
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
     with operator.store.unit_of_work() as session:
@@ -79,3 +83,10 @@ def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:
     check_holdings(operator.terms.schedule, {asset: quantity})
     if not 0 < quantity < ledger.MAX_AMOUNT:
         raise MalformedRequest(f"a quantity is between 1 and {ledger.MAX_AMOUNT - 1} smallest units", "quantity")
+
+
+def _as_of(operator: Operator) -> datetime | None:
+    """Return the time of the newest prices; None before there are any."""
+    with operator.store.unit_of_work() as session:
+        tick = newest_market(session)
+        return None if tick is None else instant(tick.document["body"]["market"]["as_of"])

@@ -78,6 +78,8 @@ def _matured(operator: Operator, institution: str, pool: str, asset: str) -> Mat
             "tick": tick.sha256,
             "booked_at": now_text(),
         }
+        if paid >= ledger.MAX_AMOUNT:
+            return MaturedPool(**said, waits=f"{paid} units are more than the ledger books at once")
         signed = Maturity.parse(body).signed_by(operator.identity)
         try:
             entries.check(session, account, signed)

@@ -30,6 +30,7 @@ from .story import (
     recorded,
     refuses,
 )  # fmt: skip
+from .test_machine_maturity import maturity
 
 K = EventKind
 LIVE: dict[EventKind, Callable[[], tuple[Parties, SignedDocument]]] = {}
@@ -79,6 +80,8 @@ live(K.PARTY_NAMED)(lambda: _with(covered(), in_netting.naming))
 live(K.DELIVERY_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "delivery")))
 live(K.RETURN_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "return")))
 live(K.NETTED)(lambda: _with(in_netting.promised(), in_netting.cycle))
+live(K.MATURED)(lambda: _with(covered(), maturity))
+live(K.FREE_MATURED)(lambda: _with(covered(), lambda p: maturity(p, "free")))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 
 
@@ -138,6 +141,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "delivery promised": {"admitted": "admitted", "pending": "pending", **WATCHED},
     "return promised": {"admitted": "admitted", "active": "active"},
     "netted": EVERYWHERE,
+    "matured": EVERYWHERE,
+    "free matured": EVERYWHERE,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
