@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
@@ -51,6 +52,9 @@ def admit(
         int | None,
         typer.Option(min=0, help="USD, all books of a day together.", show_default=str(USUAL_ALLOWANCES.day)),
     ] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="Terms of collateral between both sides, as JSON; by default there are none.")
+    ] = None,
     operator: Address = DEFAULT_OPERATOR,
 ) -> None:
     """Admit an institution under its identity key. Name and key are fixed for good.
@@ -65,6 +69,9 @@ def admit(
     body: dict[str, object] = {"institution": institution, "name": name, "identity": identity}
     body |= {} if gain_per_submission is None else {"gain_per_submission": str(gain_per_submission)}
     body |= {} if gain_per_day is None else {"gain_per_day": str(gain_per_day)}
+    if agreement is not None:
+        with plain_errors():
+            body["agreement"] = read_document(agreement, CollateralAgreement.parse).canonical()
     _print(directory, operator, "admit", "POST", "/v1/admissions", body)
 
 

@@ -38,8 +38,10 @@ from atomic_margin.service.institution.store import (
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.log.clock import Elapsed, check_undelivered
 from atomic_margin.service.log.errors import DeliveredInTime
+from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
+    AgreementNotPinned,
     EntryForged,
     EntryForked,
     EntryIllegal,
@@ -275,7 +277,7 @@ class History:
             elif document.type == "settlement":
                 self._check_settlement(Settlement.parse(document.body))
         except EntryIllegal as refusal:
-            raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
+            raise type(refusal)(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 
     def _check_admission(self, admission: AdmissionRecord) -> None:
         for name, wanted in (
@@ -287,6 +289,14 @@ class History:
         ):
             if getattr(admission, name) != wanted:
                 raise EntryIllegal(f"the account was opened for another {name} than is pinned here")
+        pinned = self._settings.trust.agreements_of(self._settings.institution)
+        hash_ = None if admission.agreement is None else admission.agreement.hash()
+        if hash_ not in (pinned or (None,)):
+            shown = "no agreement" if hash_ is None else f"the agreement {hash_}"
+            raise AgreementNotPinned(
+                f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
+                "both sides signed (`trust --agreement`)"
+            )
 
     def _check_overdue(self, overdue: Overdue) -> None:
         with self._store.unit_of_work() as session:
@@ -340,6 +350,7 @@ class History:
                 counted=run.posted,
                 free=before.private.free,
                 posted=before.public.posted,
+                eligible=eligible_assets(before.public),
             )
         except MarginError as error:
             raise AgentRefused(f"what settles run {run.run_id} cannot be told: {error}") from error

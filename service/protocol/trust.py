@@ -26,6 +26,7 @@ from atomic_margin.documents.strict import (
     problem,
     require_unique,
 )
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 MAX_WITNESSES = 32
@@ -117,6 +118,8 @@ class TrustFile(Document):
         keys: for each institution, the commitments to its FHE keys (`KeyPair.hash`), old ones and new.
         log: which log is believed, and whose cosignatures that takes; absent: no log is asked for, and every report
             says so.
+        agreements: for each institution, the collateral agreements that its account may be under, old ones and new;
+            absent for none.
     """
 
     TAG = "trust"
@@ -131,9 +134,14 @@ class TrustFile(Document):
     profile: Hash
     generators: Hash
     log: LogTrust | None = None
+    agreements: IdMap[NonEmptyListOf[CollateralAgreement]] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":
         if self.log is not None and public_key_of(self.log.key) != self.operator:
             raise MalformedDocument("log.key", "not a key of the operator; ask it for the key of its log")
         return self
+
+    def agreements_of(self, institution: str) -> frozenset[str]:
+        """Return the hashes of the agreements that an institution's account may be under; empty for none."""
+        return frozenset(agreement.hash() for agreement in (self.agreements or {}).get(institution, ()))

@@ -292,7 +292,8 @@ def verify_coverage(
     signed.verify(frozenset({identity}))
     # (2) It is about this submission, and the rows that tick and collateral give.
     try:
-        rows = terms.proof_rows("maintenance", coverage.form or "conservative", market, coverage.posted, submission)
+        form = coverage.form or "conservative"
+        rows = terms.proof_rows("maintenance", form, market, coverage.posted, submission, coverage.agreed)
     except MarginError as error:
         raise Refused(f"there are no such rows at this tick: {error}", "form") from error
     for name, wanted in (

@@ -14,6 +14,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
@@ -247,6 +248,7 @@ class ArchivedDocuments:
             counted=run.record.posted,
             free=before.private.free,
             posted=before.public.posted,
+            eligible=eligible_assets(before.public),
         )
         if (body.kind, body.transfers) != (rightful.kind, rightful.transfers):
             raise Refused(f"by the account's collateral this is a {rightful.kind}, with other transfers", "transfers")

@@ -12,7 +12,9 @@ from pydantic import model_validator
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -35,6 +37,7 @@ class AdmissionRecord(Body):
         terms: hash of everything that stays as it is.
         universe: hash of the universe that its first book is in.
         allowances: by how much books that it submits may have gained more than those they replace.
+        agreement: terms of collateral between both sides, if there are any.
     """
 
     TYPE = "admission"
@@ -45,6 +48,7 @@ class AdmissionRecord(Body):
     universe: Hash
     allowances: Allowances
     admitted_at: Time
+    agreement: CollateralAgreement | None = None
 
 
 class UniverseRevision(Body):
@@ -93,6 +97,7 @@ class RunOpened(Body):
     tick: Hash
     instructions: Counter
     posted: IdMap[Quantity]
+    agreed: Agreed | None = None
     matrices: MatrixHashes
     opened_at: Time
 
@@ -173,6 +178,7 @@ class CoverageClaim(DocumentClaim):
         tick: its hash.
         posted: collateral that counts, in smallest units.
         instructions: number of the last collateral instruction in it.
+        agreed: figures of the agreement that the rows count; absent where there is none.
         form: `exact` where that is of rows with slack; else absent.
         matrix: hash of the fine maintenance rows, which the proof is about.
     """
@@ -185,6 +191,7 @@ class CoverageClaim(DocumentClaim):
     tick: Hash
     posted: IdMap[Quantity]
     instructions: Counter
+    agreed: Agreed | None = None
     form: Literal["exact"] | None = None
     matrix: Hash
 
@@ -265,6 +272,8 @@ class EventKind(str, Enum):
     """The institution proved its book covered at the newest tick, without a run."""
     BOOK_GIVEN_UP = "book given up"
     """Both sides gave up a book that nobody can open, and whatever was open or owed on it."""
+    AGREEMENT_AMENDED = "agreement amended"
+    """Both sides signed other terms of collateral."""
 
     def __str__(self) -> str:
         return str(self.value)
@@ -291,6 +300,7 @@ _BODIES: dict[str, type[Body]] = {
     for body in (
         AdmissionRecord, UniverseRevision, DepositRecord, Enrolment, EnrolmentConfirmation, Submission,
         CollateralInstruction, RunOpened, RunRecord, RunVoid, Overdue, Answer, Settlement, Coverage, Readers, GivingUp,
+        AgreementAmendment,
     )
 }  # fmt: skip
 
@@ -306,6 +316,7 @@ _KINDS = {
     "coverage": EventKind.COVERED_UNASKED,
     "readers": EventKind.READERS_NAMED,
     "giving-up": EventKind.BOOK_GIVEN_UP,
+    "agreement-amendment": EventKind.AGREEMENT_AMENDED,
 }
 
 

@@ -23,12 +23,14 @@ checked that it is the right document at this moment:
   it; nothing leaves until another one was proven covered.
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
   commitments under new keys.
+- A run counts the figures of the collateral agreement in force; threshold and minimum transfer are 0 for an account
+  that is frozen, owed or in default. The agreement is amended by a document that both sides sign, between runs.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, holdings, runs
+from atomic_margin.service.protocol.account import agreements, books, holdings, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -72,6 +74,7 @@ def _opened(event: Event) -> Account:
         terms=body.terms,
         universes=(made(Listed, universe=body.universe),),
         allowances=body.allowances,
+        agreement=agreements.agreement_in_force(body.agreement),
         status=next_status(None, event.kind),
     )
     return Account(public=public, private=PrivateState())
@@ -92,7 +95,7 @@ OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
-        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
+        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP, EventKind.AGREEMENT_AMENDED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -164,4 +167,5 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.READERS_NAMED: books.readers_named,
     EventKind.COVERED_UNASKED: runs.covered_unasked,
     EventKind.BOOK_GIVEN_UP: books.book_given_up,
+    EventKind.AGREEMENT_AMENDED: agreements.agreement_amended,
 }

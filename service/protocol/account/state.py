@@ -10,6 +10,7 @@ from pydantic import Field
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, ListOf, Part, Quantity
+from atomic_margin.margin.collateral.agreement import Agreed, Cents
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Allowances
@@ -81,6 +82,7 @@ class OpenRun(Part):
         key_commitments: of that submission.
         instructions: number of the last collateral instruction that counts.
         posted: collateral that counts, in smallest units.
+        agreed: figures of the agreement that the matrices count, if there is one.
         matrices: hashes of the matrices.
         second: whether it follows a run of the same tick that was not proven.
         stage: how far it is.
@@ -100,6 +102,7 @@ class OpenRun(Part):
     key_commitments: Hash
     instructions: Counter
     posted: IdMap[Quantity]
+    agreed: Agreed | None = None
     matrices: MatrixHashes
     second: bool
     stage: Stage
@@ -121,6 +124,24 @@ class Listed(Part):
 
     universe: Hash
     until: Counter | None = None
+
+
+class AgreementInForce(Part):
+    """The collateral agreement that an account is under.
+
+    Attributes:
+        agreement: hash of the document.
+        sequence: how often it was amended.
+        agreed: its figures that enter c; what a run counts of them, `agreements.agreed_in_force` says.
+        minimum_return_amount: USD.
+        eligible: assets that may be posted; absent for all of the schedule.
+    """
+
+    agreement: Hash
+    sequence: Counter
+    agreed: Agreed
+    minimum_return_amount: Cents
+    eligible: ListOf[Identifier] | None = None
 
 
 class PublicState(Document):
@@ -150,6 +171,7 @@ class PublicState(Document):
         gained: USD of allowances used up on that day.
         given_up: hash of the submission that both sides gave up last, if no book was proven covered since.
         newest: the ticks that the last entry was made under.
+        agreement: terms of collateral between both sides; absent where there are none.
     """
 
     TAG = "account-public"
@@ -177,6 +199,7 @@ class PublicState(Document):
     gained: Counter = 0
     given_up: Hash | None = None
     newest: Newest = Newest()
+    agreement: AgreementInForce | None = None
 
 
 class PrivateState(Document):

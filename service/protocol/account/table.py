@@ -43,6 +43,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.READERS_NAMED: _stays(*_ALL),
     K.COVERED_UNASKED: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
     K.BOOK_GIVEN_UP: {S.FROZEN: S.ACTIVE, **_stays(S.ACTIVE)},
+    # Who is frozen has no credit to agree on.
+    K.AGREEMENT_AMENDED: _stays(S.ADMITTED, S.PENDING, S.ACTIVE),
 }
 
 
