@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli.calls import call
@@ -25,6 +26,7 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderToken,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.messages import M
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -193,6 +195,23 @@ def give_up(
         typer.confirm("Is no backup left from which the book in force could be opened?", abort=True)
     with plain_errors():
         print_json(_call(AskedToGiveUp, directory, agent, "POST", "/v1/giving-up", {"reason": reason}))
+
+
+@app.command()
+def amend(
+    agreement: Annotated[Path, typer.Argument(help="The terms that are to hold, as JSON.")],
+    directory: Directory,
+    ticks: Annotated[int, typer.Option(help="For so many ticks you are bound to it.", min=0, max=100_000)] = 100,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Sign other terms of collateral, and ask the operator to agree. Its people do, or do not.
+
+    You are bound until the last of the ticks. Once the operator agrees, hand the file to everybody who verifies your
+    runs, for their trust files: `atomic-margin trust --agreement NAME=FILE`.
+    """
+    with plain_errors():
+        body = {"agreement": read_document(agreement, CollateralAgreement.parse).canonical(), "ticks": ticks}
+        print_json(_call(AskedToAmend, directory, agent, "POST", "/v1/amendment", body))
 
 
 @app.command()

@@ -167,6 +167,32 @@ def give_up(
 
 
 @app.command()
+def amend(
+    institution: Name,
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    yes: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Agree to it: `amendment` of what was printed.")
+    ] = None,
+) -> None:
+    """Print which terms of collateral an institution signed and asks for; or agree to them.
+
+        atomic-margin operator amend fund --dir operator-data
+        atomic-margin operator amend fund --yes HASH --dir operator-data
+
+    Not while a run of its account is open, due or owed. Runs from then on count the new terms.
+
+    Exit status 0: the question, or the signed entry, is printed. 1: refused, the problem document is printed. 2:
+    nothing was asked, or nobody answered.
+    """
+    if yes is None:
+        path = f"/v1/institutions/{quote(institution, safe='')}/amendment"
+        _print(directory, operator, "amend", "GET", path)
+    else:
+        _print(directory, operator, "amend", "POST", "/v1/amendments", {"institution": institution, "amendment": yes})
+
+
+@app.command()
 def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
     """Print every balance of the ledger, and the sum of every asset, which is zero.
 

@@ -7,7 +7,8 @@ withholds the flag and raises an alarm, which says neither a value nor when.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution import answering, giving_up, losses, readers, renewals, shortfalls
+from atomic_margin.service.institution import answering, giving_up, instructions, losses, readers, renewals, shortfalls
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
@@ -35,7 +36,6 @@ from atomic_margin.service.institution.submissions import CommittedBook, make_su
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import LossesSettled, RunFigures
-from atomic_margin.service.protocol.documents import CollateralInstruction
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.submissions import Settles
@@ -168,22 +168,8 @@ class Agent:
             RemoteError: the operator refuses, and nothing is sent again; or does not answer, and it is.
             EntryRefused, AgentRefused: the account's history does not hold; nothing is sent.
         """
-        with self._lock:
-            self._caught_up()
-            instruction = CollateralInstruction.parse(
-                {
-                    "institution": self.settings.institution,
-                    "operator": self.settings.trust.operator,
-                    "sequence": str(self._followed().public.instructions + 1),
-                    "entry": self.history.head,
-                    "action": action,
-                    "asset": asset,
-                    "quantity": str(quantity),
-                }
-            )
-            signed = instruction.signed_by(self.identity)
-            self._outbox.keep(signed)
-            self._outbox.send(signed)
+        with self.signing() as (party, outbox):
+            instructions.instruct(party, outbox, action, asset, quantity)
 
     def answer_due(self) -> list[str]:
         """Follow the account, send what no entry has, then answer its open run; return the runs answered now.
@@ -223,9 +209,8 @@ class Agent:
         Raises:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
-        with self._lock:
-            self._caught_up()
-            return readers.name(self._party, self._outbox, reader)
+        with self.signing() as (party, outbox):
+            return readers.name(party, outbox, reader)
 
     def remove_reader(self, reader: str) -> None:
         """Let somebody read this institution's bundles no more.
@@ -233,9 +218,8 @@ class Agent:
         Raises:
             RemoteError, EntryRefused, AgentRefused: as `readers.remove`.
         """
-        with self._lock:
-            self._caught_up()
-            readers.remove(self._party, self._outbox, reader)
+        with self.signing() as (party, outbox):
+            readers.remove(party, outbox, reader)
 
     def readers(self) -> list[str]:
         """Return who may read this institution's bundles, by the names it chose."""
@@ -288,6 +272,13 @@ class Agent:
         with self._lock:
             self._followed()
             return giving_up.ask(self._party, self._outbox, reason)
+
+    @contextmanager
+    def signing(self) -> Iterator[tuple[Party, Outbox]]:
+        """Hold the agent at the operator's last entry, with everything sent: for what is signed elsewhere."""
+        with self._lock:
+            self._caught_up()
+            yield self._party, self._outbox
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""

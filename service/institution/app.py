@@ -16,11 +16,13 @@ from fastapi import Depends, FastAPI, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import atomic_margin
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.trades import read_book
 from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.institution import amending
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -37,6 +39,7 @@ from atomic_margin.service.protocol.agent_messages import (
     Reason,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import Amending, AskedToAmend
 from atomic_margin.service.protocol.messages import Booked
 
 MAX_BODY_BYTES = 2 << 20
@@ -176,6 +179,13 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     def give_up(why: Reason) -> AskedToGiveUp:
         """Ask the operator to give up the book in force, which the directory can open no more."""
         return AskedToGiveUp(giving_up=process.opened().give_up(why.reason))
+
+    @app.post("/v1/amendment", status_code=201)
+    def amend(asked: Amending) -> AskedToAmend:
+        """Ask the operator for other terms of collateral."""
+        agreement = CollateralAgreement.parse(asked.agreement)
+        with process.opened().signing() as (party, outbox):
+            return AskedToAmend(amendment=amending.ask(party, outbox, agreement, asked.ticks))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

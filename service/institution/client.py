@@ -10,6 +10,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -72,6 +73,10 @@ class OperatorClient:
     def ask_to_give_up(self, document: JsonObject) -> GivingUpRequest:
         """Send what is to be given up; return what the operator keeps of it."""
         return self._message(GivingUpRequest, "POST", f"{self._path}/giving-up", json=document)
+
+    def ask_to_amend(self, document: JsonObject) -> AmendmentRequest:
+        """Send an amendment of the account's agreement; return what the operator keeps of it."""
+        return self._message(AmendmentRequest, "POST", f"{self._path}/amendment", json=document)
 
     def entries(self, after: int) -> Entries:
         """Get the account's entries after a number, as many as the operator sends at once."""

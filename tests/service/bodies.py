@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
@@ -254,6 +255,26 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "covered": "6",
         "reason": "the disk was lost",
     },
+    AgreementAmendment: {
+        "institution": "fund",
+        "operator": KEY,
+        "entry": H,
+        "sequence": "1",
+        "before": H,
+        "agreement": {
+            "format": "atomic-margin/collateral-agreement/1",
+            "name": "CSA of 2026",
+            "threshold": "0",
+            "minimum_transfer_amount": "100000",
+            "minimum_return_amount": "100000",
+            "independent_amount": "250000",
+            "rounding": "10000",
+            "notification_time": "13:00",
+            "settlement_time": "17:00",
+            "settlement_days": "0",
+        },
+        "until": "9",
+    },
     CollateralInstruction: {
         "institution": "fund",
         "operator": KEY,
@@ -315,6 +336,7 @@ TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (Giv
 """Fields of printable text."""
 OPTIONAL = {
     (PriceTick, "market"),
+    (AgreementAmendment, "before"),
     (GivingUp, "waiting"),
     (GivingUp, "covered"),
     (Answer, "flag"),

@@ -7,6 +7,7 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -19,6 +20,7 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderToken,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import AccountView, Booked, RunView
@@ -38,6 +40,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/coverage": Coverage,
     f"{INSTITUTION}/readers": Readers,
     f"{INSTITUTION}/giving-up": GivingUp,
+    f"{INSTITUTION}/amendment": AgreementAmendment,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -74,6 +77,7 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/admissions",
         "/v1/deposits",
         "/v1/giving-up",
+        "/v1/amendments",
         "/v1/universes",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
@@ -161,6 +165,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/keys": KeysReplaced.__name__,
         "/v1/adopt": Adopted.__name__,
         "/v1/giving-up": AskedToGiveUp.__name__,
+        "/v1/amendment": AskedToAmend.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
         "/v1/runs": DecidedRuns.__name__,

@@ -35,6 +35,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.universes import universes_router
@@ -96,6 +97,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(administration_router(operator))
+    app.include_router(amendments_router(operator))
+    app.include_router(agreements_router(operator))
     return app
 
 

@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
+from ..agreements import agreement
 from .documents import Parties, named, tick
 from .story import (
     asked,
@@ -63,6 +64,7 @@ live(K.LIQUIDATED)(lambda: _with(breached(), lambda p: p.settlement(everything(p
 live(K.READERS_NAMED)(lambda: _with(covered(), lambda p: p.readers(1)))
 live(K.COVERED_UNASKED)(lambda: _with(owed(), Parties.coverage))
 live(K.BOOK_GIVEN_UP)(lambda: _with(owed(), Parties.giving_up))
+live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -96,6 +98,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "readers named": {name: name for name in ("admitted", "pending", "active", "frozen", "in_default")},
     "covered unasked": FREED,
     "book given up": FREED,
+    "agreement amended": {name: name for name in ("admitted", "pending", "active")},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
