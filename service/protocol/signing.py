@@ -29,7 +29,7 @@ DocumentType = Literal[
     "collateral-instruction", "attestation", "shortfall", "admission", "deposit", "run-opened", "run-void", "overdue",
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
     "universe-revision",
-    "archive",
+    "archive", "agreement-amendment",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"
