@@ -107,7 +107,7 @@ class Resident:
             for module in (submissions, answers, coverage):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:
                     self._patches.setattr(module, name, lambda *_: bytes(1))
-            for name in ("portfolio", "encryption", "sufficiency", "decryption", "breach"):
+            for name in ("portfolio", "encryption", "sufficiency", "claim"):
                 self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
         self._agent: Agent | None = None
 

@@ -375,7 +375,9 @@ def test_an_agreement_says_call_covered_or_return(write: Any) -> None:
         "minimum_transfer_amount": "100000", "minimum_return_amount": "100000", "independent_amount": "0",
         "rounding": "10000", "notification_time": "13:00", "settlement_time": "17:00", "settlement_days": "0",
     }  # fmt: skip
-    generous = said("--model", "scan", *SCAN[2:], "--agreement", write("csa.json", terms))["agreement"]
+    generous = said("--model", "scan", *SCAN[2:], "--agreement", write("csa.json", terms | {"threshold": "2000000"}))[
+        "agreement"
+    ]
     assert (generous["covered"], generous["call"]) == (True, 0)
     assert generous["return"] > 0
     assert generous["return"] % 10_000 == 0
