@@ -5,6 +5,7 @@ See `mutant.py` for how a place and a node are named.
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
+from mutants_agreements import AGREEMENT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_readers import READER_MUTANTS
@@ -382,4 +383,5 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *ARCHIVE_MUTANTS,
+    *AGREEMENT_MUTANTS,
 )  # fmt: skip

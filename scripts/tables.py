@@ -16,9 +16,11 @@ from typing import Any, Literal, get_args, get_origin
 from generated import PAGE, Missing, write_page
 
 from atomic_margin.documents.strict import Part
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import documents, released, submissions
 from atomic_margin.service.protocol.account import entries, events, state
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -83,6 +85,10 @@ MODELS: tuple[type[Part], ...] = (
     Evidence,
     LeafPath,
     DeliveryReceipt,
+    AgreementAmendment,
+    CollateralAgreement,
+    Agreed,
+    state.AgreementInForce,
 )
 END = "<!-- end of fields -->"
 
@@ -110,6 +116,8 @@ WORDS = {
     "WitnessKeyText": "key of a witness",
     "JsonObject": "JSON object",
     "bool": "`true` or `false`",
+    "Cents": "decimal, whole cents",
+    "TimeOfDay": "time of day",
     "Kind": "an event",
     "Status": "state of an account",
 }
