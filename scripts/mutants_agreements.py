@@ -15,7 +15,7 @@ def _machine(name: str, place: str, node: Node, test: str, new: str = "False") -
 
 AGREEMENT_MUTANTS = (
     Mutant("agreement: a cent more than nothing", "margin.collateral.agreement:shift", condition("purpose"), "False",
-           (f"{_FORMULAS}shifted_rows_say_what_the_formula_says",)),
+           (f"{_FORMULAS}a_row_at_the_boundary",)),
     Mutant("agreement: returns round down", "margin.collateral.agreement:return_amount", condition("excess"),
            "excess <= 0", (f"{_FORMULAS}the_desk_is_called_for_nothing_below_the_minimum_transfer",
                            f"{_FORMULAS}a_return_never_begins_a_call")),

@@ -24,6 +24,7 @@ from atomic_margin.margin.collateral.agreement import (
     shifted,
 )
 from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.rows.rounding import compile_run
@@ -112,6 +113,28 @@ def test_covered_is_the_opposite_of_called(agreed: Agreed, rows: list[Decimal]) 
 def test_shifted_rows_say_what_the_formula_says(agreed: Agreed, rows: list[Decimal]) -> None:
     exact = [Fraction(row) + shift(agreed, "maintenance", "run") for row in rows]
     assert (min(exact) >= 0) is is_covered(rows, agreed)
+
+
+@pytest.mark.parametrize(
+    ("figures", "row", "covered"),
+    [
+        ({}, "-99999.99", True),
+        ({}, "-100000", False),
+        ({"minimum_transfer_amount": "0"}, "0", True),
+        ({"minimum_transfer_amount": "0"}, "-0.01", False),
+        ({"minimum_transfer_amount": "0.01"}, "0", True),
+        ({"minimum_transfer_amount": "0.01"}, "-0.01", False),
+        ({"threshold": "5", "independent_amount": "7"}, "-99997.99", True),
+        ({"threshold": "5", "independent_amount": "7"}, "-99998", False),
+    ],
+)
+def test_a_row_at_the_boundary(figures: dict[str, str], row: str, covered: bool) -> None:
+    agreed = agreement(**figures).agreed
+    assert is_covered([Decimal(row)], agreed) is covered
+    assert (Fraction(row) + shift(agreed, "maintenance", "run") >= 0) is covered
+    # Neither the amount nor what stays after a release knows the minimum transfer amount.
+    credit = Fraction(agreed.threshold - agreed.independent_amount)
+    assert {shift(agreed, "initial", "run"), *(shift(agreed, kind, "release") for kind in KINDS)} == {credit}
 
 
 @given(AGREED, st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=4))
