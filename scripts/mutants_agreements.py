@@ -38,5 +38,7 @@ AGREEMENT_MUTANTS = (
     Mutant("agreement: pinned by the agent", "service.institution.history:History._check_admission",
            condition("hash_"), "False", (f"{_PARTIES}an_agent_takes_the_pinned_agreement_alone",)),
     Mutant("agreement: pinned by the verifier", "service.verifier.history:check_recorded",
-           Node("call", "_check_agreement"), "None", (f"{_RUNS}a_verifier_refuses_a_run_under_another_agreement",)),
+           Node("call", "check_agreement"), "None", (f"{_RUNS}a_verifier_refuses_a_run_under_another_agreement",)),
+    Mutant("agreement: pinned by readers of archives", "service.verifier.archived_documents:_require_pinned",
+           condition("agreement"), "False", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
 )  # fmt: skip

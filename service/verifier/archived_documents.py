@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import verify_coverage, verify_gain, verify_submission
+from atomic_margin.service.verifier.history import check_agreement
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.verify.batch import Claim, verify_batch
@@ -204,6 +205,7 @@ class ArchivedDocuments:
 
     def recorded(self, happened: Happened) -> None:
         """A run's matrices are what its prices, collateral and terms give."""
+        _require_pinned(happened, self.ground.trust)
         record = RunRecord.parse(happened.document.body)
         for name in record.differing_from(self._submission(record.submission)):
             raise Refused(f"submission and run differ in {name}", name)
@@ -255,6 +257,7 @@ class ArchivedDocuments:
 
     def covered_unasked(self, happened: Happened) -> None:
         """A proof that nobody asked for holds."""
+        _require_pinned(happened, self.ground.trust)
         coverage = Coverage.parse(happened.document.body)
         verify_coverage(
             happened.document,
@@ -277,6 +280,15 @@ class ArchivedDocuments:
             check_deadline(body.begins, body.ends, run.leaf, seconds, self.ground.trust.log)
         elif body.declared_at < run.record.deadline:
             raise Refused(f"the run was declared overdue before {run.record.deadline}, its deadline", "declared_at")
+
+
+def _require_pinned(happened: Happened, trust: TrustFile) -> None:
+    """Make sure that rows which count an agreement count one of the trust file.
+
+    An account under none counts no credit; an archive may begin before there was one.
+    """
+    if happened.after.public.agreement is not None:
+        check_agreement(happened.after.public, trust)
 
 
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {

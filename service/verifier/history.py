@@ -144,12 +144,16 @@ def check_recorded(
             raise Refused(f"the account at the run had another {name} than the bundle shows", f"recorded.{name}")
     if run.price_sequence <= book.tick:
         raise Refused("the run is at a tick from before its book", "recorded.price_sequence")
-    _check_agreement(public, trust)
+    check_agreement(public, trust)
     return SignedDocument.parse(history.recorded.entry).body_hash()
 
 
-def _check_agreement(public: PublicState, trust: TrustFile) -> None:
-    """Make sure that the account is under an agreement of the trust file, or under none if that has none for it."""
+def check_agreement(public: PublicState, trust: TrustFile) -> None:
+    """Make sure that the account is under an agreement of the trust file, or under none if that has none for it.
+
+    Raises:
+        Refused: it is under another one, or under none.
+    """
     pinned = trust.agreements_of(public.institution)
     if public.agreement is None and not pinned:
         return

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
-from atomic_margin.service.errors import AgentRefused, Conflict, NotFound, Refused, RemoteError, SignatureInvalid
+from atomic_margin.service.errors import (
+    AgentRefused,
+    ArchiveInvalid,
+    Conflict,
+    NotFound,
+    Refused,
+    RemoteError,
+    SignatureInvalid,
+)
 from atomic_margin.service.institution import amending
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
@@ -24,12 +32,18 @@ from atomic_margin.service.protocol.account.errors import (
     RunNotOver,
     WrongAgreement,
 )
+from atomic_margin.service.protocol.account.events import read_event
+from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.archived_documents import ArchivedDocuments, Ground, Happened
+from atomic_margin.zk.groups import load_group
 
+from .account.test_machine_agreements import under
 from .agreements import agreement, started
-from .documents import FUND, Json
+from .bodies import TRUST
+from .documents import FUND, Json, example_terms
 from .resident import Resident
 from .rounds import in_step
 from .rounds import resident as resident
@@ -258,3 +272,18 @@ def test_a_trust_file_names_agreements_by_institution(world: World) -> None:
     assert trust.agreements_of("other") == frozenset()
     bare = TrustFile.parse({name: value for name, value in world.trust().items() if name != "agreements"})
     assert "agreements" not in bare.canonical()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("pinned", "good"), [([], False), ([GENEROUS], False), ([STRICT], True)])
+def test_an_archive_under_another_agreement_is_refused(pinned: list[CollateralAgreement], good: bool) -> None:
+    """Before anything of a run or a proof unasked is looked at; what follows is in the tests of archives."""
+    pins = {"agreements": {INSTITUTION: [one.canonical() for one in pinned]}} if pinned else {}
+    trust = TrustFile.parse({**TRUST, **pins})
+    checks = ArchivedDocuments(Ground(example_terms(), trust, {}, {}, load_group()))
+    parties = under(STRICT)
+    coverage = parties.coverage()
+    after = Account(public=parties.state.public, private=parties.state.private)
+    happened = Happened(7, read_event(coverage), coverage, after, after, b"")
+    wanted, words = (ArchiveInvalid, "is not in the archive") if good else (Refused, "does not pin")
+    with pytest.raises(wanted, match=words):
+        checks.covered_unasked(happened)
