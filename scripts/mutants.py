@@ -5,6 +5,7 @@ See `mutant.py` for how a place and a node are named.
 
 from mutant import RETURNED, Mutant, Node, call, condition, value
 from mutants_account import ACCOUNT_MUTANTS
+from mutants_agreements import AGREEMENT_MUTANTS
 from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_breakers import BREAKER_MUTANTS
@@ -396,4 +397,5 @@ MUTANTS = (
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *MATURITY_MUTANTS,
+    *AGREEMENT_MUTANTS,
 )  # fmt: skip

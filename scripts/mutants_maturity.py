@@ -23,7 +23,7 @@ MATURITY_MUTANTS = (
     _machine("all of it", condition("held", "quantity"), "a_part_of_it_is_refused"),
     _due("has matured", condition("has_matured")),
     _due("what is due", condition("wanted")),
-    Mutant("maturity: what the agent follows", "service.institution.history:History._check_maturity",
+    Mutant("maturity: what the agent follows", "service.institution.matured:check_paid",
            call("check_maturity"), "None",
            (f"{_FOLDER}/test_maturities.py::test_an_agent_follows_what_is_due_and_nothing_else",)),
     Mutant("maturity: what an archive shows", "service.verifier.archived_documents:ArchivedDocuments.matured",

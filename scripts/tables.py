@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from generated import PAGE, Missing, write_page
 
 from atomic_margin.documents.strict import Part
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.margin.market import columns
 from atomic_margin.service.protocol import disputes, documents, released, submissions
 from atomic_margin.service.protocol.account import (
@@ -26,6 +27,7 @@ from atomic_margin.service.protocol.account import (
     netting_documents,
     state,
 )
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
@@ -113,6 +115,10 @@ MODELS: tuple[type[Part], ...] = (
     default_documents.FundDraw,
     default_state.Default,
     default_state.FundShare,
+    AgreementAmendment,
+    CollateralAgreement,
+    Agreed,
+    state.AgreementInForce,
 )
 END = "<!-- end of fields -->"
 
@@ -141,6 +147,8 @@ WORDS = {
     "WitnessKeyText": "key of a witness",
     "JsonObject": "JSON object",
     "bool": "`true` or `false`",
+    "Cents": "decimal, whole cents",
+    "TimeOfDay": "time of day",
     "Kind": "an event",
     "QuotePath": "text",
     "Status": "state of an account",

@@ -70,7 +70,7 @@ def _first_cells(text: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["analyst.md", "researcher.md", "default.md"])
+@pytest.mark.parametrize("page", ["analyst.md", "researcher.md", "default.md", "collateral.md"])
 def test_snippets_run_and_print_what_is_shown(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = (ROOT / "docs" / page).read_text()

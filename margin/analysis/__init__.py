@@ -9,6 +9,7 @@ on `margin.models`, and the command line and whoever writes a notebook import it
 """
 
 from atomic_margin.margin.analysis.account import Account
+from atomic_margin.margin.analysis.agreement import Standing, standing
 from atomic_margin.margin.analysis.call import Call, call_of
 from atomic_margin.margin.analysis.contributions import Contribution, Contributions, contributions
 from atomic_margin.margin.analysis.explain import FACTORS, Effect, Explanation, explain
@@ -25,10 +26,12 @@ __all__ = [
     "Explanation",
     "Ladder",
     "Rung",
+    "Standing",
     "WhatIf",
     "call_of",
     "contributions",
     "explain",
     "ladder",
+    "standing",
     "what_if",
 ]

@@ -2,9 +2,10 @@
 
 For the operator and for everyone who recomputes c; it stands on `market`. `schedule` holds the documents, `tiers` the
 concentration tiers, `moves` what a margin model says of collateral, `values` what holdings are worth, `transfer` the
-choice and the check of what a margin call moves.
+choice and the check of what a margin call moves, `agreement` the terms of an account and what they add to c.
 """
 
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.margin.collateral.moves import SpotMoves
 from atomic_margin.margin.collateral.schedule import (
     Asset,
@@ -26,8 +27,10 @@ from atomic_margin.margin.collateral.values import (
 )
 
 __all__ = [
+    "Agreed",
     "Asset",
     "AssetPriceSource",
+    "CollateralAgreement",
     "CollateralHoldings",
     "CollateralSchedule",
     "CollateralValues",

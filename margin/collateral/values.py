@@ -138,7 +138,7 @@ def _pool_values(
 
 
 def _below(values: list[Fraction]) -> Floats:
-    return read_only([_float_below(value) for value in values])
+    return read_only([float_below(value) for value in values])
 
 
 def unrounded_values(
@@ -209,7 +209,7 @@ def credited(asset: Asset, value: Fraction) -> Fraction:
     return (1 - Fraction(asset.haircut)) * (value if asset.tiers is None else asset.tier_table.credit(value))
 
 
-def _float_below(value: Fraction) -> float:
+def float_below(value: Fraction) -> float:
     """Return the largest float that is not above ``value``: against the holder."""
     nearest = float(value)
     return nearest if nearest <= value else math.nextafter(nearest, -math.inf)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli import institution_collateral, institution_default
@@ -27,6 +28,7 @@ from atomic_margin.service.protocol.agent_messages import (
     ReaderToken,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import SignedOf
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -267,6 +269,23 @@ def withdraw_dispute(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> N
     """Withdraw the open dispute: what it held may leave again."""
     with plain_errors():
         print_json(ask(SignedOf, directory, agent, "POST", "/v1/disputes/withdrawal"))
+
+
+@app.command()
+def amend(
+    agreement: Annotated[Path, typer.Argument(help="The terms that are to hold, as JSON.")],
+    directory: Directory,
+    ticks: Annotated[int, typer.Option(help="For so many ticks you are bound to it.", min=0, max=100_000)] = 100,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Sign other terms of collateral, and ask the operator to agree. Its people do, or do not.
+
+    You are bound until the last of the ticks. Once the operator agrees, hand the file to everybody who verifies your
+    runs, for their trust files: `atomic-margin trust --agreement NAME=FILE`.
+    """
+    with plain_errors():
+        body = {"agreement": read_document(agreement, CollateralAgreement.parse).canonical(), "ticks": ticks}
+        print_json(ask(AskedToAmend, directory, agent, "POST", "/v1/amendment", body))
 
 
 @app.command()

@@ -9,7 +9,19 @@ import typer
 
 from atomic_margin.bench.gap import AccountExcess, Desk, measure_case
 from atomic_margin.circuits.profile import DEFAULT
-from atomic_margin.margin.analysis import Account, Call, Ladder, call_of, contributions, explain, ladder, what_if
+from atomic_margin.margin.analysis import (
+    Account,
+    Call,
+    Ladder,
+    Standing,
+    call_of,
+    contributions,
+    explain,
+    ladder,
+    standing,
+    what_if,
+)
+from atomic_margin.margin.collateral import CollateralAgreement
 from atomic_margin.margin.errors import NegativeGap
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import InterpolatedQuote, interpolated_quotes
@@ -32,13 +44,16 @@ from atomic_margin.service.cli.margin_figures import (
     margin_table,
     print_integers,
     print_interpolated,
+    print_standing,
     print_true,
+    standing_json,
     true_json,
     what_if_table,
     write_csv,
 )
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.files import read_document
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -95,6 +110,7 @@ class _Asked:
     contributions: bool
     picture: Path | None
     what_if: BookFile | None
+    agreement: CollateralAgreement | None = None
 
     @property
     def something(self) -> bool:
@@ -113,6 +129,7 @@ class _Found:
     ladder: Ladder | None
     interpolated: Mapping[str, tuple[InterpolatedQuote, ...]] = field(default_factory=dict)
     call: Call | None = None
+    standing: Standing | None = None
 
 
 @app.command(help=HELP)
@@ -139,6 +156,9 @@ def margin(
             help="Public limit on the size of the book, whole USD.",
             show_default="for a case a quarter above its book",
         ),
+    ] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="Terms of a collateral agreement: call, return or covered under them.")
     ] = None,
     bits: Annotated[int, typer.Option(help="Width of FHE rows: 20 or 24. Proof rows have 12 more.")] = DEFAULT.bits,
     with_ladder: Annotated[bool, typer.Option("--ladder", help="What is left now and in every scenario.")] = False,
@@ -167,7 +187,8 @@ def margin(
         if plot is not None and plot.suffix.lower() != ".svg":
             raise ConfigurationError(f"--plot writes SVG: name a file that ends in .svg, not {plot}")
         added = None if trades is None else read_book_file(trades)
-        asked = _Asked(with_ladder, with_contributions, plot, added)
+        terms = None if agreement is None else read_document(agreement, CollateralAgreement.parse)
+        asked = _Asked(with_ladder, with_contributions, plot, added, terms)
         later = {"to-portfolio": to_portfolio, "to-posted": to_posted, "to-model": to_model, "to-schedule": to_schedule}
         rules = models().get(model)
         used: list[str] = []
@@ -177,6 +198,7 @@ def margin(
                 "market": market,
                 "universe": universe,
                 "schedule": schedule,
+                "agreement": agreement,
             }
             given |= {"posted": posted, "example": example or None, "explain": ticks, **later}
             _refuse_given("a case, which has its own", **given)
@@ -229,7 +251,8 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
             desk = Desk(account.model, account.published, account.posted)
             measured = _sound(desk.measure(account.book, gross_limit, (bits,)))
             call = call_of(measured.reference.excess, account.model.minimum_transfer_amount)
-            return _Found(label, measured.reference, measured, (), {}, None, marked, call)
+            under = _standing(account, measured.reference, asked)
+            return _Found(label, measured.reference, measured, (), {}, None, marked, call, under)
         true = account.reference()
         tables, analysis, rungs = _analysed(account, asked)
     if then is not None:
@@ -238,7 +261,18 @@ def _of_account(read: Read, then: Read | None, asked: _Asked, bits: int, gross_l
         tables.append(explain_table(explanation, read.prices, then.prices))
         analysis |= analysis_json(None, (), explanation, None)
     call = call_of(true.excess, account.model.minimum_transfer_amount)
-    return _Found(label, true, None, tuple(tables), analysis, rungs, marked, call)
+    under = _standing(account, true, asked)
+    return _Found(label, true, None, tuple(tables), analysis, rungs, marked, call, under)
+
+
+def _standing(account: Account, true: Reference, asked: _Asked) -> Standing | None:
+    """Return what the agreement makes of an account, where there is one."""
+    if asked.agreement is None:
+        return None
+    published = account.published
+    asked.agreement.check_schedule(published.schedule)
+    values = account.model.collateral(published.schedule, published.market, account.posted)
+    return standing(true.excess, float(values.initial.min()), asked.agreement)
 
 
 def _interpolated(read: Read) -> tuple[InterpolatedQuote, ...]:
@@ -278,7 +312,9 @@ def _write(found: list[_Found], used: list[str], plot: Path | None, csv: Path | 
     if used:
         out.print(f"example documents, with --example: {', '.join(used)}", soft_wrap=True)
     for item in found:
-        print_true(item.label, item.true, item.call)
+        print_true(item.label, item.true, None if item.standing else item.call)
+        if item.standing is not None:
+            print_standing(item.standing)
         for prices, quotes in item.interpolated.items():
             print_interpolated(prices, quotes)
         if item.integers is not None:
@@ -291,6 +327,8 @@ def _report(item: _Found, used: list[str]) -> dict[str, Any]:
     found = {**true_json(item.label, item.true, item.call), **item.analysis}
     if any(item.interpolated.values()):
         found["interpolated"] = interpolated_json(item.interpolated)
+    if item.standing is not None:
+        found["agreement"] = standing_json(item.standing)
     if item.integers is not None:
         found |= integer_json(item.integers)
     return {**found, "examples": used} if used else found

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as Columns
 
 from atomic_margin.bench.gap import AccountExcess, FormExcess
-from atomic_margin.margin.analysis import Call, Contributions, Explanation, Ladder, WhatIf
+from atomic_margin.margin.analysis import Call, Contributions, Explanation, Ladder, Standing, WhatIf
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.market import InterpolatedQuote
 from atomic_margin.margin.models.interface import Reference
@@ -274,6 +274,23 @@ def print_true(label: str, true: Reference, call: Call | None = None) -> None:
         out.print(f"maintenance deficit {call.deficit:,.2f} USD: {call.text}", soft_wrap=True)
     details = (f"{key.replace('_', ' ')} {value:,.2f}" for key, value in true.details.items())
     out.print(", ".join(details), soft_wrap=True)
+
+
+def print_standing(found: Standing) -> None:
+    """Print what an agreement makes of an account."""
+    out.print(f"under {escape(found.agreement.name)}: {found.text}", soft_wrap=True)
+
+
+def standing_json(found: Standing) -> dict[str, Any]:
+    """Return what ``--json`` prints of the same."""
+    return {
+        "agreement": found.agreement.hash(),
+        "covered": found.is_covered,
+        "deficit": float(found.deficit),
+        "call": float(found.call),
+        "return": float(found.returned),
+        "text": found.text,
+    }
 
 
 def print_integers(account: AccountExcess) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import typer
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.cli import maturities, netting
 from atomic_margin.service.cli.calls import call
@@ -53,6 +54,9 @@ def admit(
         int | None,
         typer.Option(min=0, help="USD, all books of a day together.", show_default=str(USUAL_ALLOWANCES.day)),
     ] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="Terms of collateral between both sides, as JSON; by default there are none.")
+    ] = None,
     operator: Address = DEFAULT_OPERATOR,
 ) -> None:
     """Admit an institution under its identity key. Name and key are fixed for good.
@@ -67,6 +71,9 @@ def admit(
     body: dict[str, object] = {"institution": institution, "name": name, "identity": identity}
     body |= {} if gain_per_submission is None else {"gain_per_submission": str(gain_per_submission)}
     body |= {} if gain_per_day is None else {"gain_per_day": str(gain_per_day)}
+    if agreement is not None:
+        with plain_errors():
+            body["agreement"] = read_document(agreement, CollateralAgreement.parse).canonical()
     _print(directory, operator, "admit", "POST", "/v1/admissions", body)
 
 
@@ -227,6 +234,32 @@ def resolve(
         _print(directory, operator, "resolve", "POST", "/v1/disputes/proposals", body | {"dispute": propose})
     else:
         _print(directory, operator, "resolve", "POST", "/v1/disputes/lapses", body | {"dispute": lapse})
+
+
+@app.command()
+def amend(
+    institution: Name,
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    yes: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Agree to it: `amendment` of what was printed.")
+    ] = None,
+) -> None:
+    """Print which terms of collateral an institution signed and asks for; or agree to them.
+
+        atomic-margin operator amend fund --dir operator-data
+        atomic-margin operator amend fund --yes HASH --dir operator-data
+
+    Not while a run of its account is open, due or owed. Runs from then on count the new terms.
+
+    Exit status 0: the question, or the signed entry, is printed. 1: refused, the problem document is printed. 2:
+    nothing was asked, or nobody answered.
+    """
+    if yes is None:
+        path = f"/v1/institutions/{quote(institution, safe='')}/amendment"
+        _print(directory, operator, "amend", "GET", path)
+    else:
+        _print(directory, operator, "amend", "POST", "/v1/amendments", {"institution": institution, "amendment": yes})
 
 
 @app.command()

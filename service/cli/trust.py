@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.cli.terms import (
     ModelFile,
@@ -35,6 +36,9 @@ def trust(
     keys: Annotated[
         list[str] | None, typer.Option(help="NAME=HASH of an institution's FHE key commitments; repeatable.")
     ] = None,
+    agreement: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE of an institution's collateral agreement; repeatable.")
+    ] = None,
     profile: ProfileName = DEFAULT.name,
     log: Annotated[str | None, typer.Option(help="Key of the operator's log; without it no log is asked for.")] = None,
     witness: Annotated[list[str] | None, typer.Option(help="Key of a witness whose cosignature counts.")] = None,
@@ -54,11 +58,15 @@ def trust(
         pinned: dict[str, list[str]] = {}
         for name, key_hash in _pairs(keys, "--keys takes NAME=HASH"):
             pinned.setdefault(name, []).append(key_hash)
+        agreements: dict[str, list[Any]] = {}
+        for name, path in _pairs(agreement, "--agreement takes NAME=FILE"):
+            agreements.setdefault(name, []).append(read_document(Path(path), CollateralAgreement.parse).canonical())
         history = _log_trust(log, witness or [], threshold, max_age)
         anchors = TrustFile.parse(
             {
                 **({} if history is None else {"log": history}),
                 **({} if waterfall is None else {"waterfall": read_document(waterfall, WaterfallRules.parse).hash()}),
+                **({"agreements": agreements} if agreements else {}),
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
                 "prices": read_document(price_rules, PriceRules.parse).canonical(),

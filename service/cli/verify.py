@@ -89,6 +89,8 @@ def verify(
     else:
         summary = _summary(report)
         out.print(f"[bold green]valid[/]: {escape(str(summary['statement']))}", soft_wrap=True)
+        if report.agreement is not None:
+            out.print(escape(_counted(report)), soft_wrap=True)
         out.print(escape(_believed(report)), soft_wrap=True)
 
 
@@ -103,6 +105,21 @@ def _log(report: Report) -> dict[str, object] | None:
         "root": believed.head.root.hex(),
         "cosigned": {name: _time(seconds) for name, seconds in believed.witnesses},
     }
+
+
+def _agreement(report: Report) -> dict[str, object]:
+    """Return the pinned agreement that the account was under, and its figures that the run counted."""
+    if report.agreement is None or report.record is None or report.record.agreed is None:
+        raise AttestationInvalid("account", "nothing was checked of an agreement")
+    return {"hash": report.agreement.agreement, **report.record.agreed.model_dump(mode="json")}
+
+
+def _counted(report: Report) -> str:
+    found = _agreement(report)
+    return (
+        f"under the pinned agreement {str(found['hash'])[:16]}…: independent amount {found['independent_amount']} USD, "
+        f"threshold {found['threshold']} USD, minimum transfer {found['minimum_transfer_amount']} USD"
+    )
 
 
 def _believed(report: Report) -> str:
@@ -131,6 +148,7 @@ def _summary(report: Report) -> dict[str, object]:
         "outcome": "breach" if isinstance(report.result, VerifiedBreach) else "covered",
         "evaluation": report.evaluation,
         "log": _log(report),
+        **({} if report.agreement is None else {"agreement": _agreement(report)}),
     }
     if isinstance(report.result, VerifiedBreach) and report.settlement is not None:
         summary |= {

@@ -59,7 +59,7 @@ def decide(
             )
             return None
         shown = run.position.initial()
-        call = shown.top_up(terms, run.record.gross_limit)
+        call = shown.top_up(terms, run.record, run.record.agreed)
         # A breach is answered with at least one step, even where initial margin alone would ask for nothing.
         top_up = max(call.units, call.step)
         usd = format(shown.rows.matrix.usd(top_up), "f")

@@ -16,12 +16,13 @@ from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import atomic_margin
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.trades import read_book
 from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.institution import agreements, disputing, obligations
+from atomic_margin.service.institution import agreements, amending, disputing, obligations
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
@@ -46,6 +47,7 @@ from atomic_margin.service.protocol.agent_messages import (
     ReleaseWanted,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import Amending, AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import Disputing, Resolving, SignedOf
 from atomic_margin.service.protocol.messages import Booked
 
@@ -193,6 +195,13 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Sign what closing out the book of this institution's default has lost; the operator agrees, or does not."""
         with process.opened().signing() as (party, outbox):
             return LossSigned(agreement=agreements.agree(party, outbox, int(agreed.loss), agreed.reason))
+
+    @app.post("/v1/amendment", status_code=201)
+    def amend(asked: Amending) -> AskedToAmend:
+        """Ask the operator for other terms of collateral."""
+        agreement = CollateralAgreement.parse(asked.agreement)
+        with process.opened().signing() as (party, outbox):
+            return AskedToAmend(amendment=amending.ask(party, outbox, agreement, asked.ticks))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

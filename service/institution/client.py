@@ -10,6 +10,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
 from atomic_margin.service.protocol.messages import (
@@ -102,6 +103,10 @@ class OperatorClient:
     def offer_loss(self, document: JsonObject) -> LossOffered:
         """Send the loss of a default that the institution agrees to; return what the operator keeps of it."""
         return self._message(LossOffered, "POST", f"{self._path}/loss", json=document)
+
+    def ask_to_amend(self, document: JsonObject) -> AmendmentRequest:
+        """Send an amendment of the account's agreement; return what the operator keeps of it."""
+        return self._message(AmendmentRequest, "POST", f"{self._path}/amendment", json=document)
 
     def entries(self, after: int) -> Entries:
         """Get the account's entries after a number, as many as the operator sends at once."""

@@ -17,6 +17,7 @@ from atomic_margin.service.institution.answering import decided
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.sufficient import Position, Shown
+from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.events import Coverage, CoverageClaim
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At, book_at, is_due
@@ -99,10 +100,11 @@ class Unasked:
         submission = Submission.parse(own.document["body"])
         z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
         try:
-            matrices = party.terms.compile(market, public.posted, submission)
+            agreed = agreed_in_force(public)
+            matrices = party.terms.compile(market, public.posted, submission, agreed)
         except MarginError as error:
             raise AgentRefused(f"tick {at.market} gives no matrix: {error}") from error
-        shown = Position(party.terms, market, public.posted, submission, matrices, z).coverage()
+        shown = Position(party.terms, market, public.posted, submission, matrices, z, agreed).coverage()
         if shown is None:
             _log.error("the book in force is not covered at tick %s; post collateral, or wait for a run", at.market)
             self._short = tried
@@ -120,6 +122,7 @@ class Unasked:
                 "instructions": str(public.instructions),
                 "matrix": shown.rows.hash(),
                 **shown.said,
+                **({} if agreed is None else {"agreed": agreed.canonical()}),
             }
         )
         statement = coverage_statement(claim, party.terms, submission, shown.rows)

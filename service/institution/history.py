@@ -22,12 +22,13 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
 from atomic_margin.service.institution import defaults
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.deliveries import read_receipts
 from atomic_margin.service.institution.disputed import check_lapse
+from atomic_margin.service.institution.matured import check_paid
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
@@ -41,8 +42,10 @@ from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.log.clock import Elapsed, check_undelivered
 from atomic_margin.service.log.errors import DeliveredInTime
 from atomic_margin.service.log.netted import check_netting
+from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
+    AgreementNotPinned,
     EntryForged,
     EntryForked,
     EntryIllegal,
@@ -56,7 +59,6 @@ from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import RunRecord, Settlement
-from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -284,13 +286,13 @@ class History:
             elif document.type == "dispute-lapse":
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "maturity":
-                self._check_maturity(Maturity.parse(document.body))
+                check_paid(self._chain, self._terms, Maturity.parse(document.body))
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
             elif document.type in defaults.CHECKED:
                 defaults.check(document, self._settings.trust, self._terms, self._chain.market_of)
         except EntryIllegal as refusal:
-            raise EntryIllegal(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
+            raise type(refusal)(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 
     def _check_admission(self, admission: AdmissionRecord) -> None:
         for name, wanted in (
@@ -302,6 +304,14 @@ class History:
         ):
             if getattr(admission, name) != wanted:
                 raise EntryIllegal(f"the account was opened for another {name} than is pinned here")
+        pinned = self._settings.trust.agreements_of(self._settings.institution)
+        hash_ = None if admission.agreement is None else admission.agreement.hash()
+        if hash_ not in (pinned or (None,)):
+            shown = "no agreement" if hash_ is None else f"the agreement {hash_}"
+            raise AgreementNotPinned(
+                f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
+                "both sides signed (`trust --agreement`)"
+            )
 
     def _check_overdue(self, overdue: Overdue) -> None:
         with self._store.unit_of_work() as session:
@@ -335,13 +345,6 @@ class History:
             }
             self._chain.contradictions.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
 
-    def _check_maturity(self, maturity: Maturity) -> None:
-        market = self._chain.market_of(maturity.price_sequence, maturity.tick)
-        try:
-            check_maturity(maturity, self._terms.schedule, market)
-        except Refused as refusal:
-            raise EntryIllegal(f"a maturity is not what schedule and prices say: {refusal}") from refusal
-
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""
         before = self._account.state
@@ -362,6 +365,7 @@ class History:
                 counted=run.posted,
                 free=before.private.free,
                 posted=before.public.posted,
+                eligible=eligible_assets(before.public),
             )
         except MarginError as error:
             raise AgentRefused(f"what settles run {run.run_id} cannot be told: {error}") from error

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from atomic_margin.margin.collateral import check_holdings, check_substitution, select_return, select_transfer
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import InsufficientFreeCollateral, MarginError, TransferTooSmall
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -21,6 +22,7 @@ from atomic_margin.service.institution.gains import Priced, newest_prices
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.sufficient import Position
+from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.release_documents import Release, ReleaseClaim
 from atomic_margin.service.protocol.account.releases import remaining_of, require_release_allowed
 from atomic_margin.service.protocol.account.state import Account
@@ -44,6 +46,7 @@ class Opened:
     own: OwnSubmission
     submission: Submission
     z: Integers
+    agreed: Agreed | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
     _require_held("free", state.private.free, given or {})
     remaining = remaining_of(public.posted, taken, given or {})
     opened = _opened(party, state)
-    said = {
+    said: dict[str, object] = {
         "institution": public.institution,
         "operator": public.operator,
         "sequence": str(public.instructions + 1),
@@ -104,7 +107,9 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
         "taken": _text(taken),
         "remaining": _text(remaining),
     }
+    agreed = agreed_in_force(public)
     said |= {} if given is None else {"given": _text(given)}
+    said |= {} if agreed is None else {"agreed": agreed.canonical()}
     if opened is None:
         return Release.parse(said).signed_by(party.identity)
     said |= {"submission": opened.own.sha256}
@@ -183,10 +188,10 @@ def excess(party: Party, state: Account, step: int = STEP) -> Excess:
 
 def _left(party: Party, market: Market, posted: Mapping[str, int], opened: Opened) -> Iterator[Left]:
     """Yield what each form of initial rows leaves with some collateral, rows with slack first."""
-    terms, submission = party.terms, opened.submission
-    matrices = terms.compile(market, posted, submission)
+    terms, submission, agreed = party.terms, opened.submission, opened.agreed
+    matrices = terms.compile(market, posted, submission, agreed, "release")
     weights = gains(submission, terms, market)
-    for shown in Position(terms, market, posted, submission, matrices, opened.z).rows("initial"):
+    for shown in Position(terms, market, posted, submission, matrices, opened.z, agreed).rows("initial"):
         rows = ReleaseRows.of(shown.rows, weights)
         gained = rows.gained(opened.z)
         yield Left(rows, shown.slack, gained, shown.least - gained)
@@ -200,7 +205,8 @@ def _opened(party: Party, state: Account) -> Opened | None:
     if own is None:
         raise AgentRefused("the book in force is one that this directory cannot open; restore its newest backup")
     submission = Submission.parse(own.document["body"])
-    return Opened(own, submission, party.terms.encode(Portfolio.parse(own.portfolio), submission))
+    z = party.terms.encode(Portfolio.parse(own.portfolio), submission)
+    return Opened(own, submission, z, agreed_in_force(state.public))
 
 
 def _at(party: Party, priced: Priced) -> At:

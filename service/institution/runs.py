@@ -155,7 +155,7 @@ def check_run(
         raise AgentRefused(f"run {view.run_id!r}: {error}") from error
     z = terms.encode(book, submission)
     true = terms.reference(market, record, book)
-    position = Position(terms, market, record.posted, record, matrices, z)
+    position = Position(terms, market, record.posted, record, matrices, z, record.agreed)
     return CheckedRun(record, signed.body_hash(), position, true, position.coverage())
 
 

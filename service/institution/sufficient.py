@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.market import Market
@@ -45,10 +46,10 @@ class Shown:
         """What a claim says of the form."""
         return {} if self.form == "conservative" else {"form": self.form}
 
-    def top_up(self, terms: Terms, gross_limit: int) -> TopUp:
+    def top_up(self, terms: Terms, account: Columned, agreed: Agreed | None = None) -> TopUp:
         """Return the top-up that restores margin in these rows, a multiple of its step; 0 where none is missing."""
-        least = terms.model.minimum_transfer_amount
-        return TopUp.of(max(0, -self.least), self.rows.matrix.unit_exponent, least, gross_limit)
+        step = terms.call_step(agreed, account)
+        return TopUp.of(max(0, -self.least), self.rows.matrix.unit_exponent, step, account.gross_limit)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Position:
         account: the submission's public part.
         matrices: without slack, that follow.
         z: entries of the book, int64 of shape (N,).
+        agreed: figures of the account's agreement, if it has one.
     """
 
     terms: Terms
@@ -70,6 +72,7 @@ class Position:
     account: Columned
     matrices: RunMatrices
     z: Integers
+    agreed: Agreed | None = None
 
     def coverage(self) -> Shown | None:
         """Return the rows that show that the book has maintenance margin; None if it has not."""
@@ -83,7 +86,7 @@ class Position:
         """Yield the rows of every form that there is, those with slack first."""
         if self.terms.has_exact:
             try:
-                exact = self.terms.proof_rows(kind, "exact", self.market, self.posted, self.account)
+                exact = self.terms.proof_rows(kind, "exact", self.market, self.posted, self.account, self.agreed)
                 yield _shown(self.terms, exact, self.z)
             except MarginError as error:
                 _log.warning("tick %s: no rows with slack, so those without count: %s", self.market.sequence, error)

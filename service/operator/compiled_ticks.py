@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.rows import Rows
@@ -49,17 +50,19 @@ class CompiledTick:
             found = self._rows[universe] = self.terms.rows(self.market, universe)
         return found
 
-    def matrices(self, posted: Mapping[str, int], account: Columned) -> RunMatrices:
+    def matrices(self, posted: Mapping[str, int], account: Columned, agreed: Agreed | None = None) -> RunMatrices:
         """Return the matrices of a run at this tick.
 
         Args:
             posted: collateral that counts, in smallest units.
             account: what the run is on.
+            agreed: figures of the account's agreement, if it has one.
 
         Raises:
             MarginError: no unit fits, or the prices do not value the collateral.
         """
-        return self.terms.matrices(self.rows(account.universe), self.terms.collateral(self.market, posted), account)
+        collateral = self.terms.collateral(self.market, posted)
+        return self.terms.matrices(self.rows(account.universe), collateral, account, agreed)
 
 
 class CompiledTicks:

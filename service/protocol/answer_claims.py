@@ -117,7 +117,7 @@ def _rows_of(answer: Answer, record: RunRecord, market: Market, matrices: RunMat
     if answer.form is None:
         return ProofRows.of(matrices.of(kind, "proof"))
     try:
-        return terms.proof_rows(kind, answer.form, market, record.posted, record)
+        return terms.proof_rows(kind, answer.form, market, record.posted, record, record.agreed)
     except MarginError as error:
         raise Refused(f"there are no exact rows at this tick: {error}; answer without a form", "form") from error
 
@@ -142,7 +142,7 @@ def _check_outcome(answer: Answer, record: RunRecord, rows: ProofRows, terms: Te
         if getattr(answer, name) is None:
             raise Refused(f"a breach answer carries its {name.replace('_', ' ')}", name)
     matrix = rows.matrix
-    step = step_units(matrix.unit_exponent, terms.model.minimum_transfer_amount, record.gross_limit)
+    step = step_units(matrix.unit_exponent, terms.call_step(record.agreed, record), record.gross_limit)
     if answer.top_up == 0 or answer.top_up % step:
         raise Refused(f"the top-up must be a positive multiple of {step} units, got {answer.top_up}", "top_up")
     usd = format(matrix.usd(answer.top_up), "f")

@@ -19,6 +19,7 @@ from atomic_margin.documents.fields import (
     Time,
 )
 from atomic_margin.documents.strict import Identifier, IdMap, ListOf, Part, PriceText, Quantity
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
@@ -93,6 +94,7 @@ class RunRecord(Body):
 
     Attributes:
         columns: the submission's choice of what its commitments cover; absent for the whole universe.
+        agreed: figures of the collateral agreement that the matrices count; absent where there is no agreement.
     """
 
     TYPE = "run"
@@ -115,6 +117,7 @@ class RunRecord(Body):
     columns: ColumnChoice | None = None
     instructions: Counter
     posted: IdMap[Quantity]
+    agreed: Agreed | None = None
     matrices: MatrixHashes
     evaluation_keys: Hash
     key_commitments: Hash

@@ -345,6 +345,7 @@ class Admission(RequestBody):
     gain_per_day: str | None = Field(
         default=None, pattern=_WHOLE, examples=["250000"], description="whole USD, all books of a day together"
     )
+    agreement: JsonObject | None = Field(default=None, examples=[None], description="terms of collateral")
 
 
 class ListedUniverse(RequestBody):

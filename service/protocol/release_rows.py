@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atomic_margin.documents.canonical import canonical_hash
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.kinds import Form
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.gain import UNIT_EXPONENT, gained
@@ -95,7 +96,12 @@ def in_unit(weight: int, unit_exponent: int) -> int:
 
 
 def release_rows(
-    terms: Terms, form: Form, market: Market, remaining: Mapping[str, int], submission: Columned
+    terms: Terms,
+    form: Form,
+    market: Market,
+    remaining: Mapping[str, int],
+    submission: Columned,
+    agreed: Agreed | None = None,
 ) -> ReleaseRows:
     """Return the rows of a release. Everyone compiles the same ones.
 
@@ -105,13 +111,13 @@ def release_rows(
         market: prices.
         remaining: collateral that stays posted, smallest units by asset.
         submission: the book in force.
+        agreed: figures of the account's agreement, if it has one.
 
     Raises:
         MarginError: there are no such rows at this tick, or a gain does not fit its row.
     """
-    return ReleaseRows.of(
-        terms.proof_rows("initial", form, market, remaining, submission), gains(submission, terms, market)
-    )
+    rows = terms.proof_rows("initial", form, market, remaining, submission, agreed, "release")
+    return ReleaseRows.of(rows, gains(submission, terms, market))
 
 
 def release_statement(
@@ -134,6 +140,7 @@ def release_statement(
         terms.profile.bits + PROOF_SHIFT,
         {
             **({} if claim.form is None else {"form": claim.form}),
+            **({} if claim.agreed is None else {"agreed": canonical_hash("agreed", claim.agreed.canonical())}),
             **{name: canonical_hash(name, _text(held)) for name, held in balances.items()},
             "document": "release",
             "institution": claim.institution,

@@ -4,7 +4,7 @@ Both know all that it depends on, so an operator has no say in which assets move
 have met the call is liquidated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ def rightful_transfers(
     counted: Mapping[str, int],
     free: Mapping[str, int],
     posted: Mapping[str, int],
+    eligible: Collection[str] | None = None,
 ) -> Rightful:
     """Return the settlement that follows from a proven top-up.
 
@@ -45,13 +46,15 @@ def rightful_transfers(
         counted: posted collateral that the run counts: `posted` of its record.
         free: the account's free collateral just before, in smallest units.
         posted: its posted collateral just before; more than is counted if some was posted meanwhile.
+        eligible: assets that the account's agreement lets be posted; None for all.
 
     Raises:
         MarginError: the market does not price the collateral, or the schedule does not know it.
     """
     try:
         # Against what was posted when the run was evaluated: the proven X is on top of that.
-        chosen = select_transfer(top_up_usd, free, terms.schedule, terms.model.spot_moves, market, posted=counted)
+        may = {asset: free[asset] for asset in free if eligible is None or asset in eligible}
+        chosen = select_transfer(top_up_usd, may, terms.schedule, terms.model.spot_moves, market, posted=counted)
     except InsufficientFreeCollateral:
         return Rightful("liquidation", _everything(free, posted))
     moved = sorted(chosen.items())

@@ -30,11 +30,11 @@ DocumentType = Literal[
     "coverage", "readers", "giving-up", "entry", "delivery", "price-rules",
     "universe-revision",
     "release",
-    "archive",
     "dispute", "dispute-resolution", "dispute-withdrawal", "dispute-lapse",
     "party", "obligation", "netting",
     "sale", "loss-agreement", "close-out", "fund-contribution", "fund-draw",
     "maturity",
+    "archive", "agreement-amendment",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

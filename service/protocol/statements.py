@@ -162,7 +162,8 @@ def coverage_statement(
     Raises:
         StatementError: more rows, slack or bits than a proof takes.
     """
-    said = {} if claim.form is None else {"form": claim.form}
+    said: dict[str, str] = {} if claim.form is None else {"form": claim.form}
+    said |= {} if claim.agreed is None else {"agreed": canonical_hash("agreed", claim.agreed.canonical())}
     posted = {asset: str(quantity) for asset, quantity in sorted(claim.posted.items())}
     return rows.statement(
         tuple(bytes.fromhex(point) for point in submission.commitments),

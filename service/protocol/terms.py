@@ -6,13 +6,15 @@ tick and posted collateral give. What proofs are about is in `protocol.statement
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import Profile, that_would_do
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues
+from atomic_margin.margin.collateral.agreement import Agreed, Purpose, call_step, shifted
 from atomic_margin.margin.errors import MatrixMismatch
 from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.columns import ColumnChoice
@@ -29,37 +31,14 @@ from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_g
 from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.margin.rows.slack_rounding import compile_exact
 from atomic_margin.service.errors import ModelNotServed, UnknownUniverse
+from atomic_margin.service.protocol.columned import AccountColumns as AccountColumns
+from atomic_margin.service.protocol.columned import Columned as Columned
 from atomic_margin.service.protocol.documents import MatrixHashes, RunRecord
 from atomic_margin.service.protocol.proof_rows import ProofRows
 from atomic_margin.zk.generators import generators_hash
 
 _KEPT = 64
 """Columns that are kept, of so many gross limits and choices."""
-
-
-class Columned(Protocol):
-    """What says which columns an account has."""
-
-    @property
-    def universe(self) -> str:
-        """Hash of the universe."""
-
-    @property
-    def gross_limit(self) -> int:
-        """G, whole USD."""
-
-    @property
-    def columns(self) -> ColumnChoice | None:
-        """What its commitments cover; None for the whole universe."""
-
-
-@dataclass(frozen=True)
-class AccountColumns:
-    """Universe, gross limit and choice, before there is a submission that says so."""
-
-    universe: str
-    gross_limit: int
-    columns: ColumnChoice | None = None
 
 
 def served(model: AnyModel) -> UniverseModel[Any, Any]:
@@ -258,13 +237,26 @@ class Terms:
         posted = self.model.on_ledger(record.posted)
         return self.model.reference(self.published(market, record.universe), book, posted)
 
-    def matrices(self, rows: Rows, collateral: CollateralValues, account: Columned) -> RunMatrices:
+    def call_step(self, agreed: Agreed | None, account: Columned) -> Decimal:
+        """Return what `step_units` takes for an account under an agreement, or under none, USD."""
+        return call_step(agreed, self.model.minimum_transfer_amount, account.gross_limit)
+
+    def matrices(
+        self,
+        rows: Rows,
+        collateral: CollateralValues,
+        account: Columned,
+        agreed: Agreed | None = None,
+        purpose: Purpose = "run",
+    ) -> RunMatrices:
         """Return the matrices of a run from its true values.
 
         Args:
             rows: of the tick, in single lots.
             collateral: of the account.
             account: its submission.
+            agreed: figures of the account's agreement, if it has one.
+            purpose: of the rows.
 
         Raises:
             RowsWithSlack: the model's conservative rows hold slack, which no circuit takes.
@@ -274,10 +266,10 @@ class Terms:
         columns = self.columns(account)
         return compile_run(
             rows.spread(columns).slack_free(),
-            collateral,
+            shifted(collateral, agreed, purpose),
             columns,
             account.gross_limit,
-            minimum_transfer_amount=self.model.minimum_transfer_amount,
+            minimum_transfer_amount=self.call_step(agreed, account),
             bits=self.profile.bits,
             weight_bits=self.profile.weight_bits,
         )
@@ -288,7 +280,14 @@ class Terms:
         return "exact" in self.model.FORMS
 
     def proof_rows(
-        self, kind: MarginKind, form: Form, market: Market, posted: Mapping[str, int], account: Columned
+        self,
+        kind: MarginKind,
+        form: Form,
+        market: Market,
+        posted: Mapping[str, int],
+        account: Columned,
+        agreed: Agreed | None = None,
+        purpose: Purpose = "run",
     ) -> ProofRows:
         """Return the fine rows of one form that a sufficiency proof is about. Everyone compiles the same ones.
 
@@ -298,6 +297,8 @@ class Terms:
             market: prices.
             posted: collateral that counts, smallest units by asset.
             account: its submission.
+            agreed: figures of the account's agreement, if it has one.
+            purpose: of the rows.
 
         Raises:
             FormMissing: the model has no rows of this form.
@@ -307,25 +308,34 @@ class Terms:
         """
         self.model.require_form(form)
         if form == "conservative":
-            return ProofRows.of(self.compile(market, posted, account).of(kind, "proof"))
+            return ProofRows.of(self.compile(market, posted, account, agreed, purpose).of(kind, "proof"))
         columns = self.columns(account)
         published = self.published(market, account.universe)
         given = self.model.account_rows(published, self.model.on_ledger(posted), columns, account.gross_limit, form)
         run = compile_exact(
             given.rows,
-            given.collateral,
+            # A row that bounds slack stays as it is: with credit there, slack could be smaller than the losses.
+            shifted(given.collateral, agreed, purpose, (~given.rows.require_slack().validity).tolist()),
             columns,
             account.gross_limit,
-            minimum_transfer_amount=self.model.minimum_transfer_amount,
+            minimum_transfer_amount=self.call_step(agreed, account),
             bits=self.profile.bits + PROOF_SHIFT,
         )
         rows = ProofRows.of(run.of(kind))
         rows.require_provable(self.profile.bits + PROOF_SHIFT)
         return rows
 
-    def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> RunMatrices:
+    def compile(
+        self,
+        market: Market,
+        posted: Mapping[str, int],
+        account: Columned,
+        agreed: Agreed | None = None,
+        purpose: Purpose = "run",
+    ) -> RunMatrices:
         """Return the matrices of a run. The operator's direction of the computation."""
-        return self.matrices(self.rows(market, account.universe), self.collateral(market, posted), account)
+        rows, collateral = self.rows(market, account.universe), self.collateral(market, posted)
+        return self.matrices(rows, collateral, account, agreed, purpose)
 
     def matrices_of(self, record: RunRecord, market: Market) -> RunMatrices:
         """Compile the matrices of a run anew. The agent's, the verifier's and the auditor's direction.
@@ -344,7 +354,7 @@ class Terms:
                 f"entry_map: the record of run {record.run_id!r} names other columns than its gross limit and choice "
                 "give"
             )
-        matrices = self.compile(market, record.posted, record)
+        matrices = self.compile(market, record.posted, record, record.agreed)
         found, named = matrix_hashes(matrices), record.matrices
         others = [name for name in MATRIX_NAMES if getattr(found, name) != getattr(named, name)]
         if others:

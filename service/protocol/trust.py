@@ -26,6 +26,7 @@ from atomic_margin.documents.strict import (
     problem,
     require_unique,
 )
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 MAX_WITNESSES = 32
@@ -118,6 +119,8 @@ class TrustFile(Document):
         log: which log is believed, and whose cosignatures that takes; absent: no log is asked for, and every report
             says so.
         waterfall: hash of the rules by which a default is worked off; absent: none are agreed to.
+        agreements: for each institution, the collateral agreements that its account may be under, old ones and new;
+            absent for none.
     """
 
     TAG = "trust"
@@ -133,9 +136,14 @@ class TrustFile(Document):
     generators: Hash
     log: LogTrust | None = None
     waterfall: Hash | None = None
+    agreements: IdMap[NonEmptyListOf[CollateralAgreement]] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":
         if self.log is not None and public_key_of(self.log.key) != self.operator:
             raise MalformedDocument("log.key", "not a key of the operator; ask it for the key of its log")
         return self
+
+    def agreements_of(self, institution: str) -> frozenset[str]:
+        """Return the hashes of the agreements that an institution's account may be under; empty for none."""
+        return frozenset(agreement.hash() for agreement in (self.agreements or {}).get(institution, ()))

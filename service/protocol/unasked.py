@@ -56,7 +56,8 @@ def verify_coverage(
     signed.verify(frozenset({identity}))
     # (2) It is about this submission, and the rows that tick and collateral give.
     try:
-        rows = terms.proof_rows("maintenance", coverage.form or "conservative", market, coverage.posted, submission)
+        form = coverage.form or "conservative"
+        rows = terms.proof_rows("maintenance", form, market, coverage.posted, submission, coverage.agreed)
     except MarginError as error:
         raise Refused(f"there are no such rows at this tick: {error}", "form") from error
     for name, wanted in (
@@ -130,7 +131,8 @@ def verify_release(
     # (4) With one, none of the rows that tick and remaining collateral give is negative for the committed portfolio,
     #     nor would be without what the book has gained.
     try:
-        rows = release_rows(terms, release.form or "conservative", market, release.remaining, submission)
+        form = release.form or "conservative"
+        rows = release_rows(terms, form, market, release.remaining, submission, release.agreed)
     except MarginError as error:
         raise Refused(f"there are no such rows at this tick: {error}", "form") from error
     if release.matrix != rows.hash():

@@ -129,9 +129,9 @@ class Prices:
     def _worth_due(self, market: Market, asset: Asset, quantity: int) -> Worth:
         """Return what a holding is worth that has matured: the cash that is due; the price is that of a whole unit."""
         due = [self.worth(market, *one) for one in self.schedule.due(market.as_of, {asset.id: quantity}).items()]
-        value = sum((one.value for one in due), Fraction(0))
+        value = sum((one.market for one in due), Fraction(0))
         unit = value * 10**asset.decimals / quantity if quantity else Fraction(0)
-        return Worth(_shown(unit), value, sum((one.credited for one in due), Fraction(0)))
+        return Worth(_shown(unit), value, sum((one.counted for one in due), Fraction(0)))
 
 
 def _shown(price: Fraction) -> Decimal:

@@ -16,6 +16,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.netted import check_netting
+from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
@@ -36,6 +37,7 @@ from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
+from atomic_margin.service.verifier.history import check_agreement
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.verify.batch import Claim, verify_batch
@@ -213,6 +215,7 @@ class ArchivedDocuments:
 
     def recorded(self, happened: Happened) -> None:
         """A run's matrices are what its prices, collateral and terms give."""
+        _require_pinned(happened, self.ground.trust)
         record = RunRecord.parse(happened.document.body)
         for name in record.differing_from(self._submission(record.submission)):
             raise Refused(f"submission and run differ in {name}", name)
@@ -257,12 +260,14 @@ class ArchivedDocuments:
             counted=run.record.posted,
             free=before.private.free,
             posted=before.public.posted,
+            eligible=eligible_assets(before.public),
         )
         if (body.kind, body.transfers) != (rightful.kind, rightful.transfers):
             raise Refused(f"by the account's collateral this is a {rightful.kind}, with other transfers", "transfers")
 
     def covered_unasked(self, happened: Happened) -> None:
         """A proof that nobody asked for holds."""
+        _require_pinned(happened, self.ground.trust)
         coverage = Coverage.parse(happened.document.body)
         verify_coverage(
             happened.document,
@@ -285,6 +290,7 @@ class ArchivedDocuments:
 
     def came_back(self, happened: Happened) -> None:
         """What remained after a release, or a substitution, was initial margin, or worth what was there before."""
+        _require_pinned(happened, self.ground.trust)
         release = Release.parse(happened.document.body)
         named = release.submission
         verify_release(
@@ -329,6 +335,15 @@ class ArchivedDocuments:
         """An asset had matured by its prices, and what came in for it is what is due."""
         body = Maturity.parse(happened.document.body)
         check_maturity(body, self.ground.terms.schedule, self.ground.market(body.price_sequence))
+
+
+def _require_pinned(happened: Happened, trust: TrustFile) -> None:
+    """Make sure that rows which count an agreement count one of the trust file.
+
+    An account under none counts no credit; an archive may begin before there was one.
+    """
+    if happened.after.public.agreement is not None:
+        check_agreement(happened.after.public, trust)
 
 
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {

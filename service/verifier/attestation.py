@@ -21,6 +21,7 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
+from atomic_margin.service.protocol.account.state import AgreementInForce
 from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
@@ -149,6 +150,7 @@ class Report:
     record: RunRecord | None = None
     settlement: Settlement | None = None
     checkpoint: Believed | None = None
+    agreement: AgreementInForce | None = None
 
     @property
     def evaluation(self) -> Literal["recorded", "skipped by policy"]:
@@ -257,6 +259,7 @@ def verify_attestation(
     #     collateral.
     with step("account"):
         recorded = check_recorded(bundle.history, signed_run, record, submission, trust, terms)
+        report.agreement = bundle.history.recorded.public.agreement
     # (9) The operator entered the submission when the machine allowed it: compared with the right book, at the newest
     #     prices, within what the account is allowed. The proof holds that it gained no more than it says.
     with step("gain"):

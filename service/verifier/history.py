@@ -13,6 +13,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import check_evidence
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, agreement_in_force, eligible_assets
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
@@ -133,6 +134,8 @@ def check_recorded(
         ("key_commitments", run.key_commitments, record.key_commitments),
         ("posted", run.posted, record.posted),
         ("instructions", run.instructions, record.instructions),
+        ("agreed", run.agreed, record.agreed),
+        ("agreement", agreed_in_force(public), record.agreed),
         ("matrices", run.matrices, record.matrices),
         ("evaluated", run.evaluated, record.outputs is not None),
         ("newest", public.newest, entry.newest),
@@ -141,7 +144,25 @@ def check_recorded(
             raise Refused(f"the account at the run had another {name} than the bundle shows", f"recorded.{name}")
     if run.price_sequence <= book.tick:
         raise Refused("the run is at a tick from before its book", "recorded.price_sequence")
+    check_agreement(public, trust)
     return SignedDocument.parse(history.recorded.entry).body_hash()
+
+
+def check_agreement(public: PublicState, trust: TrustFile) -> None:
+    """Make sure that the account is under an agreement of the trust file, or under none if that has none for it.
+
+    Raises:
+        Refused: it is under another one, or under none.
+    """
+    pinned = trust.agreements_of(public.institution)
+    if public.agreement is None and not pinned:
+        return
+    for agreement in (trust.agreements or {}).get(public.institution, ()):
+        sequence = 0 if public.agreement is None else public.agreement.sequence
+        if agreement_in_force(agreement, sequence) == public.agreement:
+            return
+    name = "no agreement" if public.agreement is None else f"the agreement {public.agreement.agreement}"
+    raise Refused(f"the account was under {name}, which the trust file does not pin for it", "recorded.agreement")
 
 
 def check_answered(answer: Answer, recorded: str) -> None:
@@ -193,6 +214,7 @@ def check_liquidation(
         counted=result.record.posted,
         free=shown.before.private.free,
         posted=public.posted,
+        eligible=eligible_assets(public),
     )
     body = Settlement.parse(settlement.body)
     if (body.kind, body.transfers) != (rightful.kind, rightful.transfers):

@@ -11,11 +11,14 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.margin.collateral import (
     CollateralSchedule,
     SpotMoves,
+    check_accepted,
+    check_substitution,
     collateral_values,
     market_worth,
     select_return,
     select_transfer,
 )
+from atomic_margin.margin.errors import IneligibleAsset
 from atomic_margin.margin.market.market import Market
 
 MOVES = SpotMoves.full(("now",), ({},), Decimal(1))

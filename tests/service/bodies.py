@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.default_documents import (
     CloseOut,
     FundContribution,
@@ -330,6 +331,26 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "booked_at": "2026-11-20T08:00:01Z",
     },
     FundDraw: {"institution": "harbour", "operator": KEY, "quantity": "2", "close_out": CLOSE_OUT},
+    AgreementAmendment: {
+        "institution": "fund",
+        "operator": KEY,
+        "entry": H,
+        "sequence": "1",
+        "before": H,
+        "agreement": {
+            "format": "atomic-margin/collateral-agreement/1",
+            "name": "CSA of 2026",
+            "threshold": "0",
+            "minimum_transfer_amount": "100000",
+            "minimum_return_amount": "100000",
+            "independent_amount": "250000",
+            "rounding": "10000",
+            "notification_time": "13:00",
+            "settlement_time": "17:00",
+            "settlement_days": "0",
+        },
+        "until": "9",
+    },
     CollateralInstruction: {
         "institution": "fund",
         "operator": KEY,
@@ -394,6 +415,7 @@ TEXTS |= ACCOUNT_TEXTS
 OPTIONAL = {
     *ACCOUNT_OPTIONAL,
     (PriceTick, "market"),
+    (AgreementAmendment, "before"),
     (GivingUp, "waiting"),
     (GivingUp, "covered"),
     (Answer, "flag"),

@@ -367,3 +367,23 @@ def test_the_benchmark_says_what_is_wanted(tmp_path: Path) -> None:
     assert [item["model"] for item in found["measured"]] == ["scan", "expected_shortfall", "pmrm"]
     assert all(item["wanted_s"] == 0.275 and item["warm_s"] > 0 for item in found["measured"])
     assert "wanted, s" in result.stdout
+
+
+def test_an_agreement_says_call_covered_or_return(write: Any) -> None:
+    terms = {
+        "format": "atomic-margin/collateral-agreement/1", "name": "CSA of 2026", "threshold": "0",
+        "minimum_transfer_amount": "100000", "minimum_return_amount": "100000", "independent_amount": "0",
+        "rounding": "10000", "notification_time": "13:00", "settlement_time": "17:00", "settlement_days": "0",
+    }  # fmt: skip
+    generous = said("--model", "scan", *SCAN[2:], "--agreement", write("csa.json", terms | {"threshold": "2000000"}))[
+        "agreement"
+    ]
+    assert (generous["covered"], generous["call"]) == (True, 0)
+    assert generous["return"] > 0
+    assert generous["return"] % 10_000 == 0
+    strict = write("strict.json", terms | {"independent_amount": "2000000"})
+    called = said("--model", "scan", *SCAN[2:], "--agreement", strict)["agreement"]
+    assert (called["covered"], called["return"]) == (False, 0)
+    assert called["call"] % 10_000 == 0
+    assert f"under CSA of 2026: called {called['call']:,.2f} USD" in call(*SCAN, "--agreement", strict).stdout
+    assert "threshold: whole cents" in refused(*SCAN, "--agreement", write("no.json", terms | {"threshold": "0.001"}))

@@ -131,10 +131,10 @@ def test_a_breach_calls_for_what_rows_with_slack_miss(made: Callable[..., World]
     assert (answer.body["outcome"], answer.body["form"]) == ("breach", "exact")
     run = world.checked(world.shown(run_id))
     exact = wanted["exact"]
-    call = exact.top_up(world.terms, run.record.gross_limit)
+    call = exact.top_up(world.terms, run.record)
     assert answer.body["top_up"] == str(call.units)
     assert answer.body["top_up_usd"] == format(exact.rows.matrix.usd(call.units), "f")
-    assert call.usd <= wanted["conservative"].top_up(world.terms, run.record.gross_limit).usd
+    assert call.usd <= wanted["conservative"].top_up(world.terms, run.record).usd
     assert missing_in(run) == exact.rows.matrix.usd(0) - found["exact"].rows.matrix.usd(found["exact"].least)
     assert missing_in(run) <= call.usd
     world.answer(run_id, answer)

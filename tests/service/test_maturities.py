@@ -191,7 +191,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
 )
 def test_an_agent_follows_what_is_due_and_nothing_else(told: Told, changes: dict[str, str], reason: str | None) -> None:
     quantity = told.state.public.posted["USDC"]
-    document = maturity(told, cash="GOVT-MMF", **{"paid": str(3 * quantity), **changes})
+    document = maturity(told, **{"cash": "GOVT-MMF", "paid": str(3 * quantity), **changes})
     if reason is None:
         told.enter(document)
         told.history.sync()

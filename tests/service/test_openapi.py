@@ -7,6 +7,7 @@ import pytest
 
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.default_documents import LossAgreement
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.account.netting_documents import Obligation
@@ -26,6 +27,7 @@ from atomic_margin.service.protocol.agent_messages import (
     Released,
     Submitted,
 )
+from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.dispute_messages import SignedOf
 from atomic_margin.service.protocol.disputes import Dispute, DisputeResolution, DisputeWithdrawal
@@ -53,6 +55,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/obligations": Obligation,
     f"{INSTITUTION}/loss": LossAgreement,
     f"{INSTITUTION}/releases": Release,
+    f"{INSTITUTION}/amendment": AgreementAmendment,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -90,6 +93,7 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/deposits",
         "/v1/giving-up",
         "/v1/maturities",
+        "/v1/amendments",
         "/v1/universes",
         "/v1/disputes/proposals",
         "/v1/disputes/resolutions",
@@ -187,6 +191,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/keys": KeysReplaced.__name__,
         "/v1/adopt": Adopted.__name__,
         "/v1/giving-up": AskedToGiveUp.__name__,
+        "/v1/amendment": AskedToAmend.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
         "/v1/obligations": Promised.__name__,

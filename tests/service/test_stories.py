@@ -80,7 +80,7 @@ class Account:
         if shown is not None:
             self.forms.add(shown.form)
             return "none"
-        call = position.initial().top_up(self.terms, self.gross_limit)
+        call = position.initial().top_up(self.terms, columns)
         held = {name: dict(part) for name, part in (("free", self.free), ("posted", self.posted))}
         rightful = rightful_transfers(self.terms, market, call.usd, counted=held["posted"], **held)
         for move in rightful.transfers:

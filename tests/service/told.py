@@ -66,11 +66,12 @@ class Told(Parties):
         self.store = InstitutionStore(folder)
         self.shown = self.entries
         self.asked: list[int] = []
+        self.pins: Json = {}  # of agreements, in the trust file
         self.history = self.started()
 
     def started(self) -> History:
         """An agent's history in a new process."""
-        trust = TrustFile.parse({**TRUST, "operator": self.operator.public_key})
+        trust = TrustFile.parse({**TRUST, "operator": self.operator.public_key, **self.pins})
         settings = AgentSettings(self.folder, INSTITUTION, "", trust, 100, None)
         self.ticks = SeenTicks(self.folder)
         universes = Universes(self.folder, TERMS, lambda hash_: None)

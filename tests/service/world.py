@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
@@ -69,6 +70,7 @@ class World:
         # Books here come and go without cash that says at which prices; tests of gains say how much they may gain.
         self.allowances = Allowances.parse({"submission": str(10**9), "day": str(10**12)})
         self.prepared: dict[str, Sent] = {}
+        self.agreement: CollateralAgreement | None = None  # that institutions are admitted under
         self.settles: Settles | None = None  # losses that the next submission settles
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
@@ -114,7 +116,7 @@ class World:
 
     def admit(self, name: str) -> Fund:
         fund = self.funds.setdefault(name, Fund(name))
-        enrolment.admit(self.operator, name, f"Fund {name}", fund.identity.public_key, self.allowances)
+        enrolment.admit(self.operator, name, f"Fund {name}", fund.identity.public_key, self.allowances, self.agreement)
         return fund
 
     def enrolment_document(self, name: str, keys: bytes, known: bytes, sequence: int = 1) -> SignedDocument:
@@ -394,6 +396,7 @@ class World:
             "keys": {name: [fund.pair.hash] for name, fund in self.funds.items()},
             "universe": self.terms.universes[0].hash(),
             **self.terms.hashes,
+            **({} if self.agreement is None else {"agreements": {FUND: [self.agreement.canonical()]}}),
         }
 
     def trust_file(self) -> TrustFile:

@@ -18,6 +18,7 @@ from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
@@ -33,7 +34,14 @@ from atomic_margin.service.protocol.submissions import Allowances
 from atomic_margin.service.protocol.terms import terms_hash
 
 
-def admit(operator: Operator, institution: str, name: str, identity: str, allowances: Allowances | None = None) -> None:
+def admit(
+    operator: Operator,
+    institution: str,
+    name: str,
+    identity: str,
+    allowances: Allowances | None = None,
+    agreement: CollateralAgreement | None = None,
+) -> None:
     """Admit an institution under its Ed25519 public key.
 
     Args:
@@ -43,10 +51,14 @@ def admit(operator: Operator, institution: str, name: str, identity: str, allowa
         identity: its public key.
         allowances: by how much its books may have gained more than those they replace; the operator's usual ones by
             default.
+        agreement: terms of collateral between both sides, if there are any.
 
     Raises:
+        UnknownAsset: the agreement names an asset that the schedule does not have.
         Conflict: the name or the key is taken.
     """
+    if agreement is not None:
+        agreement.check_schedule(operator.terms.schedule)
     with operator.announcing, operator.store.unit_of_work() as session:
         if session.get(Account, institution) is not None:
             raise Conflict(f"institution {institution!r} is admitted already", "institution")
@@ -61,6 +73,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str, allowa
                 "universe": operator.terms.universe.hash(),
                 "allowances": (allowances or operator.settings.allowances).canonical(),
                 "admitted_at": now_text(),
+                **({} if agreement is None else {"agreement": agreement.canonical()}),
             }
         )
         account = Account(institution=institution, name=name, identity=identity, seed=secrets.token_hex(32))

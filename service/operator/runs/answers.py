@@ -122,7 +122,7 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
         run_hash=signed_run.body_hash(),
         submission=Submission.parse(submission["body"]),
         market=tick.market,
-        matrices=tick.matrices(record.posted, record),
+        matrices=tick.matrices(record.posted, record, record.agreed),
         terms=operator.terms,
         identity=identity,
         keys=operator.key_pair(keys),

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
@@ -19,7 +20,8 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
-from atomic_margin.service.protocol.account.errors import WrongCollateral
+from atomic_margin.service.protocol.account.agreements import agreed_in_force
+from atomic_margin.service.protocol.account.errors import WrongAgreement, WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.values import book_at
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
@@ -50,6 +52,7 @@ class Plan(NamedTuple):
         tick: its prices.
         posted: posted collateral that counts, by asset, in smallest units.
         instructions: number of the last collateral instruction that is part of it.
+        agreed: figures of the account's agreement, if it has one.
         matrices: of the run.
     """
 
@@ -61,6 +64,7 @@ class Plan(NamedTuple):
     tick: Tick
     posted: dict[str, int]
     instructions: int
+    agreed: Agreed | None
     matrices: RunMatrices
 
 
@@ -89,8 +93,8 @@ def begin(operator: Operator, run_id: str) -> Plan:
                 return plan
             try:
                 entries.enter(session, operator.book, account, opened.signed_by(operator.identity))
-            except WrongCollateral:
-                # Some was posted meanwhile.
+            except (WrongAgreement, WrongCollateral):
+                # Some was posted meanwhile, or other terms were agreed to.
                 continue
             except IllegalTransition as error:
                 raise NotDue(str(error)) from error
@@ -131,7 +135,7 @@ def ask(operator: Operator, run_id: str) -> None:
         plan = _planned(operator, run_id)
         try:
             _record(operator, plan, None, operator.settings.proof_seconds)
-        except WrongCollateral:
+        except (WrongAgreement, WrongCollateral):
             continue
         except IllegalTransition as error:
             raise NotDue(str(error)) from error
@@ -147,11 +151,13 @@ def _planned(operator: Operator, run_id: str) -> Plan:
         if begun is not None and (begun.run_id == run_id or row.second):
             # It has begun, or is the same run again after one that was not proven.
             book, posted, instructions = begun.submission, begun.posted, begun.instructions
+            agreed = begun.agreed
         else:
             wanted = book_at(state, entries.newest(session))
             if wanted is None:
                 raise NotDue("the account has no book in force")
             book, posted, instructions = wanted.submission, public.posted, public.instructions
+            agreed = agreed_in_force(public)
         stored = submission_of(session, book)
     submission = Submission.parse(stored.document["body"])
     return Plan(
@@ -163,7 +169,8 @@ def _planned(operator: Operator, run_id: str) -> Plan:
         tick=tick,
         posted=dict(posted),
         instructions=instructions,
-        matrices=operator.compiled_ticks.of(tick).matrices(posted, submission),
+        agreed=agreed,
+        matrices=operator.compiled_ticks.of(tick).matrices(posted, submission, agreed),
     )
 
 
@@ -178,12 +185,13 @@ def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
         "instructions": str(plan.instructions),
         "posted": {asset: str(quantity) for asset, quantity in plan.posted.items()},
         "matrices": matrix_hashes(plan.matrices).model_dump(),
+        **({} if plan.agreed is None else {"agreed": plan.agreed.canonical()}),
     }
 
 
 def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
     """Return the matrices of a run that is recorded, compiled anew from its tick and the collateral it names."""
-    return compiled_tick(operator, record).matrices(record.posted, record)
+    return compiled_tick(operator, record).matrices(record.posted, record, record.agreed)
 
 
 def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:

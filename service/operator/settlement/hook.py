@@ -21,6 +21,7 @@ from atomic_margin.service.operator.store.tables import (
     Tick,
 )
 from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.documents import Settlement
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.states import RunEvent, RunState
@@ -54,6 +55,7 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
             counted=breach.record.posted,
             free=state.private.free,
             posted=state.public.posted,
+            eligible=eligible_assets(state.public),
         )
         moves = [
             ledger.Move(

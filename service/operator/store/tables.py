@@ -311,6 +311,16 @@ class FundRow(Base):
     document: Mapped[JsonObject]
 
 
+class AmendmentRow(Base):
+    """What an institution last asked to amend of its agreement, until the operator agrees to it."""
+
+    __tablename__ = "amendments"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    document: Mapped[JsonObject]
+    asked_at: Mapped[str]
+
+
 class LedgerTransaction(Base):
     """A set of postings that sums to zero in every asset; `reference` makes it happen once."""
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 from sqlalchemy import select
 
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.operator.accounts import collateral, enrolment, giving_up, universes
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import rules, ticks
@@ -39,7 +40,8 @@ def administration_router(operator: Operator) -> APIRouter:
         usual = operator.settings.allowances
         one, day = admission.gain_per_submission, admission.gain_per_day
         allowances = Allowances.parse({"submission": one or str(usual.submission), "day": day or str(usual.day)})
-        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances)
+        under = None if admission.agreement is None else CollateralAgreement.parse(admission.agreement)
+        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances, under)
         return AccountStanding(state=AccountState.ADMITTED)
 
     @router.post("/universes", status_code=201)

@@ -37,6 +37,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
@@ -107,6 +108,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(netting_router(operator))
     app.include_router(maturities_router(operator))
     app.include_router(defaults_router(operator))
+    app.include_router(amendments_router(operator))
+    app.include_router(agreements_router(operator))
     return app
 
 

@@ -7,6 +7,27 @@ JsonObject = dict[str, Any]
 _KEY, _HASH, _SIGNATURE = "9a" * 32, "4d" * 32, "5c" * 64
 
 BODIES: dict[str, JsonObject] = {
+    "agreement-amendment": {
+        "institution": "fund",
+        "operator": _KEY,
+        "entry": _HASH,
+        "sequence": "1",
+        "before": _HASH,
+        "agreement": {
+            "format": "atomic-margin/collateral-agreement/1",
+            "name": "CSA of 2026",
+            "threshold": "0",
+            "minimum_transfer_amount": "100000",
+            "minimum_return_amount": "100000",
+            "independent_amount": "250000",
+            "rounding": "10000",
+            "notification_time": "13:00",
+            "settlement_time": "17:00",
+            "settlement_days": "0",
+            "eligible": ["USDC"],
+        },
+        "until": "107",
+    },
     "price": {
         "rules": _HASH,
         "previous": _HASH,

@@ -9,6 +9,7 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongUniverse             its universe is not listed for the account, or is over
     ├── WrongTick                 it is at another tick than the one it has to be at
     ├── WrongCollateral           it counts other collateral than the account has, or moves it elsewhere
+    ├── WrongAgreement            it names other figures, or another agreement, than the account is under
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     ├── NotCovered                the book in force was not proven covered, or another one waits
@@ -24,7 +25,8 @@ EntryRefused                 an entry of the operator is not what the machine gi
 ├── EntryForked              two entries of one number
 ├── EntryForged              signature, account or a hash in it is wrong
 └── EntryIllegal             its document is no legal event, or not what has to follow
-    └── EntryUnsent          it has a document of the institution's own that this directory never sent
+    ├── EntryUnsent          it has a document of the institution's own that this directory never sent
+    └── AgreementNotPinned   it opens the account under another agreement than is pinned
 """
 
 from typing import Any
@@ -62,6 +64,10 @@ class WrongTick(IllegalEvent):
 
 class WrongCollateral(IllegalEvent):
     """It counts other collateral than the account has, or moves it elsewhere than it may."""
+
+
+class WrongAgreement(IllegalEvent):
+    """It names other figures, or another agreement, than the account is under."""
 
 
 class WrongRun(IllegalEvent):
@@ -130,3 +136,7 @@ class EntryIllegal(EntryRefused):
 
 class EntryUnsent(EntryIllegal):
     """The entry has a document with the institution's own signature that its directory does not know."""
+
+
+class AgreementNotPinned(EntryIllegal):
+    """The account was opened under another collateral agreement than the trust file pins."""

@@ -11,7 +11,9 @@ from pydantic import model_validator
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, Time
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.default_documents import (
     CloseOut,
     FundContribution,
@@ -46,6 +48,7 @@ class AdmissionRecord(Body):
         terms: hash of everything that stays as it is.
         universe: hash of the universe that its first book is in.
         allowances: by how much books that it submits may have gained more than those they replace.
+        agreement: terms of collateral between both sides, if there are any.
     """
 
     TYPE = "admission"
@@ -56,6 +59,7 @@ class AdmissionRecord(Body):
     universe: Hash
     allowances: Allowances
     admitted_at: Time
+    agreement: CollateralAgreement | None = None
 
 
 class UniverseRevision(Body):
@@ -104,6 +108,7 @@ class RunOpened(Body):
     tick: Hash
     instructions: Counter
     posted: IdMap[Quantity]
+    agreed: Agreed | None = None
     matrices: MatrixHashes
     opened_at: Time
 
@@ -184,6 +189,7 @@ class CoverageClaim(DocumentClaim):
         tick: its hash.
         posted: collateral that counts, in smallest units.
         instructions: number of the last collateral instruction in it.
+        agreed: figures of the agreement that the rows count; absent where there is none.
         form: `exact` where that is of rows with slack; else absent.
         matrix: hash of the fine maintenance rows, which the proof is about.
     """
@@ -196,6 +202,7 @@ class CoverageClaim(DocumentClaim):
     tick: Hash
     posted: IdMap[Quantity]
     instructions: Counter
+    agreed: Agreed | None = None
     form: Literal["exact"] | None = None
     matrix: Hash
 
@@ -257,6 +264,7 @@ _BODIES: dict[str, type[Body]] = {
         Sale, LossAgreement, CloseOut, FundContribution, FundDraw,
         Release,
         Maturity,
+        AgreementAmendment,
     )
 }  # fmt: skip
 
@@ -283,6 +291,7 @@ _KINDS = {
     "close-out": EventKind.DEFAULT_CLOSED,
     "fund-contribution": EventKind.FUND_CONTRIBUTED,
     "fund-draw": EventKind.FUND_DRAWN,
+    "agreement-amendment": EventKind.AGREEMENT_AMENDED,
 }
 
 

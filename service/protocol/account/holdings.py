@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from atomic_margin.service.errors import InsufficientFunds
+from atomic_margin.service.protocol.account.agreements import require_eligible
 from atomic_margin.service.protocol.account.breakers import require_priced
 from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import NotCovered, RunNotOver
@@ -24,6 +25,7 @@ def posted(state: Account, event: Event, at: At) -> Account:
     if run is not None and run.stage != "unproven":
         # What a breach moves is counted from what the run counts: less free collateral could end in a liquidation.
         raise RunNotOver(f"run {run.run_id} is open; post after it is answered, and it counts in the next one", "state")
+    require_eligible(state.public, [body.asset])
     after = moved(state, [(body.asset, body.quantity, "free", "posted")])
     return with_public(after, instructions=body.sequence)
 

@@ -84,5 +84,8 @@ class EventKind(str, Enum):
     FREE_MATURED = "free matured"
     """What was free of it did."""
 
+    AGREEMENT_AMENDED = "agreement amended"
+    """Both sides signed other terms of collateral."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -29,12 +29,15 @@ checked that it is the right document at this moment:
   commitments under new keys.
 - Segregated collateral is sold in stages up to what was proven, or to a loss that both sides signed. Such a loss ends a
   default, and nobody else bears any of it before the defaulter has nothing left.
+- A run counts the figures of the collateral agreement in force; threshold and minimum transfer are 0 for an account
+  that is frozen, owed or in default. The agreement is amended by a document that both sides sign, between runs.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
 
 from atomic_margin.service.protocol.account import (
+    agreements,
     books,
     defaults,
     disputes,
@@ -87,6 +90,7 @@ def _opened(event: Event) -> Account:
         terms=body.terms,
         universes=(made(Listed, universe=body.universe),),
         allowances=body.allowances,
+        agreement=agreements.agreement_in_force(body.agreement),
         status=next_status(None, event.kind),
     )
     return Account(public=public, private=PrivateState())
@@ -107,11 +111,11 @@ OF_INSTITUTION = frozenset(
     {
         EventKind.KEYS_ENROLLED, EventKind.KEYS_CONFIRMED, EventKind.SUBMITTED, EventKind.LOSSES_SETTLED,
         EventKind.POSTED, EventKind.WITHDRAWN, EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.READERS_NAMED,
-        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP,
         EventKind.DISPUTED, EventKind.DISPUTE_RESOLVED, EventKind.DISPUTE_WITHDRAWN,
         EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED,
         EventKind.LOSS_AGREED,
         EventKind.RELEASED, EventKind.SUBSTITUTED,
+        EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP, EventKind.AGREEMENT_AMENDED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -200,4 +204,5 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.SUBSTITUTED: releases.released,
     EventKind.MATURED: maturity.matured,
     EventKind.FREE_MATURED: maturity.matured,
+    EventKind.AGREEMENT_AMENDED: agreements.agreement_amended,
 }

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey
 from atomic_margin.documents.strict import Identifier, IdMap, Quantity
+from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 
 
@@ -28,6 +29,7 @@ class ReleaseClaim(DocumentClaim):
         taken: what becomes free.
         given: what is posted for it; absent in a release.
         remaining: collateral that is posted after it.
+        agreed: figures of the account's agreement that the rows count; absent where there is none.
         form: `exact` where the proof is of rows with slack; else absent.
         matrix: hash of the rows that the proof is about; absent where there is no proof.
     """
@@ -43,6 +45,7 @@ class ReleaseClaim(DocumentClaim):
     taken: IdMap[Quantity]
     given: IdMap[Quantity] | None = None
     remaining: IdMap[Quantity]
+    agreed: Agreed | None = None
     form: Literal["exact"] | None = None
     matrix: Hash | None = None
 

@@ -6,9 +6,11 @@ is checked that the proof is about this moment: this entry, this tick, these bal
 
 from collections.abc import Mapping
 
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_eligible
 from atomic_margin.service.protocol.account.errors import (
     NotCovered,
     OutOfSequence,
+    WrongAgreement,
     WrongBook,
     WrongCollateral,
     WrongTick,
@@ -35,6 +37,9 @@ def released(state: Account, event: Event, at: At) -> Account:
         raise WrongTick(f"it is not at the newest tick, {at.market}: make another one at that", "price_sequence")
     if body.posted != public.posted:
         raise WrongCollateral("it counts other collateral than is posted", "posted")
+    if body.agreed != agreed_in_force(public):
+        raise WrongAgreement("it counts other figures than those of the account's agreement", "agreed")
+    require_eligible(public, body.given or {})
     if body.given is None and public.book is not None and body.sufficiency_proof is None:
         raise NotCovered(
             "a book is in force: a release comes with the proof of its initial margin", "sufficiency_proof"

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_eligible
 from atomic_margin.service.protocol.account.defaults import segregated
 from atomic_margin.service.protocol.account.errors import (
     RunNotOver,
+    WrongAgreement,
     WrongBook,
     WrongCollateral,
     WrongKeys,
@@ -65,6 +67,7 @@ def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) ->
         key_commitments=book.key_commitments,
         instructions=public.instructions,
         posted=public.posted,
+        agreed=agreed_in_force(public),
         matrices=body.matrices,
         second=False,
         stage="evaluating",
@@ -97,6 +100,7 @@ def _compare(body: RunOpened | RunRecord, wanted: OpenRun) -> None:
         ("submission", WrongBook),
         ("instructions", WrongCollateral),
         ("posted", WrongCollateral),
+        ("agreed", WrongAgreement),
         ("matrices", WrongRun),
     ):
         if getattr(body, name) != getattr(wanted, name):
@@ -105,7 +109,7 @@ def _compare(body: RunOpened | RunRecord, wanted: OpenRun) -> None:
 
 
 def _fixed(run: OpenRun) -> dict[str, Any]:
-    names = ("run_id", "price_sequence", "tick", "submission", "instructions", "posted", "matrices")
+    names = ("run_id", "price_sequence", "tick", "submission", "instructions", "posted", "agreed", "matrices")
     return {name: getattr(run, name) for name in names}
 
 
@@ -173,6 +177,7 @@ def margin_called(state: Account, event: Event, at: At) -> Account:
     run, moves = _settled(state, event)
     if any(source != "free" or target != "posted" for _, _, source, target in moves):
         raise WrongCollateral("a margin call moves free to posted collateral, and nothing else", "transfers")
+    require_eligible(state.public, (asset for asset, *_ in moves))
     return _proven(moved(state, moves), run.commitments, run.price_sequence)
 
 
@@ -216,6 +221,8 @@ def covered_unasked(state: Account, event: Event, at: At) -> Account:
         raise WrongTick("nothing is owed or due at this tick", "price_sequence")
     if (body.posted, body.instructions) != (public.posted, public.instructions):
         raise WrongCollateral("the proof counts other collateral than is posted", "posted")
+    if body.agreed != agreed_in_force(public):
+        raise WrongAgreement("the proof counts other figures of the agreement than are in force", "agreed")
     if body.entry != at.head:
         raise WrongRun("the proof names another entry than the account's last", "entry")
     return _proven(with_public(state, last_run=at.market), book.commitments, at.market)

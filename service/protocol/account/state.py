@@ -10,6 +10,7 @@ from pydantic import Field
 
 from atomic_margin.documents.fields import AmountText, Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, Label, ListOf, Part, Quantity
+from atomic_margin.margin.collateral.agreement import Agreed, Cents
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.disputes import DisputeKind
 from atomic_margin.service.protocol.documents import MatrixHashes
@@ -83,6 +84,7 @@ class OpenRun(Part):
         key_commitments: of that submission.
         instructions: number of the last collateral instruction that counts.
         posted: collateral that counts, in smallest units.
+        agreed: figures of the agreement that the matrices count, if there is one.
         matrices: hashes of the matrices.
         second: whether it follows a run of the same tick that was not proven.
         stage: how far it is.
@@ -102,6 +104,7 @@ class OpenRun(Part):
     key_commitments: Hash
     instructions: Counter
     posted: IdMap[Quantity]
+    agreed: Agreed | None = None
     matrices: MatrixHashes
     second: bool
     stage: Stage
@@ -169,6 +172,24 @@ class Disputes(Part):
     floor: Counter = 0
 
 
+class AgreementInForce(Part):
+    """The collateral agreement that an account is under.
+
+    Attributes:
+        agreement: hash of the document.
+        sequence: how often it was amended.
+        agreed: its figures that enter c; what a run counts of them, `agreements.agreed_in_force` says.
+        minimum_return_amount: USD.
+        eligible: assets that may be posted; absent for all of the schedule.
+    """
+
+    agreement: Hash
+    sequence: Counter
+    agreed: Agreed
+    minimum_return_amount: Cents
+    eligible: ListOf[Identifier] | None = None
+
+
 class PublicState(Document):
     """The part of an account that readers of a bundle see.
 
@@ -199,6 +220,7 @@ class PublicState(Document):
         disputes: absent until there was one.
         default: a liquidation that is not closed out.
         fund: what the account has in the guarantee fund, if it ever had something there.
+        agreement: terms of collateral between both sides; absent where there are none.
     """
 
     TAG = "account-public"
@@ -229,6 +251,7 @@ class PublicState(Document):
     disputes: Disputes | None = None
     default: Default | None = None
     fund: FundShare | None = None
+    agreement: AgreementInForce | None = None
 
 
 class Pending(Part):

@@ -64,6 +64,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     # Cash comes in whatever the account is.
     K.MATURED: _stays(*_ALL),
     K.FREE_MATURED: _stays(*_ALL),
+    # Who is frozen has no credit to agree on.
+    K.AGREEMENT_AMENDED: _stays(S.ADMITTED, S.PENDING, S.ACTIVE),
 }
 
 

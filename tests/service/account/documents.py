@@ -6,6 +6,9 @@ The machine looks at what documents say. That their proofs hold is checked befor
 from dataclasses import dataclass, field
 from typing import Any
 
+from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
+from atomic_margin.service.protocol.account.agreements import agreed_in_force
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
 from atomic_margin.service.protocol.account.events import (
@@ -40,6 +43,12 @@ from .names import named as named
 from .names import point as point
 from .names import tick as tick
 
+
+def said(agreed: Agreed | None) -> dict[str, Any]:
+    """Return what a document says of the figures of an agreement."""
+    return {} if agreed is None else {"agreed": agreed.canonical()}
+
+
 INSTITUTION = "fund"
 LOG = "example.com/log"
 TIME = "2026-11-27T12:00:00Z"
@@ -67,6 +76,7 @@ class Parties:
         unit: smallest units of collateral in a dollar.
         universe: hash of the universe of its books.
         entry_map: hash of their columns.
+        agreement: that the account is opened under, if there is one.
     """
 
     operator: Identity = field(default_factory=Identity.generate)
@@ -80,6 +90,7 @@ class Parties:
     unit: int = 1
     universe: str = named("universe")
     entry_map: str = named("map")
+    agreement: CollateralAgreement | None = None
 
     @property
     def state(self) -> Account:
@@ -161,6 +172,7 @@ class Parties:
             "allowances": allowances,
             "admitted_at": TIME,
         }
+        body |= {} if self.agreement is None else {"agreement": self.agreement.canonical()}
         return self.by_operator(AdmissionRecord, body)
 
     def revision(self, number: int = 2, until: str = TIME) -> SignedDocument:
@@ -259,6 +271,7 @@ class Parties:
             "instructions": str(public.instructions),
             "posted": {asset: str(quantity) for asset, quantity in public.posted.items()},
             "matrices": self.matrices(number),
+            **said(agreed_in_force(public)),
         } | changes
 
     def run_opened(self, **changes: Any) -> SignedDocument:
@@ -275,6 +288,7 @@ class Parties:
             "instructions": str(run.instructions),
             "posted": {asset: str(quantity) for asset, quantity in run.posted.items()},
             "matrices": run.matrices.model_dump(),
+            **said(run.agreed),
         }
         return self.by_operator(RunOpened, fields | changes | {"opened_at": TIME})
 
@@ -289,6 +303,7 @@ class Parties:
             fields |= {
                 "posted": {asset: str(quantity) for asset, quantity in run.posted.items()},
                 "matrices": run.matrices.model_dump(),
+                **said(run.agreed),
             }
             keys = (run.evaluation_keys, run.key_commitments)
         else:
@@ -432,6 +447,18 @@ class Parties:
         body = {"dispute": opened.dispute, "begins": begins, "ends": newest, "declared_at": TIME}
         return self.by_operator(DisputeLapse, body | changes)
 
+    def amendment(self, agreement: CollateralAgreement, **changes: Any) -> SignedDocument:
+        """What both sides sign to put another agreement in the place of the one so far."""
+        before = self.state.public.agreement
+        body = {
+            "entry": self.chain.head,
+            "sequence": str(1 if before is None else before.sequence + 1),
+            "agreement": agreement.canonical(),
+            "until": str(self.newest + 1),
+        }
+        body |= {} if before is None else {"before": before.agreement}
+        return self.by_institution(AgreementAmendment, body | changes)
+
     def coverage(self, **changes: Any) -> SignedDocument:
         public, book = self.state.public, book_at(self.state, self.at)
         assert book is not None
@@ -444,5 +471,6 @@ class Parties:
             "instructions": str(public.instructions),
             "matrix": named("matrix"),
             "sufficiency_proof": "00",
+            **said(agreed_in_force(public)),
         }
         return self.by_institution(Coverage, body | changes)

@@ -77,7 +77,7 @@ class MarkedTerms(Terms):
 
     needs: ClassVar[Mapping[int, tuple[int, ...]]] = {}
 
-    def compile(self, market: Market, posted: Mapping[str, int], account: Columned) -> Any:
+    def compile(self, market: Market, posted: Mapping[str, int], account: Columned, *counted: Any) -> Any:
         return MarkedMatrices(market.sequence, posted, self.needs[market.sequence])
 
 

@@ -14,6 +14,7 @@ from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
+from ..agreements import agreement
 from . import in_default, in_netting
 from .documents import Parties, named, priced_at, tick
 from .releasing import release
@@ -83,6 +84,7 @@ live(K.NETTED)(lambda: _with(in_netting.promised(), in_netting.cycle))
 live(K.MATURED)(lambda: _with(covered(), maturity))
 live(K.FREE_MATURED)(lambda: _with(covered(), lambda p: maturity(p, "free")))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
+live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
 
 @live(K.KEYS_CONFIRMED)
@@ -143,6 +145,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netted": EVERYWHERE,
     "matured": EVERYWHERE,
     "free matured": EVERYWHERE,
+    "agreement amended": {name: name for name in ("admitted", "pending", "active")},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

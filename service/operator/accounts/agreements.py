@@ -1,0 +1,93 @@
+"""Amend collateral agreements: the institution asks by what it signs, and the operator's people agree.
+
+Nothing here agrees by itself: the entry is what both sides sign.
+"""
+
+from sqlalchemy.orm import Session
+
+from atomic_margin.documents.fields import now_text
+from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.service.errors import Conflict, IllegalTransition, NotFound, Refused
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.tables import Account, AmendmentRow
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment
+from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.signing import SignedDocument
+
+
+def ask(operator: Operator, institution: str, document: object) -> AmendmentRequest:
+    """Keep what an institution asks to amend, in place of what it asked before; nothing of the account changes.
+
+    Raises:
+        SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
+        Refused: the agreement names an asset that the schedule does not have.
+    """
+    account = operator.account(institution)
+    signed, body = parse_signed(document, AgreementAmendment)
+    signed.verify(frozenset({account.identity}))
+    try:
+        body.agreement.check_schedule(operator.terms.schedule)
+    except UnknownAsset as error:
+        raise Refused(str(error), "agreement.eligible") from error
+    with operator.store.unit_of_work() as session:
+        entries.check(session, session.get_one(Account, institution), signed)
+        entries.require_known(session, institution, body.entry)
+        session.merge(
+            AmendmentRow(
+                institution=institution, sha256=signed.body_hash(), document=signed.to_json(), asked_at=now_text()
+            )
+        )
+    return asked(operator, institution)
+
+
+def asked(operator: Operator, institution: str) -> AmendmentRequest:
+    """Return what an institution asked to amend.
+
+    Raises:
+        NotFound: nothing, or the operator agreed to it.
+    """
+    with operator.store.unit_of_work() as session:
+        row = _row(session, institution)
+        try:
+            entries.check(session, session.get_one(Account, institution), SignedDocument.parse(row.document))
+            problem = None
+        except IllegalTransition as error:
+            problem = str(error)
+    return AmendmentRequest(
+        institution=institution, amendment=row.sha256, document=row.document, asked_at=row.asked_at, problem=problem
+    )
+
+
+def agree(operator: Operator, institution: str, amendment: str) -> SignedDocument:
+    """Enter what an institution asked to amend; return the signed entry. Twice is once.
+
+    Args:
+        operator: who agrees.
+        institution: who asked.
+        amendment: hash of the document that is agreed to.
+
+    Raises:
+        NotFound: the institution is not admitted, or asked for nothing.
+        Conflict: it asked for something else, or the account went on since.
+    """
+    operator.account(institution)
+    with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, amendment)
+        if earlier is not None:
+            return SignedDocument.parse(earlier.entry)
+        row = _row(session, institution)
+        if row.sha256 != amendment:
+            raise Conflict(f"the institution asks for amendment {row.sha256[:16]}… now; look at it again", "amendment")
+        account = session.get_one(Account, institution)
+        entry = entries.enter(session, operator.book, account, SignedDocument.parse(row.document))
+        session.delete(row)
+    return entry
+
+
+def _row(session: Session, institution: str) -> AmendmentRow:
+    row = session.get(AmendmentRow, institution)
+    if row is None:
+        raise NotFound(f"institution {institution!r} asks for no amendment of its agreement", "institution")
+    return row
