@@ -310,8 +310,6 @@ def stored(store: Store, parties: Parties) -> None:
                     sequence=number,
                     sha256=tick(number),
                     document={},
-                    public_before={},
-                    public_after={},
                     received_at=TIME,
                 )
             )
