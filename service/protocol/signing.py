@@ -34,6 +34,7 @@ DocumentType = Literal[
     "dispute", "dispute-resolution", "dispute-withdrawal", "dispute-lapse",
     "party", "obligation", "netting",
     "sale", "loss-agreement", "close-out", "fund-contribution", "fund-draw",
+    "halt", "resume",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

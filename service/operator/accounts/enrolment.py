@@ -19,6 +19,7 @@ from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
@@ -65,6 +66,7 @@ def admit(operator: Operator, institution: str, name: str, identity: str, allowa
         )
         account = Account(institution=institution, name=name, identity=identity, seed=secrets.token_hex(32))
         entries.open_account(session, operator.book, account, admission.signed_by(operator.identity))
+        halts.tell(operator, session, account)
 
 
 def enrol(

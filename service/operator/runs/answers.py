@@ -9,6 +9,7 @@ import logging
 from sqlalchemy import select
 
 from atomic_margin.service.errors import Conflict, NotFound
+from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
@@ -85,26 +86,30 @@ def settle_unfinished(operator: Operator) -> list[str]:
     A crash or a full disk comes between the two commits. One that cannot be settled does not keep the others waiting.
     """
     with operator.store.unit_of_work() as session:
-        runs = list(session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED)))
+        found = session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED)).all()
+        # Those that wait are not verified again and again.
+        runs = [
+            run for run in found if not halts.stops(session, session.get_one(Account, run.institution), "settlements")
+        ]
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
     settled = []
     for run in runs:
         try:
-            _settle_stored(operator, run, answers[run.run_id])
+            done = _settle_stored(operator, run, answers[run.run_id])
         except Exception:
             # Logged and tried again in the next round; the account takes no other run meanwhile.
             _log.exception("run %s could not be settled", run.run_id)
         else:
-            settled.append(run.run_id)
+            settled += [run.run_id] if done else []
     return settled
 
 
-def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> None:
-    """Verify a stored answer anew and settle what it proves."""
+def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
+    """Verify a stored answer anew and settle what it proves; return whether it is settled."""
     verified = _verify(operator, run, *parse_signed(stored.document, Answer))
     if not isinstance(verified, VerifiedBreach):
         raise Conflict(f"the stored answer of {run.run_id} is no breach; restore the database from a backup")
-    settle(operator, verified)
+    return settle(operator, verified)
 
 
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:

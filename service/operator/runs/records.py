@@ -19,7 +19,7 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
-from atomic_margin.service.protocol.account.errors import WrongCollateral
+from atomic_margin.service.protocol.account.errors import Halted, WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.values import book_at
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
@@ -92,6 +92,8 @@ def begin(operator: Operator, run_id: str) -> Plan:
             except WrongCollateral:
                 # Some was posted meanwhile.
                 continue
+            except Halted:
+                raise
             except IllegalTransition as error:
                 raise NotDue(str(error)) from error
             session.get_one(Run, run_id).submission_id = plan.submission_id
@@ -116,7 +118,7 @@ def open_due(operator: Operator, institution: str) -> None:
         return
     try:
         begin(operator, run_id)
-    except (NotDue, MarginError) as reason:
+    except (NotDue, Halted, MarginError) as reason:
         _log.warning("run %s did not begin before another book came: %s", run_id, reason)
 
 
@@ -133,6 +135,8 @@ def ask(operator: Operator, run_id: str) -> None:
             _record(operator, plan, None, operator.settings.proof_seconds)
         except WrongCollateral:
             continue
+        except Halted:
+            raise
         except IllegalTransition as error:
             raise NotDue(str(error)) from error
         return

@@ -19,6 +19,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     LossAgreement,
     Sale,
 )
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
@@ -255,6 +256,7 @@ _BODIES: dict[str, type[Body]] = {
         PartyNaming, Obligation, Netting,
         Sale, LossAgreement, CloseOut, FundContribution, FundDraw,
         Release,
+        Halt, Resume,
     )
 }  # fmt: skip
 
@@ -281,6 +283,8 @@ _KINDS = {
     "close-out": EventKind.DEFAULT_CLOSED,
     "fund-contribution": EventKind.FUND_CONTRIBUTED,
     "fund-draw": EventKind.FUND_DRAWN,
+    "halt": EventKind.HALTED,
+    "resume": EventKind.RESUMED,
 }
 
 

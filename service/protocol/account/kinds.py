@@ -79,5 +79,10 @@ class EventKind(str, Enum):
     SUBSTITUTED = "substituted"
     """Posted collateral became free, and other collateral took its place."""
 
+    HALTED = "halted"
+    """The operator halted every account."""
+    RESUMED = "resumed"
+    """The operator ended the halt, of every account."""
+
     def __str__(self) -> str:
         return str(self.value)

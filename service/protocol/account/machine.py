@@ -29,12 +29,13 @@ checked that it is the right document at this moment:
   commitments under new keys.
 - Segregated collateral is sold in stages up to what was proven, or to a loss that both sides signed. Such a loss ends a
   default, and nobody else bears any of it before the defaulter has nothing left.
+- While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
 from collections.abc import Callable, Mapping
 
-from atomic_margin.service.protocol.account import books, defaults, disputes, holdings, netting, releases, runs
+from atomic_margin.service.protocol.account import books, defaults, disputes, halts, holdings, netting, releases, runs
 from atomic_margin.service.protocol.account.errors import WrongSigner, WrongTick
 from atomic_margin.service.protocol.account.events import AdmissionRecord, Event, EventKind
 from atomic_margin.service.protocol.account.state import Account, Listed, Newest, PrivateState, PublicState
@@ -60,6 +61,7 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     if state is None:
         return with_public(_opened(event), newest=newest)
     _check_signer(state.public, event)
+    halts.require_not_halted(state, event.kind, at)
     state = _with_entry(state, at)
     after = _APPLY[event.kind](state, event, at)
     if (after.public.status, after.public.newest) == (status, newest):
@@ -189,4 +191,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.FUND_DRAWN: defaults.fund_drawn,
     EventKind.RELEASED: releases.released,
     EventKind.SUBSTITUTED: releases.released,
+    EventKind.HALTED: halts.halted,
+    EventKind.RESUMED: halts.resumed,
 }

@@ -61,6 +61,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.FUND_DRAWN: _stays(*_ALL),
     K.RELEASED: _stays(S.ADMITTED, S.ACTIVE),
     K.SUBSTITUTED: _stays(S.ADMITTED, S.ACTIVE),
+    K.HALTED: _stays(*_ALL),
+    K.RESUMED: _stays(*_ALL),
 }
 
 

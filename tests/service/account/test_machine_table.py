@@ -25,6 +25,7 @@ from .story import (
     disputed,
     evaluating,
     everything,
+    halted,
     in_status,
     owed,
     recorded,
@@ -79,6 +80,8 @@ live(K.PARTY_NAMED)(lambda: _with(covered(), in_netting.naming))
 live(K.DELIVERY_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "delivery")))
 live(K.RETURN_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_netting.obligation(p, "return")))
 live(K.NETTED)(lambda: _with(in_netting.promised(), in_netting.cycle))
+live(K.HALTED)(lambda: _with(covered(), Parties.halt))
+live(K.RESUMED)(lambda: _with(halted(covered()), Parties.resume))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 
 
@@ -138,6 +141,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "delivery promised": {"admitted": "admitted", "pending": "pending", **WATCHED},
     "return promised": {"admitted": "admitted", "active": "active"},
     "netted": EVERYWHERE,
+    "halted": EVERYWHERE,
+    "resumed": EVERYWHERE,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

@@ -1,0 +1,153 @@
+"""The kill switch at the operator: a breach waits and settles once, crash or not; all accounts have it, or none."""
+
+from collections.abc import Callable
+
+import pytest
+
+from atomic_margin.service.errors import Conflict, HistoryDiffers, IllegalTransition
+from atomic_margin.service.operator import replay
+from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.runs import answers
+from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.tables import Account
+from atomic_margin.service.protocol.account.halt_documents import Halt
+from atomic_margin.service.protocol.states import AccountState, RunState
+
+from .documents import FUND
+from .stages import Stages
+from .world import World
+
+WorldAt = Callable[[str], World]
+FALL = f"{FUND}.2"
+
+
+def checked(world: World) -> None:
+    with world.operator.store.unit_of_work() as session:
+        replay.check(session, world.key)
+
+
+def test_a_breach_that_waits_settles_once_after_the_resume(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("fall-open")
+    before = world.ledger()
+    halts.halt(world.operator, "an incident", ticks=3)
+    entry = world.answer(FALL, stages.answers["fall"])
+    # The answer has its receipt; nothing moved.
+    assert entry.body["kind"] == "breach proven"
+    assert (world.run(FALL).state, world.settlements(), world.ledger()) == (RunState.BREACH_VERIFIED, {}, before)
+    assert world.answer(FALL, stages.answers["fall"]).body_hash() == entry.body_hash()
+    world = world.restarted()
+    assert answers.settle_unfinished(world.operator) == []
+    with pytest.raises(IllegalTransition, match="is open"):
+        world.instruct(FUND, "withdraw", "USDC", 1)
+    halts.resume(world.operator, "found and mended")
+    world = world.restarted()
+    assert answers.settle_unfinished(world.operator) == [FALL]
+    assert answers.settle_unfinished(world.operator) == []
+    assert list(world.settlements()) == [FALL]
+    assert (world.state(), world.run(FALL).state) == (AccountState.ACTIVE, RunState.SETTLED)
+    checked(world)
+
+
+def test_it_is_over_by_itself_with_the_ticks(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("fall-open")
+    halts.halt(world.operator, "an incident", ticks=0)
+    world.answer(FALL, stages.answers["fall"])
+    assert answers.settle_unfinished(world.operator) == []
+    world.tick(3)
+    with pytest.raises(Conflict, match="no halt is in force"):
+        halts.resume(world.operator, "late")
+    assert answers.settle_unfinished(world.operator) == [FALL]
+    checked(world)
+
+
+def test_no_run_begins_and_no_time_is_over(world_at: WorldAt) -> None:
+    world = world_at("fall-open")
+    halts.halt(world.operator, "an incident", ("settlements",))
+    with world.operator.store.unit_of_work() as session:
+        session.get_one(runs.Run, FALL).deadline = "2020-01-01T00:00:00Z"
+    assert runs.sweep_deadlines(world.operator) == []
+    halts.resume(world.operator, "over")
+    halts.halt(world.operator, "another", ("runs",))
+    assert runs.sweep_deadlines(world.operator) == []
+    halts.resume(world.operator, "over")
+    assert runs.sweep_deadlines(world.operator) == [FALL]
+    halts.halt(world.operator, "a third", ("runs",), 5)
+    world.tick(3)
+    assert runs.evaluate_next(world.operator) is None
+    assert world.run(f"{FUND}.3").state is RunState.SCHEDULED
+    halts.resume(world.operator, "over")
+    assert runs.evaluate_next(world.operator) == f"{FUND}.3"
+    checked(world)
+
+
+def test_a_run_that_a_halt_comes_before_is_given_back_and_was_no_attempt(world_at: WorldAt) -> None:
+    world = world_at("fall-open")
+    with world.operator.store.unit_of_work() as session:
+        session.get_one(runs.Run, FALL).deadline = "2020-01-01T00:00:00Z"
+    runs.sweep_deadlines(world.operator)
+    world.tick(3)
+    run = runs.claim(world.operator, lambda run: True)
+    assert run is not None
+    halts.halt(world.operator, "an incident", ("runs",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "claim", lambda *_: run)
+        assert runs.evaluate_next(world.operator) == run.run_id
+    again = world.run(run.run_id)
+    assert (again.state, again.attempts) == (RunState.SCHEDULED, 0)
+    assert "halted runs" in (again.problem or "")
+
+
+def test_all_accounts_have_it_and_those_that_come_later(world_at: WorldAt) -> None:
+    world = world_at("fall-open")
+    world.admit("early")
+    document = halts.halt(world.operator, "an incident")
+    world.admit("later")
+    names = (FUND, "early", "later")
+    for name in names:
+        held = world.account(name).public.halts
+        assert held is not None
+        assert (held.number, held.halt) == (1, document.body_hash())
+    halts.resume(world.operator, "over")
+    world.admit("latest")
+    for name in (*names, "latest"):
+        held = world.account(name).public.halts
+        assert held is not None
+        assert (held.number, held.halt) == (2, None)
+    checked(world)
+
+
+def test_an_operator_that_halts_one_account_alone_is_refused_by_its_own_code_and_found(world_at: WorldAt) -> None:
+    world = world_at("fall-open")
+    world.admit("early")
+    with world.operator.store.unit_of_work() as session:
+        at = entries.newest(session)
+    body = {
+        "operator": world.key,
+        "number": "1",
+        "scope": ["leaving"],
+        "reason": "this one alone",
+        "tick": at.tick_hash,
+        "tick_sequence": str(at.tick),
+        "until": str(at.tick),
+        "announced_at": "2026-11-27T12:00:00Z",
+    }
+    alone = Halt.parse(body).signed_by(world.operator.identity)
+    with world.operator.store.unit_of_work() as session:
+        account = session.get_one(Account, FUND)
+        with pytest.raises(Conflict, match="of every account, or of none"):
+            entries.enter(session, world.operator.book, account, alone)
+        with pytest.raises(Conflict, match="is not new"):
+            entries.enter_in_new(session, world.operator.book, account, alone)
+    checked(world)
+    # One that goes around its own code: its replay says so, and the next halt fits none of the two.
+    with world.operator.store.unit_of_work() as session:
+        entries._append(
+            session, world.operator.book, session.get_one(Account, FUND),
+            entries.chain_of(session.get_one(Account, FUND)), alone,
+        )  # fmt: skip
+    with pytest.raises(HistoryDiffers, match="is under another halt than account 'early'"):
+        checked(world)
+    with pytest.raises(IllegalTransition, match="the next halt or resume has number 2"):
+        halts.halt(world.operator, "of all")
+    assert world.account("early").public.halts is None
