@@ -26,6 +26,7 @@ from atomic_margin.documents.strict import (
     problem,
     require_unique,
 )
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 MAX_WITNESSES = 32
@@ -118,6 +119,7 @@ class TrustFile(Document):
         log: which log is believed, and whose cosignatures that takes; absent: no log is asked for, and every report
             says so.
         waterfall: hash of the rules by which a default is worked off; absent: none are agreed to.
+        breakers: rules by which breaches wait when there are many; absent: none is said to wait.
     """
 
     TAG = "trust"
@@ -133,6 +135,7 @@ class TrustFile(Document):
     generators: Hash
     log: LogTrust | None = None
     waterfall: Hash | None = None
+    breakers: BreakerRules | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":

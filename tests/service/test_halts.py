@@ -38,7 +38,7 @@ def test_a_breach_that_waits_settles_once_after_the_resume(world_at: WorldAt, st
     assert world.answer(FALL, stages.answers["fall"]).body_hash() == entry.body_hash()
     world = world.restarted()
     assert answers.settle_unfinished(world.operator) == []
-    with pytest.raises(IllegalTransition, match="is open"):
+    with pytest.raises(IllegalTransition, match="halted leaving"):
         world.instruct(FUND, "withdraw", "USDC", 1)
     halts.resume(world.operator, "found and mended")
     world = world.restarted()
@@ -47,6 +47,7 @@ def test_a_breach_that_waits_settles_once_after_the_resume(world_at: WorldAt, st
     assert list(world.settlements()) == [FALL]
     assert (world.state(), world.run(FALL).state) == (AccountState.ACTIVE, RunState.SETTLED)
     checked(world)
+    world.close()
 
 
 def test_it_is_over_by_itself_with_the_ticks(world_at: WorldAt, stages: Stages) -> None:

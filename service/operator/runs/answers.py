@@ -5,15 +5,14 @@ the next start from the stored answer, verified anew.
 """
 
 import logging
-
-from sqlalchemy import select
+from collections.abc import Callable
 
 from atomic_margin.service.errors import Conflict, NotFound
-from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import compiled_tick
+from atomic_margin.service.operator.settlement import queue
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
@@ -53,7 +52,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     if stored is not None:
         # Whatever kept the settlement from following at once is made good before the entry goes out again.
         if run.state is RunState.BREACH_VERIFIED:
-            _settle_stored(operator, run, stored)
+            _settle_in_turn(operator, run_id, lambda: _settle_stored(operator, run, stored))
         return _entry(operator, run, stored.sha256)
     verified = _verify(operator, run, signed, answer)
     with operator.store.unit_of_work() as session:
@@ -68,8 +67,18 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
             move_run(run, RunEvent.BREACH_VERIFIED)
     fault_point("answer-stored")
     if isinstance(verified, VerifiedBreach):
-        settle(operator, verified)
+        _settle_in_turn(operator, run_id, lambda: settle(operator, verified))
     return entry
+
+
+def _settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], bool]) -> None:
+    """Settle a breach if none that came before it waits; else all whose turn it is, in their order."""
+    with operator.store.unit_of_work() as session:
+        first = [one.run_id for one in queue.waiting(session)][:1]
+    if first == [run_id]:
+        settle_it()
+    else:
+        settle_unfinished(operator)
 
 
 def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:
@@ -83,14 +92,12 @@ def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:
 def settle_unfinished(operator: Operator) -> list[str]:
     """Settle breaches whose answer is stored but whose settlement did not follow; return their runs.
 
-    A crash or a full disk comes between the two commits. One that cannot be settled does not keep the others waiting.
+    A crash or a full disk comes between the two commits, or they had to wait. They settle in the order of the log; one
+    that cannot be settled does not keep the others waiting.
     """
     with operator.store.unit_of_work() as session:
-        found = session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED)).all()
         # Those that wait are not verified again and again.
-        runs = [
-            run for run in found if not halts.stops(session, session.get_one(Account, run.institution), "settlements")
-        ]
+        runs = [session.get_one(Run, run_id) for run_id in queue.may_settle(operator, session)]
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
     settled = []
     for run in runs:

@@ -7,11 +7,10 @@ account, apart from everybody else's, and puts the account in default. If anythi
 
 from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict
-from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.settlement import ledger, queue
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
@@ -46,8 +45,8 @@ def settle(operator: Operator, breach: VerifiedBreach) -> bool:
         if run.state is not RunState.BREACH_VERIFIED or run.record_hash != breach.run_hash:
             raise Conflict(f"run {run.run_id} is {run.state}; only a verified breach settles, and once", "run_id")
         account = session.get_one(Account, run.institution)
-        if halts.stops(session, account, "settlements"):
-            # The answer is stored: the background settles it once the halt is over.
+        if run.run_id not in queue.may_settle(operator, session):
+            # The answer is stored: the background settles it once its turn comes, or the halt is over.
             return False
         state = entries.state_of(account)
         market = operator.compiled_ticks.of(session.get_one(Tick, run.price_sequence)).market

@@ -123,13 +123,15 @@ def _public(operator: Operator) -> APIRouter:
 
     @router.get("/v1/terms/{name}")
     def terms(name: str) -> Any:
-        """The published `model`, `universe`, collateral `schedule`, `price_rules` or `waterfall` rules."""
+        """The published `model`, `universe`, collateral `schedule`, `price_rules`, `waterfall` or `breakers` rules."""
         if name == "price_rules":
             return operator.settings.prices.canonical()
         if name == "waterfall" and operator.settings.waterfall is not None:
             return operator.settings.waterfall.canonical()
+        if name == "breakers" and operator.settings.breakers is not None:
+            return operator.settings.breakers.canonical()
         if name not in ("model", "universe", "schedule"):
-            raise NotFound("there are: model, universe, schedule, price_rules, waterfall if it has any", "name")
+            raise NotFound("there are: model, universe, schedule, price_rules, and waterfall, breakers if any", "name")
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks")

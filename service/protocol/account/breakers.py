@@ -21,6 +21,6 @@ def require_priced(state: Account, at: At, act: str) -> None:
     """
     if state.public.book is not None and at.tick != at.market:
         raise WrongTick(
-            f"tick {at.tick} is staged, or void: nothing leaves without prices; {act} after the next tick that has some",
+            f"tick {at.tick} is staged, or void: nothing leaves without prices; {act} after the next one that has some",
             "state",
         )
