@@ -152,3 +152,27 @@ def test_an_operator_that_halts_one_account_alone_is_refused_by_its_own_code_and
     with pytest.raises(IllegalTransition, match="the next halt or resume has number 2"):
         halts.halt(world.operator, "of all")
     assert world.account("early").public.halts is None
+
+
+def test_the_calls_of_the_operators_people(world_at: WorldAt, stages: Stages) -> None:
+    world = world_at("fall-open")
+    calm = world.client.get("/v1/breakers", headers=world.admin).json()
+    assert calm == {"staged": None, "halt": None, "rules": None, "waiting": []}
+    for path in ("/v1/breakers/halts", "/v1/breakers/resumes"):
+        assert world.client.post(path, json={"reason": "mine"}, headers=world.bearer()).status_code == 401
+        assert world.client.post(path, json={"reason": ""}, headers=world.admin).status_code == 400
+    assert world.client.get("/v1/breakers", headers=world.bearer()).status_code == 401
+    refused = world.client.post("/v1/breakers/resumes", json={"reason": "over"}, headers=world.admin)
+    assert (refused.status_code, refused.json()["field"]) == (409, "halt")
+    for wrong in ({"scope": []}, {"scope": ["answers"]}, {"ticks": "2881"}, {"ticks": "-1"}):
+        body = {"reason": "an incident", **wrong}
+        assert world.client.post("/v1/breakers/halts", json=body, headers=world.admin).status_code == 400
+    signed = world.client.post("/v1/breakers/halts", json={"reason": "an incident"}, headers=world.admin)
+    assert signed.status_code == 201
+    world.answer(FALL, stages.answers["fall"])
+    view = world.client.get("/v1/breakers", headers=world.admin).json()
+    assert view["halt"] == signed.json()
+    assert [(one["run_id"], one["due"]) for one in view["waiting"]] == [(FALL, False)]
+    assert world.client.post("/v1/breakers/resumes", json={"reason": "over"}, headers=world.admin).status_code == 201
+    view = world.client.get("/v1/breakers", headers=world.admin).json()
+    assert (view["halt"], [one["due"] for one in view["waiting"]]) == (None, [True])

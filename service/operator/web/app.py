@@ -37,6 +37,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
@@ -105,6 +106,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(resolutions_router(operator))
     app.include_router(netting_router(operator))
     app.include_router(defaults_router(operator))
+    app.include_router(breakers_router(operator))
     return app
 
 
