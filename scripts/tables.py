@@ -26,7 +26,9 @@ from atomic_margin.service.protocol.account import (
     netting_documents,
     state,
 )
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -113,6 +115,10 @@ MODELS: tuple[type[Part], ...] = (
     default_documents.FundDraw,
     default_state.Default,
     default_state.FundShare,
+    Halt,
+    Resume,
+    BreakerRules,
+    state.Halts,
 )
 END = "<!-- end of fields -->"
 

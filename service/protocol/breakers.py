@@ -24,7 +24,7 @@ delay, whatever the limits are; so an operator has nothing to choose.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import model_validator
 
@@ -32,7 +32,7 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter
 from atomic_margin.documents.strict import Document, in_range, integer_in
 
-LONGEST_SECONDS = 86_400
+Share: TypeAlias = Annotated[Decimal, in_range("0", "1", above=True)]
 
 
 class BreakerRules(Document):
@@ -53,9 +53,9 @@ class BreakerRules(Document):
     format: Literal["atomic-margin/breaker-rules/1"]
     version: Counter
     settlements: Annotated[int, integer_in(1, 1_000_000)]
-    posted_share: Annotated[Decimal, in_range("0", "1", above=True)]
-    window_seconds: Annotated[int, integer_in(1, LONGEST_SECONDS)]
-    longest_delay_seconds: Annotated[int, integer_in(1, LONGEST_SECONDS)]
+    posted_share: Share
+    window_seconds: Annotated[int, integer_in(1, 86_400)]
+    longest_delay_seconds: Annotated[int, integer_in(1, 86_400)]
 
     @model_validator(mode="after")
     def _check(self) -> "BreakerRules":
