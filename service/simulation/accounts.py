@@ -178,6 +178,7 @@ class SimulatedAccount:
             answer=run.answer,
             kind=rightful.kind,
             top_up=run.top_up,
+            top_up_usd=format(top_up_usd, "f"),
             transfers=rightful.transfers,
         )
         self._enter(_K.MARGIN_CALLED if rightful.kind == "margin_call" else _K.LIQUIDATED, body)
