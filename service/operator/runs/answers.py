@@ -6,6 +6,7 @@ the next start from the stored answer, verified anew.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.attestations import attest
@@ -52,7 +53,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     if stored is not None:
         # Whatever kept the settlement from following at once is made good before the entry goes out again.
         if run.state is RunState.BREACH_VERIFIED:
-            _settle_in_turn(operator, run_id, lambda: _settle_stored(operator, run, stored))
+            _settle_in_turn(operator, run_id, partial(_settle_stored, operator, run, stored))
         return _entry(operator, run, stored.sha256)
     verified = _verify(operator, run, signed, answer)
     with operator.store.unit_of_work() as session:
@@ -67,7 +68,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
             move_run(run, RunEvent.BREACH_VERIFIED)
     fault_point("answer-stored")
     if isinstance(verified, VerifiedBreach):
-        _settle_in_turn(operator, run_id, lambda: settle(operator, verified))
+        _settle_in_turn(operator, run_id, partial(settle, operator, verified))
     return entry
 
 

@@ -77,9 +77,9 @@ def _posted(operator: Operator, session: Session) -> Decimal:
         for asset, quantity in posted.items():
             held[asset] = held.get(asset, 0) + int(quantity)
     total = Fraction(0)
-    for asset, quantity in held.items():
+    for asset, units in held.items():
         try:
-            total += quantity * unit_price(operator.terms.schedule, market, asset)
+            total += units * unit_price(operator.terms.schedule, market, asset)
         except MarginError:
             continue
     return Decimal(int(total))
