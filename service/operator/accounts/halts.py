@@ -13,7 +13,6 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, HaltRow
 from atomic_margin.service.protocol.account.halt_documents import SCOPES, Halt, HaltScope, Resume
-from atomic_margin.service.protocol.account.halts import scope_at
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.signing import SignedDocument
 
@@ -70,12 +69,6 @@ def tell(operator: Operator, session: Session, account: Account) -> None:
     row = newest(session)
     if row is not None:
         entries.enter_in_new(session, operator.book, account, SignedDocument.parse(row.document))
-
-
-def stops(session: Session, account: Account, scope: HaltScope | None = None) -> bool:
-    """Return whether a halt stops something of an account now; by default anything."""
-    halted = scope_at(entries.state_of(account).public.halts, entries.newest(session).tick)
-    return bool(halted) if scope is None else scope in halted
 
 
 def _body(operator: Operator, session: Session, reason: str, at: At) -> dict[str, object]:

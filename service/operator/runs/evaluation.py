@@ -11,12 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text, now_text
-from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.deadlines import Clock, clock
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import NotDue, TimedEvaluation, ask, begin, record
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import entries, halted
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.operator.store.transitions import move_run
@@ -121,7 +120,7 @@ def sweep_deadlines(operator: Operator) -> list[str]:
 def _overdue(operator: Operator, session: Session, run: Run) -> bool:
     """Enter that the time to answer a run is over, if it is by the witnesses' clocks too; return whether it is."""
     account = session.get_one(Account, run.institution)
-    if halts.stops(session, account):
+    if halted.stops(session, account):
         return False
     begins, ends = None, None
     if operator.settings.policy_of_log.needed:
@@ -190,7 +189,7 @@ def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
             move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
             run.problem = "the account is in default"
             continue
-        if run.institution not in passed and wanted(run) and not halts.stops(session, account, "runs"):
+        if run.institution not in passed and wanted(run) and not halted.stops(session, account, "runs"):
             return run
         # Its later runs wait for this one, whoever takes it.
         passed.add(run.institution)

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.strict import instant
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, EntryRow, Run, SettlementRow
@@ -38,7 +38,7 @@ def waiting(session: Session) -> list[Waiting]:
 def may_settle(operator: Operator, session: Session) -> list[str]:
     """Return the runs whose breach may settle now, in the order in which they do."""
     found = waiting(session)
-    if not found or halts.stops(session, _account(session, found[0].run_id), "settlements"):
+    if not found or halted.stops(session, _account(session, found[0].run_id), "settlements"):
         # A halt is of every account.
         return []
     rules = operator.settings.breakers
