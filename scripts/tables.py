@@ -28,7 +28,9 @@ from atomic_margin.service.protocol.account import (
     state,
 )
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
@@ -119,6 +121,10 @@ MODELS: tuple[type[Part], ...] = (
     CollateralAgreement,
     Agreed,
     state.AgreementInForce,
+    Halt,
+    Resume,
+    BreakerRules,
+    state.Halts,
 )
 END = "<!-- end of fields -->"
 

@@ -20,6 +20,7 @@ from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -70,6 +71,9 @@ def serve(
     waterfall: Annotated[
         Path | None, typer.Option(help="Rules of the default waterfall; without them no default is worked off.")
     ] = None,
+    breakers: Annotated[
+        Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
@@ -99,6 +103,7 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)

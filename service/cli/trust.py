@@ -18,6 +18,7 @@ from atomic_margin.service.cli.terms import (
 )
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -47,6 +48,7 @@ def trust(
         int | None, typer.Option(help="How many seconds ago at most, where somebody acts on it.", min=1)
     ] = None,
     waterfall: Annotated[Path | None, typer.Option(help="Waterfall rules that you agree to; they are pinned.")] = None,
+    breakers: Annotated[Path | None, typer.Option(help="Rules by which breaches wait; they are pinned whole.")] = None,
 ) -> None:
     """Print a trust file. Get the keys from their owners, not from a bundle or from the operator's server.
 
@@ -65,6 +67,7 @@ def trust(
         anchors = TrustFile.parse(
             {
                 **({} if history is None else {"log": history}),
+                **({} if breakers is None else {"breakers": read_document(breakers, BreakerRules.parse).canonical()}),
                 **({} if waterfall is None else {"waterfall": read_document(waterfall, WaterfallRules.parse).hash()}),
                 **({"agreements": agreements} if agreements else {}),
                 "format": "atomic-margin/trust/2",

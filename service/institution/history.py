@@ -26,6 +26,7 @@ from atomic_margin.service.errors import AgentRefused, MalformedResponse, Reques
 from atomic_margin.service.institution import defaults
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
+from atomic_margin.service.institution.delays import warn_if_late
 from atomic_margin.service.institution.deliveries import read_receipts
 from atomic_margin.service.institution.disputed import check_lapse
 from atomic_margin.service.institution.matured import check_paid
@@ -353,6 +354,7 @@ class History:
         run = before.public.run
         with self._store.unit_of_work() as session:
             answer = find_sent(session, settlement.answer)
+            warn_if_late(session, self._settings.trust.breakers, settlement)
         if answer is None or answer.document is None:
             raise TypeError("an answer was followed that is not stored")
         body = answer.document["body"]

@@ -29,6 +29,7 @@ from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.policy import Policy
@@ -62,6 +63,7 @@ class Settings:
         allowances: by how much books of institutions that it admits may have gained more than those they replace.
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
+        breakers: rules about too many settlements at once; without them every breach settles at once.
     """
 
     directory: Path
@@ -78,6 +80,7 @@ class Settings:
     threshold: int | None = None
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
+    breakers: BreakerRules | None = None
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -52,7 +52,7 @@ from atomic_margin.service.protocol.account.entries import Chain, Salts, StateWr
 from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.netting import pending_returns
-from atomic_margin.service.protocol.account.state import PublicState
+from atomic_margin.service.protocol.account.state import Halts, PublicState
 from atomic_margin.service.protocol.leaves import leaf_fields
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState
@@ -131,11 +131,14 @@ def check(session: Session, operator: str, processes: int = 1) -> Compared:
     read = log.reader(session)
     held = ledger.accounts(session)
     entries = runs = balances = 0
+    halted: dict[str, Halts | None] = {}
     for account, replayed in _each(session, accounts, operator, read, processes):
         _compare_columns(account, replayed.chain)
         balances += _compare_balances(account.institution, replayed.chain, held)
         runs += _compare_runs(session, account.institution, replayed.runs)
         entries += replayed.chain.number
+        halted[account.institution] = None if replayed.chain.state is None else replayed.chain.state.public.halts
+    _compare_halts(halted)
     _compare_leaves(session)
     return Compared(len(accounts), entries, runs, balances)
 
@@ -344,6 +347,14 @@ def _compare_runs(session: Session, institution: str, wanted: Mapping[str, froze
             given = " or ".join(sorted(map(str, allowed)))
             raise HistoryDiffers(f"run {run_id} is {state or 'not there'}, its entries give {given}")
     return len(found)
+
+
+def _compare_halts(halted: Mapping[str, Halts | None]) -> None:
+    """Make sure that every account is under the same halt, or none."""
+    names = sorted(halted)
+    for name in names:
+        if halted[name] != halted[names[0]]:
+            raise HistoryDiffers(f"account {name!r} is under another halt than account {names[0]!r}: all have one")
 
 
 def _compare_leaves(session: Session) -> None:

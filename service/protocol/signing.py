@@ -35,6 +35,7 @@ DocumentType = Literal[
     "sale", "loss-agreement", "close-out", "fund-contribution", "fund-draw",
     "maturity",
     "archive", "agreement-amendment",
+    "halt", "resume",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -27,6 +27,7 @@ from atomic_margin.documents.strict import (
     require_unique,
 )
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
+from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 MAX_WITNESSES = 32
@@ -121,6 +122,7 @@ class TrustFile(Document):
         waterfall: hash of the rules by which a default is worked off; absent: none are agreed to.
         agreements: for each institution, the collateral agreements that its account may be under, old ones and new;
             absent for none.
+        breakers: rules by which breaches wait when there are many; absent: none is said to wait.
     """
 
     TAG = "trust"
@@ -137,6 +139,7 @@ class TrustFile(Document):
     log: LogTrust | None = None
     waterfall: Hash | None = None
     agreements: IdMap[NonEmptyListOf[CollateralAgreement]] | None = None
+    breakers: BreakerRules | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":

@@ -36,6 +36,10 @@ class Assumptions:
         coin_share: fraction of collateral that is in coins, for the half of accounts that bring coins.
         close_out_ticks: over how many ticks the book of a defaulter is sold.
         settlement_lag: ticks from a call to its settlement where calls are not atomic.
+        breaker_settlements: with breakers, breaches that settle within a window.
+        breaker_share: top-ups of a window, as a fraction of what all have posted.
+        breaker_window: its length in ticks.
+        breaker_delay: ticks after which a breach settles whatever the limits are.
     """
 
     seed: int = 1
@@ -56,6 +60,10 @@ class Assumptions:
     coin_share: float = 0.6
     close_out_ticks: int = 10
     settlement_lag: int = 60
+    breaker_settlements: int = 10
+    breaker_share: float = 0.05
+    breaker_window: int = 5
+    breaker_delay: int = 30
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -66,6 +74,9 @@ class Assumptions:
             ("close_out_ticks", 1, MAX_TICKS),
             ("settlement_lag", 0, MAX_TICKS),
             ("outside_ticks", 0, MAX_TICKS),
+            ("breaker_settlements", 1, MAX_ACCOUNTS),
+            ("breaker_window", 1, 1440),
+            ("breaker_delay", self.breaker_window, 1440),
         ):
             if not least <= getattr(self, name) <= most:
                 raise ConfigurationError(f"{name} is from {least} to {most}, got {getattr(self, name)}")
@@ -79,6 +90,8 @@ class Assumptions:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigurationError(f"{name} is from {low} to {high}, got {getattr(self, name)}")
+        if not 0.001 <= self.breaker_share <= 1:
+            raise ConfigurationError(f"breaker_share is from 0.001 to 1, got {self.breaker_share}")
         if self.depth_usd <= 0:
             raise ConfigurationError("depth_usd is above 0: a market without depth has no price")
 

@@ -10,6 +10,7 @@ Where the unrounded rows leave more than rounding could take, that is not comput
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from atomic_margin.margin.market.valuation import Valuation, value
 from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.margin.rows.top_up import TopUp, compute_top_up
 from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.service.protocol.breakers import BreakerRules, Done, Waiting, releasable
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.simulation.accounts import SimulatedAccount
 from atomic_margin.service.simulation.assumptions import Assumptions
@@ -40,19 +42,32 @@ class Regime:
         name: for the report.
         said: what it is, in a sentence.
         lag: ticks from the answer that proves a breach to its settlement; 0 for at once.
+        breakers: rules by which breaches wait when there are many.
     """
 
     name: str
     said: str
     lag: int = 0
+    breakers: BreakerRules | None = None
 
 
 def regimes(assumptions: Assumptions) -> tuple[Regime, ...]:
     """Return the ways of calling margin that are compared."""
     lag = assumptions.settlement_lag
+    breakers = BreakerRules.parse(
+        {
+            "format": "atomic-margin/breaker-rules/1",
+            "version": "1",
+            "settlements": str(assumptions.breaker_settlements),
+            "posted_share": str(assumptions.breaker_share),
+            "window_seconds": str(60 * assumptions.breaker_window),
+            "longest_delay_seconds": str(60 * assumptions.breaker_delay),
+        }
+    )
     return (
         Regime("atomic", "a breach is settled in the tick that proves it"),
         Regime("later", f"a breach is settled {lag} ticks after it was proven", lag),
+        Regime("breakers", "as atomic, and too many at once wait in the order of their answers", 0, breakers),
     )
 
 
@@ -160,6 +175,8 @@ class _Play:
         self._universe = cascade.terms.universe.hash()
         self._weights: dict[int, TrueWeights] = {}
         self._valued: dict[str, _Valued] = {}
+        self._answers = 0
+        self._done: list[Done] = []
 
     def tick(self, tick: int) -> TickFigures:
         """Let one tick come, and everything that follows from it."""
@@ -182,23 +199,21 @@ class _Play:
                 top_up = self._run(member, market, rows)
                 if top_up is not None:
                     breaches += 1
+                    self._answers += 1
                     member.due = (tick + self._regime.lag, market, top_up)
+                    member.waits = Waiting(self._answers, _minute(tick), top_up)
                     member.arriving = member.arriving or tick + self._assumed.outside_ticks
-            if member.due is not None and member.due[0] <= tick:
-                settled = account.settle(member.due[1], member.due[2])
-                called += float(member.due[2]) if settled.kind == "margin_call" else 0.0
-                member.due = None
-                if account.defaulted():
-                    liquidations += 1
-                    member.closing = 1.0
-                    moved = {move.asset: 0 for move in settled.transfers}
-                    for move in settled.transfers:
-                        moved[move.asset] += move.quantity
-                    proceeds, coins = self._sell_collateral(moved, market)
-                    member.proceeds += proceeds
-                    sold += coins
+        for member in self._now_due(tick, market):
+            settled, moved = self._settle(member, tick)
+            called += settled
+            if member.account.defaulted():
+                liquidations += 1
+                proceeds, coins = self._sell_collateral(moved, market)
+                member.proceeds += proceeds
+                sold += coins
+        for member in self._members:
             short += member.due is not None
-            uncovered += max(0.0, -self._equity(member, market, worth)) if not account.defaulted() else 0.0
+            uncovered += max(0.0, -self._equity(member, market, worth)) if not member.account.defaulted() else 0.0
         uncovered += sum(max(0.0, -self._left(one, worth)) for one in self._members if one.closing > 0)
         self._prices.sell(sold)
         return TickFigures(
@@ -211,6 +226,33 @@ class _Play:
             float(np.abs(sold).sum()),
             self._loss,
         )
+
+    def _now_due(self, tick: int, market: Market) -> list[Member]:
+        """Return whose breach settles in this tick: all that are due, or those whose turn the rules say it is."""
+        due = [member for member in self._members if member.due is not None and member.due[0] <= tick]
+        if self._regime.breakers is None:
+            return due
+        held = [one.account.state.public.posted for one in self._members]
+        posted = Decimal(int(sum(self._market_value(one, market) for one in held)))
+        waiting = {member.waits: member for member in due if member.waits is not None}
+        released = releasable(self._regime.breakers, list(waiting), self._done, posted, _minute(tick))
+        return [waiting[one] for one in released]
+
+    def _settle(self, member: Member, tick: int) -> tuple[float, dict[str, int]]:
+        """Settle a breach; return what a call added, USD, and what a liquidation took."""
+        if member.due is None:
+            raise ValueError("no breach of the account waits")
+        _, market, top_up = member.due
+        settled = member.account.settle(market, top_up)
+        self._done.append(Done(_minute(tick), top_up))
+        member.due = None
+        if not member.account.defaulted():
+            return float(top_up), {}
+        member.closing = 1.0
+        moved = {move.asset: 0 for move in settled.transfers}
+        for move in settled.transfers:
+            moved[move.asset] += move.quantity
+        return 0.0, moved
 
     def _run(self, member: Member, market: Market, rows: Rows) -> Decimal | None:
         """Open a run, answer it; return the top-up of a breach, USD."""
@@ -309,6 +351,10 @@ class _Play:
                 index = self._prices.names.index(asset.risk_underlying)
                 notional[index] += moved[asset.id] * price_of(asset, market) / 10**asset.decimals
         return self._market_value(moved, market), notional
+
+
+def _minute(tick: int) -> datetime:
+    return datetime(2000, 1, 1) + timedelta(minutes=tick)
 
 
 def _book(member: Member, worth: Valuation) -> float:

@@ -14,6 +14,7 @@ from atomic_margin.margin.market.pricing import Floats
 from atomic_margin.margin.market.valuation import Valuation, value
 from atomic_margin.margin.models.books import sample_books
 from atomic_margin.margin.rows.matrix import Integers
+from atomic_margin.service.protocol.breakers import Waiting
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.simulation.accounts import SimulatedAccount
 from atomic_margin.service.simulation.assumptions import Assumptions
@@ -35,6 +36,7 @@ class Member:
         outside: USD that the institution has elsewhere.
         arriving: tick at which that arrives, once it was asked for.
         due: what settles its open breach, and at which tick.
+        waits: the place of that breach in the order of answers.
         closing: part of the book that is still to be sold after a liquidation, 0 to 1.
         proceeds: what liquidation brought so far, USD.
     """
@@ -47,6 +49,7 @@ class Member:
     outside: float
     arriving: int | None = None
     due: tuple[int, Market, Decimal] | None = None
+    waits: Waiting | None = None
     closing: float = 0.0
     proceeds: float = 0.0
 

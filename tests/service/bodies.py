@@ -22,6 +22,7 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
     UniverseRevision,
 )
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.documents import (
@@ -227,6 +228,25 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "before": H,
         "universe": "ef" * 32,
         "until": "2026-12-31T08:00:00Z",
+        "announced_at": "2026-11-20T08:00:02Z",
+    },
+    Halt: {
+        "operator": KEY,
+        "number": "1",
+        "scope": ["settlements", "runs"],
+        "reason": "an incident",
+        "tick": H,
+        "tick_sequence": "7",
+        "until": "67",
+        "announced_at": "2026-11-20T08:00:02Z",
+    },
+    Resume: {
+        "operator": KEY,
+        "number": "2",
+        "halt": H,
+        "reason": "over",
+        "tick": H,
+        "tick_sequence": "9",
         "announced_at": "2026-11-20T08:00:02Z",
     },
     DepositRecord: {

@@ -124,6 +124,26 @@ def test_a_book_is_given_up_once_it_was_looked_at(world_at: Callable[[str], Worl
     assert world.account().public.book is None
 
 
+def test_everything_is_halted_shown_and_resumed(office: Office) -> None:
+    early = office.call("resume", "--reason", "nothing was halted")
+    assert (early.exit_code, json.loads(early.stdout)["field"]) == (1, "halt")
+    calm = office.call("breakers")
+    assert (calm.exit_code, "good" in calm.stdout, "none waits" in calm.stdout) == (0, True, True)
+    halted = office.printed("halt", "--reason", "an incident", "--scope", "leaving", "--ticks", "3")
+    assert (halted["type"], halted["body"]["scope"], halted["body"]["until"]) == ("halt", ["leaving"], "3")
+    shown = office.call("breakers").stdout
+    assert "halt 1" in shown
+    assert "leaving until after tick 3" in shown
+    assert office.printed("breakers", "--json")["halt"] == halted
+    # Another one replaces it.
+    again = office.printed("halt", "--reason", "worse")
+    assert (again["body"]["number"], len(again["body"]["scope"])) == ("2", 3)
+    wrong = office.call("halt", "--reason", "worse", "--scope", "answers")
+    assert wrong.exit_code == 1
+    assert office.printed("resume", "--reason", "over")["body"]["halt"]
+    assert office.printed("breakers", "--json")["halt"] is None
+
+
 def test_a_dispute_is_shown_proposed_an_end_and_agreed_to(world_at: Callable[[str], World], running: Running) -> None:
     world = world_at("calm-done")
     office = running(world)

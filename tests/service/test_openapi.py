@@ -104,6 +104,8 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/fund",
         "/v1/losses",
         "/v1/close-outs",
+        "/v1/breakers/halts",
+        "/v1/breakers/resumes",
     }
     assert posts == {*JSON_DOCUMENTS, *UPLOADS, *others}
 

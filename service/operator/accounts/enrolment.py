@@ -20,6 +20,7 @@ from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
@@ -78,6 +79,7 @@ def admit(
         )
         account = Account(institution=institution, name=name, identity=identity, seed=secrets.token_hex(32))
         entries.open_account(session, operator.book, account, admission.signed_by(operator.identity))
+        halts.tell(operator, session, account)
 
 
 def enrol(

@@ -5,14 +5,15 @@ the next start from the stored answer, verified anew.
 """
 
 import logging
-
-from sqlalchemy import select
+from collections.abc import Callable
+from functools import partial
 
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import compiled_tick
+from atomic_margin.service.operator.settlement import queue
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
@@ -52,7 +53,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     if stored is not None:
         # Whatever kept the settlement from following at once is made good before the entry goes out again.
         if run.state is RunState.BREACH_VERIFIED:
-            _settle_stored(operator, run, stored)
+            _settle_in_turn(operator, run_id, partial(_settle_stored, operator, run, stored))
         return _entry(operator, run, stored.sha256)
     verified = _verify(operator, run, signed, answer)
     with operator.store.unit_of_work() as session:
@@ -67,8 +68,18 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
             move_run(run, RunEvent.BREACH_VERIFIED)
     fault_point("answer-stored")
     if isinstance(verified, VerifiedBreach):
-        settle(operator, verified)
+        _settle_in_turn(operator, run_id, partial(settle, operator, verified))
     return entry
+
+
+def _settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], bool]) -> None:
+    """Settle a breach if none that came before it waits; else all whose turn it is, in their order."""
+    with operator.store.unit_of_work() as session:
+        first = [one.run_id for one in queue.waiting(session)][:1]
+    if first == [run_id]:
+        settle_it()
+    else:
+        settle_unfinished(operator)
 
 
 def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:
@@ -82,29 +93,31 @@ def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:
 def settle_unfinished(operator: Operator) -> list[str]:
     """Settle breaches whose answer is stored but whose settlement did not follow; return their runs.
 
-    A crash or a full disk comes between the two commits. One that cannot be settled does not keep the others waiting.
+    A crash or a full disk comes between the two commits, or they had to wait. They settle in the order of the log; one
+    that cannot be settled does not keep the others waiting.
     """
     with operator.store.unit_of_work() as session:
-        runs = list(session.scalars(select(Run).where(Run.state == RunState.BREACH_VERIFIED)))
+        # Those that wait are not verified again and again.
+        runs = [session.get_one(Run, run_id) for run_id in queue.may_settle(operator, session)]
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
     settled = []
     for run in runs:
         try:
-            _settle_stored(operator, run, answers[run.run_id])
+            done = _settle_stored(operator, run, answers[run.run_id])
         except Exception:
             # Logged and tried again in the next round; the account takes no other run meanwhile.
             _log.exception("run %s could not be settled", run.run_id)
         else:
-            settled.append(run.run_id)
+            settled += [run.run_id] if done else []
     return settled
 
 
-def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> None:
-    """Verify a stored answer anew and settle what it proves."""
+def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
+    """Verify a stored answer anew and settle what it proves; return whether it is settled."""
     verified = _verify(operator, run, *parse_signed(stored.document, Answer))
     if not isinstance(verified, VerifiedBreach):
         raise Conflict(f"the stored answer of {run.run_id} is no breach; restore the database from a backup")
-    settle(operator, verified)
+    return settle(operator, verified)
 
 
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:

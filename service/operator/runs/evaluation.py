@@ -15,10 +15,11 @@ from atomic_margin.service.operator.deadlines import Clock, clock
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import NotDue, TimedEvaluation, ask, begin, record
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import entries, halted
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.errors import Halted
 from atomic_margin.service.protocol.account.events import Overdue, RunVoid
 from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.policy import Policy
@@ -58,6 +59,9 @@ def evaluate_next(operator: Operator) -> str | None:
     except NotDue as reason:
         _end(operator, run_id, reason)
         return run_id
+    except Halted as reason:
+        _wait(operator, run_id, reason)
+        return run_id
     except Exception as error:
         # Whatever it was must not leave the run half-way, nor stop the other accounts' runs.
         _log.exception("run %s was not evaluated (attempt %d)", run_id, run.attempts)
@@ -83,6 +87,8 @@ def ask_next(operator: Operator) -> str | None:
         ask(operator, run_id)
     except NotDue as reason:
         _end(operator, run_id, reason)
+    except Halted as reason:
+        _wait(operator, run_id, reason)
     except Exception as error:
         _log.exception("run %s was not recorded (attempt %d)", run_id, run.attempts)
         give_back(operator, run_id, f"{type(error).__name__}: {error}")
@@ -113,6 +119,9 @@ def sweep_deadlines(operator: Operator) -> list[str]:
 
 def _overdue(operator: Operator, session: Session, run: Run) -> bool:
     """Enter that the time to answer a run is over, if it is by the witnesses' clocks too; return whether it is."""
+    account = session.get_one(Account, run.institution)
+    if halted.stops(session, account):
+        return False
     begins, ends = None, None
     if operator.settings.policy_of_log.needed:
         elapsed = _elapsed(operator, session, run)
@@ -128,7 +137,6 @@ def _overdue(operator: Operator, session: Session, run: Run) -> bool:
         ends=ends,
         declared_at=now_text(),
     )
-    account = session.get_one(Account, run.institution)
     entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
     if run.breach_output is None:
         move_run(run, RunEvent.PROOF_OVERDUE)
@@ -176,11 +184,12 @@ def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
     query = select(Run).where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
     passed = set()
     for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
-        if session.get_one(Account, run.institution).state in ENDED:
+        account = session.get_one(Account, run.institution)
+        if account.state in ENDED:
             move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
             run.problem = "the account is in default"
             continue
-        if run.institution not in passed and wanted(run):
+        if run.institution not in passed and wanted(run) and not halted.stops(session, account, "runs"):
             return run
         # Its later runs wait for this one, whoever takes it.
         passed.add(run.institution)
@@ -220,6 +229,15 @@ def give_back(operator: Operator, run_id: str, problem: str) -> None:
             }
         )
         entries.enter(session, operator.book, account, void.signed_by(operator.identity))
+
+
+def _wait(operator: Operator, run_id: str, reason: Halted) -> None:
+    """Give back a run that a halt came before; that was no attempt."""
+    with operator.store.unit_of_work() as session:
+        run = session.get_one(Run, run_id)
+        run.problem = str(reason)
+        run.attempts = max(0, run.attempts - 1)
+        move_run(run, RunEvent.RETRIED)
 
 
 def _end(operator: Operator, run_id: str, reason: NotDue) -> None:

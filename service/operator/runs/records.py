@@ -21,7 +21,7 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.agreements import agreed_in_force
-from atomic_margin.service.protocol.account.errors import WrongAgreement, WrongCollateral
+from atomic_margin.service.protocol.account.errors import Halted, WrongAgreement, WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.values import book_at
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
@@ -96,6 +96,8 @@ def begin(operator: Operator, run_id: str) -> Plan:
             except (WrongAgreement, WrongCollateral):
                 # Some was posted meanwhile, or other terms were agreed to.
                 continue
+            except Halted:
+                raise
             except IllegalTransition as error:
                 raise NotDue(str(error)) from error
             session.get_one(Run, run_id).submission_id = plan.submission_id
@@ -120,7 +122,7 @@ def open_due(operator: Operator, institution: str) -> None:
         return
     try:
         begin(operator, run_id)
-    except (NotDue, MarginError) as reason:
+    except (NotDue, Halted, MarginError) as reason:
         _log.warning("run %s did not begin before another book came: %s", run_id, reason)
 
 
@@ -137,6 +139,8 @@ def ask(operator: Operator, run_id: str) -> None:
             _record(operator, plan, None, operator.settings.proof_seconds)
         except (WrongAgreement, WrongCollateral):
             continue
+        except Halted:
+            raise
         except IllegalTransition as error:
             raise NotDue(str(error)) from error
         return

@@ -10,7 +10,7 @@ from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.settlement import ledger, queue
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
@@ -28,8 +28,8 @@ from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.verification import VerifiedBreach
 
 
-def settle(operator: Operator, breach: VerifiedBreach) -> None:
-    """Settle a verified breach. A breach that is settled already stays as it is.
+def settle(operator: Operator, breach: VerifiedBreach) -> bool:
+    """Settle a verified breach; return whether it is settled, or has to wait. One that is settled stays as it is.
 
     Raises:
         TypeError: anything but a VerifiedBreach.
@@ -42,10 +42,13 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         earlier = session.get(SettlementRow, run.run_id)
         if earlier is not None and earlier.document["body"]["answer"] == breach.answer_hash:
             # Somebody else finished it meanwhile, on the same answer.
-            return
+            return True
         if run.state is not RunState.BREACH_VERIFIED or run.record_hash != breach.run_hash:
             raise Conflict(f"run {run.run_id} is {run.state}; only a verified breach settles, and once", "run_id")
         account = session.get_one(Account, run.institution)
+        if run.run_id not in queue.may_settle(operator, session):
+            # The answer is stored: the background settles it once its turn comes, or the halt is over.
+            return False
         state = entries.state_of(account)
         market = operator.compiled_ticks.of(session.get_one(Tick, run.price_sequence)).market
         rightful = rightful_transfers(
@@ -103,3 +106,4 @@ def settle(operator: Operator, breach: VerifiedBreach) -> None:
         attest(operator, session, run)
         fault_point("settlement-booked")
     fault_point("settlement-committed")
+    return True

@@ -44,6 +44,10 @@ _ELSEWHERE = frozenset(
 )  # fmt: skip
 
 
+FOR_ALL = frozenset({"halt", "resume"})
+"""Types of documents that every account has, or none."""
+
+
 class Book(NamedTuple):
     """What entries are made with.
 
@@ -111,7 +115,30 @@ def enter(session: Session, book: Book, account: Account, document: SignedDocume
         IllegalTransition: the document is no legal event now.
         SignatureInvalid, DocumentError: it does not hold.
     """
+    if document.type in FOR_ALL:
+        raise Conflict(f"a {document.type} is of every account, or of none: it is not entered in one alone", "type")
     return _append(session, book, account, chain_of(account), document)
+
+
+def enter_in_all(session: Session, book: Book, document: SignedDocument) -> None:
+    """Enter one document into every account, inside the caller's unit of work.
+
+    Raises:
+        IllegalTransition: it is no legal event of one of them; then it is entered nowhere.
+    """
+    for account in session.scalars(select(Account).order_by(Account.institution)):
+        _append(session, book, account, chain_of(account), document)
+
+
+def enter_in_new(session: Session, book: Book, account: Account, document: SignedDocument) -> None:
+    """Enter what all accounts have into one that was just opened.
+
+    Raises:
+        Conflict: something happened to it before.
+    """
+    if account.entries != 1:
+        raise Conflict(f"account {account.institution!r} is not new: it has what all accounts have", "institution")
+    _append(session, book, account, chain_of(account), document)
 
 
 def open_account(session: Session, book: Book, account: Account, admission: SignedDocument) -> SignedDocument:

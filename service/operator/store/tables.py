@@ -148,6 +148,15 @@ class UniverseRow(Base):
     revision: Mapped[JsonObject]
 
 
+class HaltRow(Base):
+    """A halt of all accounts, or the end of one."""
+
+    __tablename__ = "halts"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    document: Mapped[JsonObject]
+
+
 class LogLeaf(Base):
     """An entry of the log, as it is hashed and served."""
 

@@ -38,6 +38,7 @@ from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
+from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
@@ -110,6 +111,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(defaults_router(operator))
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
+    app.include_router(breakers_router(operator))
     return app
 
 
@@ -128,13 +130,15 @@ def _public(operator: Operator) -> APIRouter:
 
     @router.get("/v1/terms/{name}")
     def terms(name: str) -> Any:
-        """The published `model`, `universe`, collateral `schedule`, `price_rules` or `waterfall` rules."""
+        """The published `model`, `universe`, collateral `schedule`, `price_rules`, `waterfall` or `breakers` rules."""
         if name == "price_rules":
             return operator.settings.prices.canonical()
         if name == "waterfall" and operator.settings.waterfall is not None:
             return operator.settings.waterfall.canonical()
+        if name == "breakers" and operator.settings.breakers is not None:
+            return operator.settings.breakers.canonical()
         if name not in ("model", "universe", "schedule"):
-            raise NotFound("there are: model, universe, schedule, price_rules, waterfall if it has any", "name")
+            raise NotFound("there are: model, universe, schedule, price_rules, and waterfall, breakers if any", "name")
         return getattr(operator.terms, name).canonical()
 
     @router.get("/v1/ticks")

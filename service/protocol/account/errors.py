@@ -18,6 +18,8 @@ IllegalTransition            409  the table has no such event in that status
     ├── TooManyDisputes           one is open, or there were as many as may be
     ├── WrongDispute              it is about another dispute than the open one, or about what was disputed before
     └── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
+    ├── Halted                    the operator has halted it
+    ├── WrongHalt                 it is about another halt, or not at the tick at which all have it
     └── WrongDefault              it is about another default than the account's, or another step of it
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
@@ -104,6 +106,14 @@ class WrongNetting(IllegalEvent):
 
 class WrongDefault(IllegalEvent):
     """It is about another default than the account's, or comes before another step of it."""
+
+
+class Halted(IllegalEvent):
+    """The operator has halted all accounts, and this has to wait for the end of it."""
+
+
+class WrongHalt(IllegalEvent):
+    """It is about another halt than the account's, or not at the tick at which every account has it."""
 
 
 class EntryRefused(ServiceError):

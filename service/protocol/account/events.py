@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     LossAgreement,
     Sale,
 )
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
@@ -265,6 +266,7 @@ _BODIES: dict[str, type[Body]] = {
         Release,
         Maturity,
         AgreementAmendment,
+        Halt, Resume,
     )
 }  # fmt: skip
 
@@ -292,6 +294,8 @@ _KINDS = {
     "fund-contribution": EventKind.FUND_CONTRIBUTED,
     "fund-draw": EventKind.FUND_DRAWN,
     "agreement-amendment": EventKind.AGREEMENT_AMENDED,
+    "halt": EventKind.HALTED,
+    "resume": EventKind.RESUMED,
 }
 
 

@@ -87,5 +87,10 @@ class EventKind(str, Enum):
     AGREEMENT_AMENDED = "agreement amended"
     """Both sides signed other terms of collateral."""
 
+    HALTED = "halted"
+    """The operator halted every account."""
+    RESUMED = "resumed"
+    """The operator ended the halt, of every account."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -31,6 +31,7 @@ checked that it is the right document at this moment:
   default, and nobody else bears any of it before the defaulter has nothing left.
 - A run counts the figures of the collateral agreement in force; threshold and minimum transfer are 0 for an account
   that is frozen, owed or in default. The agreement is amended by a document that both sides sign, between runs.
+- While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
@@ -41,6 +42,7 @@ from atomic_margin.service.protocol.account import (
     books,
     defaults,
     disputes,
+    halts,
     holdings,
     maturity,
     netting,
@@ -72,6 +74,7 @@ def apply(state: Account | None, event: Event, at: At) -> Account:
     if state is None:
         return with_public(_opened(event), newest=newest)
     _check_signer(state.public, event)
+    halts.require_not_halted(state, event.kind, at)
     state = _with_entry(state, at)
     after = _APPLY[event.kind](state, event, at)
     if (after.public.status, after.public.newest) == (status, newest):
@@ -205,4 +208,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.MATURED: maturity.matured,
     EventKind.FREE_MATURED: maturity.matured,
     EventKind.AGREEMENT_AMENDED: agreements.agreement_amended,
+    EventKind.HALTED: halts.halted,
+    EventKind.RESUMED: halts.resumed,
 }

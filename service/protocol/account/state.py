@@ -12,6 +12,7 @@ from atomic_margin.documents.fields import AmountText, Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, IdMap, Label, ListOf, Part, Quantity
 from atomic_margin.margin.collateral.agreement import Agreed, Cents
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
+from atomic_margin.service.protocol.account.halt_documents import HaltScope
 from atomic_margin.service.protocol.disputes import DisputeKind
 from atomic_margin.service.protocol.documents import MatrixHashes
 from atomic_margin.service.protocol.states import AccountState
@@ -190,6 +191,22 @@ class AgreementInForce(Part):
     eligible: ListOf[Identifier] | None = None
 
 
+class Halts(Part):
+    """What an account had of halts.
+
+    Attributes:
+        number: of the last halt or resume.
+        halt: hash of the halt, unless it was ended.
+        scope: what it stops.
+        until: number of the last tick at which it holds.
+    """
+
+    number: Counter
+    halt: Hash | None = None
+    scope: ListOf[HaltScope] = ()
+    until: Counter | None = None
+
+
 class PublicState(Document):
     """The part of an account that readers of a bundle see.
 
@@ -221,6 +238,7 @@ class PublicState(Document):
         default: a liquidation that is not closed out.
         fund: what the account has in the guarantee fund, if it ever had something there.
         agreement: terms of collateral between both sides; absent where there are none.
+        halts: absent until there was one.
     """
 
     TAG = "account-public"
@@ -252,6 +270,7 @@ class PublicState(Document):
     default: Default | None = None
     fund: FundShare | None = None
     agreement: AgreementInForce | None = None
+    halts: Halts | None = None
 
 
 class Pending(Part):

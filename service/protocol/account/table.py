@@ -66,6 +66,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.FREE_MATURED: _stays(*_ALL),
     # Who is frozen has no credit to agree on.
     K.AGREEMENT_AMENDED: _stays(S.ADMITTED, S.PENDING, S.ACTIVE),
+    K.HALTED: _stays(*_ALL),
+    K.RESUMED: _stays(*_ALL),
 }
 
 

@@ -22,6 +22,7 @@ from atomic_margin.service.protocol.account.events import (
     RunVoid,
     UniverseRevision,
 )
+from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.state import Account, OpenDispute, OpenRun
 from atomic_margin.service.protocol.account.values import At, book_at, commitments_hash
 from atomic_margin.service.protocol.bodies import Body
@@ -185,6 +186,34 @@ class Parties:
             "announced_at": TIME,
         }
         return UniverseRevision.parse(body).signed_by(self.operator)
+
+    def halt(self, number: int = 1, until: int | None = None, **wrong: Any) -> SignedDocument:
+        """The kill switch, by default of everything, for two ticks."""
+        body = {
+            "operator": self.operator.public_key,
+            "number": str(number),
+            "scope": ["settlements", "leaving", "runs"],
+            "reason": "an incident",
+            "tick": self.at.tick_hash,
+            "tick_sequence": str(self.newest),
+            "until": str(self.newest + 2 if until is None else until),
+            "announced_at": TIME,
+        }
+        return Halt.parse(body | wrong).signed_by(self.operator)
+
+    def resume(self, number: int = 2, **wrong: Any) -> SignedDocument:
+        """The end of the account's halt."""
+        halts = self.state.public.halts
+        body = {
+            "operator": self.operator.public_key,
+            "number": str(number),
+            "halt": named("halt") if halts is None or halts.halt is None else halts.halt,
+            "reason": "over",
+            "tick": self.at.tick_hash,
+            "tick_sequence": str(self.newest),
+            "announced_at": TIME,
+        }
+        return Resume.parse(body | wrong).signed_by(self.operator)
 
     def deposit(self, quantity: int, asset: str = "USDC") -> SignedDocument:
         body = {"asset": asset, "quantity": str(quantity), "reference": f"r-{quantity}", "booked_at": TIME}

@@ -57,6 +57,12 @@ def breached() -> Parties:
     return parties
 
 
+def halted(parties: Parties) -> Parties:
+    """The operator has halted everything."""
+    parties.enter(parties.halt())
+    return parties
+
+
 def disputed() -> Parties:
     """A covered account disputes its first entry."""
     parties = covered()

@@ -26,6 +26,7 @@ from .story import (
     disputed,
     evaluating,
     everything,
+    halted,
     in_status,
     owed,
     recorded,
@@ -83,6 +84,8 @@ live(K.RETURN_PROMISED)(lambda: _with(in_netting.of_a_party(), lambda p: in_nett
 live(K.NETTED)(lambda: _with(in_netting.promised(), in_netting.cycle))
 live(K.MATURED)(lambda: _with(covered(), maturity))
 live(K.FREE_MATURED)(lambda: _with(covered(), lambda p: maturity(p, "free")))
+live(K.HALTED)(lambda: _with(covered(), Parties.halt))
+live(K.RESUMED)(lambda: _with(halted(covered()), Parties.resume))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
@@ -146,6 +149,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "matured": EVERYWHERE,
     "free matured": EVERYWHERE,
     "agreement amended": {name: name for name in ("admitted", "pending", "active")},
+    "halted": EVERYWHERE,
+    "resumed": EVERYWHERE,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

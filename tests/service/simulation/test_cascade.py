@@ -19,6 +19,7 @@ from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.events import Event, EventKind
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.breakers import BreakerRules, Waiting, releasable
 from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.simulation import cascade as module
 from atomic_margin.service.simulation.accounts import SimulatedAccount
@@ -62,10 +63,32 @@ def test_calls_that_settle_at_once_leave_nobody_short(played: dict[str, Outcome]
     assert [one.breaches for one in played["atomic"].ticks[: SHORT.crash_at]] == [0] * SHORT.crash_at
 
 
+def test_with_breakers_one_after_the_other_settles_and_nobody_waits_too_long(
+    terms: Terms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assumed = replace(SHORT, breaker_settlements=1, breaker_window=2, breaker_delay=6, breaker_share=1.0)
+    settled: list[tuple[Waiting, int]] = []
+
+    def noted(rules: BreakerRules, waiting: Any, done: Any, posted: Any, now: Any) -> list[Waiting]:
+        found = releasable(rules, waiting, done, posted, now)
+        settled.extend((one, int((now - one.since).total_seconds()) // 60) for one in found)
+        return found
+
+    monkeypatch.setattr(module, "releasable", noted)
+    summary = Cascade(assumed, terms, full_example("market-1")).play(regimes(assumed)[2]).summary()
+    assert [one.leaf for one, _ in settled] == sorted(one.leaf for one, _ in settled)
+    assert 0 < max(waited for _, waited in settled) <= 6
+    assert summary["account_ticks_short"] == sum(waited for _, waited in settled)
+    # Wide limits make it what it is without.
+    wide = replace(assumed, breaker_settlements=SHORT.accounts, breaker_window=1)
+    atomic, _, breakers = (Cascade(wide, terms, full_example("market-1")).play(one) for one in regimes(wide))
+    assert breakers.ticks == atomic.ticks
+
+
 def test_prices_are_the_same_until_somebody_has_to_sell(played: dict[str, Outcome]) -> None:
     first = min(index for outcome in played.values() for index, one in enumerate(outcome.ticks) if one.sold_usd > 0)
     before = [[one.prices for one in outcome.ticks[: first + 1]] for outcome in played.values()]
-    assert before[0] == before[1]
+    assert before[0] == before[1] == before[2]
 
 
 def test_every_event_goes_through_the_machine(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +173,18 @@ def test_a_picture_has_a_line_for_each_regime_in_each_panel(played: dict[str, Ou
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("accounts", 0), ("ticks", 1), ("crash", 1.0), ("depth_usd", 0.0), ("resilience", -0.1)]
+    ("name", "value"),
+    [
+        ("accounts", 0),
+        ("ticks", 1),
+        ("crash", 1.0),
+        ("depth_usd", 0.0),
+        ("resilience", -0.1),
+        ("breaker_share", 0.0),
+        ("breaker_window", 0),
+        ("breaker_delay", 4),
+        ("breaker_settlements", 0),
+    ],
 )
 def test_an_assumption_out_of_its_range_is_named(name: str, value: float) -> None:
     with pytest.raises(ConfigurationError, match=name):
@@ -171,7 +205,7 @@ def test_the_command_writes_figures_and_a_picture(tmp_path: Path, monkeypatch: p
     assert said.exit_code == 0, said.output
     found = json.loads(said.stdout)
     assert found["assumptions"] == replace(Assumptions(), accounts=3, ticks=12).as_json()
-    assert list(found["regimes"]) == [one.name for one in regimes(Assumptions())]
+    assert sorted(found["regimes"]) == sorted(one.name for one in regimes(Assumptions()))
     written = json.loads((tmp_path / "c.json").read_text())
     assert {len(ticks) for ticks in written["ticks"].values()} == {12}
     assert (tmp_path / "c.svg").read_text().startswith("<svg")
