@@ -1,6 +1,6 @@
 """The mutants of collateral agreements: what shifts c, which figures are in force, and who may change them."""
 
-from mutant import Mutant, Node, condition
+from mutant import Mutant, Node, condition, value
 
 _FORMULAS = "tests/margin/test_agreement.py::test_"
 _MACHINE = "tests/service/account/test_machine_agreements.py::test_"
@@ -41,4 +41,6 @@ AGREEMENT_MUTANTS = (
            Node("call", "check_agreement"), "None", (f"{_RUNS}a_verifier_refuses_a_run_under_another_agreement",)),
     Mutant("agreement: pinned by readers of archives", "service.verifier.archived_documents:_require_pinned",
            condition("agreement"), "False", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
+    _machine("other terms are proven anew", "service.protocol.account.agreements:agreement_amended", value("book"),
+             "what_was_proven_under_other_terms_lets_nothing_leave", "public.book"),
 )  # fmt: skip

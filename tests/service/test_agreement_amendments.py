@@ -204,7 +204,7 @@ def test_the_agent_asks_by_its_own_face_and_follows_the_entry(resident: Resident
     run_id = resident.world.play(1)
     assert resident.agent.answer_due() == [run_id]
     assert in_step(resident)
-    assert resident.agent.dispute is None
+    assert resident.agent.contradiction is None
     with resident.agent.signing() as (party, outbox), pytest.raises(AgentRefused, match="under this agreement already"):
         amending.ask(party, outbox, STRICT, 5)
 

@@ -7,7 +7,7 @@ from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.errors import RunNotOver, WrongAgreement, WrongCollateral, WrongTick
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.state import Account, AgreementInForce, PublicState
-from atomic_margin.service.protocol.account.values import At, body_of, is_due, made, require_next, with_public
+from atomic_margin.service.protocol.account.values import At, body_of, is_due, made, require_next, updated, with_public
 from atomic_margin.service.protocol.states import AccountState
 
 
@@ -66,6 +66,8 @@ def agreement_amended(state: Account, event: Event, at: At) -> Account:
     require_next(body.sequence, 0 if before is None else before.sequence, "amendment")
     if at.tick > body.until:
         raise WrongTick(f"the amendment was to be entered at tick {body.until} at the latest; sign another", "until")
-    after = with_public(state, agreement=agreement_in_force(body.agreement, body.sequence))
+    # What was proven was proven under the terms before: nothing leaves until the next proof.
+    book = None if public.book is None else updated(public.book, covered=None)
+    after = with_public(state, agreement=agreement_in_force(body.agreement, body.sequence), book=book)
     require_eligible(after.public, public.posted)
     return after

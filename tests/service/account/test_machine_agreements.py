@@ -10,6 +10,7 @@ from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.errors import (
+    NotCovered,
     OutOfSequence,
     RunNotOver,
     WrongAgreement,
@@ -156,6 +157,19 @@ def test_both_sides_amend_the_agreement(first: CollateralAgreement | None) -> No
     parties.tick()
     refuses(parties, parties.run_opened(**said(FIRST.agreed)), WrongAgreement, "another agreed")
     open_run(parties)
+
+
+def test_what_was_proven_under_other_terms_lets_nothing_leave() -> None:
+    parties = covered_once()
+    parties.enter(parties.instruction(parties.state.public.instructions + 1, "withdraw", 1))
+    parties.enter(parties.amendment(OTHER))
+    sequence = parties.state.public.instructions + 1
+    refuses(parties, parties.instruction(sequence, "withdraw", 1), NotCovered, "was not proven covered")
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    parties.enter(parties.instruction(sequence, "withdraw", 1))
 
 
 def test_nobody_amends_alone() -> None:
