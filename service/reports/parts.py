@@ -213,6 +213,14 @@ def moves_stated(step: Step) -> tuple[Move, ...] | None:
         for move in body["transfers"]:
             add(move["source"], move["asset"], -int(move["quantity"]))
             add(move["destination"], move["asset"], int(move["quantity"]))
+    elif kind == "release":
+        for held, source, target in ((body["taken"], "posted", "free"), (body.get("given", {}), "free", "posted")):
+            for asset, quantity in held.items():
+                add(source, asset, -int(quantity))
+                add(target, asset, int(quantity))
+    elif kind == "maturity":
+        add(body["pool"], body["asset"], -int(body["quantity"]))
+        add(body["pool"], body["cash"], int(body["paid"]))
     else:
         return None
     return tuple(Move(balance, asset, change) for (balance, asset), change in sorted(found.items()) if change)

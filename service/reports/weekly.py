@@ -52,6 +52,9 @@ ISSUES = frozenset(
         EventKind.ANSWER_OVERDUE,
         EventKind.LIQUIDATED,
         EventKind.BOOK_GIVEN_UP,
+        EventKind.DISPUTED,
+        EventKind.DISPUTE_LAPSED,
+        EventKind.HALTED,
     }
 )
 """Events that are listed as possible issues, beside those of kinds that this report does not know."""

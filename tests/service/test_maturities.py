@@ -20,11 +20,14 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.reports.parts import moves_stated
+from atomic_margin.service.reports.reconciled import check_step
 
 from .account.test_machine_maturity import maturity
 from .documents import FUND, Json, example
 from .test_agent_defaults import forced
 from .test_archive import archived, verified
+from .test_reports import whole
 from .told import TERMS, Told
 from .world import World
 
@@ -198,3 +201,18 @@ def test_an_agent_follows_what_is_due_and_nothing_else(told: Told, changes: dict
         assert told.history.state == told.state
     else:
         told.refuses(EntryIllegal, reason, forced(told, document))
+
+
+def test_a_statement_of_the_day_shows_both_sides_of_it(world: World) -> None:
+    run(world, 1, AFTER)
+    maturities.mature(world.operator, BILL)
+    facts = whole(world)
+    for number in range(1, len(facts.steps) + 1):
+        check_step(facts, number)
+    stated = [
+        moves_stated(step) for step in facts.steps if step.document is not None and step.document.type == "maturity"
+    ]
+    assert [[(move.balance, move.asset, move.quantity) for move in moves or ()] for moves in stated] == [
+        [("posted", BILL, -15_000_000), ("posted", "USDC", 150_000_000_000)],
+        [("free", BILL, -5_000_000), ("free", "USDC", 50_000_000_000)],
+    ]

@@ -24,6 +24,7 @@ from atomic_margin.service.protocol.release_rows import ReleaseRows, release_row
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import gains
 from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.reports.reconciled import check_step
 from atomic_margin.zk.errors import WitnessError
 
 from .documents import FUND, example
@@ -32,6 +33,7 @@ from .rounds import flat, in_step, lose, mend
 from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
+from .test_reports import whole
 
 USDC = 10**6
 MORE = 100_000 * USDC
@@ -96,6 +98,9 @@ def test_what_is_beyond_initial_margin_comes_back_with_a_proof(proving: Resident
     assert public.posted == {a: q - back.get(a, 0) for a, q in before.items() if q > back.get(a, 0)}
     agrees(proving)
     assert in_step(proving)
+    facts = whole(proving.world)
+    for number in range(1, len(facts.steps) + 1):
+        check_step(facts, number)
     # Of what is left nothing can be had back but what was rounded off, and the next run is covered without it.
     assert int(agent.excess().usd) == 0
     with pytest.raises(AgentRefused, match="no initial margin with what remains"):
