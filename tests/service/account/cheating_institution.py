@@ -9,7 +9,8 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import book_at, is_due
 from atomic_margin.service.protocol.signing import SignedDocument
 
-from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played, held, places
+from . import in_netting
+from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played, held, places, total
 from .truth import GOOD, WORTHLESS, settled, worth
 
 ASSETS, AMOUNTS = st.sampled_from(["USDC", "USDC", GOOD, WORTHLESS]), st.sampled_from([10, 40, 100])
@@ -28,6 +29,9 @@ ACTS = (
     "dispute",
     "any",
     "release",
+    "promise",
+    "net",
+    "halt",
 )
 
 
@@ -47,6 +51,7 @@ class CheatingInstitution(Played):
         self.opened()
         for asset in (GOOD, WORTHLESS):
             self.play(self.made(self.parties.deposit(200 * self.parties.unit, asset)))
+        self.play(self.made(in_netting.naming(self.parties)))
         self.play(self.made(self.parties.instruction(1, "post", 100 * self.parties.unit)))
         self.play(self.submission(self.new_name(kind), 1))
         self.next_tick(needs, False)
@@ -76,6 +81,12 @@ class CheatingInstitution(Played):
             self.both_give_up()
         elif act == "dispute":
             self.institution_disputes(data.draw(st.sampled_from(["open", "open", "withdrawn", "resolved"])))
+        elif act == "promise":
+            self.institution_promises(data.draw(st.sampled_from(["delivery", "return"])), data.draw(AMOUNTS))
+        elif act == "net":
+            self.operator_nets()
+        elif act == "halt":
+            self.operator_halts_or_resumes()
         elif act == "release":
             self.institution_wants_back(data.draw(ASSETS), data.draw(AMOUNTS), data.draw(INSTEAD))
         else:
@@ -160,6 +171,18 @@ class CheatingInstitution(Played):
         elif parties.run.stage == "breach":
             self.play(self.made(settled(parties)))
 
+    def operator_nets(self) -> None:
+        """All that is pending; every delivery arrived."""
+        netting = self.state.private.netting
+        if netting is not None and netting.pending:
+            self.play(self.made(in_netting.cycle(self.parties)))
+
+    def operator_halts_or_resumes(self) -> None:
+        parties, halts = self.parties, self.state.public.halts
+        number = 1 if halts is None else halts.number + 1
+        stopped = halts is not None and halts.halt is not None
+        self.play(self.made(parties.resume(number) if stopped else parties.halt(number)))
+
     # The institution, which signs whatever it likes, and proves what is so
 
     def institution_submits(self, kind: int) -> None:
@@ -175,6 +198,9 @@ class CheatingInstitution(Played):
     def institution_instructs(self, action: str, quantity: int) -> None:
         number = self.state.public.instructions + 1
         self.play(self.made(self.parties.instruction(number, action, quantity * self.parties.unit)))
+
+    def institution_promises(self, direction: str, quantity: int) -> None:
+        self.play(self.made(in_netting.obligation(self.parties, direction, quantity * self.parties.unit)))
 
     def institution_wants_back(self, asset: str, quantity: int, given: str | None) -> None:
         document = None if asset == given else self.releasing(asset, quantity, given)
@@ -232,7 +258,10 @@ class CheatingInstitution(Played):
 
     def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
         run = self.state.public.run
-        if kind in (K.LOSSES_SETTLED, K.WITHDRAWN):
+        if before is not None:
+            change = total(self.state) - total(before)
+            assert change == came_in(before, document, kind), f"'{kind}' changed what there is by {change}"
+        if kind in (K.LOSSES_SETTLED, K.WITHDRAWN, K.RETURN_PROMISED):
             assert before is not None
             assert before.public.disputes is None or before.public.disputes.open is None, "collateral left while held"
         if kind is K.LOSSES_SETTLED:
@@ -253,7 +282,7 @@ class CheatingInstitution(Played):
             self.proved(self.truth.names[document.body["submission"]], self.parties.market)
         elif kind is K.BOOK_GIVEN_UP:
             self.exposed, self.covered_at, self.last = set(), ("", 0), ""
-        elif kind is K.WITHDRAWN:
+        elif kind in (K.WITHDRAWN, K.RETURN_PROMISED):
             # Nothing leaves but from an account whose book, the last one it brought, was proven at the newest prices.
             assert not self.exposed, f"collateral left, and nobody proved {self.exposed}"
             assert self.covered_at == (self.last, self.parties.market), f"{self.last} is not proven: {self.covered_at}"
@@ -296,3 +325,18 @@ class CheatingInstitution(Played):
             public = self.state.public
             assert (public.status == "frozen") == (public.owed is not None)
             assert public.waiting is None or public.book is not None
+
+
+def came_in(before: Account, document: SignedDocument, kind: EventKind) -> int:
+    """Return what came from outside by an event, in smallest units; below 0 what left. Everything else stays."""
+    body = document.body
+    if kind is K.DEPOSITED:
+        return int(body["quantity"])
+    if kind in (K.WITHDRAWN, K.RETURN_PROMISED):
+        return -int(body["quantity"])
+    if kind is K.LOSSES_SETTLED:
+        return -int(body["gain"]["settles"]["quantity"])
+    if kind is K.NETTED:
+        lines = [shown["line"] for shown in body["lines"]]
+        return sum(int(line["quantity"]) for line in lines if line["direction"] == "delivery" and line["arrived"])
+    return -total(before) if kind is K.LIQUIDATED else 0

@@ -1,5 +1,7 @@
 """Documents of netting for tests of the machine: a party, obligations, and a cycle of one account."""
 
+from datetime import date, timedelta
+
 from atomic_margin.service.log.netted import CycleTree
 from atomic_margin.service.protocol.account.netting_documents import Line, Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.netting import net
@@ -8,7 +10,14 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from .documents import INSTITUTION, TIME, Parties, named
 from .story import covered
 
-PARTY, DAY = "lei-one", TIME[:10]
+PARTY = "lei-one"
+
+
+def day(parties: Parties) -> str:
+    """The day of the account's next cycle; each is a day later."""
+    netting = parties.state.private.netting
+    cycles = 0 if netting is None else netting.cycle
+    return (date.fromisoformat(TIME[:10]) + timedelta(days=cycles)).isoformat()
 
 
 def naming(parties: Parties) -> SignedDocument:
@@ -43,7 +52,7 @@ def obligation(parties: Parties, direction: str, quantity: int = 5) -> SignedDoc
         "direction": direction,
         "asset": "USDC",
         "quantity": str(quantity),
-        "settles": DAY,
+        "settles": day(parties),
     }
     return parties.by_institution(Obligation, body)
 
@@ -72,19 +81,20 @@ def cycle(parties: Parties) -> SignedDocument:
         )
         for line in netting.pending
     ]
-    keys = frozenset({("party", PARTY, "USDC", DAY)})
+    settles = day(parties)
+    keys = frozenset({("party", PARTY, "USDC", settles)}) if lines else frozenset()
     groups = net(lines, parties.operator.public_key, keys, lambda name: named("group", name))
     tree = CycleTree(groups)
     body = Netting.model_construct(
         institution=INSTITUTION,
         operator=parties.operator.public_key,
         cycle=netting.cycle + 1,
-        settles=DAY,
+        settles=settles,
         entry=parties.chain.head,
         root=tree.root,
         size=tree.size,
         lines=tuple(tree.line(line) for line in lines),
         groups=tuple(tree.group(one) for one in groups),
-        netted_at=TIME,
+        netted_at=f"{settles}T12:00:00Z",
     )
     return Netting.parse(body.canonical()).signed_by(parties.operator)

@@ -89,6 +89,9 @@ def brought_home(parties: Parties, truth: Truth, records: dict[str, SignedDocume
         public = parties.state.public
         if public.status == "in_default":
             return
+        if public.halts is not None and public.halts.halt is not None:
+            parties.enter(parties.resume(public.halts.number + 1))
+            continue
         if public.status in ("admitted", "pending"):
             sequence = public.key_sequence + 1
             parties.enter(parties.enrolment(sequence))
