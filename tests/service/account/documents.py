@@ -4,6 +4,7 @@ The machine looks at what documents say. That their proofs hold is checked befor
 """
 
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
@@ -58,7 +59,7 @@ SEED = "5e" * 32
 
 def priced_at(day: int, time: str = "12:00:00") -> str:
     """Return a time of prices, so many days after the first."""
-    return f"2026-{11 + (26 + day) // 30:02d}-{(26 + day) % 30 + 1:02d}T{time}Z"
+    return f"{(date(2026, 11, 27) + timedelta(days=day)).isoformat()}T{time}Z"
 
 
 @dataclass
