@@ -6,10 +6,12 @@ Set ``ATOMIC_MARGIN_FAULT`` to the name of a point; the process then ends there 
 import os
 from typing import Literal, get_args
 
-FaultPoint = Literal[
-    "answer-stored", "settlement-booked", "settlement-committed", "run-evaluated", "sale-booked", "close-out-booked"
-]
-FAULT_POINTS: tuple[str, ...] = get_args(FaultPoint)
+RunFault = Literal["answer-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
+DefaultFault = Literal["sale-booked", "close-out-booked"]
+FaultPoint = RunFault | DefaultFault
+RUN_FAULTS: tuple[str, ...] = get_args(RunFault)
+"""Those between a tick and the end of a settlement."""
+FAULT_POINTS: tuple[str, ...] = (*RUN_FAULTS, *get_args(DefaultFault))
 EXIT_CODE = 86
 
 

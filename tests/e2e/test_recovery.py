@@ -16,7 +16,7 @@ from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.answering import prepare
 from atomic_margin.service.institution.store import OwnAnswer
-from atomic_margin.service.operator.faults import EXIT_CODE, FAULT_POINTS
+from atomic_margin.service.operator.faults import EXIT_CODE, RUN_FAULTS
 from atomic_margin.service.protocol.agent_messages import DecidedRuns
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.policy import Policy
@@ -54,7 +54,7 @@ def assert_no_worker_left(worker: int) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("fault", FAULT_POINTS)
+@pytest.mark.parametrize("fault", RUN_FAULTS)
 def test_a_breach_settles_exactly_once_whenever_the_server_dies(plain_world: World, fault: str) -> None:
     assert_settled_once_after(plain_world, die(plain_world, fault))
 

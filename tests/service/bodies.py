@@ -430,7 +430,7 @@ TRUST = {
 }
 TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
 TEXTS |= {(Sale, "reason"), (Sale, "reference"), (LossAgreement, "reason"), (FundContribution, "reference")}
-TEXTS |= ACCOUNT_TEXTS
+TEXTS |= ACCOUNT_TEXTS | {(Halt, "reason"), (Resume, "reason")}
 """Fields of printable text."""
 OPTIONAL = {
     *ACCOUNT_OPTIONAL,
