@@ -17,6 +17,7 @@ All of it is public: `Agreed` is what enters c, by `shifted`. A threshold that n
 
 import math
 from collections.abc import Sequence
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Literal, TypeAlias
@@ -143,6 +144,20 @@ class CollateralAgreement(Document):
     def assets(self) -> tuple[str, ...] | None:
         """The assets that may be posted, sorted; None for all."""
         return tuple(sorted(self.eligible)) if self.eligible else None
+
+    def settles_by(self, notified: datetime) -> datetime:
+        """Return until when a call is settled, by when it was notified, both UTC; days are of the calendar.
+
+        >>> terms = CollateralAgreement.parse({
+        ...     "format": "atomic-margin/collateral-agreement/1", "name": "CSA of 2026", "threshold": "0",
+        ...     "minimum_transfer_amount": "0", "minimum_return_amount": "0", "independent_amount": "0",
+        ...     "rounding": "0", "notification_time": "13:00", "settlement_time": "17:00", "settlement_days": "1"})
+        >>> [str(terms.settles_by(datetime(2026, 11, 27, 13, minute))) for minute in (0, 1)]
+        ['2026-11-28 17:00:00', '2026-11-29 17:00:00']
+        """
+        late = notified.time().replace(second=0, microsecond=0) > time.fromisoformat(self.notification_time)
+        day = notified.date() + timedelta(days=self.settlement_days + late)
+        return datetime.combine(day, time.fromisoformat(self.settlement_time), notified.tzinfo)
 
     def check_schedule(self, schedule: CollateralSchedule) -> None:
         """Make sure that every eligible asset is one of the schedule.

@@ -196,12 +196,10 @@ def market_worth(schedule: CollateralSchedule, moves: SpotMoves, market: Market,
     check_schedule(schedule, now, market)
     check_holdings(schedule, {name: quantity})
     # It is one asset, or the cash that it has become.
-    return math.floor(
-        sum(
-            units * unit_values(schedule.by_id[one], now, market, "maintenance", schedule.payoffs.get(one))[0]
-            for one, units in schedule.due(market.as_of, {name: quantity}).items()
-        )
-    )
+    worth = Fraction(0)
+    for one, units in schedule.due(market.as_of, {name: quantity}).items():
+        worth += units * unit_values(schedule.by_id[one], now, market, "maintenance", schedule.payoffs.get(one))[0]
+    return math.floor(worth)
 
 
 def credited(asset: Asset, value: Fraction) -> Fraction:

@@ -6,8 +6,9 @@ that is not answered says what is asked and until when, and no amount. A run tha
 
 from typing import Literal
 
-from atomic_margin.documents.fields import Hash, Time
-from atomic_margin.documents.strict import Identifier, ListOf
+from atomic_margin.documents.fields import Hash, Time, instant_text
+from atomic_margin.documents.strict import Identifier, ListOf, instant
+from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.reports.errors import NothingToReport
 from atomic_margin.service.reports.facts import AccountFacts, Step
@@ -47,6 +48,9 @@ class CallNotice(Report):
         proven: the entry of the breach, once there is one.
         answer: hash of that answer.
         amount_usd: what has to be added so that initial margin holds; absent while nobody knows it.
+        agreement: hash of the collateral agreement that the account was under; absent where there is none.
+        settles_by: until when that agreement wants a proven call settled, by the entry of its proof. The service
+            settles in the moment of that proof: the time is for what has to be delivered from elsewhere.
         posted: collateral that the run counts, at its prices.
         counted_usd: what that is worth after tiers and haircut, in no scenario.
     """
@@ -64,6 +68,8 @@ class CallNotice(Report):
     proven: Ref | None = None
     answer: Hash | None = None
     amount_usd: Usd | None = None
+    agreement: Hash | None = None
+    settles_by: Time | None = None
     posted: ListOf[Valued]
     counted_usd: Usd
 
@@ -113,15 +119,32 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
         "posted": valued_of(prices, market, "posted", posted),
         "counted_usd": counted(prices, market, posted),
     }
+    if recorded.public.agreement is not None:
+        said["agreement"] = recorded.public.agreement.agreement
     proven = step_of(facts, run_id, EventKind.BREACH_PROVEN)
     if proven is not None:
         amount = proven.body["top_up_usd"]
         said |= {"status": "proven", "proven": ref_of(proven), "answer": proven.document_hash, "amount_usd": amount}
+        agreement = agreement_of(facts, recorded)
+        if agreement is not None:
+            said["settles_by"] = instant_text(agreement.settles_by(instant(proven.entry.entered_at)))
     elif step_of(facts, run_id, EventKind.RUN_VOID) is not None:
         said["status"] = "void"
     elif step_of(facts, run_id, EventKind.ANSWER_OVERDUE, EventKind.PROOF_OVERDUE) is not None:
         said["status"] = "overdue"
     return CallNotice.parse(said)
+
+
+def agreement_of(facts: AccountFacts, step: Step) -> CollateralAgreement | None:
+    """Return the collateral agreement that an account was under at a step, if its document is shown."""
+    named = step.public.agreement
+    for earlier in facts.steps:
+        document = earlier.body.get("agreement")
+        if named is not None and isinstance(document, dict):
+            agreement = CollateralAgreement.parse(document)
+            if agreement.hash() == named.agreement:
+                return agreement
+    return None
 
 
 def page(report: CallNotice) -> Page:
@@ -135,6 +158,7 @@ def page(report: CallNotice) -> Page:
         ("Answer until", said["deadline"]),
         ("Status", said["status"]),
         ("Amount called", usd(said.get("amount_usd"))),
+        *([("To be settled by", said["settles_by"])] if "settles_by" in said else []),
         ("Posted, after haircut", usd(said["counted_usd"])),
     )
     refs = [said["recorded"], *([said["proven"]] if "proven" in said else [])]

@@ -1,20 +1,24 @@
 """Runs under a collateral agreement: the real operator, the agent's own code, real proofs, and a verifier."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from atomic_margin.documents.strict import instant
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.reports import call
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
 from .agreements import agreement, started
 from .documents import FUND
 from .test_exact_answers import document, terms_under
+from .test_reports import prices, whole
 from .world import World
 
 CALM, FALL = f"{FUND}.1", f"{FUND}.2"
@@ -81,3 +85,18 @@ def test_rows_with_slack_count_the_agreement_too(under: Callable[..., World], gr
     answer = answered(world, run_id)
     assert (answer.body["outcome"], answer.body["form"]) == ("covered", "exact")
     assert verify_attestation(world.bundle(run_id), world.trust_file(), group).result is not None
+
+
+def test_a_notice_says_until_when_the_agreement_wants_it_settled(under: Callable[..., World]) -> None:
+    world = under(independent_amount="200000", rounding="50000", notification_time="00:00", settlement_days="2")
+    run_id = world.play(1)
+    facts = whole(world)
+    asked = call.call_notice(facts, prices(world), run_id)
+    assert (asked.settles_by, asked.agreement) == (None, world.account().public.agreement.agreement)  # type: ignore[union-attr]
+    answered(world, run_id)
+    notice = call.call_notice(whole(world), prices(world), run_id)
+    entered = next(one.entry.body["entered_at"] for one in world.entries() if one.entry.body["kind"] == "breach proven")
+    # Notified after midnight: two days from tomorrow, at five in the afternoon.
+    day = instant(entered).date() + timedelta(days=3 if entered[11:16] > "00:00" else 2)
+    assert notice.settles_by == f"{day.isoformat()}T17:00:00Z"
+    assert ("To be settled by", notice.settles_by) in call.page(notice).facts
