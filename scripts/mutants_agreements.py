@@ -6,6 +6,7 @@ _FORMULAS = "tests/margin/test_agreement.py::test_"
 _MACHINE = "tests/service/account/test_machine_agreements.py::test_"
 _PARTIES = "tests/service/test_agreement_amendments.py::test_"
 _RUNS = "tests/service/test_agreements.py::test_"
+_COOL_DOWN = "for_some_ticks_after_a_call_nothing_is_released_but_for_what_takes_its_place"
 _AGREEMENTS = "service.protocol.account.agreements"
 
 
@@ -31,6 +32,13 @@ AGREEMENT_MUTANTS = (
              "nothing_is_amended_while_a_run_is_open_or_due"),
     _machine("the one before", f"{_AGREEMENTS}:agreement_amended", condition("before"),
              "an_amendment_names_the_agreement_before"),
+    _machine("cool-down of releases", "service.protocol.account.releases:require_release_allowed",
+             condition("substitutes"), _COOL_DOWN),
+    _machine("cool-down ends", f"{_AGREEMENTS}:require_cooled_down", condition("until"), _COOL_DOWN),
+    _machine("less in its place is a release", "service.protocol.account.releases:released",
+             Node("value", "substitutes"), _COOL_DOWN, "body.given is not None"),
+    Mutant("agreement: a call is noted", "service.protocol.account.runs:margin_called", Node("call", "called"),
+           "moved(state, moves)", (f"{_MACHINE}{_COOL_DOWN}",)),
     _machine("last tick", f"{_AGREEMENTS}:agreement_amended", condition("until"),
              "an_amendment_is_void_after_its_last_tick"),
     Mutant("agreement: numbers of amendments", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_next"), "None",

@@ -43,6 +43,8 @@ from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.pricing import Floats, read_only
 
 MAX_ELIGIBLE = 256
+MAX_COOL_DOWN = 2_880
+"""Ticks: two days of one a minute."""
 CENT = Decimal("0.01")
 _NOTHING = Decimal(0)
 
@@ -112,6 +114,7 @@ class CollateralAgreement(Document):
         settlement_time: until when a call is settled, UTC.
         settlement_days: so many days after the notification.
         eligible: assets of the schedule that may be posted; absent or empty, all of them.
+        cool_down: so many ticks after a margin call nothing is released but for something in its place; absent, none.
     """
 
     TAG = "collateral-agreement"
@@ -126,6 +129,7 @@ class CollateralAgreement(Document):
     settlement_time: TimeOfDay
     settlement_days: Annotated[int, integer_in(0, 10)]
     eligible: ListOf[Identifier] | None = None
+    cool_down: Annotated[int, integer_in(1, MAX_COOL_DOWN)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "CollateralAgreement":

@@ -22,7 +22,7 @@ from atomic_margin.service.institution.gains import Priced, newest_prices
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.sufficient import Position
-from atomic_margin.service.protocol.account.agreements import agreed_in_force
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_cooled_down
 from atomic_margin.service.protocol.account.release_documents import Release, ReleaseClaim
 from atomic_margin.service.protocol.account.releases import remaining_of, require_release_allowed
 from atomic_margin.service.protocol.account.state import Account
@@ -84,12 +84,13 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
 
     Raises:
         AgentRefused: the book has no initial margin with what remains, or more is taken than is posted.
-        IllegalTransition: nothing may be released now; the message says when.
+        IllegalTransition: nothing may be released now, or not for less in its place; the message says when.
         DocumentError, MarginError: the schedule does not have an asset.
         RemoteError: the operator does not answer.
     """
     public, priced = state.public, newest_prices(party)
-    require_release_allowed(state, _at(party, priced))
+    at = _at(party, priced)
+    require_release_allowed(state, at, substitutes=given is not None)
     for held in (taken, given or {}):
         check_holdings(party.terms.schedule, held)
     _require_held("posted", public.posted, taken)
@@ -116,6 +117,7 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
     market = _market(priced)
     if given is not None and _is_worth(party, market, public.posted, taken, given):
         return Release.parse(said).signed_by(party.identity)
+    require_cooled_down(public, at)
     left = next((one for one in _left(party, market, remaining, opened) if one.least >= 0), None)
     if left is None:
         raise AgentRefused(

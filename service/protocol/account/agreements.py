@@ -4,7 +4,13 @@ from collections.abc import Iterable
 
 from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
-from atomic_margin.service.protocol.account.errors import RunNotOver, WrongAgreement, WrongCollateral, WrongTick
+from atomic_margin.service.protocol.account.errors import (
+    CoolingDown,
+    RunNotOver,
+    WrongAgreement,
+    WrongCollateral,
+    WrongTick,
+)
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.state import Account, AgreementInForce, PublicState
 from atomic_margin.service.protocol.account.values import At, body_of, is_due, made, require_next, updated, with_public
@@ -22,6 +28,7 @@ def agreement_in_force(agreement: CollateralAgreement | None, sequence: int = 0)
         agreed=agreement.agreed,
         minimum_return_amount=agreement.minimum_return_amount,
         eligible=agreement.assets,
+        cool_down=agreement.cool_down,
     )
 
 
@@ -53,6 +60,30 @@ def require_eligible(public: PublicState, assets: Iterable[str]) -> None:
         if eligible is not None and asset not in eligible:
             shown = ", ".join(eligible)
             raise WrongCollateral(f"{asset} is not eligible by the account's agreement; post one of {shown}", "asset")
+
+
+def called(state: Account, tick: int) -> Account:
+    """Note at which tick an account was called, where its agreement has a cool-down."""
+    agreement = state.public.agreement
+    return state if agreement is None or agreement.cool_down is None else with_public(state, called=tick)
+
+
+def require_cooled_down(public: PublicState, at: At) -> None:
+    """Make sure that the last margin call is as many ticks ago as the agreement wants before anything is released.
+
+    Raises:
+        CoolingDown: it is not.
+    """
+    agreement = public.agreement
+    if agreement is None or agreement.cool_down is None or public.called is None:
+        return
+    until = public.called + agreement.cool_down
+    if at.market <= until:
+        raise CoolingDown(
+            f"a margin call of tick {public.called} was settled, and by the agreement nothing is released up to tick "
+            f"{until}; substitute, or release after that",
+            "price_sequence",
+        )
 
 
 def agreement_amended(state: Account, event: Event, at: At) -> Account:

@@ -13,11 +13,12 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongRun                  it is about another run than the open one, or there is none
     ├── RunNotOver                a run is open, or due
     ├── NotCovered                the book in force was not proven covered, or another one waits
+    ├── CoolingDown               a margin call was settled, and by the agreement nothing is released for some ticks
     ├── AllowanceExceeded         books of the account may not have gained so much more than those they replace
     ├── AccountHeld               a dispute holds what would leave
     ├── TooManyDisputes           one is open, or there were as many as may be
     ├── WrongDispute              it is about another dispute than the open one, or about what was disputed before
-    └── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
+    ├── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
     ├── Halted                    the operator has halted it
     ├── WrongHalt                 it is about another halt, or not at the tick at which all have it
     └── WrongDefault              it is about another default than the account's, or another step of it
@@ -82,6 +83,10 @@ class RunNotOver(IllegalEvent):
 
 class NotCovered(IllegalEvent):
     """The book in force was not proven covered since it came, or another one waits."""
+
+
+class CoolingDown(IllegalEvent):
+    """A margin call was settled, and by the agreement nothing is released for so many ticks after it."""
 
 
 class AllowanceExceeded(IllegalEvent):

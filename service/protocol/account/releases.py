@@ -6,7 +6,7 @@ is checked that the proof is about this moment: this entry, this tick, these bal
 
 from collections.abc import Mapping
 
-from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_eligible
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_cooled_down, require_eligible
 from atomic_margin.service.protocol.account.errors import (
     NotCovered,
     OutOfSequence,
@@ -30,7 +30,8 @@ def released(state: Account, event: Event, at: At) -> Account:
     require_next(body.sequence, public.instructions, "instruction")
     if body.entry != at.head:
         raise OutOfSequence("the account went on since it was made: make another one at its last entry", "entry")
-    require_release_allowed(state, at)
+    substitutes = body.given is not None and body.sufficiency_proof is None
+    require_release_allowed(state, at, substitutes)
     if body.submission != (None if public.book is None else public.book.submission):
         raise WrongBook("it is about another book than the one in force", "submission")
     if (body.price_sequence, body.tick) != (at.market, at.market_hash):
@@ -51,15 +52,23 @@ def released(state: Account, event: Event, at: At) -> Account:
     return with_public(after, instructions=body.sequence)
 
 
-def require_release_allowed(state: Account, at: At) -> None:
+def require_release_allowed(state: Account, at: At, substitutes: bool) -> None:
     """Make sure that posted collateral may become free at all now. The one place that says when.
+
+    Args:
+        state: of the account.
+        at: the moment.
+        substitutes: whether other collateral of no less worth takes its place; a cool-down lets that pass.
 
     Raises:
         RunNotOver, NotCovered: something is open, due or waiting, or nothing was proven since the book came.
+        CoolingDown: it is too soon after a margin call.
         WrongTick: the newest tick has no prices, or documents for the next one are receipted: who knows what comes must
             not leave at prices that are gone.
     """
     require_may_leave(state, at, "release")
+    if not substitutes:
+        require_cooled_down(state.public, at)
     book = state.public.book
     if book is not None and (book.covered is None or book.covered <= book.tick):
         raise NotCovered("the book was not proven covered at a tick after it came; release after its next run", "state")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_eligible
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, called, require_eligible
 from atomic_margin.service.protocol.account.defaults import segregated
 from atomic_margin.service.protocol.account.errors import (
     RunNotOver,
@@ -178,7 +178,8 @@ def margin_called(state: Account, event: Event, at: At) -> Account:
     if any(source != "free" or target != "posted" for _, _, source, target in moves):
         raise WrongCollateral("a margin call moves free to posted collateral, and nothing else", "transfers")
     require_eligible(state.public, (asset for asset, *_ in moves))
-    return _proven(moved(state, moves), run.commitments, run.price_sequence)
+    after = called(moved(state, moves), run.price_sequence)
+    return _proven(after, run.commitments, run.price_sequence)
 
 
 def liquidated(state: Account, event: Event, at: At) -> Account:

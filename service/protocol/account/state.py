@@ -182,6 +182,7 @@ class AgreementInForce(Part):
         agreed: its figures that enter c; what a run counts of them, `agreements.agreed_in_force` says.
         minimum_return_amount: USD.
         eligible: assets that may be posted; absent for all of the schedule.
+        cool_down: so many ticks after a margin call nothing is released.
     """
 
     agreement: Hash
@@ -189,6 +190,7 @@ class AgreementInForce(Part):
     agreed: Agreed
     minimum_return_amount: Cents
     eligible: ListOf[Identifier] | None = None
+    cool_down: Counter | None = None
 
 
 class Halts(Part):
@@ -239,6 +241,7 @@ class PublicState(Document):
         fund: what the account has in the guarantee fund, if it ever had something there.
         agreement: terms of collateral between both sides; absent where there are none.
         halts: absent until there was one.
+        called: number of the tick of its last margin call, where its agreement has a cool-down.
     """
 
     TAG = "account-public"
@@ -271,6 +274,7 @@ class PublicState(Document):
     fund: FundShare | None = None
     agreement: AgreementInForce | None = None
     halts: Halts | None = None
+    called: Counter | None = None
 
 
 class Pending(Part):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.releases import remaining_of
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -35,6 +36,8 @@ def release(
     if public.book is not None:
         body |= {"submission": public.book.submission}
         body |= {"matrix": named("matrix"), "sufficiency_proof": "00"} if proof else {}
+    agreed = agreed_in_force(public)
+    body |= {} if agreed is None else {"agreed": agreed.canonical()}
     whole = {name: value for name, value in (body | changes).items() if value is not None}
     return parties.by_institution(Release, whole)
 

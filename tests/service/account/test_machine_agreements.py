@@ -10,6 +10,7 @@ from atomic_margin.service.errors import IllegalTransition
 from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.errors import (
+    CoolingDown,
     NotCovered,
     OutOfSequence,
     RunNotOver,
@@ -25,6 +26,7 @@ from atomic_margin.service.protocol.states import AccountState
 
 from ..agreements import agreement
 from .documents import Parties
+from .releasing import release
 from .story import evaluating, in_status, owed, recorded, refuses
 
 FIRST = agreement(threshold="50", minimum_transfer_amount="20", independent_amount="5", rounding="10")
@@ -241,3 +243,30 @@ def test_an_old_proof_is_none_under_other_terms() -> None:
     refuses(parties, old, WrongTick, "not at the newest tick")
     refuses(parties, parties.coverage(**said(OTHER.agreed)), WrongAgreement, "other figures")
     parties.enter(parties.coverage())
+
+
+def test_for_some_ticks_after_a_call_nothing_is_released_but_for_what_takes_its_place() -> None:
+    parties = open_run(under(agreement(cool_down="2")))
+    parties.enter(parties.answer("breach"))
+    called = parties.market
+    parties.enter(parties.settlement(parties.moves(7)))
+    assert parties.state.public.called == called
+    parties.enter(parties.deposit(7, "BTC"))
+    for waited in range(3):
+        refuses(parties, release(parties, {"USDC": 1}), CoolingDown, f"up to tick {called + 2}")
+        # What is worth less, and so comes with a proof, takes nothing's place.
+        refuses(parties, release(parties, {"USDC": 1}, {"BTC": 1}), CoolingDown, "substitute, or release after")
+        parties.enter(release(parties, {"USDC": 1}, {"BTC": 1}, proof=False))
+        parties.tick()
+        parties.enter(parties.run_opened())
+        parties.enter(parties.record())
+        parties.enter(parties.answer("covered"))
+        assert parties.market == called + waited + 1
+    parties.enter(release(parties, {"USDC": 1}))
+
+
+def test_without_a_cool_down_no_call_is_noted() -> None:
+    parties = open_run(under())
+    parties.enter(parties.answer("breach"))
+    parties.enter(parties.settlement(parties.moves(7)))
+    assert parties.state.public.called is None

@@ -176,10 +176,10 @@ def test_a_release_says_what_it_moves() -> None:
 def test_a_book_that_was_covered_at_its_own_tick_frees_nothing() -> None:
     """No events lead there, and whatever will, the prices of that tick were known when the book came."""
     parties = covered()
-    require_release_allowed(parties.state, parties.at)
+    require_release_allowed(parties.state, parties.at, substitutes=False)
     public = parties.state.public
     assert public.book is not None
     book = public.book.model_copy(update={"tick": public.book.covered})
     state = parties.state.model_copy(update={"public": public.model_copy(update={"book": book})})
     with pytest.raises(NotCovered, match="at a tick after it came"):
-        require_release_allowed(state, parties.at)
+        require_release_allowed(state, parties.at, substitutes=False)
