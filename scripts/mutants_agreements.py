@@ -43,4 +43,10 @@ AGREEMENT_MUTANTS = (
            condition("agreement"), "False", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
     _machine("other terms are proven anew", "service.protocol.account.agreements:agreement_amended", value("book"),
              "what_was_proven_under_other_terms_lets_nothing_leave", "public.book"),
+    Mutant("agreement: the cash of a bill", "margin.collateral.agreement:CollateralAgreement.check_schedule",
+           condition("pays"), "False", (f"{_FORMULAS}who_takes_a_bill_takes_the_cash_that_it_becomes",)),
+    _machine("what is posted stays eligible", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_eligible"),
+             "what_is_posted_stays_eligible", "None"),
+    _machine("what became cash stays", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_eligible"),
+             "what_became_cash_hinders_no_amendment", "require_eligible(after.public, public.posted)"),
 )  # fmt: skip

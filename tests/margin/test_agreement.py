@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from atomic_margin.documents.errors import DocumentError
 from atomic_margin.margin.analysis import Standing, standing
-from atomic_margin.margin.collateral import Agreed, CollateralAgreement, CollateralValues
+from atomic_margin.margin.collateral import Agreed, CollateralAgreement, CollateralSchedule, CollateralValues
 from atomic_margin.margin.collateral.agreement import (
     CENT,
     call_amount,
@@ -23,13 +23,15 @@ from atomic_margin.margin.collateral.agreement import (
     shift,
     shifted,
 )
-from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.rows.rounding import compile_run
 from atomic_margin.margin.rows.top_up import TopUp, step_units
 
+from .test_dated_collateral import SCHEDULE as DATED
+from .test_dated_collateral import asset
 from .test_desk import case
 
 CENTS = st.integers(0, 10**9).map(lambda count: count * CENT)
@@ -95,6 +97,16 @@ def test_eligible_assets_are_of_the_schedule() -> None:
     agreement(eligible=["USDC"]).check_schedule(schedule)
     with pytest.raises(UnknownAsset, match=r"eligible\[1\]"):
         agreement(eligible=["USDC", "DOGE"]).check_schedule(schedule)
+
+
+def test_who_takes_a_bill_takes_the_cash_that_it_becomes() -> None:
+    schedule = CollateralSchedule.parse({**DATED, "assets": [*DATED["assets"], asset("MMF", 9, "0.03", 2)]})
+    for good in (["USDC", "BILL"], ["REPO", "USDC", "BILL"], ["MMF"], [], None):
+        agreement(**({} if good is None else {"eligible": good})).check_schedule(schedule)
+    for wrong, index in ((["BILL"], 0), (["MMF", "REPO"], 1)):
+        with pytest.raises(IneligibleAsset, match="matures into USDC; add USDC, or take") as caught:
+            agreement(eligible=wrong).check_schedule(schedule)
+        assert caught.value.field == f"eligible[{index}]"
 
 
 @given(AGREED, st.lists(SIGNED, min_size=1, max_size=4))
