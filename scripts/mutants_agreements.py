@@ -1,11 +1,12 @@
 """The mutants of collateral agreements: what shifts c, which figures are in force, and who may change them."""
 
-from mutant import Mutant, Node, condition, value
+from mutant import Mutant, Node, call, condition, value
 
 _FORMULAS = "tests/margin/test_agreement.py::test_"
 _MACHINE = "tests/service/account/test_machine_agreements.py::test_"
 _PARTIES = "tests/service/test_agreement_amendments.py::test_"
 _RUNS = "tests/service/test_agreements.py::test_"
+_CHOICE = "tests/service/test_returns.py::test_"
 _AGREEMENTS = "service.protocol.account.agreements"
 
 
@@ -49,4 +50,11 @@ AGREEMENT_MUTANTS = (
              "what_is_posted_stays_eligible", "None"),
     _machine("what became cash stays", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_eligible"),
              "what_became_cash_hinders_no_amendment", "require_eligible(after.public, public.posted)"),
+    Mutant("agreement: what ends before a call is settled",
+           "margin.collateral.agreement:CollateralAgreement.deliverable", call("settles_by"), "notified",
+           (f"{_FORMULAS}what_ends_before_a_call_is_settled_is_not_delivered",)),
+    Mutant("agreement: cheapest of what lasts", "service.institution.releases:_cheapest", call("deliverable"), "free",
+           (f"{_CHOICE}what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts",)),
+    Mutant("agreement: cheapest of what is eligible", "service.institution.releases:_cheapest", value("eligible"),
+           "None", (f"{_CHOICE}what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts",)),
 )  # fmt: skip

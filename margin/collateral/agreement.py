@@ -16,7 +16,7 @@ All of it is public: `Agreed` is what enters c, by `shifted`. A threshold that n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -158,6 +158,21 @@ class CollateralAgreement(Document):
         late = notified.time().replace(second=0, microsecond=0) > time.fromisoformat(self.notification_time)
         day = notified.date() + timedelta(days=self.settlement_days + late)
         return datetime.combine(day, time.fromisoformat(self.settlement_time), notified.tzinfo)
+
+    def deliverable(self, schedule: CollateralSchedule, notified: datetime, held: Mapping[str, int]) -> dict[str, int]:
+        """Return what of holdings may be delivered for a call: what is eligible, and has not ended when it is settled.
+
+        Args:
+            schedule: that has them.
+            notified: when the call is, UTC.
+            held: smallest units by asset.
+        """
+        by, may = self.settles_by(notified), self.assets
+        return {
+            name: quantity
+            for name, quantity in held.items()
+            if (may is None or name in may) and not schedule.by_id[name].has_matured(by)
+        }
 
     def check_schedule(self, schedule: CollateralSchedule) -> None:
         """Make sure that every eligible asset is one of the schedule, and so is what it becomes.

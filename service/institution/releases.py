@@ -204,10 +204,19 @@ def _moves(party: Party, asset: str) -> bool:
 
 
 def _cheapest(party: Party, state: Account, market: Market, short: Decimal) -> Mapping[str, int]:
-    """Return what is cheapest to deliver of what is free, nothing where it does not reach."""
-    schedule, free = party.terms.schedule, state.private.free
+    """Return what is cheapest to deliver of what is free, nothing where it does not reach.
+
+    Of an account under an agreement what its agreement takes, and what does not end before such a call is settled.
+    """
+    schedule, public, free = party.terms.schedule, state.public, state.private.free
+    if public.agreement is not None:
+        eligible = public.agreement.eligible
+        free = {asset: units for asset, units in free.items() if eligible is None or asset in eligible}
+        for pinned in (party.settings.trust.agreements or {}).get(public.institution, ()):
+            if pinned.hash() == public.agreement.agreement:
+                free = pinned.deliverable(schedule, market.as_of, free)
     try:
-        return select_transfer(short, free, schedule, party.terms.model.spot_moves, market, posted=state.public.posted)
+        return select_transfer(short, free, schedule, party.terms.model.spot_moves, market, posted=public.posted)
     except InsufficientFreeCollateral:
         return {}
 

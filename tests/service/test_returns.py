@@ -1,12 +1,13 @@
 """The minimum return of a collateral agreement: what it measures, and that operator, agent and readers hold to it."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atomic_margin.margin.collateral import select_return
+from atomic_margin.margin.collateral import CollateralSchedule, select_return
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import AgentRefused, ArchiveInvalid, Refused
@@ -21,6 +22,7 @@ from atomic_margin.service.protocol.account.release_documents import ReleaseClai
 from atomic_margin.service.protocol.account.releases import remaining_of
 from atomic_margin.service.protocol.released import ReleasedHistory, release
 from atomic_margin.service.protocol.returns import check_return
+from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.releases import check_releases
 from atomic_margin.zk.groups import Group
 
@@ -31,6 +33,7 @@ from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
 from .test_archive import archived, verified
+from .test_maturities import BILL
 from .test_releases import USDC, agrees, covered, made, quantities, take
 
 MINIMUM = agreement(minimum_return_amount="50000")
@@ -195,6 +198,43 @@ def test_excess_leaves_a_coin_that_is_worth_too_little_now(resident: Resident, m
     assert "USDC" in back
     assert "BTC" not in back
     assert found(str(int(amount) + 1)) == ("0", [])
+
+
+def test_what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts(resident: Resident) -> None:
+    """A bill is cheapest to deliver, but for one that ends before the call would be settled."""
+    resident.world.play(1)
+    resident.agent.answer_due()
+    resident.world.deposit(FUND, BILL, 10**9, "bills")
+    resident.agent.answer_due()
+
+    def delivered(matures: str, pinned: bool = True, **terms: Any) -> list[str]:
+        under, schedule = agreement(independent_amount="50000", **terms), example("collateral-schedule")
+        for asset in schedule["assets"]:
+            if asset["id"] == BILL:
+                asset |= {"dated": {"matures": matures, "pays": "USDC", "quantity": "10000", "unpaid_days": "2"}}
+                del asset["eligibility"]
+        schedule["format"] = "atomic-margin/collateral-schedule/3"
+        trust = resident.world.trust() | ({"agreements": {FUND: [under.canonical()]}} if pinned else {})
+        with resident.agent.signing() as (party, _):
+            state = resident.state
+            public = state.public.model_copy(update={"agreement": agreement_in_force(under)})
+            party = replace(
+                party,
+                settings=replace(party.settings, trust=TrustFile.parse(trust)),
+                terms=replace(party.terms, schedule=CollateralSchedule.parse(schedule)),
+            )
+            found = own_releases.excess(party, state.model_copy(update={"public": public}))
+        assert int(found.short_usd) > 0
+        return list(found.deliver)
+
+    # Prices are of 08:00: a call then is settled by 17:00.
+    assert delivered("2026-11-20T17:00:01Z") == [BILL]
+    assert delivered("2026-11-20T17:00:00Z") == ["USDC"]
+    assert delivered("2026-11-20T17:00:00Z", settlement_time="16:59") == [BILL]
+    assert delivered("2027-02-16T00:00:00Z", eligible=["USDC"]) == ["USDC"]
+    # An amended agreement that is pinned nowhere yet has no times here, but its assets are in the account.
+    assert delivered("2026-11-20T17:00:00Z", pinned=False) == [BILL]
+    assert delivered("2026-11-20T17:00:00Z", pinned=False, eligible=["USDC"]) == ["USDC"]
 
 
 def test_readers_refuse_a_return_below_the_minimum(
