@@ -130,7 +130,7 @@ def test_who_takes_a_bill_takes_the_cash_that_it_becomes() -> None:
     ],
 )
 def test_what_ends_before_a_call_is_settled_is_not_delivered(notified: str, days: int, good: bool) -> None:
-    """A bill that ends at midnight before the 17th, with 23:59 as the time of settlement; a day later it is cash."""
+    """A bill that ends when the 17th begins, with 23:59 as the time of settlement; a day later it is cash."""
     terms = {"notification_time": "16:00", "settlement_time": "23:59", "settlement_days": str(days)}
     schedule, held = CollateralSchedule.parse(DATED_TO_THE_17TH), {"USDC": 1, "BILL": 2}
     at = instant(f"2027-02-{notified}:00Z")
