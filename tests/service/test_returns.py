@@ -16,7 +16,7 @@ from atomic_margin.service.institution import releases as own_releases
 from atomic_margin.service.operator.accounts import agreements
 from atomic_margin.service.operator.accounts import releases as operator_releases
 from atomic_margin.service.operator.store.tables import Tick
-from atomic_margin.service.protocol.account.agreements import agreement_in_force
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, agreement_in_force
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.release_documents import ReleaseClaim
 from atomic_margin.service.protocol.account.releases import remaining_of
@@ -158,6 +158,40 @@ def test_an_operator_takes_no_return_below_the_minimum(resident: Resident, monke
     resident.agent.release({"USDC": 51_026 * USDC})
     resident.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
     agrees(resident)
+
+
+def test_without_a_book_there_is_a_minimum_from_the_first_prices_on(resident: Resident, tmp_path: Path) -> None:
+    world = resident.world
+    world.agreement = MINIMUM
+    other = world.enrol("other")
+    world.deposit("other", "USDC", 10, "for-other")
+    world.instruct("other", "post", "USDC", 10)
+
+    def released(quantity: int, tick: int) -> None:
+        public = world.account("other").public
+        about = claim(dict(public.posted), {"USDC": quantity}, tick=tick).canonical()
+        about |= {"institution": "other", "operator": world.key, "sequence": str(public.instructions + 1)}
+        about |= {"entry": world.head("other"), "tick": public_tick(tick)}
+        agreed = agreed_in_force(public)
+        assert agreed is not None
+        about |= {"agreed": agreed.canonical()}
+        operator_releases.take_release(world.operator, "other", other.identity.sign("release", about).to_json())
+
+    def public_tick(number: int) -> str:
+        if number == 0:
+            return "0" * 64
+        with world.operator.store.unit_of_work() as session:
+            return session.get_one(Tick, number).sha256
+
+    released(4, 0)
+    world.tick(1)
+    with pytest.raises(Refused, match="1 USD leave after haircut, and the agreement returns 50000"):
+        released(3, 1)
+    released(6, 1)
+    assert dict(world.account("other").public.posted) == {}
+    trust = world.trust() | {"agreements": {"other": [MINIMUM.canonical()]}}
+    found = verified(archived(world, tmp_path / "other.zip", name="other"), trust)
+    assert found.account == world.account("other")
 
 
 def test_excess_is_rounded_to_the_agreement_and_nothing_below_its_minimum(resident: Resident) -> None:
