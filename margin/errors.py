@@ -14,7 +14,7 @@ MarginError
 │   ├── TierError                   concentration tiers that are no table
 │   │   ├── TierGap                 bands that do not join, or an empty band
 │   │   └── TierRising              a percentage above the one of the band below
-│   ├── IneligibleAsset             the schedule takes no more of an asset
+│   ├── IneligibleAsset             the schedule takes no more of an asset, or an agreement not what it becomes
 │   ├── ScheduleNotInForce          the market is older than the schedule
 │   ├── NotACovariance              a matrix that is not symmetric and positive semidefinite
 │   ├── CoverTooSmall               corners that do not contain every tail average of the scores
@@ -113,7 +113,7 @@ class TierRising(TierError):
 
 
 class IneligibleAsset(DocumentError, MarginError):
-    """The collateral schedule takes no more of an asset."""
+    """The collateral schedule takes no more of an asset, or an agreement takes it and not what it becomes."""
 
 
 class ScheduleNotInForce(DocumentError, MarginError):

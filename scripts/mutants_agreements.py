@@ -1,12 +1,13 @@
 """The mutants of collateral agreements: what shifts c, which figures are in force, and who may change them."""
 
-from mutant import Mutant, Node, condition, value
+from mutant import Mutant, Node, call, condition, value
 
 _FORMULAS = "tests/margin/test_agreement.py::test_"
 _MACHINE = "tests/service/account/test_machine_agreements.py::test_"
 _PARTIES = "tests/service/test_agreement_amendments.py::test_"
 _RUNS = "tests/service/test_agreements.py::test_"
 _COOL_DOWN = "for_some_ticks_after_a_call_nothing_is_released_but_for_what_takes_its_place"
+_CHOICE = "tests/service/test_returns.py::test_"
 _AGREEMENTS = "service.protocol.account.agreements"
 
 
@@ -51,4 +52,17 @@ AGREEMENT_MUTANTS = (
            condition("agreement"), "False", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
     _machine("other terms are proven anew", "service.protocol.account.agreements:agreement_amended", value("book"),
              "what_was_proven_under_other_terms_lets_nothing_leave", "public.book"),
+    Mutant("agreement: the cash of a bill", "margin.collateral.agreement:CollateralAgreement.check_schedule",
+           condition("pays"), "False", (f"{_FORMULAS}who_takes_a_bill_takes_the_cash_that_it_becomes",)),
+    _machine("what is posted stays eligible", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_eligible"),
+             "what_is_posted_stays_eligible", "None"),
+    _machine("what became cash stays", f"{_AGREEMENTS}:agreement_amended", Node("call", "require_eligible"),
+             "what_became_cash_hinders_no_amendment", "require_eligible(after.public, public.posted)"),
+    Mutant("agreement: what ends before a call is settled",
+           "margin.collateral.agreement:CollateralAgreement.deliverable", call("settles_by"), "notified",
+           (f"{_FORMULAS}what_ends_before_a_call_is_settled_is_not_delivered",)),
+    Mutant("agreement: cheapest of what lasts", "service.institution.releases:_cheapest", call("deliverable"), "free",
+           (f"{_CHOICE}what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts",)),
+    Mutant("agreement: cheapest of what is eligible", "service.institution.releases:_cheapest", value("eligible"),
+           "None", (f"{_CHOICE}what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts",)),
 )  # fmt: skip

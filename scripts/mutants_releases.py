@@ -19,6 +19,8 @@ def _rule(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
 
 
 _MOMENT = "a_release_is_about_this_moment_alone"
+_MINIMUM = "tests/service/test_returns.py::test_"
+_RETURNS = "service.protocol.returns"
 _VERIFIED = "service.protocol.unasked:verify_release"
 
 RELEASE_MUTANTS = (
@@ -72,4 +74,25 @@ RELEASE_MUTANTS = (
           f"{_REAL}a_release_that_is_about_nothing_any_more_is_not_sent_again"),
     _rule("what a substitution gives, of a released history", "service.verifier.released:_fitting",
           condition("Release"), "False", f"{_READ}a_monitor_takes_releases_and_substitutions_of_a_released_history"),
+    _rule("the minimum return", f"{_RETURNS}:check_return", condition("is_returned"), "False",
+          f"{_MINIMUM}what_leaves_is_worth_the_minimum_after_haircut"),
+    _rule("the minimum return, by prices", f"{_RETURNS}:check_return", condition("price_sequence"), "False",
+          f"{_MINIMUM}without_an_agreement_and_before_prices_there_is_no_minimum"),
+    _rule("what a substitution returns", f"{_RETURNS}:leaving", RETURNED, "0",
+          f"{_MINIMUM}a_substitution_returns_the_difference"),
+    _rule("a dollar that has begun", f"{_RETURNS}:leaving", RETURNED, "math.floor(before - after)",
+          f"{_MINIMUM}excess_is_rounded_to_the_agreement_and_nothing_below_its_minimum"),
+    _rule("the last that is posted", f"{_RETURNS}:is_returned", RETURNED,
+          "agreement is None or leaves <= 0 or leaves >= agreement.minimum_return_amount",
+          f"{_MINIMUM}all_that_is_posted_comes_back_whatever_it_is_worth"),
+    _rule("the minimum return at the operator", "service.operator.accounts.releases:take_release",
+          call("check_return"), "None", f"{_MINIMUM}an_operator_takes_no_return_below_the_minimum"),
+    _rule("the minimum return before the agent proves", "service.institution.releases:make", call("check_return"),
+          "None", f"{_MINIMUM}the_agent_says_what_is_too_little_before_it_proves_anything"),
+    _rule("the minimum return in an archive", "service.verifier.archived_documents:ArchivedDocuments.came_back",
+          call("check_return"), "None", f"{_MINIMUM}readers_refuse_a_return_below_the_minimum"),
+    _rule("the minimum return in a released history", "service.verifier.releases:check_releases",
+          call("check_return"), "None", f"{_MINIMUM}readers_refuse_a_return_below_the_minimum"),
+    _rule("excess below the minimum return", "service.institution.releases:excess", condition("is_returned"), "back",
+          f"{_MINIMUM}excess_leaves_a_coin_that_is_worth_too_little_now"),
 )  # fmt: skip

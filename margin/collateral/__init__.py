@@ -24,6 +24,7 @@ from atomic_margin.margin.collateral.values import (
     collateral_values,
     market_worth,
     pool_collateral_values,
+    worth_now,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "pool_collateral_values",
     "select_return",
     "select_transfer",
+    "worth_now",
 ]

@@ -16,7 +16,7 @@ All of it is public: `Agreed` is what enters c, by `shifted`. A threshold that n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -38,7 +38,7 @@ from atomic_margin.documents.strict import (
 )
 from atomic_margin.margin.collateral.schedule import CollateralSchedule
 from atomic_margin.margin.collateral.values import CollateralValues, float_below
-from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.margin.kinds import KINDS, MarginKind
 from atomic_margin.margin.market.pricing import Floats, read_only
 
@@ -163,15 +163,38 @@ class CollateralAgreement(Document):
         day = notified.date() + timedelta(days=self.settlement_days + late)
         return datetime.combine(day, time.fromisoformat(self.settlement_time), notified.tzinfo)
 
+    def deliverable(self, schedule: CollateralSchedule, notified: datetime, held: Mapping[str, int]) -> dict[str, int]:
+        """Return what of holdings may be delivered for a call: what is eligible, and has not ended when it is settled.
+
+        Args:
+            schedule: that has them.
+            notified: when the call is, UTC.
+            held: smallest units by asset.
+        """
+        by, may = self.settles_by(notified), self.assets
+        return {
+            name: quantity
+            for name, quantity in held.items()
+            if (may is None or name in may) and not schedule.by_id[name].has_matured(by)
+        }
+
     def check_schedule(self, schedule: CollateralSchedule) -> None:
-        """Make sure that every eligible asset is one of the schedule.
+        """Make sure that every eligible asset is one of the schedule, and so is what it becomes.
+
+        What has matured stays posted as cash, whoever else would be asked: so who takes a bill takes what it pays.
 
         Raises:
-            UnknownAsset: the first that is not.
+            UnknownAsset: the first that is not in the schedule.
+            IneligibleAsset: the first that ends in an asset which is not eligible.
         """
         for index, name in enumerate(self.eligible or ()):
             if name not in schedule.by_id:
                 raise UnknownAsset(f"eligible[{index}]", f"{name} is not in the collateral schedule; take it out")
+            dated = schedule.dated.get(name)
+            if dated is not None and dated.pays not in (self.eligible or ()):
+                raise IneligibleAsset(
+                    f"eligible[{index}]", f"{name} matures into {dated.pays}; add {dated.pays}, or take {name} out"
+                )
 
 
 def csa(requirement: Decimal, agreed: Agreed) -> Decimal:

@@ -202,6 +202,25 @@ def market_worth(schedule: CollateralSchedule, moves: SpotMoves, market: Market,
     return math.floor(worth)
 
 
+def worth_now(schedule: CollateralSchedule, moves: SpotMoves, market: Market, holdings: Mapping[str, int]) -> Fraction:
+    """Return what holdings are worth at prices as they are, after tiers and haircut, USD, unrounded.
+
+    Args:
+        schedule: eligible assets.
+        moves: what the margin model says of collateral.
+        market: prices.
+        holdings: in smallest units by asset.
+
+    Raises:
+        UnknownAsset, NegativeHolding, OutOfRange, ScheduleNotInForce, UnpricedAsset, UnknownUnderlying: as in
+            `collateral_values`.
+    """
+    now = moves.now()
+    check_schedule(schedule, now, market)
+    check_holdings(schedule, holdings)
+    return unrounded_values(schedule, now, market, holdings, "maintenance")[0]
+
+
 def credited(asset: Asset, value: Fraction) -> Fraction:
     """Return what a market value of one asset, USD, is worth after tiers and haircut."""
     return (1 - Fraction(asset.haircut)) * (value if asset.tiers is None else asset.tier_table.credit(value))

@@ -106,6 +106,8 @@ def excess(
         else:
             out.print(f"{found['usd']} USD may come back at tick {found['price_sequence']}")
             out.print(f"release: {_listed(found['back']) or 'nothing'}")
+            if not found["back"] and found["minimum_usd"] != "0":
+                out.print(f"by the agreement {found['minimum_usd']} USD come back at once, or more")
 
 
 def register(app: typer.Typer) -> None:

@@ -20,7 +20,8 @@ def ask(party: Party, outbox: Outbox, agreement: CollateralAgreement, ticks: int
 
     Raises:
         AgentRefused: there is no account yet, or it is under this agreement.
-        UnknownAsset: the agreement names an asset that the schedule does not have.
+        UnknownAsset, IneligibleAsset: the agreement names an asset that the schedule does not have, or not what an
+            asset becomes.
         RemoteError: the operator does not answer, or nothing could be entered of it now.
     """
     state = party.history.state

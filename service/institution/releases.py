@@ -17,7 +17,7 @@ from atomic_margin.margin.errors import InsufficientFreeCollateral, MarginError,
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.rows.matrix import Integers
-from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.errors import AgentRefused, Refused
 from atomic_margin.service.institution.gains import Priced, newest_prices
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
@@ -29,6 +29,7 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.agent_messages import Excess, Released
 from atomic_margin.service.protocol.release_rows import ReleaseRows, release_statement
+from atomic_margin.service.protocol.returns import check_return, is_returned, leaving
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import gains
 from atomic_margin.service.protocol.submissions import Submission
@@ -83,7 +84,8 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
         given: what is posted for it; None for a release.
 
     Raises:
-        AgentRefused: the book has no initial margin with what remains, or more is taken than is posted.
+        AgentRefused: the book has no initial margin with what remains, more is taken than is posted, or less than the
+            account's agreement returns at once.
         IllegalTransition: nothing may be released now, or not for less in its place; the message says when.
         DocumentError, MarginError: the schedule does not have an asset.
         RemoteError: the operator does not answer.
@@ -111,6 +113,10 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
     agreed = agreed_in_force(public)
     said |= {} if given is None else {"given": _text(given)}
     said |= {} if agreed is None else {"agreed": agreed.canonical()}
+    try:
+        check_return(ReleaseClaim.parse(said), public.agreement, party.terms, priced.market)
+    except Refused as error:
+        raise AgentRefused(f"{error}; `atomic-margin institution excess` shows how much may leave") from error
     if opened is None:
         return Release.parse(said).signed_by(party.identity)
     said |= {"submission": opened.own.sha256}
@@ -150,7 +156,8 @@ def released(signed: SignedDocument) -> Released:
 def excess(party: Party, state: Account, step: int = STEP) -> Excess:
     """Return what is posted beyond initial margin, and what to have back of it, or what is missing and what to deliver.
 
-    Cheapest to deliver, both ways: what would be delivered last comes back first.
+    Cheapest to deliver, both ways: what would be delivered last comes back first. Under an agreement what comes back is
+    rounded down to its rounding too, and is nothing where it is worth less than its minimum return.
 
     Args:
         party: whose collateral.
@@ -163,29 +170,57 @@ def excess(party: Party, state: Account, step: int = STEP) -> Excess:
         RemoteError: the operator does not answer.
     """
     public, priced = state.public, newest_prices(party)
-    opened = _opened(party, state)
+    opened, agreement = _opened(party, state), public.agreement
+    minimum = "0" if agreement is None else format(agreement.minimum_return_amount, "f")
+    nothing = Excess(price_sequence=priced.number, usd="0", back={}, minimum_usd=minimum, short_usd="0", deliver={})
     if opened is None:
-        return _shown(priced, Decimal(0), public.posted, Decimal(0), {})
+        return nothing.model_copy(update={"back": _text(public.posted)})
     market, terms = _market(priced), party.terms
     best = max(_left(party, market, public.posted, opened), key=lambda left: left.usd).usd
     if best < 0:
-        short = Decimal(math.ceil(-best))
-        try:
-            deliver = select_transfer(
-                short, state.private.free, terms.schedule, terms.model.spot_moves, market, posted=public.posted
-            )
-        except InsufficientFreeCollateral:
-            deliver = {}
-        return _shown(priced, Decimal(0), {}, short, deliver)
-    amount = Decimal(math.floor(best / step) * step)
+        short = math.ceil(-best)
+        return nothing.model_copy(
+            update={"short_usd": str(short), "deliver": _text(_cheapest(party, state, market, Decimal(short)))}
+        )
+    coarse = Decimal(step) if agreement is None else max(Decimal(step), agreement.agreed.rounding)
+    amount = math.floor(best / Fraction(coarse)) * coarse
+    # What moves in scenarios is chosen by where it is worth most; now it may be worth less than the minimum return.
+    steady = {asset: posted for asset, posted in public.posted.items() if not _moves(party, asset)}
     while amount > 0:
-        back = select_return(amount, public.posted, terms.schedule, terms.model.spot_moves, market)
-        remaining = remaining_of(public.posted, back, {})
-        if not back or any(left.least >= 0 for left in _left(party, market, remaining, opened)):
-            return _shown(priced, amount, back, Decimal(0), {})
-        # Rows are rounded anew for what remains; a step is far more than that takes.
-        amount -= step
-    return _shown(priced, Decimal(0), {}, Decimal(0), {})
+        for held in (public.posted, steady):
+            back = select_return(amount, held, terms.schedule, terms.model.spot_moves, market)
+            remaining = remaining_of(public.posted, back, {})
+            if not any(left.least >= 0 for left in _left(party, market, remaining, opened)):
+                # Rows are rounded anew for what remains; a step is far more than that takes.
+                break
+            if back and is_returned(leaving(public.posted, remaining, terms, market), remaining, agreement):
+                return nothing.model_copy(update={"usd": format(amount, "f"), "back": _text(back)})
+        else:
+            return nothing
+        amount -= coarse
+    return nothing
+
+
+def _moves(party: Party, asset: str) -> bool:
+    return party.terms.schedule.by_id[asset].risk_underlying is not None
+
+
+def _cheapest(party: Party, state: Account, market: Market, short: Decimal) -> Mapping[str, int]:
+    """Return what is cheapest to deliver of what is free, nothing where it does not reach.
+
+    Of an account under an agreement what its agreement takes, and what does not end before such a call is settled.
+    """
+    schedule, public, free = party.terms.schedule, state.public, state.private.free
+    if public.agreement is not None:
+        eligible = public.agreement.eligible
+        free = {asset: units for asset, units in free.items() if eligible is None or asset in eligible}
+        for pinned in (party.settings.trust.agreements or {}).get(public.institution, ()):
+            if pinned.hash() == public.agreement.agreement:
+                free = pinned.deliverable(schedule, market.as_of, free)
+    try:
+        return select_transfer(short, free, schedule, party.terms.model.spot_moves, market, posted=public.posted)
+    except InsufficientFreeCollateral:
+        return {}
 
 
 def _left(party: Party, market: Market, posted: Mapping[str, int], opened: Opened) -> Iterator[Left]:
@@ -238,18 +273,6 @@ def _require_held(place: str, held: Mapping[str, int], moved: Mapping[str, int])
     for asset, quantity in moved.items():
         if quantity > held.get(asset, 0):
             raise AgentRefused(f"{held.get(asset, 0)} units of {asset} are {place}, and {quantity} are to leave there")
-
-
-def _shown(
-    priced: Priced, amount: Decimal, back: Mapping[str, int], short: Decimal, deliver: Mapping[str, int]
-) -> Excess:
-    return Excess(
-        price_sequence=priced.number,
-        usd=format(amount, "f"),
-        back=_text(back),
-        short_usd=format(short, "f"),
-        deliver=_text(deliver),
-    )
 
 
 def _text(held: Mapping[str, int]) -> dict[str, str]:

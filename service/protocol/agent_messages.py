@@ -118,6 +118,8 @@ class Excess(ResponseBody):
     """What may be released, a multiple of the step; 0 for nothing. Without a book in force all may, and this is 0."""
     back: dict[str, str]
     """What to release of it, smallest units by asset: what would be delivered last comes back first."""
+    minimum_usd: str = "0"
+    """What comes back at once is worth this at least by the account's agreement, or is everything; 0 for none."""
     short_usd: str
     """What is missing, whole USD, rounded up; 0 for nothing."""
     deliver: dict[str, str]

@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.maturities import check_maturity
+from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -293,6 +294,8 @@ class ArchivedDocuments:
         _require_pinned(happened, self.ground.trust)
         release = Release.parse(happened.document.body)
         named = release.submission
+        priced = self.ground.market(release.price_sequence) if release.price_sequence else None
+        check_return(release, happened.after.public.agreement, self.ground.terms, priced)
         verify_release(
             happened.document,
             release,

@@ -1,7 +1,8 @@
 """Proofs of releases, checked once more from a history that an institution released: offline, by public data.
 
 The machine says that each was about its moment (`released.check_released`). Here it is shown that what remained was
-initial margin of the committed book, gains counted as zero, or that what was given was worth what was taken.
+initial margin of the committed book, gains counted as zero, or that what was given was worth what was taken; and that
+what came back under an agreement was at least its minimum return.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.released import ReleasedHistory
+from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
@@ -29,7 +31,8 @@ def check_releases(history: ReleasedHistory, ticks: Mapping[str, Market], terms:
         group: backend of the proofs.
 
     Raises:
-        Refused: a proof does not hold, or the book or the prices that it is about are not at hand.
+        Refused: a proof does not hold, too little came back, or the book or the prices that it is about are not at
+            hand.
         SignatureInvalid, DocumentError: a document is none of the institution's.
     """
     books: dict[str, SignedDocument] = {}
@@ -55,6 +58,7 @@ def check_releases(history: ReleasedHistory, ticks: Mapping[str, Market], terms:
         market = ticks.get(release.tick)
         if submission is not None and market is None:
             raise Refused(f"the prices of tick {release.price_sequence} are not at hand", "price_sequence")
+        check_return(release, item.public.agreement, terms, market)
         verify_release(
             signed,
             release,

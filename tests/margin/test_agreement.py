@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic_margin.documents.errors import DocumentError
+from atomic_margin.documents.strict import instant
 from atomic_margin.margin.analysis import Standing, standing
-from atomic_margin.margin.collateral import Agreed, CollateralAgreement, CollateralValues
+from atomic_margin.margin.collateral import Agreed, CollateralAgreement, CollateralSchedule, CollateralValues
 from atomic_margin.margin.collateral.agreement import (
     CENT,
     call_amount,
@@ -23,13 +24,15 @@ from atomic_margin.margin.collateral.agreement import (
     shift,
     shifted,
 )
-from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.portfolio import encode
 from atomic_margin.margin.rows.rounding import compile_run
 from atomic_margin.margin.rows.top_up import TopUp, step_units
 
+from .test_dated_collateral import SCHEDULE as DATED
+from .test_dated_collateral import asset
 from .test_desk import case
 
 CENTS = st.integers(0, 10**9).map(lambda count: count * CENT)
@@ -38,6 +41,15 @@ AGREED = st.builds(
     lambda *figures: Agreed.model_construct(**dict(zip(Agreed.model_fields, figures, strict=True))),
     CENTS, CENTS, st.one_of(st.just(Decimal(0)), CENTS), CENTS,
 )  # fmt: skip
+
+
+DATED_TO_THE_17TH = {
+    **DATED,
+    "assets": [
+        {**one, "dated": {**one["dated"], "matures": "2027-02-17T00:00:00Z"}} if one["id"] == "BILL" else one
+        for one in DATED["assets"]
+    ],
+}
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -95,6 +107,36 @@ def test_eligible_assets_are_of_the_schedule() -> None:
     agreement(eligible=["USDC"]).check_schedule(schedule)
     with pytest.raises(UnknownAsset, match=r"eligible\[1\]"):
         agreement(eligible=["USDC", "DOGE"]).check_schedule(schedule)
+
+
+def test_who_takes_a_bill_takes_the_cash_that_it_becomes() -> None:
+    schedule = CollateralSchedule.parse({**DATED, "assets": [*DATED["assets"], asset("MMF", 9, "0.03", 2)]})
+    for good in (["USDC", "BILL"], ["REPO", "USDC", "BILL"], ["MMF"], [], None):
+        agreement(**({} if good is None else {"eligible": good})).check_schedule(schedule)
+    for wrong, index in ((["BILL"], 0), (["MMF", "REPO"], 1)):
+        with pytest.raises(IneligibleAsset, match="matures into USDC; add USDC, or take") as caught:
+            agreement(eligible=wrong).check_schedule(schedule)
+        assert caught.value.field == f"eligible[{index}]"
+
+
+@pytest.mark.parametrize(
+    ("notified", "days", "good"),
+    [
+        ("16T16:00", 0, True),
+        ("16T16:01", 0, False),
+        ("15T16:00", 1, True),
+        ("15T16:01", 1, False),
+        ("15T09:00", 0, True),
+    ],
+)
+def test_what_ends_before_a_call_is_settled_is_not_delivered(notified: str, days: int, good: bool) -> None:
+    """A bill that ends when the 17th begins, with 23:59 as the time of settlement; a day later it is cash."""
+    terms = {"notification_time": "16:00", "settlement_time": "23:59", "settlement_days": str(days)}
+    schedule, held = CollateralSchedule.parse(DATED_TO_THE_17TH), {"USDC": 1, "BILL": 2}
+    at = instant(f"2027-02-{notified}:00Z")
+    whole = agreement(**terms).deliverable(schedule, at, held)
+    assert whole == (held if good else {"USDC": 1})
+    assert agreement(**terms, eligible=["USDC"]).deliverable(schedule, at, held) == {"USDC": 1}
 
 
 @given(AGREED, st.lists(SIGNED, min_size=1, max_size=4))

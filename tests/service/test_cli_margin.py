@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from atomic_margin.margin.collateral import CollateralAgreement, CollateralSchedule
 from atomic_margin.margin.models.pmrm2.books import pmrm2_document
 from atomic_margin.service.cli.main import app
 
@@ -387,3 +388,19 @@ def test_an_agreement_says_call_covered_or_return(write: Any) -> None:
     assert called["call"] % 10_000 == 0
     assert f"under CSA of 2026: called {called['call']:,.2f} USD" in call(*SCAN, "--agreement", strict).stdout
     assert "threshold: whole cents" in refused(*SCAN, "--agreement", write("no.json", terms | {"threshold": "0.001"}))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_example_agreement_says_what_the_page_for_institutions_tells(number: int) -> None:
+    terms = CollateralAgreement.parse(full_example("collateral-agreement"))
+    terms.check_schedule(CollateralSchedule.parse(full_example("collateral-schedule")))
+    market, agreement = (EXAMPLES / name for name in (f"market-{number}.json", "collateral-agreement.json"))
+    printed = call("--model", "scan", "--example", "--market", market, "--agreement", agreement).stdout
+    (line,) = [line for line in printed.splitlines() if line.startswith("under ")]
+    excess = [
+        f"{text.replace(',', '')} {'over' if word == 'excess' else 'short'}"
+        for word, text in re.findall(r"^(?:initial|maintenance): .*(excess|deficit) ([\d,]+)\.", printed, re.MULTILINE)
+    ]
+    page = (EXAMPLES.parent / "docs" / "institution.md").read_text()
+    cells = [f"`market-{number}.json`", *(f"{int(one.split()[0]):,} {one.split()[1]}" for one in excess), f"`{line}`"]
+    assert f"| {' | '.join(cells)} |" in page

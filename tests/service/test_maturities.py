@@ -8,10 +8,10 @@ import pytest
 
 from atomic_margin.circuits.profile import TINY
 from atomic_margin.margin.collateral.dated import Dated
-from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import maturities
+from atomic_margin.service.operator.accounts import agreements, maturities
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.account.errors import EntryIllegal
@@ -24,8 +24,10 @@ from atomic_margin.service.reports.parts import moves_stated
 from atomic_margin.service.reports.reconciled import check_step
 
 from .account.test_machine_maturity import maturity
+from .agreements import agreement
 from .documents import FUND, Json, example
 from .test_agent_defaults import forced
+from .test_agreement_amendments import asking
 from .test_archive import archived, verified
 from .test_reports import whole
 from .told import TERMS, Told
@@ -122,6 +124,18 @@ def test_what_has_no_end_is_named(world: World) -> None:
     assert world.client.post("/v1/maturities", json={"asset": BILL}).status_code == 401
     booked = world.client.post("/v1/maturities", json={"asset": BILL}, headers=world.admin)
     assert (booked.status_code, len(booked.json()["matured"])) == (201, 2)
+
+
+def test_an_agreement_that_takes_the_bill_takes_its_cash(world: World) -> None:
+    run(world, 1, BEFORE)
+    wrong, right = agreement(eligible=[BILL]), agreement(eligible=[BILL, "USDC"])
+    with pytest.raises(Refused, match=f"{BILL} matures into USDC; add USDC") as refused:
+        agreements.ask(world.operator, FUND, asking(world, wrong).to_json())
+    assert refused.value.field == "agreement.eligible"
+    agreements.ask(world.operator, FUND, asking(world, right).to_json())
+    world.agreement = wrong
+    with pytest.raises(IneligibleAsset, match=f"{BILL} matures into USDC"):
+        world.enrol("other")
 
 
 def matured(world: World) -> Maturity:

@@ -6,7 +6,7 @@ Nothing here agrees by itself: the entry is what both sides sign.
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
-from atomic_margin.margin.errors import UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.service.errors import Conflict, IllegalTransition, NotFound, Refused
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
@@ -22,14 +22,14 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
-        Refused: the agreement names an asset that the schedule does not have.
+        Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes.
     """
     account = operator.account(institution)
     signed, body = parse_signed(document, AgreementAmendment)
     signed.verify(frozenset({account.identity}))
     try:
         body.agreement.check_schedule(operator.terms.schedule)
-    except UnknownAsset as error:
+    except (UnknownAsset, IneligibleAsset) as error:
         raise Refused(str(error), "agreement.eligible") from error
     with operator.store.unit_of_work() as session:
         entries.check(session, session.get_one(Account, institution), signed)

@@ -55,7 +55,8 @@ def admit(
         agreement: terms of collateral between both sides, if there are any.
 
     Raises:
-        UnknownAsset: the agreement names an asset that the schedule does not have.
+        UnknownAsset, IneligibleAsset: the agreement names an asset that the schedule does not have, or not what an
+            asset becomes.
         Conflict: the name or the key is taken.
     """
     if agreement is not None:

@@ -9,6 +9,7 @@ from atomic_margin.service.operator.store.tables import Account, Tick
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.releases import moves_of
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_release
@@ -29,18 +30,20 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
         if earlier is not None:
             return SignedDocument.parse(earlier.entry)
         # Whatever is not about this moment is refused before it is verified, and once more when it is entered.
-        entries.check(session, row, signed)
+        agreement = entries.check(session, row, signed).public.agreement
         stored = None if release.submission is None else submission_of(session, release.submission)
         tick = session.get_one(Tick, release.price_sequence) if release.price_sequence else None
     for asset, quantity in (release.given or {}).items():
         check_holdings(operator.terms.schedule, {asset: quantity})
         check_accepted(operator.terms.schedule, asset)
+    market = None if tick is None else operator.compiled_ticks.of(tick).market
+    check_return(release, agreement, operator.terms, market)
     verify_release(
         signed,
         release,
         submission=None if stored is None else Submission.parse(stored.document["body"]),
         submission_hash=None if stored is None else stored.sha256,
-        market=None if tick is None else operator.compiled_ticks.of(tick).market,
+        market=market,
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,

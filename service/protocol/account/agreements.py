@@ -100,5 +100,7 @@ def agreement_amended(state: Account, event: Event, at: At) -> Account:
     # What was proven was proven under the terms before: nothing leaves until the next proof.
     book = None if public.book is None else updated(public.book, covered=None)
     after = with_public(state, agreement=agreement_in_force(body.agreement, body.sequence), book=book)
-    require_eligible(after.public, public.posted)
+    # What the terms before did not take either was not brought, it became so: cash of a bill that matured.
+    taken = eligible_assets(public)
+    require_eligible(after.public, [asset for asset in public.posted if taken is None or asset in taken])
     return after

@@ -28,6 +28,7 @@ from ..agreements import agreement
 from .documents import Parties
 from .releasing import release
 from .story import evaluating, in_status, owed, recorded, refuses
+from .test_machine_maturity import maturity
 
 FIRST = agreement(threshold="50", minimum_transfer_amount="20", independent_amount="5", rounding="10")
 OTHER = agreement(threshold="900000000000", minimum_transfer_amount="20", independent_amount="5", rounding="10")
@@ -229,6 +230,23 @@ def test_an_amendment_is_void_after_its_last_tick() -> None:
 def test_what_is_posted_stays_eligible() -> None:
     parties = covered_once()
     refuses(parties, parties.amendment(agreement(eligible=["ETH"])), WrongCollateral, "USDC is not eligible")
+
+
+def test_what_became_cash_hinders_no_amendment() -> None:
+    """A bill of the list matured into cash that neither list has: nobody brought it, and it may stay."""
+    parties = covered_once(agreement(eligible=["USDC"], threshold="50"))
+    parties.enter(maturity(parties))
+    assert dict(parties.state.public.posted) == {"USD": 200}
+    parties.enter(parties.amendment(agreement(eligible=["USDC"], threshold="60")))
+    assert dict(parties.state.public.posted) == {"USD": 200}
+    # It is still not posted by anybody, and what the list had is not taken out of it while it is posted.
+    parties.enter(parties.deposit(5, "USD"))
+    sequence = parties.state.public.instructions + 1
+    refuses(parties, parties.instruction(sequence, "post", 5, "USD"), WrongCollateral, "USD is not eligible")
+    parties.enter(parties.instruction(sequence, "post", 5))
+    refuses(parties, parties.amendment(agreement(eligible=["USD"])), WrongCollateral, "USDC is not eligible")
+    parties.enter(parties.amendment(agreement(eligible=["USD", "USDC"])))
+    refuses(parties, parties.amendment(agreement(eligible=["USDC"])), WrongCollateral, "USD is not eligible")
 
 
 def test_an_old_proof_is_none_under_other_terms() -> None:
