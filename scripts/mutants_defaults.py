@@ -74,6 +74,8 @@ DEFAULT_MUTANTS = (
     _rule("the limit is rounded up", "waterfall:least_proceeds", call("ceil"),
           "math.floor(asked / unit_price(schedule, market, rules.cash))",
           "defaults.py::test_a_sale_under_its_limit_is_refused"),
+    _rule("no discount of what has matured", "waterfall:least_proceeds", condition("has_matured"), "False",
+          "waterfall.py::test_what_has_matured_is_sold_for_all_the_cash_that_is_due"),
     _rule("the last unit", "waterfall:sells_too_much", RETURNED, "before + sold >= wanted",
           "waterfall.py::test_a_sale_ends_with_the_unit_that_reaches_what_is_wanted"),
     _rule("largest remainders first", "waterfall:shares", value("first"),

@@ -41,8 +41,8 @@ class WaterfallRules(Document):
         format: of the document.
         version: of these rules, rising; informative, the hash is what is pinned.
         cash: the asset that sales bring in, contributions are in and losses are paid in.
-        discounts: by how much less than the tick's price an asset may be sold, as a fraction; an asset that is not here
-            is not sold.
+        discounts: by how much less than the tick's price an asset may be sold, as a fraction, until it has matured; an
+            asset that is not here is not sold.
         stage_share: at most this fraction of what was segregated of an asset is sold in one stage.
         capital: the operator's own, in smallest units of cash, at each default.
         order: who bears a loss, one layer after the other.
@@ -174,12 +174,17 @@ def least_proceeds(
 ) -> int:
     """Return for how much cash, in smallest units, a quantity of an asset may be sold at the least, rounded up.
 
+    What has matured is no bargain for anybody: the cash that is due for it counts whole.
+
     Raises:
         UnknownAsset, UnpricedAsset: as in `unit_price`; the rules allow no sale of the asset.
     """
     discount = rules.discounts.get(asset)
     if discount is None:
         raise UnknownAsset(asset, f"the waterfall rules allow no sale of it (there: {', '.join(rules.discounts)})")
+    dated = schedule.dated.get(asset)
+    if dated is not None and dated.has_matured(market.as_of):
+        discount = Decimal(0)
     asked = (1 - Fraction(discount)) * quantity * unit_price(schedule, market, asset)
     return math.ceil(asked / unit_price(schedule, market, rules.cash))
 

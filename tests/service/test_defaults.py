@@ -20,10 +20,12 @@ from atomic_margin.service.errors import (
     SignatureInvalid,
 )
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import defaults
+from atomic_margin.service.operator.accounts import defaults, halts
 from atomic_margin.service.operator.faults import EXIT_CODE
 from atomic_margin.service.protocol.account.default_documents import CloseOut, FundDraw
-from atomic_margin.service.protocol.account.errors import WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.errors import Halted, WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.halts import STOPPED
+from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.states import AccountState
 
 from .documents import FUND
@@ -294,6 +296,28 @@ def test_capital_that_is_missing_closes_nothing_out(world: World) -> None:
     with pytest.raises(Conflict, match="bring the rest"):
         defaults.close_out(world.operator, FUND)
     assert (unchanged(world), world.head("harbour")) == before
+
+
+@pytest.mark.parametrize("stopped", [set(), {EventKind.DEFAULT_CLOSED}], ids=["close-out", "draws"])
+def test_a_halt_of_settlements_closes_nothing_out_and_draws_on_nobody(
+    world: World, stopped: set[EventKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a close-out is one unit of work: were the draws alone refused, nothing would be left of it."""
+    sold(world, 7_000_000, "trade-1")
+    agreed(world, LOSS)
+    sold(world, 7_000_000, "trade-2")
+    capital(world)
+    halts.halt(world.operator, "an incident", ("settlements",))
+    before = (unchanged(world), world.head("harbour"), world.head("curlew"))
+    going_on = {kind: scope for kind, scope in STOPPED.items() if kind not in stopped}
+    monkeypatch.setattr("atomic_margin.service.protocol.account.halts.STOPPED", going_on)
+    with pytest.raises(Halted, match="halted settlements"):
+        defaults.close_out(world.operator, FUND)
+    assert (unchanged(world), world.head("harbour"), world.head("curlew")) == before
+    halts.resume(world.operator, "over")
+    defaults.close_out(world.operator, FUND)
+    assert world.state() == AccountState.CLOSED
+    replayed(world)
 
 
 @pytest.mark.parametrize("point", ["sale-booked", "close-out-booked"])

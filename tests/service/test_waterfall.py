@@ -1,16 +1,27 @@
 """The waterfall as a function: value is conserved to the last unit, and nobody pays before the one above."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.protocol.waterfall import ORDER, sells_too_much, shares, value_usd, waterfall
+from atomic_margin.service.protocol.waterfall import (
+    ORDER,
+    WaterfallRules,
+    least_proceeds,
+    sells_too_much,
+    shares,
+    value_usd,
+    waterfall,
+)
+from tests.margin.test_dated_collateral import market, schedule
 
 from .documents import example, example_terms
-from .waterfalls import RULES
+from .waterfalls import RULES, RULES_JSON
 
 QUANTITIES = st.integers(0, 10**12) | st.integers(0, 20)
 MEMBERS = st.dictionaries(st.sampled_from([f"member-{index}" for index in range(12)]), QUANTITIES, max_size=12)
@@ -72,3 +83,19 @@ def test_a_value_is_spelt_as_documents_do_and_rounded_down() -> None:
     market, terms = Market.parse(example("market-4")), example_terms()
     spelt = {0: "0", 1: "0", 2: "0.000001", 10**6: "0.9981", 10**8: "99.81", 10**10: "9981"}
     assert {cash: value_usd(RULES, terms.schedule, market, cash) for cash in spelt} == spelt
+
+
+@pytest.mark.parametrize(
+    ("as_of", "least"),
+    [
+        # Hundredths of a dollar at 0.99, five hundredths less.
+        ("2027-02-15T23:59:59Z", math.ceil(7 * 10_000 * Fraction("0.99") * Fraction("0.95"))),
+        # Each pays 10,000 millionths; also when nobody counts on it any more.
+        ("2027-02-16T00:00:00Z", 70_000),
+        ("2027-03-16T00:00:00Z", 70_000),
+    ],
+)
+def test_what_has_matured_is_sold_for_all_the_cash_that_is_due(as_of: str, least: int) -> None:
+    """The operator has that cash; a discount of it would be the operator's."""
+    rules = WaterfallRules.parse(RULES_JSON | {"discounts": {"BILL": "0.05"}})
+    assert least_proceeds(rules, schedule(), market(as_of), "BILL", 7) == least

@@ -13,6 +13,7 @@ from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.default_documents import CloseOut
 from atomic_margin.service.protocol.account.errors import (
     AccountHeld,
+    Halted,
     OutOfSequence,
     WrongCollateral,
     WrongDefault,
@@ -164,6 +165,19 @@ def test_what_is_left_goes_back_and_the_account_is_closed() -> None:
         refuses(parties, document, IllegalTransition, "closed")
 
 
+def test_a_closed_account_disputes_its_end_and_holds_nobody_but_itself() -> None:
+    parties = agreed()
+    parties.enter(parties.dispute())
+    refuses(parties, close_out(parties), AccountHeld, "close out after it is resolved")
+    parties.enter(parties.dispute_withdrawal())
+    parties.enter(close_out(parties))
+    parties.enter(parties.dispute(2))
+    refuses(parties, parties.instruction(2, "withdraw", 1), AccountHeld, "withdraw after it is resolved")
+    # Its own word ends it.
+    parties.enter(parties.dispute_withdrawal())
+    parties.enter(parties.instruction(2, "withdraw", 1))
+
+
 def test_the_defaulters_contribution_bears_before_others_do() -> None:
     parties = liquidated(contribution=40)
     parties.enter(loss_agreement(parties, 1_250))
@@ -251,6 +265,15 @@ def test_a_member_bears_its_line_once() -> None:
 def test_a_draw_is_a_line_of_the_whole_waterfall(changes: Any, error: type[Exception], match: str) -> None:
     parties = member()
     refuses(parties, draw(parties, **changes), error, match)
+
+
+def test_no_member_is_drawn_on_while_settlements_are_halted() -> None:
+    parties = member()
+    document = draw(parties)
+    parties.enter(parties.halt(scope=["settlements"]))
+    refuses(parties, document, Halted, "halted settlements")
+    parties.enter(parties.resume())
+    parties.enter(document)
 
 
 def test_an_account_without_a_share_bears_nothing() -> None:
