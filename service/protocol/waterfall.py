@@ -30,6 +30,8 @@ ORDER: tuple[LayerName, ...] = ("margin", "contribution", "capital", "mutual")
 """The one order: defaulter's margin, defaulter's fund contribution, operator's capital, contributions of the others."""
 Discount: TypeAlias = Annotated[Decimal, in_range("0", "1", below=True)]
 Share: TypeAlias = Annotated[Decimal, in_range("0", "1", above=True)]
+MAX_STAGES = 256
+"""Sales of one default."""
 USD_DIGITS = 6
 """Decimals of a value in USD; rounded down."""
 
@@ -148,6 +150,25 @@ def shares(amount: int, contributions: Mapping[str, int]) -> dict[str, int]:
 
 def _line(layer: LayerName, institution: str | None, available: int, drawn: int) -> Layer:
     return Layer.model_construct(layer=layer, institution=institution, available=available, drawn=drawn)
+
+
+def check_rules(rules: WaterfallRules, schedule: CollateralSchedule) -> None:
+    """Make sure that rules can turn all collateral of a schedule into their cash.
+
+    Nobody else bears a loss while something of the defaulter cannot be sold: it would come back to the defaulter, and
+    what the cash does not reach would stay with the operator.
+
+    Raises:
+        MalformedDocument: an asset is not listed, or there are too few stages to sell all of each.
+    """
+    if rules.cash not in schedule.by_id:
+        raise MalformedDocument("cash", f"the collateral schedule has no {rules.cash}")
+    missing = [name for name in schedule.by_id if name != rules.cash and name not in rules.discounts]
+    if missing:
+        raise MalformedDocument("discounts", f"give one for {', '.join(missing)}: it could never be sold")
+    stages = len(schedule.by_id) * math.ceil(1 / Fraction(rules.stage_share))
+    if stages > MAX_STAGES:
+        raise MalformedDocument("stage_share", f"all assets would take {stages} stages, and there are {MAX_STAGES}")
 
 
 def unit_price(schedule: CollateralSchedule, market: Market, name: str) -> Fraction:

@@ -338,6 +338,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "asset": "USDC",
         "loss": "7",
         "reason": "closed at auction",
+        "replaces": H,
     },
     CloseOut: CLOSE_OUT,
     FundContribution: {
@@ -437,6 +438,7 @@ OPTIONAL = {
     (PriceTick, "market"),
     (AgreementAmendment, "before"),
     (GivingUp, "waiting"),
+    (LossAgreement, "replaces"),
     (GivingUp, "covered"),
     (Answer, "flag"),
     (Answer, "flag_output"),

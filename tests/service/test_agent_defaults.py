@@ -177,13 +177,22 @@ def test_an_institution_signs_a_loss_and_withdraws_what_is_left(fallen: Resident
         agree_loss(fallen.agent, 5, "again")
 
 
-def test_nothing_is_signed_for_other_rules_or_twice(fallen: Resident) -> None:
+def test_nothing_is_signed_for_other_rules_and_a_loss_may_be_signed_anew(fallen: Resident) -> None:
     other = RULES.model_copy(update={"version": 7})
     with_rules(fallen.world, other)
     with pytest.raises(AgentRefused, match="other waterfall rules than are pinned"):
         agree_loss(fallen.agent, 5, "x")
     with_rules(fallen.world)
-    defaults.agree(fallen.world.operator, FUND, agree_loss(fallen.agent, 5, "x"))
+    operator = fallen.world.operator
+    first = agree_loss(fallen.agent, 5, "x")
+    defaults.agree(operator, FUND, first)
     fallen.agent.answer_due()
-    with pytest.raises(AgentRefused, match="a loss of 5 is agreed already"):
-        agree_loss(fallen.agent, 6, "x")
+    # It names the one before, and the operator agrees to this one too.
+    defaults.agree(operator, FUND, agree_loss(fallen.agent, 6, "less was bid"))
+    fallen.agent.answer_due()
+    default = fallen.state.public.default
+    assert default is not None
+    assert (default.loss, in_step(fallen), fallen.agent.contradiction) == (6, True, None)
+    entries = len(fallen.world.entries(FUND))
+    defaults.agree(operator, FUND, first)
+    assert len(fallen.world.entries(FUND)) == entries

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import (
     Conflict,
@@ -22,6 +25,7 @@ from atomic_margin.service.errors import (
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import defaults, halts
 from atomic_margin.service.operator.faults import EXIT_CODE
+from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.protocol.account.default_documents import CloseOut, FundDraw
 from atomic_margin.service.protocol.account.errors import Halted, WrongCollateral, WrongDefault, WrongTick
 from atomic_margin.service.protocol.account.halts import STOPPED
@@ -210,6 +214,13 @@ def test_an_account_that_is_not_in_default_has_nothing_to_sell(world_at: WorldAt
     for act in (lambda: sold(world), lambda: defaults.close_out(world.operator, FUND)):
         with pytest.raises(Conflict, match="nothing of it is segregated"):
             act()
+
+
+def test_rules_that_leave_an_asset_out_are_not_served(world: World, tmp_path: Path) -> None:
+    settings = replace(world.operator.settings, directory=tmp_path / "other", waterfall=RULES)
+    with pytest.raises(MalformedDocument, match="discounts: give one for"):
+        Operator(settings, world.operator.terms)
+    assert not settings.directory.exists()
 
 
 def test_without_rules_nothing_is_realised_contributed_or_closed(world_at: WorldAt) -> None:

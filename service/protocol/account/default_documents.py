@@ -12,8 +12,6 @@ from atomic_margin.service.protocol.waterfall import Borne, Layer, WaterfallRule
 
 MAX_MEMBERS = 256
 """Of the fund. Each of them is shown all lines of a close-out."""
-MAX_STAGES = 256
-"""Sales of one default."""
 
 
 class Sale(Body):
@@ -68,6 +66,7 @@ class LossAgreement(Body):
         asset: the cash of these rules.
         loss: in smallest units of it.
         reason: in the institution's words.
+        replaces: hash of the agreement that is in force, if there is one; in its place comes this one.
     """
 
     TYPE = "loss-agreement"
@@ -80,6 +79,7 @@ class LossAgreement(Body):
     asset: Identifier
     loss: Quantity
     reason: Label
+    replaces: Hash | None = None
 
 
 class CloseOut(Body):

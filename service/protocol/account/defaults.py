@@ -9,7 +9,6 @@ from decimal import Decimal
 from fractions import Fraction
 
 from atomic_margin.service.protocol.account.default_documents import (
-    MAX_STAGES,
     CloseOut,
     FundContribution,
     FundDraw,
@@ -21,10 +20,10 @@ from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.holdings import moved
-from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.state import Account, PublicState
 from atomic_margin.service.protocol.account.values import At, body_of, made, require_next, updated, with_public
 from atomic_margin.service.protocol.documents import Settlement
-from atomic_margin.service.protocol.waterfall import WaterfallRules, sells_too_much
+from atomic_margin.service.protocol.waterfall import MAX_STAGES, sells_too_much
 
 
 def segregated(body: Settlement, settlement: str) -> Default:
@@ -44,7 +43,8 @@ def collateral_sold(state: Account, event: Event, at: At) -> Account:
     require_next(body.stage, default.stages, "stage")
     if body.stage > MAX_STAGES:
         raise OutOfSequence(f"a liquidation has at most {MAX_STAGES} stages", "stage")
-    rules = _ruled(default, body.rules)
+    rules = body.rules.hash()
+    _require_rules(state.public, default, rules)
     if (body.price_sequence, body.tick) != (at.market, at.market_hash) or (at.tick, at.receipted) != (
         at.market,
         at.market,
@@ -89,15 +89,18 @@ def _check_wanted(default: Default, body: Sale) -> None:
 
 
 def loss_agreed(state: Account, event: Event, at: At) -> Account:
-    """Take the loss that both sides signed."""
+    """Take the loss that both sides signed, in place of the one before if they signed that too.
+
+    What cannot be sold keeps others from bearing anything: a smaller loss, that the cash reaches, is the way out.
+    """
     body = body_of(event, LossAgreement)
     default = _default(state, body.settlement)
-    if default.loss is not None:
-        raise WrongDefault(f"a loss of {default.loss} is agreed already", "loss")
+    if body.replaces != default.agreement:
+        agreed = "no loss is agreed yet" if default.loss is None else f"a loss of {default.loss} is agreed already"
+        raise WrongDefault(f"{agreed}; the next one names what it replaces: the agreement in force", "replaces")
     if body.stages != default.stages:
         raise WrongDefault(f"it was signed after {body.stages} sales, and there are {default.stages}", "stages")
-    if default.rules is not None and default.rules != body.rules:
-        raise WrongDefault("it names other waterfall rules than the sales so far", "rules")
+    _require_rules(state.public, default, body.rules)
     return with_public(state, default=updated(default, rules=body.rules, agreement=event.document, loss=body.loss))
 
 
@@ -110,12 +113,11 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
         raise WrongDefault("no loss is agreed that both sides signed; close out when there is one", "loss")
     if (body.loss, body.agreement) != (default.loss, default.agreement):
         raise WrongDefault(f"a loss of {default.loss} was agreed, in another document", "loss")
-    if _ruled(default, body.rules) != default.rules:
-        raise WrongDefault("the loss was agreed under other waterfall rules", "rules")
+    _require_rules(state.public, default, body.rules.hash())
     if body.margin != default.held:
         raise WrongCollateral("it counts other collateral than is held", "margin")
-    if share is not None and share.rules != default.rules:
-        raise WrongDefault("the institution's contribution is under other waterfall rules", "rules")
+    if share is not None and body.number <= share.number:
+        raise OutOfSequence(f"the fund's document {share.number} was about the account already", "number")
     if body.contribution != (0 if share is None else share.quantity):
         raise WrongCollateral("it counts another contribution of the institution than it has", "contribution")
     _check_lines(body)
@@ -123,7 +125,7 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
     if others and body.loss > default.held.get(body.rules.cash, 0):
         raise WrongCollateral(
             f"{', '.join(others)} of the institution is not sold, and its cash does not reach the loss: nobody else "
-            "bears anything before that",
+            "bears anything before that. Sell it, or agree on a loss that the cash reaches",
             "margin",
         )
     state = moved(state, [(asset, quantity, None, "free") for asset, quantity in body.returned.items()])
@@ -196,11 +198,14 @@ def _default(state: Account, settlement: str) -> Default:
     return default
 
 
-def _ruled(default: Default, rules: WaterfallRules) -> str:
-    named = rules.hash()
+def _require_rules(public: PublicState, default: Default, named: str) -> None:
+    """Make sure that all of a default is under the same rules, and its own contribution can be drawn on."""
     if default.rules is not None and default.rules != named:
         raise WrongDefault("it is under other waterfall rules than what came before", "rules")
-    return named
+    share = public.fund
+    if share is not None and share.quantity and share.rules != named:
+        # Under other rules it could never be closed out: the contribution bears before others do.
+        raise WrongDefault(f"the institution's contribution is under other waterfall rules, {share.rules}", "rules")
 
 
 def _nonzero(held: dict[str, int]) -> dict[str, int]:

@@ -82,6 +82,7 @@ def loss_agreement(parties: Parties, loss: int = 300, **changes: Any) -> SignedD
         "asset": "USDC",
         "loss": str(loss),
         "reason": "closed at auction",
+        **({} if default.agreement is None else {"replaces": default.agreement}),
     }
     return parties.by_institution(LossAgreement, body | changes)
 
