@@ -3,6 +3,8 @@
 from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _MACHINE = "tests/service/account/test_machine_defaults.py"
+_LATE = "tests/service/test_default_arrivals.py"
+_ARRIVED = "whatever_arrives_bears_the_loss_before_others_do"
 _SALE = "a_sale_is_the_next_stage_of_this_default"
 _CLOSE = "a_close_out_says_what_follows"
 _DRAW = "a_draw_is_a_line_of_the_whole_waterfall"
@@ -11,6 +13,11 @@ _DRAW = "a_draw_is_a_line_of_the_whole_waterfall"
 def _machine(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
     place = f"service.protocol.account.defaults:{function}"
     return Mutant(f"default: {name}", place, node, new, tuple(f"{_MACHINE}::test_{test}" for test in tests))
+
+
+def _arriving(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
+    place, module = f"service.protocol.account.defaults:{function}", "tests/service/account/test_default_arrivals.py"
+    return Mutant(f"default: {name}", place, node, new, tuple(f"{module}::test_{test}" for test in tests))
 
 
 def _shown(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
@@ -63,8 +70,31 @@ DEFAULT_MUTANTS = (
     _machine("the agreed loss", "default_closed", condition("agreement"), _CLOSE),
     _machine("margin of a close-out", "default_closed", condition("margin"), _CLOSE),
     _machine("contribution of the defaulter", "default_closed", condition("contribution", "quantity"), _CLOSE),
-    _machine("the defaulter has nothing left", "default_closed", condition("others"),
+    _machine("the defaulter has nothing left", "_require_nothing_left", condition("others"),
              "nobody_else_bears_anything_while_the_defaulter_has_something_left"),
+    _machine("a loss beyond the cash", "default_closed", condition("cash"),
+             "nobody_else_bears_anything_while_the_defaulter_has_something_left"),
+    _arriving("what arrived bears the loss", "_require_nothing_left", condition("private"), _ARRIVED),
+    _arriving("deliveries that are due", "_require_nothing_left", condition("due"),
+              "a_delivery_after_the_end_is_the_institutions"),
+    _arriving("all that is free", "collateral_segregated", condition("taken"), "all_that_is_free_is_segregated",
+              "nothing_is_segregated_twice_or_where_nothing_is_free"),
+    _arriving("an empty segregation", "collateral_segregated", condition("taken"),
+              "nothing_is_segregated_twice_or_where_nothing_is_free", new="body.taken != state.private.free"),
+    _arriving("segregations are counted", "collateral_segregated", call("require_next"),
+              "nothing_is_segregated_twice_or_where_nothing_is_free", new="None"),
+    _arriving("what arrived counts for a stage", "collateral_segregated", call("_sum", "segregated"),
+              "what_arrives_is_sold_before_others_bear_anything", new="default.segregated"),
+    Mutant("operator: what arrived before a close-out", "service.operator.accounts.defaults:close_out",
+           call("segregate"), "None", (f"{_LATE}::test_a_deposit_bears_the_loss_before_others_do",)),
+    Mutant("operator: what arrived before a sale", "service.operator.accounts.defaults:realise",
+           call("segregate"), "None", (f"{_LATE}::test_what_arrives_is_sold_with_the_rest",)),
+    Mutant("released: free collateral before the end of a default", "service.verifier.released:_check_step",
+           condition("BESIDE_FREE"), "entry.kind is EventKind.LIQUIDATED and (before is None or before.private is None)",
+           (f"{_LATE}::test_a_released_history_shows_that_nothing_was_left_aside",)),
+    Mutant("released: free collateral of a close-out", "service.protocol.released:release", condition("BESIDE_FREE"),
+           "kind is EventKind.LIQUIDATED and before.state is not None",
+           (f"{_LATE}::test_an_operator_that_leaves_it_aside_signs_against_itself",)),
     _machine("another liquidation", "_default", condition("settlement"), _SALE, _CLOSE),
     _machine("lines", "_check_lines", condition("lines"), _CLOSE, _DRAW),
     _machine("what is uncovered", "_check_lines", condition("uncovered"), _CLOSE, _DRAW),

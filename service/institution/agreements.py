@@ -13,8 +13,8 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules
 def agree(party: Party, outbox: Outbox, loss: int, reason: str) -> str:
     """Sign what closing out the book of this institution's default has lost; return the hash of what was signed.
 
-    It is a question until the operator agrees, and void after another sale. It is not sent again by itself. If a loss is
-    agreed already, the operator's agreement puts this one in its place.
+    It is a question until the operator agrees, and void after another sale. It is not sent again by itself. If a loss
+    is agreed already, the operator's agreement puts this one in its place.
 
     Args:
         party: in default.

@@ -9,6 +9,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
 )
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.events import (
@@ -310,6 +311,14 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "waiting": H,
         "covered": "6",
         "reason": "the disk was lost",
+    },
+    Segregation: {
+        "institution": "fund",
+        "operator": KEY,
+        "settlement": H,
+        "number": "1",
+        "taken": {"USDC": "5"},
+        "segregated_at": "2026-11-20T08:00:01Z",
     },
     Sale: {
         "institution": "fund",

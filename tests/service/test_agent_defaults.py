@@ -86,6 +86,8 @@ def told(tmp_path: Path) -> Pinned:
 
 def test_a_rightful_default_is_followed_to_its_end(told: Pinned) -> None:
     told.liquidated().enter(told.sale())
+    told.enter(told.deposit(7))
+    told.enter(in_default.segregation(told))
     told.enter(in_default.loss_agreement(told, 5, rules=RULES.hash()))
     default = in_default.default_of(told)
     body = in_default.close_out_body(default.settlement, default.agreement, 5, dict(default.held))

@@ -2,9 +2,11 @@
 
 Nobody can close positions that nobody sees. So what is sold is bounded by the proven top-up until both sides signed a
 loss, and by that loss from then on; and a default ends by that loss alone. Nobody else bears anything of it before the
-defaulter's collateral and contribution are used up.
+defaulter's collateral and contribution are used up. What arrives meanwhile, by a deposit, a delivery or a maturity, is
+free at first, and under the same lien: it is segregated before others bear anything.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,6 +16,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
 )
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.account.disputes import require_not_held
@@ -33,6 +36,23 @@ def segregated(body: Settlement, settlement: str) -> Default:
         taken[move.asset] = taken.get(move.asset, 0) + move.quantity
     taken = dict(sorted(taken.items()))
     return made(Default, settlement=settlement, top_up_usd=body.top_up_usd, segregated=taken, held=taken)
+
+
+def collateral_segregated(state: Account, event: Event, at: At) -> Account:
+    """Take what became free since the liquidation, all of it."""
+    body = body_of(event, Segregation)
+    default = _default(state, body.settlement)
+    require_next(body.number, default.arrivals, "segregation")
+    if not body.taken or body.taken != state.private.free:
+        raise WrongCollateral("the account has something else free; all that is free is segregated", "taken")
+    state = moved(state, [(asset, quantity, "free", None) for asset, quantity in body.taken.items()])
+    after = updated(
+        default,
+        arrivals=body.number,
+        segregated=_sum(default.segregated, body.taken),
+        held=_sum(default.held, body.taken),
+    )
+    return with_public(state, default=after)
 
 
 def collateral_sold(state: Account, event: Event, at: At) -> Account:
@@ -121,18 +141,37 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
     if body.contribution != (0 if share is None else share.quantity):
         raise WrongCollateral("it counts another contribution of the institution than it has", "contribution")
     _check_lines(body)
-    others = [asset for asset in default.held if asset != body.rules.cash]
-    if others and body.loss > default.held.get(body.rules.cash, 0):
-        raise WrongCollateral(
-            f"{', '.join(others)} of the institution is not sold, and its cash does not reach the loss: nobody else "
-            "bears anything before that. Sell it, or agree on a loss that the cash reaches",
-            "margin",
-        )
+    if body.loss > default.held.get(body.rules.cash, 0):
+        _require_nothing_left(state, default, body)
     state = moved(state, [(asset, quantity, None, "free") for asset, quantity in body.returned.items()])
     own = sum(line.drawn for line in body.lines if line.layer == "contribution")
     # Closed out, its book is no more; nor is anything that was due on it.
     closed = with_public(state, default=None, book=None, given_up=None)
     return closed if share is None else with_public(closed, fund=_drawn(share, own, body.number))
+
+
+def _require_nothing_left(state: Account, default: Default, body: CloseOut) -> None:
+    """Make sure that the institution has nothing beside its cash that is held, before others bear a loss beyond it."""
+    nobody = "nobody else bears anything before that"
+    due = _due(state, body.closed_at[:10])
+    if due:
+        raise WrongCollateral(f"deliveries of {', '.join(due)} are due and not netted; {nobody}", "margin")
+    if state.private.free:
+        arrived = ", ".join(state.private.free)
+        raise WrongCollateral(f"{arrived} of the institution arrived since and is not segregated; {nobody}", "margin")
+    others = [asset for asset in default.held if asset != body.rules.cash]
+    if others:
+        raise WrongCollateral(
+            f"{', '.join(others)} of the institution is not sold, and its cash does not reach the loss; {nobody}. Sell "
+            "it, or agree on a loss that the cash reaches",
+            "margin",
+        )
+
+
+def _due(state: Account, day: str) -> list[str]:
+    """Return the assets that the institution promised to bring until a day, in lines that no cycle netted."""
+    pending = () if state.private.netting is None else state.private.netting.pending
+    return sorted({line.asset for line in pending if line.direction == "delivery" and line.settles <= day})
 
 
 def _check_lines(body: CloseOut) -> None:
@@ -206,6 +245,10 @@ def _require_rules(public: PublicState, default: Default, named: str) -> None:
     if share is not None and share.quantity and share.rules != named:
         # Under other rules it could never be closed out: the contribution bears before others do.
         raise WrongDefault(f"the institution's contribution is under other waterfall rules, {share.rules}", "rules")
+
+
+def _sum(held: Mapping[str, int], taken: Mapping[str, int]) -> dict[str, int]:
+    return {asset: held.get(asset, 0) + taken.get(asset, 0) for asset in sorted({*held, *taken})}
 
 
 def _nonzero(held: dict[str, int]) -> dict[str, int]:
