@@ -90,7 +90,7 @@ DEFAULT_MUTANTS = (
     Mutant("operator: what arrived before a sale", "service.operator.accounts.defaults:realise",
            call("segregate"), "None", (f"{_LATE}::test_what_arrives_is_sold_with_the_rest",)),
     Mutant("released: free collateral before the end of a default", "service.verifier.released:_check_step",
-           condition("BESIDE_FREE"), "entry.kind is EventKind.LIQUIDATED and (before is None or before.private is None)",
+           condition("BESIDE_FREE"), "entry.kind is EventKind.LIQUIDATED and before.private is None",
            (f"{_LATE}::test_a_released_history_shows_that_nothing_was_left_aside",)),
     Mutant("released: free collateral of a close-out", "service.protocol.released:release", condition("BESIDE_FREE"),
            "kind is EventKind.LIQUIDATED and before.state is not None",
