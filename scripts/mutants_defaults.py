@@ -3,6 +3,8 @@
 from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _MACHINE = "tests/service/account/test_machine_defaults.py"
+_LATE = "tests/service/test_default_arrivals.py"
+_ARRIVED = "whatever_arrives_bears_the_loss_before_others_do"
 _SALE = "a_sale_is_the_next_stage_of_this_default"
 _CLOSE = "a_close_out_says_what_follows"
 _DRAW = "a_draw_is_a_line_of_the_whole_waterfall"
@@ -11,6 +13,11 @@ _DRAW = "a_draw_is_a_line_of_the_whole_waterfall"
 def _machine(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
     place = f"service.protocol.account.defaults:{function}"
     return Mutant(f"default: {name}", place, node, new, tuple(f"{_MACHINE}::test_{test}" for test in tests))
+
+
+def _arriving(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
+    place, module = f"service.protocol.account.defaults:{function}", "tests/service/account/test_default_arrivals.py"
+    return Mutant(f"default: {name}", place, node, new, tuple(f"{module}::test_{test}" for test in tests))
 
 
 def _shown(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
@@ -41,16 +48,53 @@ DEFAULT_MUTANTS = (
              "once_a_loss_is_agreed_collateral_is_sold_up_to_that", new="True"),
     _machine("disputes hold sales", "collateral_sold", call("require_not_held"),
              "what_a_dispute_holds_is_neither_sold_nor_closed_out", new="None"),
-    _machine("one loss", "loss_agreed", condition("loss"), "a_loss_is_agreed_once_and_for_the_default_as_it_is"),
+    _machine("the loss that is replaced", "loss_agreed", condition("replaces"),
+             "a_loss_takes_the_place_of_the_one_that_it_names"),
     _machine("sales since the loss was signed", "loss_agreed", condition("stages"),
-             "a_loss_is_agreed_once_and_for_the_default_as_it_is"),
-    _machine("rules of the loss", "loss_agreed", condition("rules"), "all_of_a_default_is_under_the_same_rules"),
-    _machine("rules of a sale", "_ruled", condition("named"), "all_of_a_default_is_under_the_same_rules"),
+             "a_loss_is_agreed_for_the_default_as_it_is"),
+    _machine("rules of a sale", "collateral_sold", call("_require_rules"), "all_of_a_default_is_under_the_same_rules",
+             new="None"),
+    _machine("rules of the loss", "loss_agreed", call("_require_rules"), "all_of_a_default_is_under_the_same_rules",
+             new="None"),
+    _machine("rules of a close-out", "default_closed", call("_require_rules"),
+             "all_of_a_default_is_under_the_same_rules", new="None"),
+    _machine("rules of what came before", "_require_rules", condition("default"),
+             "all_of_a_default_is_under_the_same_rules"),
+    _machine("rules of the institution's contribution", "_require_rules", condition("share"),
+             "a_default_is_under_the_rules_of_the_institutions_contribution"),
+    _machine("a contribution that is used up", "_require_rules", condition("share"),
+             "a_default_is_under_the_rules_of_the_institutions_contribution",
+             new="share is not None and share.rules != named"),
+    _machine("numbers of close-outs", "default_closed", condition("number"),
+             "a_close_out_follows_the_funds_documents_about_the_account"),
     _machine("the agreed loss", "default_closed", condition("agreement"), _CLOSE),
     _machine("margin of a close-out", "default_closed", condition("margin"), _CLOSE),
     _machine("contribution of the defaulter", "default_closed", condition("contribution", "quantity"), _CLOSE),
-    _machine("the defaulter has nothing left", "default_closed", condition("others"),
+    _machine("the defaulter has nothing left", "_require_nothing_left", condition("others"),
              "nobody_else_bears_anything_while_the_defaulter_has_something_left"),
+    _machine("a loss beyond the cash", "default_closed", condition("cash"),
+             "nobody_else_bears_anything_while_the_defaulter_has_something_left"),
+    _arriving("what arrived bears the loss", "_require_nothing_left", condition("private"), _ARRIVED),
+    _arriving("deliveries that are due", "_require_nothing_left", condition("due"),
+              "a_delivery_after_the_end_is_the_institutions"),
+    _arriving("all that is free", "collateral_segregated", condition("taken"), "all_that_is_free_is_segregated",
+              "nothing_is_segregated_twice_or_where_nothing_is_free"),
+    _arriving("an empty segregation", "collateral_segregated", condition("taken"),
+              "nothing_is_segregated_twice_or_where_nothing_is_free", new="body.taken != state.private.free"),
+    _arriving("segregations are counted", "collateral_segregated", call("require_next"),
+              "nothing_is_segregated_twice_or_where_nothing_is_free", new="None"),
+    _arriving("what arrived counts for a stage", "collateral_segregated", call("_sum", "segregated"),
+              "what_arrives_is_sold_before_others_bear_anything", new="default.segregated"),
+    Mutant("operator: what arrived before a close-out", "service.operator.accounts.defaults:close_out",
+           call("segregate"), "None", (f"{_LATE}::test_a_deposit_bears_the_loss_before_others_do",)),
+    Mutant("operator: what arrived before a sale", "service.operator.accounts.defaults:realise",
+           call("segregate"), "None", (f"{_LATE}::test_what_arrives_is_sold_with_the_rest",)),
+    Mutant("released: free collateral before the end of a default", "service.verifier.released:_check_step",
+           condition("BESIDE_FREE"), "entry.kind is EventKind.LIQUIDATED and before.private is None",
+           (f"{_LATE}::test_a_released_history_shows_that_nothing_was_left_aside",)),
+    Mutant("released: free collateral of a close-out", "service.protocol.released:release", condition("BESIDE_FREE"),
+           "kind is EventKind.LIQUIDATED and before.state is not None",
+           (f"{_LATE}::test_an_operator_that_leaves_it_aside_signs_against_itself",)),
     _machine("another liquidation", "_default", condition("settlement"), _SALE, _CLOSE),
     _machine("lines", "_check_lines", condition("lines"), _CLOSE, _DRAW),
     _machine("what is uncovered", "_check_lines", condition("uncovered"), _CLOSE, _DRAW),
@@ -74,6 +118,16 @@ DEFAULT_MUTANTS = (
     _rule("the limit is rounded up", "waterfall:least_proceeds", call("ceil"),
           "math.floor(asked / unit_price(schedule, market, rules.cash))",
           "defaults.py::test_a_sale_under_its_limit_is_refused"),
+    _rule("no discount of what has matured", "waterfall:least_proceeds", condition("has_matured"), "False",
+          "waterfall.py::test_what_has_matured_is_sold_for_all_the_cash_that_is_due"),
+    _rule("an asset that is never sold", "waterfall:check_rules", condition("missing"), "False",
+          "waterfall.py::test_rules_can_sell_all_of_a_schedule"),
+    _rule("cash that is no asset", "waterfall:check_rules", condition("cash"), "False",
+          "waterfall.py::test_rules_can_sell_all_of_a_schedule"),
+    _rule("stages for all of it", "waterfall:check_rules", condition("stages"), "False",
+          "waterfall.py::test_rules_can_sell_all_of_a_schedule"),
+    Mutant("operator: rules that sell everything", "service.operator.operator:Operator.__init__", call("check_rules"),
+           "None", ("tests/service/test_defaults.py::test_rules_that_leave_an_asset_out_are_not_served",)),
     _rule("the last unit", "waterfall:sells_too_much", RETURNED, "before + sold >= wanted",
           "waterfall.py::test_a_sale_ends_with_the_unit_that_reaches_what_is_wanted"),
     _rule("largest remainders first", "waterfall:shares", value("first"),

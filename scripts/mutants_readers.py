@@ -22,7 +22,7 @@ READER_MUTANTS = (
            (f"{_FOLDER}/test_log_watch.py::test_what_is_remembered_of_other_entries_is_read_again",)),
     _released("the state that follows", "_check_step", condition("differ"), "a_state_that_does_not_follow"),
     _released("documents", "_check_step", condition("KEPT_BACK"), _BY_ITSELF),
-    _released("free collateral before a liquidation", "_check_step", condition("LIQUIDATED"), _BY_ITSELF),
+    _released("free collateral before a liquidation", "_check_step", condition("BESIDE_FREE"), _BY_ITSELF),
     _released("what hashes hide", "_check_opened", condition("opened"), _BY_ITSELF),
     _released("gaps", "check_released", condition("previous"), _BY_ITSELF),
     _released("entries of the log", "_check_logged", condition("entry_leaf"), "an_entry_that_the_log_does_not_have"),

@@ -125,6 +125,7 @@ MODELS: tuple[type[Part], ...] = (
     Resume,
     BreakerRules,
     state.Halts,
+    default_documents.Segregation,
 )
 END = "<!-- end of fields -->"
 

@@ -13,7 +13,8 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules
 def agree(party: Party, outbox: Outbox, loss: int, reason: str) -> str:
     """Sign what closing out the book of this institution's default has lost; return the hash of what was signed.
 
-    It is a question until the operator agrees, and void after another sale. It is not sent again by itself.
+    It is a question until the operator agrees, and void after another sale. It is not sent again by itself. If a loss
+    is agreed already, the operator's agreement puts this one in its place.
 
     Args:
         party: in default.
@@ -22,7 +23,7 @@ def agree(party: Party, outbox: Outbox, loss: int, reason: str) -> str:
         reason: for the operator and whoever is shown the default.
 
     Raises:
-        AgentRefused: the account is not in default, a loss is agreed already, or no rules are pinned.
+        AgentRefused: the account is not in default, or no rules are pinned.
         DocumentError: the reason is no text for a document.
         RemoteError: the operator does not answer, or nothing could be entered of it now.
     """
@@ -30,8 +31,6 @@ def agree(party: Party, outbox: Outbox, loss: int, reason: str) -> str:
     default = None if state is None else state.public.default
     if default is None:
         raise AgentRefused("the account is not in default, so there is no loss to agree to")
-    if default.loss is not None:
-        raise AgentRefused(f"a loss of {default.loss} is agreed already")
     if trust.waterfall is None:
         raise AgentRefused("the trust file pins no waterfall rules; read them, and pin them as `waterfall`")
     rules = WaterfallRules.parse(party.client.terms("waterfall"))
@@ -47,6 +46,7 @@ def agree(party: Party, outbox: Outbox, loss: int, reason: str) -> str:
         "asset": rules.cash,
         "loss": str(loss),
         "reason": reason,
+        **({} if default.agreement is None else {"replaces": default.agreement}),
     }
     signed = LossAgreement.parse(said).signed_by(party.identity)
     outbox.keep(signed)

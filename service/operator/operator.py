@@ -37,7 +37,7 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowances
 from atomic_margin.service.protocol.terms import Terms
-from atomic_margin.service.protocol.waterfall import WaterfallRules
+from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 
 DEFAULT_ORIGIN = "atomic-margin.log"
@@ -98,6 +98,8 @@ class Operator:
         if settings.policy_of_log.needed > len(settings.witnesses):
             count = len(settings.witnesses)
             raise ConfigurationError(f"{settings.threshold} cosignatures are wanted, and there are {count} witnesses")
+        if settings.waterfall is not None:
+            check_rules(settings.waterfall, terms.schedule)
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.settings = settings
         self.terms = terms

@@ -2,8 +2,9 @@
 
 The public state after each entry comes with its salt, and the document of the entry where the machine needs it. Three
 kinds of documents stay with the institution, because they show what is private and nothing follows from them but a
-number: deposits, withdrawals, lists of readers. Free collateral is shown before a liquidation alone, as in bundles.
-The seed of the salts is never shown: each salt opens one hash.
+number: deposits, withdrawals, lists of readers. Free collateral is shown before a liquidation, as in bundles, and
+before the end of a default, which leaves nothing of it aside. The seed of the salts is never shown: each salt opens one
+hash.
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,8 @@ KEPT_BACK = frozenset(
     }
 )  # fmt: skip
 """Events whose documents are not shown."""
+BESIDE_FREE = frozenset({EventKind.LIQUIDATED, EventKind.DEFAULT_CLOSED})
+"""Events before which free collateral is shown: whether they are legal depends on all of it."""
 
 
 class ReleasedEntry(Part):
@@ -40,7 +43,7 @@ class ReleasedEntry(Part):
         document_salt: of the hash of the document, where that is shown.
         document: what the entry is about.
         private_salt: of the hash of the private part, where that is shown.
-        private: that part; before a liquidation.
+        private: that part; before what is in `BESIDE_FREE`.
     """
 
     entry: JsonObject
@@ -84,7 +87,7 @@ def release(entries: Iterable[tuple[SignedDocument, SignedDocument]], salts: Sal
         if chain.state is None:
             raise TypeError("an entry was followed to no state")
         kind = Entry.parse(signed.body).kind
-        if kind is EventKind.LIQUIDATED and before.state is not None:
+        if kind in BESIDE_FREE and before.state is not None:
             private = before.state.private.canonical()
             shown[-1] |= {"private_salt": salts.of("private", before.number), "private": private}
         item = {

@@ -36,6 +36,7 @@ DocumentType = Literal[
     "maturity",
     "archive", "agreement-amendment",
     "halt", "resume",
+    "segregation",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -30,6 +30,8 @@ ORDER: tuple[LayerName, ...] = ("margin", "contribution", "capital", "mutual")
 """The one order: defaulter's margin, defaulter's fund contribution, operator's capital, contributions of the others."""
 Discount: TypeAlias = Annotated[Decimal, in_range("0", "1", below=True)]
 Share: TypeAlias = Annotated[Decimal, in_range("0", "1", above=True)]
+MAX_STAGES = 256
+"""Sales of one default."""
 USD_DIGITS = 6
 """Decimals of a value in USD; rounded down."""
 
@@ -41,8 +43,8 @@ class WaterfallRules(Document):
         format: of the document.
         version: of these rules, rising; informative, the hash is what is pinned.
         cash: the asset that sales bring in, contributions are in and losses are paid in.
-        discounts: by how much less than the tick's price an asset may be sold, as a fraction; an asset that is not here
-            is not sold.
+        discounts: by how much less than the tick's price an asset may be sold, as a fraction, until it has matured; an
+            asset that is not here is not sold.
         stage_share: at most this fraction of what was segregated of an asset is sold in one stage.
         capital: the operator's own, in smallest units of cash, at each default.
         order: who bears a loss, one layer after the other.
@@ -150,6 +152,25 @@ def _line(layer: LayerName, institution: str | None, available: int, drawn: int)
     return Layer.model_construct(layer=layer, institution=institution, available=available, drawn=drawn)
 
 
+def check_rules(rules: WaterfallRules, schedule: CollateralSchedule) -> None:
+    """Make sure that rules can turn all collateral of a schedule into their cash.
+
+    Nobody else bears a loss while something of the defaulter cannot be sold: it would come back to the defaulter, and
+    what the cash does not reach would stay with the operator.
+
+    Raises:
+        MalformedDocument: an asset is not listed, or there are too few stages to sell all of each.
+    """
+    if rules.cash not in schedule.by_id:
+        raise MalformedDocument("cash", f"the collateral schedule has no {rules.cash}")
+    missing = [name for name in schedule.by_id if name != rules.cash and name not in rules.discounts]
+    if missing:
+        raise MalformedDocument("discounts", f"give one for {', '.join(missing)}: it could never be sold")
+    stages = len(schedule.by_id) * math.ceil(1 / Fraction(rules.stage_share))
+    if stages > MAX_STAGES:
+        raise MalformedDocument("stage_share", f"all assets would take {stages} stages, and there are {MAX_STAGES}")
+
+
 def unit_price(schedule: CollateralSchedule, market: Market, name: str) -> Fraction:
     """Return what the smallest unit of an asset costs at the prices of a tick, USD, before tiers and haircut.
 
@@ -174,12 +195,17 @@ def least_proceeds(
 ) -> int:
     """Return for how much cash, in smallest units, a quantity of an asset may be sold at the least, rounded up.
 
+    What has matured is no bargain for anybody: the cash that is due for it counts whole.
+
     Raises:
         UnknownAsset, UnpricedAsset: as in `unit_price`; the rules allow no sale of the asset.
     """
     discount = rules.discounts.get(asset)
     if discount is None:
         raise UnknownAsset(asset, f"the waterfall rules allow no sale of it (there: {', '.join(rules.discounts)})")
+    dated = schedule.dated.get(asset)
+    if dated is not None and dated.has_matured(market.as_of):
+        discount = Decimal(0)
     asked = (1 - Fraction(discount)) * quantity * unit_price(schedule, market, asset)
     return math.ceil(asked / unit_price(schedule, market, rules.cash))
 

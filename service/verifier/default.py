@@ -4,7 +4,7 @@ What is replayed is the account machine itself, from the liquidation on. Whether
 own bundle (`atomic-margin verify`): here its answer is the institution's by its signature.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -17,12 +17,12 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AttestationInvalid, PricesRefused, Refused, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.account import machine
-from atomic_margin.service.protocol.account.default_documents import CloseOut, LossAgreement, Sale
+from atomic_margin.service.protocol.account.default_documents import CloseOut, LossAgreement, Sale, Segregation
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.account.defaults import segregated
 from atomic_margin.service.protocol.account.events import read_event
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
-from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.account.values import At, updated
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, Settlement
 from atomic_margin.service.protocol.fund import fund_after
@@ -54,7 +54,7 @@ class DefaultFile(Document):
         answer: to the breached run, signed by the institution.
         settlement: the liquidation, signed by the operator.
         ticks: those that sales are at.
-        events: sales, the agreement on the loss and the close-out, signed, in order.
+        events: what was segregated later, sales, agreements on the loss and the close-out, signed, in order.
         fund: documents of the guarantee fund, signed, in order, up to the close-out.
     """
 
@@ -152,6 +152,8 @@ def verify_default(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         for signed in events:
             if signed.type == Sale.TYPE:
                 at = places[signed.body["tick"]]
+            elif signed.type == Segregation.TYPE:
+                account = _with_free(account, Segregation.parse(signed.body).taken)
             account = machine.apply(account, read_event(signed), at)
     return DefaultReport(file.institution, rules, account.public.default, tuple(sales), agreement, closing, after.head)
 
@@ -170,6 +172,8 @@ def _anchors(file: DefaultFile, events: list[SignedDocument], trust: TrustFile) 
             named = LossAgreement.parse(signed.body).rules
         elif signed.type == CloseOut.TYPE:
             named = CloseOut.parse(signed.body).rules.hash()
+        elif signed.type == Segregation.TYPE:
+            continue
         else:
             named = parse_signed(signed.to_json(), Sale)[1].rules.hash()
         if named != trust.waterfall:
@@ -229,6 +233,11 @@ def _account(
         fund=share,
     )
     return Account(public=public, private=PrivateState())
+
+
+def _with_free(account: Account, free: Mapping[str, int]) -> Account:
+    """Return the account with what arrived; how it did is not shown, and more than arrived helps everybody else."""
+    return updated(account, private=updated(account.private, free=dict(free)))
 
 
 def _hash_of(events: list[SignedDocument], kind: str) -> str | None:

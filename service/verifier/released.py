@@ -26,6 +26,7 @@ from atomic_margin.service.log.checkpoints import Checkpoint
 from atomic_margin.service.log.frontier import Frontier
 from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.default_documents import Segregation
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
 from atomic_margin.service.protocol.account.netting import PARTY_OF_NOTHING, obligation_of_nothing
@@ -37,7 +38,7 @@ from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, about_a_dispute
 from atomic_margin.service.protocol.documents import CollateralInstruction, Settlement
 from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf, entry_leaf
-from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedEntry, ReleasedHistory
+from atomic_margin.service.protocol.released import BESIDE_FREE, KEPT_BACK, ReleasedEntry, ReleasedHistory
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import WATCHED
 from atomic_margin.service.verifier.chains import TickSeen
@@ -225,7 +226,7 @@ def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry,
     named = f"entry {entry.number}, '{entry.kind}',"
     if item.document is None and entry.kind not in KEPT_BACK:
         raise ReleaseInvalid(f"{named} comes without its document")
-    if entry.kind is EventKind.LIQUIDATED and (before is None or before.private is None):
+    if entry.kind in BESIDE_FREE and (before is None or before.private is None):
         raise ReleaseInvalid(f"{named} comes without the free collateral before it")
     try:
         event = _event(before, item, entry)
@@ -300,6 +301,8 @@ def _fitting(before: ReleasedEntry, event: Event) -> PrivateState:
         free[event.body.asset] = event.body.quantity
     elif isinstance(event.body, Release):
         free |= event.body.given or {}
+    elif isinstance(event.body, Segregation):
+        free |= event.body.taken
     elif isinstance(event.body, Settlement):
         for move in event.body.transfers:
             if move.source == "free":

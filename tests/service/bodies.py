@@ -9,6 +9,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
 )
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.events import (
@@ -311,6 +312,14 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "covered": "6",
         "reason": "the disk was lost",
     },
+    Segregation: {
+        "institution": "fund",
+        "operator": KEY,
+        "settlement": H,
+        "number": "1",
+        "taken": {"USDC": "5"},
+        "segregated_at": "2026-11-20T08:00:01Z",
+    },
     Sale: {
         "institution": "fund",
         "operator": KEY,
@@ -338,6 +347,7 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "asset": "USDC",
         "loss": "7",
         "reason": "closed at auction",
+        "replaces": H,
     },
     CloseOut: CLOSE_OUT,
     FundContribution: {
@@ -437,6 +447,7 @@ OPTIONAL = {
     (PriceTick, "market"),
     (AgreementAmendment, "before"),
     (GivingUp, "waiting"),
+    (LossAgreement, "replaces"),
     (GivingUp, "covered"),
     (Answer, "flag"),
     (Answer, "flag_output"),

@@ -86,6 +86,8 @@ def told(tmp_path: Path) -> Pinned:
 
 def test_a_rightful_default_is_followed_to_its_end(told: Pinned) -> None:
     told.liquidated().enter(told.sale())
+    told.enter(told.deposit(7))
+    told.enter(in_default.segregation(told))
     told.enter(in_default.loss_agreement(told, 5, rules=RULES.hash()))
     default = in_default.default_of(told)
     body = in_default.close_out_body(default.settlement, default.agreement, 5, dict(default.held))
@@ -177,13 +179,22 @@ def test_an_institution_signs_a_loss_and_withdraws_what_is_left(fallen: Resident
         agree_loss(fallen.agent, 5, "again")
 
 
-def test_nothing_is_signed_for_other_rules_or_twice(fallen: Resident) -> None:
+def test_nothing_is_signed_for_other_rules_and_a_loss_may_be_signed_anew(fallen: Resident) -> None:
     other = RULES.model_copy(update={"version": 7})
     with_rules(fallen.world, other)
     with pytest.raises(AgentRefused, match="other waterfall rules than are pinned"):
         agree_loss(fallen.agent, 5, "x")
     with_rules(fallen.world)
-    defaults.agree(fallen.world.operator, FUND, agree_loss(fallen.agent, 5, "x"))
+    operator = fallen.world.operator
+    first = agree_loss(fallen.agent, 5, "x")
+    defaults.agree(operator, FUND, first)
     fallen.agent.answer_due()
-    with pytest.raises(AgentRefused, match="a loss of 5 is agreed already"):
-        agree_loss(fallen.agent, 6, "x")
+    # It names the one before, and the operator agrees to this one too.
+    defaults.agree(operator, FUND, agree_loss(fallen.agent, 6, "less was bid"))
+    fallen.agent.answer_due()
+    default = fallen.state.public.default
+    assert default is not None
+    assert (default.loss, in_step(fallen), fallen.agent.contradiction) == (6, True, None)
+    entries = len(fallen.world.entries(FUND))
+    defaults.agree(operator, FUND, first)
+    assert len(fallen.world.entries(FUND)) == entries

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import (
     Conflict,
@@ -20,10 +23,13 @@ from atomic_margin.service.errors import (
     SignatureInvalid,
 )
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import defaults
+from atomic_margin.service.operator.accounts import defaults, halts
 from atomic_margin.service.operator.faults import EXIT_CODE
+from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.protocol.account.default_documents import CloseOut, FundDraw
-from atomic_margin.service.protocol.account.errors import WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.errors import Halted, WrongCollateral, WrongDefault, WrongTick
+from atomic_margin.service.protocol.account.halts import STOPPED
+from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.states import AccountState
 
 from .documents import FUND
@@ -210,6 +216,13 @@ def test_an_account_that_is_not_in_default_has_nothing_to_sell(world_at: WorldAt
             act()
 
 
+def test_rules_that_leave_an_asset_out_are_not_served(world: World, tmp_path: Path) -> None:
+    settings = replace(world.operator.settings, directory=tmp_path / "other", waterfall=RULES)
+    with pytest.raises(MalformedDocument, match="discounts: give one for"):
+        Operator(settings, world.operator.terms)
+    assert not settings.directory.exists()
+
+
 def test_without_rules_nothing_is_realised_contributed_or_closed(world_at: WorldAt) -> None:
     world = world_at("crash-done")
     for act in (
@@ -294,6 +307,28 @@ def test_capital_that_is_missing_closes_nothing_out(world: World) -> None:
     with pytest.raises(Conflict, match="bring the rest"):
         defaults.close_out(world.operator, FUND)
     assert (unchanged(world), world.head("harbour")) == before
+
+
+@pytest.mark.parametrize("stopped", [set(), {EventKind.DEFAULT_CLOSED}], ids=["close-out", "draws"])
+def test_a_halt_of_settlements_closes_nothing_out_and_draws_on_nobody(
+    world: World, stopped: set[EventKind], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a close-out is one unit of work: were the draws alone refused, nothing would be left of it."""
+    sold(world, 7_000_000, "trade-1")
+    agreed(world, LOSS)
+    sold(world, 7_000_000, "trade-2")
+    capital(world)
+    halts.halt(world.operator, "an incident", ("settlements",))
+    before = (unchanged(world), world.head("harbour"), world.head("curlew"))
+    going_on = {kind: scope for kind, scope in STOPPED.items() if kind not in stopped}
+    monkeypatch.setattr("atomic_margin.service.protocol.account.halts.STOPPED", going_on)
+    with pytest.raises(Halted, match="halted settlements"):
+        defaults.close_out(world.operator, FUND)
+    assert (unchanged(world), world.head("harbour"), world.head("curlew")) == before
+    halts.resume(world.operator, "over")
+    defaults.close_out(world.operator, FUND)
+    assert world.state() == AccountState.CLOSED
+    replayed(world)
 
 
 @pytest.mark.parametrize("point", ["sale-booked", "close-out-booked"])

@@ -1,16 +1,31 @@
 """The waterfall as a function: value is conserved to the last unit, and nobody pays before the one above."""
 
+import json
+import math
 from fractions import Fraction
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.protocol.waterfall import ORDER, sells_too_much, shares, value_usd, waterfall
+from atomic_margin.service.protocol.waterfall import (
+    ORDER,
+    WaterfallRules,
+    check_rules,
+    least_proceeds,
+    sells_too_much,
+    shares,
+    value_usd,
+    waterfall,
+)
+from tests.margin.test_dated_collateral import market, schedule
 
-from .documents import example, example_terms
-from .waterfalls import RULES
+from .documents import EXAMPLES, example, example_terms
+from .waterfalls import RULES, RULES_JSON
 
 QUANTITIES = st.integers(0, 10**12) | st.integers(0, 20)
 MEMBERS = st.dictionaries(st.sampled_from([f"member-{index}" for index in range(12)]), QUANTITIES, max_size=12)
@@ -72,3 +87,34 @@ def test_a_value_is_spelt_as_documents_do_and_rounded_down() -> None:
     market, terms = Market.parse(example("market-4")), example_terms()
     spelt = {0: "0", 1: "0", 2: "0.000001", 10**6: "0.9981", 10**8: "99.81", 10**10: "9981"}
     assert {cash: value_usd(RULES, terms.schedule, market, cash) for cash in spelt} == spelt
+
+
+@pytest.mark.parametrize(
+    ("as_of", "least"),
+    [
+        # Hundredths of a dollar at 0.99, five hundredths less.
+        ("2027-02-15T23:59:59Z", math.ceil(7 * 10_000 * Fraction("0.99") * Fraction("0.95"))),
+        # Each pays 10,000 millionths; also when nobody counts on it any more.
+        ("2027-02-16T00:00:00Z", 70_000),
+        ("2027-03-16T00:00:00Z", 70_000),
+    ],
+)
+def test_what_has_matured_is_sold_for_all_the_cash_that_is_due(as_of: str, least: int) -> None:
+    """The operator has that cash; a discount of it would be the operator's."""
+    rules = WaterfallRules.parse(RULES_JSON | {"discounts": {"BILL": "0.05"}})
+    assert least_proceeds(rules, schedule(), market(as_of), "BILL", 7) == least
+
+
+def test_rules_can_sell_all_of_a_schedule() -> None:
+    """What cannot be sold would go back to the defaulter, while the operator bears what the cash does not reach."""
+    whole = json.loads((EXAMPLES / "waterfall-rules.json").read_text())
+    every = CollateralSchedule.parse(json.loads((EXAMPLES / "collateral-schedule.json").read_text()))
+    check_rules(WaterfallRules.parse(whole), every)
+    unlisted = {name: discount for name, discount in whole["discounts"].items() if name != "ETH"}
+    for changes, match in (
+        ({"discounts": unlisted}, "discounts: give one for ETH"),
+        ({"discounts": {**whole["discounts"], "USDC": "0"}, "cash": "USD"}, "cash: the collateral schedule has no USD"),
+        ({"stage_share": "0.01"}, "stage_share: all assets would take 500 stages"),
+    ):
+        with pytest.raises(MalformedDocument, match=match):
+            check_rules(WaterfallRules.parse(whole | changes), every)

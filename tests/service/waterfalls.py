@@ -53,6 +53,7 @@ def agreement(world: World, loss: int, **changes: str) -> SignedDocument:
         "asset": RULES.cash,
         "loss": str(loss),
         "reason": "closed at auction",
+        **({} if default.agreement is None else {"replaces": default.agreement}),
     }
     return LossAgreement.parse(body | changes).signed_by(world.funds[FUND].identity)
 

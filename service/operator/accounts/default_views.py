@@ -16,7 +16,12 @@ from atomic_margin.service.protocol.default_messages import DefaultView, LayerVi
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.waterfall import Layer
 
-_FOLLOWING = (EventKind.COLLATERAL_SOLD, EventKind.LOSS_AGREED, EventKind.DEFAULT_CLOSED)
+_FOLLOWING = (
+    EventKind.COLLATERAL_SEGREGATED,
+    EventKind.COLLATERAL_SOLD,
+    EventKind.LOSS_AGREED,
+    EventKind.DEFAULT_CLOSED,
+)
 
 
 def default_view(operator: Operator, institution: str) -> DefaultView:
@@ -31,14 +36,17 @@ def default_view(operator: Operator, institution: str) -> DefaultView:
         account = session.get(Account, institution)
         if account is None:
             raise NotFound(f"institution {institution!r} is not admitted here", "institution")
-        public = entries.state_of(account).public
+        state = entries.state_of(account)
+        public = state.public
         documents = _documents(session, institution)
         evidence = _evidence(operator, session, institution, documents)
         fund = fund_of(session, operator).of(rules.hash())
     if public.default is None:
         return _closed(public, CloseOut.parse(documents[-1].body), evidence)
-    default, own = public.default, fund.pop(institution, 0)
-    borne = borne_by(rules, institution, default.loss or 0, default.held, own, fund)
+    default, own, free = public.default, fund.pop(institution, 0), state.private.free
+    # What arrived since and is not segregated yet counts: the next sale or the close-out takes it first.
+    held = {name: default.held.get(name, 0) + free.get(name, 0) for name in sorted({*default.held, *free})}
+    borne = borne_by(rules, institution, default.loss or 0, held, own, fund)
     return DefaultView(
         institution=institution,
         state=str(public.status),
@@ -46,11 +54,11 @@ def default_view(operator: Operator, institution: str) -> DefaultView:
         top_up_usd=default.top_up_usd,
         realised_usd=default.realised_usd,
         stages=default.stages,
-        held=default.held,
+        held=held,
         loss=default.loss,
         lines=tuple(_shown(line) for line in borne.lines),
         uncovered=borne.uncovered,
-        returned={} if default.loss is None else returned(rules, default.loss, default.held),
+        returned={} if default.loss is None else returned(rules, default.loss, held),
         evidence=evidence,
     )
 

@@ -13,6 +13,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, IllegalTransition, MalformedRequest, NotFound, SaleRefused
+from atomic_margin.service.operator.accounts.segregation import segregate
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
@@ -124,8 +125,8 @@ def realise(
     _require_quantity(quantity)
     with operator.store.unit_of_work() as session:
         account = session.get_one(Account, institution)
-        public = entries.state_of(account).public
-        default = _default(public)
+        segregate(session, operator, account)
+        default = _default(entries.state_of(account).public)
         tick = newest_market(session)
         if tick is None:
             raise SaleRefused("there are no prices yet; sell after a tick", "price_sequence")
@@ -243,8 +244,8 @@ def close_out(operator: Operator, institution: str) -> SignedDocument:
     rules = rules_of(operator)
     with operator.store.unit_of_work() as session:
         account = session.get_one(Account, institution)
-        public = entries.state_of(account).public
-        default = _default(public)
+        segregate(session, operator, account)
+        default = _default(entries.state_of(account).public)
         if default.loss is None or default.agreement is None:
             raise Conflict("no loss is agreed that both sides signed; close out when there is one", "loss")
         closing = _closing(operator, session, institution, default, rules)

@@ -1,4 +1,4 @@
-"""Documents of a default and of the guarantee fund: sales, the agreed loss, the close-out, contributions and draws.
+"""Documents of a default and of the guarantee fund: what arrives, sales, the loss, the close-out, contributions, draws.
 
 Each carries the waterfall rules that it rests on, so whoever pinned their hash needs nothing else to check it.
 """
@@ -12,8 +12,6 @@ from atomic_margin.service.protocol.waterfall import Borne, Layer, WaterfallRule
 
 MAX_MEMBERS = 256
 """Of the fund. Each of them is shown all lines of a close-out."""
-MAX_STAGES = 256
-"""Sales of one default."""
 
 
 class Sale(Body):
@@ -68,6 +66,7 @@ class LossAgreement(Body):
         asset: the cash of these rules.
         loss: in smallest units of it.
         reason: in the institution's words.
+        replaces: hash of the agreement that is in force, if there is one; in its place comes this one.
     """
 
     TYPE = "loss-agreement"
@@ -80,6 +79,7 @@ class LossAgreement(Body):
     asset: Identifier
     loss: Quantity
     reason: Label
+    replaces: Hash | None = None
 
 
 class CloseOut(Body):
@@ -173,6 +173,27 @@ class FundDraw(Body):
     operator: PublicKey
     quantity: Quantity
     close_out: CloseOut
+
+
+class Segregation(Body):
+    """What became free of an institution's collateral since its liquidation is segregated too, all of it.
+
+    Attributes:
+        institution: in default.
+        operator: public key.
+        settlement: hash of the liquidation.
+        number: of this document in the default, from 1.
+        taken: all that is free, in smallest units.
+        segregated_at: time.
+    """
+
+    TYPE = "segregation"
+    institution: Identifier
+    operator: PublicKey
+    settlement: Hash
+    number: Counter
+    taken: IdMap[Quantity]
+    segregated_at: Time
 
 
 def borne_by(

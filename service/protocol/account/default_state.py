@@ -10,13 +10,14 @@ class Default(Part):
     Attributes:
         settlement: hash of the liquidation.
         top_up_usd: X of the breach answer, USD: what is sold for until a loss is agreed.
-        segregated: what the liquidation took, in smallest units.
+        segregated: what the liquidation took and what arrived later, in smallest units.
         held: what there is of it and of what sales brought in.
         stages: how many sales there were.
         realised_usd: what they brought in, USD.
         rules: hash of the waterfall rules, from the first sale or the agreement on.
         agreement: hash of the agreement on the loss.
         loss: that both sides signed, in smallest units of cash.
+        arrivals: how often something that arrived later was segregated.
     """
 
     settlement: Hash
@@ -28,6 +29,7 @@ class Default(Part):
     rules: Hash | None = None
     agreement: Hash | None = None
     loss: Quantity | None = None
+    arrivals: Counter = 0
 
 
 class FundShare(Part):

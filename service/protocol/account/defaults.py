@@ -2,29 +2,31 @@
 
 Nobody can close positions that nobody sees. So what is sold is bounded by the proven top-up until both sides signed a
 loss, and by that loss from then on; and a default ends by that loss alone. Nobody else bears anything of it before the
-defaulter's collateral and contribution are used up.
+defaulter's collateral and contribution are used up. What arrives meanwhile, by a deposit, a delivery or a maturity, is
+free at first, and under the same lien: it is segregated before others bear anything.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
 from atomic_margin.service.protocol.account.default_documents import (
-    MAX_STAGES,
     CloseOut,
     FundContribution,
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
 )
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongCollateral, WrongDefault, WrongTick
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.holdings import moved
-from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.state import Account, PublicState
 from atomic_margin.service.protocol.account.values import At, body_of, made, require_next, updated, with_public
 from atomic_margin.service.protocol.documents import Settlement
-from atomic_margin.service.protocol.waterfall import WaterfallRules, sells_too_much
+from atomic_margin.service.protocol.waterfall import MAX_STAGES, sells_too_much
 
 
 def segregated(body: Settlement, settlement: str) -> Default:
@@ -36,6 +38,23 @@ def segregated(body: Settlement, settlement: str) -> Default:
     return made(Default, settlement=settlement, top_up_usd=body.top_up_usd, segregated=taken, held=taken)
 
 
+def collateral_segregated(state: Account, event: Event, at: At) -> Account:
+    """Take what became free since the liquidation, all of it."""
+    body = body_of(event, Segregation)
+    default = _default(state, body.settlement)
+    require_next(body.number, default.arrivals, "segregation")
+    if not body.taken or body.taken != state.private.free:
+        raise WrongCollateral("the account has something else free; all that is free is segregated", "taken")
+    state = moved(state, [(asset, quantity, "free", None) for asset, quantity in body.taken.items()])
+    after = updated(
+        default,
+        arrivals=body.number,
+        segregated=_sum(default.segregated, body.taken),
+        held=_sum(default.held, body.taken),
+    )
+    return with_public(state, default=after)
+
+
 def collateral_sold(state: Account, event: Event, at: At) -> Account:
     """Take one stage of a liquidation: part of what is held became cash."""
     body = body_of(event, Sale)
@@ -44,7 +63,8 @@ def collateral_sold(state: Account, event: Event, at: At) -> Account:
     require_next(body.stage, default.stages, "stage")
     if body.stage > MAX_STAGES:
         raise OutOfSequence(f"a liquidation has at most {MAX_STAGES} stages", "stage")
-    rules = _ruled(default, body.rules)
+    rules = body.rules.hash()
+    _require_rules(state.public, default, rules)
     if (body.price_sequence, body.tick) != (at.market, at.market_hash) or (at.tick, at.receipted) != (
         at.market,
         at.market,
@@ -89,15 +109,18 @@ def _check_wanted(default: Default, body: Sale) -> None:
 
 
 def loss_agreed(state: Account, event: Event, at: At) -> Account:
-    """Take the loss that both sides signed."""
+    """Take the loss that both sides signed, in place of the one before if they signed that too.
+
+    What cannot be sold keeps others from bearing anything: a smaller loss, that the cash reaches, is the way out.
+    """
     body = body_of(event, LossAgreement)
     default = _default(state, body.settlement)
-    if default.loss is not None:
-        raise WrongDefault(f"a loss of {default.loss} is agreed already", "loss")
+    if body.replaces != default.agreement:
+        agreed = "no loss is agreed yet" if default.loss is None else f"a loss of {default.loss} is agreed already"
+        raise WrongDefault(f"{agreed}; the next one names what it replaces: the agreement in force", "replaces")
     if body.stages != default.stages:
         raise WrongDefault(f"it was signed after {body.stages} sales, and there are {default.stages}", "stages")
-    if default.rules is not None and default.rules != body.rules:
-        raise WrongDefault("it names other waterfall rules than the sales so far", "rules")
+    _require_rules(state.public, default, body.rules)
     return with_public(state, default=updated(default, rules=body.rules, agreement=event.document, loss=body.loss))
 
 
@@ -110,27 +133,45 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
         raise WrongDefault("no loss is agreed that both sides signed; close out when there is one", "loss")
     if (body.loss, body.agreement) != (default.loss, default.agreement):
         raise WrongDefault(f"a loss of {default.loss} was agreed, in another document", "loss")
-    if _ruled(default, body.rules) != default.rules:
-        raise WrongDefault("the loss was agreed under other waterfall rules", "rules")
+    _require_rules(state.public, default, body.rules.hash())
     if body.margin != default.held:
         raise WrongCollateral("it counts other collateral than is held", "margin")
-    if share is not None and share.rules != default.rules:
-        raise WrongDefault("the institution's contribution is under other waterfall rules", "rules")
+    if share is not None and body.number <= share.number:
+        raise OutOfSequence(f"the fund's document {share.number} was about the account already", "number")
     if body.contribution != (0 if share is None else share.quantity):
         raise WrongCollateral("it counts another contribution of the institution than it has", "contribution")
     _check_lines(body)
-    others = [asset for asset in default.held if asset != body.rules.cash]
-    if others and body.loss > default.held.get(body.rules.cash, 0):
-        raise WrongCollateral(
-            f"{', '.join(others)} of the institution is not sold, and its cash does not reach the loss: nobody else "
-            "bears anything before that",
-            "margin",
-        )
+    if body.loss > default.held.get(body.rules.cash, 0):
+        _require_nothing_left(state, default, body)
     state = moved(state, [(asset, quantity, None, "free") for asset, quantity in body.returned.items()])
     own = sum(line.drawn for line in body.lines if line.layer == "contribution")
     # Closed out, its book is no more; nor is anything that was due on it.
     closed = with_public(state, default=None, book=None, given_up=None)
     return closed if share is None else with_public(closed, fund=_drawn(share, own, body.number))
+
+
+def _require_nothing_left(state: Account, default: Default, body: CloseOut) -> None:
+    """Make sure that the institution has nothing beside its cash that is held, before others bear a loss beyond it."""
+    nobody = "nobody else bears anything before that"
+    due = _due(state, body.closed_at[:10])
+    if due:
+        raise WrongCollateral(f"deliveries of {', '.join(due)} are due and not netted; {nobody}", "margin")
+    if state.private.free:
+        arrived = ", ".join(state.private.free)
+        raise WrongCollateral(f"{arrived} of the institution arrived since and is not segregated; {nobody}", "margin")
+    others = [asset for asset in default.held if asset != body.rules.cash]
+    if others:
+        raise WrongCollateral(
+            f"{', '.join(others)} of the institution is not sold, and its cash does not reach the loss; {nobody}. Sell "
+            "it, or agree on a loss that the cash reaches",
+            "margin",
+        )
+
+
+def _due(state: Account, day: str) -> list[str]:
+    """Return the assets that the institution promised to bring until a day, in lines that no cycle netted."""
+    pending = () if state.private.netting is None else state.private.netting.pending
+    return sorted({line.asset for line in pending if line.direction == "delivery" and line.settles <= day})
 
 
 def _check_lines(body: CloseOut) -> None:
@@ -196,11 +237,18 @@ def _default(state: Account, settlement: str) -> Default:
     return default
 
 
-def _ruled(default: Default, rules: WaterfallRules) -> str:
-    named = rules.hash()
+def _require_rules(public: PublicState, default: Default, named: str) -> None:
+    """Make sure that all of a default is under the same rules, and its own contribution can be drawn on."""
     if default.rules is not None and default.rules != named:
         raise WrongDefault("it is under other waterfall rules than what came before", "rules")
-    return named
+    share = public.fund
+    if share is not None and share.quantity and share.rules != named:
+        # Under other rules it could never be closed out: the contribution bears before others do.
+        raise WrongDefault(f"the institution's contribution is under other waterfall rules, {share.rules}", "rules")
+
+
+def _sum(held: Mapping[str, int], taken: Mapping[str, int]) -> dict[str, int]:
+    return {asset: held.get(asset, 0) + taken.get(asset, 0) for asset in sorted({*held, *taken})}
 
 
 def _nonzero(held: dict[str, int]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
 )
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
@@ -267,6 +268,7 @@ _BODIES: dict[str, type[Body]] = {
         Maturity,
         AgreementAmendment,
         Halt, Resume,
+        Segregation,
     )
 }  # fmt: skip
 
@@ -296,6 +298,7 @@ _KINDS = {
     "agreement-amendment": EventKind.AGREEMENT_AMENDED,
     "halt": EventKind.HALTED,
     "resume": EventKind.RESUMED,
+    "segregation": EventKind.COLLATERAL_SEGREGATED,
 }
 
 

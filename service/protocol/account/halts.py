@@ -21,6 +21,7 @@ STOPPED: Mapping[EventKind, HaltScope] = {
     EventKind.LIQUIDATED: "settlements",
     EventKind.COLLATERAL_SOLD: "settlements",
     EventKind.DEFAULT_CLOSED: "settlements",
+    EventKind.FUND_DRAWN: "settlements",
     EventKind.WITHDRAWN: "leaving",
     EventKind.RELEASED: "leaving",
     EventKind.SUBSTITUTED: "leaving",

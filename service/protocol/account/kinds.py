@@ -92,5 +92,8 @@ class EventKind(str, Enum):
     RESUMED = "resumed"
     """The operator ended the halt, of every account."""
 
+    COLLATERAL_SEGREGATED = "collateral segregated"
+    """What became free of a defaulter's collateral since its liquidation was segregated too."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -28,7 +28,8 @@ checked that it is the right document at this moment:
 - A book is in a listed universe. One that was replaced takes books until its end, and afterwards only the same
   commitments under new keys.
 - Segregated collateral is sold in stages up to what was proven, or to a loss that both sides signed. Such a loss ends a
-  default, and nobody else bears any of it before the defaulter has nothing left.
+  default, and nobody else bears any of it before the defaulter has nothing left: of what was segregated, and of what
+  became free since.
 - A run counts the figures of the collateral agreement in force; threshold and minimum transfer are 0 for an account
   that is frozen, owed or in default. The agreement is amended by a document that both sides sign, between runs.
 - While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
@@ -210,4 +211,5 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.AGREEMENT_AMENDED: agreements.agreement_amended,
     EventKind.HALTED: halts.halted,
     EventKind.RESUMED: halts.resumed,
+    EventKind.COLLATERAL_SEGREGATED: defaults.collateral_segregated,
 }

@@ -68,6 +68,7 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.AGREEMENT_AMENDED: _stays(S.ADMITTED, S.PENDING, S.ACTIVE),
     K.HALTED: _stays(*_ALL),
     K.RESUMED: _stays(*_ALL),
+    K.COLLATERAL_SEGREGATED: _stays(S.IN_DEFAULT),
 }
 
 

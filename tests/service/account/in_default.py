@@ -8,6 +8,7 @@ from atomic_margin.service.protocol.account.default_documents import (
     FundDraw,
     LossAgreement,
     Sale,
+    Segregation,
     borne_by,
     returned,
 )
@@ -43,6 +44,25 @@ def liquidated(contribution: int = 0) -> Parties:
     parties.enter(parties.record())
     parties.enter(parties.answer("breach", top_up_usd="40"))
     parties.enter(parties.settlement(everything(parties), top_up_usd="40"))
+    return parties
+
+
+def segregation(parties: Parties, **changes: Any) -> SignedDocument:
+    """All that is free is segregated."""
+    default = parties.state.public.default
+    body = {
+        "settlement": named("settlement") if default is None else default.settlement,
+        "number": str(1 if default is None else default.arrivals + 1),
+        "taken": texts(dict(parties.state.private.free)),
+        "segregated_at": TIME,
+    }
+    return parties.by_operator(Segregation, body | changes)
+
+
+def arrived(loss: int = 1_300, quantity: int = 5_000, asset: str = "USDC") -> Parties:
+    """A loss is agreed, and a deposit came since the liquidation."""
+    parties = agreed(loss)
+    parties.enter(parties.deposit(quantity, asset))
     return parties
 
 
@@ -82,6 +102,7 @@ def loss_agreement(parties: Parties, loss: int = 300, **changes: Any) -> SignedD
         "asset": "USDC",
         "loss": str(loss),
         "reason": "closed at auction",
+        **({} if default.agreement is None else {"replaces": default.agreement}),
     }
     return parties.by_institution(LossAgreement, body | changes)
 

@@ -13,6 +13,7 @@ from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.default_documents import CloseOut
 from atomic_margin.service.protocol.account.errors import (
     AccountHeld,
+    Halted,
     OutOfSequence,
     WrongCollateral,
     WrongDefault,
@@ -37,7 +38,7 @@ from .in_default import (
     member,
     sale,
 )  # fmt: skip
-from .story import covered, refuses
+from .story import covered, everything, refuses
 
 OTHER_RULES: dict[str, Any] = RULES_JSON | {"version": "2"}
 
@@ -138,14 +139,84 @@ def test_what_a_dispute_holds_is_neither_sold_nor_closed_out() -> None:
 # The loss
 
 
-def test_a_loss_is_agreed_once_and_for_the_default_as_it_is() -> None:
+def test_a_loss_is_agreed_for_the_default_as_it_is() -> None:
     parties = liquidated()
     old = loss_agreement(parties)
+    refuses(parties, loss_agreement(parties, replaces=named("other")), WrongDefault, "no loss is agreed yet")
     refuses(parties, loss_agreement(parties, settlement=named("other")), WrongDefault, "another liquidation")
     parties.enter(sale(parties))
     refuses(parties, old, WrongDefault, "signed after 0 sales, and there are 1")
     parties.enter(loss_agreement(parties, 7))
-    refuses(parties, loss_agreement(parties, 8), WrongDefault, "a loss of 7 is agreed already")
+
+
+def test_a_loss_takes_the_place_of_the_one_that_it_names() -> None:
+    parties = liquidated()
+    first, other = loss_agreement(parties, 7), loss_agreement(parties, 8)
+    parties.enter(first)
+    # Whatever else was signed before is void, and so is the first after the second.
+    refuses(parties, other, WrongDefault, "a loss of 7 is agreed already")
+    old = loss_agreement(parties, 9)
+    parties.enter(loss_agreement(parties, 1_250))
+    default = default_of(parties)
+    assert default.loss == 1_250
+    for stale in (first, other, old):
+        refuses(parties, stale, WrongDefault, "a loss of 1250 is agreed already")
+    refuses(parties, close_out(parties, loss="7", agreement=first.body_hash()), WrongDefault, "1250 was agreed")
+
+
+def test_what_cannot_be_sold_lets_others_bear_nothing_and_is_no_dead_end() -> None:
+    """Both sides agree on a loss that the cash reaches; what the rules do not list goes back, and nobody else paid."""
+    parties = covered()
+    parties.enter(parties.deposit(100, "ETH"))
+    parties.tick()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("breach", top_up_usd="40"))
+    parties.enter(parties.settlement(everything(parties), top_up_usd="40"))
+    parties.enter(loss_agreement(parties, 1_300))
+    refuses(parties, sale(parties, asset="ETH"), WrongCollateral, "allow no sale of 10 ETH")
+    refuses(parties, close_out(parties), WrongCollateral, "ETH of the institution is not sold")
+    parties.enter(loss_agreement(parties, 1_000))
+    closing = CloseOut.parse(parties.enter(close_out(parties)).body)
+    assert [line.drawn for line in closing.lines if line.layer != "margin"] == [0, 0, 0, 0]
+    assert (parties.state.public.status, parties.state.private.free) == (AccountState.CLOSED, {"ETH": 100})
+
+
+def test_stages_that_are_used_up_are_no_dead_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atomic_margin.service.protocol.account.defaults.MAX_STAGES", 2)
+    parties = agreed(1_300)
+    for _ in range(2):
+        parties.enter(sale(parties, 1, 2))
+    refuses(parties, sale(parties, 1, 2), OutOfSequence, "at most 2 stages")
+    refuses(parties, close_out(parties), WrongCollateral, "BTC of the institution is not sold")
+    parties.enter(loss_agreement(parties, 1_004))
+    parties.enter(close_out(parties))
+    assert parties.state.private.free == {"BTC": 98}
+
+
+def test_a_default_is_under_the_rules_of_the_institutions_contribution() -> None:
+    """Else it could not be closed out: what it contributed bears before others do."""
+    parties = liquidated(contribution=40)
+    refuses(parties, sale(parties, rules=OTHER_RULES), WrongDefault, "contribution is under other waterfall rules")
+    other = WaterfallRules.parse(OTHER_RULES).hash()
+    refuses(parties, loss_agreement(parties, rules=other), WrongDefault, "contribution is under other waterfall rules")
+    # One that is used up binds nobody.
+    share = parties.state.public.fund
+    assert share is not None
+    spent = parties.state.public.changed({"fund": share.changed({"quantity": 0})})
+    state = parties.state.changed({"public": spent})
+    at = parties.at._replace(head=parties.chain.head)
+    machine.apply(state, read_event(sale(parties, rules=OTHER_RULES)), at)
+    document = loss_agreement(parties, rules=other)
+    default = machine.apply(state, read_event(document), at).public.default
+    assert default is not None
+    assert default.rules == other
+
+
+def test_a_close_out_follows_the_funds_documents_about_the_account() -> None:
+    """Else a draw of before could be made again."""
+    parties = agreed(300, contribution=40)
+    refuses(parties, close_out(parties, number="1"), OutOfSequence, "the fund's document 1 was about the account")
 
 
 # The end
@@ -162,6 +233,19 @@ def test_what_is_left_goes_back_and_the_account_is_closed() -> None:
     parties.enter(parties.instruction(2, "withdraw", 700))
     for document in (parties.submission(2, "b"), parties.instruction(3, "post", 1), contributed(parties, 1, 10)):
         refuses(parties, document, IllegalTransition, "closed")
+
+
+def test_a_closed_account_disputes_its_end_and_holds_nobody_but_itself() -> None:
+    parties = agreed()
+    parties.enter(parties.dispute())
+    refuses(parties, close_out(parties), AccountHeld, "close out after it is resolved")
+    parties.enter(parties.dispute_withdrawal())
+    parties.enter(close_out(parties))
+    parties.enter(parties.dispute(2))
+    refuses(parties, parties.instruction(2, "withdraw", 1), AccountHeld, "withdraw after it is resolved")
+    # Its own word ends it.
+    parties.enter(parties.dispute_withdrawal())
+    parties.enter(parties.instruction(2, "withdraw", 1))
 
 
 def test_the_defaulters_contribution_bears_before_others_do() -> None:
@@ -251,6 +335,15 @@ def test_a_member_bears_its_line_once() -> None:
 def test_a_draw_is_a_line_of_the_whole_waterfall(changes: Any, error: type[Exception], match: str) -> None:
     parties = member()
     refuses(parties, draw(parties, **changes), error, match)
+
+
+def test_no_member_is_drawn_on_while_settlements_are_halted() -> None:
+    parties = member()
+    document = draw(parties)
+    parties.enter(parties.halt(scope=["settlements"]))
+    refuses(parties, document, Halted, "halted settlements")
+    parties.enter(parties.resume())
+    parties.enter(document)
 
 
 def test_an_account_without_a_share_bears_nothing() -> None:

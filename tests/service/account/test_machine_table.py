@@ -76,6 +76,7 @@ live(K.DISPUTE_LAPSED)(lambda: _with(disputed(), lambda p: p.dispute_lapse(price
 live(K.COLLATERAL_SOLD)(lambda: _with(in_default.liquidated(), in_default.sale))
 live(K.LOSS_AGREED)(lambda: _with(in_default.liquidated(), in_default.loss_agreement))
 live(K.DEFAULT_CLOSED)(lambda: _with(in_default.agreed(), in_default.close_out))
+live(K.COLLATERAL_SEGREGATED)(lambda: _with(in_default.arrived(), in_default.segregation))
 live(K.FUND_CONTRIBUTED)(lambda: _with(covered(), in_default.contributed))
 live(K.FUND_DRAWN)(lambda: _with(in_default.member(), in_default.draw))
 live(K.PARTY_NAMED)(lambda: _with(covered(), in_netting.naming))
@@ -151,6 +152,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "agreement amended": {name: name for name in ("admitted", "pending", "active")},
     "halted": EVERYWHERE,
     "resumed": EVERYWHERE,
+    "collateral segregated": {"in_default": "in_default"},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
