@@ -249,6 +249,8 @@ def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "", ch
     for one in checked:
         ticks = ", ".join(map(str, one.skipped))
         skipped = f"no run at tick {ticks}, where one was due" if ticks else "no run left out"
+        if one.halted:
+            skipped += f"; a halt kept those of tick {', '.join(map(str, one.halted))} from beginning"
         many = f"{one.entries} of {_many(one.logged, 'entry')}"
         out.print(f"[green]✓[/] {escape(one.institution)}: {many}, each step legal; {skipped}", soft_wrap=True)
 
@@ -260,6 +262,7 @@ def _of_history(one: Checked) -> dict[str, Any]:
         "entries": str(one.entries),
         "logged": str(one.logged),
         "skipped": [str(number) for number in one.skipped],
+        "halted": [str(number) for number in one.halted],
     }
 
 

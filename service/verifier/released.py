@@ -12,7 +12,8 @@ private part before a document, that is checked here too. That matrices are thos
 what it had to, and that the proofs of answers hold, is in bundles; those of releases are checked with the documents of
 a history, `releases.check_releases`.
 
-Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing.
+Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing. So are
+those that a halt kept from beginning, by themselves: the halt is in the history.
 """
 
 from bisect import bisect_right
@@ -29,6 +30,7 @@ from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
+from atomic_margin.service.protocol.account.halts import scope_at
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -87,6 +89,7 @@ class Checked(NamedTuple):
         entries: how many were released.
         logged: how many the log has.
         skipped: ticks at which a run was due, none was open, and none came before the next tick with a market.
+        halted: those of them whose run a halt of the operator's kept from beginning; they are not among `skipped`.
     """
 
     institution: str
@@ -94,6 +97,7 @@ class Checked(NamedTuple):
     entries: int
     logged: int
     skipped: tuple[int, ...]
+    halted: tuple[int, ...] = ()
 
 
 def account_of(history: ReleasedHistory, operator: str) -> str:
@@ -166,7 +170,8 @@ def check_released(history: ReleasedHistory, operator: str, log: LogRead) -> Che
         kinds.append(entry.kind)
     logged = len(log.entries[account])
     states = [item.public for item in history.entries]
-    return Checked(states[0].institution, account, number, logged, _skipped(entries, states, log, number == logged))
+    skipped, halted = _left_out(entries, states, log, number == logged)
+    return Checked(states[0].institution, account, number, logged, skipped, halted)
 
 
 def _entry_of(item: ReleasedEntry, operator: str) -> tuple[SignedDocument, Entry]:
@@ -305,10 +310,15 @@ def _opened(item: ReleasedEntry) -> dict[str, Any]:
     return {"kind": "released", **given, **parts}
 
 
-def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool) -> tuple[int, ...]:
-    """Return the ticks at which the account was passed over; of a history that is not whole, as far as it goes."""
+def _left_out(
+    entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ticks at which the account was passed over, and those whose run a halt kept from beginning.
+
+    Of a history that is not whole, as far as it goes. A halt that began and ended between two ticks keeps from nothing.
+    """
     known = max(log.markets, default=0) if whole else entries[-1].tick_sequence
-    found, last, position = [], None, 0
+    skipped, halted, last, stopped, position = [], [], None, False, 0
     for number in log.markets:
         if number > known:
             break
@@ -316,9 +326,15 @@ def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRe
             position += 1
         state = states[position - 1] if position else None
         if last is not None and state is not None and state.last_run < last:
-            found.append(last)
+            (halted if stopped or _stopped(state, number - 1) else skipped).append(last)
         last = number if state is not None and _awaits(state, number) else None
-    return tuple(found)
+        stopped = state is not None and _stopped(state, number)
+    return tuple(skipped), tuple(halted)
+
+
+def _stopped(public: PublicState, tick: int) -> bool:
+    """Return whether no run may begin while a tick is the newest."""
+    return "runs" in scope_at(public.halts, tick)
 
 
 def _awaits(public: PublicState, number: int) -> bool:

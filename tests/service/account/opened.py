@@ -33,7 +33,10 @@ def log_of(parties: Parties, entries: list[SignedDocument]) -> Log:
     """Return what a log has of an account."""
     bodies = [Entry.parse(signed.body) for signed in entries]
     ticks = {number: parties.tick_hash(number) for number in range(1, parties.newest + 1)}
-    markets = sorted({*(body.market_sequence for body in bodies), parties.market} - {0})
+    # Between the newest tick with a market and the newest one all are void.
+    places = [(parties.market, parties.newest), *((body.market_sequence, body.tick_sequence) for body in bodies)]
+    void = {number for market, tick in places for number in range(market + 1, tick + 1)}
+    markets = sorted(set(ticks) - void)
     placed = {number: Placed(number, entry_leaf(signed).to_bytes()) for number, signed in enumerate(entries, 1)}
     seen = {number: TickSeen(number, number, hash_) for number, hash_ in ticks.items()}
     return Log(Served(lambda path, limit: b""), CHECKPOINT, {parties.salts.account: placed}, seen, markets)

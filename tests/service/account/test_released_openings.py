@@ -269,3 +269,43 @@ def test_free_collateral_that_grows_beside_what_is_shown() -> None:
     contradicts(parties, much, K.POSTED, state, "less than that", shown=True, opened=(last,))
     value, entries = with_forged(parties, Whole(parties).opened(), much, "posted", state, shown=True)
     checked(parties, value, entries)
+
+
+def test_runs_that_a_halt_keeps_from_beginning_are_named_by_themselves() -> None:
+    def named(parties: Parties) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        found = checked(parties, Whole(parties).opened())
+        return found.skipped, found.halted
+
+    # Halted at ticks 2 and 3; the run of tick 4 is left out.
+    parties = covered()
+    parties.enter(parties.halt(until=3))
+    for _ in range(4):
+        parties.tick()
+    parties.enter(parties.readers(1))
+    assert named(parties) == ((4,), (2, 3))
+    # Another scope keeps no run from beginning.
+    parties = covered()
+    parties.enter(parties.halt(scope=["settlements", "leaving"]))
+    parties.tick()
+    parties.tick()
+    parties.enter(parties.readers(1))
+    assert named(parties) == ((2,), ())
+    # It came after the tick, and stays: that run is kept from beginning too. Resumed in the same tick it could begin.
+    for over in (False, True):
+        parties = covered()
+        parties.tick()
+        parties.enter(parties.halt(until=9))
+        if over:
+            parties.enter(parties.resume())
+        parties.tick()
+        parties.enter(parties.readers(1))
+        assert named(parties) == (((2,), ()) if over else ((), (2,)))
+    # What a history shows, and no more than that: the halt is over when the next tick comes.
+    parties = covered()
+    parties.enter(parties.halt(until=9))
+    parties.tick()
+    parties.tick()
+    parties.enter(parties.resume())
+    parties.tick()
+    parties.enter(parties.readers(1))
+    assert named(parties) == ((), (2, 3))
