@@ -39,8 +39,8 @@ AGREEMENT_MUTANTS = (
            condition("hash_"), "False", (f"{_PARTIES}an_agent_takes_the_pinned_agreement_alone",)),
     Mutant("agreement: pinned by the verifier", "service.verifier.history:check_recorded",
            Node("call", "check_agreement"), "None", (f"{_RUNS}a_verifier_refuses_a_run_under_another_agreement",)),
-    Mutant("agreement: pinned by readers of archives", "service.verifier.archived_documents:_require_pinned",
-           condition("agreement"), "False", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
+    Mutant("agreement: pinned by readers of archives", "service.verifier.pinned:Agreements.count",
+           Node("call", "check_agreement"), "None", (f"{_PARTIES}an_archive_under_another_agreement_is_refused",)),
     _machine("other terms are proven anew", "service.protocol.account.agreements:agreement_amended", value("book"),
              "what_was_proven_under_other_terms_lets_nothing_leave", "public.book"),
 )  # fmt: skip

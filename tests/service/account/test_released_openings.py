@@ -168,6 +168,7 @@ def test_a_halt_of_an_old_tick_for_an_account_that_had_a_deposit(monkeypatch: py
     parties.tick()
     parties.enter(parties.admission())
     parties.enter(parties.deposit(1000))
+    parties.enter(parties.deposit(5))
     parties.tick()
     document = parties.halt(7, tick=parties.tick_hash(1), tick_sequence="1")
     with monkeypatch.context() as cheat:
@@ -175,8 +176,10 @@ def test_a_halt_of_an_old_tick_for_an_account_that_had_a_deposit(monkeypatch: py
         state = machine.apply(parties.state, *event_at(parties, document))
     contradicts(parties, document, K.HALTED, state, "the next halt or resume has number 1, got 7", shown=True)
     found = contradicts(parties, document, K.HALTED, state, "has number 1", shown=True, opened=(len(parties.entries),))
-    # What shows that the account is not new is among the documents: the entry of its deposit.
-    assert [one["entry"]["body"]["kind"] for one in found.documents if "entry" in one] == ["deposited", "halted"]
+    # The private part shows that it is not new. Where that is not opened, the entry of its first deposit does.
+    assert [one["kind"] for one in found.documents] == ["released", "released"]
+    found = contradicts(parties, document, K.HALTED, state, "has number 1", shown=True)
+    assert [one["document"]["body"]["kind"] for one in found.documents[:2]] == ["admitted", "deposited"]
 
 
 def event_at(parties: Parties, document: SignedDocument) -> tuple[Event, At]:
