@@ -1,6 +1,6 @@
 """The mutants of what readers of a log check: monitors, agents, and histories that institutions release."""
 
-from mutant import RETURNED, Mutant, Node, condition, value
+from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _FOLDER = "tests/service"
 _BY_ITSELF = "what_does_not_hold_by_itself_speaks_against_nobody"
@@ -14,6 +14,11 @@ def _released(name: str, function: str, node: Node, test: str, new: str = "False
 def _stood_for(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
     tests = (f"{_FOLDER}/account/test_released_openings.py::test_{test}",)
     return Mutant(f"released: {name}", f"service.{place}", node, new, tests)
+
+
+def _shown(name: str, function: str, node: Node, test: str, new: str = "None") -> Mutant:
+    tests = (f"{_FOLDER}/test_released_documents.py::test_{test}",)
+    return Mutant(f"shown: {name}", f"service.verifier.released_documents:{function}", node, new, tests)
 
 
 _STANDS, _STEP = "verifier.stand_ins", "verifier.released:_check_step"
@@ -70,4 +75,24 @@ READER_MUTANTS = (
     _stood_for("numbers of obligations", f"{_STANDS}:_numbered", value("promised"),
                "a_document_that_is_shown_is_held_against_the_numbers_before_it",
                "body.sequence - 1 if isinstance(body, Obligation) else 0"),
+    _shown("what matured", "_Documents.matured", call("check_maturity"), "what_matured_pays_what_the_schedule_says"),
+    _shown("limits of sales", "_Documents.sold", call("check_sale"), "a_sale_keeps_its_limit"),
+    _shown("trees of cycles", "_Documents.netted", call("check_netting"), "a_cycle_that_is_shown_is_in_its_tree"),
+    _shown("times of a lapse", "_Documents.lapsed", condition("priced_at"),
+           "a_dispute_lapses_by_the_times_of_prices", "False"),
+    _shown("waterfall rules", "_Documents.take", call("check_waterfall"), "a_sale_keeps_its_limit"),
+    _shown("agreements", "_Documents.take", call("agreements.count"),
+           "runs_without_an_agreement_where_some_are_pinned"),
+    _shown("terms", "_Documents.require_terms", condition("named_terms"),
+           "an_account_under_other_terms_speaks_against_nobody", "False"),
+    _shown("whose key", "_Documents.require_terms", condition("identity"),
+           "an_account_under_other_terms_speaks_against_nobody", "False"),
+    _shown("the pinned schedule", "_Documents._schedule", condition("hash"),
+           "another_schedule_or_tick_than_is_pinned_and_logged_shows_nothing", "False"),
+    _shown("prices of the log", "_Documents._priced", condition("market"),
+           "another_schedule_or_tick_than_is_pinned_and_logged_shows_nothing", "False"),
+    _shown("deadlines by the operator", "_Documents.overdue", Node("condition", mentions=("record", "deadline")),
+           "no_time_is_over_before_its_deadline", "False"),
+    _shown("deadlines by witnesses", "_Documents.overdue", call("check_deadline"),
+           "no_time_is_over_before_its_deadline"),
 )  # fmt: skip

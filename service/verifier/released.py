@@ -90,6 +90,8 @@ class Checked(NamedTuple):
         logged: how many the log has.
         skipped: ticks at which a run was due, none was open, and none came before the next tick with a market.
         halted: those of them whose run a halt of the operator's kept from beginning; they are not among `skipped`.
+        without_agreement: runs, and entries of other proofs, that counted no agreement though a trust file pins some
+            for the institution; `released_documents.check_documents` says which.
     """
 
     institution: str
@@ -98,6 +100,7 @@ class Checked(NamedTuple):
     logged: int
     skipped: tuple[int, ...]
     halted: tuple[int, ...] = ()
+    without_agreement: tuple[str, ...] = ()
 
 
 def account_of(history: ReleasedHistory, operator: str) -> str:
@@ -260,7 +263,7 @@ def _check_step(items: Sequence[ReleasedEntry], entry: Entry, kinds: Sequence[Ev
     if reason is not None:
         by_kinds = counted or obstacle is not None
         shown = [{"kind": "entry", "document": one.entry} for one in items[: len(kinds) - 1]] if by_kinds else []
-        pair = [_opened(one) for one in (before, item) if one is not None]
+        pair = [as_released(one) for one in (before, item) if one is not None]
         raise Contradiction(f"{named} {reason}", [*log.shown(), *shown, *pair])
 
 
@@ -298,10 +301,10 @@ def _check_subject(item: ReleasedEntry, entry: Entry, earlier: Sequence[Entry], 
     found = 0 < body.number <= len(earlier) and named[body.number - 1] == body.subject
     if not found or about_a_dispute(str(earlier[body.number - 1].kind)):
         reason = f"entry {entry.number} of account {entry.account[:16]} is about a dispute of what is no entry of it"
-        raise Contradiction(reason, [*log.shown(), _opened(item)])
+        raise Contradiction(reason, [*log.shown(), as_released(item)])
 
 
-def _opened(item: ReleasedEntry) -> dict[str, Any]:
+def as_released(item: ReleasedEntry) -> dict[str, Any]:
     """Return an entry as it was released, for a contradiction."""
     parts = {"public": item.public.canonical()}
     if item.private is not None:
@@ -318,7 +321,9 @@ def _left_out(
     Of a history that is not whole, as far as it goes. A halt that began and ended between two ticks keeps from nothing.
     """
     known = max(log.markets, default=0) if whole else entries[-1].tick_sequence
-    skipped, halted, last, stopped, position = [], [], None, False, 0
+    skipped: list[int] = []
+    halted: list[int] = []
+    last, stopped, position = None, False, 0
     for number in log.markets:
         if number > known:
             break

@@ -70,7 +70,7 @@ def kept_back(kind: EventKind, before: PublicState, after: PublicState, at: At) 
     if kind is K.DEPOSITED:
         body = DepositRecord.model_construct(**party, asset=_NONE, quantity=0)
     elif kind is K.WITHDRAWN:
-        said = {"sequence": after.instructions, "action": "withdraw", "asset": _NONE, "quantity": 0}
+        said: dict[str, Any] = {"sequence": after.instructions, "action": "withdraw", "asset": _NONE, "quantity": 0}
         body = CollateralInstruction.model_construct(**party, **said)
     elif kind is K.READERS_NAMED:
         body = Readers.model_construct(**party, sequence=after.readers, readers=())
@@ -79,7 +79,7 @@ def kept_back(kind: EventKind, before: PublicState, after: PublicState, at: At) 
     elif kind in PROMISED:
         netting = _A_PARTY
         direction = "delivery" if kind is K.DELIVERY_PROMISED else "return"
-        promise = dict(_A_PROMISE) | {"direction": direction, "settles": _LAST_DAY}
+        promise: dict[str, Any] = dict(_A_PROMISE) | {"direction": direction, "settles": _LAST_DAY}
         body = Obligation.model_construct(**party, **_PARTY, **promise)
     elif kind is K.NETTED:
         netting = made(NettingState, namings=1, **_PARTY, obligations=1, pending=(made(Pending, **_A_PROMISE),))
@@ -99,7 +99,7 @@ def _cycle_of_nothing(party: Mapping[str, Any], at: At) -> Netting:
     named = {"institution": party["institution"], **_PARTY}
     line = Line.model_construct(salt=NOTHING, **named, **_A_PROMISE, arrived=False)
     shown = made(ShownLine, line=line, place=place)
-    sums = dict.fromkeys(("deliveries", "returns", "undone", "arrives", "leaves"), 0)
+    sums: dict[str, Any] = dict.fromkeys(("deliveries", "returns", "undone", "arrives", "leaves"), 0)
     group = Group.model_construct(salt=NOTHING, **_PARTY, asset=_NONE, settles=_FIRST_DAY, **sums, lines=1)
     return Netting.model_construct(
         **party,
