@@ -10,6 +10,14 @@ def _archive(name: str, place: str, node: Node, test: str, new: str = "False") -
     return Mutant(f"archive: {name}", place, node, new, (f"{_TESTS}::test_{test}",))
 
 
+_CHECKS = "tests/service/test_archive_checks.py::test_"
+
+
+def _check(name: str, node: Node, test: str, function: str) -> Mutant:
+    place = f"{_D}:ArchivedDocuments.{function}"
+    return Mutant(f"archive: {name}", place, node, "False", (f"{_CHECKS}{test}",))
+
+
 _V, _D, _F = "service.verifier.archive", "service.verifier.archived_documents", "service.archives"
 
 ARCHIVE_MUTANTS = (
@@ -28,4 +36,16 @@ ARCHIVE_MUTANTS = (
              "what_its_manifest_does_not_say_is_not_read"),
     _archive("more bytes than are said", f"{_F}:ArchiveReader.chunks", condition("read", "1"),
              "a_file_that_unpacks_to_more_than_is_said_is_not_unpacked"),
+    _check("what is disputed", condition("subject"), "a_dispute_of_what_is_no_entry_is_refused", "disputed"),
+    _check("a part of an archive", condition("_entries", "number"), "what_is_disputed_is_an_earlier_entry", "disputed"),
+    Mutant("pinned: rules of close-outs and the fund", "service.verifier.pinned:check_waterfall", condition("hash"),
+           "False", (f"{_CHECKS}close_outs_and_the_fund_are_under_the_pinned_rules",)),
+    Mutant("pinned: the rules of a draw", "service.verifier.pinned:check_waterfall", condition("FundDraw"),
+           "False", (f"{_CHECKS}close_outs_and_the_fund_are_under_the_pinned_rules",)),
+    _check("a run that was to be proven is overdue", condition("declared_at"), "no_time_is_over_before_its_deadline",
+           "overdue"),
+    Mutant("pinned: an account under no agreement", "service.verifier.pinned:Agreements.conclude",
+           condition("_without"), "False", (f"{_CHECKS}runs_without_an_agreement_where_some_are_pinned",)),
+    Mutant("pinned: what counted no agreement", "service.verifier.pinned:Agreements.count", condition("agreements_of"),
+           "False", (f"{_CHECKS}runs_without_an_agreement_where_some_are_pinned",)),
 )  # fmt: skip

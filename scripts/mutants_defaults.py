@@ -161,5 +161,5 @@ DEFAULT_MUTANTS = (
            "another_waterfall_than_the_pinned_one_is_refused"),
     _agent("sales", "check", call("check_sale"), "a_sale_under_the_limit_of_its_tick_is_kept_as_evidence", "None"),
     _shown("rules of an archive's sales", "verifier.archived_documents:ArchivedDocuments.sold",
-           condition("waterfall"), "an_archive_shows_sales_and_is_refused_without_the_rules"),
+           call("ruled"), "an_archive_shows_sales_and_is_refused_without_the_rules", "None"),
 )  # fmt: skip

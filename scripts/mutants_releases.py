@@ -72,7 +72,7 @@ RELEASE_MUTANTS = (
           call("verify_release"), "None", f"{_READ}an_archive_shows_that_what_came_back_was_not_needed"),
     _rule("what is void is not sent again", "service.institution.outbox:_obstacle", condition("release"), "False",
           f"{_REAL}a_release_that_is_about_nothing_any_more_is_not_sent_again"),
-    _rule("what a substitution gives, of a released history", "service.verifier.released:_fitting",
+    _rule("what a substitution gives, of a released history", "service.verifier.stand_ins:least_private",
           condition("Release"), "False", f"{_READ}a_monitor_takes_releases_and_substitutions_of_a_released_history"),
     _rule("the minimum return", f"{_RETURNS}:check_return", condition("is_returned"), "False",
           f"{_MINIMUM}what_leaves_is_worth_the_minimum_after_haircut"),

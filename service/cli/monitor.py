@@ -23,7 +23,8 @@ from atomic_margin.service.protocol.released import ReleasedHistory
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction, ReleaseInvalid
 from atomic_margin.service.verifier.monitor import Looked, Monitor, Seen, seen_from_json, seen_to_json
-from atomic_margin.service.verifier.released import Checked, account_of, check_released, read_log
+from atomic_margin.service.verifier.released import Checked, LogRead, account_of, check_released, read_log
+from atomic_margin.service.verifier.released_documents import check_documents
 from atomic_margin.service.verifier.served import Fetch, Served
 
 TIMEOUT_SECONDS = 30
@@ -42,19 +43,27 @@ class Followed:
         directory: its memory and the contradictions about it.
         seen: what it knows.
         released: histories of accounts at this operator.
+        trust: what they are held against.
     """
 
     monitor: Monitor
     directory: Path
     seen: Seen
     released: tuple[ReleasedHistory, ...] = ()
+    trust: TrustFile | None = None
 
     @classmethod
-    def of(cls, monitor: Monitor, directory: Path, released: tuple[ReleasedHistory, ...] = ()) -> "Followed":
+    def of(
+        cls,
+        monitor: Monitor,
+        directory: Path,
+        released: tuple[ReleasedHistory, ...] = (),
+        trust: TrustFile | None = None,
+    ) -> "Followed":
         """Take up the memory that there is."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = directory / "seen.json"
-        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen(), released)
+        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen(), released, trust)
 
     def look(self) -> Looked:
         """Read what is new and remember it."""
@@ -65,11 +74,16 @@ class Followed:
 
     def check(self) -> list[Checked]:
         """Hold the released histories against what was seen."""
-        if not self.released or self.seen.checkpoint is None:
+        if not self.released or self.trust is None or self.seen.checkpoint is None:
             return []
         accounts = frozenset(account_of(history, self.monitor.operator) for history in self.released)
         log = read_log(Served(self.monitor.fetch), self.seen.checkpoint, accounts, frozenset(self.seen.void))
-        return [check_released(history, self.monitor.operator, log) for history in self.released]
+        return [_checked(history, self.trust, log) for history in self.released]
+
+
+def _checked(history: ReleasedHistory, trust: TrustFile, log: LogRead) -> Checked:
+    found = check_released(history, trust.operator, log)
+    return found._replace(without_agreement=check_documents(history, trust, log))
 
 
 @app.command()
@@ -101,8 +115,9 @@ def monitor(
 ) -> None:
     """Read what is new in an operator's log and check every leaf against all before it.
 
-    With --released, all that an account was and did is checked by the rules, and ticks are named at which it was passed
-    over. The log is read once more for it.
+    With --released, all that an account was and did is checked by the rules, and what its documents say by prices, the
+    collateral schedule and your trust file; ticks are named at which it was passed over. The log is read once more for
+    it.
 
     Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/contradiction-N.json has the documents that
     show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
@@ -116,7 +131,11 @@ def monitor(
         if operator and (url, trust, *explicit) == (None, None, None, [], 0, None):
             followed = _several(operator, directory)
         elif url is not None and trust is not None and not operator:
-            followed = [Followed.of(_monitor(url, trust, *explicit), directory, histories)]
+            anchors = read_document(trust, TrustFile.parse)
+            if log is not None:
+                # Log and witnesses of the file do not count.
+                anchors = anchors.model_copy(update={"log": None})
+            followed = [Followed.of(_monitor(url, trust, *explicit), directory, histories, anchors)]
         else:
             raise ConfigurationError("give --url and --trust, or --operator URL=FILE for each of several operators")
         while True:
@@ -249,8 +268,12 @@ def report(looked: Looked, follower: Monitor, as_json: bool, named: str = "", ch
     for one in checked:
         ticks = ", ".join(map(str, one.skipped))
         skipped = f"no run at tick {ticks}, where one was due" if ticks else "no run left out"
+        if one.halted:
+            skipped += f"; a halt kept those of tick {', '.join(map(str, one.halted))} from beginning"
         many = f"{one.entries} of {_many(one.logged, 'entry')}"
-        out.print(f"[green]✓[/] {escape(one.institution)}: {many}, each step legal; {skipped}", soft_wrap=True)
+        if one.without_agreement:
+            skipped += f"; {', '.join(one.without_agreement)} counted no agreement, before the account's first one"
+        out.print(f"[green]✓[/] {escape(one.institution)}: {many}, each step legal; {escape(skipped)}", soft_wrap=True)
 
 
 def _of_history(one: Checked) -> dict[str, Any]:
@@ -260,6 +283,8 @@ def _of_history(one: Checked) -> dict[str, Any]:
         "entries": str(one.entries),
         "logged": str(one.logged),
         "skipped": [str(number) for number in one.skipped],
+        "halted": [str(number) for number in one.halted],
+        "without_agreement": list(one.without_agreement),
     }
 
 

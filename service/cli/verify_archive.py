@@ -65,6 +65,13 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
         out.print(f"{name}: {escape(shown)}", soft_wrap=True)
     for kind, count in sorted(report.kinds.items()):
         out.print(f"{count:6} {escape(kind)}")
+    if report.without_agreement:
+        names = ", ".join(report.without_agreement)
+        out.print(
+            f"[yellow]?[/] {escape(names)}: counted no collateral agreement; the account came under its first one "
+            "after that",
+            soft_wrap=True,
+        )
     out.print(escape(_believed(report)), soft_wrap=True)
 
 
@@ -88,5 +95,6 @@ def _summary(report: ArchiveReport) -> dict[str, Any]:
         "happened": {kind: str(count) for kind, count in sorted(report.kinds.items())},
         "ticks": str(report.ticks),
         "proofs": str(report.proofs),
+        "without_agreement": list(report.without_agreement),
         "log": said.log if report.believed else None,
     }

@@ -65,6 +65,8 @@ class ArchiveReport(NamedTuple):
         proofs: how many were verified.
         checkpoint: that every entry is in.
         believed: whether witnesses of a trust file stand for it.
+        without_agreement: runs, and entries of other proofs, that counted no agreement though the trust file pins some
+            for the institution: all from before the account came under its first one.
     """
 
     manifest: ArchiveManifest
@@ -74,6 +76,7 @@ class ArchiveReport(NamedTuple):
     proofs: int
     checkpoint: Believed
     believed: bool
+    without_agreement: tuple[str, ...] = ()
 
 
 def verify_archive(
@@ -140,17 +143,15 @@ def verify_archive(
     # (7) What was put off holds too.
     with step("documents"):
         replay.documents.conclude()
+        without = replay.documents.without_agreement(replay.account)
     # (8) Every other file is the one that the manifest names.
     with step("files"):
         for name in reader.names():
             if name not in _READ:
                 for _ in reader.chunks(name):
                     pass
-    account = replay.chain.state
-    if account is None:
-        raise TypeError("an archive has an entry")
     found = replay.kinds, len(ticks.ticks), replay.documents.proofs
-    return ArchiveReport(manifest, account, *found, believed, trust.log is not None)
+    return ArchiveReport(manifest, replay.account, *found, believed, trust.log is not None, without)
 
 
 _READ = frozenset({TERMS_FILE, OPENING_FILE, EARLIER_FILE, TICKS_FILE, ENTRIES_FILE, FLAGS_FILE})
@@ -240,6 +241,13 @@ class _Replay:
         flags = {flag.run: bytes.fromhex(flag.words) for flag in self._flags()}
         self.documents = ArchivedDocuments(Ground(terms, trust, ticks.ticks, flags, group))
 
+    @property
+    def account(self) -> Account:
+        """The account after the last entry."""
+        if self.chain.state is None:
+            raise TypeError("an archive has an entry")
+        return self.chain.state
+
     def _flags(self) -> Iterator[ArchivedFlag]:
         for line in self._reader.lines(FLAGS_FILE):
             yield ArchivedFlag.parse(parse_json(line, FLAGS_FILE))
@@ -259,6 +267,7 @@ class _Replay:
                 entry.number, signed.body_hash(), Account(public=opening.public, private=opening.private)
             )
             self._check_account(Account(public=opening.public, private=opening.private))
+            self.documents.note(entry.number, signed.body_hash(), entry.kind)
         if self.chain.number != manifest.first - 1:
             raise ArchiveInvalid(
                 f"it begins with entry {manifest.first}, and shows the state after {self.chain.number}"
@@ -288,7 +297,8 @@ class _Replay:
                 run = None if before is None else before.public.run
                 event = read_event(document, run is None or run.evaluated, verified=document.body_hash())
                 self._check_account(after)
-                self.documents.take(Happened(entry.number, event, document, before, after, leaf))
+                happened = Happened(entry.number, event, document, before, after, leaf, signed.body_hash())
+                self.documents.take(happened)
             except (ServiceError, DocumentsError, MarginError, ProofError) as error:
                 if isinstance(error, ArchiveInvalid) and error.step == "documents":
                     raise

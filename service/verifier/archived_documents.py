@@ -22,9 +22,9 @@ from atomic_margin.service.protocol.account.events import Coverage, Event, Event
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.release_documents import Release
-from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
-from atomic_margin.service.protocol.disputes import DisputeLapse
+from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, about_a_dispute
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.maturities import check_maturity
@@ -38,7 +38,7 @@ from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
-from atomic_margin.service.verifier.history import check_agreement
+from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Group, Point
 from atomic_margin.zk.verify.batch import Claim, verify_batch
@@ -57,6 +57,7 @@ class Happened(NamedTuple):
         before: the account before it; None for the first entry of an account.
         after: the account after it.
         leaf: the entry's leaf in the log.
+        entry: hash of the entry.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Happened(NamedTuple):
     before: Account | None
     after: Account
     leaf: bytes
+    entry: str = NOTHING
 
 
 class _Run(NamedTuple):
@@ -121,6 +123,24 @@ class ArchivedDocuments:
     _keys: dict[str, KeyPair] = field(default_factory=dict)
     _runs: dict[str, _Run] = field(default_factory=dict)
     _waiting: list[tuple[int, str, Claim]] = field(default_factory=list)
+    _entries: dict[int, tuple[str, EventKind]] = field(default_factory=dict)
+    _agreements: Agreements = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with no agreement counted."""
+        self._agreements = Agreements(self.ground.trust)
+
+    def note(self, number: int, entry: str, kind: EventKind) -> None:
+        """Keep which entry has a number, of what kind."""
+        self._entries[number] = (entry, kind)
+
+    def without_agreement(self, last: Account) -> tuple[str, ...]:
+        """Return the runs and proofs that counted no agreement though the trust file pins some, by name.
+
+        Raises:
+            Refused: the account never came under one.
+        """
+        return self._agreements.conclude(last.public)
 
     def take_earlier(self, document: SignedDocument, identity: str) -> None:
         """Take a document from before the first entry; whatever rests on it names it by hash.
@@ -154,6 +174,7 @@ class ArchivedDocuments:
         check = _CHECKS.get(happened.event.kind)
         if check is not None:
             check(self, happened)
+        self.note(happened.number, happened.entry, happened.event.kind)
         if len(self._waiting) >= BATCH:
             self.conclude()
 
@@ -216,8 +237,8 @@ class ArchivedDocuments:
 
     def recorded(self, happened: Happened) -> None:
         """A run's matrices are what its prices, collateral and terms give."""
-        _require_pinned(happened, self.ground.trust)
         record = RunRecord.parse(happened.document.body)
+        self._agreements.count(record.run_id, happened.after.public)
         for name in record.differing_from(self._submission(record.submission)):
             raise Refused(f"submission and run differ in {name}", name)
         market = self.ground.market(record.price_sequence)
@@ -268,7 +289,7 @@ class ArchivedDocuments:
 
     def covered_unasked(self, happened: Happened) -> None:
         """A proof that nobody asked for holds."""
-        _require_pinned(happened, self.ground.trust)
+        self._agreements.count(f"entry {happened.number}", happened.after.public)
         coverage = Coverage.parse(happened.document.body)
         verify_coverage(
             happened.document,
@@ -284,14 +305,29 @@ class ArchivedDocuments:
 
     def sold(self, happened: Happened) -> None:
         """A sale of segregated collateral keeps the limit of the pinned rules, at the prices of its tick."""
+        self.ruled(happened)
         sale = Sale.parse(happened.document.body)
-        if sale.rules.hash() != self.ground.trust.waterfall:
-            raise Refused("a sale is under other waterfall rules than the trust file pins as `waterfall`", "rules")
         check_sale(sale, self.ground.market(sale.price_sequence), self.ground.terms.schedule)
+
+    def ruled(self, happened: Happened) -> None:
+        """A sale, a close-out or a document of the fund is under the pinned waterfall rules."""
+        check_waterfall(happened.event.body, self.ground.trust)
+
+    def disputed(self, happened: Happened) -> None:
+        """What is disputed is an earlier entry of the account, of that number, and not about a dispute itself.
+
+        Of what stands before the entry that the archive begins after, the archive does not have the hash.
+        """
+        body = Dispute.parse(happened.document.body)
+        if 0 < body.number < min(self._entries, default=happened.number):
+            return
+        found, kind = self._entries.get(body.number, (None, None))
+        if found != body.subject or about_a_dispute(str(kind)):
+            raise Refused("what is disputed is no entry of the account that may be disputed", "subject")
 
     def came_back(self, happened: Happened) -> None:
         """What remained after a release, or a substitution, was initial margin, or worth what was there before."""
-        _require_pinned(happened, self.ground.trust)
+        self._agreements.count(f"entry {happened.number}", happened.after.public)
         release = Release.parse(happened.document.body)
         named = release.submission
         priced = self.ground.market(release.price_sequence) if release.price_sequence else None
@@ -340,15 +376,6 @@ class ArchivedDocuments:
         check_maturity(body, self.ground.terms.schedule, self.ground.market(body.price_sequence))
 
 
-def _require_pinned(happened: Happened, trust: TrustFile) -> None:
-    """Make sure that rows which count an agreement count one of the trust file.
-
-    An account under none counts no credit; an archive may begin before there was one.
-    """
-    if happened.after.public.agreement is not None:
-        check_agreement(happened.after.public, trust)
-
-
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.ADMITTED: ArchivedDocuments.admitted,
     EventKind.KEYS_ENROLLED: ArchivedDocuments.enrolled,
@@ -359,11 +386,16 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.BREACH_PROVEN: ArchivedDocuments.answered,
     EventKind.MARGIN_CALLED: ArchivedDocuments.settled,
     EventKind.LIQUIDATED: ArchivedDocuments.settled,
+    EventKind.PROOF_OVERDUE: ArchivedDocuments.overdue,
     EventKind.ANSWER_OVERDUE: ArchivedDocuments.overdue,
     EventKind.COVERED_UNASKED: ArchivedDocuments.covered_unasked,
     EventKind.NETTED: ArchivedDocuments.netted,
     EventKind.DISPUTE_LAPSED: ArchivedDocuments.lapsed,
+    EventKind.DISPUTED: ArchivedDocuments.disputed,
     EventKind.COLLATERAL_SOLD: ArchivedDocuments.sold,
+    EventKind.DEFAULT_CLOSED: ArchivedDocuments.ruled,
+    EventKind.FUND_CONTRIBUTED: ArchivedDocuments.ruled,
+    EventKind.FUND_DRAWN: ArchivedDocuments.ruled,
     EventKind.RELEASED: ArchivedDocuments.came_back,
     EventKind.SUBSTITUTED: ArchivedDocuments.came_back,
     EventKind.MATURED: ArchivedDocuments.matured,

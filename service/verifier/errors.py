@@ -4,6 +4,7 @@ MonitorError
 ├── Contradiction           two things the operator signed exclude each other, or break its own rules: `.documents`
 ├── LeafUnknown             a leaf of a format that came later than this version: `.format`
 ├── ReleaseInvalid          a history that an institution released does not hold by itself, or is not in the log yet
+├── Unpinned                what an institution released is under something else than the trust file pins
 └── LogUnreadable           what is handed out does not belong together; no proof against the operator by itself
 """
 
@@ -46,6 +47,10 @@ class LeafUnknown(MonitorError):
 
 class ReleaseInvalid(MonitorError):
     """A released history is incomplete, of somebody else, or newer than the log: that speaks against nobody."""
+
+
+class Unpinned(MonitorError):
+    """An account is under other terms, rules or agreements than the trust file pins, or under none of them."""
 
 
 class LogUnreadable(MonitorError):

@@ -13,7 +13,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import check_evidence
-from atomic_margin.service.protocol.account.agreements import agreed_in_force, agreement_in_force, eligible_assets
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, eligible_assets
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
+from atomic_margin.service.verifier.pinned import check_agreement
 
 JsonObject = dict[str, Any]
 
@@ -146,23 +147,6 @@ def check_recorded(
         raise Refused("the run is at a tick from before its book", "recorded.price_sequence")
     check_agreement(public, trust)
     return SignedDocument.parse(history.recorded.entry).body_hash()
-
-
-def check_agreement(public: PublicState, trust: TrustFile) -> None:
-    """Make sure that the account is under an agreement of the trust file, or under none if that has none for it.
-
-    Raises:
-        Refused: it is under another one, or under none.
-    """
-    pinned = trust.agreements_of(public.institution)
-    if public.agreement is None and not pinned:
-        return
-    for agreement in (trust.agreements or {}).get(public.institution, ()):
-        sequence = 0 if public.agreement is None else public.agreement.sequence
-        if agreement_in_force(agreement, sequence) == public.agreement:
-            return
-    name = "no agreement" if public.agreement is None else f"the agreement {public.agreement.agreement}"
-    raise Refused(f"the account was under {name}, which the trust file does not pin for it", "recorded.agreement")
 
 
 def check_answered(answer: Answer, recorded: str) -> None:

@@ -5,13 +5,15 @@ institution releases, anybody runs the machine on every step: `check_released`. 
 is the operator's: it signed both states. What does not belong together otherwise, or is not in the log yet, proves
 nothing against it and is refused as a release (`ReleaseInvalid`).
 
-The private part is not shown, and nothing here needs it: a posting, a margin call or what is given in a substitution is
-tried with the free collateral that it moves, an event whose document is kept back with one that moves nothing. Whether
-the account had that much free the institution has checked itself. That matrices are those of the tick, that a
-settlement moved what it had to, and that the proofs of answers hold, is in bundles; those of releases are checked with
-the documents of a history, `releases.check_releases`.
+What is kept back is stood for by the least that there can have been (`stand_ins`): a posting, a margin call or what is
+given in a substitution is tried with the free collateral that it moves, an event whose document is kept back with one
+that moves nothing. Whether the account had that much free the institution has checked itself; where it shows the
+private part before a document, that is checked here too. That matrices are those of the tick, that a settlement moved
+what it had to, and that the proofs of answers hold, is in bundles; those of releases are checked with the documents of
+a history, `releases.check_releases`.
 
-Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing.
+Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing. So are
+those that a halt kept from beginning, by themselves: the halt is in the history.
 """
 
 from bisect import bisect_right
@@ -26,17 +28,13 @@ from atomic_margin.service.log.checkpoints import Checkpoint
 from atomic_margin.service.log.frontier import Frontier
 from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.protocol.account import machine
-from atomic_margin.service.protocol.account.default_documents import Segregation
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
-from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers, read_event
-from atomic_margin.service.protocol.account.netting import PARTY_OF_NOTHING, obligation_of_nothing
-from atomic_margin.service.protocol.account.netting_documents import Obligation
-from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.events import Event, EventKind, read_event
+from atomic_margin.service.protocol.account.halts import scope_at
 from atomic_margin.service.protocol.account.state import NOTHING, Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, is_due
-from atomic_margin.service.protocol.bodies import Body, parse_signed
+from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, about_a_dispute
-from atomic_margin.service.protocol.documents import CollateralInstruction, Settlement
 from atomic_margin.service.protocol.leaves import EntryLeaf, TickLeaf, entry_leaf
 from atomic_margin.service.protocol.released import BESIDE_FREE, KEPT_BACK, ReleasedEntry, ReleasedHistory
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -44,10 +42,11 @@ from atomic_margin.service.protocol.states import WATCHED
 from atomic_margin.service.verifier.chains import TickSeen
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, ReleaseInvalid
 from atomic_margin.service.verifier.served import Served
+from atomic_margin.service.verifier.stand_ins import COUNTED, impossible, kept_back, least_private
 
 NO_TICK_SEEN = TickSeen()
-STOOD_FOR = frozenset({EventKind.PARTY_NAMED, EventKind.NETTED, EventKind.FREE_MATURED})
-"""Events that a deposit of nothing stands for, where their documents are kept back."""
+SECOND = 2
+"""Number of the entry after the one that opens an account."""
 
 
 class Placed(NamedTuple):
@@ -90,6 +89,9 @@ class Checked(NamedTuple):
         entries: how many were released.
         logged: how many the log has.
         skipped: ticks at which a run was due, none was open, and none came before the next tick with a market.
+        halted: those of them whose run a halt of the operator's kept from beginning; they are not among `skipped`.
+        without_agreement: runs, and entries of other proofs, that counted no agreement though a trust file pins some
+            for the institution; `released_documents.check_documents` says which.
     """
 
     institution: str
@@ -97,6 +99,8 @@ class Checked(NamedTuple):
     entries: int
     logged: int
     skipped: tuple[int, ...]
+    halted: tuple[int, ...] = ()
+    without_agreement: tuple[str, ...] = ()
 
 
 def account_of(history: ReleasedHistory, operator: str) -> str:
@@ -154,21 +158,23 @@ def check_released(history: ReleasedHistory, operator: str, log: LogRead) -> Che
         ReleaseInvalid: the file is no history of this operator, or leaves out what has to be shown.
     """
     account, head = account_of(history, operator), NOTHING
-    before: ReleasedEntry | None = None
     entries: list[Entry] = []
+    kinds: list[EventKind] = []
     for number, item in enumerate(history.entries, 1):
         signed, entry = _entry_of(item, operator)
         if (entry.operator, entry.account, entry.number, entry.previous) != (operator, account, number, head):
             raise ReleaseInvalid(f"entry {number} of the history is not the one that follows, or of another operator")
         _check_opened(item, entry)
         _check_logged(signed, entry, log)
-        _check_step(before, item, entry, log)
+        _check_step(history.entries, entry, kinds, log)
         _check_subject(item, entry, entries, log)
-        before, head = item, signed.body_hash()
+        head = signed.body_hash()
         entries.append(entry)
+        kinds.append(entry.kind)
     logged = len(log.entries[account])
     states = [item.public for item in history.entries]
-    return Checked(states[0].institution, account, number, logged, _skipped(entries, states, log, number == logged))
+    skipped, halted = _left_out(entries, states, log, number == logged)
+    return Checked(states[0].institution, account, number, logged, skipped, halted)
 
 
 def _entry_of(item: ReleasedEntry, operator: str) -> tuple[SignedDocument, Entry]:
@@ -218,31 +224,71 @@ def _check_logged(signed: SignedDocument, entry: Entry, log: LogRead) -> None:
         raise Contradiction(reason, [*log.shown(leaf.leaf, market.leaf), other])
 
 
-def _check_step(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry, log: LogRead) -> None:
+def _check_step(items: Sequence[ReleasedEntry], entry: Entry, kinds: Sequence[EventKind], log: LogRead) -> None:
     """Run the machine on a step.
 
-    What contradicts each other is the entry before and this one, each with the state that it names.
+    What contradicts each other is the entry before and this one, each with the state that it names; and all entries
+    before where their kinds have a say in it.
+
+    Args:
+        items: the whole history.
+        entry: what is checked.
+        kinds: of the entries before it.
+        log: what is shown of it.
     """
+    item, before = items[entry.number - 1], items[entry.number - 2] if kinds else None
     named = f"entry {entry.number}, '{entry.kind}',"
     if item.document is None and entry.kind not in KEPT_BACK:
         raise ReleaseInvalid(f"{named} comes without its document")
-    if entry.kind in BESIDE_FREE and (before is None or before.private is None):
+    private = None if before is None else _private_before(before, entry)
+    if entry.kind in BESIDE_FREE and private is None:
         raise ReleaseInvalid(f"{named} comes without the free collateral before it")
+    whole = item.document is not None and (before is None or private is not None)
+    counted = item.document is not None and not whole and entry.kind in COUNTED
     try:
-        event = _event(before, item, entry)
-        state = None if before is None else Account(public=before.public, private=_fitting(before, event))
-        after = machine.apply(state, event, entry.at).public
-        # A deposit of nothing stands for what moves nothing that is public.
-        stood_for = item.document is None and entry.kind in STOOD_FOR
-        reason = None if stood_for or event.kind is entry.kind else f"has a document that says '{event.kind}'"
+        event, state = _step(before, private, item, entry, kinds)
+        after = machine.apply(state, event, entry.at)
     except (IllegalTransition, RequestError, DocumentsError) as error:
-        reason, after = f"is no legal step: {error}", item.public
-    differ = [name for name, value in after if getattr(item.public, name) != value]
-    if reason is None and differ:
-        reason = f"makes another {', '.join(differ)} than follows"
+        reason: str | None = f"is no legal step: {error}"
+    else:
+        reason = None if event.kind is entry.kind else f"has a document that says '{event.kind}'"
+        differ = [name for name, value in after.public if getattr(item.public, name) != value]
+        if whole and item.private not in (None, after.private):
+            differ.append("private part")
+        if reason is None and differ:
+            reason = f"makes another {', '.join(differ)} than follows"
+    obstacle = None if whole or reason is not None else impossible(entry.kind, kinds)
+    if obstacle is not None:
+        reason = f"is no legal step: {obstacle}"
     if reason is not None:
-        pair = [_opened(one) for one in (before, item) if one is not None]
-        raise Contradiction(f"{named} {reason}", [*log.shown(), *pair])
+        by_kinds = counted or obstacle is not None
+        shown = [{"kind": "entry", "document": one.entry} for one in items[: len(kinds) - 1]] if by_kinds else []
+        pair = [as_released(one) for one in (before, item) if one is not None]
+        raise Contradiction(f"{named} {reason}", [*log.shown(), *shown, *pair])
+
+
+def _private_before(before: ReleasedEntry, entry: Entry) -> PrivateState | None:
+    """Return the private part before an entry, where that is known: an account begins with nothing in it."""
+    return PrivateState() if entry.number == SECOND else before.private
+
+
+def _step(
+    before: ReleasedEntry | None,
+    private: PrivateState | None,
+    item: ReleasedEntry,
+    entry: Entry,
+    kinds: Sequence[EventKind],
+) -> tuple[Event, Account | None]:
+    """Return what happened to which account, with what stands in for what is kept back."""
+    public = item.public if before is None else before.public
+    if item.document is None:
+        event, fitting = kept_back(entry.kind, public, item.public, entry.at)
+        return event, None if before is None else Account(public=public, private=fitting)
+    run = None if before is None else public.run
+    event = read_event(SignedDocument.parse(item.document), evaluated=run is None or run.evaluated)
+    if before is None:
+        return event, None
+    return event, Account(public=public, private=least_private(event.body, kinds) if private is None else private)
 
 
 def _check_subject(item: ReleasedEntry, entry: Entry, earlier: Sequence[Entry], log: LogRead) -> None:
@@ -255,10 +301,10 @@ def _check_subject(item: ReleasedEntry, entry: Entry, earlier: Sequence[Entry], 
     found = 0 < body.number <= len(earlier) and named[body.number - 1] == body.subject
     if not found or about_a_dispute(str(earlier[body.number - 1].kind)):
         reason = f"entry {entry.number} of account {entry.account[:16]} is about a dispute of what is no entry of it"
-        raise Contradiction(reason, [*log.shown(), _opened(item)])
+        raise Contradiction(reason, [*log.shown(), as_released(item)])
 
 
-def _opened(item: ReleasedEntry) -> dict[str, Any]:
+def as_released(item: ReleasedEntry) -> dict[str, Any]:
     """Return an entry as it was released, for a contradiction."""
     parts = {"public": item.public.canonical()}
     if item.private is not None:
@@ -267,54 +313,17 @@ def _opened(item: ReleasedEntry) -> dict[str, Any]:
     return {"kind": "released", **given, **parts}
 
 
-def _event(before: ReleasedEntry | None, item: ReleasedEntry, entry: Entry) -> Event:
-    """Return the event of an entry, or one that stands for what is kept back: it moves nothing."""
-    run = None if before is None else before.public.run
-    if item.document is not None:
-        return read_event(SignedDocument.parse(item.document), evaluated=run is None or run.evaluated)
-    public = item.public
-    party: dict[str, Any] = {"institution": public.institution, "operator": public.operator}
-    body: Body
-    if entry.kind in STOOD_FOR:
-        body = DepositRecord.model_construct(**party, asset="none", quantity=0)
-        return Event(EventKind.DEPOSITED, NOTHING, public.operator, body)
-    if entry.kind is EventKind.DEPOSITED:
-        body, signer = DepositRecord.model_construct(**party, asset="none", quantity=0), public.operator
-    elif entry.kind is EventKind.WITHDRAWN:
-        body = CollateralInstruction.model_construct(
-            **party, sequence=public.instructions, action="withdraw", asset="none", quantity=0
-        )
-        signer = public.identity
-    elif entry.kind in (EventKind.DELIVERY_PROMISED, EventKind.RETURN_PROMISED):
-        body, signer = obligation_of_nothing(entry.kind, party), public.identity
-    else:
-        body, signer = Readers.model_construct(**party, sequence=public.readers, readers=()), public.identity
-    return Event(entry.kind, NOTHING, signer, body)
+def _left_out(
+    entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ticks at which the account was passed over, and those whose run a halt kept from beginning.
 
-
-def _fitting(before: ReleasedEntry, event: Event) -> PrivateState:
-    """Return the private part that is shown, or one with just what an event takes from it."""
-    if before.private is not None:
-        return before.private
-    free: dict[str, int] = {}
-    if isinstance(event.body, CollateralInstruction):
-        free[event.body.asset] = event.body.quantity
-    elif isinstance(event.body, Release):
-        free |= event.body.given or {}
-    elif isinstance(event.body, Segregation):
-        free |= event.body.taken
-    elif isinstance(event.body, Settlement):
-        for move in event.body.transfers:
-            if move.source == "free":
-                free[move.asset] = free.get(move.asset, 0) + move.quantity
-    netting = PARTY_OF_NOTHING if isinstance(event.body, Obligation) else None
-    return PrivateState.model_construct(free=free, netting=netting)
-
-
-def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRead, whole: bool) -> tuple[int, ...]:
-    """Return the ticks at which the account was passed over; of a history that is not whole, as far as it goes."""
+    Of a history that is not whole, as far as it goes. A halt that began and ended between two ticks keeps from nothing.
+    """
     known = max(log.markets, default=0) if whole else entries[-1].tick_sequence
-    found, last, position = [], None, 0
+    skipped: list[int] = []
+    halted: list[int] = []
+    last, stopped, position = None, False, 0
     for number in log.markets:
         if number > known:
             break
@@ -322,9 +331,15 @@ def _skipped(entries: Sequence[Entry], states: Sequence[PublicState], log: LogRe
             position += 1
         state = states[position - 1] if position else None
         if last is not None and state is not None and state.last_run < last:
-            found.append(last)
+            (halted if stopped or _stopped(state, number - 1) else skipped).append(last)
         last = number if state is not None and _awaits(state, number) else None
-    return tuple(found)
+        stopped = state is not None and _stopped(state, number)
+    return tuple(skipped), tuple(halted)
+
+
+def _stopped(public: PublicState, tick: int) -> bool:
+    """Return whether no run may begin while a tick is the newest."""
+    return "runs" in scope_at(public.halts, tick)
 
 
 def _awaits(public: PublicState, number: int) -> bool:

@@ -97,4 +97,6 @@ def _is_new(state: Account) -> bool:
     """Return whether nothing happened since the account was opened."""
     public = state.public
     fresh = {"key_sequence", "submissions", "instructions", "readers", "posted", "disputes", "fund", "default"}
-    return len(public.universes) == 1 and state.private == PrivateState() and not any(getattr(public, n) for n in fresh)
+    amended = public.agreement is not None and public.agreement.sequence > 0
+    touched = amended or len(public.universes) > 1 or state.private != PrivateState()
+    return not touched and not any(getattr(public, name) for name in fresh)

@@ -9,11 +9,8 @@
 - Within one legal party all lines of a group are shown, and sum to what the group says.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from atomic_margin.service.protocol.account.errors import IllegalEvent, OutOfSequence, WrongNetting
-from atomic_margin.service.protocol.account.events import Event, EventKind
+from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.holdings import moved, require_may_leave
 from atomic_margin.service.protocol.account.netting_documents import (
     MAX_PENDING,
@@ -171,23 +168,3 @@ def _require_head(entry: str, at: At) -> None:
 
 def _with_netting(state: Account, netting: NettingState) -> Account:
     return updated(state, private=updated(state.private, netting=netting))
-
-
-PARTY_OF_NOTHING = made(NettingState, namings=1, party="none", scope="party")
-"""Stands for what a released history keeps back."""
-
-
-def obligation_of_nothing(kind: EventKind, account: Mapping[str, Any]) -> Obligation:
-    """Return what stands for an obligation that is kept back: it moves nothing, and needs what one needs."""
-    direction = "delivery" if kind is EventKind.DELIVERY_PROMISED else "return"
-    return Obligation.model_construct(
-        institution=account["institution"],
-        operator=account["operator"],
-        sequence=1,
-        party="none",
-        scope="party",
-        direction=direction,
-        asset="none",
-        quantity=0,
-        settles="9999-12-31",
-    )

@@ -1,0 +1,215 @@
+"""Documents of a released history, held against prices, the collateral schedule, and what the trust file pins.
+
+That each step is legal, `released.check_released` says before. Here is what the account machine cannot say, by what
+everybody can read: the same that an agent checks as it follows its account (`institution.history`) and a reader of an
+archive (`archived_documents`), of whatever documents are shown.
+
+What the operator signed against the schedule of the account's terms, or against prices that it published, contradicts
+it. What is under other terms, rules, agreements or clocks than the trust file pins may be right by another trust file:
+that is `Unpinned`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from atomic_margin.circuits.profile import PROFILES
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.documents.fields import instant_text
+from atomic_margin.margin.collateral import CollateralSchedule
+from atomic_margin.margin.market.market import Market
+from atomic_margin.service.errors import Refused, SaleRefused
+from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.log.clock import check_deadline
+from atomic_margin.service.log.errors import LogError
+from atomic_margin.service.log.netted import check_netting
+from atomic_margin.service.protocol.account.default_documents import Sale
+from atomic_margin.service.protocol.account.entries import Entry
+from atomic_margin.service.protocol.account.errors import EntryIllegal
+from atomic_margin.service.protocol.account.events import Event, EventKind, Overdue, read_event
+from atomic_margin.service.protocol.account.maturity_documents import Maturity
+from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.state import PublicState
+from atomic_margin.service.protocol.account.values import body_of
+from atomic_margin.service.protocol.disputes import DisputeLapse
+from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.leaves import entry_leaf
+from atomic_margin.service.protocol.maturities import check_maturity
+from atomic_margin.service.protocol.released import ReleasedEntry, ReleasedHistory
+from atomic_margin.service.protocol.sales import check_sale
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import named_terms
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, Unpinned
+from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
+from atomic_margin.service.verifier.released import LogRead, as_released
+from atomic_margin.service.verifier.served import MAX_DOCUMENT_BYTES
+
+JsonObject = dict[str, Any]
+
+
+def check_documents(history: ReleasedHistory, trust: TrustFile, log: LogRead) -> tuple[str, ...]:
+    """Check every document that a history shows; return what counted no agreement though the trust file pins some.
+
+    Args:
+        history: whose steps are legal.
+        trust: the reader's anchors.
+        log: as it was read for the history; prices and schedule are read where it was.
+
+    Raises:
+        Contradiction: the operator signed what schedule or prices do not say.
+        Unpinned: the account is under something else than the trust file pins.
+        LogUnreadable: prices or schedule are not served, or are others.
+    """
+    documents = _Documents(trust, log)
+    with _pinned(""):
+        documents.require_terms(history.entries[0].public)
+    for item in history.entries:
+        documents.take(item)
+    with _pinned(""):
+        return documents.agreements.conclude(history.entries[-1].public)
+
+
+class _Documents:
+    """Takes what is shown, entry by entry."""
+
+    def __init__(self, trust: TrustFile, log: LogRead) -> None:
+        self.trust, self.log, self.agreements = trust, log, Agreements(trust)
+        self._read_schedule: CollateralSchedule | None = None
+        self._runs: dict[str, tuple[RunRecord, bytes]] = {}
+        self._evaluated = True
+
+    def require_terms(self, public: PublicState) -> None:
+        """Make sure that the account is of the pinned key and under the pinned terms.
+
+        Raises:
+            Refused: it is not.
+        """
+        key, trust = self.trust.institutions.get(public.institution, public.identity), self.trust
+        if key != public.identity:
+            raise Refused(f"the trust file names another key of {public.institution!r}", "identity")
+        profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
+        if not profiles or named_terms(trust.model, trust.schedule, profiles[0]) != public.terms:
+            raise Refused("the account is under other terms than the trust file pins", "terms")
+
+    def take(self, item: ReleasedEntry) -> None:
+        """Check a document that is shown, after the machine."""
+        signed, public = SignedDocument.parse(item.entry), item.public
+        entry = Entry.parse(signed.body)
+        named = f"entry {entry.number}, '{entry.kind}',"
+        if item.document is not None:
+            document = SignedDocument.parse(item.document)
+            event = read_event(document, self._evaluated, verified=document.body_hash())
+            with _pinned(named):
+                check_waterfall(event.body, self.trust)
+                if entry.kind in COUNTING:
+                    run = event.body.run_id if isinstance(event.body, RunRecord) else f"entry {entry.number}"
+                    self.agreements.count(run, public)
+                if isinstance(event.body, RunRecord):
+                    self._runs = {event.document: (event.body, entry_leaf(signed).to_bytes())}
+                if isinstance(event.body, Overdue):
+                    self.overdue(event.body)
+            check = SHOWN.get(entry.kind)
+            if check is not None:
+                check(self, item, event)
+        self._evaluated = public.run is None or public.run.evaluated
+
+    def overdue(self, body: Overdue) -> None:
+        """Make sure that the time to answer was over, by the witnesses' clocks where the trust file names some.
+
+        Raises:
+            Refused, LogError: it was not.
+        """
+        record, leaf = self._runs[body.run]
+        if self.trust.log is not None:
+            check_deadline(body.begins, body.ends, leaf, record.answer_seconds, self.trust.log)
+        elif body.declared_at < record.deadline:
+            raise Refused(f"the run was declared overdue before {record.deadline}, its deadline", "declared_at")
+
+    def matured(self, item: ReleasedEntry, event: Event) -> None:
+        """Check what came in for an asset that matured."""
+        body = body_of(event, Maturity)
+        market, tick = self._priced(body.price_sequence)
+        with self._signed(item, tick, self._schedule_shown):
+            check_maturity(body, self._schedule, market)
+
+    def sold(self, item: ReleasedEntry, event: Event) -> None:
+        """Check limit and value of a sale."""
+        body = body_of(event, Sale)
+        market, tick = self._priced(body.price_sequence)
+        with self._signed(item, tick, self._schedule_shown):
+            check_sale(body, market, self._schedule)
+
+    def netted(self, item: ReleasedEntry, event: Event) -> None:
+        """Check that what is shown of a cycle is in its tree."""
+        with self._signed(item):
+            check_netting(body_of(event, Netting))
+
+    def lapsed(self, item: ReleasedEntry, event: Event) -> None:
+        """Check the times of the prices by which a dispute lapses."""
+        body = body_of(event, DisputeLapse)
+        for what, named in (("begins", body.begins), ("ends", body.ends)):
+            if named.price_sequence not in self.log.ticks:
+                # From before the log.
+                continue
+            market, tick = self._priced(named.price_sequence)
+            priced_at = instant_text(market.as_of)
+            with self._signed(item, tick):
+                if named.priced_at != priced_at:
+                    raise Refused(f"the dispute {what} at prices of {priced_at}, it says {named.priced_at}", what)
+
+    def _priced(self, number: int) -> tuple[Market, JsonObject]:
+        """Return prices of a tick of the log, and what shows them."""
+        signed, seen = self.log.served.document(f"v1/ticks/{number}"), self.log.ticks.get(number)
+        market = PriceTick.parse(signed.body).market if seen is not None and signed.body_hash() == seen.tick else None
+        if market is None:
+            raise LogUnreadable(f"tick {number} that is served is not the one of the log, or has no prices")
+        return market, {"kind": "tick", "document": signed.to_json()}
+
+    @property
+    def _schedule(self) -> CollateralSchedule:
+        if self._read_schedule is None:
+            try:
+                value = parse_json(self.log.served.fetch("v1/terms/schedule", MAX_DOCUMENT_BYTES))
+                self._read_schedule = CollateralSchedule.parse(value)
+            except DocumentsError as error:
+                raise LogUnreadable(f"the schedule that is served is none: {error}") from error
+            if self._read_schedule.hash() != self.trust.schedule:
+                raise LogUnreadable("the schedule that is served is not the one that the trust file pins")
+        return self._read_schedule
+
+    @property
+    def _schedule_shown(self) -> JsonObject:
+        return {"kind": "schedule", "document": self._schedule.canonical()}
+
+    @contextmanager
+    def _signed(self, item: ReleasedEntry, *shown: JsonObject) -> Iterator[None]:
+        """Have what does not hold be the operator's contradiction."""
+        try:
+            yield
+        except (Refused, SaleRefused, EntryIllegal) as error:
+            entry = Entry.parse(item.entry["body"])
+            reason = f"entry {entry.number}, '{entry.kind}', is not what schedule and prices say: {error}"
+            raise Contradiction(reason, [*self.log.shown(), *shown, as_released(item)]) from error
+
+
+@contextmanager
+def _pinned(named: str) -> Iterator[None]:
+    try:
+        yield
+    except (Refused, LogError) as error:
+        raise Unpinned(f"{named} {error}".strip()) from error
+
+
+COUNTING = frozenset({EventKind.RUN_RECORDED, EventKind.COVERED_UNASKED, EventKind.RELEASED, EventKind.SUBSTITUTED})
+"""What counts the figures of an agreement."""
+
+SHOWN: Mapping[EventKind, Callable[[_Documents, ReleasedEntry, Event], None]] = {
+    EventKind.MATURED: _Documents.matured,
+    EventKind.FREE_MATURED: _Documents.matured,
+    EventKind.COLLATERAL_SOLD: _Documents.sold,
+    EventKind.NETTED: _Documents.netted,
+    EventKind.DISPUTE_LAPSED: _Documents.lapsed,
+}
+"""What is held against schedule and prices; rules, agreements and deadlines besides."""
