@@ -9,7 +9,7 @@ one, has signed both.
 import logging
 from typing import Any
 
-from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.log_watch import LogContradicts, LogWatch, NotLogged
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnAccount, OwnEntry, find_sent
@@ -53,7 +53,7 @@ def check(party: Party) -> bool:
             well &= _was_shown(watch, seen, row)
         for promised in netting.pending:
             well &= _was_not_passed_over(party, watch, promised)
-    except (NotLogged, LogError, MonitorError) as error:
+    except (NotLogged, LogError, MonitorError, RemoteError) as error:
         party.stage(f"cycles of netting are not in a cosigned log yet: {error}")
         return False
     except LogContradicts as found:
