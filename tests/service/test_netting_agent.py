@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from atomic_margin.service.cli.main import app
-from atomic_margin.service.errors import AgentRefused, AttestationInvalid, HistoryDiffers
+from atomic_margin.service.errors import AgentRefused, AttestationInvalid, HistoryDiffers, RemoteError
 from atomic_margin.service.files import write_json
-from atomic_margin.service.institution import cycles, obligations
+from atomic_margin.service.institution import cycles, disputing, obligations
 from atomic_margin.service.institution.log_watch import NotLogged
 from atomic_margin.service.log.checkpoints import Checkpoint
 from atomic_margin.service.log.netted import CycleTree
@@ -25,6 +25,7 @@ from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.agent_messages import Promise
+from atomic_margin.service.protocol.dispute_messages import Disputing
 from atomic_margin.service.protocol.leaves import leaf_of_netting
 from atomic_margin.service.protocol.netting import Netted, net
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -59,8 +60,8 @@ class Sides:
     def agent(self) -> Any:
         return self.watched.agent
 
-    def promise(self, quantity: int = 300) -> str:
-        asked = {"direction": "delivery", "asset": "USDC", "quantity": str(quantity), "settles": day()}
+    def promise(self, quantity: int = 300, direction: str = "delivery") -> str:
+        asked = {"direction": direction, "asset": "USDC", "quantity": str(quantity), "settles": day()}
         with self.agent.signing() as (party, outbox):
             return obligations.promise(party, outbox, Promise.parse({**asked, "party": "lei-one", "scope": self.scope}))
 
@@ -275,6 +276,28 @@ def test_a_log_that_is_not_cosigned_is_looked_at_again(sides: Sides) -> None:
     sides.round()
     with sides.agent.signing() as (party, _):
         assert cycles.check(party) is True
+
+
+def test_a_dispute_holds_what_would_be_promised_and_no_cycle(sides: Sides) -> None:
+    """What left free collateral before is not the account's any more; one account's dispute stops no other's cycle."""
+    run_id = sides.world.play(1)
+    sides.watched.publish()
+    assert sides.agent.answer_due() == [run_id]
+    sides.promise(5, "return")
+    free = sides.world.account().private.free["USDC"]
+    with sides.agent.signing() as (party, outbox):
+        said = {"subject": sides.agent.history.head, "kind": "other", "reason": "it is not ours"}
+        disputing.dispute(party, outbox, Disputing.parse(said))
+    with pytest.raises(RemoteError, match="dispute"):
+        sides.promise(1, "return")
+    sides.promise(300)
+    sides.promise_west()
+    sides.net()
+    sides.round()
+    assert sides.agent.contradiction is None
+    (own,) = verify_netting(sides.file(), sides.trust).groups
+    assert (own.returns, own.deliveries, own.group.arrives) == (5, 300, 95)
+    assert sides.world.account().private.free["USDC"] == free + 300
 
 
 # The file, and the commands
