@@ -1,11 +1,13 @@
 """`atomic-margin verify-netting`: check an account's part of a cycle of netting against a trust file, offline."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from atomic_margin.documents.canonical import CanonicalValue
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.files import read_document, read_json
@@ -88,7 +90,7 @@ def _summary(report: NettingReport) -> dict[str, Any]:
         ],
         "groups": [
             {
-                **{name: value for name, value in own.group.canonical().items() if name != "salt"},
+                **_without_salt(own.group.canonical()),
                 "own": {name: str(getattr(own, name)) for name in ("deliveries", "returns", "undone")},
                 "whole": own.whole,
             }
@@ -97,6 +99,11 @@ def _summary(report: NettingReport) -> dict[str, Any]:
         "log": None if believed is None else {"origin": believed.head.origin, "size": str(believed.head.size)},
         "statement": _statement(report),
     }
+
+
+def _without_salt(value: CanonicalValue) -> dict[str, CanonicalValue]:
+    assert isinstance(value, Mapping)
+    return {name: part for name, part in value.items() if name != "salt"}
 
 
 def _statement(report: NettingReport) -> str:
