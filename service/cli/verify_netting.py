@@ -11,6 +11,7 @@ from atomic_margin.documents.canonical import CanonicalValue
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.files import read_document, read_json
+from atomic_margin.service.protocol.account.netting_documents import Group
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.netting import STEPS, NettingReport, OwnGroup, check_same, verify_netting
 
@@ -90,7 +91,7 @@ def _summary(report: NettingReport) -> dict[str, Any]:
         ],
         "groups": [
             {
-                **_without_salt(own.group.canonical()),
+                **_without_salt(own.group),
                 "own": {name: str(getattr(own, name)) for name in ("deliveries", "returns", "undone")},
                 "whole": own.whole,
             }
@@ -101,8 +102,10 @@ def _summary(report: NettingReport) -> dict[str, Any]:
     }
 
 
-def _without_salt(value: CanonicalValue) -> dict[str, CanonicalValue]:
-    assert isinstance(value, Mapping)
+def _without_salt(group: Group) -> dict[str, CanonicalValue]:
+    value = group.canonical()
+    if not isinstance(value, Mapping):
+        raise TypeError("a group of a cycle is an object")
     return {name: part for name, part in value.items() if name != "salt"}
 
 
