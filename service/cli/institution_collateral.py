@@ -8,7 +8,8 @@ import typer
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, AgentUrl, Directory, ask
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.protocol.agent_messages import Excess, Released
+from atomic_margin.service.files import replace_json
+from atomic_margin.service.protocol.agent_messages import Excess, NettingShown, Released
 from atomic_margin.service.protocol.messages import Booked
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -110,9 +111,27 @@ def excess(
                 out.print(f"by the agreement {found['minimum_usd']} USD come back at once, or more")
 
 
+def netting(
+    cycle: Annotated[int, typer.Argument(min=1, help="Number of the cycle.")],
+    directory: Directory,
+    save: Annotated[Path | None, typer.Option(help="Write the file here, and print nothing.")] = None,
+    agent: AgentUrl = DEFAULT_AGENT,
+) -> None:
+    """Show the account's part of a cycle of netting: a file that `atomic-margin verify-netting` checks.
+
+    It has your obligations and lines, the lines of your own party's accounts in the same groups, and nothing of others.
+    """
+    with plain_errors():
+        found = ask(NettingShown, directory, agent, "GET", f"/v1/netting/{cycle}")["netting"]
+        if save is None:
+            print_json(found)
+        else:
+            replace_json(save, found)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to those of an institution."""
-    for command in (post, release, substitute, withdraw, excess):
+    for command in (post, release, substitute, withdraw, excess, netting):
         app.command()(command)
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle or an archive offline.",
     "verify-default": "Replay a default offline: sales, loss, waterfall.",
+    "verify-netting": "Check an account's lines of a netting cycle offline.",
     "archive": "Write all of an account into one signed file.",
     "audit": "Evaluate a stored run again, byte for byte.",
     "report": "Notices, statements and totals, as JSON, page or PDF.",

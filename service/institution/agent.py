@@ -18,6 +18,7 @@ from atomic_margin.margin.market.portfolio import Portfolio, check_gross
 from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution import (
     answering,
+    cycles,
     giving_up,
     instructions,
     losses,
@@ -203,6 +204,7 @@ class Agent:
             if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
                 self.enrol()
             self.history.sync()
+            cycles.check(self._party)
             answered = self._outbox.resend()
             account = self._client.account()
             answering.prepare(self._party, account.policy)

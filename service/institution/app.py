@@ -22,7 +22,7 @@ from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.institution import agreements, amending, disputing, obligations
+from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
@@ -36,6 +36,7 @@ from atomic_margin.service.protocol.agent_messages import (
     Losses,
     LossesSettled,
     LossSigned,
+    NettingShown,
     OwnLoss,
     Promise,
     Promised,
@@ -231,6 +232,12 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Promise a delivery or a return by a day; the operator's cycle nets it."""
         with process.agent().signing() as (party, outbox):
             return Promised(obligation=obligations.promise(party, outbox, asked))
+
+    @app.get("/v1/netting/{cycle}")
+    def netting(cycle: Annotated[int, Path(ge=1, le=10**9)]) -> NettingShown:
+        """The account's part of a cycle of netting, with what others need to check it."""
+        with process.opened().signing() as (party, _):
+            return NettingShown(netting=cycles.file_of(party, cycle))
 
     @app.get("/v1/readers")
     def readers() -> ReaderNames:

@@ -6,23 +6,25 @@ it stands among ticks and receipts, is thereby so of the entry. Nothing is answe
 has the cosignatures, lately enough, that the trust file asks for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NoReturn
 
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
 from atomic_margin.service.files import read_json, replace_json
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.log.checkpoints import Believed
-from atomic_margin.service.log.evidence import policy_of
+from atomic_margin.service.log.checkpoints import Believed, Checkpoint
+from atomic_margin.service.log.evidence import make_evidence, policy_of
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.leaves import EntryLeaf
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.errors import Contradiction
+from atomic_margin.service.verifier.chains import CycleSeen
+from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
 from atomic_margin.service.verifier.monitor import Differs, Monitor, Seen, seen_from_json, seen_to_json
-from atomic_margin.service.verifier.served import Fetch
+from atomic_margin.service.verifier.served import Fetch, Served
 
 MEMORY = "log.json"
 
@@ -105,6 +107,55 @@ class LogWatch:
                 "later checkpoint"
             )
         return believed
+
+    @property
+    def cycles(self) -> tuple[CycleSeen, ...]:
+        """Cycles of netting that the log has, as far as it was read."""
+        return self._seen.cycles
+
+    def kept(self, name: str) -> bool:
+        """Return whether a contradiction is kept under a name already."""
+        return (self._contradictions.folder / f"{name}.json").exists()
+
+    def contradict(self, name: str, reason: str, leaves: Sequence[int], evidence: dict[str, Any]) -> NoReturn:
+        """Keep what the operator signed, with leaves of the log as they are shown to anybody.
+
+        Raises:
+            LogContradicts: always; but
+            LogUnreadable: a leaf is not handed out with its path, so that nothing is shown.
+        """
+        checkpoint = self._checkpoint()
+        shown = [Served(self._monitor.fetch).shown(checkpoint, leaf) for leaf in leaves]
+        if any("missing" in one for one in shown):
+            raise LogUnreadable(f"{reason}; but the leaves that show it are not handed out now")
+        documents = [{"kind": "checkpoint", "text": str(checkpoint)}, *shown]
+        self._contradictions.keep(name, reason, {"documents": documents, **evidence})
+        raise LogContradicts(reason)
+
+    def place(self, entry: bytes) -> int | None:
+        """Return where a leaf is, reading all of the log once more; None if it is not there."""
+        size = self._checkpoint().head.size
+        leaves = Served(self._monitor.fetch).entries(0, size)
+        return next((index for index, leaf in enumerate(leaves) if leaf == entry), None)
+
+    def evidence(self, entries: Sequence[bytes]) -> dict[str, Any]:
+        """Return what shows to anybody that leaves are in the log.
+
+        Raises:
+            NotLogged: one is not.
+        """
+        checkpoint = self._checkpoint()
+        places = [self.place(entry) for entry in entries]
+        found = [place for place in places if place is not None]
+        if len(found) != len(places):
+            raise NotLogged("the checkpoint that was read last does not have it; ask again after the next one")
+        size = checkpoint.head.size
+        return make_evidence(str(checkpoint), size, found, Served(self._monitor.fetch).reader(size)).to_json()
+
+    def _checkpoint(self) -> Checkpoint:
+        if self._seen.checkpoint is None:
+            raise NotLogged("the log was not read yet")
+        return self._seen.checkpoint
 
     def _remembers(self, account: str, leaf_of: Callable[[int], bytes | None]) -> bool:
         seen = self._seen.accounts.get(account)

@@ -44,6 +44,7 @@ from atomic_margin.service.operator.store.tables import (
     AnswerRow,
     EntryRow,
     LogLeaf,
+    NettingCycleRow,
     Run,
     SettlementRow,
     SubmissionRow,
@@ -53,7 +54,7 @@ from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.netting import pending_returns
 from atomic_margin.service.protocol.account.state import Halts, PublicState
-from atomic_margin.service.protocol.leaves import leaf_fields
+from atomic_margin.service.protocol.leaves import cycle_leaf, leaf_fields
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState
 
@@ -358,10 +359,17 @@ def _compare_halts(halted: Mapping[str, Halts | None]) -> None:
 
 
 def _compare_leaves(session: Session) -> None:
-    """Make sure that no leaf says it is an entry which no account has."""
+    """Make sure that no leaf says it is an entry which no account has, and that all cycles of netting have theirs."""
+    cycles: list[bytes] = []
     for number, entry in _others(session):
         if b'"kind":"entry"' in entry:
             raise HistoryDiffers(f"leaf {number} of the log is an entry that no account has")
+        if b'"kind":"cycle"' in entry:
+            cycles.append(entry)
+    rows = session.scalars(select(NettingCycleRow).order_by(NettingCycleRow.number))
+    wanted = [cycle_leaf(row.number, row.settles, row.root, row.size, row.netted_at).to_bytes() for row in rows]
+    if cycles != wanted:
+        raise HistoryDiffers("the log has other leaves of cycles of netting than are stored")
 
 
 def _others(session: Session) -> Iterator[tuple[int, bytes]]:

@@ -3,7 +3,7 @@
 The agent shows private figures to its own institution alone. They are named here, and known nowhere else.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -227,3 +227,9 @@ class Promised(ResponseBody):
     """An obligation was entered."""
 
     obligation: str
+
+
+class NettingShown(ResponseBody):
+    """An account's part of a cycle of netting, format `atomic-margin/netting/1`."""
+
+    netting: dict[str, Any]

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 from atomic_margin.documents.canonical import CanonicalValue, canonical_bytes
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time
 from atomic_margin.documents.strict import Document
-from atomic_margin.service.protocol.account.entries import Entry
+from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.netting_documents import Day, Netting
 from atomic_margin.service.protocol.signing import SignedDocument
 
 
@@ -161,3 +162,49 @@ def leaf_fields(body: Mapping[str, Any], kind: EventKind, entry: str, document: 
         "run": kind in RUN_KINDS,
         **{name: body[name] for name in _OF_ENTRY},
     }
+
+
+class CycleLeaf(Document):
+    """A cycle of netting in the log, format ``atomic-margin/leaf/4``: the same for all, so that there is one of it.
+
+    It stands before the entries of the accounts that are in the cycle, and no checkpoint parts it from them.
+
+    Attributes:
+        kind: `cycle`.
+        number: of the cycle, from 1 without a gap.
+        settles: the day; days go up.
+        tree: hash of root and size of the tree of its lines and groups, which only those have who are shown some.
+        netted_at: the operator's time.
+    """
+
+    TAG: ClassVar[str] = "leaf"
+
+    format: Literal["atomic-margin/leaf/4"]
+    kind: Literal["cycle"]
+    number: Counter
+    settles: Day
+    tree: Hash
+    netted_at: Time
+
+    def to_bytes(self) -> bytes:
+        """Return the leaf as it stands in the log."""
+        return canonical_bytes(self.canonical())
+
+
+def cycle_leaf(number: int, settles: str, root: str, size: int, netted_at: str) -> CycleLeaf:
+    """Return the leaf of a cycle. The root is secret to readers of the log, and so salts the size."""
+    return CycleLeaf.parse(
+        {
+            "format": "atomic-margin/leaf/4",
+            "kind": "cycle",
+            "number": str(number),
+            "settles": settles,
+            "tree": salted_hash(root, {"size": str(size)}),
+            "netted_at": netted_at,
+        }
+    )
+
+
+def leaf_of_netting(netting: Netting) -> CycleLeaf:
+    """Return the leaf that the log has to have of a cycle, by what one account was shown of it."""
+    return cycle_leaf(netting.cycle, netting.settles, netting.root, netting.size, netting.netted_at)

@@ -2,12 +2,14 @@
 
 Each leaf has a number, names the entry before, and the tick that was newest when it was entered. Nobody who reads a log
 learns whose account it is, what happened, or whether it was legal: that is for those who have the documents. What
-leaves show is that no entry was left out, put in twice, or dated back behind a tick or the first prices of one.
+leaves show is that no entry was left out, put in twice, or dated back behind a tick or the first prices of one; and
+that every cycle of netting is there once.
 """
 
+import hashlib
 from typing import NamedTuple
 
-from atomic_margin.service.protocol.leaves import EntryLeaf
+from atomic_margin.service.protocol.leaves import CycleLeaf, EntryLeaf
 
 NOTHING = "0" * 64
 
@@ -86,3 +88,42 @@ def placed(
         return Misplaced(f"{named}, and before it in the log is a document for tick {following}", receipt)
     run_at = leaf.tick_sequence if leaf.run else (0 if before is None else before.run_at)
     return AccountSeen(leaf.number, leaf.entry, index, run_at)
+
+
+class CycleSeen(NamedTuple):
+    """A cycle of netting.
+
+    Attributes:
+        leaf: its number in the log.
+        number: of the cycle.
+        settles: its day.
+        sha256: of the leaf, in hex.
+    """
+
+    leaf: int
+    number: int
+    settles: str
+    sha256: str
+
+    def is_of(self, leaf: CycleLeaf) -> bool:
+        """Return whether that is what the log has."""
+        return hashlib.sha256(leaf.to_bytes()).hexdigest() == self.sha256
+
+
+def netted(before: CycleSeen | None, leaf: CycleLeaf, index: int) -> CycleSeen | Misplaced:
+    """Return what is kept of a cycle, or why its leaf may not be where it is.
+
+    Args:
+        before: the last one; None if the log had none.
+        leaf: of the cycle.
+        index: number of the leaf in the log.
+    """
+    number, other = (0, None) if before is None else (before.number, before.leaf)
+    if leaf.number != number + 1:
+        what = "once more" if 0 < leaf.number <= number else f"after {number}"
+        return Misplaced(f"cycle {leaf.number} of netting comes {what}", other)
+    if before is not None and leaf.settles <= before.settles:
+        return Misplaced(
+            f"cycle {leaf.number} of netting is of {leaf.settles}, the one before of {before.settles}", other
+        )
+    return CycleSeen(index, leaf.number, leaf.settles, hashlib.sha256(leaf.to_bytes()).hexdigest())

@@ -26,11 +26,11 @@ from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.log.proofs import check_consistency
 from atomic_margin.service.log.tree import consistency_proof, root
-from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
+from atomic_margin.service.protocol.leaves import CycleLeaf, EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.ticks import NO_TICK
-from atomic_margin.service.verifier.chains import AccountSeen, Misplaced, TickSeen, placed
+from atomic_margin.service.verifier.chains import AccountSeen, CycleSeen, Misplaced, TickSeen, netted, placed
 from atomic_margin.service.verifier.errors import Contradiction, LeafUnknown, LogUnreadable
 from atomic_margin.service.verifier.receipts import PriceSeen, receipted, uncombined
 from atomic_margin.service.verifier.served import Fetch, Served
@@ -38,10 +38,13 @@ from atomic_margin.service.verifier.served import Fetch, Served
 MAX_NEW = 1 << 20
 """Entries that are read at once."""
 
-LEAVES: dict[str, type[TickLeaf] | type[EntryLeaf] | type[PriceLeaf]] = {
+Leaf = TickLeaf | EntryLeaf | PriceLeaf | CycleLeaf
+
+LEAVES: dict[str, type[Leaf]] = {
     "atomic-margin/leaf/1": TickLeaf,
     "atomic-margin/leaf/2": EntryLeaf,
     "atomic-margin/leaf/3": PriceLeaf,
+    "atomic-margin/leaf/4": CycleLeaf,
 }
 """The formats of leaves that this version knows."""
 
@@ -81,6 +84,7 @@ class Seen:
         counts: of all leaves.
         prices: leaves of sources' documents for the tick that comes next.
         void: numbers of ticks without a market.
+        cycles: of netting, all of them, one a day at most.
     """
 
     checkpoint: Checkpoint | None = None
@@ -91,6 +95,7 @@ class Seen:
     counts: Counts = NOTHING_COUNTED
     prices: tuple[PriceSeen, ...] = ()
     void: tuple[int, ...] = ()
+    cycles: tuple[CycleSeen, ...] = ()
 
     @property
     def without_run(self) -> int:
@@ -179,11 +184,11 @@ class _Reading:
         self._monitor, self._served, self._checkpoint, self._differs = monitor, served, checkpoint, differs
         self._ticks, self._tick, self._counts = seen.ticks, seen.tick, seen.counts
         self._accounts, self._prices, self._void = dict(seen.accounts), seen.prices, seen.void
+        self._cycles = list(seen.cycles)
 
     def seen(self, edge: Frontier) -> Seen:
-        return Seen(
-            self._checkpoint, edge, self._ticks, self._tick, self._accounts, self._counts, self._prices, self._void
-        )
+        counted, cycles = (self._accounts, self._counts, self._prices, self._void), tuple(self._cycles)
+        return Seen(self._checkpoint, edge, self._ticks, self._tick, *counted, cycles)
 
     def take(self, entry: bytes, index: int) -> None:
         leaf = self._parsed(entry, index)
@@ -197,6 +202,10 @@ class _Reading:
             return
         if isinstance(leaf, PriceLeaf):
             self._prices += (self._in_place(receipted(leaf, index, self._tick), index),)
+            return
+        if isinstance(leaf, CycleLeaf):
+            last = self._cycles[-1] if self._cycles else None
+            self._cycles.append(self._in_place(netted(last, leaf, index), index))
             return
         receipt = self._prices[0].leaf if self._prices else None
         found = self._in_place(placed(self._accounts.get(leaf.account), leaf, index, self._tick, receipt), index)
@@ -215,7 +224,7 @@ class _Reading:
     def _shown(self, index: int) -> dict[str, Any]:
         return self._served.shown(self._checkpoint, index)
 
-    def _parsed(self, entry: bytes, index: int) -> TickLeaf | EntryLeaf | PriceLeaf:
+    def _parsed(self, entry: bytes, index: int) -> Leaf:
         try:
             value = parse_json(entry)
             named = value.get("format") if isinstance(value, dict) else None
@@ -305,7 +314,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
     """Return what a monitor knows, for its file."""
     ticks, market = seen.ticks, None if seen.ticks is None else seen.ticks.last_market
     return {
-        "format": "atomic-margin/monitor/4",
+        "format": "atomic-margin/monitor/5",
         "checkpoint": None if seen.checkpoint is None else str(seen.checkpoint),
         "size": str(seen.edge.size),
         "edge": [hash_.hex() for hash_ in seen.edge.hashes],
@@ -315,6 +324,7 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
         "counts": [str(count) for count in seen.counts],
         "prices": [f"{one.leaf} {one.source} {one.document}" for one in seen.prices],
         "void": [str(number) for number in seen.void],
+        "cycles": [f"{one.leaf} {one.number} {one.settles} {one.sha256}" for one in seen.cycles],
         # A line each, since there may be many.
         "accounts": {
             name: f"{account.number} {account.head} {account.leaf} {account.run_at}"
@@ -330,7 +340,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         LogUnreadable: it is something else.
     """
     try:
-        if value["format"] != "atomic-margin/monitor/4":
+        if value["format"] != "atomic-margin/monitor/5":
             raise ValueError(value["format"])
         last, market = value["last"], value["last_market"]
         ticks = (
@@ -340,6 +350,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
         )
         accounts = {name: line.split(" ") for name, line in value["accounts"].items()}
         prices = [line.split(" ") for line in value["prices"]]
+        cycles = [line.split(" ") for line in value["cycles"]]
         ticks_seen, entries, runs = map(int, value["counts"])
         return Seen(
             None if value["checkpoint"] is None else Checkpoint.parse(value["checkpoint"]),
@@ -353,6 +364,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
             Counts(ticks_seen, entries, runs),
             tuple(PriceSeen(int(leaf), source, document) for leaf, source, document in prices),
             tuple(int(number) for number in value["void"]),
+            tuple(CycleSeen(int(leaf), int(number), settles, sha256) for leaf, number, settles, sha256 in cycles),
         )
     except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
         raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error

@@ -1,5 +1,6 @@
 """What tests of netting share: an operator with accounts of parties, and obligations."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import netting
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.entries import entries_after
+from atomic_margin.service.operator.store.tables import LogLeaf
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
@@ -66,6 +68,12 @@ class Netted:
             assert not any(ledger.totals(session).values())
             assert ledger.balances(session, ledger.NETTING) == {}
             return -ledger.balances(session, ledger.EXTERNAL).get("USDC", 0)
+
+    def cycles(self) -> list[str]:
+        """Numbers of the cycles whose leaf the log has."""
+        with self.world.operator.store.unit_of_work() as session:
+            leaves = [json.loads(row.entry) for row in session.query(LogLeaf).order_by(LogLeaf.number)]
+        return [leaf["number"] for leaf in leaves if leaf["kind"] == "cycle"]
 
     def document(self, name: str) -> Netting:
         """The account's part of the newest cycle."""

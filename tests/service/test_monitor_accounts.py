@@ -226,11 +226,11 @@ def test_an_operator_that_keeps_old_leaves_back_does_not_end_a_contradiction(sto
 
 def test_a_leaf_of_a_later_format_is_named_and_contradicts_nothing(story: Story) -> None:
     seen = story.seen()
-    value = {**json.loads(story.fund.leaf(story.newest)), "format": "atomic-margin/leaf/4", "new": "field"}
+    value = {**json.loads(story.fund.leaf(story.newest)), "format": "atomic-margin/leaf/5", "new": "field"}
     story.then(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
-    with pytest.raises(LeafUnknown, match="leaf 8 is of format 'atomic-margin/leaf/4'") as found:
+    with pytest.raises(LeafUnknown, match="leaf 8 is of format 'atomic-margin/leaf/5'") as found:
         story.served.monitor().look(seen, 0)
-    assert found.value.format == "atomic-margin/leaf/4"
+    assert found.value.format == "atomic-margin/leaf/5"
 
 
 @pytest.mark.parametrize(

@@ -152,10 +152,10 @@ def test_a_crash_within_a_cycle_leaves_nothing_of_it(made: Made, monkeypatch: py
         monkeypatch.setattr(entries, "enter", enter)
         with pytest.raises(KeyboardInterrupt):
             netted.net()
-        assert ([netted.world.head(name) for name in PARTIES], netted.outside()) == (heads, 3000)
+        assert ([netted.world.head(name) for name in PARTIES], netted.outside(), netted.cycles()) == (heads, 3000, [])
     monkeypatch.setattr(entries, "enter", real)
     netted.net()
-    assert netted.outside() == 2700
+    assert (netted.outside(), netted.cycles()) == (2700, ["1"])
     netted.replayed()
 
 

@@ -19,7 +19,7 @@ from atomic_margin.service.errors import Conflict, MalformedRequest
 from atomic_margin.service.log.netted import CycleTree
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.tables import Account, NettingCycleRow
 from atomic_margin.service.protocol.account.netting_documents import (
     MAX_GROUP,
@@ -30,6 +30,7 @@ from atomic_margin.service.protocol.account.netting_documents import (
     Scope,
 )
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.leaves import cycle_leaf
 from atomic_margin.service.protocol.netting import GroupKey, Netted, net
 from atomic_margin.service.protocol.signing import SignedDocument
 
@@ -136,6 +137,8 @@ def net_cycle(
         if dry_run or not netted:
             return shown
         tree = CycleTree(netted)
+        # Before the entries, in their transaction: every account is shown this cycle, or its reader sees another one.
+        log.append(session, cycle_leaf(number, settles, tree.root, tree.size, at).to_bytes())
         ledger.book(session, f"netting/{number}", "netting", list(_moves(netted)))
         for account in accounts:
             own = [one for one in netted if any(line.institution == account.institution for line in one.lines)]

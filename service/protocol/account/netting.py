@@ -104,6 +104,22 @@ def group_key(line: Line, operator: str) -> tuple[str, str, str, str]:
     return (line.scope, line.party if line.scope == "party" else operator, line.asset, line.settles)
 
 
+def check_shown(body: Netting) -> None:
+    """Make sure that what an account is shown fits itself, for whoever has no account to apply it to.
+
+    Raises:
+        WrongNetting: a line is another account's or twice, a return is undone, or groups are not what lines say.
+    """
+    lines = [shown.line for shown in body.lines]
+    if len({line.sequence for line in lines}) != len(lines):
+        raise WrongNetting("a line is there twice", "lines")
+    if any(line.institution != body.institution for line in lines):
+        raise WrongNetting("a line is of another account", "lines")
+    if any(line.direction == "return" and not line.arrived for line in lines):
+        raise WrongNetting("a return is never undone: it was deducted already", "lines")
+    _check_groups(body, lines)
+
+
 def _check_groups(body: Netting, lines: list[Line]) -> None:
     keys = [_key(shown.group) for shown in body.groups]
     if keys != sorted({group_key(line, body.operator) for line in lines}):
