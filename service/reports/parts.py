@@ -89,9 +89,9 @@ class Valued(Held):
 
     Attributes:
         kind: what the asset is, as the schedule says.
-        price_usd: of one whole unit.
+        price_usd: of one whole unit; of what ends no more than it pays.
         market_usd: before tiers and haircut.
-        haircut: of the schedule.
+        haircut: of the schedule; by tenor of what ends, that of its cash once it has matured.
         counted_usd: after tiers and haircut, in no scenario.
     """
 
@@ -173,7 +173,7 @@ def valued_of(prices: Prices, market: Market, balance: str, held: Balances) -> l
                 "kind": asset.kind,
                 "price_usd": format(worth.price, "f"),
                 "market_usd": cents(worth.market),
-                "haircut": format(asset.haircut, "f"),
+                "haircut": format(worth.haircut, "f"),
                 "counted_usd": cents(worth.counted),
             }
         )
@@ -181,8 +181,8 @@ def valued_of(prices: Prices, market: Market, balance: str, held: Balances) -> l
 
 
 def counted(prices: Prices, market: Market, held: Balances) -> str:
-    """Return what a balance is worth after tiers and haircut, USD."""
-    return cents(sum((prices.worth(market, asset, held[asset]).counted for asset in held), Fraction(0)))
+    """Return what a balance is worth after tiers and haircut, USD; what has matured counts with all other cash."""
+    return cents(prices.counted(market, held))
 
 
 def market_value(prices: Prices, market: Market, held: Balances) -> str:

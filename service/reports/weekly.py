@@ -41,9 +41,10 @@ CATEGORIES = {
     "stablecoin": "payment stablecoin",
     "treasury_bill": "tokenised security",
     "money_market_fund": "tokenised security",
+    "repo": "repo leg",
     "cash": "cash",
 }
-"""What a kind of asset is called here. That bills and fund shares are tokenised is the operator's word."""
+"""What every kind of asset is called here. That bills and fund shares are tokenised is the operator's word."""
 MAX_ACCOUNTS = 1024
 ISSUES = frozenset(
     {
@@ -55,9 +56,11 @@ ISSUES = frozenset(
         EventKind.DISPUTED,
         EventKind.DISPUTE_LAPSED,
         EventKind.HALTED,
+        EventKind.DEFAULT_CLOSED,
+        EventKind.FUND_DRAWN,
     }
 )
-"""Events that are listed as possible issues, beside those of kinds that this report does not know."""
+"""Events that are listed as possible issues."""
 
 
 class AccountOfWeek(Part):
@@ -83,15 +86,15 @@ class TotalOfWeek(Part):
 
     Attributes:
         account_class: of accounts.
-        category: `digital asset`, `payment stablecoin`, `tokenised security` or `cash`.
+        category: `digital asset`, `payment stablecoin`, `tokenised security`, `repo leg` or `cash`.
         asset: of the schedule.
         accounts: how many hold some.
         quantity: in smallest units, posted and, where that is known, free.
         amount: in whole units.
         posted: of that, what is posted.
-        price_usd: of one whole unit.
+        price_usd: of one whole unit; of what ends no more than it pays.
         market_usd: before tiers and haircut.
-        haircut: of the schedule.
+        haircut: of the schedule; by tenor of what ends, that of its cash once it has matured.
         counted_usd: after tiers, which look at each account alone, and haircut.
     """
 
@@ -166,9 +169,9 @@ def week_of(text: str) -> tuple[date, date]:
         if not found or len(year) != 4 or len(week) != 2:
             raise ValueError(text)
         monday = date.fromisocalendar(int(year), int(week), 1)
-    except ValueError:
+        return monday, monday + timedelta(days=6)
+    except (ValueError, OverflowError):
         raise NothingToReport(f"write a week of ISO 8601 such as 2026-W48, got {text!r}") from None
-    return monday, monday + timedelta(days=6)
 
 
 def weekly_totals(
@@ -262,7 +265,7 @@ def _lines(facts: AccountFacts, step: Step, prices: Prices, tick: JsonObject, wh
 def _totals(lines: Sequence[JsonObject], prices: Prices) -> list[JsonObject]:
     groups: dict[tuple[str, str, str], list[JsonObject]] = {}
     for line in lines:
-        key = line["account_class"], str(CATEGORIES.get(line["kind"], line["kind"])), line["asset"]
+        key = line["account_class"], CATEGORIES[line["kind"]], line["asset"]
         groups.setdefault(key, []).append(line)
     found = []
     for (account_class, category, asset), members in sorted(groups.items()):
