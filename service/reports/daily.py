@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from atomic_margin.documents.fields import Hash
-from atomic_margin.documents.strict import Identifier, Label, ListOf, Part
+from atomic_margin.documents.strict import Identifier, Label, ListOf, LongListOf, Part
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import NOTHING
 from atomic_margin.service.reports.errors import NothingToReport
@@ -115,10 +115,10 @@ class DailyStatement(Report):
     day: Label
     free_known: YesNo
     opening: ListOf[Held]
-    movements: ListOf[Movement]
+    movements: LongListOf[Movement]
     closing: ListOf[Held]
-    events: ListOf[Ref]
-    runs: ListOf[RunOfDay]
+    events: LongListOf[Ref]
+    runs: LongListOf[RunOfDay]
     owed: Owed
     prices: PricesOf | None = None
     holdings: ListOf[Valued] | None = None
@@ -170,9 +170,11 @@ def _movement(prices: Prices, step: Step, move: Move) -> JsonObject:
 
 
 def _runs(facts: AccountFacts, of_day: tuple[Step, ...], closing: Step) -> list[JsonObject]:
+    named: dict[str, list[Step]] = {step.body["run_id"]: [] for step in of_day if "run_id" in step.body}
+    for step in facts.steps[: closing.entry.number]:
+        named.get(step.body.get("run_id", ""), []).append(step)
     found = []
-    for run_id in dict.fromkeys(step.body["run_id"] for step in of_day if "run_id" in step.body):
-        about = [step for step in facts.about_run(run_id) if step.entry.number <= closing.entry.number]
+    for run_id, about in named.items():
         line = {"run_id": run_id, "outcome": about[-1].kind}
         for step in about:
             body = step.body

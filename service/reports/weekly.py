@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
-from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, Part, Quantity
+from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, LongListOf, Part, Quantity
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.reports.daily import closing_tick
 from atomic_margin.service.reports.errors import HistoryUnusable, NothingToReport
@@ -155,7 +155,7 @@ class WeeklyTotals(Document):
     totals: ListOf[TotalOfWeek]
     categories: ListOf[CategoryOfWeek]
     total_usd: Usd
-    issues: ListOf[IssueOfWeek]
+    issues: LongListOf[IssueOfWeek]
 
 
 def week_of(text: str) -> tuple[date, date]:

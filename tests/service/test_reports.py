@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -146,6 +147,20 @@ def test_a_day_reconciles_and_names_every_entry(read: Read) -> None:
     assert (after.opening, after.movements, after.events, after.closing) == (said.closing, (), (), said.closing)
     with pytest.raises(NothingToReport, match="its first one is of"):
         daily.daily_statement(facts, at, facts.steps[0].day - timedelta(days=1))
+
+
+def test_a_day_of_a_run_a_minute_is_reported(world_at: Callable[[str], World]) -> None:
+    world = world_at("calm-done")
+    facts = whole(world)
+    last = facts.steps[-1]
+    more = [last._replace(entry=last.entry.changed({"number": len(facts.steps) + count})) for count in range(1, 4321)]
+    long = replace(facts, steps=(*facts.steps, *more))
+    said = daily.daily_statement(long, prices(world), day_of(facts))
+    assert len(said.events) > 4320
+    assert said.closing == daily.daily_statement(facts, prices(world), day_of(facts)).closing
+    history = released(world)
+    entries = history["entries"]
+    assert len(ReleasedHistory.parse({**history, "entries": [*entries, *entries[-1:] * 4320]}).entries) > 4320
 
 
 def test_what_is_owed_at_the_end_of_a_day(world_at: Callable[[str], World]) -> None:
