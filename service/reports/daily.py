@@ -209,16 +209,21 @@ def closing_tick(facts: AccountFacts, prices: Prices, closing: Step, day: date) 
     It is the newest one given whose prices are of that day or before, and none older than the last entry names.
 
     Raises:
-        PricesMissing, HistoryUnusable: the tick that the last entry names is not given, or is another one.
+        PricesMissing, HistoryUnusable: the tick that the last entry names is not given, or is another one; or the
+            schedule is, by the last run.
     """
     newest = closing.entry
     if newest.market == NOTHING:
         return None
+    for step in reversed(facts.steps[: newest.number]):
+        if step.entry.kind is EventKind.RUN_RECORDED:
+            prices.require_schedule(step.body["schedule"])
+            break
     later = prices.last_of(day, newest.market_sequence)
     if later is None or later.market is None or later.sequence == newest.market_sequence:
         named = prices.market(newest.market_sequence, newest.market)
-        return prices_of(newest.market_sequence, newest.market, named)
-    return prices_of(later.sequence, later.hash(), later.market)
+        return prices_of(prices, newest.market_sequence, newest.market, named)
+    return prices_of(prices, later.sequence, later.hash(), later.market)
 
 
 def _worth(facts: AccountFacts, prices: Prices, closing: Step, day: date) -> JsonObject:
@@ -266,6 +271,7 @@ def page(report: DailyStatement) -> Page:
         ("Book owed", owed.get("book", "none")),
         ("Called, not settled", usd(owed["amount_usd"]) if "amount_usd" in owed else "none"),
         ("Values at", at),
+        *([] if prices is None else [("Collateral schedule", prices["schedule"])]),
         ("Posted, before haircut", usd(said.get("posted_market_usd"))),
         ("Posted, after haircut", usd(said.get("posted_counted_usd"))),
     )

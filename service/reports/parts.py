@@ -103,17 +103,19 @@ class Valued(Held):
 
 
 class PricesOf(Part):
-    """The tick that values are at.
+    """The tick that values are at, and the schedule.
 
     Attributes:
         sequence: number of the tick.
         tick: its hash.
         as_of: time of its prices.
+        schedule: hash of the collateral schedule, which has haircuts, tiers and ends.
     """
 
     sequence: Counter
     tick: Hash
     as_of: Time
+    schedule: Hash
 
 
 def whose(facts: AccountFacts) -> JsonObject:
@@ -134,9 +136,10 @@ def as_object(part: Part) -> JsonObject:
     return value
 
 
-def prices_of(sequence: int, tick: str, market: Market) -> JsonObject:
-    """Return the tick that values are at, as reports name it."""
-    return {"sequence": str(sequence), "tick": tick, "as_of": format_instant(market.as_of)}
+def prices_of(prices: Prices, sequence: int, tick: str, market: Market) -> JsonObject:
+    """Return the tick that values are at, and the schedule, as reports name them."""
+    as_of = format_instant(market.as_of)
+    return {"sequence": str(sequence), "tick": tick, "as_of": as_of, "schedule": prices.schedule.hash()}
 
 
 def ref_of(step: Step) -> JsonObject:

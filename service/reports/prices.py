@@ -109,6 +109,17 @@ class Prices:
                 raise HistoryUnusable(f"there are two ticks of number {tick.sequence}")
         return cls(schedule, found)
 
+    def require_schedule(self, named: str) -> None:
+        """Make sure that the schedule is the one that a signed document names.
+
+        Raises:
+            HistoryUnusable: it is another one.
+        """
+        if self.schedule.hash() != named:
+            raise HistoryUnusable(
+                "the collateral schedule is another one than the account's runs name; give the operator's own"
+            )
+
     def market(self, sequence: int, sha256: str) -> Market:
         """Return the market of a tick that a signed document names.
 

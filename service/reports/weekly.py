@@ -339,6 +339,7 @@ def page(report: WeeklyTotals) -> Page:
         ("Operator", said["operator"]),
         ("Week", f"{said['week']}, {said['first']} to {said['last']} (UTC)"),
         ("Values at", f"tick {prices['sequence']}, as of {prices['as_of']}"),
+        ("Collateral schedule", prices["schedule"]),
         ("Accounts", str(len(said["accounts"]))),
         ("All but cash, before haircut", usd(said["total_usd"])),
     )

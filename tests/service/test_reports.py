@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.account.entries import Salts
@@ -179,7 +180,7 @@ def test_every_hash_of_a_report_is_one_of_the_history(read: Read) -> None:
     known = {text for step in facts.steps for part in (step.entry, step.public) for text in texts(as_object(part))}
     known |= {text for step in facts.steps if step.document is not None for text in texts(step.document.to_json())}
     known |= {step.sha256 for step in facts.steps} | {step.document_hash or "" for step in facts.steps}
-    known |= {tick.hash() for tick in at.ticks.values()}
+    known |= {tick.hash() for tick in at.ticks.values()} | {at.schedule.hash()}
     made = [
         call.call_notice(facts, at, FALL),
         response.call_response(facts, at, FALL),
@@ -188,6 +189,7 @@ def test_every_hash_of_a_report_is_one_of_the_history(read: Read) -> None:
     ]
     for report in made:
         hashes = {text for text in texts(as_object(report)) if len(text) == 64}
+        assert at.schedule.hash() in hashes
         assert hashes
         assert hashes - known == set()
 
@@ -298,6 +300,22 @@ def test_prices_are_the_ones_that_the_history_names(world_at: Callable[[str], Wo
         call.call_notice(facts, Prices.of(world.terms.schedule, [again], world.key), FALL)
     with pytest.raises(HistoryUnusable, match="two ticks"):
         Prices.of(world.terms.schedule, [given[1], again], world.key)
+
+
+def test_the_schedule_is_the_one_that_runs_name(read: Read) -> None:
+    facts, at = read
+    assets = [asset.canonical() for asset in at.schedule.assets]
+    other = CollateralSchedule.parse({**as_object(at.schedule), "assets": [{**assets[0], "haircut": "0"}, *assets[1:]]})
+    wrong = Prices(other, at.ticks)
+    for make in (
+        lambda: call.call_notice(facts, wrong, FALL),
+        lambda: response.call_response(facts, wrong, FALL),
+        lambda: settlement.settlement_advice(facts, wrong, FALL),
+        lambda: daily.daily_statement(facts, wrong, day_of(facts)),
+        lambda: weekly.weekly_totals([facts], wrong, "{}-W{:02d}".format(*day_of(facts).isocalendar())),
+    ):
+        with pytest.raises(HistoryUnusable, match="another one than the account's runs name"):
+            make()
 
 
 def test_a_history_that_was_changed_is_none(world_at: Callable[[str], World]) -> None:
