@@ -224,6 +224,17 @@ def moves_stated(step: Step) -> tuple[Move, ...] | None:
     elif kind == "maturity":
         add(body["pool"], body["asset"], -int(body["quantity"]))
         add(body["pool"], body["cash"], int(body["paid"]))
+    elif kind == "obligation" and body["direction"] == "return":
+        add("free", body["asset"], -int(body["quantity"]))
+    elif kind == "netting":
+        for line in (shown["line"] for shown in body["lines"]):
+            if line["direction"] == "delivery" and line["arrived"]:
+                add("free", line["asset"], int(line["quantity"]))
+    elif kind == "close-out":
+        for asset, quantity in body["returned"].items():
+            add("free", asset, int(quantity))
+    elif kind == "submission" and "settles" in body["gain"]:
+        add("posted", body["gain"]["settles"]["asset"], -int(body["gain"]["settles"]["quantity"]))
     else:
         return None
     return tuple(Move(balance, asset, change) for (balance, asset), change in sorted(found.items()) if change)
