@@ -14,8 +14,9 @@ from typing import Literal
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
 from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, LongListOf, Part, Quantity
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.reports.daily import closing_tick
+from atomic_margin.service.reports.daily import ASIDE, Aside, aside_of, closing_tick
 from atomic_margin.service.reports.errors import HistoryUnusable, NothingToReport
 from atomic_margin.service.reports.facts import NO_BALANCES, AccountFacts, Step
 from atomic_margin.service.reports.page import NUMBERS, Page, spaced, table, usd
@@ -119,6 +120,12 @@ class CategoryOfWeek(Part):
     market_usd: Usd
 
 
+class AsideOfWeek(Aside):
+    """What the operator holds for an account beside its balances at the end of the week."""
+
+    institution: Identifier
+
+
 class IssueOfWeek(Part):
     """An entry of the week that may be, or come of, an operational issue."""
 
@@ -140,6 +147,7 @@ class WeeklyTotals(Document):
         totals: by class, category and asset.
         categories: their sums.
         total_usd: all of it but cash, before tiers and haircut.
+        aside: what is held for accounts beside their balances, such as what a liquidation segregated; in no total.
         issues: entries to look at.
     """
 
@@ -155,6 +163,7 @@ class WeeklyTotals(Document):
     totals: ListOf[TotalOfWeek]
     categories: ListOf[CategoryOfWeek]
     total_usd: Usd
+    aside: LongListOf[AsideOfWeek]
     issues: LongListOf[IssueOfWeek]
 
 
@@ -200,11 +209,14 @@ def weekly_totals(
     tick = max(ticks, key=lambda one: int(one["sequence"]))
     whole = all(facts.whole for facts, _ in closing)
     lines: list[JsonObject] = []
+    aside: list[JsonObject] = []
     issues = []
+    market = prices.market(int(tick["sequence"]), tick["tick"])
     for facts, step in closing:
+        aside += [{"institution": facts.institution} | line for line in aside_of(prices, step, market)]
         issues += _checked(facts, first, last)
         account_class = (classes or {}).get(facts.institution, UNCLASSIFIED)
-        lines += [line | {"account_class": account_class} for line in _lines(facts, step, prices, tick, whole)]
+        lines += [line | {"account_class": account_class} for line in _lines(step, prices, market, whole)]
     totals = _totals(lines, prices)
     categories = _categories(totals)
     return WeeklyTotals.parse(
@@ -220,6 +232,7 @@ def weekly_totals(
             "totals": totals,
             "categories": categories,
             "total_usd": total([one for one in categories if one["category"] != "cash"], "market_usd"),
+            "aside": aside,
             "issues": issues,
         }
     )
@@ -254,9 +267,8 @@ def _account(facts: AccountFacts, step: Step, classes: Mapping[str, str]) -> Jso
     }
 
 
-def _lines(facts: AccountFacts, step: Step, prices: Prices, tick: JsonObject, whole: bool) -> list[JsonObject]:
+def _lines(step: Step, prices: Prices, market: Market, whole: bool) -> list[JsonObject]:
     """Return what an account holds of each asset, posted and free together where free collateral is known."""
-    market = prices.market(int(tick["sequence"]), tick["tick"])
     posted, free = step.public.posted, (step.free or NO_BALANCES) if whole else NO_BALANCES
     held = {asset: posted.get(asset, 0) + free.get(asset, 0) for asset in {*posted, *free}}
     return [line | {"posted": posted.get(line["asset"], 0)} for line in valued_of(prices, market, "posted", held)]
@@ -348,6 +360,9 @@ def page(report: WeeklyTotals) -> Page:
     tables = (
         table("Held at the end of the week", TOTALS, spaced(said["totals"]), NUMBERS + " accounts"),
         table("By type", CLASSES, spaced(said["categories"]), NUMBERS),
+        table(
+            "Held beside balances, in no total", {"institution": "Institution", **ASIDE}, spaced(said["aside"]), NUMBERS
+        ),
         table("Accounts", ACCOUNTS, spaced(accounts), "number"),
         table("Entries that may be, or come of, an operational issue", ISSUE, spaced(issues), "number"),
     )

@@ -144,6 +144,10 @@ def test_a_day_reconciles_and_names_every_entry(read: Read) -> None:
         (CALM, "covered", None), (FALL, "margin called", "margin_call"), (CRASH, "liquidated", "liquidation"),
     ]  # fmt: skip
     assert (said.owed.status, said.free_known) == ("in_default", "yes" if facts.whole else "no")
+    assert said.closing == ()
+    default = facts.steps[-1].public.default
+    assert default is not None
+    assert {line.asset: line.quantity for line in said.aside if line.where == "segregated"} == default.held
     after = daily.daily_statement(facts, at, day_of(facts) + timedelta(days=1))
     assert (after.opening, after.movements, after.events, after.closing) == (said.closing, (), (), said.closing)
     with pytest.raises(NothingToReport, match="its first one is of"):
@@ -279,6 +283,11 @@ def test_a_liquidation_is_among_the_issues_of_the_week(read: Read) -> None:
     facts, at = read
     said = weekly.weekly_totals([facts], at, "{}-W{:02d}".format(*day_of(facts).isocalendar()))
     assert [one.by.kind for one in said.issues] == ["liquidated"]
+    day = daily.daily_statement(facts, at, day_of(facts))
+    assert [(FUND, one.asset, one.market_usd) for one in day.aside] == [
+        (one.institution, one.asset, one.market_usd) for one in said.aside
+    ]
+    assert (said.totals, said.total_usd) == ((), 0)
 
 
 def test_prices_are_the_ones_that_the_history_names(world_at: Callable[[str], World]) -> None:
@@ -371,7 +380,7 @@ def test_pages_are_whole_and_tables_have_captions_and_headers(read: Read) -> Non
     page = Shown()
     page.feed(text)
     names = [name for name, _ in page.elements]
-    assert names.count("table") == names.count("caption") == names.count("thead") == 6
+    assert names.count("table") == names.count("caption") == names.count("thead") == 7
     assert all(attributes.get("scope") == "col" for name, attributes in page.elements if name == "th")
     assert ("html", {"lang": "en"}) in page.elements
     assert not [name for name, attributes in page.elements if {"src", "href"} & attributes.keys()]

@@ -3,10 +3,13 @@
 import pytest
 
 from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.reports.daily import aside_of
 from atomic_margin.service.reports.facts import AccountFacts, read_entries
 from atomic_margin.service.reports.parts import moves_stated
+from atomic_margin.service.reports.prices import Prices
 from atomic_margin.service.reports.reconciled import check_step
 
+from .genuine import TERMS
 from .test_machine_table import LIVE
 
 
@@ -43,3 +46,22 @@ def test_kinds_that_move_are_these() -> None:
         EventKind.LOSSES_SETTLED,
         EventKind.DEFAULT_CLOSED,
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        (EventKind.RETURN_PROMISED, "promised return"),
+        (EventKind.FUND_CONTRIBUTED, "guarantee fund"),
+        (EventKind.LIQUIDATED, "segregated"),
+    ],
+    ids=str,
+)
+def test_what_is_no_balance_is_shown_beside_them(kind: EventKind, where: str) -> None:
+    facts = facts_of(kind)
+    aside = aside_of(Prices(TERMS.schedule, {}), facts.steps[-1], None)
+    assert [one["where"] for one in aside] == [where]
+    if kind is not EventKind.FUND_CONTRIBUTED:
+        # All that left the balances is there.
+        moved = sum(move.quantity for move in facts.moves(len(facts.steps)))
+        assert int(aside[0]["quantity"]) == -moved
