@@ -24,6 +24,13 @@ def _party(name: str, place: str, node: Node, test: str, new: str = "False", fil
     return Mutant(f"disputes: {name}", f"service.{place}", node, new, (f"{_FOLDER}/test_{file}.py::test_{test}",))
 
 
+def _said(name: str, body: str, node: Node) -> Mutant:
+    place = f"service.protocol.disputes:{body}._check"
+    return Mutant(
+        f"disputes: {name}", place, node, "False", (f"{_FOLDER}/test_contents.py::test_what_no_document_says",)
+    )
+
+
 DISPUTE_MUTANTS = (
     _machine("withdrawals are held", "holdings:require_may_leave", call("require_not_held"), _HELD, "None"),
     _machine("settled losses are held", "books:losses_settled", call("require_not_held"), _HELD, "None"),
@@ -65,11 +72,15 @@ DISPUTE_MUTANTS = (
     _party("agreed to is a resolution", "operator.accounts.disputes:agree", condition("earlier"),
            "a_dispute_is_taken_offered_an_end_and_ended_over_http", "earlier is not None"),
     _party("one offer at a time", "institution.disputing:resolve", condition("model_dump"),
-           "the_agent_signs_what_the_operator_proposes_and_one_offer_at_a_time"),
+           "the_agent_signs_what_the_operator_proposes_and_one_offer_at_a_time", file="agent_disputes"),
     _party("times of a lapse", "institution.disputed:check_lapse", condition("priced_at"),
-           "the_agent_refuses_a_lapse_at_times_that_prices_do_not_have"),
+           "the_agent_refuses_a_lapse_at_times_that_prices_do_not_have", file="agent_disputes"),
     _party("the agent looks at a lapse", "institution.history:History._check_event", condition("dispute-lapse"),
-           "the_agent_refuses_a_lapse_at_times_that_prices_do_not_have"),
+           "the_agent_refuses_a_lapse_at_times_that_prices_do_not_have", file="agent_disputes"),
     _party("a monitor sees what is disputed", "verifier.released:_check_subject", condition("found"), _FAULT,
            file="monitor_released"),
+    _said("an amount is said", "Dispute", condition("kind")),
+    _said("an amount is more than 0", "Dispute", condition("0")),
+    _said("what is agreed to is a part", "Dispute", condition("part")),
+    _said("an amount goes with an agreement", "DisputeResolution", condition("agreed")),
 )  # fmt: skip

@@ -16,6 +16,13 @@ def _due(name: str, node: Node) -> Mutant:
     return Mutant(f"maturity: {name}", "service.protocol.maturities:check_maturity", node, "False", tests)
 
 
+def _said(name: str, node: Node) -> Mutant:
+    place = "service.protocol.account.maturity_documents:Maturity._check"
+    return Mutant(
+        f"maturity: {name}", place, node, "False", (f"{_FOLDER}/test_contents.py::test_what_no_document_says",)
+    )
+
+
 MATURITY_MUTANTS = (
     _machine("no open run", condition("run", "stage"), "an_open_run_counts_what_was_posted_when_it_began"),
     _machine("after the last entry", condition("entry", "head"), "it_is_at_the_newest_prices_and_after_the_last_entry"),
@@ -29,4 +36,6 @@ MATURITY_MUTANTS = (
     Mutant("maturity: what an archive shows", "service.verifier.archived_documents:ArchivedDocuments.matured",
            call("check_maturity"), "None",
            (f"{_FOLDER}/test_maturities.py::test_an_operator_that_books_less_is_found",)),
+    _said("something matures", condition("quantity")),
+    _said("another asset pays", condition("asset")),
 )  # fmt: skip

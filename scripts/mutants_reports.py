@@ -1,9 +1,10 @@
 """The mutants of what reports check before they say anything."""
 
-from mutant import RETURNED, Mutant, Node, condition
+from mutant import RETURNED, Mutant, Node, condition, value
 
 _FOLDER = "tests/service"
 _CHANGED = "a_history_that_was_changed_is_none"
+_COUNTED = "what_is_counted_is_what_margin_counts_where_nothing_moves"
 _NAMED = "prices_are_the_ones_that_the_history_names"
 
 
@@ -33,6 +34,14 @@ REPORT_MUTANTS = (
     _report("amounts of objects", "cdm:issuance", condition("amount_usd"),
             "an_open_call_has_no_amount_that_a_message_could_state",
             file="cli_report"),
+    _report("the schedule of the runs", "prices:Prices.require_schedule", condition("schedule"),
+            "the_schedule_is_the_one_that_runs_name"),
+    _report("what ends is worth no more than it pays", "prices:Prices.worth", value("price", "min"), _COUNTED, "price",
+            file="report_values"),
+    _report("what has matured counts with other cash", "prices:Prices.counted", value("due"), _COUNTED, "held",
+            file="report_values"),
+    _report("the last tick of a day", "prices:newest_until", condition("as_of"),
+            "the_newest_tick_of_a_day_is_found_among_void_ones", file="report_values"),
     _report("conditions of the CDM", "cdm:_built", condition("holds"), "objects_of_the_cdm_are_those_of_its_model",
             file="cli_report"),
 )  # fmt: skip

@@ -189,7 +189,7 @@ def words(annotation: ast.expr, names: dict[str, Any]) -> str:
                 return " or ".join(f"`{value}`" for value in get_args(alias))
         case ast.BinOp(left, ast.BitOr(), ast.Constant(None)):
             return f"{words(left, names)}, or absent"
-        case ast.Subscript(ast.Name("ListOf"), of):
+        case ast.Subscript(ast.Name("ListOf" | "LongListOf"), of):
             return f"list of {words(of, names)}"
         case ast.Subscript(ast.Name("NonEmptyListOf"), of):
             return f"list of {words(of, names)}, not empty"

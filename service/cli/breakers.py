@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.http.tokens import read_token
+from atomic_margin.service.protocol.account.halt_documents import LONGEST_TICKS
 
 Directory = Annotated[Path, typer.Option("--dir", help="The operator's folder, as `serve --dir` had it.")]
 Address = Annotated[str, typer.Option("--operator", help="Address of the operator's server.")]
-Reason = Annotated[str, typer.Option(help="One line; it stays in the history of every account.")]
+Reason = Annotated[str, typer.Option(help="One line of at most 64 characters; it stays in every account's history.")]
 DEFAULT_OPERATOR = "http://127.0.0.1:8400"
 TOKEN_FILE = "admin.token"  # noqa: S105  # the name of the file, not a token
 
@@ -24,7 +26,7 @@ def halt(
         list[str] | None,
         typer.Option(help="settlements, leaving or runs. Repeatable.", show_default="all three"),
     ] = None,
-    ticks: Annotated[int, typer.Option(min=0, help="It is over by itself after so many ticks.")] = 60,
+    ticks: Annotated[int, typer.Option(min=0, max=LONGEST_TICKS, help="Over by itself after so many ticks.")] = 60,
     operator: Address = DEFAULT_OPERATOR,
 ) -> None:
     """Halt every account at once, by one signed document.
@@ -76,7 +78,7 @@ def breakers(
     else:
         body = halted["body"]
         said = f"{', '.join(body['scope'])} until after tick {body['until']}: {body['reason']}"
-        table.add_row(f"halt {body['number']}", said)
+        table.add_row(f"halt {body['number']}", escape(said))
     for one in view["waiting"]:
         said = "settles now" if one["due"] else "waits"
         table.add_row(f"breach {one['run_id']}", f"{said}, {one['top_up_usd']} USD, since {one['since']}")

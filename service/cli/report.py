@@ -173,7 +173,7 @@ def call_notice(
     """
     command = "report call"
     with plain_errors():
-        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command)
+        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command, run)
         facts, prices = sources.one()
         made = calls.call_notice(facts, prices, run)
         _deliver(
@@ -215,7 +215,7 @@ def call_response(
     """
     command = "report response"
     with plain_errors():
-        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command)
+        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command, run)
         facts, prices = sources.one()
         made = response.call_response(facts, prices, run)
         _deliver(
@@ -259,7 +259,7 @@ def settlement_advice(
     """
     command = "report settlement"
     with plain_errors():
-        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command)
+        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command, run)
         facts, prices = sources.one()
         made = settlement.settlement_advice(facts, prices, run)
         shown = Made(as_object(made), settlement.page(made), lambda: (cdm.PORTFOLIO, cdm.portfolio(made, prices)))
@@ -292,9 +292,10 @@ def daily_statement(
     """
     command = "report daily"
     with plain_errors():
-        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command)
+        of = _day(day)
+        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command, day=of)
         facts, prices = sources.one()
-        made = daily.daily_statement(facts, prices, _day(day))
+        made = daily.daily_statement(facts, prices, of)
         shown = Made(as_object(made), daily.page(made), lambda: (cdm.PORTFOLIO, cdm.portfolio(made, prices)))
         _deliver(command, shown, to, as_json, as_cdm, False)
 
@@ -326,7 +327,8 @@ def weekly_totals(
     """
     command = "report weekly"
     with plain_errors():
-        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command)
+        _, sunday = weekly.week_of(week)
+        sources = Sources(history, bundles, tick, schedule, trust, operator, directory, account, command, day=sunday)
         facts, prices = sources.read()
         made = weekly.weekly_totals(facts, prices, week, _classes(classes or [], facts))
         _deliver(command, Made(as_object(made), weekly.page(made)), to, as_json, False, False)
@@ -334,9 +336,13 @@ def weekly_totals(
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(f"write a day such as 2026-11-28, got {text!r}") from None
+        day = date.min
+    # Before the first day there is none for opening balances.
+    if day == date.min:
+        raise ConfigurationError(f"write a day such as 2026-11-28, got {text!r}")
+    return day
 
 
 def _classes(pairs: list[str], facts: list[AccountFacts]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.reports.errors import HistoryUnusable, NothingToReport
 from atomic_margin.service.reports.facts import AccountFacts, read_entries, read_released
 from atomic_margin.service.reports.parts import JsonObject
-from atomic_margin.service.reports.prices import Prices
+from atomic_margin.service.reports.prices import Prices, newest_until, read_tick
 
 MAX_HISTORY_BYTES = 1 << 30
 MAX_PAGES = 100_000
@@ -28,7 +29,7 @@ TOKEN_FILE = "admin.token"  # noqa: S105  # the name of the file, not a token
 
 @dataclass
 class Sources:
-    """Where a report is read from."""
+    """Where a report is read from; an operator is asked for the ticks that are needed for its run, or its day's end."""
 
     history: list[Path] | None
     bundles: list[Path] | None
@@ -39,6 +40,8 @@ class Sources:
     directory: Path | None
     accounts: list[str] | None
     command: str
+    run: str | None = None
+    day: date | None = None
     _trust: TrustFile | None = field(default=None, init=False)
 
     def read(self) -> tuple[list[AccountFacts], Prices]:
@@ -109,11 +112,26 @@ class Sources:
 
         facts = [self._account(get, name) for name in self.accounts]
         schedule = CollateralSchedule.parse(get("/v1/terms/schedule"))
-        needed = {step.entry.market_sequence for one in facts for step in one.steps} - {0}
+        known: dict[int, Any] = {}
+
+        def tick(number: int) -> Any:
+            if number not in known:
+                known[number] = get(f"/v1/ticks/{number}")
+            return known[number]
+
+        needed = {number for one in facts for number in self._named(one)} - {0}
         last = get("/v1/ticks").get("sequence")
-        if last is not None:
-            needed |= set(range(max(needed, default=0) + 1, int(last) + 1))
-        return facts, schedule, [get(f"/v1/ticks/{number}") for number in sorted(needed)]
+        if self.day is not None and last is not None:
+            newest = newest_until(self.day, int(last), lambda number: read_tick(tick(number), facts[0].operator))
+            needed |= set() if newest is None else {newest}
+        return facts, schedule, [tick(number) for number in sorted(needed)]
+
+    def _named(self, facts: AccountFacts) -> set[int]:
+        """Return the numbers of the ticks that an account's entries name: about the run, or last on the day."""
+        if self.run is not None:
+            return {int(step.body.get("price_sequence", 0)) for step in facts.about_run(self.run)}
+        closing = None if self.day is None else facts.until(self.day)
+        return set() if closing is None else {closing.entry.market_sequence}
 
     def _account(self, get: Callable[[str], Any], name: str) -> AccountFacts:
         entries: list[tuple[SignedDocument, SignedDocument]] = []

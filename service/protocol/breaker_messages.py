@@ -11,10 +11,13 @@ from atomic_margin.service.protocol.messages import Count, RequestBody, Response
 JsonObject = dict[str, Any]
 
 
+_LINE = r"^[ -~]{1,64}$"
+
+
 class HaltAsked(RequestBody):
     """Halt every account."""
 
-    reason: str = Field(min_length=1, max_length=128, examples=["custodian unreachable"])
+    reason: str = Field(pattern=_LINE, examples=["custodian unreachable"])
     scope: ListOf[HaltScope] = SCOPES
     ticks: Count = Field(default=60, description=f"it is over by itself after so many, at most {LONGEST_TICKS}")
 
@@ -22,7 +25,7 @@ class HaltAsked(RequestBody):
 class ResumeAsked(RequestBody):
     """End the halt."""
 
-    reason: str = Field(min_length=1, max_length=128, examples=["custodian answers again"])
+    reason: str = Field(pattern=_LINE, examples=["custodian answers again"])
 
 
 class WaitingBreach(ResponseBody):

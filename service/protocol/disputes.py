@@ -49,7 +49,7 @@ class Dispute(Body):
         number: of that entry.
         kind: what it is about.
         amount: USD in dispute, if that can be said.
-        undisputed: USD of it that the institution agrees to.
+        undisputed: USD of it that the institution agrees to, at most all of it.
         price_sequence: number of the newest tick with a market that the institution saw.
         tick: its hash.
         priced_at: time of its prices.
@@ -77,6 +77,9 @@ class Dispute(Body):
             raise MalformedDocument("amount", "missing: whoever disputes an amount says which")
         if self.amount is not None and Decimal(self.amount) == 0:
             raise MalformedDocument("amount", "nothing is disputed by 0")
+        part = None if self.undisputed is None else Decimal(self.undisputed)
+        if part is not None and (self.amount is None or part > Decimal(self.amount)):
+            raise MalformedDocument("undisputed", "a part of `amount` that is agreed to: at most that, and never alone")
         return self
 
 
@@ -104,9 +107,7 @@ class DisputeResolution(Body):
 
     @model_validator(mode="after")
     def _check(self) -> "DisputeResolution":
-        if self.outcome == "agreed" and self.amount is None:
-            raise MalformedDocument("amount", "missing: what both agree on goes with the outcome 'agreed'")
-        if self.outcome != "agreed" and self.amount is not None:
+        if (self.outcome == "agreed") != (self.amount is not None):
             raise MalformedDocument("amount", "an amount goes with the outcome 'agreed', and with no other")
         return self
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from atomic_margin.documents.canonical import CanonicalValue
 from atomic_margin.documents.fields import Hash
-from atomic_margin.documents.strict import Document, ListOf, Part
+from atomic_margin.documents.strict import Document, LongListOf, Part
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
@@ -66,7 +66,7 @@ class ReleasedHistory(Document):
     TAG: ClassVar[str] = "history"
 
     format: Literal["atomic-margin/history/1"]
-    entries: ListOf[ReleasedEntry]
+    entries: LongListOf[ReleasedEntry]
 
 
 def release(entries: Iterable[tuple[SignedDocument, SignedDocument]], salts: Salts, operator: str) -> JsonObject:

@@ -97,12 +97,13 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
 
     Raises:
         NothingToReport: there is no such run, or it was proven covered.
-        PricesMissing, HistoryUnusable: the run's tick is not given, or is another one.
+        PricesMissing, HistoryUnusable: the run's tick is not given, or tick or schedule is another one.
     """
     recorded = recorded_step(facts, run_id)
     if step_of(facts, run_id, EventKind.COVERED) is not None:
         raise NothingToReport(f"run {run_id} was proven covered: there is no margin call; ask for its response")
     record = recorded.body
+    prices.require_schedule(record["schedule"])
     market = prices.market(int(record["price_sequence"]), record["tick"])
     posted = {asset: int(quantity) for asset, quantity in record["posted"].items()}
     said: JsonObject = {
@@ -114,7 +115,7 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
         "recorded": ref_of(recorded),
         "evaluated": "yes" if "outputs" in record else "no",
         "deadline": record["deadline"],
-        "prices": prices_of(int(record["price_sequence"]), record["tick"], market),
+        "prices": prices_of(prices, int(record["price_sequence"]), record["tick"], market),
         "status": "answer due",
         "posted": valued_of(prices, market, "posted", posted),
         "counted_usd": counted(prices, market, posted),
@@ -155,6 +156,7 @@ def page(report: CallNotice) -> Page:
         ("Run", said["run_id"]),
         ("Run record", said["run"]),
         ("Prices", f"tick {said['prices']['sequence']}, as of {said['prices']['as_of']}"),
+        ("Collateral schedule", said["prices"]["schedule"]),
         ("Answer until", said["deadline"]),
         ("Status", said["status"]),
         ("Amount called", usd(said.get("amount_usd"))),

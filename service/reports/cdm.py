@@ -21,8 +21,11 @@ from atomic_margin.service.reports.prices import Prices
 from atomic_margin.service.reports.response import CallResponse
 from atomic_margin.service.reports.settlement import SettlementAdvice
 
-_FAULTY = frozenset({"condition_0_NonCurrencyQuantities", "condition_3_PriceQuantityTriangulation"})
-"""Conditions that cannot be evaluated in 7.8: both take the one quantity that the model allows for a list of them."""
+_FAULTY = frozenset(
+    {"condition_0_NonCurrencyQuantities", "condition_3_PriceQuantityTriangulation", "condition_0_CurrencyExists"}
+)
+"""Conditions that cannot be evaluated in 7.8: two take the one quantity that the model allows for a list of them, and
+that of `Cash` names what its module does not have; `_require_currency` is in its place."""
 ISSUANCE, RESPONSE, PORTFOLIO = "MarginCallIssuance", "MarginCallResponse", "CollateralPortfolio"
 
 
@@ -125,6 +128,8 @@ def _position(asset: str, kind: str, amount: str, status: str = "SettledAmount")
     elif kind == "money_market_fund":
         security = {"identifier": identifier, "assetType": "Security", "securityType": "Fund"}
         said, unit = {"Instrument": {"Security": security}}, {"financialUnit": "Share"}
+    elif kind == "repo":
+        said, unit = {"Instrument": {"Loan": {"identifier": identifier, "assetType": "Loan"}}}, {"currency": "USD"}
     elif kind == "cash":
         cash = {"identifier": [{"identifier": asset, "identifierType": "CurrencyCode"}], "assetType": "Cash"}
         said, unit = {"Cash": cash}, {"currency": asset}
@@ -193,6 +198,8 @@ def _built(model: Any, value: JsonObject) -> Any:
     for name, field in model.model_fields.items():
         if field.is_required() and fields.get(name) in (None, []):
             raise ReportError(f"{model.__name__} needs a field {name}")
+    if model.__name__.endswith("_Cash"):
+        _require_currency(value)
     built = model.model_construct(**fields)
     # What the library's own validators do with an object that they have made.
     built._init_rune_parent()
@@ -200,6 +207,15 @@ def _built(model: Any, value: JsonObject) -> Any:
         if name.rpartition(".")[2] not in _FAULTY and not holds(built):
             raise ReportError(f"{model.__name__} does not meet its {name.rpartition('.')[2]}")
     return built
+
+
+def _require_currency(cash: JsonObject) -> None:
+    from finos.cdm.base.staticdata.asset.common.CurrencyCodeEnum import CurrencyCodeEnum
+
+    known = {one.value for one in CurrencyCodeEnum}
+    for one in cash["identifier"]:
+        if one["identifier"] not in known:
+            raise ReportError(f"cash is of a currency such as USD there, and {one['identifier']} is the code of none")
 
 
 def _plain(annotation: Any) -> Any:

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from typing import Literal
 
 from atomic_margin.documents.fields import Hash
-from atomic_margin.documents.strict import Identifier, Label, ListOf, Part
+from atomic_margin.documents.strict import Identifier, Label, ListOf, LongListOf, Part, Quantity
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.state import NOTHING
 from atomic_margin.service.reports.errors import NothingToReport
@@ -33,7 +34,7 @@ from atomic_margin.service.reports.parts import (
     valued_of,
     whose,
 )
-from atomic_margin.service.reports.prices import Prices
+from atomic_margin.service.reports.prices import Prices, cents
 from atomic_margin.service.reports.reconciled import check_balances, check_step
 from atomic_margin.service.reports.settlement import balances, free_note
 
@@ -92,6 +93,24 @@ class Owed(Part):
     amount_usd: Usd | None = None
 
 
+class Aside(Part):
+    """What the operator holds for an account beside its balances.
+
+    Attributes:
+        where: `segregated` by a liquidation, in the `guarantee fund`, or a `promised return` that no cycle has netted.
+        asset: of which.
+        quantity: in smallest units.
+        amount: in whole units.
+        market_usd: before tiers and haircut, at the report's prices; absent before there were some.
+    """
+
+    where: Literal["segregated", "guarantee fund", "promised return"]
+    asset: Identifier
+    quantity: Quantity
+    amount: Amount
+    market_usd: Usd | None = None
+
+
 class DailyStatement(Report):
     """Format ``atomic-margin/report-daily/1``.
 
@@ -104,6 +123,8 @@ class DailyStatement(Report):
         events: every entry of the day.
         runs: that these name.
         owed: what is not settled when it ends.
+        aside: what the operator holds for the account beside its balances when it ends; promised returns where free
+            collateral is known.
         prices: the last tick of the day, which closing balances are valued at; absent before there were prices.
         holdings: closing balances with their worth; absent likewise.
         posted_market_usd: posted collateral before tiers and haircut.
@@ -115,11 +136,12 @@ class DailyStatement(Report):
     day: Label
     free_known: YesNo
     opening: ListOf[Held]
-    movements: ListOf[Movement]
+    movements: LongListOf[Movement]
     closing: ListOf[Held]
-    events: ListOf[Ref]
-    runs: ListOf[RunOfDay]
+    events: LongListOf[Ref]
+    runs: LongListOf[RunOfDay]
     owed: Owed
+    aside: ListOf[Aside]
     prices: PricesOf | None = None
     holdings: ListOf[Valued] | None = None
     posted_market_usd: Usd | None = None
@@ -155,7 +177,10 @@ def daily_statement(facts: AccountFacts, prices: Prices, day: date) -> DailyStat
         "runs": _runs(facts, of_day, closing),
         "owed": owed_of(facts, closing),
     }
-    return DailyStatement.parse(said | _worth(facts, prices, closing, day))
+    tick = closing_tick(facts, prices, closing, day)
+    market = None if tick is None else prices.market(int(tick["sequence"]), tick["tick"])
+    said["aside"] = aside_of(prices, closing, market)
+    return DailyStatement.parse(said | _worth(facts, prices, closing, tick, market))
 
 
 def _movement(prices: Prices, step: Step, move: Move) -> JsonObject:
@@ -170,9 +195,11 @@ def _movement(prices: Prices, step: Step, move: Move) -> JsonObject:
 
 
 def _runs(facts: AccountFacts, of_day: tuple[Step, ...], closing: Step) -> list[JsonObject]:
+    named: dict[str, list[Step]] = {step.body["run_id"]: [] for step in of_day if "run_id" in step.body}
+    for step in facts.steps[: closing.entry.number]:
+        named.get(step.body.get("run_id", ""), []).append(step)
     found = []
-    for run_id in dict.fromkeys(step.body["run_id"] for step in of_day if "run_id" in step.body):
-        about = [step for step in facts.about_run(run_id) if step.entry.number <= closing.entry.number]
+    for run_id, about in named.items():
         line = {"run_id": run_id, "outcome": about[-1].kind}
         for step in about:
             body = step.body
@@ -207,23 +234,44 @@ def closing_tick(facts: AccountFacts, prices: Prices, closing: Step, day: date) 
     It is the newest one given whose prices are of that day or before, and none older than the last entry names.
 
     Raises:
-        PricesMissing, HistoryUnusable: the tick that the last entry names is not given, or is another one.
+        PricesMissing, HistoryUnusable: the tick that the last entry names is not given, or is another one; or the
+            schedule is, by the last run.
     """
     newest = closing.entry
     if newest.market == NOTHING:
         return None
+    for step in reversed(facts.steps[: newest.number]):
+        if step.entry.kind is EventKind.RUN_RECORDED:
+            prices.require_schedule(step.body["schedule"])
+            break
     later = prices.last_of(day, newest.market_sequence)
     if later is None or later.market is None or later.sequence == newest.market_sequence:
         named = prices.market(newest.market_sequence, newest.market)
-        return prices_of(newest.market_sequence, newest.market, named)
-    return prices_of(later.sequence, later.hash(), later.market)
+        return prices_of(prices, newest.market_sequence, newest.market, named)
+    return prices_of(prices, later.sequence, later.hash(), later.market)
 
 
-def _worth(facts: AccountFacts, prices: Prices, closing: Step, day: date) -> JsonObject:
-    tick = closing_tick(facts, prices, closing, day)
-    if tick is None:
+def aside_of(prices: Prices, closing: Step, market: Market | None) -> list[JsonObject]:
+    """Return what the operator holds for an account beside its balances after a step, at some prices if there are."""
+    default, fund = closing.public.default, closing.public.fund
+    found = [] if default is None else [("segregated", asset, held) for asset, held in default.held.items()]
+    if fund is not None and fund.quantity:
+        found.append(("guarantee fund", fund.asset, fund.quantity))
+    netting = None if closing.private is None else closing.private.netting
+    pending = () if netting is None else netting.pending
+    found += [("promised return", line.asset, line.quantity) for line in pending if line.direction == "return"]
+    return [
+        {"where": where, "asset": asset, "quantity": str(quantity), "amount": prices.amount(asset, quantity)}
+        | ({} if market is None else {"market_usd": cents(prices.worth(market, asset, quantity).market)})
+        for where, asset, quantity in found
+    ]
+
+
+def _worth(
+    facts: AccountFacts, prices: Prices, closing: Step, tick: JsonObject | None, market: Market | None
+) -> JsonObject:
+    if tick is None or market is None:
         return {}
-    market = prices.market(int(tick["sequence"]), tick["tick"])
     posted, free = closing.public.posted, (closing.free or NO_BALANCES) if facts.whole else NO_BALANCES
     return {
         "prices": tick,
@@ -242,6 +290,7 @@ MOVEMENTS = {
     "amount": "Change",
     "document": "Document",
 }
+ASIDE = {"where": "Where", "asset": "Asset", "amount": "Amount", "quantity": "Smallest units", "market_usd": "Value"}
 RUNS = {
     "run_id": "Run",
     "price_sequence": "Tick",
@@ -264,6 +313,7 @@ def page(report: DailyStatement) -> Page:
         ("Book owed", owed.get("book", "none")),
         ("Called, not settled", usd(owed["amount_usd"]) if "amount_usd" in owed else "none"),
         ("Values at", at),
+        *([] if prices is None else [("Collateral schedule", prices["schedule"])]),
         ("Posted, before haircut", usd(said.get("posted_market_usd"))),
         ("Posted, after haircut", usd(said.get("posted_counted_usd"))),
     )
@@ -273,6 +323,7 @@ def page(report: DailyStatement) -> Page:
         table("Movements", MOVEMENTS, spaced(movements), NUMBERS + " number"),
         table("Closing balances", HELD, spaced(said["closing"]), NUMBERS),
         table("Closing balances at the last prices", VALUED, spaced(said.get("holdings", [])), NUMBERS),
+        table("Held beside these balances", ASIDE, spaced(said["aside"]), NUMBERS),
         table("Runs, calls and settlements", RUNS, spaced(said["runs"]), "price_sequence amount_usd"),
         refs_table(said["events"], "Every entry of the day"),
     )

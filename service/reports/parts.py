@@ -89,9 +89,9 @@ class Valued(Held):
 
     Attributes:
         kind: what the asset is, as the schedule says.
-        price_usd: of one whole unit.
+        price_usd: of one whole unit; of what ends no more than it pays.
         market_usd: before tiers and haircut.
-        haircut: of the schedule.
+        haircut: of the schedule; by tenor of what ends, that of its cash once it has matured.
         counted_usd: after tiers and haircut, in no scenario.
     """
 
@@ -103,17 +103,19 @@ class Valued(Held):
 
 
 class PricesOf(Part):
-    """The tick that values are at.
+    """The tick that values are at, and the schedule.
 
     Attributes:
         sequence: number of the tick.
         tick: its hash.
         as_of: time of its prices.
+        schedule: hash of the collateral schedule, which has haircuts, tiers and ends.
     """
 
     sequence: Counter
     tick: Hash
     as_of: Time
+    schedule: Hash
 
 
 def whose(facts: AccountFacts) -> JsonObject:
@@ -134,9 +136,10 @@ def as_object(part: Part) -> JsonObject:
     return value
 
 
-def prices_of(sequence: int, tick: str, market: Market) -> JsonObject:
-    """Return the tick that values are at, as reports name it."""
-    return {"sequence": str(sequence), "tick": tick, "as_of": format_instant(market.as_of)}
+def prices_of(prices: Prices, sequence: int, tick: str, market: Market) -> JsonObject:
+    """Return the tick that values are at, and the schedule, as reports name them."""
+    as_of = format_instant(market.as_of)
+    return {"sequence": str(sequence), "tick": tick, "as_of": as_of, "schedule": prices.schedule.hash()}
 
 
 def ref_of(step: Step) -> JsonObject:
@@ -173,7 +176,7 @@ def valued_of(prices: Prices, market: Market, balance: str, held: Balances) -> l
                 "kind": asset.kind,
                 "price_usd": format(worth.price, "f"),
                 "market_usd": cents(worth.market),
-                "haircut": format(asset.haircut, "f"),
+                "haircut": format(worth.haircut, "f"),
                 "counted_usd": cents(worth.counted),
             }
         )
@@ -181,8 +184,8 @@ def valued_of(prices: Prices, market: Market, balance: str, held: Balances) -> l
 
 
 def counted(prices: Prices, market: Market, held: Balances) -> str:
-    """Return what a balance is worth after tiers and haircut, USD."""
-    return cents(sum((prices.worth(market, asset, held[asset]).counted for asset in held), Fraction(0)))
+    """Return what a balance is worth after tiers and haircut, USD; what has matured counts with all other cash."""
+    return cents(prices.counted(market, held))
 
 
 def market_value(prices: Prices, market: Market, held: Balances) -> str:
@@ -221,6 +224,17 @@ def moves_stated(step: Step) -> tuple[Move, ...] | None:
     elif kind == "maturity":
         add(body["pool"], body["asset"], -int(body["quantity"]))
         add(body["pool"], body["cash"], int(body["paid"]))
+    elif kind == "obligation" and body["direction"] == "return":
+        add("free", body["asset"], -int(body["quantity"]))
+    elif kind == "netting":
+        for line in (shown["line"] for shown in body["lines"]):
+            if line["direction"] == "delivery" and line["arrived"]:
+                add("free", line["asset"], int(line["quantity"]))
+    elif kind == "close-out":
+        for asset, quantity in body["returned"].items():
+            add("free", asset, int(quantity))
+    elif kind == "submission" and "settles" in body["gain"]:
+        add("posted", body["gain"]["settles"]["asset"], -int(body["gain"]["settles"]["quantity"]))
     else:
         return None
     return tuple(Move(balance, asset, change) for (balance, asset), change in sorted(found.items()) if change)

@@ -6,7 +6,7 @@ Values are fractions until they are shown; they are shown in cents, rounded down
 ('0.66', '5.00')
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -29,18 +29,58 @@ def cents(value: Fraction) -> str:
     return f"{whole // 100}.{whole % 100:02d}"
 
 
+def read_tick(value: Any, operator: str) -> PriceTick:
+    """Return a tick as the operator signed it.
+
+    Raises:
+        HistoryUnusable: it is none of the operator's.
+    """
+    try:
+        signed, tick = parse_signed(value, PriceTick)
+        signed.verify(frozenset({operator}))
+    except (RequestError, DocumentsError) as error:
+        raise HistoryUnusable(f"a tick is none of this operator: {error}") from error
+    return tick
+
+
+def newest_until(day: date, last: int, tick_of: Callable[[int], PriceTick]) -> int | None:
+    """Return the number of the newest tick with a market whose prices are of a day or before it, if there is one.
+
+    Times of prices rise with the numbers, so few ticks are looked at.
+
+    Args:
+        day: in UTC.
+        last: number of the newest tick there is.
+        tick_of: a tick by its number, from 1.
+    """
+    found, low, high = None, 0, last
+    while low < high:
+        middle = number = (low + high + 1) // 2
+        # Ticks that are void or staged have no time of their own.
+        while number > low and tick_of(number).market is None:
+            number -= 1
+        market = tick_of(number).market if number > low else None
+        if market is not None and market.as_of.date() > day:
+            high = number - 1
+        else:
+            found, low = (found if market is None else number), middle
+    return found
+
+
 class Worth(NamedTuple):
     """What a quantity of one asset is worth.
 
     Attributes:
-        price: USD of one whole unit.
+        price: USD of one whole unit; of what ends no more than it pays, whatever somebody quotes.
         market: USD before tiers and haircut.
         counted: USD after both; 0 where the asset does not count at these prices.
+        haircut: that it is counted with, by its tenor where it has an end, and that of its cash once it has matured.
     """
 
     price: Decimal
     market: Fraction
     counted: Fraction
+    haircut: Decimal
 
 
 @dataclass(frozen=True)
@@ -64,14 +104,21 @@ class Prices:
         """
         found: dict[int, PriceTick] = {}
         for value in ticks:
-            try:
-                signed, tick = parse_signed(value, PriceTick)
-                signed.verify(frozenset({operator}))
-            except (RequestError, DocumentsError) as error:
-                raise HistoryUnusable(f"a tick is none of this operator: {error}") from error
+            tick = read_tick(value, operator)
             if found.setdefault(tick.sequence, tick).hash() != tick.hash():
                 raise HistoryUnusable(f"there are two ticks of number {tick.sequence}")
         return cls(schedule, found)
+
+    def require_schedule(self, named: str) -> None:
+        """Make sure that the schedule is the one that a signed document names.
+
+        Raises:
+            HistoryUnusable: it is another one.
+        """
+        if self.schedule.hash() != named:
+            raise HistoryUnusable(
+                "the collateral schedule is another one than the account's runs name; give the operator's own"
+            )
 
     def market(self, sequence: int, sha256: str) -> Market:
         """Return the market of a tick that a signed document names.
@@ -120,18 +167,30 @@ class Prices:
         asset = self.asset(name).at(market.as_of)
         if asset.has_matured(market.as_of):
             return self._worth_due(market, asset, quantity)
-        price = asset.price_in(market)
+        price, pays = asset.price_in(market), self.schedule.payoffs.get(name)
         if price is None:
             raise PricesMissing(f"tick {market.sequence} does not price {name}")
+        price = price if pays is None else min(price, pays)
         value = price * quantity / 10**asset.decimals
-        return Worth(_shown(price), value, credited(asset, value) if asset.counts_at(market.as_of) else Fraction(0))
+        counts = asset.counts_at(market.as_of)
+        return Worth(_shown(price), value, credited(asset, value) if counts else Fraction(0), asset.haircut)
+
+    def counted(self, market: Market, held: Mapping[str, int]) -> Fraction:
+        """Return what holdings are worth together after tiers and haircut: what has matured counts with other cash.
+
+        Raises:
+            PricesMissing: the market or the schedule does not know one of the assets.
+        """
+        due = self.schedule.due(market.as_of, {self.asset(name).id: quantity for name, quantity in held.items()})
+        return sum((self.worth(market, *one).counted for one in due.items()), Fraction(0))
 
     def _worth_due(self, market: Market, asset: Asset, quantity: int) -> Worth:
         """Return what a holding is worth that has matured: the cash that is due; the price is that of a whole unit."""
         due = [self.worth(market, *one) for one in self.schedule.due(market.as_of, {asset.id: quantity}).items()]
         value = sum((one.market for one in due), Fraction(0))
         unit = value * 10**asset.decimals / quantity if quantity else Fraction(0)
-        return Worth(_shown(unit), value, sum((one.counted for one in due), Fraction(0)))
+        haircut = self.asset(self.schedule.dated[asset.id].pays).haircut
+        return Worth(_shown(unit), value, sum((one.counted for one in due), Fraction(0)), haircut)
 
 
 def _shown(price: Fraction) -> Decimal:

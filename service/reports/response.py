@@ -67,13 +67,14 @@ def call_response(facts: AccountFacts, prices: Prices, run_id: str) -> CallRespo
 
     Raises:
         NothingToReport: there is no such run, or it was not answered.
-        PricesMissing, HistoryUnusable: the run's tick is not given, or is another one.
+        PricesMissing, HistoryUnusable: the run's tick is not given, or tick or schedule is another one.
     """
     recorded = recorded_step(facts, run_id)
     answered = step_of(facts, run_id, EventKind.COVERED, EventKind.BREACH_PROVEN)
     if answered is None:
         raise NothingToReport(f"run {run_id} was not answered; `report call` says what is asked")
     record, answer = recorded.body, answered.body
+    prices.require_schedule(record["schedule"])
     market = prices.market(int(record["price_sequence"]), record["tick"])
     overdue = step_of(facts, run_id, EventKind.ANSWER_OVERDUE, EventKind.PROOF_OVERDUE)
     said = {
@@ -82,7 +83,7 @@ def call_response(facts: AccountFacts, prices: Prices, run_id: str) -> CallRespo
         "terms": recorded.public.terms,
         "run_id": run_id,
         "run": recorded.document_hash,
-        "prices": prices_of(int(record["price_sequence"]), record["tick"], market),
+        "prices": prices_of(prices, int(record["price_sequence"]), record["tick"], market),
         "outcome": answer["outcome"],
         "agreed_usd": answer["top_up_usd"],
         "answer": answered.document_hash,
@@ -103,6 +104,7 @@ def page(report: CallResponse) -> Page:
         ("Run", said["run_id"]),
         ("Run record", said["run"]),
         ("Prices", f"tick {said['prices']['sequence']}, as of {said['prices']['as_of']}"),
+        ("Collateral schedule", said["prices"]["schedule"]),
         ("Response", outcome),
         ("Amount agreed", usd(said["agreed_usd"])),
         ("Answer", said["answer"]),

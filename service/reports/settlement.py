@@ -93,7 +93,7 @@ def settlement_advice(facts: AccountFacts, prices: Prices, run_id: str) -> Settl
     Raises:
         NothingToReport: there is no such run, or nothing was settled.
         NotReconciled: the settlement's transfers are not what the balances did.
-        PricesMissing, HistoryUnusable: the run's tick is not given, or is another one.
+        PricesMissing, HistoryUnusable: the run's tick is not given, or tick or schedule is another one.
     """
     recorded = recorded_step(facts, run_id)
     settled = step_of(facts, run_id, EventKind.MARGIN_CALLED, EventKind.LIQUIDATED)
@@ -101,6 +101,7 @@ def settlement_advice(facts: AccountFacts, prices: Prices, run_id: str) -> Settl
         raise NothingToReport(f"nothing was settled for run {run_id}")
     check_step(facts, settled.entry.number)
     record, body = recorded.body, settled.body
+    prices.require_schedule(record["schedule"])
     market = prices.market(int(record["price_sequence"]), record["tick"])
     transfers = [
         {name: move[name] for name in ("asset", "quantity", "source", "destination")}
@@ -121,7 +122,7 @@ def settlement_advice(facts: AccountFacts, prices: Prices, run_id: str) -> Settl
             "answer": body["answer"],
             "settlement": settled.document_hash,
             "settled": ref_of(settled),
-            "prices": prices_of(int(record["price_sequence"]), record["tick"], market),
+            "prices": prices_of(prices, int(record["price_sequence"]), record["tick"], market),
             "kind": body["kind"],
             "top_up_usd": body["top_up_usd"],
             "transfers": transfers,
@@ -160,6 +161,7 @@ def page(report: SettlementAdvice) -> Page:
         ("Settlement", said["settlement"]),
         ("Answer", said["answer"]),
         ("Prices", f"tick {said['prices']['sequence']}, as of {said['prices']['as_of']}"),
+        ("Collateral schedule", said["prices"]["schedule"]),
         ("Kind", said["kind"].replace("_", " ")),
         ("Called", usd(said["top_up_usd"])),
         ("Moved, before haircut", usd(said["moved_usd"])),

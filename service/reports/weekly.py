@@ -13,9 +13,10 @@ from datetime import date, timedelta
 from typing import Literal
 
 from atomic_margin.documents.fields import Counter, Hash, PublicKey
-from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, Part, Quantity
+from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, LongListOf, Part, Quantity
+from atomic_margin.margin.market.market import Market
 from atomic_margin.service.protocol.account.events import EventKind
-from atomic_margin.service.reports.daily import closing_tick
+from atomic_margin.service.reports.daily import ASIDE, Aside, aside_of, closing_tick
 from atomic_margin.service.reports.errors import HistoryUnusable, NothingToReport
 from atomic_margin.service.reports.facts import NO_BALANCES, AccountFacts, Step
 from atomic_margin.service.reports.page import NUMBERS, Page, spaced, table, usd
@@ -41,9 +42,10 @@ CATEGORIES = {
     "stablecoin": "payment stablecoin",
     "treasury_bill": "tokenised security",
     "money_market_fund": "tokenised security",
+    "repo": "repo leg",
     "cash": "cash",
 }
-"""What a kind of asset is called here. That bills and fund shares are tokenised is the operator's word."""
+"""What every kind of asset is called here. That bills and fund shares are tokenised is the operator's word."""
 MAX_ACCOUNTS = 1024
 ISSUES = frozenset(
     {
@@ -55,9 +57,11 @@ ISSUES = frozenset(
         EventKind.DISPUTED,
         EventKind.DISPUTE_LAPSED,
         EventKind.HALTED,
+        EventKind.DEFAULT_CLOSED,
+        EventKind.FUND_DRAWN,
     }
 )
-"""Events that are listed as possible issues, beside those of kinds that this report does not know."""
+"""Events that are listed as possible issues."""
 
 
 class AccountOfWeek(Part):
@@ -83,15 +87,15 @@ class TotalOfWeek(Part):
 
     Attributes:
         account_class: of accounts.
-        category: `digital asset`, `payment stablecoin`, `tokenised security` or `cash`.
+        category: `digital asset`, `payment stablecoin`, `tokenised security`, `repo leg` or `cash`.
         asset: of the schedule.
         accounts: how many hold some.
         quantity: in smallest units, posted and, where that is known, free.
         amount: in whole units.
         posted: of that, what is posted.
-        price_usd: of one whole unit.
+        price_usd: of one whole unit; of what ends no more than it pays.
         market_usd: before tiers and haircut.
-        haircut: of the schedule.
+        haircut: of the schedule; by tenor of what ends, that of its cash once it has matured.
         counted_usd: after tiers, which look at each account alone, and haircut.
     """
 
@@ -116,6 +120,12 @@ class CategoryOfWeek(Part):
     market_usd: Usd
 
 
+class AsideOfWeek(Aside):
+    """What the operator holds for an account beside its balances at the end of the week."""
+
+    institution: Identifier
+
+
 class IssueOfWeek(Part):
     """An entry of the week that may be, or come of, an operational issue."""
 
@@ -137,6 +147,7 @@ class WeeklyTotals(Document):
         totals: by class, category and asset.
         categories: their sums.
         total_usd: all of it but cash, before tiers and haircut.
+        aside: what is held for accounts beside their balances, such as what a liquidation segregated; in no total.
         issues: entries to look at.
     """
 
@@ -152,7 +163,8 @@ class WeeklyTotals(Document):
     totals: ListOf[TotalOfWeek]
     categories: ListOf[CategoryOfWeek]
     total_usd: Usd
-    issues: ListOf[IssueOfWeek]
+    aside: LongListOf[AsideOfWeek]
+    issues: LongListOf[IssueOfWeek]
 
 
 def week_of(text: str) -> tuple[date, date]:
@@ -166,9 +178,9 @@ def week_of(text: str) -> tuple[date, date]:
         if not found or len(year) != 4 or len(week) != 2:
             raise ValueError(text)
         monday = date.fromisocalendar(int(year), int(week), 1)
-    except ValueError:
+        return monday, monday + timedelta(days=6)
+    except (ValueError, OverflowError):
         raise NothingToReport(f"write a week of ISO 8601 such as 2026-W48, got {text!r}") from None
-    return monday, monday + timedelta(days=6)
 
 
 def weekly_totals(
@@ -197,11 +209,14 @@ def weekly_totals(
     tick = max(ticks, key=lambda one: int(one["sequence"]))
     whole = all(facts.whole for facts, _ in closing)
     lines: list[JsonObject] = []
+    aside: list[JsonObject] = []
     issues = []
+    market = prices.market(int(tick["sequence"]), tick["tick"])
     for facts, step in closing:
+        aside += [{"institution": facts.institution} | line for line in aside_of(prices, step, market)]
         issues += _checked(facts, first, last)
         account_class = (classes or {}).get(facts.institution, UNCLASSIFIED)
-        lines += [line | {"account_class": account_class} for line in _lines(facts, step, prices, tick, whole)]
+        lines += [line | {"account_class": account_class} for line in _lines(step, prices, market, whole)]
     totals = _totals(lines, prices)
     categories = _categories(totals)
     return WeeklyTotals.parse(
@@ -217,6 +232,7 @@ def weekly_totals(
             "totals": totals,
             "categories": categories,
             "total_usd": total([one for one in categories if one["category"] != "cash"], "market_usd"),
+            "aside": aside,
             "issues": issues,
         }
     )
@@ -251,9 +267,8 @@ def _account(facts: AccountFacts, step: Step, classes: Mapping[str, str]) -> Jso
     }
 
 
-def _lines(facts: AccountFacts, step: Step, prices: Prices, tick: JsonObject, whole: bool) -> list[JsonObject]:
+def _lines(step: Step, prices: Prices, market: Market, whole: bool) -> list[JsonObject]:
     """Return what an account holds of each asset, posted and free together where free collateral is known."""
-    market = prices.market(int(tick["sequence"]), tick["tick"])
     posted, free = step.public.posted, (step.free or NO_BALANCES) if whole else NO_BALANCES
     held = {asset: posted.get(asset, 0) + free.get(asset, 0) for asset in {*posted, *free}}
     return [line | {"posted": posted.get(line["asset"], 0)} for line in valued_of(prices, market, "posted", held)]
@@ -262,7 +277,7 @@ def _lines(facts: AccountFacts, step: Step, prices: Prices, tick: JsonObject, wh
 def _totals(lines: Sequence[JsonObject], prices: Prices) -> list[JsonObject]:
     groups: dict[tuple[str, str, str], list[JsonObject]] = {}
     for line in lines:
-        key = line["account_class"], str(CATEGORIES.get(line["kind"], line["kind"])), line["asset"]
+        key = line["account_class"], CATEGORIES[line["kind"]], line["asset"]
         groups.setdefault(key, []).append(line)
     found = []
     for (account_class, category, asset), members in sorted(groups.items()):
@@ -336,6 +351,7 @@ def page(report: WeeklyTotals) -> Page:
         ("Operator", said["operator"]),
         ("Week", f"{said['week']}, {said['first']} to {said['last']} (UTC)"),
         ("Values at", f"tick {prices['sequence']}, as of {prices['as_of']}"),
+        ("Collateral schedule", prices["schedule"]),
         ("Accounts", str(len(said["accounts"]))),
         ("All but cash, before haircut", usd(said["total_usd"])),
     )
@@ -344,6 +360,9 @@ def page(report: WeeklyTotals) -> Page:
     tables = (
         table("Held at the end of the week", TOTALS, spaced(said["totals"]), NUMBERS + " accounts"),
         table("By type", CLASSES, spaced(said["categories"]), NUMBERS),
+        table(
+            "Held beside balances, in no total", {"institution": "Institution", **ASIDE}, spaced(said["aside"]), NUMBERS
+        ),
         table("Accounts", ACCOUNTS, spaced(accounts), "number"),
         table("Entries that may be, or come of, an operational issue", ISSUE, spaced(issues), "number"),
     )

@@ -12,18 +12,6 @@ from atomic_margin.service.protocol.account.default_documents import (
     Segregation,
 )
 from atomic_margin.service.protocol.account.entries import Entry
-from atomic_margin.service.protocol.account.events import (
-    AdmissionRecord,
-    Coverage,
-    DepositRecord,
-    GivingUp,
-    Overdue,
-    Readers,
-    RunOpened,
-    RunVoid,
-    UniverseRevision,
-)
-from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.documents import (
@@ -215,103 +203,6 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "receipted": "9",
         "entered_at": "2026-11-20T08:00:02Z",
     },
-    AdmissionRecord: {
-        "institution": "fund",
-        "operator": KEY,
-        "identity": KEY,
-        "terms": H,
-        "universe": H,
-        "allowances": {"submission": "25000", "day": "250000"},
-        "admitted_at": "2026-11-20T08:00:02Z",
-    },
-    UniverseRevision: {
-        "operator": KEY,
-        "before": H,
-        "universe": "ef" * 32,
-        "until": "2026-12-31T08:00:00Z",
-        "announced_at": "2026-11-20T08:00:02Z",
-    },
-    Halt: {
-        "operator": KEY,
-        "number": "1",
-        "scope": ["settlements", "runs"],
-        "reason": "an incident",
-        "tick": H,
-        "tick_sequence": "7",
-        "until": "67",
-        "announced_at": "2026-11-20T08:00:02Z",
-    },
-    Resume: {
-        "operator": KEY,
-        "number": "2",
-        "halt": H,
-        "reason": "over",
-        "tick": H,
-        "tick_sequence": "9",
-        "announced_at": "2026-11-20T08:00:02Z",
-    },
-    DepositRecord: {
-        "institution": "fund",
-        "operator": KEY,
-        "asset": "USDC",
-        "quantity": "1000000",
-        "reference": "custodian-17",
-        "booked_at": "2026-11-20T08:00:02Z",
-    },
-    RunOpened: {
-        "run_id": "fund.7",
-        "operator": KEY,
-        "institution": "fund",
-        "submission": H,
-        "price_sequence": "7",
-        "tick": H,
-        "instructions": "2",
-        "posted": {"USDC": "1000000"},
-        "matrices": {"maintenance_fhe": H, "maintenance_proof": H, "initial_fhe": H, "initial_proof": H},
-        "opened_at": "2026-11-20T08:00:01Z",
-    },
-    RunVoid: {
-        "run_id": "fund.7",
-        "operator": KEY,
-        "institution": "fund",
-        "reason": "not evaluated in 3 attempts",
-        "ended_at": "2026-11-20T08:00:02Z",
-    },
-    Overdue: {
-        "run_id": "fund.7",
-        "run": H,
-        "operator": KEY,
-        "institution": "fund",
-        "declared_at": "2026-11-20T08:15:02Z",
-    },
-    Readers: {
-        "institution": "fund",
-        "operator": KEY,
-        "sequence": "1",
-        "entry": H,
-        "readers": [],
-    },
-    Coverage: {
-        "institution": "fund",
-        "operator": KEY,
-        "entry": H,
-        "submission": H,
-        "price_sequence": "7",
-        "tick": H,
-        "posted": {"USDC": "1000000"},
-        "instructions": "2",
-        "matrix": H,
-        "sufficiency_proof": "0102",
-    },
-    GivingUp: {
-        "institution": "fund",
-        "operator": KEY,
-        "entry": H,
-        "submission": H,
-        "waiting": H,
-        "covered": "6",
-        "reason": "the disk was lost",
-    },
     Segregation: {
         "institution": "fund",
         "operator": KEY,
@@ -438,17 +329,14 @@ TRUST = {
     "profile": H,
     "generators": H,
 }
-TEXTS = {(Entry, "log"), (DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
+TEXTS = ACCOUNT_TEXTS | {(Entry, "log")}
 TEXTS |= {(Sale, "reason"), (Sale, "reference"), (LossAgreement, "reason"), (FundContribution, "reference")}
-TEXTS |= ACCOUNT_TEXTS | {(Halt, "reason"), (Resume, "reason")}
 """Fields of printable text."""
 OPTIONAL = {
     *ACCOUNT_OPTIONAL,
     (PriceTick, "market"),
     (AgreementAmendment, "before"),
-    (GivingUp, "waiting"),
     (LossAgreement, "replaces"),
-    (GivingUp, "covered"),
     (Answer, "flag"),
     (Answer, "flag_output"),
     (Answer, "decryption_proof"),

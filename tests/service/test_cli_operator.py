@@ -136,10 +136,13 @@ def test_everything_is_halted_shown_and_resumed(office: Office) -> None:
     assert "leaving until after tick 3" in shown
     assert office.printed("breakers", "--json")["halt"] == halted
     # Another one replaces it.
-    again = office.printed("halt", "--reason", "worse")
+    again = office.printed("halt", "--reason", "worse [/see INC-7]")
+    assert "[/see" in office.call("breakers").stdout
     assert (again["body"]["number"], len(again["body"]["scope"])) == ("2", 3)
     wrong = office.call("halt", "--reason", "worse", "--scope", "answers")
     assert wrong.exit_code == 1
+    assert office.call("halt", "--reason", "x" * 65).exit_code == 1
+    assert office.call("halt", "--reason", "worse", "--ticks", "2881").exit_code == 2
     assert office.printed("resume", "--reason", "over")["body"]["halt"]
     assert office.printed("breakers", "--json")["halt"] is None
 

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
 from pypdf import PdfReader
 from typer.testing import CliRunner, Result
 
-from atomic_margin.service.cli import extras
+from atomic_margin.margin.collateral.schedule import Asset
+from atomic_margin.service.cli import extras, report_sources
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.files import write_json
 from atomic_margin.service.reports import call, cdm, daily, iso20022, response, settlement
@@ -134,6 +135,26 @@ def test_a_running_operator_is_asked(desk: Desk) -> None:
         assert desk.call("daily", "--day", day, *other).exit_code == 1
 
 
+def test_an_operator_is_asked_for_the_ticks_that_are_needed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last tick of the day counts, whatever entries came after it; and a run has one tick."""
+    world, today = desk.world, day_of(whole(desk.world))
+    asked: list[str] = []
+
+    def noted(command: str, method: str, url: str, **more: Any) -> Any:
+        asked.append(url.partition("/v1/ticks/")[2])
+        return call_over_http(command, method, url, **more)
+
+    call_over_http = report_sources.call_over_http
+    monkeypatch.setattr(report_sources, "call_over_http", noted)
+    world.tick(1, sequence="5", as_of="2026-11-20T23:00:00Z")
+    with serving(world) as office:
+        given = ["--operator", office.url, "--dir", world.directory, "--account", FUND, "--json"]
+        desk.made("call", FALL, *given)
+        assert [number for number in asked if number] == ["2"]
+        said = json.loads(desk.made("daily", "--day", today, *given))
+    assert (said["prices"]["sequence"], whole(world).steps[-1].entry.market_sequence) == ("5", 4)
+
+
 def test_what_cannot_be_made_is_said_in_a_sentence(desk: Desk) -> None:
     out = desk.folder / "r"
     assert "no margin call" in desk.refused("call", CALM, *desk.given)
@@ -144,6 +165,9 @@ def test_what_cannot_be_made_is_said_in_a_sentence(desk: Desk) -> None:
     assert "--dir" in desk.refused("call", FALL, "--operator", "http://127.0.0.1:1")
     assert "other" in desk.refused("call", FALL, *desk.given, "--account", "other")
     assert "2026-11-28" in desk.refused("daily", "--day", "tomorrow", *desk.given)
+    assert "2026-11-28" in desk.refused("daily", "--day", "0001-01-01", *desk.given)
+    assert "2026-W48" in desk.refused("weekly", "--week", "9999-W52", *desk.given)
+    assert "no entry by the end of 0001-01-02" in desk.refused("daily", "--day", "0001-01-02", *desk.given)
     assert "NAME=CLASS" in desk.refused("weekly", "--week", "2026-W48", *desk.given, "--class", "nobody=futures")
     write_json(desk.folder / "trust.json", desk.world.trust() | {"schedule": "00" * 32})
     assert "schedule is another" in desk.refused("call", FALL, *desk.given, "--trust", desk.folder / "trust.json")
@@ -170,6 +194,7 @@ def objects(world: World) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.long
 def test_objects_of_the_cdm_are_those_of_its_model(world_at: Callable[[str], World]) -> None:
     found = objects(world_at("fall-done"))
     assert [value["callAmountInBaseCurrency"]["unit"] for name, value in found if name == cdm.ISSUANCE] == [
@@ -179,6 +204,10 @@ def test_objects_of_the_cdm_are_those_of_its_model(world_at: Callable[[str], Wor
         pytest.skip("NOT CHECKED against the model of the CDM: finos-cdm is not installed, it wants Python 3.11")
     for name, value in found:
         assert type(cdm.checked(name, value)).__name__.endswith(name)
+    for position in (cdm._position("USD", kind, "1.50") for kind in get_args(Asset.model_fields["kind"].annotation)):
+        cdm.checked(name, value | {"collateralPosition": [position]})
+    with pytest.raises(ReportError, match="CASH is the code of none"):
+        cdm.checked(name, value | {"collateralPosition": [cdm._position("CASH", "cash", "1.50")]})
     name, value = found[0]
     for change in (
         {"regMarginType": "none"},

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.account.entries import Salts
@@ -142,10 +144,28 @@ def test_a_day_reconciles_and_names_every_entry(read: Read) -> None:
         (CALM, "covered", None), (FALL, "margin called", "margin_call"), (CRASH, "liquidated", "liquidation"),
     ]  # fmt: skip
     assert (said.owed.status, said.free_known) == ("in_default", "yes" if facts.whole else "no")
+    assert said.closing == ()
+    default = facts.steps[-1].public.default
+    assert default is not None
+    assert {line.asset: line.quantity for line in said.aside if line.where == "segregated"} == default.held
     after = daily.daily_statement(facts, at, day_of(facts) + timedelta(days=1))
     assert (after.opening, after.movements, after.events, after.closing) == (said.closing, (), (), said.closing)
     with pytest.raises(NothingToReport, match="its first one is of"):
         daily.daily_statement(facts, at, facts.steps[0].day - timedelta(days=1))
+
+
+def test_a_day_of_a_run_a_minute_is_reported(world_at: Callable[[str], World]) -> None:
+    world = world_at("calm-done")
+    facts = whole(world)
+    last = facts.steps[-1]
+    more = [last._replace(entry=last.entry.changed({"number": len(facts.steps) + count})) for count in range(1, 4321)]
+    long = replace(facts, steps=(*facts.steps, *more))
+    said = daily.daily_statement(long, prices(world), day_of(facts))
+    assert len(said.events) > 4320
+    assert said.closing == daily.daily_statement(facts, prices(world), day_of(facts)).closing
+    history = released(world)
+    entries = history["entries"]
+    assert len(ReleasedHistory.parse({**history, "entries": [*entries, *entries[-1:] * 4320]}).entries) > 4320
 
 
 def test_what_is_owed_at_the_end_of_a_day(world_at: Callable[[str], World]) -> None:
@@ -164,7 +184,7 @@ def test_every_hash_of_a_report_is_one_of_the_history(read: Read) -> None:
     known = {text for step in facts.steps for part in (step.entry, step.public) for text in texts(as_object(part))}
     known |= {text for step in facts.steps if step.document is not None for text in texts(step.document.to_json())}
     known |= {step.sha256 for step in facts.steps} | {step.document_hash or "" for step in facts.steps}
-    known |= {tick.hash() for tick in at.ticks.values()}
+    known |= {tick.hash() for tick in at.ticks.values()} | {at.schedule.hash()}
     made = [
         call.call_notice(facts, at, FALL),
         response.call_response(facts, at, FALL),
@@ -173,6 +193,7 @@ def test_every_hash_of_a_report_is_one_of_the_history(read: Read) -> None:
     ]
     for report in made:
         hashes = {text for text in texts(as_object(report)) if len(text) == 64}
+        assert at.schedule.hash() in hashes
         assert hashes
         assert hashes - known == set()
 
@@ -262,6 +283,11 @@ def test_a_liquidation_is_among_the_issues_of_the_week(read: Read) -> None:
     facts, at = read
     said = weekly.weekly_totals([facts], at, "{}-W{:02d}".format(*day_of(facts).isocalendar()))
     assert [one.by.kind for one in said.issues] == ["liquidated"]
+    day = daily.daily_statement(facts, at, day_of(facts))
+    assert [(FUND, one.asset, one.market_usd) for one in day.aside] == [
+        (one.institution, one.asset, one.market_usd) for one in said.aside
+    ]
+    assert (said.totals, said.total_usd) == ((), 0)
 
 
 def test_prices_are_the_ones_that_the_history_names(world_at: Callable[[str], World]) -> None:
@@ -283,6 +309,22 @@ def test_prices_are_the_ones_that_the_history_names(world_at: Callable[[str], Wo
         call.call_notice(facts, Prices.of(world.terms.schedule, [again], world.key), FALL)
     with pytest.raises(HistoryUnusable, match="two ticks"):
         Prices.of(world.terms.schedule, [given[1], again], world.key)
+
+
+def test_the_schedule_is_the_one_that_runs_name(read: Read) -> None:
+    facts, at = read
+    assets = [asset.canonical() for asset in at.schedule.assets]
+    other = CollateralSchedule.parse({**as_object(at.schedule), "assets": [{**assets[0], "haircut": "0"}, *assets[1:]]})
+    wrong = Prices(other, at.ticks)
+    for make in (
+        lambda: call.call_notice(facts, wrong, FALL),
+        lambda: response.call_response(facts, wrong, FALL),
+        lambda: settlement.settlement_advice(facts, wrong, FALL),
+        lambda: daily.daily_statement(facts, wrong, day_of(facts)),
+        lambda: weekly.weekly_totals([facts], wrong, "{}-W{:02d}".format(*day_of(facts).isocalendar())),
+    ):
+        with pytest.raises(HistoryUnusable, match="another one than the account's runs name"):
+            make()
 
 
 def test_a_history_that_was_changed_is_none(world_at: Callable[[str], World]) -> None:
@@ -338,7 +380,7 @@ def test_pages_are_whole_and_tables_have_captions_and_headers(read: Read) -> Non
     page = Shown()
     page.feed(text)
     names = [name for name, _ in page.elements]
-    assert names.count("table") == names.count("caption") == names.count("thead") == 6
+    assert names.count("table") == names.count("caption") == names.count("thead") == 7
     assert all(attributes.get("scope") == "col" for name, attributes in page.elements if name == "th")
     assert ("html", {"lang": "en"}) in page.elements
     assert not [name for name, attributes in page.elements if {"src", "href"} & attributes.keys()]

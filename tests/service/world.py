@@ -5,7 +5,6 @@ the two sides of FHE are doubles, see `double`; nothing in this folder is an end
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,15 +43,11 @@ from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.prove.commit import commit_values
 
+from .client import TestClient as TestClient
 from .documents import FUND, GROSS_LIMIT, Json, book_of, example, example_terms, price_rules
 from .double import PlainEvaluator, trivial_values, trivial_words
 from .funds import Fund as Fund
 from .funds import Sent as Sent
-
-with warnings.catch_warnings():
-    # Starlette would rather have a successor of httpx, which is not among our requirements.
-    warnings.filterwarnings("ignore", message=".*httpx")
-    from fastapi.testclient import TestClient
 
 
 class World:
