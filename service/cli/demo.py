@@ -107,10 +107,10 @@ def demo(
     """Watch one institution's encrypted portfolio through price ticks, everything real.
 
     Starts the operator's server, the institution's agent and a witness as processes on loopback, and plays
-    examples/story.json: prices fall and collateral is called, the institution trades, options expire, the universe is
-    revised, prices crash. Every result is verified in a separate process that sees only DIR/attestations and
-    DIR/trust.json, and another one reads all of the operator's log. What people file of it is in DIR/reports and in the
-    account's archive.
+    examples/story.json: prices fall and collateral is called, excess comes back with a proof, the institution trades,
+    options expire, the universe is revised, prices crash. Every result is verified in a separate process that sees only
+    DIR/attestations and DIR/trust.json, and another one reads all of the operator's log. What people file of it is in
+    DIR/reports and in the account's archive, which is replayed in a third one.
     """
     needs_extras("demo", "fhe", "service")
     from atomic_margin.service.demo import papers
