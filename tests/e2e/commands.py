@@ -14,6 +14,7 @@ from typing import Any
 from atomic_margin.service.demo.history import Watch, witness
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.demo.processes import free_port
+from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import OVER, RunState
 
 from .harness import World
@@ -127,16 +128,16 @@ class CommandedWorld:
         (root / "price-rules.json").write_text(rules)
         self.identity = run.asked("institution", "init", "--dir", root / "institution")["identity"]
 
-    def pin(self, operator: str) -> None:
-        """Write the trust file of agent and verifiers."""
+    def pin(self, *more: str) -> None:
+        """Write the trust file of agent and verifiers, with further options."""
         assert self.watch is not None
         root = self.world.root
         files = [part for name, _, file in (one.partition("=") for one in TERMS)
                  for part in (f"--{name}", root / "examples" / file)]  # fmt: skip
         trust = self.commands.run(
-            "trust", "--operator", operator, "--institution", f"{NAME}={self.identity}", *files,
+            "trust", "--operator", Identity.load_or_create(root / "operator" / "operator.key").public_key, "--institution", f"{NAME}={self.identity}", *files,
             "--price-rules", root / "price-rules.json", "--profile", "tiny",
-            "--agreement", f"{NAME}={self.agreement}", *self.watch.trust_options,
+            "--agreement", f"{NAME}={self.agreement}", *self.watch.trust_options, *more,
         )  # fmt: skip
         self.world.trust.write_text(trust)
 

@@ -75,7 +75,8 @@ def test_collateral_lives_from_deposit_to_archive(tmp_path: Path, nursery: Nurse
             archived = written(there)
             there.assert_conserved()
             account = there.operators("account", NAME)
-        verified(there, archived, account)
+            keys = json.loads(there.institution("status"))["key_commitments"]
+        verified(there, archived, account, keys)
 
 
 def opened(there: CommandedWorld) -> None:
@@ -84,7 +85,7 @@ def opened(there: CommandedWorld) -> None:
         "admit", NAME, "--name", "Larkfield Fund LP", "--identity", there.identity,
         "--agreement", str(there.agreement),
     )  # fmt: skip
-    there.pin(there.world.operator.get("/v1/operator")["operator"])
+    there.pin()
     for asset, quantity in ((USDC, usdc(900_000)), (BILL, 20_000_000), ("BTC", 10**8)):
         there.deposit(asset, quantity)
     there.assert_conserved()
@@ -149,7 +150,10 @@ def withdrawn(there: CommandedWorld) -> None:
 def disputed(there: CommandedWorld) -> None:
     """Dispute the call: nothing leaves until both signed the end of it, and that moves nothing."""
     before = there.held()
-    subject = newest(there, "settlement").body_hash()
+    listed = there.commands.asked("institution", "entries", "--dir", there.world.root / "institution", "--json")
+    (subject,) = (
+        one["entry"] for one in listed["entries"] if one["document"] == newest(there, "settlement").body_hash()
+    )
     there.institution(
         "dispute", subject, "--kind", "amount", "--amount", "1200", "--undisputed", "400", "--reason", "too much"
     )
@@ -191,11 +195,15 @@ def reported(there: CommandedWorld) -> None:
             there.commands.run(*report)
         assert "<html" in (pages / f"{name}.html").read_text()
     call, daily = (json.loads((pages / f"{name}.json").read_text()) for name in ("call", "daily"))
-    assert (call["run_id"], call["status"]) == (f"{NAME}.2", "proven")
-    assert call["settles_by"].endswith("T17:00:00Z")
     settlement = newest(there, "settlement").body
-    assert call["amount_usd"] in (pages / "call.html").read_text().replace(",", "")
-    print(call, settlement, daily["closing"], daily["owed"])
+    assert (call["run_id"], call["status"], call["amount_usd"]) == (f"{NAME}.2", "proven", settlement["top_up_usd"])
+    assert call["settles_by"].endswith("T17:00:00Z")
+    assert f"{int(call['amount_usd']):,} USD" in (pages / "call.html").read_text()
+    held = there.held()
+    closing = {(one["balance"], one["asset"]): one["quantity"] for one in daily["closing"]}
+    assert closing == {(place, asset): quantity for place in held for asset, quantity in held[place].items()}
+    assert {one["run_id"] for one in daily["runs"]} >= {call["run_id"]}
+    assert daily["owed"] == {"status": "active"}
 
 
 def written(there: CommandedWorld) -> Path:
@@ -205,8 +213,11 @@ def written(there: CommandedWorld) -> Path:
     return path
 
 
-def verified(there: CommandedWorld, archived: Path, account: dict[str, Any]) -> None:
+def verified(there: CommandedWorld, archived: Path, account: dict[str, Any], keys: str) -> None:
     """Replay the archive offline, with nothing but it and the trust file: the same balances, the same state."""
+    unpinned = there.commands.asked("verify", archived, "--trust", there.world.trust, "--json", status=1)
+    assert "pins no such keys" in unpinned["reason"]
+    there.pin("--keys", f"{NAME}={keys}")
     folder = archived.parent / "examiner"
     folder.mkdir()
     for path in (archived, there.world.trust):
@@ -215,7 +226,8 @@ def verified(there: CommandedWorld, archived: Path, account: dict[str, Any]) -> 
     assert said["valid"]
     assert {name: said[name] for name in ("free", "posted")} == account["collateral"]
     assert said["status"] == account["state"] == "active"
-    print(said["happened"])
+    happened = {kind: int(count) for kind, count in said["happened"].items()}
+    assert happened["released"] == happened["substituted"] == happened["disputed"] == happened["halted"] == 1
 
 
 def newest(there: CommandedWorld, kind: str) -> SignedDocument:
