@@ -134,8 +134,9 @@ class CommandedWorld:
         root = self.world.root
         files = [part for name, _, file in (one.partition("=") for one in TERMS)
                  for part in (f"--{name}", root / "examples" / file)]  # fmt: skip
+        operator = Identity.load_or_create(root / "operator" / "operator.key").public_key
         trust = self.commands.run(
-            "trust", "--operator", Identity.load_or_create(root / "operator" / "operator.key").public_key, "--institution", f"{NAME}={self.identity}", *files,
+            "trust", "--operator", operator, "--institution", f"{NAME}={self.identity}", *files,
             "--price-rules", root / "price-rules.json", "--profile", "tiny",
             "--agreement", f"{NAME}={self.agreement}", *self.watch.trust_options, *more,
         )  # fmt: skip
