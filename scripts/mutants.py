@@ -170,7 +170,7 @@ MUTANTS = (
     _attestation("bundle: tick", "verify_attestation", call("verify_tick"), "tick.market", _ANCHOR),
     _attestation("bundle: signature of the record", "verify_attestation", call("signed_run.verify"), "None",
                  "a_part_signed_by_a_stranger_fails", _ANCHOR),
-    _attestation("bundle: pinned keys", "verify_attestation", call("_require", "pinned"), "None", _ANCHOR),
+    _attestation("bundle: pinned keys", "verify_attestation", call("_require", "unpinned"), "None", _ANCHOR),
     Mutant("bundle: transfers", "service.verifier.attestation:_check_settlement", call("check_transfer"), "None",
            _tests("service", ("attestation_settlement", "an_operator_that_settles_otherwise_is_found"))),
     _attestation("bundle: signature of the whole", "verify_attestation", call("signed_bundle.verify"), "None",

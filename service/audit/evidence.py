@@ -233,8 +233,8 @@ def _keys(store: ReadOnlyStore, stored: StoredRun, record: RunRecord, anchor: An
         _require(getattr(enrolment, name) == getattr(record, name), f"it has another {name} than the keys' enrolment")
     commitments = key_pair(profile, enrolment.input_key, enrolment.flag_key).hash
     _require(commitments == record.key_commitments, "it has other key commitments than the keys' enrolment")
-    pinned = [commitments] if anchor.trust is None else anchor.trust.keys.get(record.institution, ())
-    _require(commitments in pinned, f"the trust file pins no such keys of {record.institution!r}: {commitments}")
+    unpinned = None if anchor.trust is None else anchor.trust.unpinned(record.institution, commitments)
+    _require(unpinned is None, unpinned or "")
     known_answer_input = store.blob(enrolment.known_answer_input, "known-answer ciphertext")
     store.blob(record.evaluation_keys, "file of evaluation keys")
     return KeyFile(store.blob_path(record.evaluation_keys), record.evaluation_keys, known_answer_input)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from atomic_margin.service.cli.calls import call
-from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.tokens import read_token
 from atomic_margin.service.protocol.messages import M
 
 Directory = Annotated[Path, typer.Option("--dir", help="Keys and database of this institution; made if absent.")]
@@ -22,11 +23,16 @@ def ask(kind: type[M], directory: Path, agent: str, method: str, path: str, body
     Raises:
         ConfigurationError, RemoteError, DocumentError: it does not answer, or not with that.
     """
+    if not (directory / TOKEN_FILE).is_file():
+        raise ConfigurationError(
+            f"{directory / TOKEN_FILE} is not there; --dir is the folder of `atomic-margin institution serve --dir`, "
+            "which makes it"
+        )
     value = call(
         "institution",
         method,
         agent.rstrip("/") + path,
-        token=load_token(directory / TOKEN_FILE),
+        token=read_token(directory / TOKEN_FILE),
         body=body,
         whom="the agent",
         advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",

@@ -107,11 +107,13 @@ def demo(
     """Watch one institution's encrypted portfolio through price ticks, everything real.
 
     Starts the operator's server, the institution's agent and a witness as processes on loopback, and plays
-    examples/story.json: prices fall and collateral is called, the institution trades, options expire, the universe is
-    revised, prices crash. Every result is verified in a separate process that sees only DIR/attestations and
-    DIR/trust.json, and another one reads all of the operator's log.
+    examples/story.json: prices fall and collateral is called, excess comes back with a proof, the institution trades,
+    options expire, the universe is revised, prices crash. Every result is verified in a separate process that sees only
+    DIR/attestations and DIR/trust.json, and another one reads all of the operator's log. What people file of it is in
+    DIR/reports and in the account's archive, which is replayed in a third one.
     """
     needs_extras("demo", "fhe", "service")
+    from atomic_margin.service.demo import papers
     from atomic_margin.service.demo.parties import parties
     from atomic_margin.service.demo.play import Outputs, play, problems_of, read_history
 
@@ -141,6 +143,10 @@ def demo(
                 )
                 entries = play(running, outputs, screen)
                 history = read_history(running, outputs, screen)
+                filing = time.perf_counter()
+                notices = papers.notices(entries, running, outputs, screen)
+                archive = papers.archive(running, outputs, screen)
+                filed = time.perf_counter()
     write_json(
         outputs.summary,
         {
@@ -149,21 +155,26 @@ def demo(
             "story": staging.story.canonical(),
             "ticks": entries,
             "history": history,
+            "notices": notices,
+            "archive": archive,
             "seconds": {
                 "enrolment": round(enrolled - started, 3),
                 "submission": round(submitted - enrolled, 3),
+                "filing": round(filed - filing, 3),
                 "total": round(time.perf_counter() - started, 3),
             },
         },
     )
     _print_table(entries)
     _print_history(history)
+    _print_papers(notices, archive, outputs)
     out.print(f"{time.perf_counter() - started:.0f} s in all; written: {outputs.summary}, {outputs.trust}, "
               f"{outputs.attestations}/*.json", soft_wrap=True)  # fmt: skip
     bundle = outputs.attestations / "tick-2.json"
     out.print(f"Check one yourself: atomic-margin verify {bundle} --trust {outputs.trust}", soft_wrap=True)
+    out.print(f"Or all of it: atomic-margin verify {outputs.archive} --trust {outputs.trust}", soft_wrap=True)
     out.print(f"[dim]{BOUNDARY}[/]", soft_wrap=True)
-    found = problems_of(entries, history)
+    found = problems_of(entries, history, archive)
     for problem in found:
         err.print(f"[bold red]{problem}[/]")
     if found:
@@ -175,10 +186,11 @@ def _prepare(outputs: "Outputs") -> None:
     directory = outputs.directory
     if directory.exists() and any(directory.iterdir()) and not outputs.trust.exists():
         fail(f"{directory} is not empty and holds no earlier demo; choose another folder with --out")
-    for folder in (outputs.attestations, directory / "logs"):
+    for folder in (outputs.attestations, outputs.reports, directory / "logs"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    outputs.summary.unlink(missing_ok=True)
+    for file in (outputs.summary, outputs.archive):
+        file.unlink(missing_ok=True)
 
 
 def _print_history(history: dict[str, Any]) -> None:
@@ -192,6 +204,23 @@ def _print_history(history: dict[str, Any]) -> None:
         f"believed the checkpoint {history['root'][:16]}, which {names} cosigned",
         soft_wrap=True,
     )
+
+
+def _print_papers(notices: list[str], archive: dict[str, Any], outputs: "Outputs") -> None:
+    """Say what people file, and what replaying the archive came to."""
+    for name in notices:
+        out.print(f"notice: {outputs.reports / name}, to be opened in a browser", soft_wrap=True)
+    if archive["valid"]:
+        held = ", ".join(
+            f"{place} {' '.join(f'{quantity} {asset}' for asset, quantity in archive[place].items()) or 'nothing'}"
+            for place in ("posted", "free")
+        )
+        out.print(
+            f"archive: {outputs.archive} has entries {archive['first']} to {archive['last']} of the account in "
+            f"{int(archive['bytes']) / 1e6:.1f} MB; a separate process checked {archive['proofs']} proofs in it and "
+            f"replayed it offline to {archive['status']}, {held}",
+            soft_wrap=True,
+        )
 
 
 def _print_table(entries: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import typer
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral, institution_default
+from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
@@ -170,6 +170,7 @@ def promise(
 
 institution_collateral.register(app)
 institution_default.register(app)
+app.command()(institution_entries.entries)
 
 
 @app.command("rotate-keys")
@@ -220,7 +221,9 @@ def give_up(
 
 @app.command()
 def dispute(
-    subject: Annotated[str, typer.Argument(metavar="HASH", help="The entry that you dispute, or its document.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="HASH", help="The entry that you dispute, as `institution entries` prints it.")
+    ],
     directory: Directory,
     kind: Annotated[str, typer.Option(help="amount, eligibility, valuation, settlement or other.")],
     reason: Annotated[str, typer.Option(help="Why, in one line, for the operator and whoever reads the history.")],

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,13 +14,22 @@ from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Institution
 from atomic_margin.service.demo.history import witness
-from atomic_margin.service.demo.processes import Http, command, free_port, running
+from atomic_margin.service.demo.processes import Http, command, free_port, printed, running
 from atomic_margin.service.demo.story import Staging
-from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.http.tokens import load_token
-from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Instruction, RunFigures, Submitted
+from atomic_margin.service.protocol.agent_messages import (
+    AgentStatus,
+    DecidedRuns,
+    Excess,
+    Instruction,
+    Released,
+    ReleaseWanted,
+    RunFigures,
+    Submitted,
+)
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
@@ -49,8 +58,12 @@ SPREADS = (Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
 
 @dataclass
 class Parties:
-    """Running operator and agent, the sources' keys, the price rules, the story, and where the trust file is."""
+    """Running operator and agent, the sources' keys, the price rules, the story, and where the trust file is.
 
+    `directory` is the operator's folder, for what its own people do.
+    """
+
+    directory: Path
     operator: Http
     agent: Http
     sources: tuple[Identity, ...]
@@ -70,6 +83,15 @@ class Parties:
         holdings = CollateralHoldings.parse(read_json(self.staging.path(self.staging.story.collateral)))
         for asset, quantity in holdings.posted.items():
             self.agent.send("/v1/collateral", Instruction(action="post", asset=asset, quantity=str(quantity)), Booked)
+
+    def have_back(self, quantities: Mapping[str, int]) -> tuple[Excess, Released]:
+        """As the back office, see what is posted beyond initial margin, have collateral back, and withdraw it."""
+        shown = self.agent.read("/v1/excess", Excess)
+        wanted = {asset: str(quantity) for asset, quantity in quantities.items()}
+        released = self.agent.send("/v1/releases", ReleaseWanted(taken=wanted), Released)
+        for asset, quantity in wanted.items():
+            self.agent.send("/v1/collateral", Instruction(action="withdraw", asset=asset, quantity=quantity), Booked)
+        return shown, released
 
     def submit(self, book: str) -> int:
         """As the back office, hand a portfolio or trades to the agent; return the number of the submission."""
@@ -121,7 +143,7 @@ def parties(
     rules = data / "price-rules.json"
     write_json(
         rules,
-        json.loads(_run("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1), "--max-age", "unbounded")),
+        json.loads(printed("feed", "rules", *keys, "--required", str(len(sources) // 2 + 1), "--max-age", "unbounded")),
     )
     files += ["--price-rules", str(rules)]
     account = Institution.parse(read_json(staging.path(story.institution)))
@@ -143,7 +165,7 @@ def parties(
         operator = stack.enter_context(Http(operator_url, operator_process, operator_log, token))
 
         watch("admitting the institution")
-        identity = json.loads(_run("institution", "init", "--dir", str(data / "institution")))["identity"]
+        identity = json.loads(printed("institution", "init", "--dir", str(data / "institution")))["identity"]
         admission = Admission(institution=NAME, name=account.name, identity=identity)
         operator.send("/v1/admissions", admission, AccountStanding)
         arrived = {
@@ -158,7 +180,7 @@ def parties(
             "trust", "--operator", published.operator, "--institution", f"{NAME}={identity}", *files,
             "--profile", profile, *history.trust_options,
         ]  # fmt: skip
-        write_json(trust, json.loads(_run(*trusted)))
+        write_json(trust, json.loads(printed(*trusted)))
 
         watch("starting the institution")
         chosen = () if story.columns is None else ("--columns", str(staging.path(story.columns)))
@@ -177,8 +199,8 @@ def parties(
             "/v1/status", AgentStatus, lambda status: status.enrolled, 300, lambda status: _watch(status, watch)
         )
         commitments = enrolled.key_commitments
-        write_json(trust, json.loads(_run(*trusted, "--keys", f"{NAME}={commitments}")))
-        yield Parties(operator, agent, sources, PriceRules.parse(read_json(rules)), staging, trust)
+        write_json(trust, json.loads(printed(*trusted, "--keys", f"{NAME}={commitments}")))
+        yield Parties(data / "operator", operator, agent, sources, PriceRules.parse(read_json(rules)), staging, trust)
 
 
 def signed_prices(sources: tuple[Identity, ...], market: JsonObject, place: Place) -> JsonObject:
@@ -210,10 +232,3 @@ def _watch(status: AgentStatus, watch: Callable[[str], None]) -> None:
     if status.problem is not None:
         raise RemoteError(f"the agent cannot go on: {status.problem}")
     watch(status.stage)
-
-
-def _run(*arguments: str) -> str:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own command
-    if done.returncode:
-        raise ConfigurationError(f"atomic-margin {' '.join(arguments[:2])}: {done.stderr.strip()}")
-    return done.stdout

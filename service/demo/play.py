@@ -5,14 +5,17 @@ verifier.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.service.demo.history import monitor_apart
-from atomic_margin.service.demo.parties import Parties, verify_apart
+from atomic_margin.service.demo.parties import NAME, Parties, verify_apart
 from atomic_margin.service.errors import RemoteError
-from atomic_margin.service.files import write_json
+from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.protocol.agent_messages import DecidedRuns, RunFigures
 from atomic_margin.service.protocol.messages import Bundle, LedgerView, RunView
 from atomic_margin.service.protocol.states import OVER, RunState
@@ -50,6 +53,16 @@ class Outputs:
         return self.directory / "trust.json"
 
     @property
+    def reports(self) -> Path:
+        """Folder of the notices of calls."""
+        return self.directory / "reports"
+
+    @property
+    def archive(self) -> Path:
+        """All of the account in one file."""
+        return self.directory / f"{NAME}.archive.zip"
+
+    @property
     def summary(self) -> Path:
         """The figures of every tick."""
         return self.directory / "demo.json"
@@ -76,7 +89,38 @@ def play(parties: Parties, outputs: Outputs, watcher: Watcher) -> list[JsonObjec
             parties.revise(step.universe, step.until)
             seconds = time.perf_counter() - started
             watcher.said(f"{step.universe}: the universe from here on, book carried over in {seconds:.1f} s")
+        elif step.release is not None:
+            entries[-1]["released"] = play_release(step.release, parties, watcher)
     return entries
+
+
+def play_release(quantities: Mapping[str, int], parties: Parties, watcher: Watcher) -> JsonObject:
+    """Have posted collateral back and withdraw it; return what is told of it.
+
+    Raises:
+        RemoteError: agent or operator refuse, or do not answer.
+    """
+    watcher.stage("proving that what remains is initial margin")
+    started = time.perf_counter()
+    shown, released = parties.have_back(quantities)
+    seconds = time.perf_counter() - started
+    schedule = CollateralSchedule.parse(read_json(parties.staging.path(parties.staging.story.schedule)))
+    whole = ", ".join(
+        f"{Decimal(quantity).scaleb(-schedule.by_id[asset].decimals).normalize():f} {asset}"
+        for asset, quantity in quantities.items()
+    )
+    proof = "with a proof that the rest is initial margin" if released.proven else "without a proof"
+    watcher.said(
+        f"excess: {Decimal(shown.usd):,} USD may come back at tick {shown.price_sequence}; {whole} released {proof}, "
+        f"and withdrawn, in {seconds:.1f} s"
+    )
+    return {
+        "excess": float(shown.usd),
+        "taken": dict(released.taken),
+        "remaining": dict(released.remaining),
+        "proven": released.proven,
+        "seconds": round(seconds, 3),
+    }
 
 
 def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonObject:
@@ -113,6 +157,7 @@ def play_tick(number: int, market: Path, parties: Parties, outputs: Outputs, wat
     totals = parties.operator.read("/v1/ledger", LedgerView).totals
     entry = {
         "tick": number,
+        "run": run_id,
         "plaintext_breach": private.plaintext_breach,
         "decrypted_breach": private.decrypted_breach,
         "shortfall_true": float(private.shortfall_true),
@@ -142,13 +187,19 @@ def read_history(parties: Parties, outputs: Outputs, watcher: Watcher) -> JsonOb
     return monitor_apart(parties.operator.url, outputs.trust)
 
 
-def problems_of(entries: list[JsonObject], history: JsonObject) -> list[str]:
-    """Return what in the entries and in the log contradicts the protocol, in sentences."""
+def problems_of(entries: list[JsonObject], history: JsonObject, archive: JsonObject) -> list[str]:
+    """Return what in the entries, in the log and in the archive contradicts the protocol, in sentences."""
     found = [] if history["holds"] else [f"the log contradicts itself: {history['reason']}"]
     if history["holds"] and not history["witnesses"]:
         found.append("no witness stands for the log")
+    if not archive["valid"]:
+        found.append(f"the archive does not verify: {archive.get('reason')}")
+    elif not archive["agrees"]:
+        found.append("the archive is replayed to another state or to other balances than the operator shows")
     for entry in entries:
         name = f"tick {entry['tick']}"
+        if not entry.get("released", {"proven": True})["proven"]:
+            found.append(f"{name}: collateral came back without a proof")
         if entry["decrypted_breach"] != entry["plaintext_breach"]:
             found.append(f"{name}: the decrypted flag is not the plaintext one")
         if not entry["answer_verified"]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.protocol.messages import M, RequestBody
 
 POLL_SECONDS = 0.1
@@ -20,6 +20,18 @@ POLL_SECONDS = 0.1
 def command(*arguments: str) -> list[str]:
     """Return the command line of one of this program's commands."""
     return [sys.executable, "-m", "atomic_margin", *arguments]
+
+
+def printed(*arguments: str) -> str:
+    """Run one of this program's commands to its end, and return what it printed.
+
+    Raises:
+        ConfigurationError: it ended with another status than 0; what it said is the message.
+    """
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own command
+    if done.returncode:
+        raise ConfigurationError(f"atomic-margin {' '.join(arguments[:2])}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def free_port() -> int:

@@ -7,8 +7,8 @@ A story is a file beside its documents, format ``atomic-margin/story/1``; file n
 >>> Story.parse({"format": "atomic-margin/story/1", "profile": "tiny", "steps": [{"until": "2027-01-01T00:00:00Z"}]})
 Traceback (most recent call last):
     ...
-atomic_margin.documents.errors.MalformedDocument: steps[0]: a step is one of tick, book and universe, and until goes \
-with universe
+atomic_margin.documents.errors.MalformedDocument: steps[0]: a step is one of tick, book, universe and release, and \
+until goes with universe
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.documents.strict import Document, Label, NonEmptyListOf, Part
+from atomic_margin.documents.strict import Document, IdMap, Label, NonEmptyListOf, Part, Quantity
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_json
 
@@ -34,12 +34,14 @@ class Step(Part):
         book: what the institution submits: a portfolio, or trades that are netted.
         universe: a revision of it that the operator announces; the agent carries the book over.
         until: end of the universe before, with `universe`.
+        release: posted collateral that comes back, smallest units by asset: released with a proof, and withdrawn.
     """
 
     tick: Label | None = None
     book: Label | None = None
     universe: Label | None = None
     until: Label | None = None
+    release: IdMap[Quantity] | None = None
 
 
 class Story(Document):
@@ -68,11 +70,17 @@ class Story(Document):
     @model_validator(mode="after")
     def _check(self) -> "Story":
         for index, step in enumerate(self.steps):
-            said = [step.tick, step.book, step.universe]
-            if sum(name is not None for name in said) != 1 or (step.until is None) != (step.universe is None):
+            said = [step.tick, step.book, step.universe, step.release]
+            if sum(one is not None for one in said) != 1 or (step.until is None) != (step.universe is None):
                 raise MalformedDocument(
-                    f"steps[{index}]", "a step is one of tick, book and universe, and until goes with universe"
+                    f"steps[{index}]", "a step is one of tick, book, universe and release, and until goes with universe"
                 )
+            if step.release is None:
+                continue
+            if not (step.release and all(step.release.values())):
+                raise MalformedDocument(f"steps[{index}].release", "name an asset, and of each a quantity above 0")
+            if all(earlier.tick is None for earlier in self.steps[:index]):
+                raise MalformedDocument(f"steps[{index}].release", "collateral comes back after a tick, not before")
         return self
 
 

@@ -36,7 +36,10 @@ def dispute(party: Party, outbox: Outbox, said: Disputing) -> str:
         either = (OwnEntry.sha256 == said.subject) | (OwnEntry.document_hash == said.subject)
         subject = session.query(OwnEntry).filter(either).first()
     if subject is None:
-        raise AgentRefused(f"the account has no entry {said.subject[:16]}…, nor one about a document of that hash")
+        raise AgentRefused(
+            f"the account has no entry {said.subject[:16]}…, nor one about a document of that hash; "
+            "`atomic-margin institution entries` lists them"
+        )
     newest = public.newest
     if newest.market == 0:
         raise AgentRefused("there were no prices yet; dispute it at the first tick")

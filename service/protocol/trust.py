@@ -147,6 +147,20 @@ class TrustFile(Document):
             raise MalformedDocument("log.key", "not a key of the operator; ask it for the key of its log")
         return self
 
+    def unpinned(self, institution: str, keys: str) -> str | None:
+        """Say that FHE keys of an institution are not pinned, and what to do; None if they are.
+
+        Args:
+            institution: whose keys.
+            keys: hash of their commitments.
+        """
+        if keys in self.keys.get(institution, ()):
+            return None
+        return (
+            f"the trust file pins no such keys of {institution!r}: {keys}; ask the institution for the hash of its own "
+            "(`institution status`), and pin that with `trust --keys NAME=HASH`"
+        )
+
     def agreements_of(self, institution: str) -> frozenset[str]:
         """Return the hashes of the agreements that an institution's account may be under; empty for none."""
         return frozenset(agreement.hash() for agreement in (self.agreements or {}).get(institution, ()))

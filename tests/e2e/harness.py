@@ -66,10 +66,15 @@ class World:
 
     @contextmanager
     def serving(
-        self, *, fault: str | None = None, answer_seconds: int = 900, options: tuple[str, ...] = ()
+        self,
+        *,
+        fault: str | None = None,
+        answer_seconds: int = 900,
+        options: tuple[str, ...] = (),
+        port: int | None = None,
     ) -> Iterator[Http]:
         """Run the operator with further options, dying at `fault` if one is named."""
-        port = free_port()
+        port = port or free_port()
         documents = {"model": "model-scan.json", "universe": "universe.json", "schedule": "collateral-schedule.json"}
         files = [part for name, file in documents.items() for part in (f"--{name}", str(self.examples / file))]
         arguments = [

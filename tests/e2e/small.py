@@ -47,7 +47,11 @@ def small_examples() -> dict[str, Any]:
         "story.json": {
             "format": "atomic-margin/story/1",
             "profile": "tiny",
-            "steps": [{"tick": f"market-{number}.json"} for number in (1, 2, 3, 4)],
+            "steps": [
+                *({"tick": f"market-{number}.json"} for number in (1, 2, 3)),
+                {"release": {"USDC": "40000000000"}},
+                {"tick": "market-4.json"},
+            ],
         },
         "collateral.json": COLLATERAL,
         **{f"market-{number}.json": read(f"market-{number}.json") for number in (1, 2, 3, 4)},

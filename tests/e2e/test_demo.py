@@ -78,7 +78,41 @@ def test_the_ticks_as_told(demo: Path) -> None:
     crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     # Compiling the circuits counts, where no cache has them yet.
     assert result["seconds"]["total"] < 420 * crowding
-    assert {path.name for path in demo.iterdir()} == {"demo.json", "trust.json", "attestations", "logs"}
+    written = {"demo.json", "trust.json", "attestations", "logs", "reports", "larkfield.archive.zip"}
+    assert {path.name for path in demo.iterdir()} == written
+
+
+def test_excess_comes_back_with_a_proof_after_the_call(demo: Path) -> None:
+    result = json.loads((demo / "demo.json").read_text())
+    (step,) = (step["release"] for step in result["story"]["steps"] if "release" in step)
+    (entry,) = (entry for entry in result["ticks"] if "released" in entry)
+    called = next(entry["tick"] for entry in result["ticks"] if entry["settlement"] == "margin_call")
+    released = entry["released"]
+    assert entry["tick"] > called
+    assert (released["taken"], released["proven"]) == (step, True)
+    assert released["excess"] > 0
+    # The next tick counts what remained, and the bundle says how much that is.
+    bundle = json.loads((demo / "attestations" / f"tick-{entry['tick'] + 1}.json").read_text())
+    assert bundle["body"]["run"]["body"]["posted"] == released["remaining"]
+
+
+def test_what_people_file(demo: Path, tmp_path: Path) -> None:
+    """The notice of the call is a page with the amount, and the archive says offline what the demo saw."""
+    result = json.loads((demo / "demo.json").read_text())
+    called = next(entry for entry in result["ticks"] if entry["settlement"] == "margin_call")
+    assert result["notices"] == [f"call-{called['tick']}.html"]
+    page = (demo / "reports" / result["notices"][0]).read_text()
+    assert f"{called['top_up']:,.0f} USD" in page
+    assert called["run"] in page
+    archive, trust = (Path(shutil.copy(demo / name, tmp_path)) for name in ("larkfield.archive.zip", "trust.json"))
+    status, verdict = verify(archive, trust)
+    assert (status, verdict["valid"]) == (0, True), verdict
+    told = result["archive"]
+    assert told["agrees"] is True
+    assert verdict.items() <= told.items()
+    assert (verdict["status"], verdict["posted"], verdict["free"]) == ("in_default", {}, {})
+    assert verdict["happened"]["released"] == "1"
+    assert verdict["log"] is not None
 
 
 def test_every_attestation_verifies_from_public_files_alone(demo: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from atomic_margin.service.books import BookFile, read_book_file
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import ConfigurationError, MalformedRequest
 from atomic_margin.service.files import in_file, read_document, read_json
+from atomic_margin.service.http.tokens import load_token
 
 from ..outside import outside
 from .documents import EXAMPLES
@@ -189,6 +190,7 @@ def test_the_agent_is_sent_the_json_that_csv_stands_for(
     monkeypatch.setattr("atomic_margin.service.cli.agent_calls.call", call)
     path = tmp_path / "book.csv"
     path.write_text(text)
+    load_token(tmp_path / "agent.token")
     arguments = ["institution", "submit", str(path), "--dir", str(tmp_path)]
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, json.loads(result.stdout)) == (0, {"submission_sequence": "7"})

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from atomic_margin.service.cli import agent_calls as command
 from atomic_margin.service.cli.main import app
+from atomic_margin.service.http.tokens import load_token
 
 EXCESS = {"price_sequence": "7", "usd": "5000", "back": {"USDC": "50"}, "short_usd": "0", "deliver": {}}
 RELEASED = {"document": "ab", "taken": {"USDC": "50"}, "given": {}, "remaining": {"USDC": "9"}, "proven": True}
@@ -39,6 +40,7 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
 
 
 def run(folder: Path, *arguments: str) -> Any:
+    load_token(folder / "agent.token")
     return CliRunner().invoke(app, ["institution", *arguments, "--dir", str(folder)])
 
 
@@ -77,6 +79,17 @@ def test_the_excess_is_shown_both_ways(agent: Agent, tmp_path: Path) -> None:
     agent.answers["/v1/excess"] = EXCESS | {"usd": "0", "back": {}}
     done = run(tmp_path, "release", "--all")
     assert (done.exit_code, "nothing may be released now" in done.output) == (2, True)
+
+
+def test_a_folder_that_is_no_agents_is_named_and_stays_as_it_is(agent: Agent, tmp_path: Path) -> None:
+    for command_ in (("status",), ("release", "USDC=1")):
+        done = CliRunner().invoke(app, ["institution", *command_, "--dir", str(tmp_path)])
+        assert (done.exit_code, agent.asked) == (2, [])
+        assert "is not there; --dir is the folder of `atomic-margin institution serve --dir`" in done.output
+    done = CliRunner().invoke(app, ["institution", "entries", "--dir", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "no directory of an agent" in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

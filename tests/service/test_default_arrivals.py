@@ -127,7 +127,7 @@ def test_the_file_of_a_default_shows_what_arrived(late: World) -> None:
 def test_a_released_history_shows_that_nothing_was_left_aside(
     late: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, released = Watch(late, tmp_path, monkeypatch), history(late)
+    watch, released = Watch(late, tmp_path, monkeypatch, waterfall=RULES.hash()), history(late)
     watch.holds(released)
     items = released["entries"]
     (end,) = (at for at, item in enumerate(items) if item["entry"]["body"]["kind"] == K.DEFAULT_CLOSED.value)
@@ -154,6 +154,6 @@ def test_an_operator_that_leaves_it_aside_signs_against_itself(
         defaults.close_out(world.operator, FUND)
         released = history(world)
     assert world.held("harbour/fund") != {"USDC": 2_000 * USDC}
-    watch = Watch(world, tmp_path, monkeypatch)
+    watch = Watch(world, tmp_path, monkeypatch, waterfall=RULES.hash())
     reason, _ = watch.contradicted(released)
     assert "'default closed', is no legal step: USDC of the institution arrived since and is not segregated" in reason

@@ -46,9 +46,9 @@ def history(world: World) -> Json:
 class Watch:
     """A monitor's command on an operator."""
 
-    def __init__(self, world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **pins: Any) -> None:
         self.world, self.folder = world, folder
-        write_json(folder / "trust.json", world.trust())
+        write_json(folder / "trust.json", {**world.trust(), **pins})
         monkeypatch.setattr(command, "fetcher", lambda url: self.fetch)
 
     def fetch(self, path: str, limit: int) -> bytes:

@@ -5,12 +5,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from atomic_margin.service.errors import Refused
-from atomic_margin.service.files import write_json
 from atomic_margin.service.institution import defaults as agent_defaults
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.log import netted as netted_log
@@ -61,12 +59,6 @@ def all_shown(world: World, name: str = FUND) -> Json:
     return value
 
 
-def watching(world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, **pins: Any) -> Watch:
-    watch = Watch(world, folder, monkeypatch)
-    write_json(folder / "trust.json", {**world.trust(), **pins})
-    return watch
-
-
 @pytest.mark.parametrize("less", [False, True])
 def test_what_matured_pays_what_the_schedule_says(
     maturing: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, less: bool
@@ -79,7 +71,7 @@ def test_what_matured_pays_what_the_schedule_says(
         maturities.mature(maturing.operator, BILL)
     finally:
         dated[BILL] = right
-    watch = watching(maturing, tmp_path, monkeypatch)
+    watch = Watch(maturing, tmp_path, monkeypatch)
     posted, whole = history(maturing), all_shown(maturing)
     if not less:
         assert watch.holds(posted)["entries"] == watch.holds(whole)["entries"]
@@ -95,7 +87,7 @@ def test_another_schedule_or_tick_than_is_pinned_and_logged_shows_nothing(
 ) -> None:
     run_at(maturing, 1, AFTER)
     maturities.mature(maturing.operator, BILL)
-    watch, value = watching(maturing, tmp_path, monkeypatch), history(maturing)
+    watch, value = Watch(maturing, tmp_path, monkeypatch), history(maturing)
     served = watch.fetch
 
     def bent(at: str, change: Callable[[Json], None]) -> None:
@@ -129,13 +121,13 @@ def test_a_sale_keeps_its_limit(world_at: Open, tmp_path: Path, monkeypatch: pyt
             cheat.setattr(defaults, "least_proceeds", lambda *_: 1)
         proceeds = 1_000 * FAIR // (2 if cheap else 1)
         defaults.realise(world.operator, FUND, SOLD, 1_000, proceeds, "trade-1", "a stage")
-    value, watch = history(world), watching(world, tmp_path, monkeypatch, waterfall=RULES.hash())
+    value, watch = history(world), Watch(world, tmp_path, monkeypatch, waterfall=RULES.hash())
     if cheap:
         assert "'collateral sold', is not what schedule and prices say: the limit is" in watch.contradicted(value)[0]
     else:
         watch.holds(value)
     for pins in ({"waterfall": "1a" * 32}, {}):
-        watch = watching(world, tmp_path, monkeypatch, **pins)
+        watch = Watch(world, tmp_path, monkeypatch, **pins)
         assert "'collateral sold', a sale is under other waterfall rules" in watch.refused(value)
 
 
@@ -149,7 +141,7 @@ def test_a_cycle_that_is_shown_is_in_its_tree(tmp_path: Path, monkeypatch: pytes
             patched.setattr(netted_log.CycleTree, "_place", _shifted(netted_log.CycleTree._place))
         netted.net(netted.key("lei-one"))
     netted.world.tick(1)
-    watch = watching(netted.world, tmp_path, monkeypatch)
+    watch = Watch(netted.world, tmp_path, monkeypatch)
     value = all_shown(netted.world, "east")
     if bent:
         assert "what it shows is not in its tree" in watch.contradicted(value)[0]
@@ -167,7 +159,7 @@ def test_a_dispute_lapses_by_the_times_of_prices(
     world.tick(2, as_of=LATE if wrong is None else "2026-12-05T08:00:00Z" if wrong == "begins" else SOON)
     found, last = opened(world), world.client.get("/v1/ticks").json()["document"]
     first = {"price_sequence": str(found.price_sequence), "tick": found.tick, "priced_at": BEGAN}
-    late = watching(world, tmp_path, monkeypatch)
+    late = Watch(world, tmp_path, monkeypatch)
     newest = {"price_sequence": last["body"]["sequence"], "tick": hash_of(last), "priced_at": LATE}
     if wrong == "begins":
         first["priced_at"], newest["priced_at"] = SOON, "2026-12-05T08:00:00Z"
@@ -191,14 +183,14 @@ def test_runs_without_an_agreement_where_some_are_pinned(
     world = world_at("calm-done")
     terms, other = agreement(independent_amount="1000"), agreement(threshold="7")
     pins = {"agreements": {FUND: [terms.canonical()]}}
-    watch = watching(world, tmp_path, monkeypatch, **pins)
+    watch = Watch(world, tmp_path, monkeypatch, **pins)
     assert f"the account is under none: {FUND}.1 counted none" in watch.refused(history(world))
     amended(world, terms)
     assert watch.holds(history(world))["without_agreement"] == [f"{FUND}.1"]
     world.play(2)
     assert watch.holds(history(world))["without_agreement"] == [f"{FUND}.1"]
     for pinned in ({}, {"agreements": {FUND: [other.canonical()]}}):
-        watch = watching(world, tmp_path, monkeypatch, **pinned)
+        watch = Watch(world, tmp_path, monkeypatch, **pinned)
         assert "'run recorded', the account was under the agreement" in watch.refused(history(world))
 
 
@@ -218,7 +210,7 @@ def test_an_account_under_other_terms_speaks_against_nobody(
     world = world_at("calm-done")
     if "institutions" in pins:
         pins = {"institutions": {FUND: world.key}}
-    assert said in watching(world, tmp_path, monkeypatch, **pins).refused(history(world))
+    assert said in Watch(world, tmp_path, monkeypatch, **pins).refused(history(world))
 
 
 @pytest.mark.parametrize("make", [recorded, asked], ids=["answer overdue", "proof overdue"])
