@@ -1,10 +1,10 @@
 """A history that an institution releases: every entry of its account, with what shows that it was legal. Pure.
 
-The public state after each entry comes with its salt, and the document of the entry where the machine needs it. Documents that show
-what is private, and from which nothing public follows but a number, stay with the institution: deposits, withdrawals,
-lists of readers, what is netted, what matured of free collateral. The private part is shown before a liquidation, as in
-bundles, and before the end of a default, which leaves nothing of it aside. The seed of the salts is never shown: each
-salt opens one hash.
+The public state after each entry comes with its salt, and the document of the entry where the machine needs it.
+Documents that show what is private, and from which nothing public follows but a number, stay with the institution:
+deposits, withdrawals, lists of readers, what is netted, what matured of free collateral. The private part is shown
+before a liquidation, as in bundles, and before the end of a default, which leaves nothing of it aside. The seed of the
+salts is never shown: each salt opens one hash.
 """
 
 from collections.abc import Iterable
