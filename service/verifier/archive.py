@@ -46,7 +46,8 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.archived_documents import ArchivedDocuments, Ground, Happened
+from atomic_margin.service.verifier.archived_documents import ArchivedDocuments
+from atomic_margin.service.verifier.archived_entry import Ground, Happened
 from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 

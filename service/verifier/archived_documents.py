@@ -18,11 +18,11 @@ from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.default_documents import Sale
-from atomic_margin.service.protocol.account.events import Coverage, Event, EventKind, Overdue
+from atomic_margin.service.protocol.account.events import Coverage, EventKind, Overdue
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.release_documents import Release
-from atomic_margin.service.protocol.account.state import NOTHING, Account
+from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, about_a_dispute
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
@@ -33,40 +33,16 @@ from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
-from atomic_margin.service.protocol.terms import Terms
-from atomic_margin.service.protocol.ticks import PriceTick
-from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
+from atomic_margin.service.verifier.archived_entry import Ground, Happened
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.zk.errors import BatchInvalid
-from atomic_margin.zk.groups import Group, Point
+from atomic_margin.zk.groups import Point
 from atomic_margin.zk.verify.batch import Claim, verify_batch
 
 BATCH = 64
 """Proofs that are verified together."""
-
-
-class Happened(NamedTuple):
-    """One entry that was followed.
-
-    Attributes:
-        number: of the entry.
-        event: what happened.
-        document: signed.
-        before: the account before it; None for the first entry of an account.
-        after: the account after it.
-        leaf: the entry's leaf in the log.
-        entry: hash of the entry.
-    """
-
-    number: int
-    event: Event
-    document: SignedDocument
-    before: Account | None
-    after: Account
-    leaf: bytes
-    entry: str = NOTHING
 
 
 class _Run(NamedTuple):
@@ -74,36 +50,6 @@ class _Run(NamedTuple):
     matrices: RunMatrices
     market: Market
     leaf: bytes
-
-
-@dataclass
-class Ground:
-    """What documents are held against.
-
-    Attributes:
-        terms: of the account.
-        trust: the verifier's anchors.
-        ticks: by number.
-        flags: words of the breach flags that were decrypted, by hash of the run's record.
-        group: backend of the proofs.
-    """
-
-    terms: Terms
-    trust: TrustFile
-    ticks: Mapping[int, PriceTick]
-    flags: Mapping[str, bytes]
-    group: Group
-
-    def market(self, number: int) -> Market:
-        """Return the prices of a tick.
-
-        Raises:
-            ArchiveInvalid: it is not here, or void.
-        """
-        tick = self.ticks.get(number)
-        if tick is None or tick.market is None:
-            raise ArchiveInvalid(f"a document rests on prices of tick {number}, which the archive does not have")
-        return tick.market
 
 
 @dataclass

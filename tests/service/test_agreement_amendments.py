@@ -37,7 +37,8 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.archived_documents import ArchivedDocuments, Ground, Happened
+from atomic_margin.service.verifier.archived_documents import ArchivedDocuments
+from atomic_margin.service.verifier.archived_entry import Ground, Happened
 from atomic_margin.zk.groups import load_group
 
 from .account.test_machine_agreements import under

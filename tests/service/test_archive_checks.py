@@ -14,7 +14,8 @@ from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.archived_documents import ArchivedDocuments, Ground, Happened
+from atomic_margin.service.verifier.archived_documents import ArchivedDocuments
+from atomic_margin.service.verifier.archived_entry import Ground, Happened
 from atomic_margin.zk.groups import load_group
 
 from .account import in_default
