@@ -197,7 +197,7 @@ MUTANTS = (
              "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
     _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
              "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
-    _history("what a breach is settled for", "_check_settlement", condition("top_up_usd"), "False",
+    _history("what a breach is settled for", "_check_settlement", call("check_settled"), "None",
              "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
     _history("a deadline", "_check_event", call("_check_overdue"), "None",
              "events:an_event_that_is_not_legal_is_refused_and_kept"),

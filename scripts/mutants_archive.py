@@ -13,9 +13,9 @@ def _archive(name: str, place: str, node: Node, test: str, new: str = "False") -
 _CHECKS = "tests/service/test_archive_checks.py::test_"
 
 
-def _check(name: str, node: Node, test: str, function: str) -> Mutant:
+def _check(name: str, node: Node, test: str, function: str, new: str = "False") -> Mutant:
     place = f"{_D}:ArchivedDocuments.{function}"
-    return Mutant(f"archive: {name}", place, node, "False", (f"{_CHECKS}{test}",))
+    return Mutant(f"archive: {name}", place, node, new, (f"{_CHECKS}{test}",))
 
 
 _V, _D, _F = "service.verifier.archive", "service.verifier.archived_documents", "service.archives"
@@ -36,6 +36,8 @@ ARCHIVE_MUTANTS = (
              "what_its_manifest_does_not_say_is_not_read"),
     _archive("more bytes than are said", f"{_F}:ArchiveReader.chunks", condition("read", "1"),
              "a_file_that_unpacks_to_more_than_is_said_is_not_unpacked"),
+    _check("what a settlement is for", call("check_settled"), "a_settlement_is_of_what_the_answer_proved", "settled",
+           "None"),
     _check("what is disputed", condition("subject"), "a_dispute_of_what_is_no_entry_is_refused", "disputed"),
     _check("a part of an archive", condition("_entries", "number"), "what_is_disputed_is_an_earlier_entry", "disputed"),
     Mutant("pinned: rules of close-outs and the fund", "service.verifier.pinned:check_waterfall", condition("hash"),

@@ -76,6 +76,8 @@ READER_MUTANTS = (
                "a_document_that_is_shown_is_held_against_the_numbers_before_it",
                "body.sequence - 1 if isinstance(body, Obligation) else 0"),
     _shown("what matured", "_Documents.matured", call("check_maturity"), "what_matured_pays_what_the_schedule_says"),
+    _shown("what a settlement is for", "_Documents.settled", call("check_settled"),
+           "a_settlement_is_of_what_the_answer_proved"),
     _shown("limits of sales", "_Documents.sold", call("check_sale"), "a_sale_keeps_its_limit"),
     _shown("trees of cycles", "_Documents.netted", call("check_netting"), "a_cycle_that_is_shown_is_in_its_tree"),
     _shown("times of a lapse", "_Documents.lapsed", condition("priced_at"),

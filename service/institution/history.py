@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
 from atomic_margin.service.institution import defaults
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
@@ -59,9 +59,9 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.disputes import DisputeLapse
-from atomic_margin.service.protocol.documents import RunRecord, Settlement
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement
 from atomic_margin.service.protocol.messages import Entries, EntryItem
-from atomic_margin.service.protocol.settlements import rightful_transfers
+from atomic_margin.service.protocol.settlements import check_settled, rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 
@@ -360,6 +360,7 @@ class History:
         body = answer.document["body"]
         market = self._chain.market_of(run.price_sequence, run.tick)
         try:
+            check_settled(settlement, Answer.parse(body))
             wanted = rightful_transfers(
                 self._terms,
                 market,
@@ -369,10 +370,10 @@ class History:
                 posted=before.public.posted,
                 eligible=eligible_assets(before.public),
             )
+        except Refused as error:
+            raise EntryIllegal(str(error)) from error
         except MarginError as error:
             raise AgentRefused(f"what settles run {run.run_id} cannot be told: {error}") from error
-        if Decimal(settlement.top_up_usd) != Decimal(body["top_up_usd"]):
-            raise EntryIllegal(f"it settles {settlement.top_up_usd} USD, the answer has {body['top_up_usd']}")
         if (settlement.kind, settlement.transfers) != (wanted.kind, wanted.transfers):
             moved = ", ".join(f"{move.quantity} {move.asset} to {move.destination}" for move in wanted.transfers)
             raise EntryIllegal(f"a {wanted.kind} has to settle this breach, which moves {moved}; it is another one")

@@ -3,7 +3,7 @@
 The public state after each entry comes with its salt, and the document of the entry where the machine needs it.
 Documents that show what is private, and from which nothing public follows but a number, stay with the institution:
 deposits, withdrawals, lists of readers, what is netted, what matured of free collateral. The private part is shown
-before a liquidation, as in bundles, and before the end of a default, which leaves nothing of it aside. The seed of the
+before a liquidation, as in bundles, and before the steps of a default, which leave nothing of it aside. The seed of the
 salts is never shown: each salt opens one hash.
 """
 
@@ -29,8 +29,12 @@ KEPT_BACK = frozenset(
     }
 )  # fmt: skip
 """Events whose documents are not shown."""
-BESIDE_FREE = frozenset({EventKind.LIQUIDATED, EventKind.DEFAULT_CLOSED})
-"""Events before which free collateral is shown: whether they are legal depends on all of it."""
+BESIDE_FREE = frozenset(
+    {
+        EventKind.LIQUIDATED, EventKind.COLLATERAL_SEGREGATED, EventKind.COLLATERAL_SOLD, EventKind.DEFAULT_CLOSED,
+    }
+)  # fmt: skip
+"""Events before which the private part is shown: whether they are legal depends on all of it."""
 
 
 class ReleasedEntry(Part):

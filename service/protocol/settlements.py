@@ -11,7 +11,8 @@ from typing import NamedTuple
 from atomic_margin.margin.collateral import select_transfer
 from atomic_margin.margin.errors import InsufficientFreeCollateral
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.protocol.documents import SettlementKind, Transfer
+from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.documents import Answer, Settlement, SettlementKind, Transfer
 from atomic_margin.service.protocol.terms import Terms
 
 
@@ -59,6 +60,20 @@ def rightful_transfers(
         return Rightful("liquidation", _everything(free, posted))
     moved = sorted(chosen.items())
     return Rightful("margin_call", tuple(_transfer(asset, quantity, "free", "posted") for asset, quantity in moved))
+
+
+def check_settled(settlement: Settlement, answer: Answer) -> None:
+    """Make sure that a settlement is of the top-up that an answer proved, in units and in USD.
+
+    Raises:
+        Refused: it is of another one.
+    """
+    if settlement.top_up != answer.top_up or Decimal(settlement.top_up_usd) != Decimal(answer.top_up_usd):
+        raise Refused(
+            f"it settles {settlement.top_up_usd} USD, {settlement.top_up} units; the answer proved {answer.top_up_usd} "
+            f"USD, {answer.top_up} units",
+            "top_up_usd",
+        )
 
 
 def _everything(free: Mapping[str, int], posted: Mapping[str, int]) -> tuple[Transfer, ...]:

@@ -230,6 +230,9 @@ def moves_stated(step: Step) -> tuple[Move, ...] | None:
         for line in (shown["line"] for shown in body["lines"]):
             if line["direction"] == "delivery" and line["arrived"]:
                 add("free", line["asset"], int(line["quantity"]))
+    elif kind == "segregation":
+        for asset, quantity in body["taken"].items():
+            add("free", asset, -int(quantity))
     elif kind == "close-out":
         for asset, quantity in body["returned"].items():
             add("free", asset, int(quantity))

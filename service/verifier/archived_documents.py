@@ -30,7 +30,7 @@ from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.sales import check_sale
-from atomic_margin.service.protocol.settlements import rightful_transfers
+from atomic_margin.service.protocol.settlements import check_settled, rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
@@ -68,6 +68,7 @@ class ArchivedDocuments:
     _submissions: dict[str, Submission] = field(default_factory=dict)
     _keys: dict[str, KeyPair] = field(default_factory=dict)
     _runs: dict[str, _Run] = field(default_factory=dict)
+    _answer: tuple[str, Answer] | None = None
     _waiting: list[tuple[int, str, Claim]] = field(default_factory=list)
     _entries: dict[int, tuple[str, EventKind]] = field(default_factory=dict)
     _agreements: Agreements = field(init=False)
@@ -207,6 +208,7 @@ class ArchivedDocuments:
             run.record, answer.run, submission, run.market, run.matrices, self.ground.terms, keys, words
         )
         claims = answer_claims(answer, ground)
+        self._answer = (happened.event.document, answer)
         self._waiting += [(happened.number, name, claim) for name, claim in claims.items()]
 
     def _run(self, name: str) -> _Run:
@@ -218,9 +220,12 @@ class ArchivedDocuments:
     def settled(self, happened: Happened) -> None:
         """A settlement moves what it has to, by prices and balances."""
         body, before = Settlement.parse(happened.document.body), happened.before
-        run = self._run(body.run)
+        run, (answered, answer) = self._run(body.run), self._answer or (None, None)
         if before is None:
             raise TypeError("an account that is settled was there before")
+        if answer is None or answered != body.answer:
+            raise ArchiveInvalid("a settlement is of an answer that the archive does not have", "documents")
+        check_settled(body, answer)
         rightful = rightful_transfers(
             self.ground.terms,
             run.market,

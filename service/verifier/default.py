@@ -6,7 +6,6 @@ own bundle (`atomic-margin verify`): here its answer is the institution's by its
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from atomic_margin.documents.errors import DocumentsError
@@ -27,6 +26,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, Settlement
 from atomic_margin.service.protocol.fund import fund_after
 from atomic_margin.service.protocol.sales import check_sale
+from atomic_margin.service.protocol.settlements import check_settled
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -190,8 +190,7 @@ def _liquidated(file: DefaultFile, trust: TrustFile, identity: str) -> Default:
         raise Refused("the settlement is no liquidation of this institution", "settlement")
     if settlement.answer != signed_answer.body_hash() or answer.outcome != "breach":
         raise Refused("the settlement is of another answer", "answer")
-    if Decimal(settlement.top_up_usd) != Decimal(answer.top_up_usd):
-        raise Refused("the settlement is of another top-up than the answer proved", "top_up_usd")
+    check_settled(settlement, answer)
     return segregated(settlement, signed.body_hash())
 
 

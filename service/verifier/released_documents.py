@@ -32,11 +32,12 @@ from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import body_of
 from atomic_margin.service.protocol.disputes import DisputeLapse
-from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.released import ReleasedEntry, ReleasedHistory
 from atomic_margin.service.protocol.sales import check_sale
+from atomic_margin.service.protocol.settlements import check_settled
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import named_terms
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -78,6 +79,7 @@ class _Documents:
         self.trust, self.log, self.agreements = trust, log, Agreements(trust)
         self._read_schedule: CollateralSchedule | None = None
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
+        self._answer: tuple[str, Answer, ReleasedEntry] | None = None
         self._evaluated = True
 
     def require_terms(self, public: PublicState) -> None:
@@ -110,6 +112,8 @@ class _Documents:
                     self._runs = {event.document: (event.body, entry_leaf(signed).to_bytes())}
                 if isinstance(event.body, Overdue):
                     self.overdue(event.body)
+                if isinstance(event.body, Answer):
+                    self._answer = (event.document, event.body, item)
             check = SHOWN.get(entry.kind)
             if check is not None:
                 check(self, item, event)
@@ -140,6 +144,15 @@ class _Documents:
         market, tick = self._priced(body.price_sequence)
         with self._signed(item, tick, self._schedule_shown):
             check_sale(body, market, self._schedule)
+
+    def settled(self, item: ReleasedEntry, event: Event) -> None:
+        """Check that a settlement is of what its answer proved; what that moves depends on what is kept back."""
+        body = body_of(event, Settlement)
+        answered, answer, shown = self._answer or (None, None, None)
+        if answer is None or shown is None or answered != body.answer:
+            raise TypeError("a settlement was followed without its answer")
+        with self._signed(item, as_released(shown), said="was proven"):
+            check_settled(body, answer)
 
     def netted(self, item: ReleasedEntry, event: Event) -> None:
         """Check that what is shown of a cycle is in its tree."""
@@ -184,13 +197,13 @@ class _Documents:
         return {"kind": "schedule", "document": self._schedule.canonical()}
 
     @contextmanager
-    def _signed(self, item: ReleasedEntry, *shown: JsonObject) -> Iterator[None]:
+    def _signed(self, item: ReleasedEntry, *shown: JsonObject, said: str = "schedule and prices say") -> Iterator[None]:
         """Have what does not hold be the operator's contradiction."""
         try:
             yield
         except (Refused, SaleRefused, EntryIllegal) as error:
             entry = Entry.parse(item.entry["body"])
-            reason = f"entry {entry.number}, '{entry.kind}', is not what schedule and prices say: {error}"
+            reason = f"entry {entry.number}, '{entry.kind}', is not what {said}: {error}"
             raise Contradiction(reason, [*self.log.shown(), *shown, as_released(item)]) from error
 
 
@@ -208,6 +221,8 @@ COUNTING = frozenset({EventKind.RUN_RECORDED, EventKind.COVERED_UNASKED, EventKi
 SHOWN: Mapping[EventKind, Callable[[_Documents, ReleasedEntry, Event], None]] = {
     EventKind.MATURED: _Documents.matured,
     EventKind.FREE_MATURED: _Documents.matured,
+    EventKind.MARGIN_CALLED: _Documents.settled,
+    EventKind.LIQUIDATED: _Documents.settled,
     EventKind.COLLATERAL_SOLD: _Documents.sold,
     EventKind.NETTED: _Documents.netted,
     EventKind.DISPUTE_LAPSED: _Documents.lapsed,

@@ -12,7 +12,6 @@ least there can have been: where the machine allows a step with the genuine part
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atomic_margin.service.protocol.account.default_documents import Segregation
 from atomic_margin.service.protocol.account.events import DepositRecord, Event, EventKind, Readers
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
@@ -39,7 +38,7 @@ OF_A_PARTY = frozenset({K.DELIVERY_PROMISED, K.RETURN_PROMISED, K.NETTED})
 PROMISED = frozenset({K.DELIVERY_PROMISED, K.RETURN_PROMISED})
 FREED = frozenset({K.DEPOSITED, K.NETTED, K.RELEASED, K.SUBSTITUTED, K.DEFAULT_CLOSED, K.FREE_MATURED})
 """What may leave something free. Each moves at least one smallest unit, or there is no entry of it."""
-TAKES = frozenset({K.WITHDRAWN, K.POSTED, K.RETURN_PROMISED, K.FREE_MATURED, K.COLLATERAL_SEGREGATED})
+TAKES = frozenset({K.WITHDRAWN, K.POSTED, K.RETURN_PROMISED, K.FREE_MATURED})
 """What takes something of it."""
 TAKES_ALL = frozenset({K.LIQUIDATED, K.COLLATERAL_SEGREGATED})
 BEGUN = frozenset({K.DEPOSITED, K.PARTY_NAMED})
@@ -131,8 +130,6 @@ def least_private(body: Body, earlier: Sequence[EventKind]) -> PrivateState:
         for move in body.transfers:
             if move.source == "free":
                 free[move.asset] = free.get(move.asset, 0) + move.quantity
-    elif isinstance(body, Segregation):
-        free |= body.taken
     elif isinstance(body, PartyNaming | Obligation):
         netting = _numbered(body, earlier)
         if isinstance(body, Obligation) and body.direction == "return":

@@ -197,4 +197,4 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
 ACCOUNT_TEXTS = {(Dispute, "reason"), (DisputeResolution, "words")}
 ACCOUNT_TEXTS |= {(DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
 ACCOUNT_TEXTS |= {(Halt, "reason"), (Resume, "reason")}
-ACCOUNT_OPTIONAL = {(Dispute, "amount"), (Dispute, "undisputed"), (GivingUp, "waiting"), (GivingUp, "covered")}
+ACCOUNT_OPTIONAL = {(Dispute, "undisputed"), (GivingUp, "waiting"), (GivingUp, "covered")}

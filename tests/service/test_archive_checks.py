@@ -24,6 +24,7 @@ from .account.story import asked, covered, recorded
 from .agreements import agreement
 from .bodies import TRUST
 from .documents import FUND, example_terms
+from .false_settlement import settled_for
 from .test_agreement_amendments import amended
 from .test_archive import archived, cut, verified
 from .test_disputes import disputed
@@ -61,6 +62,18 @@ def test_close_outs_and_the_fund_are_under_the_pinned_rules(kind: EventKind) -> 
         with pytest.raises(Refused, match="other waterfall rules") as refused:
             reader(**pins).take(happened(parties, document))
         assert refused.value.field == "rules"
+
+
+@pytest.mark.parametrize(("usd", "kind"), [("99999999", K.LIQUIDATED), ("1", K.MARGIN_CALLED)])
+def test_a_settlement_is_of_what_the_answer_proved(
+    world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usd: str, kind: EventKind
+) -> None:
+    """It moves just what its own sum in USD has to move, and the units are those of the answer."""
+    world = world_at("fall-open")
+    settled_for(world, monkeypatch, usd)
+    assert world.entries()[-1].entry.body["kind"] == str(kind)
+    with pytest.raises(ArchiveInvalid, match=f"it settles {usd} USD, .*; the answer proved"):
+        verified(archived(world, tmp_path / "fund.zip"), world.trust())
 
 
 @pytest.mark.parametrize("make", [recorded, asked], ids=["answer overdue", "proof overdue"])

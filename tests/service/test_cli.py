@@ -11,8 +11,10 @@ from typer.testing import CliRunner, Result
 
 from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli.agent_calls import TOKEN_FILE
 from atomic_margin.service.cli.main import COMMANDS, app
 from atomic_margin.service.cli.verify import ALL_STEPS
+from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.ticks import PriceSet
@@ -329,6 +331,9 @@ def test_no_book_is_given_up_without_a_yes(tmp_path: Path) -> None:
 
 
 def test_an_agent_that_does_not_run_is_said_in_a_sentence(tmp_path: Path) -> None:
-    result = call("institution", "status", "--dir", tmp_path, "--agent", "http://127.0.0.1:9")
+    status = ("institution", "status", "--dir", tmp_path, "--agent", "http://127.0.0.1:9")
+    assert "agent.token is not there; --dir is the folder of" in call(*status).stderr
+    load_token(tmp_path / TOKEN_FILE)
+    result = call(*status)
     assert result.exit_code == 2
     assert "the agent does not answer" in result.stderr

@@ -1,6 +1,6 @@
 """What arrives for an institution in default is segregated by its operator, and shown to everybody who may look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def test_what_arrives_is_sold_with_the_rest(world: World) -> None:
     replayed(world)
 
 
-def test_a_delivery_that_is_due_is_netted_first(world_at: Callable[[str], World]) -> None:
+def test_a_delivery_that_is_promised_is_netted_first(world_at: Callable[[str], World]) -> None:
     world = with_rules(world_at("crash-open"))
     members(world, harbour=2_000 * USDC)
     netting.name_party(world.operator, FUND, "lei-one", "party")
@@ -85,7 +85,7 @@ def test_a_delivery_that_is_due_is_netted_first(world_at: Callable[[str], World]
     sold(world, 7_000_000, "trade-2")
     capital(world)
     before = (world.head(), world.head("harbour"), world.ledger())
-    with pytest.raises(WrongCollateral, match="deliveries of USDC are due and not netted"):
+    with pytest.raises(WrongCollateral, match="deliveries of USDC are promised and not netted"):
         defaults.close_out(world.operator, FUND)
     assert (world.head(), world.head("harbour"), world.ledger()) == before
     netting.net_cycle(world.operator, now_text()[:10], [("party", "lei-one", "USDC", now_text()[:10])])
@@ -94,7 +94,7 @@ def test_a_delivery_that_is_due_is_netted_first(world_at: Callable[[str], World]
 
 
 @pytest.fixture(scope="module")
-def late(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> World:
+def late(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A default that ended after a deposit."""
     world = with_rules(stages.open("crash-open", tmp_path_factory.mktemp("late") / "operator"))
     members(world, **{FUND: 500 * USDC, "harbour": 2_000 * USDC})
@@ -104,7 +104,8 @@ def late(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> World:
     sold(world, 7_000_000, "trade-2")
     world.deposit(FUND, "USDC", LATE, "late")
     closed(world)
-    return world
+    yield world
+    world.close()
 
 
 def test_the_file_of_a_default_shows_what_arrived(late: World) -> None:

@@ -31,6 +31,7 @@ from .account.story import asked, recorded
 from .agreements import agreement
 from .bodies import TRUST
 from .documents import FUND, Json
+from .false_settlement import settled_for
 from .netting import Netted
 from .test_agreement_amendments import amended
 from .test_archive import _shifted
@@ -110,6 +111,21 @@ def test_another_schedule_or_tick_than_is_pinned_and_logged_shows_nothing(
     watch.holds(value)
     bent("v1/ticks/1", lambda signed: signed["body"].update(received_at="2026-11-20T09:00:01Z"))
     assert "tick 1 that is served is not the one of the log" in watch.refused(value)
+
+
+@pytest.mark.parametrize("usd", [None, "99999999", "1"])
+def test_a_settlement_is_of_what_the_answer_proved(
+    world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, usd: str | None
+) -> None:
+    world = world_at("fall-open")
+    settled_for(world, monkeypatch, usd)
+    watch = Watch(world, tmp_path, monkeypatch)
+    if usd is None:
+        watch.holds(history(world))
+        return
+    reason, shown = watch.contradicted(history(world))
+    assert f"is not what was proven: it settles {usd} USD" in reason
+    assert [one["kind"] for one in shown] == ["checkpoint", "released", "released"]
 
 
 @pytest.mark.parametrize("cheap", [False, True])
@@ -245,8 +261,8 @@ CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
     K.RUN_VOID: (MACHINE, MACHINE, MACHINE),
     K.PROOF_OVERDUE: (True, True, True),
     K.ANSWER_OVERDUE: (True, True, True),
-    K.MARGIN_CALLED: (True, PROOF, True),
-    K.LIQUIDATED: (True, PROOF, True),
+    K.MARGIN_CALLED: (True, True, True),
+    K.LIQUIDATED: (True, True, True),
     K.DISPUTE_LAPSED: (True, True, True),
     K.PARTY_NAMED: ("by the institution, in what it promises", "kept back", MACHINE),
     K.NETTED: (True, True, True),

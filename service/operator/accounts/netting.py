@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -22,6 +23,7 @@ from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.tables import Account, NettingCycleRow
 from atomic_margin.service.protocol.account.netting_documents import (
+    MAX_DAYS,
     MAX_GROUP,
     Line,
     Netting,
@@ -81,10 +83,13 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
         if earlier is not None:
             return SignedDocument.parse(earlier.entry)
         entries.require_known(session, institution, promised.entry)
-        last = _last(session)
-        if promised.settles < now_text()[:10] or (last is not None and promised.settles <= last.settles):
+        last, today = _last(session), now_text()[:10]
+        latest = (date.fromisoformat(today) + timedelta(days=MAX_DAYS)).isoformat()
+        if promised.settles < today or (last is not None and promised.settles <= last.settles):
             raise Conflict(f"the cycle of {promised.settles} is over; settle on a later day", "settles")
         entry = entries.enter(session, operator.book, session.get_one(Account, institution), signed)
+        if promised.settles > latest:
+            raise Conflict(f"an obligation settles within {MAX_DAYS} days: {latest} at the latest", "settles")
         if promised.direction == "return":
             move = ledger.Move(
                 promised.asset, promised.quantity, ledger.free(institution), ledger.returning(institution)

@@ -60,6 +60,11 @@ def collateral_sold(state: Account, event: Event, at: At) -> Account:
     body = body_of(event, Sale)
     default = _default(state, body.settlement)
     require_not_held(state.public, "sell")
+    if state.private.free:
+        arrived = ", ".join(state.private.free)
+        raise WrongCollateral(
+            f"{arrived} of the institution arrived since; segregate it before anything is sold", "asset"
+        )
     require_next(body.stage, default.stages, "stage")
     if body.stage > MAX_STAGES:
         raise OutOfSequence(f"a liquidation has at most {MAX_STAGES} stages", "stage")
@@ -153,9 +158,9 @@ def default_closed(state: Account, event: Event, at: At) -> Account:
 def _require_nothing_left(state: Account, default: Default, body: CloseOut) -> None:
     """Make sure that the institution has nothing beside its cash that is held, before others bear a loss beyond it."""
     nobody = "nobody else bears anything before that"
-    due = _due(state, body.closed_at[:10])
-    if due:
-        raise WrongCollateral(f"deliveries of {', '.join(due)} are due and not netted; {nobody}", "margin")
+    promised = _promised(state)
+    if promised:
+        raise WrongCollateral(f"deliveries of {', '.join(promised)} are promised and not netted; {nobody}", "margin")
     if state.private.free:
         arrived = ", ".join(state.private.free)
         raise WrongCollateral(f"{arrived} of the institution arrived since and is not segregated; {nobody}", "margin")
@@ -168,10 +173,13 @@ def _require_nothing_left(state: Account, default: Default, body: CloseOut) -> N
         )
 
 
-def _due(state: Account, day: str) -> list[str]:
-    """Return the assets that the institution promised to bring until a day, in lines that no cycle netted."""
+def _promised(state: Account) -> list[str]:
+    """Return the assets that the institution promised to bring, in lines that no cycle netted, of whatever day.
+
+    What day it is, only the operator would say.
+    """
     pending = () if state.private.netting is None else state.private.netting.pending
-    return sorted({line.asset for line in pending if line.direction == "delivery" and line.settles <= day})
+    return sorted({line.asset for line in pending if line.direction == "delivery"})
 
 
 def _check_lines(body: CloseOut) -> None:

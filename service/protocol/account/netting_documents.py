@@ -17,6 +17,8 @@ from atomic_margin.service.protocol.bodies import Body
 
 MAX_PENDING = 64
 """Obligations of one account that no cycle has netted yet."""
+MAX_DAYS = 31
+"""From today, until an obligation settles. Others bear nothing of a default while a delivery is promised."""
 MAX_GROUP = 4096
 """Lines of one group, and of one cycle."""
 

@@ -65,8 +65,8 @@ def promised() -> Parties:
     return parties
 
 
-def cycle(parties: Parties) -> SignedDocument:
-    """The operator nets all that is pending; every delivery arrived."""
+def cycle(parties: Parties, arrived: bool = True) -> SignedDocument:
+    """The operator nets all that is pending; every delivery arrived, or none."""
     netting = parties.state.private.netting
     assert netting is not None
     lines = [
@@ -75,14 +75,14 @@ def cycle(parties: Parties) -> SignedDocument:
             institution=INSTITUTION,
             party=netting.party,
             scope=netting.scope,
-            arrived=True,
+            arrived=arrived or line.direction == "return",
             **{name: getattr(line, name) for name in ("sequence", "obligation", "direction", "asset", "quantity")},
             settles=line.settles,
         )
         for line in netting.pending
     ]
     settles = day(parties)
-    keys = frozenset({("party", PARTY, "USDC", settles)}) if lines else frozenset()
+    keys = frozenset({("party", PARTY, "USDC", settles)}) if lines and arrived else frozenset()
     groups = net(lines, parties.operator.public_key, keys, lambda name: named("group", name))
     tree = CycleTree(groups)
     body = Netting.model_construct(

@@ -1,7 +1,6 @@
 """What arrives while an account is in default is under the lien too, and every default has an end."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -73,9 +72,7 @@ def in_default(parties: Parties) -> None:
 def test_whatever_arrives_bears_the_loss_before_others_do(make: Callable[[], Parties]) -> None:
     parties = make()
     assert parties.state.private.free == {"USDC": 5_000}
-    for _ in range(2):
-        if default_of(parties).held.get("BTC"):
-            parties.enter(sale(parties, 50, 50))
+    refuses(parties, sale(parties, 50, 50), WrongCollateral, "arrived since; segregate it before anything is sold")
     refuses(parties, close_out(parties), WrongCollateral, BEYOND)
     sequence = parties.state.public.instructions + 1
     refuses(parties, parties.instruction(sequence, "withdraw", 5_000), IllegalTransition, "in_default")
@@ -265,14 +262,37 @@ def test_a_bill_that_matured_in_the_pool_is_no_dead_end() -> None:
     assert parties.state.private.free == {"USDC": 5_000}
 
 
-def test_a_delivery_after_the_end_is_the_institutions() -> None:
-    """Nobody can make it deliver. But once its day has come, the cycle says first whether it did."""
+@pytest.mark.parametrize("closed_at", [TIME, "2020-01-01T00:00:00Z"])
+@pytest.mark.parametrize("arrives", [True, False])
+def test_nobody_bears_anything_while_a_delivery_is_promised(closed_at: str, arrives: bool) -> None:
+    """Whatever day it is for, and whatever day the operator says that it is: the cycle says first whether it came."""
     parties = in_netting.of_a_party()
     parties.enter(in_netting.obligation(parties, "delivery", 5_000))
     in_default(parties)
     parties.enter(loss_agreement(parties, 1_300))
-    refuses(parties, close_out(parties), WrongCollateral, "deliveries of USDC are due and not netted")
-    before = f"{date.fromisoformat(TIME[:10]) - timedelta(days=1)}T23:59:59Z"
-    assert drawn(parties.enter(close_out(parties, closed_at=before)))["mutual"] == 250
+    document = close_out(parties, closed_at=closed_at)
+    refuses(parties, document, WrongCollateral, "deliveries of USDC are promised and not netted")
+    parties.enter(in_netting.cycle(parties, arrived=arrives))
+    if arrives:
+        parties.enter(segregation(parties))
+    assert drawn(parties.enter(close_out(parties)))["mutual"] == (0 if arrives else 250)
+    assert parties.state.private.free == ({"USDC": 4_700} if arrives else {})
+
+
+def test_a_delivery_that_nobody_waits_for_is_the_institutions() -> None:
+    """Its cash reaches the loss: what comes after the end is free."""
+    parties = in_netting.of_a_party()
+    parties.enter(in_netting.obligation(parties, "delivery", 5_000))
+    in_default(parties)
+    parties.enter(loss_agreement(parties, 900))
+    parties.enter(close_out(parties))
     parties.enter(in_netting.cycle(parties))
-    assert parties.state.private.free == {"USDC": 5_000}
+    assert parties.state.private.free["USDC"] == 5_100
+
+
+def test_nothing_is_sold_before_what_arrived_is_segregated() -> None:
+    """Else a partial operator would sell to a friend what the cash makes needless."""
+    parties = arrived(1_300)
+    refuses(parties, sale(parties, 50, 100), WrongCollateral, "USDC of the institution arrived since")
+    parties.enter(segregation(parties))
+    refuses(parties, sale(parties, 50, 100), WrongCollateral, "fewer units of BTC reach the agreed loss")

@@ -45,6 +45,7 @@ def test_kinds_that_move_are_these() -> None:
         EventKind.NETTED,
         EventKind.LOSSES_SETTLED,
         EventKind.DEFAULT_CLOSED,
+        EventKind.COLLATERAL_SEGREGATED,
     }
 
 
