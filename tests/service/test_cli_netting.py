@@ -14,6 +14,7 @@ from atomic_margin.service.cli import agent_calls
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.cli.output import EXIT_REFUSED, print_json
 from atomic_margin.service.files import write_json
+from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.operator.accounts import halts
@@ -47,6 +48,7 @@ class Desk:
         process._opened = process._agent = watched.agent
         self.client = TestClient(create_agent(process, "token"), headers={"Authorization": "Bearer token"})
         self.folder = watched.resident.folder
+        load_token(self.folder / agent_calls.TOKEN_FILE)
         monkeypatch.setattr(agent_calls, "call", self._call)
 
     def _call(self, _: str, method: str, url: str, *, body: Any = None, **__: Any) -> Any:
