@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.errors import AttestationInvalid
+from atomic_margin.service.errors import AttestationInvalid, HistoryDiffers
 from atomic_margin.service.institution import cycles, obligations
+from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import netting
+from atomic_margin.service.operator.store import log
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.errors import WrongNetting
 from atomic_margin.service.protocol.account.netting import check_shown
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.agent_messages import Promise
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.verifier.errors import Contradiction
 from atomic_margin.service.verifier.netting import verify_netting
 
 from .netting import day
@@ -139,3 +142,22 @@ def test_what_is_shown_has_to_fit_itself(genuine: Any) -> None:
     ):
         with pytest.raises(WrongNetting, match=match):
             check_shown(shown(change))
+
+
+def test_a_log_that_began_to_have_cycles_later(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was netted before is no leaf that anybody could have read: the next number is a gap, and is said to be."""
+    append = log.append
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "append", lambda session, leaf: 0 if b'"kind":"cycle"' in leaf else append(session, leaf))
+        patch.setattr(netting, "now_text", lambda: f"{from_today(-1)}T12:00:00Z")
+        promise(sides, 300, from_today(-1))
+        netting.net_cycle(sides.world.operator, from_today(-1))
+    sides.watched.publish()
+    assert sides.monitored().cycles == ()
+    with sides.world.operator.store.unit_of_work() as session, pytest.raises(HistoryDiffers, match="cycles of netting"):
+        replay.check(session, sides.world.key)
+    sides.promise_west()
+    sides.net()
+    sides.watched.publish()
+    with pytest.raises(Contradiction, match="cycle 2 of netting comes after 0"):
+        sides.monitored()
