@@ -81,6 +81,7 @@ DISPUTE_MUTANTS = (
            file="monitor_released"),
     _said("an amount is said", "Dispute", condition("kind")),
     _said("an amount is more than 0", "Dispute", condition("0")),
-    _said("what is agreed to is a part", "Dispute", condition("part")),
+    _said("what is agreed to is a part", "Dispute", condition("part", "Decimal")),
+    _said("a part is of an amount", "Dispute", condition("undisputed")),
     _said("an amount goes with an agreement", "DisputeResolution", condition("agreed")),
 )  # fmt: skip

@@ -33,7 +33,7 @@ from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
-from atomic_margin.service.protocol.leaves import EntryLeaf, PriceLeaf, TickLeaf
+from atomic_margin.service.protocol.leaves import CycleLeaf, EntryLeaf, PriceLeaf, TickLeaf
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.rule_changes import NewRules, RulesChange
 from atomic_margin.service.protocol.ticks import Price, PriceSet, PriceTick, Staged
@@ -88,6 +88,7 @@ MODELS: tuple[type[Part], ...] = (
     TickLeaf,
     EntryLeaf,
     PriceLeaf,
+    CycleLeaf,
     Attestation,
     history.History,
     history.SubmissionEntries,

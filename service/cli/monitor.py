@@ -22,7 +22,7 @@ from atomic_margin.service.log.notes import ED25519, NoteKey
 from atomic_margin.service.protocol.released import ReleasedHistory
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction, ReleaseInvalid
-from atomic_margin.service.verifier.monitor import Looked, Monitor, Seen, seen_from_json, seen_to_json
+from atomic_margin.service.verifier.monitor import Looked, Monitor, Seen, read_seen, seen_to_json
 from atomic_margin.service.verifier.released import Checked, LogRead, account_of, check_released, read_log
 from atomic_margin.service.verifier.released_documents import check_documents
 from atomic_margin.service.verifier.served import Fetch, Served
@@ -63,7 +63,7 @@ class Followed:
         """Take up the memory that there is."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = directory / "seen.json"
-        return cls(monitor, directory, seen_from_json(read_json(place)) if place.exists() else Seen(), released, trust)
+        return cls(monitor, directory, read_seen(place), released, trust)
 
     def look(self) -> Looked:
         """Read what is new and remember it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from atomic_margin.service.errors import AgentRefused, ConfigurationError
-from atomic_margin.service.files import read_json, replace_json
+from atomic_margin.service.files import replace_json
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.institution.settings import AgentSettings
@@ -23,7 +23,7 @@ from atomic_margin.service.protocol.leaves import EntryLeaf
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.chains import CycleSeen
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable
-from atomic_margin.service.verifier.monitor import Differs, Monitor, Seen, seen_from_json, seen_to_json
+from atomic_margin.service.verifier.monitor import Differs, Monitor, Seen, read_seen, seen_to_json
 from atomic_margin.service.verifier.served import Fetch, Served
 
 MEMORY = "log.json"
@@ -64,7 +64,7 @@ class LogWatch:
             raise ConfigurationError("the trust file names no log; make it with `atomic-margin trust --log`")
         self._monitor = Monitor(NoteKey.parse(trust.log.key), trust.operator, trust.prices, policy_of(trust.log), fetch)
         self._place, self._clock, self._contradictions = directory / MEMORY, clock, Contradictions(directory)
-        self._seen = seen_from_json(read_json(self._place)) if self._place.exists() else Seen()
+        self._seen = read_seen(self._place)
 
     def require(self, account: str, number: int, leaf_of: Callable[[int], bytes | None]) -> Believed:
         """Read what is new, and make sure that the log has the account as it was followed; return the checkpoint.

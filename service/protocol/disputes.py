@@ -77,9 +77,10 @@ class Dispute(Body):
             raise MalformedDocument("amount", "missing: whoever disputes an amount says which")
         if self.amount is not None and Decimal(self.amount) == 0:
             raise MalformedDocument("amount", "nothing is disputed by 0")
+        part = None if self.undisputed is None else Decimal(self.undisputed)
         if self.undisputed is not None and self.amount is None:
             raise MalformedDocument("amount", "missing: what is undisputed is a part of it")
-        if self.undisputed is not None and Decimal(self.undisputed) > Decimal(self.amount or 0):
+        if part is not None and self.amount is not None and part > Decimal(self.amount):
             raise MalformedDocument("undisputed", "a part of `amount` that is agreed to: at most that")
         return self
 

@@ -12,12 +12,14 @@ is handed out does not belong together: that may be the operator, a cache or the
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import ChainBroken, MalformedRequest, RequestError
 from atomic_margin.service.feed.chain import Known, begin, follow
+from atomic_margin.service.files import read_json
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.checkpoints import Believed, Checkpoint, WitnessPolicy, believe
 from atomic_margin.service.log.errors import LogError, ProofInvalid
@@ -333,6 +335,21 @@ def seen_to_json(seen: Seen) -> dict[str, Any]:
     }
 
 
+def read_seen(place: Path) -> Seen:
+    """Return what a monitor remembers in a file; nothing where there is none.
+
+    Raises:
+        LogUnreadable: it is of another version, or damaged.
+        ConfigurationError, MalformedRequest: it cannot be read, or is no JSON.
+    """
+    if not place.exists():
+        return Seen()
+    try:
+        return seen_from_json(read_json(place))
+    except LogUnreadable as error:
+        raise LogUnreadable(f"{place}: {error}; remove it, and the log is read again from its beginning") from error
+
+
 def seen_from_json(value: dict[str, Any]) -> Seen:
     """Return what `seen_to_json` wrote.
 
@@ -367,7 +384,7 @@ def seen_from_json(value: dict[str, Any]) -> Seen:
             tuple(CycleSeen(int(leaf), int(number), settles, sha256) for leaf, number, settles, sha256 in cycles),
         )
     except (KeyError, TypeError, ValueError, AttributeError, LogError, DocumentsError) as error:
-        raise LogUnreadable(f"this is no file of a monitor of this version: {error}; begin a new one") from error
+        raise LogUnreadable(f"no memory of a monitor of this version: {error}") from error
 
 
 def _shown(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def test_what_cannot_be_read(story: Story, open_watch: Callable[[], LogWatch], t
     with pytest.raises(LogUnreadable, match="of 7 entries is shown, one of 8 was seen"):
         watch.require(story.fund.pseudonym, 4, own.get)
     (tmp_path / "log.json").write_text("{}")
-    with pytest.raises(LogUnreadable, match="no file of a monitor"):
+    with pytest.raises(LogUnreadable, match=r"log\.json: no memory of a monitor of this version.*; remove it"):
         open_watch()
     served = story.served
     assert isinstance(served, Watched)

@@ -263,7 +263,7 @@ def test_whose_log_and_who_saw_it(served: Served) -> None:
     ],
 )
 def test_a_memory_that_is_none_is_refused(value: dict[str, Any]) -> None:
-    with pytest.raises(LogUnreadable, match="no file of a monitor"):
+    with pytest.raises(LogUnreadable, match="no memory of a monitor"):
         seen_from_json(value)
 
 
