@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 
 
+@pytest.mark.long
 def test_every_mutant_can_be_made_and_its_tests_exist() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / "mutate.py"), "--check"], capture_output=True, text=True, check=False

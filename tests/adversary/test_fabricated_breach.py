@@ -19,6 +19,7 @@ from .attacks import Stage, signed_again
 pytestmark = pytest.mark.fhe
 
 
+@pytest.mark.long
 def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: World) -> None:
     """The record would show a breach; the agent replays what was entered, and keeps what contradicts it."""
     world = plain_world

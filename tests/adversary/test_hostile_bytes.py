@@ -43,6 +43,7 @@ def test_words_of_another_length_are_refused(stage: Stage) -> None:
         assert stage.submit(signed_again(good, stage.agent.identity, bodies=bad)) == (422, "bodies")
 
 
+@pytest.mark.long
 def test_evaluation_keys_that_are_none_are_refused_and_the_operator_goes_on(stage: Stage) -> None:
     """Zeros would make every flag a 0 if they could be evaluated with."""
     size = layout_of(TINY).evaluation_key_bytes

@@ -143,6 +143,7 @@ def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(
         assert bundle["last_market"] == operator.get("/v1/ticks/1")
 
 
+@pytest.mark.long
 def test_old_prices_get_no_answer_whatever_time_the_operator_has(plain_world: World) -> None:
     world = plain_world
     with world.serving() as operator:
@@ -155,6 +156,7 @@ def test_old_prices_get_no_answer_whatever_time_the_operator_has(plain_world: Wo
                 assert agent.alarm is None
 
 
+@pytest.mark.long
 def test_rules_are_swapped_for_nobody(plain_world: World) -> None:
     """Under other rules prices may jump: the operator says so, but its sources signed under the pinned ones."""
     world = plain_world

@@ -13,6 +13,7 @@ from ..lines import FLAT
 pytestmark = pytest.mark.fhe
 
 
+@pytest.mark.long
 def test_silence_freezes_the_account(plain_world: World) -> None:
     world = plain_world
     with world.serving(answer_seconds=1), world.own_agent() as agent:

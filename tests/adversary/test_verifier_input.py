@@ -57,6 +57,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_proof_is_refused(stage: Stage, change: str) -> None:
     body = stage.bundle["body"]

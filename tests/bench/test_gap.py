@@ -105,6 +105,7 @@ def test_a_negative_gap_is_an_error(bad: AccountExcess, why: str) -> None:
         Tally("m", "some").add(bad)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", models())
 def test_the_gap_of_generated_books_is_never_negative(name: str, documents: ExampleDocuments) -> None:
     count = 12 if name != "expected_shortfall" else 4

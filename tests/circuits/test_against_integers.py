@@ -117,6 +117,7 @@ def test_random_portfolios(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, random_cases(profile, count, 20261122), 1))
 
 
+@pytest.mark.long
 @TINY_FIRST
 def test_boundary_rows(circuit: Circuit, profile: Profile) -> None:
     assert_no_constant_passes(circuit, agree(circuit, profile, boundary_cases(circuit, profile, 2), 2))
@@ -131,6 +132,7 @@ def test_thousands_of_portfolios_and_boundary_rows_in_every_position(circuit: Ci
     assert_no_constant_passes(circuit, agree(circuit, profile, every, 4))
 
 
+@pytest.mark.long
 @PROFILES
 def test_the_count_turns_exactly_at_what_is_allowed(profile: Profile) -> None:
     """For every count of negative rows, in random positions: allowed as it is, one less, one more, and the bounds."""

@@ -24,6 +24,7 @@ def test_breach_joins_any_number_of_rows(rows: int) -> None:
         assert run(z, A, c).tolist() == [int(bool(negative))], f"negative rows {negative}"
 
 
+@pytest.mark.long
 @rows_of_trees((2, 3, 7, 9, 64), (8, 33, 50))
 def test_exceedances_counts_any_number_of_rows(rows: int) -> None:
     """Counts are exact over their whole range, up to 64 of 64 rows."""

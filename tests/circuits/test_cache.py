@@ -53,6 +53,7 @@ def test_a_loaded_module_is_the_compiled_one(directory: Path) -> None:
     assert [path.name for path in (directory / "modules").iterdir()] == [place().name]
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_a_loaded_module_evaluates_as_the_compiled_one(directory: Path) -> None:
     """Keys made for one, a ciphertext and clear inputs: both give the same, and what integers give."""

@@ -70,6 +70,7 @@ def test_call_then_covered_by_the_moved_collateral_then_liquidation(plain_world:
             assert ("none" if settlement is None else settlement.kind) == settlement_kind(view)
 
 
+@pytest.mark.long
 def test_an_unanswered_run_freezes_the_account_and_a_late_proof_thaws_it(plain_world: World) -> None:
     world = plain_world
     with world.serving(answer_seconds=1):

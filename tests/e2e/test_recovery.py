@@ -54,7 +54,10 @@ def assert_no_worker_left(worker: int) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("fault", RUN_FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [fault if fault == "settlement-booked" else pytest.param(fault, marks=pytest.mark.long) for fault in RUN_FAULTS],
+)
 def test_a_breach_settles_exactly_once_whenever_the_server_dies(plain_world: World, fault: str) -> None:
     assert_settled_once_after(plain_world, die(plain_world, fault))
 
@@ -101,6 +104,7 @@ def assert_settled_once_after(world: World, run_id: str) -> None:
         assert world.account().state is AccountState.ACTIVE
 
 
+@pytest.mark.long
 def test_a_second_server_start_settles_nothing_again(plain_world: World) -> None:
     world = plain_world
     run_id = die(world, "settlement-committed")
@@ -114,6 +118,7 @@ def test_a_second_server_start_settles_nothing_again(plain_world: World) -> None
     assert seen[0] == seen[1]
 
 
+@pytest.mark.long
 def test_an_institution_that_died_after_deciding_sends_the_same_answer(plain_world: World) -> None:
     world = plain_world
     with world.serving():

@@ -174,6 +174,7 @@ def bundle_verdict(world: World, run_id: str) -> dict[str, Any]:
     return verify_apart(path, world.trust)
 
 
+@pytest.mark.long
 def test_a_covered_run_is_proven_without_evaluation_and_a_breach_is_evaluated(plain_world: World) -> None:
     world = plain_world
     with world.both(options=("--policy", "unless_proven", "--proof-seconds", "8")):

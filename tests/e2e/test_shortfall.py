@@ -134,6 +134,7 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
     assert stored(world) == [(run_id, ShortfallState.RECORDED, 1, json.dumps(signed.to_json()), words)]
 
 
+@pytest.mark.long
 def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag(
     world: World, disloyal: Path, ready_made_keys: None
 ) -> None:

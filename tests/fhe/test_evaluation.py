@@ -89,12 +89,14 @@ def test_tiny_flags_and_rows(evaluator: Evaluator, keys: InstitutionKeys, key_fi
     assert {(0,), (1,)} < assert_agrees(found, ("surplus", "breach"), many, 1)
 
 
+@pytest.mark.long
 def test_tiny_exceedances(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     found = evaluator, keys, key_file
     many = islice(mixed(TINY, 3, seed=2), 0, 3, 2)
     assert assert_agrees(found, ("exceedances",), many, 0) == {(0,), (1,)}
 
 
+@pytest.mark.long
 def test_tiny_shortfall(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     found = evaluator, keys, key_file
     # Boundary rows throughout: the least of them is far below zero.
@@ -174,6 +176,7 @@ def test_an_entry_that_does_not_fit_is_not_encrypted(keys: InstitutionKeys, prof
         keys.encrypt(z)
 
 
+@pytest.mark.long
 def test_known_answer_flags(evaluator: Evaluator, keys: InstitutionKeys, key_file: KeyFile) -> None:
     challenges = tuple((bytes([seed]), flag) for seed, flag in enumerate([1, 0, 0, 1]))
     outputs = evaluator.check_keys(key_file, challenges)

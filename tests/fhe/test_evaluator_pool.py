@@ -173,9 +173,8 @@ def busiest_share(process: int, work: Callable[[], object]) -> float:
 
 
 @pytest.mark.fhe
-@pytest.mark.parametrize(
-    ("threads", "least", "most"), [(1, 0.9, 1.0), pytest.param(2, 0.3, 0.75, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("threads", "least", "most"), [(1, 0.9, 1.0), (2, 0.3, 0.75)])
 def test_a_worker_uses_the_threads_it_is_given(
     keys: InstitutionKeys, key_file: KeyFile, profile: Profile, threads: int, least: float, most: float
 ) -> None:
@@ -213,6 +212,7 @@ def test_two_calls_run_at_once_in_two_workers_and_are_right(
         assert np.array_equal(surplus.values, reference.surplus(z, A, c))
 
 
+@pytest.mark.long
 @pytest.mark.fhe
 def test_a_worker_that_dies_costs_its_own_call_alone(
     pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile

@@ -83,6 +83,7 @@ def test_messages_with_other_frames_are_refused_or_stay_inside(edits: list[tuple
     assert changed == FLAG.prefix + words + FLAG.suffix
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("profile", SERVED)
 @brief

@@ -118,6 +118,7 @@ def test_a_contribution_is_what_a_little_less_of_a_line_takes_away(account: Acco
             assert gone == pytest.approx(share * parts.parts[number].amount, rel=1e-6, abs=1e-3)
 
 
+@pytest.mark.long
 def test_generated_books_are_taken_apart_too(account: Account, markets: Any) -> None:
     published = replace(account.published, market=markets[3])
     items = published.universe.instruments
@@ -161,6 +162,7 @@ def down(amount: float) -> Decimal:
     return Decimal(amount).quantize(Decimal("0.01"), ROUND_FLOOR)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tick", [1, 3])
 def test_an_explanation_adds_up_to_the_cent(account: Account, markets: Any, tick: int) -> None:
     later = at(account, markets[tick])

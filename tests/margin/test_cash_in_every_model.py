@@ -112,6 +112,7 @@ EXPIRING = [
 ]
 
 
+@pytest.mark.long
 @settings(max_examples=10, deadline=None)
 @given(
     btc=st.integers(70_000, 130_000),

@@ -124,6 +124,7 @@ def test_entries_count_the_lots_they_spell(data: st.DataObject, widths: list[int
         assert all(0 <= entry < 1 << width for entry, (_, width) in zip(entries, tiers, strict=True))
 
 
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), cash=st.integers(-(10**8), 10**8), tick=st.integers(0, 3))
 @pytest.mark.parametrize("name", UNIVERSE_MODELS)

@@ -102,6 +102,7 @@ def test_the_theorem_is_what_transfers_can_do(seed: int, count: int) -> None:
     assert max(0.0, -left) == pytest.approx(least_cash(profit, pools, credit, haircut, limit, central), abs=1e-7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("venues", [2, 3])
 def test_rows_are_the_transfers_solved_for_whole_accounts(
     document: Json,

@@ -161,7 +161,9 @@ print(json.dumps(example_hashes({cases}), sort_keys=True))
 OTHER_UNITS = {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3", "OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"}
 
 
-@pytest.mark.parametrize(("cases", "least"), [(1, 120), pytest.param(3, 140, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("cases", "least"), [pytest.param(1, 120, marks=pytest.mark.long), pytest.param(3, 140, marks=pytest.mark.slow)]
+)
 def test_matrices_do_not_depend_on_the_processor(cases: int, least: int) -> None:
     """With the vector units that numpy and its BLAS would use switched off, every hash is the same."""
     done = subprocess.run(

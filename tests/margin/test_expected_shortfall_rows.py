@@ -89,6 +89,7 @@ def test_measured_gaps(shortfall: ExpectedShortfallModel, universe: Universe, ma
     assert gap() < gap(form="scenarios") < gap(form="instruments")
 
 
+@pytest.mark.long
 def test_integer_rows_never_exceed_the_reference_with_collateral(
     shortfall: ExpectedShortfallModel,
     universe: Universe,
@@ -150,6 +151,7 @@ def test_an_empty_account_owes_nothing(
     assert exact_surplus(proof.initial, z, tail_slack(proof.initial, z)).tolist() == [0] * 261
 
 
+@pytest.mark.long
 def test_exact_rows_equal_the_reference_before_rounding(
     shortfall: ExpectedShortfallModel,
     universe: Universe,

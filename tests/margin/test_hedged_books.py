@@ -73,6 +73,7 @@ def test_books_of_a_universe_are_flat_and_fit_it(universe: Any, markets: Any) ->
         assert (np.abs(books @ gain) < most * 0.01 * gross + 0.5 * notional.max()).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(4))
 def test_the_forms_of_hedged_books_are_in_order(number: int) -> None:
     check(pmrm2_hedged_case(number))
@@ -94,6 +95,7 @@ def looseness(case: Pmrm2Case, most_rows: int) -> float:
     )
 
 
+@pytest.mark.long
 def test_rows_spent_on_a_discount_narrow_the_gap() -> None:
     cases = [pmrm2_hedged_case(number) for number in range(12)]
     once, twice = (np.array([looseness(case, rows) for case in cases]) for rows in (24, 64))

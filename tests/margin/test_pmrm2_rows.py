@@ -81,6 +81,7 @@ def check(case: Pmrm2Case, exactly: bool = True) -> None:
     assert_compiled_exact(exact_matrices(exact), exact.rows, exact.collateral, exact.entry_map, exact.gross_limit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(6))
 def test_the_order_of_the_forms_on_generated_books(block: int) -> None:
     for seed in range(10 * block, 10 * block + 10):
@@ -118,6 +119,7 @@ def test_other_parameters_are_another_model() -> None:
     assert len(hashes) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(40))
 def test_quantities_of_many_decimals_are_rounded_against_the_holder(seed: int) -> None:
     """Up to 18 decimals, hedged or not, in both forms: never above the true margin, and close below it."""

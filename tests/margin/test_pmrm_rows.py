@@ -136,6 +136,7 @@ def test_the_order_of_the_forms_on_the_outside_cases(number: int, name: str) -> 
     check(outside_case(number), parse_parameters(outside("parameters.json"), name))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(6))
 def test_the_order_of_the_forms_on_generated_books(block: int) -> None:
     for seed in range(10 * block, 10 * block + 10):
@@ -154,6 +155,7 @@ def without_perpetuals(case: PmrmCase) -> PmrmCase:
     return replace(case, account=replace(case.account, book=replace(case.account.book, perpetuals=Decimal(0))))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_a_perpetual_that_is_listed_but_perhaps_not_held(seed: int) -> None:
     case, parameters = generated(seed)

@@ -79,6 +79,7 @@ def test_a_verifier_refuses_a_run_under_another_agreement(under: Callable[..., W
         assert refusal.value.step == "account"
 
 
+@pytest.mark.long
 def test_rows_with_slack_count_the_agreement_too(under: Callable[..., World], group: Group) -> None:
     world = under(model=document(), threshold="30000000", minimum_transfer_amount="100000")
     run_id = world.play(1)

@@ -328,6 +328,7 @@ def other(*arguments: object) -> Result:
     return result
 
 
+@pytest.mark.long
 def test_the_gap_is_measured_on_hedged_books(tmp_path: Path) -> None:
     file = tmp_path / "gap.json"
     for model in ("pmrm2", "scan"):

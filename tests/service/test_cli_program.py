@@ -113,6 +113,7 @@ def test_every_command_and_sub_command_has_help() -> None:
         assert "Usage: " in result.output
 
 
+@pytest.mark.long
 def test_help_needs_no_extra() -> None:
     modules = [module for extra in EXTRAS.values() for module in extra]
     code = HELP_OF_EACH.format(modules=modules, commands=list(COMMANDS))
@@ -205,6 +206,7 @@ def processor_seconds(process: int) -> float:
     return sum(map(int, times[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.long
 def test_ctrl_c_is_one_word_and_a_status_of_its_own() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "atomic_margin", "gap", "--books", "1000000", "--model", "scan"],

@@ -66,6 +66,7 @@ def test_one_breach_that_is_answered_500_times_settles_once(world_at: Open) -> N
     assert not any(world.totals().values())
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_runs_of_several_accounts_that_are_answered_together_end_once_each(world_at: Open) -> None:
     world = world_at("enrolled")

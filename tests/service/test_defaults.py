@@ -331,6 +331,7 @@ def test_a_halt_of_settlements_closes_nothing_out_and_draws_on_nobody(
     replayed(world)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["sale-booked", "close-out-booked"])
 def test_a_crash_between_ledger_and_entry_leaves_neither(world: World, point: str) -> None:
     if point == "close-out-booked":

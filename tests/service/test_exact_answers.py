@@ -143,6 +143,7 @@ def test_a_breach_calls_for_what_rows_with_slack_miss(made: Callable[..., World]
     assert report.settlement is not None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -161,6 +162,7 @@ def test_an_altered_exact_answer_is_refused(made: Callable[..., World], changes:
     assert world.state() == "active"
 
 
+@pytest.mark.long
 def test_a_genuine_proof_of_one_form_is_none_of_the_other(made: Callable[..., World]) -> None:
     world = made(200_000_000_000)
     found = forms(world)
@@ -238,6 +240,7 @@ def test_rows_that_no_proof_holds_leave_the_others(
     world.answer(f"{FUND}.1", answer)
 
 
+@pytest.mark.long
 def test_coverage_is_proven_unasked_by_rows_with_slack(tmp_path: Path) -> None:
     """The real agent at an operator that opens no run, under this model."""
     residents, clock = Residents(tmp_path / "first", terms_under(document())), Clock()

@@ -31,12 +31,14 @@ def below(names: set[str], *packages: str) -> set[str]:
     return {name for name in names for package in packages if name == package or name.startswith(package + ".")}
 
 
+@pytest.mark.long
 def test_the_operator_s_process_has_nothing_that_touches_a_secret() -> None:
     names = imported_by("atomic_margin.service.cli.serve", *OPERATOR)
     assert set(OPERATOR) <= names
     assert below(names, *SECRET) == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "module",
     [

@@ -193,6 +193,7 @@ def test_a_log_with_both_cycles_contradicts_itself(sides: Sides, monkeypatch: py
         replay.check(session, sides.world.key)
 
 
+@pytest.mark.long
 def test_a_cycle_without_a_leaf(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
     sides.promise()
     with monkeypatch.context() as patch:

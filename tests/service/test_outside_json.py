@@ -60,6 +60,7 @@ def test_what_is_refused(data: bytes, said: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.long
 def test_deep_nesting_is_refused_when_a_library_has_raised_the_recursion_limit() -> None:
     """In a process of its own, which a parser that recurses would end."""
     code = """
@@ -112,6 +113,7 @@ def test_what_is_taken(data: bytes, value: object) -> None:
     assert parse_json(data) == value
 
 
+@pytest.mark.long
 def test_the_deepest_and_the_longest_that_are_taken() -> None:
     value = parse_json(nested(MAX_DEPTH - 1))
     for _ in range(MAX_DEPTH - 2):

@@ -67,6 +67,7 @@ def test_a_monitor_takes_releases_and_substitutions_of_a_released_history(
     assert found["entries"] == found["logged"] == str(len(resident.world.entries()))
 
 
+@pytest.mark.long
 def test_proofs_of_releases_are_checked_offline_by_a_released_history(proving: Resident, group: Group) -> None:
     covered(proving)
     proving.agent.release({"USDC": 1000 * USDC})

@@ -166,6 +166,7 @@ def test_a_cycle_that_is_shown_is_in_its_tree(tmp_path: Path, monkeypatch: pytes
     netted.world.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [None, "begins", "ends"])
 def test_a_dispute_lapses_by_the_times_of_prices(
     world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str | None

@@ -219,6 +219,7 @@ def lost_so_far(resident: Resident) -> int:
     return max(0, -gained(weights, z.tolist()) >> -UNIT_EXPONENT)
 
 
+@pytest.mark.long
 def test_who_leaves_gains_out_of_the_rows_or_u_out_of_the_proof_has_none(
     proving: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +247,7 @@ def test_who_leaves_gains_out_of_the_rows_or_u_out_of_the_proof_has_none(
     agrees(proving)
 
 
+@pytest.mark.long
 def test_a_proof_is_about_what_remains_and_about_nothing_else(proving: Resident) -> None:
     covered(proving)
     signed = made(proving, {"USDC": 1000 * USDC})
@@ -281,6 +283,7 @@ def test_a_release_counts_once(resident: Resident) -> None:
         take(resident, anew(resident, again, sequence=str(resident.state.public.instructions + 1)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("passes", "error"),
     [

@@ -30,6 +30,7 @@ def renamed(claim: Claim) -> Claim:
     return Claim(dataclasses.replace(claim.statement, context={"run": "another"}), claim.proof)
 
 
+@pytest.mark.long
 def test_proofs_of_every_statement_together(claims: list[Claim], backend: Group) -> None:
     verify_batch(claims, backend)
 

@@ -87,6 +87,7 @@ def test_a_proof_in_one_piece_is_made_as_it_was_in_0_1_0(
     assert hashlib.sha256(example.prove(group)).hexdigest() == expected
 
 
+@pytest.mark.long
 def test_a_frozen_proof_in_chunks_verifies(backend: Group) -> None:
     (record,) = IN_CHUNKS["records"]
     statement, proof = read(record), bytes.fromhex(record["proof"])
@@ -104,6 +105,7 @@ def test_frozen_proofs_of_both_forms_verify_together(group: Group) -> None:
     assert list(caught.value.culprits) == [len(records) - 1]
 
 
+@pytest.mark.long
 def test_frozen_proofs_verify_together(backend: Group) -> None:
     claims = [(read(record), bytes.fromhex(record["proof"])) for record in FROZEN["records"]]
     verify_batch(claims, backend)

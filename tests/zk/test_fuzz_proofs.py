@@ -66,6 +66,7 @@ def mutated(draw: st.DrawFn, proof: bytes, layout: list[tuple[str, int, int]]) -
     return data
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", KINDS)
 @brief
 @given(data=st.data())
@@ -155,6 +156,7 @@ def test_key_commitments_from_outside(dimension: int, commitments: list[bytes]) 
     assert all(len(point) == 48 for point in key.commitments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["encryption", "decryption"])
 @brief
 @given(data=st.data())

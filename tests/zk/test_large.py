@@ -43,6 +43,7 @@ def changed(words: Any, index: Any, by: int) -> Any:
     return copy
 
 
+@pytest.mark.long
 def test_an_encryption_statement_over_many_chunks(group: Group) -> None:
     count, key_bits = 560, random_key(64)
     values = tuple(index % 32 for index in range(count))
@@ -65,6 +66,7 @@ def test_an_encryption_statement_over_many_chunks(group: Group) -> None:
             verify_encryption(dataclasses.replace(statement, **change), proof, group)
 
 
+@pytest.mark.long
 def test_an_entry_out_of_range_is_refused_in_any_chunk(group: Group) -> None:
     count = 3300
     values = [index % 32 for index in range(count)]

@@ -71,6 +71,7 @@ def test_every_point(made: tuple[Case, Kind], group: Group) -> None:
             kind.verify(case.statement, swapped(case.proof, first, second, 48), group)
 
 
+@pytest.mark.long
 def test_every_scalar(made: tuple[Case, Kind], group: Group) -> None:
     case, kind = made
     scalars = [(name, start) for name, start, _ in components(case.statement) if name.startswith("s ")]
@@ -89,6 +90,7 @@ def test_every_scalar(made: tuple[Case, Kind], group: Group) -> None:
             kind.verify(case.statement, swapped(case.proof, first, second, 32), group)
 
 
+@pytest.mark.long
 def test_a_flipped_bit_in_every_component(made: tuple[Case, Kind], group: Group) -> None:
     case, kind = made
     for name, start, size in components(case.statement):

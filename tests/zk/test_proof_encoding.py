@@ -94,6 +94,7 @@ def test_a_flipped_bit_in_every_component(portfolio: Case, group: Group, layout:
                 verify_portfolio(portfolio.statement, proof, group)
 
 
+@pytest.mark.long
 def test_every_scalar_off_by_one_zeroed_or_negated(
     portfolio: Case, group: Group, layout: list[tuple[str, int, int]]
 ) -> None:
