@@ -3,6 +3,13 @@
 from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _MACHINE = "tests/service/account/test_machine_defaults.py"
+_FUND = "tests/service/account/test_machine_fund.py"
+_OF_THE_FUND = frozenset(
+    {
+        "a_draw_is_a_line_of_the_whole_waterfall", "a_member_bears_its_line_once",
+        "contributions_are_under_one_set_of_rules_and_follow_one_another",
+    }
+)  # fmt: skip
 _LATE = "tests/service/test_default_arrivals.py"
 _ARRIVED = "whatever_arrives_bears_the_loss_before_others_do"
 _SALE = "a_sale_is_the_next_stage_of_this_default"
@@ -12,7 +19,8 @@ _DRAW = "a_draw_is_a_line_of_the_whole_waterfall"
 
 def _machine(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
     place = f"service.protocol.account.defaults:{function}"
-    return Mutant(f"default: {name}", place, node, new, tuple(f"{_MACHINE}::test_{test}" for test in tests))
+    files = tuple(f"{_FUND if test in _OF_THE_FUND else _MACHINE}::test_{test}" for test in tests)
+    return Mutant(f"default: {name}", place, node, new, files)
 
 
 def _arriving(name: str, function: str, node: Node, *tests: str, new: str = "False") -> Mutant:
@@ -135,9 +143,9 @@ DEFAULT_MUTANTS = (
     _rule("largest remainders first", "waterfall:shares", value("first"),
           "sorted(parts)[:left]", "waterfall.py::test_the_largest_remainder_goes_first_and_then_the_first_name"),
     Mutant("waterfall: one order", "service.protocol.waterfall:WaterfallRules._check", condition("order"), "False",
-           (f"{_MACHINE}::test_rules_have_the_one_order_and_sell_no_cash",)),
+           (f"{_FUND}::test_rules_have_the_one_order_and_sell_no_cash",)),
     Mutant("waterfall: cash is not sold", "service.protocol.waterfall:WaterfallRules._check", condition("discounts"),
-           "False", (f"{_MACHINE}::test_rules_have_the_one_order_and_sell_no_cash",)),
+           "False", (f"{_FUND}::test_rules_have_the_one_order_and_sell_no_cash",)),
     _shown("pinned rules", "verifier.default:_anchors", condition("named"),
            "rules_and_keys_are_those_that_are_pinned"),
     _shown("pinned schedule", "verifier.default:_anchors", condition("schedule"),

@@ -11,7 +11,7 @@ def _netting(name: str, function: str, node: Node, test: str, new: str = "False"
     return Mutant(f"netting: {name}", f"{_PLACE}:{function}", node, new, (f"{_TESTS}::test_{test}",))
 
 
-_LOG, _AGENT, _SHOWN = "monitor_cycles", "netting_agent", "netting_shown"
+_LOG, _AGENT, _FILE, _SHOWN = "monitor_cycles", "netting_agent", "netting_file", "netting_shown"
 _SIGNED = "what_an_operator_signs_otherwise_does_not_verify"
 _FILES = "files_that_do_not_verify"
 _ELSEWHERE = "documents_that_are_genuine_elsewhere_do_not_verify"
@@ -81,30 +81,30 @@ NETTING_MUTANTS = (
     _checked("evidence of every leaf", "institution.log_watch:LogWatch.evidence", condition("found", "places"), _AGENT,
              _ANOTHER),
     # `verify-netting`.
-    _checked("entry of the operator", "verifier.netting:_entered", call("signed.verify"), _AGENT, _FILES, "None"),
-    _checked("document of the entry", "verifier.netting:_entered", condition("salted_hash"), _AGENT, _FILES),
+    _checked("entry of the operator", "verifier.netting:_entered", call("signed.verify"), _FILE, _FILES, "None"),
+    _checked("document of the entry", "verifier.netting:_entered", condition("salted_hash"), _FILE, _FILES),
     _checked("document of the operator", "verifier.netting:verify_netting", call("document.verify"), _SHOWN, _ELSEWHERE,
              "None"),
     _checked("entry about a cycle", "verifier.netting:verify_netting", condition("NETTED"), _SHOWN, _ELSEWHERE),
-    _checked("account and operator", "verifier.netting:verify_netting", condition("institution", "operator"), _AGENT,
+    _checked("account and operator", "verifier.netting:verify_netting", condition("institution", "operator"), _FILE,
              _SIGNED),
-    _checked("moment of the entry", "verifier.netting:verify_netting", condition("previous"), _AGENT, _SIGNED),
-    _checked("places in the tree", "verifier.netting:verify_netting", call("check_netting"), _AGENT, _SIGNED, "None"),
-    _checked("what is shown fits itself", "verifier.netting:verify_netting", call("check_shown"), _AGENT, _SIGNED,
+    _checked("moment of the entry", "verifier.netting:verify_netting", condition("previous"), _FILE, _SIGNED),
+    _checked("places in the tree", "verifier.netting:verify_netting", call("check_netting"), _FILE, _SIGNED, "None"),
+    _checked("what is shown fits itself", "verifier.netting:verify_netting", call("check_shown"), _FILE, _SIGNED,
              "None"),
-    _checked("leaves in the log", "verifier.netting:verify_netting", call("check_evidence"), _AGENT, _SIGNED, "None"),
-    _checked("a log wants evidence", "verifier.netting:verify_netting", condition("trust", "log"), _AGENT, _FILES),
-    _checked("obligation of the institution", "verifier.netting:_promised", call("document.verify"), _AGENT, _FILES,
+    _checked("leaves in the log", "verifier.netting:verify_netting", call("check_evidence"), _FILE, _SIGNED, "None"),
+    _checked("a log wants evidence", "verifier.netting:verify_netting", condition("trust", "log"), _FILE, _FILES),
+    _checked("obligation of the institution", "verifier.netting:_promised", call("document.verify"), _FILE, _FILES,
              "None"),
     _checked("obligation to this operator", "verifier.netting:_promised", condition("institution"), _SHOWN, _ELSEWHERE),
-    _checked("obligation before the cycle", "verifier.netting:_promised", condition("account"), _AGENT, _FILES),
+    _checked("obligation before the cycle", "verifier.netting:_promised", condition("account"), _FILE, _FILES),
     _checked("obligation by the day", "verifier.netting:_promised", condition("PROMISED"), _SHOWN, _ELSEWHERE),
-    _checked("no line dropped", "verifier.netting:_check_lines", condition("dropped"), _AGENT, _SIGNED),
-    _checked("no obligation twice", "verifier.netting:_check_lines", condition("len"), _AGENT, _SIGNED),
-    _checked("no line unasked", "verifier.netting:_check_lines", condition("said", "None"), _AGENT, _FILES),
-    _checked("lines as they were signed", "verifier.netting:_check_lines", condition("getattr"), _AGENT, _SIGNED),
-    _checked("one cycle for all", "verifier.netting:check_same", condition("before", "named"), _AGENT, _SAME),
-    _checked("one group for all", "verifier.netting:check_same", condition("before", "group"), _AGENT, _SAME),
+    _checked("no line dropped", "verifier.netting:_check_lines", condition("dropped"), _FILE, _SIGNED),
+    _checked("no obligation twice", "verifier.netting:_check_lines", condition("len"), _FILE, _SIGNED),
+    _checked("no line unasked", "verifier.netting:_check_lines", condition("said", "None"), _FILE, _FILES),
+    _checked("lines as they were signed", "verifier.netting:_check_lines", condition("getattr"), _FILE, _SIGNED),
+    _checked("one cycle for all", "verifier.netting:check_same", condition("before", "named"), _FILE, _SAME),
+    _checked("one group for all", "verifier.netting:check_same", condition("before", "group"), _FILE, _SAME),
     _checked("shown: no line twice", "protocol.account.netting:check_shown", condition("sequence"), _SHOWN, _FITS),
     _checked("shown: own lines", "protocol.account.netting:check_shown", condition("institution"), _SHOWN, _FITS),
     _checked("shown: returns stay", "protocol.account.netting:check_shown", condition("arrived"), _SHOWN, _FITS),

@@ -1,4 +1,4 @@
-"""What an agent hands on of a cycle, and what verifiers refuse of it, beside what `test_netting_agent` plays."""
+"""What an agent hands on of a cycle, and what verifiers refuse of it, beside what `test_netting_file` plays."""
 
 import json
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from atomic_margin.service.verifier.errors import Contradiction
 from atomic_margin.service.verifier.netting import verify_netting
 
 from .netting import day
+from .netting_sides import WEST, Sides
+from .netting_sides import sides as sides
 from .test_agent_log import clock as clock
 from .test_agent_log import resident as resident
 from .test_agent_log import residents as residents
 from .test_agent_log import watched as watched
-from .test_netting_agent import WEST, Sides
-from .test_netting_agent import genuine as genuine
-from .test_netting_agent import sides as sides
+from .test_netting_file import genuine as genuine
 
 
 def from_today(days: int) -> str:
