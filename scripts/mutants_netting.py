@@ -41,6 +41,8 @@ NETTING_MUTANTS = (
     _netting("a line twice", "_check_whole", condition("sequence"), _OTHERWISE),
     _netting("own lines in the group", "_check_whole", condition("own"), _OTHERWISE),
     _netting("sums", "_check_whole", condition("sums"), _OTHERWISE),
+    Mutant("netting: the last day", "service.operator.accounts.netting:promise", condition("latest"), "False",
+           (f"{_TESTS}::test_an_obligation_settles_within_a_month",)),
     # The leaf of a cycle, and who reads the log.
     _checked("a leaf is of one tree", "protocol.leaves:cycle_leaf", value("tree"), _LOG, _FOLLOWED,
              'salted_hash("00" * 32, {"size": str(size)})'),

@@ -1,6 +1,7 @@
 """Netting per cycle at an operator: gross and net, value conserved, exactly once, and what each account is shown."""
 
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from atomic_margin.service.operator.accounts import netting
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.protocol.account.errors import EntryIllegal, IllegalEvent, OutOfSequence, WrongNetting
-from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.netting_documents import MAX_DAYS, Netting
 
 from .netting import Netted, day
 
@@ -281,6 +282,15 @@ def test_what_is_shown_is_in_the_tree_that_everybody_is_shown(made: Made) -> Non
         with pytest.raises(EntryIllegal, match=r"not in its tree|two leaves"):
             check_netting(Netting.parse(body))
         place["salt"] = kept
+
+
+def test_an_obligation_settles_within_a_month(made: Made) -> None:
+    """While a delivery is promised nobody else bears a loss: it must not be promised for ever."""
+    netted, today = made(), date.fromisoformat(day())
+    late = (today + timedelta(days=MAX_DAYS + 1)).isoformat()
+    with pytest.raises(Conflict, match="within 31 days"):
+        netted.promise("east", "delivery", 300, settles=late)
+    netted.promise("east", "delivery", 300, settles=(today + timedelta(days=MAX_DAYS)).isoformat())
 
 
 def test_a_cycle_is_about_one_moment(made: Made) -> None:
