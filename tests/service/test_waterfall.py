@@ -70,6 +70,7 @@ def test_shares_are_within_a_unit_of_the_proportion_and_of_no_order(
 
 def test_the_largest_remainder_goes_first_and_then_the_first_name() -> None:
     assert shares(7, {"c": 1, "b": 1, "a": 1, "d": 5}) == {"a": 1, "b": 1, "c": 1, "d": 4}
+    assert shares(1, {"a": 1, "b": 2}) == {"a": 0, "b": 1}
     assert shares(2, {"c": 1, "b": 1, "a": 1}) == {"a": 1, "b": 1, "c": 0}
     assert shares(0, {}) == {}
 
