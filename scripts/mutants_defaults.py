@@ -43,7 +43,15 @@ def _rule(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"waterfall: {name}", f"service.protocol.{place}", node, new, (f"tests/service/test_{test}",))
 
 
+def _replayed(name: str, node: Node, test: str) -> Mutant:
+    tests = (f"tests/service/test_replay_fund.py::test_{test}",)
+    return Mutant(f"replay: {name}", "service.operator.replay_fund:compare_fund", node, "False", tests)
+
+
 DEFAULT_MUTANTS = (
+    _replayed("shares of the fund", condition("said", "found"), "nobody_is_drawn_on_for_a_default_that_was_none"),
+    _replayed("close-outs of the fund", condition("odd"), "a_close_out_ends_the_default_of_an_account"),
+    _replayed("draws of members", condition("named", "closings"), "members_are_shown_the_close_out_that_there_was"),
     _machine("stages are counted", "collateral_sold", call("require_next"), _SALE, new="None"),
     _machine("sales at the newest tick", "collateral_sold", condition("market_hash"), _SALE),
     _machine("assets that are sold", "collateral_sold", condition("discounts"), _SALE),

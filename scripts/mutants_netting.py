@@ -43,6 +43,9 @@ NETTING_MUTANTS = (
     _netting("sums", "_check_whole", condition("sums"), _OTHERWISE),
     Mutant("netting: the last day", "service.operator.accounts.netting:promise", condition("latest"), "False",
            (f"{_TESTS}::test_an_obligation_settles_within_a_month",)),
+    Mutant("netting: room for a party", "service.operator.accounts.netting:_require_room",
+           condition("pending", "MAX_GROUP"), "False",
+           (f"{_TESTS}::test_a_party_has_no_more_pending_than_one_group_shows",)),
     # The leaf of a cycle, and who reads the log.
     _checked("a leaf is of one tree", "protocol.leaves:cycle_leaf", value("tree"), _LOG, _FOLLOWED,
              'salted_hash("00" * 32, {"size": str(size)})'),

@@ -8,7 +8,7 @@ them anew. Compared are, of every account and entry,
 - the leaf of the log that it is, and the hash of that leaf in the log's tiles,
 - the newest tick that it names, and the tick that it says was receipted last, with the leaves before it,
 - the columns of the account: head, number, status, both parts of the state,
-- free, posted and segregated collateral of the ledger, and shares in the fund,
+- free, posted and segregated collateral of the ledger, and shares in the fund, which is one chain of documents,
 - the state of every run.
 
 Signatures are not verified again: they are part of what the hashes are of, and the log has them. How long it
@@ -36,6 +36,7 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import HistoryDiffers, RequestError
 from atomic_margin.service.log.hashing import leaf_hash
 from atomic_margin.service.log.tree import ReadHashes
+from atomic_margin.service.operator.replay_fund import compare_fund
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.entries import as_object
@@ -49,6 +50,7 @@ from atomic_margin.service.operator.store.tables import (
     SettlementRow,
     SubmissionRow,
 )
+from atomic_margin.service.protocol.account.default_state import FundShare
 from atomic_margin.service.protocol.account.entries import Chain, Salts, StateWriters, recomputed
 from atomic_margin.service.protocol.account.errors import EntryForged
 from atomic_margin.service.protocol.account.events import EventKind
@@ -133,13 +135,17 @@ def check(session: Session, operator: str, processes: int = 1) -> Compared:
     held = ledger.accounts(session)
     entries = runs = balances = 0
     halted: dict[str, Halts | None] = {}
+    shares: dict[str, FundShare | None] = {}
     for account, replayed in _each(session, accounts, operator, read, processes):
         _compare_columns(account, replayed.chain)
         balances += _compare_balances(account.institution, replayed.chain, held)
         runs += _compare_runs(session, account.institution, replayed.runs)
         entries += replayed.chain.number
-        halted[account.institution] = None if replayed.chain.state is None else replayed.chain.state.public.halts
+        public = None if replayed.chain.state is None else replayed.chain.state.public
+        halted[account.institution] = None if public is None else public.halts
+        shares[account.institution] = None if public is None else public.fund
     _compare_halts(halted)
+    compare_fund(session, operator, shares)
     _compare_leaves(session)
     return Compared(len(accounts), entries, runs, balances)
 

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from atomic_margin.circuits.profile import TINY
+from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral.dated import Dated
 from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
 from atomic_margin.service.errors import ArchiveInvalid, Refused
 from atomic_margin.service.operator import replay
-from atomic_margin.service.operator.accounts import agreements, maturities
+from atomic_margin.service.operator.accounts import agreements, maturities, netting, releases
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.account.errors import EntryIllegal
@@ -101,6 +102,34 @@ def test_between_its_maturity_and_its_cash_a_run_counts_the_same(world: World) -
     values = [world.terms.collateral(tick.market, posted) for posted in (before, after)]
     assert list(values[0].maintenance) == list(values[1].maintenance)
     assert list(values[0].initial) == list(values[1].initial)
+
+
+def test_what_has_matured_takes_the_place_of_nothing_and_is_not_promised(world: World) -> None:
+    """Of an account without a book too, which nobody else would ask for a proof."""
+    world.admit("other")
+    world.deposit("other", BILL, 100, "bill-of-other")
+    world.deposit("other", "USDC", 1000, "cash-of-other")
+    world.instruct("other", "post", "USDC", 1000)
+    netting.name_party(world.operator, "other", "lei-one", "party")
+    run(world, 1, AFTER)
+    public = world.account("other").public
+    said: dict[str, Any] = {"institution": "other", "operator": world.key, "entry": world.head("other")}
+    with world.operator.store.unit_of_work() as session:
+        tick = session.get_one(Tick, 1).sha256
+    release = {
+        **said, "sequence": str(public.instructions + 1), "price_sequence": "1", "tick": tick,
+        "posted": {"USDC": "1000"}, "taken": {"USDC": "10"}, "given": {BILL: "100"},
+        "remaining": {"USDC": "990", BILL: "100"},
+    }  # fmt: skip
+    signed = world.funds["other"].identity.sign("release", release)
+    with pytest.raises(IneligibleAsset, match="has matured"):
+        releases.take_release(world.operator, "other", signed.to_json())
+    promise = {
+        **said, "sequence": "1", "party": "lei-one", "scope": "party", "direction": "delivery", "asset": BILL,
+        "quantity": "5", "settles": now_text()[:10],
+    }  # fmt: skip
+    with pytest.raises(IneligibleAsset, match="has matured"):
+        netting.promise(world.operator, "other", world.funds["other"].identity.sign("obligation", promise).to_json())
 
 
 def test_an_open_run_makes_it_wait_and_says_so(world: World) -> None:

@@ -284,6 +284,20 @@ def test_what_is_shown_is_in_the_tree_that_everybody_is_shown(made: Made) -> Non
         place["salt"] = kept
 
 
+def test_a_party_has_no_more_pending_than_one_group_shows(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else no cycle could net them, on that day or later, and what returns took would never leave."""
+    monkeypatch.setattr(netting, "MAX_GROUP", 3)
+    monkeypatch.setattr(netting, "MAX_PENDING", 2)
+    netted = made()
+    for name in ("east", "west", "east"):
+        netted.promise(name, "delivery", 5)
+    with pytest.raises(Conflict, match="the party has 3 obligations pending"):
+        netted.promise("west", "return", 1)
+    netted.promise("other", "delivery", 5)
+    netted.net()
+    netted.replayed()
+
+
 def test_an_obligation_settles_within_a_month(made: Made) -> None:
     """While a delivery is promised nobody else bears a loss: it must not be promised for ever."""
     netted, today = made(), date.fromisoformat(day())

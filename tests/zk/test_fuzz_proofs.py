@@ -23,7 +23,6 @@ from atomic_margin.zk.groups import ORDER, Group
 from .conftest import Case
 from .kinds import KINDS, components
 
-# Loaded before any example runs: importing py_ecc raises the recursion limit, which Hypothesis takes amiss inside one.
 BACKENDS = [load_group("arkworks"), load_group("reference")]
 
 brief = settings(

@@ -1,6 +1,8 @@
 """Both backends read and write the same bytes and compute the same results."""
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,6 +18,14 @@ GENERATOR = bytes.fromhex(
     "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
 )
 IDENTITY = bytes([0xC0]) + bytes(47)
+
+
+def test_the_recursion_limit_is_nobodys_to_raise() -> None:
+    """With a raised one deep JSON from outside ends a server, whatever parses it."""
+    code = "import sys; was = sys.getrecursionlimit(); from atomic_margin.zk.groups import load_group; "
+    code += "load_group('reference'); print(sys.getrecursionlimit() - was)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
 
 
 def test_outside_encodings(backend: Group, encodings: list[dict[str, Any]]) -> None:

@@ -8,15 +8,21 @@ It is there to be read and to be compared with: about fifty times slower than ar
 """
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
-from py_ecc.bls.hash_to_curve import hash_to_G1
-from py_ecc.bls.point_compression import compress_G1, decompress_G1
-from py_ecc.optimized_bls12_381 import Z1, add, double, eq, is_inf, multiply, neg
-
 from atomic_margin.zk.errors import PointEncodingError, ScalarEncodingError
 from atomic_margin.zk.groups.interface import ORDER, POINT_BYTES, SCALAR_BYTES, Group, Point, Scalar
+
+# py_ecc raises the recursion limit of the whole process to 100,000, with which deep JSON from outside ends a server by
+# running out of stack. It does not need that.
+_LIMIT = sys.getrecursionlimit()
+from py_ecc.bls.hash_to_curve import hash_to_G1  # noqa: E402
+from py_ecc.bls.point_compression import compress_G1, decompress_G1  # noqa: E402
+from py_ecc.optimized_bls12_381 import Z1, add, double, eq, is_inf, multiply, neg  # noqa: E402
+
+sys.setrecursionlimit(_LIMIT)
 
 
 class ReferenceScalar:

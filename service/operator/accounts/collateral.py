@@ -34,7 +34,7 @@ def deposit(operator: Operator, institution: str, asset: str, quantity: int, ref
     """
     operator.account(institution)
     _require_quantity(operator, asset, quantity)
-    check_accepted(operator.terms.schedule, asset, _as_of(operator))
+    check_accepted(operator.terms.schedule, asset, prices_as_of(operator))
     move = ledger.Move(asset, quantity, ledger.EXTERNAL, ledger.free(institution))
     arrived = DepositRecord.parse(
         {
@@ -65,7 +65,7 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     signed.verify(frozenset({account.identity}))
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
-        check_accepted(operator.terms.schedule, instruction.asset, _as_of(operator))
+        check_accepted(operator.terms.schedule, instruction.asset, prices_as_of(operator))
     target = ledger.posted(institution) if instruction.action == "post" else ledger.EXTERNAL
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
     with operator.store.unit_of_work() as session:
@@ -85,7 +85,7 @@ def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:
         raise MalformedRequest(f"a quantity is between 1 and {ledger.MAX_AMOUNT - 1} smallest units", "quantity")
 
 
-def _as_of(operator: Operator) -> datetime | None:
+def prices_as_of(operator: Operator) -> datetime | None:
     """Return the time of the newest prices; None before there are any."""
     with operator.store.unit_of_work() as session:
         tick = newest_market(session)

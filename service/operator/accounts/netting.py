@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral import check_accepted, check_holdings
 from atomic_margin.service.errors import Conflict, MalformedRequest
 from atomic_margin.service.log.netted import CycleTree
+from atomic_margin.service.operator.accounts.collateral import prices_as_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries, log
@@ -25,6 +26,7 @@ from atomic_margin.service.operator.store.tables import Account, NettingCycleRow
 from atomic_margin.service.protocol.account.netting_documents import (
     MAX_DAYS,
     MAX_GROUP,
+    MAX_PENDING,
     Line,
     Netting,
     Obligation,
@@ -77,7 +79,7 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
     if promised.quantity >= ledger.MAX_AMOUNT:
         raise MalformedRequest(f"a quantity is at most {ledger.MAX_AMOUNT - 1} smallest units", "quantity")
     if promised.direction == "delivery":
-        check_accepted(operator.terms.schedule, promised.asset)
+        check_accepted(operator.terms.schedule, promised.asset, prices_as_of(operator))
     with operator.store.unit_of_work() as session:
         earlier = entries.entry_of(session, institution, signed.body_hash())
         if earlier is not None:
@@ -87,9 +89,10 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
         latest = (date.fromisoformat(today) + timedelta(days=MAX_DAYS)).isoformat()
         if promised.settles < today or (last is not None and promised.settles <= last.settles):
             raise Conflict(f"the cycle of {promised.settles} is over; settle on a later day", "settles")
-        entry = entries.enter(session, operator.book, session.get_one(Account, institution), signed)
+        _require_room(session, institution)
         if promised.settles > latest:
             raise Conflict(f"an obligation settles within {MAX_DAYS} days: {latest} at the latest", "settles")
+        entry = entries.enter(session, operator.book, session.get_one(Account, institution), signed)
         if promised.direction == "return":
             move = ledger.Move(
                 promised.asset, promised.quantity, ledger.free(institution), ledger.returning(institution)
@@ -131,8 +134,6 @@ def net_cycle(
 
         accounts = list(session.scalars(select(Account).order_by(Account.institution)))
         lines = [line for account in accounts for line in _lines(account, settles, salt_of)]
-        if len(lines) > MAX_GROUP:
-            raise Conflict(f"a cycle nets at most {MAX_GROUP} obligations; net an earlier day first", "settles")
         try:
             netted = net(lines, operator.identity.public_key, arrived, salt_of)
         except ValueError as error:
@@ -160,6 +161,22 @@ def net_cycle(
 
 def _last(session: Session) -> NettingCycleRow | None:
     return session.scalar(select(NettingCycleRow).order_by(NettingCycleRow.number.desc()).limit(1))
+
+
+def _require_room(session: Session, institution: str) -> None:
+    """Make sure that a party's accounts together have no more pending than one group shows, whatever their days."""
+    if (session.scalar(select(func.count()).select_from(Account)) or 0) * MAX_PENDING <= MAX_GROUP:
+        return
+    own = entries.state_of(session.get_one(Account, institution)).private.netting
+    if own is None or own.scope != "party":
+        # Nobody is shown the lines of other parties, so that their number has no limit.
+        return
+    of_party = (entries.state_of(account).private.netting for account in session.scalars(select(Account)))
+    pending = sum(
+        len(one.pending) for one in of_party if one is not None and (one.scope, one.party) == (own.scope, own.party)
+    )
+    if pending >= MAX_GROUP:
+        raise Conflict(f"the party has {pending} obligations pending; promise after their cycle", "sequence")
 
 
 def _lines(account: Account, settles: str, salt_of: Any) -> Iterator[Line]:

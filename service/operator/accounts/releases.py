@@ -1,6 +1,7 @@
 """Let posted collateral come back: releases with their proof, and substitutions, each one event and one transaction."""
 
 from atomic_margin.margin.collateral import check_accepted, check_holdings
+from atomic_margin.service.operator.accounts.collateral import prices_as_of
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
@@ -33,9 +34,10 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
         agreement = entries.check(session, row, signed).public.agreement
         stored = None if release.submission is None else submission_of(session, release.submission)
         tick = session.get_one(Tick, release.price_sequence) if release.price_sequence else None
+    as_of = prices_as_of(operator)
     for asset, quantity in (release.given or {}).items():
         check_holdings(operator.terms.schedule, {asset: quantity})
-        check_accepted(operator.terms.schedule, asset)
+        check_accepted(operator.terms.schedule, asset, as_of)
     market = None if tick is None else operator.compiled_ticks.of(tick).market
     check_return(release, agreement, operator.terms, market)
     verify_release(

@@ -20,7 +20,7 @@ MAX_PENDING = 64
 MAX_DAYS = 31
 """From today, until an obligation settles. Others bear nothing of a default while a delivery is promised."""
 MAX_GROUP = 4096
-"""Lines of one group, and of one cycle."""
+"""Lines of one group that is shown line by line; a party's accounts have no more pending together."""
 
 
 def _day(value: object) -> str:
