@@ -23,7 +23,7 @@ from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedHistory, 
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.archived_documents import _CHECKS
-from atomic_margin.service.verifier.released_documents import COUNTING, SHOWN, _Documents
+from atomic_margin.service.verifier.released_documents import COUNTING, SHOWN, SUBMITTING, _Documents
 
 from .account.documents import Parties
 from .account.opened import Whole, log_of
@@ -218,20 +218,26 @@ def test_runs_without_an_agreement_where_some_are_pinned(
         ({"model": "1a" * 32}, "under other terms than the trust file pins"),
         ({"profile": "1a" * 32}, "under other terms than the trust file pins"),
         ({"institutions": {FUND: None}}, "names another key of"),
+        ({"institutions": {}}, f"does not name '{FUND}'; add the key that the institution gave you, with `trust"),
+        ({"universe": "1a" * 32}, "no revision leads from the universe that the trust file pins to the account's"),
+        ({"keys": {FUND: ["1a" * 32]}}, "'submitted', the trust file pins no such keys of"),
+        ({"keys": {}}, "'submitted', the trust file pins no such keys of"),
     ],
-    ids=["schedule", "model", "profile", "identity"],
+    ids=["schedule", "model", "profile", "identity", "institution", "universe", "keys", "no keys"],
 )
 def test_an_account_under_other_terms_speaks_against_nobody(
     world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pins: Json, said: str
 ) -> None:
     world = world_at("calm-done")
-    if "institutions" in pins:
+    if pins.get("institutions"):
         pins = {"institutions": {FUND: world.key}}
     assert said in Watch(world, tmp_path, monkeypatch, **pins).refused(history(world))
 
 
 @pytest.mark.parametrize("make", [recorded, asked], ids=["answer overdue", "proof overdue"])
-def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties]) -> None:
+def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Keys of such an account have no points.
+    monkeypatch.setattr(_Documents, "submitted", lambda *_: None)
     parties = make()
     trust = TrustFile.parse(TRUST)
     record = RunRecord.parse(parties.entries[-1][1].body)
@@ -301,6 +307,8 @@ def test_every_reader_checks_what_the_others_do_or_says_why_not() -> None:
         assert (by_history == "kept back") <= (kind in KEPT_BACK), kind
     # Of the institution's own: a dispute is about what there is, and proofs hold.
     own = {kind for kind in _CHECKS if kind in OF_INSTITUTION}
+    shown = {kind for kind in {*SHOWN, *SUBMITTING} if kind in OF_INSTITUTION}
+    assert shown == {K.SUBMITTED, K.LOSSES_SETTLED, K.RELEASED, K.SUBSTITUTED}
     assert own == {
         K.KEYS_ENROLLED, K.SUBMITTED, K.LOSSES_SETTLED, K.COVERED, K.BREACH_PROVEN, K.COVERED_UNASKED, K.RELEASED,
         K.SUBSTITUTED, K.DISPUTED,
