@@ -13,9 +13,12 @@ from atomic_margin.service.errors import (
     RemoteError,
     SignatureInvalid,
 )
-from atomic_margin.service.operator.accounts import releases
+from atomic_margin.service.institution import amending
+from atomic_margin.service.operator.accounts import agreements, releases
 from atomic_margin.service.operator.store.tables import Tick
+from atomic_margin.service.protocol import unasked
 from atomic_margin.service.protocol.account.entries import Salts
+from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.released import ReleasedHistory, release
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -24,8 +27,10 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.unasked import verify_release
 from atomic_margin.service.verifier import releases as shown
 from atomic_margin.service.verifier.releases import Releases
+from atomic_margin.zk.errors import BackendUnavailable, GeneratorError
 from atomic_margin.zk.groups import Group
 
+from .agreements import agreement
 from .documents import FUND, Json, example
 from .resident import Resident
 from .rounds import proving as proving
@@ -34,6 +39,7 @@ from .rounds import residents as residents
 from .test_archive import archived, cut, verified
 from .test_monitor_released import Watch, history
 from .test_releases import USDC, anew, covered, made, take
+from .test_returns import under
 
 
 def check_releases(value: Json, prices: Mapping[str, Market], terms: Terms, group: Group) -> int:
@@ -144,8 +150,7 @@ def test_a_friendly_operator_is_contradicted_by_what_it_let_go(
     world, large = proving.world, 200_000 * USDC
     watch = Watch(world, tmp_path, monkeypatch, **pins(proving))
     small = made(proving, {"USDC": USDC}, {"BTC": 1})
-    left = {**small.body["remaining"], "USDC": str(int(small.body["posted"]["USDC"]) - large)}
-    taken = {"taken": {"USDC": str(large)}, "remaining": left}
+    taken = more(small, large)
     signed = {
         "proof": lambda: anew(proving, made(proving, {"USDC": USDC}), sufficiency_proof="00"),
         "no margin": lambda: anew(proving, small, **taken),
@@ -172,6 +177,85 @@ def test_a_friendly_operator_is_contradicted_by_what_it_let_go(
 
 def refuse(*_: object) -> None:
     raise Refused("no such book", "portfolio_proof")
+
+
+@pytest.mark.long
+def test_a_cool_down_does_not_end_with_a_substitution_by_nothing(
+    proving: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A substitution without a proof is worth as much: so the machine lets it pass in a cool-down."""
+    cooling = agreement(cool_down="5")
+    under(proving, cooling)
+    world, agent = proving.world, proving.agent
+    agent.release({"USDC": int(agent.excess().back["USDC"])})
+    run_id = world.play(2)
+    assert agent.answer_due() == [run_id]
+    assert proving.state.public.called == 2
+    assert agent.answer_due() == []
+    run_id = world.play(1, sequence="3", as_of="2026-11-21T09:00:00Z")
+    assert agent.answer_due() == [run_id]
+    watch = Watch(world, tmp_path, monkeypatch, **pins(proving), agreements={FUND: [cooling.canonical()]})
+    # Something worth as much may take its place; the agent makes no other.
+    world.deposit(FUND, "BTC", 10**8, "another bitcoin")
+    agent.release({"USDC": 1000 * USDC}, {"BTC": 3 * 10**6})
+    assert watch.holds(history(world))["logged"] == str(len(world.entries()))
+    small = made(proving, {"USDC": 1000 * USDC}, {"BTC": 3 * 10**6})
+    assert "matrix" not in small.body
+    with monkeypatch.context() as friendly:
+        friendly.setattr(releases, "verify_release", lambda *_, **__: None)
+        take(proving, anew(proving, small, **more(small, 50_000 * USDC)))
+    reason, _ = watch.contradicted(history(world))
+    assert "'substituted', is not what may come back: " in reason
+    assert "worth" in reason
+
+
+def more(signed: SignedDocument, usdc: int) -> Json:
+    """Changes by which a document takes so much and gives what it gives."""
+    rest = int(signed.body["posted"]["USDC"]) - usdc
+    return {"taken": {"USDC": str(usdc)}, "remaining": {**signed.body["remaining"], "USDC": str(rest)}}
+
+
+@pytest.mark.parametrize("error", [GeneratorError, BackendUnavailable])
+def test_what_this_installation_cannot_verify_speaks_against_nobody(
+    resident: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    covered(resident)
+    resident.agent.release({"USDC": 1000 * USDC})
+    watch = Watch(resident.world, tmp_path, monkeypatch, **pins(resident))
+
+    def fails(*_: object) -> None:
+        raise error("not here")
+
+    monkeypatch.setattr(unasked, "verify_sufficiency", fails)
+    result = watch.look(history(resident.world))
+    assert (result.exit_code, "not here" in result.output) == (2, True)
+    assert not list((tmp_path / "watched").glob("contradiction-*"))
+
+
+def test_every_part_of_an_honest_history_holds(
+    proving: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to its first agreement, a part that counted something is refused, which says what to do."""
+    terms = agreement(minimum_return_amount="500")
+    covered(proving)
+    proving.agent.release({"USDC": 1000 * USDC})
+    with proving.agent.signing() as (party, outbox):
+        asked = amending.ask(party, outbox, terms, 100)
+    agreements.agree(proving.world.operator, FUND, asked)
+    run_id = proving.world.play(1, sequence="2", as_of="2026-11-21T09:00:00Z")
+    assert proving.agent.answer_due() == [run_id]
+    proving.agent.release({"USDC": 2000 * USDC})
+    proving.agent.release({"USDC": 1000 * USDC}, {"BTC": 2 * 10**6})
+    watch = Watch(proving.world, tmp_path, monkeypatch, **pins(proving), agreements={FUND: [terms.canonical()]})
+    whole = history(proving.world)
+    kinds = [item["entry"]["body"]["kind"] for item in whole["entries"]]
+    first = kinds.index(EventKind.AGREEMENT_AMENDED)
+    for number in range(1, len(kinds) + 1):
+        part = {**whole, "entries": whole["entries"][:number]}
+        if EventKind.RUN_RECORDED in kinds[:number] and number <= first:
+            assert "look at a part that goes on to its first agreement" in watch.refused(part)
+        else:
+            assert watch.holds(part)["entries"] == str(number)
 
 
 @pytest.mark.parametrize("bent", ["model", "schedule", "universe", "missing", "tick"])

@@ -1,6 +1,7 @@
 """What a released history's documents say, by prices, schedule and trust file; and which reader checks what."""
 
 import inspect
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from atomic_margin.service.institution import defaults as agent_defaults
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.log import netted as netted_log
 from atomic_margin.service.log.errors import DeadlineOpen
-from atomic_margin.service.operator.accounts import defaults, disputes, maturities
+from atomic_margin.service.operator.accounts import defaults, disputes, maturities, universes
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.events import EventKind, Overdue
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
@@ -30,7 +31,7 @@ from .account.opened import Whole, log_of
 from .account.story import asked, recorded
 from .agreements import agreement
 from .bodies import TRUST
-from .documents import FUND, Json
+from .documents import FUND, Json, example
 from .false_settlement import settled_for
 from .netting import Netted
 from .test_agreement_amendments import amended
@@ -232,6 +233,30 @@ def test_an_account_under_other_terms_speaks_against_nobody(
     if pins.get("institutions"):
         pins = {"institutions": {FUND: world.key}}
     assert said in Watch(world, tmp_path, monkeypatch, **pins).refused(history(world))
+
+
+def test_revisions_lead_from_the_pinned_universe_to_the_account_s(
+    world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_at("calm-done")
+    first = world.terms.universes[0]
+    revised = {**example("universe"), "name": "the next one"}
+    before, new = history(world), universes.announce(world.operator, revised, "2027-01-01T00:00:00Z")
+    world.enrol("late")
+    after = history(world)
+    late = release(world.entries("late"), Salts(world.operator.account("late").seed), world.key)
+    for pinned, value in itertools.product((first.hash(), new), (before, after, late)):
+        Watch(world, tmp_path, monkeypatch, universe=pinned).holds(value)
+    watch = Watch(world, tmp_path, monkeypatch, universe=new)
+    served = watch.fetch
+    for answer in (b'{"revisions": []}', b'{"revisions": [{}]}', b"[]"):
+        bent = lambda path, limit, answer=answer: answer if path == "v1/universes" else served(path, limit)  # noqa: E731
+        monkeypatch.setattr(watch, "fetch", bent)
+        said = (
+            "no revision leads" if answer == b'{"revisions": []}' else "v1/universes has no revisions of this operator"
+        )
+        assert said in watch.refused(before)
+        watch.holds(after)
 
 
 @pytest.mark.parametrize("make", [recorded, asked], ids=["answer overdue", "proof overdue"])
