@@ -72,8 +72,9 @@ class ServedTerms:
     def shown(self, universe: str | None) -> list[JsonObject]:
         """Return the same as documents, for a contradiction."""
         terms = self.terms(universe)
-        named = [("model", terms.model), ("schedule", terms.schedule), *(("universe", one) for one in terms.universes)]
-        return [{"kind": kind, "document": one.canonical()} for kind, one in named]
+        parts = [("model", terms.model.canonical()), ("schedule", terms.schedule.canonical())]
+        parts += [("universe", one.canonical()) for one in terms.universes]
+        return [{"kind": kind, "document": document} for kind, document in parts]
 
     def leads_to(self, universes: Sequence[str]) -> bool:
         """Return whether the pinned universe is one of these, or signed revisions lead from it to one, or back."""

@@ -249,12 +249,10 @@ def test_revisions_lead_from_the_pinned_universe_to_the_account_s(
         Watch(world, tmp_path, monkeypatch, universe=pinned).holds(value)
     watch = Watch(world, tmp_path, monkeypatch, universe=new)
     served = watch.fetch
-    for answer in (b'{"revisions": []}', b'{"revisions": [{}]}', b"[]"):
+    none, other = "no revision leads", "v1/universes has no revisions of this operator"
+    for answer, said in ((b'{"revisions": []}', none), (b'{"revisions": [{}]}', other), (b"[]", other)):
         bent = lambda path, limit, answer=answer: answer if path == "v1/universes" else served(path, limit)  # noqa: E731
         monkeypatch.setattr(watch, "fetch", bent)
-        said = (
-            "no revision leads" if answer == b'{"revisions": []}' else "v1/universes has no revisions of this operator"
-        )
         assert said in watch.refused(before)
         watch.holds(after)
 
