@@ -116,8 +116,8 @@ def monitor(
     """Read what is new in an operator's log and check every leaf against all before it.
 
     With --released, all that an account was and did is checked by the rules, and what its documents say by prices, the
-    collateral schedule and your trust file; ticks are named at which it was passed over. The log is read once more for
-    it.
+    operator's terms and your trust file, proofs of what came back included; ticks are named at which it was passed
+    over. The log is read once more for it.
 
     Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/contradiction-N.json has the documents that
     show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several

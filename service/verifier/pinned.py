@@ -67,8 +67,8 @@ class Agreements:
         if self._without and public.agreement is None:
             raise Refused(
                 f"the trust file pins agreements for {public.institution!r}, and the account is under none: "
-                f"{', '.join(self._without[:8])} counted none; if it was under none in that time, look with a trust "
-                "file that pins none",
+                f"{', '.join(self._without[:8])} counted none; look at a part that goes on to its first agreement, "
+                "or, if it was under none in that time, with a trust file that pins none",
                 "agreements",
             )
         return tuple(self._without)

@@ -10,7 +10,7 @@ given in a substitution is tried with the free collateral that it moves, an even
 that moves nothing. Whether the account had that much free the institution has checked itself; where it shows the
 private part before a document, that is checked here too. That matrices are those of the tick, that a settlement moved
 what it had to, and that the proofs of answers hold, is in bundles; those of releases are checked with the documents of
-a history, `releases.check_releases`.
+a history (`released_documents`).
 
 Runs that were left out are reported: an operator under load passes over ticks, and that contradicts nothing. So are
 those that a halt kept from beginning, by themselves: the halt is in the history.

@@ -2,24 +2,21 @@
 
 That each step is legal, `released.check_released` says before. Here is what the account machine cannot say, by what
 everybody can read: the same that an agent checks as it follows its account (`institution.history`) and a reader of an
-archive (`archived_documents`), of whatever documents are shown.
+archive (`archived_documents`), of whatever documents are shown. Of proofs, those of releases and substitutions are
+checked (`releases`): by them collateral leaves.
 
 What the operator signed against the schedule of the account's terms, or against prices that it published, contradicts
 it. What is under other terms, rules, agreements or clocks than the trust file pins may be right by another trust file:
 that is `Unpinned`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from atomic_margin.circuits.profile import PROFILES
-from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import instant_text
-from atomic_margin.margin.collateral import CollateralSchedule
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused, SaleRefused
-from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.clock import check_deadline
 from atomic_margin.service.log.errors import LogError
 from atomic_margin.service.log.netted import check_netting
@@ -29,10 +26,12 @@ from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.events import Event, EventKind, Overdue, read_event
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import body_of
 from atomic_margin.service.protocol.disputes import DisputeLapse
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement
+from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
+from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.maturities import check_maturity
 from atomic_margin.service.protocol.released import ReleasedEntry, ReleasedHistory
@@ -45,7 +44,10 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, Unpinned
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.service.verifier.released import LogRead, as_released
-from atomic_margin.service.verifier.served import MAX_DOCUMENT_BYTES
+from atomic_margin.service.verifier.releases import Releases
+from atomic_margin.service.verifier.served_terms import ServedTerms
+from atomic_margin.zk.errors import BackendUnavailable, GeneratorError
+from atomic_margin.zk.groups import load_group
 
 JsonObject = dict[str, Any]
 
@@ -56,16 +58,18 @@ def check_documents(history: ReleasedHistory, trust: TrustFile, log: LogRead) ->
     Args:
         history: whose steps are legal.
         trust: the reader's anchors.
-        log: as it was read for the history; prices and schedule are read where it was.
+        log: as it was read for the history; prices and terms are read where it was.
 
     Raises:
-        Contradiction: the operator signed what schedule or prices do not say.
+        Contradiction: the operator signed what schedule or prices do not say, or let go what was not proven.
         Unpinned: the account is under something else than the trust file pins.
-        LogUnreadable: prices or schedule are not served, or are others.
+        LogUnreadable: prices or terms are not served, or are others.
+        BackendUnavailable, GeneratorError: proofs cannot be verified here.
     """
     documents = _Documents(trust, log)
     with _pinned(""):
         documents.require_terms(history.entries[0].public)
+        documents.require_universe([one.universe for item in history.entries for one in item.public.universes])
     for item in history.entries:
         documents.take(item)
     with _pinned(""):
@@ -77,7 +81,8 @@ class _Documents:
 
     def __init__(self, trust: TrustFile, log: LogRead) -> None:
         self.trust, self.log, self.agreements = trust, log, Agreements(trust)
-        self._read_schedule: CollateralSchedule | None = None
+        self._terms, self._releases = ServedTerms(log.served, trust), Releases()
+        self._keys: dict[str, str] = {}
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._answer: tuple[str, Answer, ReleasedEntry] | None = None
         self._evaluated = True
@@ -88,12 +93,28 @@ class _Documents:
         Raises:
             Refused: it is not.
         """
-        key, trust = self.trust.institutions.get(public.institution, public.identity), self.trust
+        key, trust = self.trust.institutions.get(public.institution), self.trust
+        if key is None:
+            raise Refused(
+                f"the trust file does not name {public.institution!r}; add the key that the institution gave you, with "
+                "`trust --institution NAME=KEY`",
+                "identity",
+            )
         if key != public.identity:
             raise Refused(f"the trust file names another key of {public.institution!r}", "identity")
-        profiles = [profile for profile in PROFILES.values() if profile.hash() == trust.profile]
-        if not profiles or named_terms(trust.model, trust.schedule, profiles[0]) != public.terms:
+        profile = self._terms.profile
+        if profile is None or named_terms(trust.model, trust.schedule, profile) != public.terms:
             raise Refused("the account is under other terms than the trust file pins", "terms")
+
+    def require_universe(self, universes: Sequence[str]) -> None:
+        """Make sure that the account was in the pinned universe, or that the operator's revisions lead there.
+
+        Raises:
+            Refused: they do not.
+            LogUnreadable: revisions are not served.
+        """
+        if not self._terms.leads_to(universes):
+            raise Refused("no revision leads from the universe that the trust file pins to the account's", "universe")
 
     def take(self, item: ReleasedEntry) -> None:
         """Check a document that is shown, after the machine."""
@@ -114,6 +135,10 @@ class _Documents:
                     self.overdue(event.body)
                 if isinstance(event.body, Answer):
                     self._answer = (event.document, event.body, item)
+                if isinstance(event.body, Enrolment):
+                    self.enrolled(event.body)
+                if entry.kind in SUBMITTING:
+                    self.submitted(item, document)
             check = SHOWN.get(entry.kind)
             if check is not None:
                 check(self, item, event)
@@ -131,19 +156,54 @@ class _Documents:
         elif body.declared_at < record.deadline:
             raise Refused(f"the run was declared overdue before {record.deadline}, its deadline", "declared_at")
 
+    def enrolled(self, body: Enrolment) -> None:
+        """Keep what the institution says that its keys are."""
+        if self._terms.profile is not None:
+            self._keys[body.evaluation_keys] = key_pair(self._terms.profile, body.input_key, body.flag_key).hash
+
+    def submitted(self, item: ReleasedEntry, document: SignedDocument) -> None:
+        """Make sure that a book is under pinned keys.
+
+        Raises:
+            Refused: it is not.
+        """
+        submission = self._releases.submitted(item, document)
+        keys = self._keys.get(submission.evaluation_keys)
+        if keys is None:
+            raise Refused("the history does not have the enrolment of the book's keys", "keys")
+        unpinned = self.trust.unpinned(submission.institution, keys)
+        if unpinned is not None:
+            raise Refused(unpinned, "keys")
+
+    def came_back(self, item: ReleasedEntry, event: Event) -> None:
+        """Check that margin remained, or that no less was given than taken; and the agreement's minimum return."""
+        release, document = body_of(event, Release), SignedDocument.parse(item.document)
+        with _pinned(""):
+            book = self._releases.book_of(release)
+        agreement = item.public.agreement
+        if book is None and (agreement is None or not agreement.minimum_return_amount):
+            # There is nothing that it could have been too little for.
+            return
+        universe = None if book is None else book.submission.universe
+        market, tick = self._priced(release.price_sequence) if release.price_sequence else (None, None)
+        terms, shown = self._terms.terms(universe), self._terms.shown(universe)
+        shown = [*([] if tick is None else [tick]), *shown, *([] if book is None else [as_released(book.item)])]
+        with self._signed(item, *shown, said="may come back"):
+            self._releases.check(document, item.public, market, terms, load_group())
+
     def matured(self, item: ReleasedEntry, event: Event) -> None:
         """Check what came in for an asset that matured."""
         body = body_of(event, Maturity)
         market, tick = self._priced(body.price_sequence)
         with self._signed(item, tick, self._schedule_shown):
-            check_maturity(body, self._schedule, market)
+            check_maturity(body, self._terms.schedule, market)
 
     def sold(self, item: ReleasedEntry, event: Event) -> None:
         """Check limit and value of a sale."""
         body = body_of(event, Sale)
         market, tick = self._priced(body.price_sequence)
         with self._signed(item, tick, self._schedule_shown):
-            check_sale(body, market, self._schedule)
+            check_sale(body, market, self._terms.schedule)
 
     def settled(self, item: ReleasedEntry, event: Event) -> None:
         """Check that a settlement is of what its answer proved; what that moves depends on what is kept back."""
@@ -181,20 +241,8 @@ class _Documents:
         return market, {"kind": "tick", "document": signed.to_json()}
 
     @property
-    def _schedule(self) -> CollateralSchedule:
-        if self._read_schedule is None:
-            try:
-                value = parse_json(self.log.served.fetch("v1/terms/schedule", MAX_DOCUMENT_BYTES))
-                self._read_schedule = CollateralSchedule.parse(value)
-            except DocumentsError as error:
-                raise LogUnreadable(f"the schedule that is served is none: {error}") from error
-            if self._read_schedule.hash() != self.trust.schedule:
-                raise LogUnreadable("the schedule that is served is not the one that the trust file pins")
-        return self._read_schedule
-
-    @property
     def _schedule_shown(self) -> JsonObject:
-        return {"kind": "schedule", "document": self._schedule.canonical()}
+        return {"kind": "schedule", "document": self._terms.schedule.canonical()}
 
     @contextmanager
     def _signed(self, item: ReleasedEntry, *shown: JsonObject, said: str = "schedule and prices say") -> Iterator[None]:
@@ -202,6 +250,9 @@ class _Documents:
         try:
             yield
         except (Refused, SaleRefused, EntryIllegal) as error:
+            if isinstance(error.__cause__, GeneratorError | BackendUnavailable):
+                # This installation is at fault, not the operator.
+                raise error.__cause__ from None
             entry = Entry.parse(item.entry["body"])
             reason = f"entry {entry.number}, '{entry.kind}', is not what {said}: {error}"
             raise Contradiction(reason, [*self.log.shown(), *shown, as_released(item)]) from error
@@ -217,6 +268,8 @@ def _pinned(named: str) -> Iterator[None]:
 
 COUNTING = frozenset({EventKind.RUN_RECORDED, EventKind.COVERED_UNASKED, EventKind.RELEASED, EventKind.SUBSTITUTED})
 """What counts the figures of an agreement."""
+SUBMITTING = frozenset({EventKind.SUBMITTED, EventKind.LOSSES_SETTLED})
+"""What brings a book."""
 
 SHOWN: Mapping[EventKind, Callable[[_Documents, ReleasedEntry, Event], None]] = {
     EventKind.MATURED: _Documents.matured,
@@ -226,5 +279,7 @@ SHOWN: Mapping[EventKind, Callable[[_Documents, ReleasedEntry, Event], None]] = 
     EventKind.COLLATERAL_SOLD: _Documents.sold,
     EventKind.NETTED: _Documents.netted,
     EventKind.DISPUTE_LAPSED: _Documents.lapsed,
+    EventKind.RELEASED: _Documents.came_back,
+    EventKind.SUBSTITUTED: _Documents.came_back,
 }
-"""What is held against schedule and prices; rules, agreements and deadlines besides."""
+"""What is held against terms and prices; rules, agreements, keys and deadlines besides."""

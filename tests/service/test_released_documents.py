@@ -1,6 +1,7 @@
 """What a released history's documents say, by prices, schedule and trust file; and which reader checks what."""
 
 import inspect
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from atomic_margin.service.institution import defaults as agent_defaults
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.log import netted as netted_log
 from atomic_margin.service.log.errors import DeadlineOpen
-from atomic_margin.service.operator.accounts import defaults, disputes, maturities
+from atomic_margin.service.operator.accounts import defaults, disputes, maturities, universes
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.events import EventKind, Overdue
 from atomic_margin.service.protocol.account.machine import OF_INSTITUTION
@@ -23,14 +24,14 @@ from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedHistory, 
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.archived_documents import _CHECKS
-from atomic_margin.service.verifier.released_documents import COUNTING, SHOWN, _Documents
+from atomic_margin.service.verifier.released_documents import COUNTING, SHOWN, SUBMITTING, _Documents
 
 from .account.documents import Parties
 from .account.opened import Whole, log_of
 from .account.story import asked, recorded
 from .agreements import agreement
 from .bodies import TRUST
-from .documents import FUND, Json
+from .documents import FUND, Json, example
 from .false_settlement import settled_for
 from .netting import Netted
 from .test_agreement_amendments import amended
@@ -218,20 +219,48 @@ def test_runs_without_an_agreement_where_some_are_pinned(
         ({"model": "1a" * 32}, "under other terms than the trust file pins"),
         ({"profile": "1a" * 32}, "under other terms than the trust file pins"),
         ({"institutions": {FUND: None}}, "names another key of"),
+        ({"institutions": {}}, f"does not name '{FUND}'; add the key that the institution gave you, with `trust"),
+        ({"universe": "1a" * 32}, "no revision leads from the universe that the trust file pins to the account's"),
+        ({"keys": {FUND: ["1a" * 32]}}, "'submitted', the trust file pins no such keys of"),
+        ({"keys": {}}, "'submitted', the trust file pins no such keys of"),
     ],
-    ids=["schedule", "model", "profile", "identity"],
+    ids=["schedule", "model", "profile", "identity", "institution", "universe", "keys", "no keys"],
 )
 def test_an_account_under_other_terms_speaks_against_nobody(
     world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pins: Json, said: str
 ) -> None:
     world = world_at("calm-done")
-    if "institutions" in pins:
+    if pins.get("institutions"):
         pins = {"institutions": {FUND: world.key}}
     assert said in Watch(world, tmp_path, monkeypatch, **pins).refused(history(world))
 
 
+def test_revisions_lead_from_the_pinned_universe_to_the_account_s(
+    world_at: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_at("calm-done")
+    first = world.terms.universes[0]
+    revised = {**example("universe"), "name": "the next one"}
+    before, new = history(world), universes.announce(world.operator, revised, "2027-01-01T00:00:00Z")
+    world.enrol("late")
+    after = history(world)
+    late = release(world.entries("late"), Salts(world.operator.account("late").seed), world.key)
+    for pinned, value in itertools.product((first.hash(), new), (before, after, late)):
+        Watch(world, tmp_path, monkeypatch, universe=pinned).holds(value)
+    watch = Watch(world, tmp_path, monkeypatch, universe=new)
+    served = watch.fetch
+    none, other = "no revision leads", "v1/universes has no revisions of this operator"
+    for answer, said in ((b'{"revisions": []}', none), (b'{"revisions": [{}]}', other), (b"[]", other)):
+        bent = lambda path, limit, answer=answer: answer if path == "v1/universes" else served(path, limit)  # noqa: E731
+        monkeypatch.setattr(watch, "fetch", bent)
+        assert said in watch.refused(before)
+        watch.holds(after)
+
+
 @pytest.mark.parametrize("make", [recorded, asked], ids=["answer overdue", "proof overdue"])
-def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties]) -> None:
+def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Keys of such an account have no points.
+    monkeypatch.setattr(_Documents, "submitted", lambda *_: None)
     parties = make()
     trust = TrustFile.parse(TRUST)
     record = RunRecord.parse(parties.entries[-1][1].body)
@@ -301,6 +330,8 @@ def test_every_reader_checks_what_the_others_do_or_says_why_not() -> None:
         assert (by_history == "kept back") <= (kind in KEPT_BACK), kind
     # Of the institution's own: a dispute is about what there is, and proofs hold.
     own = {kind for kind in _CHECKS if kind in OF_INSTITUTION}
+    shown = {kind for kind in {*SHOWN, *SUBMITTING} if kind in OF_INSTITUTION}
+    assert shown == {K.SUBMITTED, K.LOSSES_SETTLED, K.RELEASED, K.SUBSTITUTED}
     assert own == {
         K.KEYS_ENROLLED, K.SUBMITTED, K.LOSSES_SETTLED, K.COVERED, K.BREACH_PROVEN, K.COVERED_UNASKED, K.RELEASED,
         K.SUBSTITUTED, K.DISPUTED,

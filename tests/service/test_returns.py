@@ -17,14 +17,10 @@ from atomic_margin.service.operator.accounts import agreements
 from atomic_margin.service.operator.accounts import releases as operator_releases
 from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.account.agreements import agreed_in_force, agreement_in_force
-from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.release_documents import ReleaseClaim
 from atomic_margin.service.protocol.account.releases import remaining_of
-from atomic_margin.service.protocol.released import ReleasedHistory, release
 from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.trust import TrustFile
-from atomic_margin.service.verifier.releases import check_releases
-from atomic_margin.zk.groups import Group
 
 from .agreements import agreement
 from .documents import FUND, example, example_terms
@@ -35,6 +31,7 @@ from .rounds import residents as residents
 from .test_archive import archived, verified
 from .test_maturities import BILL
 from .test_releases import USDC, agrees, covered, made, quantities, take
+from .watching import Watch, history
 
 MINIMUM = agreement(minimum_return_amount="50000")
 BITCOIN = 10**8
@@ -272,28 +269,22 @@ def test_what_is_missing_is_delivered_by_what_the_agreement_takes_and_lasts(resi
 
 
 def test_readers_refuse_a_return_below_the_minimum(
-    proving: Resident, group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proving: Resident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A friendly operator lets it pass: an archive and a released history tell."""
     under(proving, MINIMUM)
     proving.agent.release({"USDC": 51_026 * USDC})
     world = proving.world
     pins = {"agreements": {FUND: [MINIMUM.canonical()]}, "keys": {FUND: [proving.agent.key_commitments]}}
-    with world.operator.store.unit_of_work() as session:
-        tick = session.get_one(Tick, 1)
-        market = Market.parse(tick.document["body"]["market"])
-
-    def checked() -> int:
-        history = ReleasedHistory.parse(release(world.entries(), Salts(world.operator.account(FUND).seed), world.key))
-        return check_releases(history, {tick.sha256: market}, world.terms, group)
-
-    assert checked() == 1
+    watch = Watch(world, tmp_path, monkeypatch, **pins)
+    watch.holds(history(world))
     assert verified(archived(world, tmp_path / "good.zip"), world.trust() | pins).account == world.account()
     with monkeypatch.context() as friends:
         friends.setattr(own_releases, "check_return", lambda *_: None)
         friends.setattr(operator_releases, "check_return", lambda *_: None)
         take(proving, made(proving, {"USDC": 1000 * USDC}))
-    with pytest.raises(Refused, match="the agreement returns 50000 USD"):
-        checked()
+    reason, documents = watch.contradicted(history(world))
+    assert "'released', is not what may come back: 980 USD leave after haircut, and the agreement returns 5" in reason
+    assert documents[-1]["document"]["body"]["taken"] == {"USDC": str(1000 * USDC)}
     with pytest.raises(ArchiveInvalid, match="the agreement returns 50000 USD"):
         verified(archived(world, tmp_path / "bad.zip"), world.trust() | pins)
