@@ -81,7 +81,8 @@ def make_archive(
     Args:
         store: of the operator.
         institution: whose account.
-        period: entries of these times; the state before the first is shown, and where it comes from.
+        period: entries of these times; the state before the first is shown, and where it comes from. If a run is open
+            or owed in it, the archive begins earlier, with the entry of that run's record.
         path: of the archive, written whole or not at all.
         identity: of the operator, which signs.
         documents: model, universe and schedule, where no stored bundle has them.
@@ -98,10 +99,9 @@ def make_archive(
         if account is None:
             known = ", ".join(session.scalars(select(Account.institution).order_by(Account.institution).limit(8)))
             raise NothingToArchive(f"there is no account {institution!r} here; there are: {known or 'none'}")
-        rows = _rows(session, institution, period)
-        making = _Making(session, account, rows, identity.public_key)
-        on_progress("replaying what was before", 0, rows[0].number)
-        opening = making.opening()
+        making = _Making(session, account, _rows(session, institution, period), identity.public_key)
+        on_progress("replaying what was before", 0, making.rows[0].number)
+        opening, rows = making.opening(), making.rows
         writer.data(README_FILE, README.encode())
         writer.data(TERMS_FILE, _json(making.terms(store, documents)))
         if opening is not None:
@@ -146,10 +146,16 @@ def _told(documents: Iterator[CanonicalValue], progress: Progress, what: str, co
 
 
 class _Making:
-    """What goes into one archive, file by file, from one state of the store."""
+    """What goes into one archive, file by file, from one state of the store.
+
+    Attributes:
+        rows: the entries; from `opening` on with those that they rest on.
+        salts: of the account.
+        chain_log: origin of the log.
+    """
 
     def __init__(self, session: Session, account: Account, rows: list[EntryRow], operator: str) -> None:
-        self._session, self._rows, self._operator = session, rows, operator
+        self._session, self.rows, self._operator = session, rows, operator
         self._institution = account.institution
         self.salts = Salts(account.seed)
         self.chain_log = str(rows[0].entry["body"]["log"])
@@ -163,15 +169,25 @@ class _Making:
         self._before: AccountValue | None = None
 
     def opening(self) -> JsonObject | None:
-        """Follow the account to the first entry of the archive; return what shows the state before it."""
-        first, chain = self._rows[0].number, Chain()
+        """Follow the account to the first entry of the archive; return what shows the state before it.
+
+        If a run is open or owed there, the archive begins with the entry of its record: `rows` reaches back to it.
+        """
+        first, chain = self.rows[0].number, Chain()
         if first == 1:
             return None
-        query = select(EntryRow).where(EntryRow.institution == self._institution, EntryRow.number < first)
-        row = None
-        for row in self._session.scalars(query.order_by(EntryRow.number)):
-            signed, document = SignedDocument.parse(row.entry), SignedDocument.parse(document_of(self._session, row))
-            chain = followed(chain, signed, document, self.salts, self._operator)
+        row = recorded = None
+        for found in self._from(1, first):
+            if EventKind(found.kind) is EventKind.RUN_RECORDED:
+                recorded = row, chain
+            signed = SignedDocument.parse(found.entry)
+            document = SignedDocument.parse(document_of(self._session, found))
+            row, chain = found, followed(chain, signed, document, self.salts, self._operator)
+        run = None if chain.state is None else chain.state.public.run
+        if run is not None and run.record is not None and recorded is not None:
+            # What comes next can be about this run: an answer, a settlement, the end of its time.
+            row, chain = recorded
+            self.rows = [*self._from(chain.number + 1, first), *self.rows]
         if row is None or chain.state is None:
             raise NothingToArchive(f"entry {first} of {self._institution} has no entry before it; restore a backup")
         self._before = chain.state
@@ -183,9 +199,15 @@ class _Making:
             "leaf": self._leaf(row),
         }
 
+    def _from(self, first: int, end: int) -> Iterator[EntryRow]:
+        """Yield the entries from one number to before another."""
+        query = select(EntryRow).where(EntryRow.institution == self._institution)
+        query = query.where(EntryRow.number >= first, EntryRow.number < end)
+        yield from self._session.scalars(query.order_by(EntryRow.number))
+
     def entries(self) -> Iterator[CanonicalValue]:
         """Yield every entry with its document, its salts, and its place in the log."""
-        for row in self._rows:
+        for row in self.rows:
             yield {
                 "entry": row.entry,
                 "document": document_of(self._session, row),
@@ -245,7 +267,7 @@ class _Making:
     @cached_property
     def _numbers(self) -> tuple[int, int]:
         """First and last number of the ticks that are needed; (1, 0) for none."""
-        bodies = [row.entry["body"] for row in self._rows]
+        bodies = [row.entry["body"] for row in self.rows]
         last = max(int(body["tick_sequence"]) for body in bodies)
         named = {int(bodies[0]["market_sequence"]), int(bodies[0]["tick_sequence"])} - {0}
         before = None if self._before is None else self._before.public
@@ -272,9 +294,9 @@ class _Making:
 
     def earlier(self) -> list[CanonicalValue]:
         """Return submissions and enrolments from before the first entry that later documents rest on."""
-        here = {row.subject for row in self._rows}
+        here = {row.subject for row in self.rows}
         wanted = [
-            row.subject for row in self._rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
+            row.subject for row in self.rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
         ]
         before = None if self._before is None else self._before.public
         if before is not None:
@@ -283,13 +305,16 @@ class _Making:
         for subject in dict.fromkeys(wanted):
             own = self._submission(subject)
             compared = own["body"]["gain"].get("before")
-            for name in (subject, compared):
-                if name is not None and name not in here:
-                    found[name] = self._submission(name)
-            keys = self._session.get_one(EnrolledKeys, own["body"]["evaluation_keys"]).document
-            enrolment = SignedDocument.parse(keys).body_hash()
-            if enrolment not in here:
-                found[enrolment] = keys
+            # Each under its own keys: the book before may be from before they were changed.
+            for name, document in ((subject, own), (compared, compared and self._submission(compared))):
+                if not document:
+                    continue
+                if name not in here:
+                    found[name] = document
+                keys = self._session.get_one(EnrolledKeys, document["body"]["evaluation_keys"]).document
+                enrolment = SignedDocument.parse(keys).body_hash()
+                if enrolment not in here:
+                    found[enrolment] = keys
         return list(found.values())
 
     def _submission(self, sha256: str) -> JsonObject:
@@ -300,7 +325,7 @@ class _Making:
 
     def flags(self) -> Iterator[CanonicalValue]:
         """Yield the words of the breach flag of every run whose breach was proven."""
-        for row in self._rows:
+        for row in self.rows:
             if EventKind(row.kind) is EventKind.BREACH_PROVEN:
                 run = str(document_of(self._session, row)["body"]["run"])
                 output = self._session.scalars(select(Run.breach_output).where(Run.record_hash == run)).one()

@@ -43,7 +43,7 @@ class ArchiveManifest(Body):
         account: its pseudonym in the log.
         operator: public key.
         log: origin of the log.
-        first: number of the first entry.
+        first: number of the first entry; it is from before the period where a run was open or owed when that began.
         last: number of the last one.
         begins: the period asked for, its first moment.
         ends: its last moment.
@@ -164,7 +164,8 @@ terms.json       margin model, instruments, collateral schedule, and the checkpo
 opening.json     the entry before the first one here, and the state that it names; absent if the account begins here
 earlier.jsonl    documents from before that later ones rest on
 ticks.jsonl      signed price ticks, without a gap
-entries.jsonl    every entry with its document, its salts and its place in the log
+entries.jsonl    every entry with its document, its salts and its place in the log; if a run was open or owed when
+                 the period began, from the entry of its record on
 flags.jsonl      what the breach flags of proven breaches were decrypted from
 reports/         statements of each day, where they were asked for
 
