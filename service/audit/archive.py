@@ -36,9 +36,8 @@ from atomic_margin.service.operator.store.tables import (
     Tick,
     UniverseRow,
 )
-from atomic_margin.service.protocol.account.entries import Chain, Salts, followed
+from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind
-from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.archive import (
     EARLIER_FILE,
     ENTRIES_FILE,
@@ -49,8 +48,11 @@ from atomic_margin.service.protocol.archive import (
     TERMS_FILE,
     TICKS_FILE,
 )
+from atomic_margin.service.protocol.replayed import NotedDocument, Replayed, ReplayedStep
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import named_terms
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.reports.archived import archived_reports
 
 JsonObject = dict[str, Any]
 Progress = Callable[[str, int, int], None]
@@ -103,13 +105,17 @@ def make_archive(
         on_progress("replaying what was before", 0, making.rows[0].number)
         opening, rows = making.opening(), making.rows
         writer.data(README_FILE, README.encode())
-        writer.data(TERMS_FILE, _json(making.terms(store, documents)))
+        replayed = Replayed(identity.public_key, (terms := making.documents(store, documents))[2], making.before)
+        writer.data(TERMS_FILE, _json(making.terms(*terms)))
         if opening is not None:
             writer.data(OPENING_FILE, _json(opening))
-        writer.lines(ENTRIES_FILE, _told(making.entries(), on_progress, "entries", len(rows)))
+        writer.lines(ENTRIES_FILE, _told(making.entries(replayed), on_progress, "entries", len(rows)))
         writer.lines(EARLIER_FILE, iter(making.earlier()))
-        writer.lines(TICKS_FILE, _told(making.ticks(), on_progress, "ticks", making.tick_count))
+        writer.lines(TICKS_FILE, _told(making.ticks(replayed), on_progress, "ticks", making.tick_count))
         writer.lines(FLAGS_FILE, making.flags())
+        on_progress("making reports", 0, len(rows))
+        for name, data in archived_reports(replayed):
+            writer.data(name, data)
         said: dict[str, CanonicalValue] = {
             "institution": institution,
             "account": making.salts.account,
@@ -152,6 +158,7 @@ class _Making:
         rows: the entries; from `opening` on with those that they rest on.
         salts: of the account.
         chain_log: origin of the log.
+        before: the entry before the first one, with the account after it; None if there is none.
     """
 
     def __init__(self, session: Session, account: Account, rows: list[EntryRow], operator: str) -> None:
@@ -166,7 +173,8 @@ class _Making:
             )
         self._checkpoint = checkpoint
         self._hashes: ReadHashes = log.reader(session)
-        self._before: AccountValue | None = None
+        self._chain = Chain()
+        self.before: ReplayedStep | None = None
 
     def opening(self) -> JsonObject | None:
         """Follow the account to the first entry of the archive; return what shows the state before it.
@@ -176,7 +184,8 @@ class _Making:
         first, chain = self.rows[0].number, Chain()
         if first == 1:
             return None
-        row = recorded = None
+        row: EntryRow | None = None
+        recorded: tuple[EntryRow | None, Chain] | None = None
         for found in self._from(1, first):
             if EventKind(found.kind) is EventKind.RUN_RECORDED:
                 recorded = row, chain
@@ -190,7 +199,7 @@ class _Making:
             self.rows = [*self._from(chain.number + 1, first), *self.rows]
         if row is None or chain.state is None:
             raise NothingToArchive(f"entry {first} of {self._institution} has no entry before it; restore a backup")
-        self._before = chain.state
+        self._chain, self.before = chain, ReplayedStep(Entry.parse(row.entry["body"]), chain.head, chain.state, None)
         return {
             "entry": row.entry,
             "salts": self._salts_of(row.number),
@@ -205,12 +214,20 @@ class _Making:
         query = query.where(EntryRow.number >= first, EntryRow.number < end)
         yield from self._session.scalars(query.order_by(EntryRow.number))
 
-    def entries(self) -> Iterator[CanonicalValue]:
-        """Yield every entry with its document, its salts, and its place in the log."""
+    def entries(self, replayed: Replayed) -> Iterator[CanonicalValue]:
+        """Yield every entry with its document, its salts, and its place in the log; keep what reports are made of."""
+        chain = self._chain
         for row in self.rows:
+            document = document_of(self._session, row)
+            signed, parsed = SignedDocument.parse(row.entry), SignedDocument.parse(document)
+            chain = followed(chain, signed, parsed, self.salts, self._operator)
+            if chain.state is None:
+                raise TypeError("an entry was followed to no state")
+            noted = NotedDocument.of(parsed, row.subject)
+            replayed.note(len(self.rows), ReplayedStep(Entry.parse(signed.body), chain.head, chain.state, noted))
             yield {
                 "entry": row.entry,
-                "document": document_of(self._session, row),
+                "document": document,
                 "salts": self._salts_of(row.number),
                 "leaf": self._leaf(row),
             }
@@ -222,13 +239,10 @@ class _Making:
         path = inclusion_proof(self._hashes, row.leaf, self._checkpoint.size)
         return {"index": str(row.leaf), "path": [hash_.hex() for hash_ in path]}
 
-    def terms(self, store: ReadOnlyStore, documents: TermsDocuments | None) -> JsonObject:
-        """Return what everything is computed by, and the checkpoint.
-
-        Raises:
-            TermsMissing: they are not at hand.
-        """
-        model, universe, schedule, profile = self._documents(store, documents)
+    def terms(
+        self, model: UniverseModel[Any, Any], universe: Universe, schedule: CollateralSchedule, profile: Profile
+    ) -> JsonObject:
+        """Return what everything is computed by, and the checkpoint."""
         last = self._last_market()
         revised = list(self._session.scalars(select(UniverseRow).order_by(UniverseRow.number)))
         return {
@@ -241,10 +255,14 @@ class _Making:
             **({} if last is None else {"last_market": last}),
         }
 
-    def _documents(
+    def documents(
         self, store: ReadOnlyStore, given: TermsDocuments | None
     ) -> tuple[UniverseModel[Any, Any], Universe, CollateralSchedule, Profile]:
-        """Return the terms that the account was admitted under: given, or in a stored bundle."""
+        """Return the terms that the account was admitted under: given, or in a stored bundle.
+
+        Raises:
+            TermsMissing: they are not at hand.
+        """
         admitted = self._session.get_one(EntryRow, (self._institution, 1))
         admission = AdmissionRecord.parse(document_of(self._session, admitted)["body"])
         for model, universe, schedule in [given] if given is not None else _published(store):
@@ -270,7 +288,7 @@ class _Making:
         bodies = [row.entry["body"] for row in self.rows]
         last = max(int(body["tick_sequence"]) for body in bodies)
         named = {int(bodies[0]["market_sequence"]), int(bodies[0]["tick_sequence"])} - {0}
-        before = None if self._before is None else self._before.public
+        before = None if self.before is None else self.before.account.public
         if before is not None:
             named |= {number for number in (before.newest.market, before.newest.tick) if number}
             named |= set() if before.run is None else {before.run.price_sequence}
@@ -286,11 +304,16 @@ class _Making:
         first, last = self._numbers
         return None if last < first else last_market_of(self._session, self._session.get_one(Tick, first))
 
-    def ticks(self) -> Iterator[CanonicalValue]:
-        """Yield the signed ticks that entries and runs name, and those between them."""
+    def ticks(self, replayed: Replayed) -> Iterator[CanonicalValue]:
+        """Yield the signed ticks that entries and runs name, and those between them; keep them for reports."""
         first, last = self._numbers
         query = select(Tick.document).where(Tick.sequence >= first, Tick.sequence <= last).order_by(Tick.sequence)
-        yield from self._session.scalars(query)
+        named = self._last_market()
+        if named is not None:
+            replayed.priced(PriceTick.parse(named["body"]))
+        for document in self._session.scalars(query):
+            replayed.priced(PriceTick.parse(document["body"]))
+            yield document
 
     def earlier(self) -> list[CanonicalValue]:
         """Return submissions and enrolments from before the first entry that later documents rest on."""
@@ -298,7 +321,7 @@ class _Making:
         wanted = [
             row.subject for row in self.rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
         ]
-        before = None if self._before is None else self._before.public
+        before = None if self.before is None else self.before.account.public
         if before is not None:
             wanted += [one.submission for one in (before.book, before.waiting, before.run) if one is not None]
         found: dict[str, CanonicalValue] = {}
