@@ -329,9 +329,8 @@ class _Making:
             own = self._submission(subject)
             compared = own["body"]["gain"].get("before")
             # Each under its own keys: the book before may be from before they were changed.
-            for name, document in ((subject, own), (compared, compared and self._submission(compared))):
-                if not document:
-                    continue
+            for name in (subject, *([] if compared is None else [compared])):
+                document = self._submission(name)
                 if name not in here:
                     found[name] = document
                 keys = self._session.get_one(EnrolledKeys, document["body"]["evaluation_keys"]).document
