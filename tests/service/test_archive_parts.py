@@ -104,10 +104,13 @@ def test_it_begins_after_new_keys(world_at: Open, tmp_path: Path) -> None:
     world = world_at("calm-done")
     rotated(world)
     world.answer(world.play(2))
+    world.deposit(FUND, "USDC", 5, "later")
     kinds = [stored.entry.body["kind"] for stored in world.entries()]
     first = max(number for number, kind in enumerate(kinds, 1) if kind == "keys confirmed") + 1
     assert kinds[first - 1] == "submitted"
-    path = cut(world, tmp_path / "a.zip", first)
-    assert verified(path, world.trust()).account == world.account()
-    with zipfile.ZipFile(path) as file:
-        assert file.read("earlier.jsonl").count(b'"type":"enrolment"') == 2
+    # With the book before in force, and after it: then the new one alone is named, and that one by it.
+    for begins in (first, len(kinds)):
+        path = cut(world, tmp_path / "a.zip", begins)
+        assert verified(path, world.trust()).account == world.account()
+        with zipfile.ZipFile(path) as file:
+            assert file.read("earlier.jsonl").count(b'"type":"enrolment"') == 2
