@@ -341,10 +341,12 @@ def test_the_commands_write_and_check_it(world_at: Open, tmp_path: Path) -> None
     assert checked.exit_code == 0, checked.output
     found = json.loads(checked.stdout)
     assert (found["valid"], found["held"]) == (True, list(ARCHIVE_STEPS))
+    assert (found["signed_by"], found["reports"]) == ("operator", "8")
     assert found["status"] == world.state()
     assert found["posted"] == {name: str(units) for name, units in world.held(ledger.posted(FUND)).items()}
     shown = run("verify", path, "--trust", tmp_path / "trust.json")
     assert (shown.exit_code, "valid: larkfield from entry 1" in shown.stdout) == (0, True)
+    assert "8 files of reports; it is active in the end\nsigned by the operator" in shown.stdout
     assert "names no log" in shown.stdout
 
 
