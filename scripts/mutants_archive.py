@@ -1,6 +1,6 @@
 """The mutants of what is checked of an examiner's archive."""
 
-from mutant import Mutant, Node, call, condition
+from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _TESTS = "tests/service/test_archive.py"
 _CHANGED = "what_the_operator_changes_afterwards_is_named"
@@ -16,6 +16,13 @@ _CHECKS = "tests/service/test_archive_checks.py::test_"
 def _check(name: str, node: Node, test: str, function: str, new: str = "False") -> Mutant:
     place = f"{_D}:ArchivedDocuments.{function}"
     return Mutant(f"archive: {name}", place, node, new, (f"{_CHECKS}{test}",))
+
+
+_REPORTS, _OTHER = "tests/service/test_archive_reports.py::test_", "no_other_report_passes"
+
+
+def _report(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
+    return Mutant(f"archive: {name}", place, node, new, (f"{_REPORTS}{test}",))
 
 
 _V, _D, _F = "service.verifier.archive", "service.verifier.archived_documents", "service.archives"
@@ -50,4 +57,18 @@ ARCHIVE_MUTANTS = (
            condition("_without"), "False", (f"{_CHECKS}runs_without_an_agreement_where_some_are_pinned",)),
     Mutant("pinned: what counted no agreement", "service.verifier.pinned:Agreements.count", condition("agreements_of"),
            "False", (f"{_CHECKS}runs_without_an_agreement_where_some_are_pinned",)),
+    _report("names of files", "service.protocol.archive:_file_name", condition("is_report_file"),
+            "a_file_of_another_name_is_in_no_archive"),
+    _report("another report", f"{_V}:_check_bytes", condition("chunk"), _OTHER),
+    _report("a report that is cut off", f"{_V}:_check_bytes", condition("whole"), _OTHER),
+    _report("an invented report", f"{_V}:_check_reports", condition("wanted"), _OTHER),
+    _report("what explains the archive", f"{_V}:verify_archive", call("_check_bytes"), _OTHER, "None"),
+    _report("who signed it", f"{_V}:verify_archive", value("signed_by"), "who_signed_it_is_said", '"operator"'),
+    _report("balances that a part opens with", "service.reports.facts:AccountFacts.until", RETURNED,
+            "a_part_has_the_balances_that_it_opens_with", "next(found, None)"),
+    Mutant("archive: the record of an open run", "service.audit.archive:_Making.opening", condition("record"), "False",
+           ("tests/service/test_archive_parts.py::test_it_begins_with_the_record_of_the_run_that_is_open",)),
+    Mutant("archive: keys of the book before", "service.audit.archive:_Making.earlier", value("keys"),
+           'self._session.get_one(EnrolledKeys, own["body"]["evaluation_keys"]).document',
+           ("tests/service/test_archive_parts.py::test_it_begins_after_new_keys",)),
 )  # fmt: skip

@@ -36,9 +36,8 @@ from atomic_margin.service.operator.store.tables import (
     Tick,
     UniverseRow,
 )
-from atomic_margin.service.protocol.account.entries import Chain, Salts, followed
+from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind
-from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.archive import (
     EARLIER_FILE,
     ENTRIES_FILE,
@@ -49,8 +48,11 @@ from atomic_margin.service.protocol.archive import (
     TERMS_FILE,
     TICKS_FILE,
 )
+from atomic_margin.service.protocol.replayed import NotedDocument, Replayed, ReplayedStep
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import named_terms
+from atomic_margin.service.protocol.ticks import PriceTick
+from atomic_margin.service.reports.archived import archived_reports
 
 JsonObject = dict[str, Any]
 Progress = Callable[[str, int, int], None]
@@ -81,7 +83,8 @@ def make_archive(
     Args:
         store: of the operator.
         institution: whose account.
-        period: entries of these times; the state before the first is shown, and where it comes from.
+        period: entries of these times; the state before the first is shown, and where it comes from. If a run is open
+            or owed in it, the archive begins earlier, with the entry of that run's record.
         path: of the archive, written whole or not at all.
         identity: of the operator, which signs.
         documents: model, universe and schedule, where no stored bundle has them.
@@ -98,18 +101,21 @@ def make_archive(
         if account is None:
             known = ", ".join(session.scalars(select(Account.institution).order_by(Account.institution).limit(8)))
             raise NothingToArchive(f"there is no account {institution!r} here; there are: {known or 'none'}")
-        rows = _rows(session, institution, period)
-        making = _Making(session, account, rows, identity.public_key)
-        on_progress("replaying what was before", 0, rows[0].number)
-        opening = making.opening()
+        making = _Making(session, account, _rows(session, institution, period), identity.public_key)
+        on_progress("replaying what was before", 0, making.rows[0].number)
+        opening, rows = making.opening(), making.rows
         writer.data(README_FILE, README.encode())
-        writer.data(TERMS_FILE, _json(making.terms(store, documents)))
+        replayed = Replayed(identity.public_key, (terms := making.documents(store, documents))[2], making.before)
+        writer.data(TERMS_FILE, _json(making.terms(*terms)))
         if opening is not None:
             writer.data(OPENING_FILE, _json(opening))
-        writer.lines(ENTRIES_FILE, _told(making.entries(), on_progress, "entries", len(rows)))
+        writer.lines(ENTRIES_FILE, _told(making.entries(replayed), on_progress, "entries", len(rows)))
         writer.lines(EARLIER_FILE, iter(making.earlier()))
-        writer.lines(TICKS_FILE, _told(making.ticks(), on_progress, "ticks", making.tick_count))
+        writer.lines(TICKS_FILE, _told(making.ticks(replayed), on_progress, "ticks", making.tick_count))
         writer.lines(FLAGS_FILE, making.flags())
+        on_progress("making reports", 0, len(rows))
+        for name, data in archived_reports(replayed):
+            writer.data(name, data)
         said: dict[str, CanonicalValue] = {
             "institution": institution,
             "account": making.salts.account,
@@ -146,10 +152,17 @@ def _told(documents: Iterator[CanonicalValue], progress: Progress, what: str, co
 
 
 class _Making:
-    """What goes into one archive, file by file, from one state of the store."""
+    """What goes into one archive, file by file, from one state of the store.
+
+    Attributes:
+        rows: the entries; from `opening` on with those that they rest on.
+        salts: of the account.
+        chain_log: origin of the log.
+        before: the entry before the first one, with the account after it; None if there is none.
+    """
 
     def __init__(self, session: Session, account: Account, rows: list[EntryRow], operator: str) -> None:
-        self._session, self._rows, self._operator = session, rows, operator
+        self._session, self.rows, self._operator = session, rows, operator
         self._institution = account.institution
         self.salts = Salts(account.seed)
         self.chain_log = str(rows[0].entry["body"]["log"])
@@ -160,21 +173,33 @@ class _Making:
             )
         self._checkpoint = checkpoint
         self._hashes: ReadHashes = log.reader(session)
-        self._before: AccountValue | None = None
+        self._chain = Chain()
+        self.before: ReplayedStep | None = None
 
     def opening(self) -> JsonObject | None:
-        """Follow the account to the first entry of the archive; return what shows the state before it."""
-        first, chain = self._rows[0].number, Chain()
+        """Follow the account to the first entry of the archive; return what shows the state before it.
+
+        If a run is open or owed there, the archive begins with the entry of its record: `rows` reaches back to it.
+        """
+        first, chain = self.rows[0].number, Chain()
         if first == 1:
             return None
-        query = select(EntryRow).where(EntryRow.institution == self._institution, EntryRow.number < first)
-        row = None
-        for row in self._session.scalars(query.order_by(EntryRow.number)):
-            signed, document = SignedDocument.parse(row.entry), SignedDocument.parse(document_of(self._session, row))
-            chain = followed(chain, signed, document, self.salts, self._operator)
+        row: EntryRow | None = None
+        recorded: tuple[EntryRow | None, Chain] | None = None
+        for found in self._from(1, first):
+            if EventKind(found.kind) is EventKind.RUN_RECORDED:
+                recorded = row, chain
+            signed = SignedDocument.parse(found.entry)
+            document = SignedDocument.parse(document_of(self._session, found))
+            row, chain = found, followed(chain, signed, document, self.salts, self._operator)
+        run = None if chain.state is None else chain.state.public.run
+        if run is not None and run.record is not None and recorded is not None:
+            # What comes next can be about this run: an answer, a settlement, the end of its time.
+            row, chain = recorded
+            self.rows = [*self._from(chain.number + 1, first), *self.rows]
         if row is None or chain.state is None:
             raise NothingToArchive(f"entry {first} of {self._institution} has no entry before it; restore a backup")
-        self._before = chain.state
+        self._chain, self.before = chain, ReplayedStep(Entry.parse(row.entry["body"]), chain.head, chain.state, None)
         return {
             "entry": row.entry,
             "salts": self._salts_of(row.number),
@@ -183,12 +208,26 @@ class _Making:
             "leaf": self._leaf(row),
         }
 
-    def entries(self) -> Iterator[CanonicalValue]:
-        """Yield every entry with its document, its salts, and its place in the log."""
-        for row in self._rows:
+    def _from(self, first: int, end: int) -> Iterator[EntryRow]:
+        """Yield the entries from one number to before another."""
+        query = select(EntryRow).where(EntryRow.institution == self._institution)
+        query = query.where(EntryRow.number >= first, EntryRow.number < end)
+        yield from self._session.scalars(query.order_by(EntryRow.number))
+
+    def entries(self, replayed: Replayed) -> Iterator[CanonicalValue]:
+        """Yield every entry with its document, its salts, and its place in the log; keep what reports are made of."""
+        chain = self._chain
+        for row in self.rows:
+            document = document_of(self._session, row)
+            signed, parsed = SignedDocument.parse(row.entry), SignedDocument.parse(document)
+            chain = followed(chain, signed, parsed, self.salts, self._operator)
+            if chain.state is None:
+                raise TypeError("an entry was followed to no state")
+            noted = NotedDocument.of(parsed, row.subject)
+            replayed.note(len(self.rows), ReplayedStep(Entry.parse(signed.body), chain.head, chain.state, noted))
             yield {
                 "entry": row.entry,
-                "document": document_of(self._session, row),
+                "document": document,
                 "salts": self._salts_of(row.number),
                 "leaf": self._leaf(row),
             }
@@ -200,13 +239,10 @@ class _Making:
         path = inclusion_proof(self._hashes, row.leaf, self._checkpoint.size)
         return {"index": str(row.leaf), "path": [hash_.hex() for hash_ in path]}
 
-    def terms(self, store: ReadOnlyStore, documents: TermsDocuments | None) -> JsonObject:
-        """Return what everything is computed by, and the checkpoint.
-
-        Raises:
-            TermsMissing: they are not at hand.
-        """
-        model, universe, schedule, profile = self._documents(store, documents)
+    def terms(
+        self, model: UniverseModel[Any, Any], universe: Universe, schedule: CollateralSchedule, profile: Profile
+    ) -> JsonObject:
+        """Return what everything is computed by, and the checkpoint."""
         last = self._last_market()
         revised = list(self._session.scalars(select(UniverseRow).order_by(UniverseRow.number)))
         return {
@@ -219,10 +255,14 @@ class _Making:
             **({} if last is None else {"last_market": last}),
         }
 
-    def _documents(
+    def documents(
         self, store: ReadOnlyStore, given: TermsDocuments | None
     ) -> tuple[UniverseModel[Any, Any], Universe, CollateralSchedule, Profile]:
-        """Return the terms that the account was admitted under: given, or in a stored bundle."""
+        """Return the terms that the account was admitted under: given, or in a stored bundle.
+
+        Raises:
+            TermsMissing: they are not at hand.
+        """
         admitted = self._session.get_one(EntryRow, (self._institution, 1))
         admission = AdmissionRecord.parse(document_of(self._session, admitted)["body"])
         for model, universe, schedule in [given] if given is not None else _published(store):
@@ -245,10 +285,10 @@ class _Making:
     @cached_property
     def _numbers(self) -> tuple[int, int]:
         """First and last number of the ticks that are needed; (1, 0) for none."""
-        bodies = [row.entry["body"] for row in self._rows]
+        bodies = [row.entry["body"] for row in self.rows]
         last = max(int(body["tick_sequence"]) for body in bodies)
         named = {int(bodies[0]["market_sequence"]), int(bodies[0]["tick_sequence"])} - {0}
-        before = None if self._before is None else self._before.public
+        before = None if self.before is None else self.before.account.public
         if before is not None:
             named |= {number for number in (before.newest.market, before.newest.tick) if number}
             named |= set() if before.run is None else {before.run.price_sequence}
@@ -264,32 +304,39 @@ class _Making:
         first, last = self._numbers
         return None if last < first else last_market_of(self._session, self._session.get_one(Tick, first))
 
-    def ticks(self) -> Iterator[CanonicalValue]:
-        """Yield the signed ticks that entries and runs name, and those between them."""
+    def ticks(self, replayed: Replayed) -> Iterator[CanonicalValue]:
+        """Yield the signed ticks that entries and runs name, and those between them; keep them for reports."""
         first, last = self._numbers
         query = select(Tick.document).where(Tick.sequence >= first, Tick.sequence <= last).order_by(Tick.sequence)
-        yield from self._session.scalars(query)
+        named = self._last_market()
+        if named is not None:
+            replayed.priced(PriceTick.parse(named["body"]))
+        for document in self._session.scalars(query):
+            replayed.priced(PriceTick.parse(document["body"]))
+            yield document
 
     def earlier(self) -> list[CanonicalValue]:
         """Return submissions and enrolments from before the first entry that later documents rest on."""
-        here = {row.subject for row in self._rows}
+        here = {row.subject for row in self.rows}
         wanted = [
-            row.subject for row in self._rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
+            row.subject for row in self.rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
         ]
-        before = None if self._before is None else self._before.public
+        before = None if self.before is None else self.before.account.public
         if before is not None:
             wanted += [one.submission for one in (before.book, before.waiting, before.run) if one is not None]
         found: dict[str, CanonicalValue] = {}
         for subject in dict.fromkeys(wanted):
             own = self._submission(subject)
             compared = own["body"]["gain"].get("before")
-            for name in (subject, compared):
-                if name is not None and name not in here:
-                    found[name] = self._submission(name)
-            keys = self._session.get_one(EnrolledKeys, own["body"]["evaluation_keys"]).document
-            enrolment = SignedDocument.parse(keys).body_hash()
-            if enrolment not in here:
-                found[enrolment] = keys
+            # Each under its own keys: the book before may be from before they were changed.
+            for name in (subject, *([] if compared is None else [compared])):
+                document = self._submission(name)
+                if name not in here:
+                    found[name] = document
+                keys = self._session.get_one(EnrolledKeys, document["body"]["evaluation_keys"]).document
+                enrolment = SignedDocument.parse(keys).body_hash()
+                if enrolment not in here:
+                    found[enrolment] = keys
         return list(found.values())
 
     def _submission(self, sha256: str) -> JsonObject:
@@ -300,7 +347,7 @@ class _Making:
 
     def flags(self) -> Iterator[CanonicalValue]:
         """Yield the words of the breach flag of every run whose breach was proven."""
-        for row in self._rows:
+        for row in self.rows:
             if EventKind(row.kind) is EventKind.BREACH_PROVEN:
                 run = str(document_of(self._session, row)["body"]["run"])
                 output = self._session.scalars(select(Run.breach_output).where(Run.record_hash == run)).one()

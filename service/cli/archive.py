@@ -21,8 +21,10 @@ HELP = """Write everything that happened to an account over a period into one si
 
 Reads the operator's data directory, running or stopped, and writes nothing to it. In the file are all entries of the
 account with their documents, the ticks they name, each entry's place in the log, and the state before the first, so
-that `verify` replays it offline to the same states and balances. It shows free collateral, and no position. Days are
-in UTC; without --from it begins with the account.
+that `verify` replays it offline to the same states and balances; and in reports/ the statement of each day, and notice,
+response and settlement of each run that was not covered in time, which `verify` makes again. It shows free collateral,
+and no position. Days are in UTC; without --from it begins with the account. If a run is open or owed when the period
+begins, it begins with the entry of that run's record.
 
 Exit status 0: written. 2: nothing was written, and why.
 """

@@ -11,6 +11,7 @@ from atomic_margin.service.archives import ArchiveReader
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, print_json
 from atomic_margin.service.errors import ArchiveInvalid
 from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.reports.archived import archived_reports
 from atomic_margin.service.verifier.archive import ARCHIVE_STEPS, ArchiveReport, verify_archive
 from atomic_margin.zk.groups import Group
 
@@ -33,6 +34,7 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
                     reader,
                     anchors,
                     group,
+                    archived_reports,
                     step,
                     lambda done, all_: progress.update(task, completed=done, total=all_),
                 )
@@ -57,9 +59,10 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
     said, public = report.manifest, report.account.public
     out.print(
         f"[bold green]valid[/]: {escape(said.institution)} from entry {said.first} to {said.last}, {report.ticks} "
-        f"ticks, {report.proofs} proofs; it is {public.status} in the end",
+        f"ticks, {report.proofs} proofs, {report.reports} files of reports; it is {public.status} in the end",
         soft_wrap=True,
     )
+    out.print(f"signed by the {report.signed_by}")
     for name, held_ in (("posted", public.posted), ("free", report.account.private.free)):
         shown = ", ".join(f"{quantity} {asset}" for asset, quantity in held_.items()) or "nothing"
         out.print(f"{name}: {escape(shown)}", soft_wrap=True)
@@ -89,12 +92,14 @@ def _summary(report: ArchiveReport) -> dict[str, Any]:
         "institution": said.institution,
         "first": str(said.first),
         "last": str(said.last),
+        "signed_by": report.signed_by,
         "status": str(account.public.status),
         "posted": {asset: str(quantity) for asset, quantity in account.public.posted.items()},
         "free": {asset: str(quantity) for asset, quantity in account.private.free.items()},
         "happened": {kind: str(count) for kind, count in sorted(report.kinds.items())},
         "ticks": str(report.ticks),
         "proofs": str(report.proofs),
+        "reports": str(report.reports),
         "without_agreement": list(report.without_agreement),
         "log": said.log if report.believed else None,
     }

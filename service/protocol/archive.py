@@ -6,30 +6,78 @@ the machine from the state before the first entry to the one after the last, bot
 collateral, and no position.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import model_validator
+from pydantic import PlainValidator, model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Counter, Hash, PublicKey, Time, WordsHex
-from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, NonEmptyListOf, Part, integer_in
+from atomic_margin.documents.strict import (
+    Document,
+    Identifier,
+    Label,
+    ListOf,
+    NonEmptyListOf,
+    Part,
+    integer_in,
+    problem,
+)
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.evidence import LeafPath, NoteText
 
 JsonObject = dict[str, Any]
 
-MAX_ARCHIVE_FILES = 1024
+MAX_ARCHIVE_FILES = 2048
 MAX_ARCHIVED_BYTES = 1 << 31
 """All files together, unpacked."""
 MAX_LINE_BYTES = 32 << 20
 """One document: submissions of 4,096 entries have 15 MB."""
+MAX_REPORTED_DAYS = 400
+MAX_REPORTED_RUNS = 200
+"""Of a day there are two files, of a run up to six."""
+MAX_REPORTED_ENTRIES = 50_000
+"""An archive of more has no reports: they need all entries at once."""
+
+TERMS_FILE = "terms.json"
+OPENING_FILE = "opening.json"
+EARLIER_FILE = "earlier.jsonl"
+TICKS_FILE = "ticks.jsonl"
+ENTRIES_FILE = "entries.jsonl"
+FLAGS_FILE = "flags.jsonl"
+README_FILE = "README.txt"
+ARCHIVE_FILES = frozenset({TERMS_FILE, OPENING_FILE, EARLIER_FILE, TICKS_FILE, ENTRIES_FILE, FLAGS_FILE, README_FILE})
+_REPORT_FILE = re.compile(
+    r"reports/(?:daily-[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"|(?:call|response|settlement)-[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.(?:json|html)"
+)
+
+
+def is_report_file(name: str) -> bool:
+    """Return whether a file of an archive is a report, by its name."""
+    return _REPORT_FILE.fullmatch(name) is not None
+
+
+def report_file(kind: str, of: str, suffix: str) -> str:
+    """Return the name of a report in an archive, of a day or a run."""
+    return f"reports/{kind}-{of}.{suffix}"
+
+
+def _file_name(value: object) -> str:
+    if not isinstance(value, str) or not (value in ARCHIVE_FILES or is_report_file(value)):
+        raise problem(MalformedDocument, f"an archive has no file of this name: {str(value)[:80]!r}")
+    return value
+
+
+FileName = Annotated[str, PlainValidator(_file_name)]
+"""Nothing else can be in an archive, so that no name leads out of the folder that somebody unpacks it into."""
 
 
 class ArchivedFile(Part):
     """A file of an archive: its name, the SHA-256 of its bytes, and how many there are."""
 
-    name: Label
+    name: FileName
     sha256: Hash
     bytes: Annotated[int, integer_in(0, MAX_ARCHIVED_BYTES)]
 
@@ -43,7 +91,7 @@ class ArchiveManifest(Body):
         account: its pseudonym in the log.
         operator: public key.
         log: origin of the log.
-        first: number of the first entry.
+        first: number of the first entry; it is from before the period where a run was open or owed when that began.
         last: number of the last one.
         begins: the period asked for, its first moment.
         ends: its last moment.
@@ -150,25 +198,26 @@ class ArchiveTerms(Document):
     checkpoint: NoteText
 
 
-TERMS_FILE = "terms.json"
-OPENING_FILE = "opening.json"
-EARLIER_FILE = "earlier.jsonl"
-TICKS_FILE = "ticks.jsonl"
-ENTRIES_FILE = "entries.jsonl"
-FLAGS_FILE = "flags.jsonl"
-README_FILE = "README.txt"
-README = """An archive of one account: everything that happened to it over a period, as signed documents.
+README = f"""An archive of one account: everything that happened to it over a period, as signed documents.
 
 manifest.json    who made the archive, which account and entries; name, size and SHA-256 of every other file; signed
 terms.json       margin model, instruments, collateral schedule, and the checkpoint of the log
 opening.json     the entry before the first one here, and the state that it names; absent if the account begins here
 earlier.jsonl    documents from before that later ones rest on
 ticks.jsonl      signed price ticks, without a gap
-entries.jsonl    every entry with its document, its salts and its place in the log
+entries.jsonl    every entry with its document, its salts and its place in the log; if a run was open or owed when
+                 the period began, from the entry of its record on
 flags.jsonl      what the breach flags of proven breaches were decrypted from
-reports/         statements of each day, where they were asked for
+reports/         as .json for machines and as .html to read and print:
+                 daily-DAY.*       the statement of each day, in UTC, that has entries here: of the first and the last
+                                   day as much as is here; worth is at the newest prices of the day that are here
+                 call-RUN.*        of each run that was not proven covered in time: the notice,
+                 response-RUN.*    the response, if there was one,
+                 settlement-RUN.*  and the advice of what settled it
+                 They are of the first {MAX_REPORTED_DAYS} days and {MAX_REPORTED_RUNS} such runs; an archive of more
+                 than {MAX_REPORTED_ENTRIES} entries has none. What cannot be made of what is here is left out.
 
-Check all of it offline, against a trust file of your own:
+Check all of it offline, against a trust file of your own; every report is made again from the entries:
 
     atomic-margin verify ARCHIVE --trust trust.json
 """

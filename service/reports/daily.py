@@ -160,7 +160,7 @@ def daily_statement(facts: AccountFacts, prices: Prices, day: date) -> DailyStat
     if closing is None:
         first = facts.steps[0].day
         raise NothingToReport(f"{facts.institution} has no entry by the end of {day}; its first one is of {first}")
-    of_day = tuple(step for step in facts.steps if step.day == day)
+    of_day = facts.of_day(day)
     moves = [(step, move) for step in of_day for move in facts.moves(step.entry.number)]
     for step in of_day:
         check_step(facts, step.entry.number)
@@ -196,7 +196,7 @@ def _movement(prices: Prices, step: Step, move: Move) -> JsonObject:
 
 def _runs(facts: AccountFacts, of_day: tuple[Step, ...], closing: Step) -> list[JsonObject]:
     named: dict[str, list[Step]] = {step.body["run_id"]: [] for step in of_day if "run_id" in step.body}
-    for step in facts.steps[: closing.entry.number]:
+    for step in facts.through(closing):
         named.get(step.body.get("run_id", ""), []).append(step)
     found = []
     for run_id, about in named.items():
@@ -222,7 +222,7 @@ def owed_of(facts: AccountFacts, closing: Step) -> JsonObject:
     run = public.run
     if run is not None:
         said |= {"run_id": run.run_id, "stage": run.stage}
-        for step in facts.steps[: closing.entry.number]:
+        for step in facts.through(closing):
             if run.answer is not None and step.document_hash == run.answer:
                 said["amount_usd"] = step.body["top_up_usd"]
     return said
@@ -240,7 +240,7 @@ def closing_tick(facts: AccountFacts, prices: Prices, closing: Step, day: date) 
     newest = closing.entry
     if newest.market == NOTHING:
         return None
-    for step in reversed(facts.steps[: newest.number]):
+    for step in reversed(facts.through(closing)):
         if step.entry.kind is EventKind.RUN_RECORDED:
             prices.require_schedule(step.body["schedule"])
             break

@@ -10,6 +10,7 @@ What moved is the difference of two states, whatever the event between them is c
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from atomic_margin.documents.errors import DocumentsError
@@ -20,6 +21,7 @@ from atomic_margin.service.protocol.account.errors import EntryRefused
 from atomic_margin.service.protocol.account.state import NOTHING, PrivateState, PublicState
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.released import ReleasedEntry, ReleasedHistory
+from atomic_margin.service.protocol.replayed import NotedDocument
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.reports.errors import HistoryUnusable, NothingToReport
 
@@ -42,7 +44,7 @@ class Step(NamedTuple):
     sha256: str
     public: PublicState
     private: PrivateState | None
-    document: SignedDocument | None
+    document: SignedDocument | NotedDocument | None
 
     @property
     def kind(self) -> str:
@@ -93,8 +95,9 @@ class AccountFacts:
         institution: whose account.
         account: pseudonym in the log.
         log: origin of the log.
-        steps: from the first entry on.
+        steps: from the first entry on, or from a later one.
         whole: whether free collateral is known throughout.
+        opening: the step before the first of these; None if the account begins with it.
     """
 
     operator: str
@@ -103,14 +106,37 @@ class AccountFacts:
     log: str
     steps: tuple[Step, ...]
     whole: bool
+    opening: Step | None = None
+
+    def step(self, number: int) -> Step:
+        """Return the step with a number."""
+        return self.steps[number - self.steps[0].entry.number]
 
     def before(self, number: int) -> Step | None:
         """Return the step before the one with a number."""
-        return self.steps[number - 2] if number > 1 else None
+        return self.opening if number == self.steps[0].entry.number else self.step(number - 1)
+
+    def through(self, last: Step) -> tuple[Step, ...]:
+        """Return the steps up to one of them."""
+        return self.steps[: last.entry.number + 1 - self.steps[0].entry.number]
+
+    @cached_property
+    def days(self) -> tuple[date, ...]:
+        """The day of each step."""
+        return tuple(step.day for step in self.steps)
+
+    @cached_property
+    def by_run(self) -> Mapping[str, tuple[Step, ...]]:
+        """The steps whose documents name a run, by run."""
+        found: dict[str, list[Step]] = {}
+        for step in self.steps:
+            if "run_id" in step.body:
+                found.setdefault(step.body["run_id"], []).append(step)
+        return {run_id: tuple(steps) for run_id, steps in found.items()}
 
     def moves(self, number: int) -> tuple[Move, ...]:
         """Return what an entry moved: posted collateral, and free where that is known."""
-        before, after = self.before(number), self.steps[number - 1]
+        before, after = self.before(number), self.step(number)
         found = _differences("posted", NO_BALANCES if before is None else before.public.posted, after.public.posted)
         if self.whole and after.free is not None:
             earlier = None if before is None else before.free
@@ -118,8 +144,13 @@ class AccountFacts:
         return tuple(found)
 
     def until(self, day: date) -> Step | None:
-        """Return the last step up to the end of a day."""
-        return next((step for step in reversed(self.steps) if step.day <= day), None)
+        """Return the last step up to the end of a day; before the first one here, the one that it opens with."""
+        found = (step for step, its in zip(reversed(self.steps), reversed(self.days), strict=True) if its <= day)
+        return next(found, self.opening)
+
+    def of_day(self, day: date) -> tuple[Step, ...]:
+        """Return the steps of a day."""
+        return tuple(step for step, its in zip(self.steps, self.days, strict=True) if its == day)
 
     def about_run(self, run_id: str) -> tuple[Step, ...]:
         """Return the steps whose documents name a run.
@@ -127,14 +158,13 @@ class AccountFacts:
         Raises:
             NothingToReport: there are none.
         """
-        found = tuple(step for step in self.steps if step.body.get("run_id") == run_id)
-        if not found:
+        found = self.by_run.get(run_id)
+        if found is None:
             raise NothingToReport(f"no entry of {self.institution} names a run {run_id}; its runs are {self._runs()}")
         return found
 
     def _runs(self) -> str:
-        names = list(dict.fromkeys(step.body["run_id"] for step in self.steps if "run_id" in step.body))
-        return ", ".join(names[-8:]) or "none"
+        return ", ".join([*self.by_run][-8:]) or "none"
 
 
 def _differences(balance: str, before: Balances, after: Balances) -> list[Move]:

@@ -17,7 +17,7 @@ def check_step(facts: AccountFacts, number: int) -> None:
     Raises:
         NotReconciled: it is not.
     """
-    step = facts.steps[number - 1]
+    step = facts.step(number)
     stated = moves_stated(step)
     if stated is None:
         return

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.profile import PROFILES
@@ -30,6 +30,8 @@ from atomic_margin.service.protocol.archive import (
     ENTRIES_FILE,
     FLAGS_FILE,
     OPENING_FILE,
+    README,
+    README_FILE,
     TERMS_FILE,
     TICKS_FILE,
     ArchivedEntry,
@@ -38,10 +40,12 @@ from atomic_margin.service.protocol.archive import (
     ArchiveOpening,
     ArchiveTerms,
     ShownSalts,
+    is_report_file,
 )
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.evidence import LeafPath
 from atomic_margin.service.protocol.leaves import entry_leaf
+from atomic_margin.service.protocol.replayed import NotedDocument, Replayed, ReplayedStep, ReportMaker
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -51,7 +55,9 @@ from atomic_margin.service.verifier.archived_entry import Ground, Happened
 from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 
-ARCHIVE_STEPS = ("manifest", "trust anchors", "checkpoint", "ticks", "opening", "entries", "documents", "files")
+ARCHIVE_STEPS = (
+    "manifest", "trust anchors", "checkpoint", "ticks", "opening", "entries", "documents", "reports", "files",
+)  # fmt: skip
 """What is checked, in order; entries and the proofs of their documents together."""
 
 
@@ -66,6 +72,8 @@ class ArchiveReport(NamedTuple):
         proofs: how many were verified.
         checkpoint: that every entry is in.
         believed: whether witnesses of a trust file stand for it.
+        signed_by: who signed the manifest.
+        reports: how many files of reports there are.
         without_agreement: runs, and entries of other proofs, that counted no agreement though the trust file pins some
             for the institution: all from before the account came under its first one.
     """
@@ -77,6 +85,8 @@ class ArchiveReport(NamedTuple):
     proofs: int
     checkpoint: Believed
     believed: bool
+    signed_by: Literal["operator", "institution"]
+    reports: int
     without_agreement: tuple[str, ...] = ()
 
 
@@ -84,6 +94,7 @@ def verify_archive(
     reader: ArchiveReader,
     trust: TrustFile,
     group: Group,
+    reports: ReportMaker,
     on_step: Callable[[str], None] = lambda step: None,
     on_progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> ArchiveReport:
@@ -93,6 +104,7 @@ def verify_archive(
         reader: of the archive.
         trust: the verifier's anchors.
         group: backend of the proofs.
+        reports: makes the reports again: `reports.archived.archived_reports`.
         on_step: called with the name of each step that held, of `ARCHIVE_STEPS`.
         on_progress: called with the number of entries that were followed, and of all.
 
@@ -145,17 +157,39 @@ def verify_archive(
     with step("documents"):
         replay.documents.conclude()
         without = replay.documents.without_agreement(replay.account)
-    # (8) Every other file is the one that the manifest names.
+    # (8) Every report is what these entries and ticks give, and none is missing.
+    with step("reports"):
+        count = _check_reports(reader, reports(replay.replayed))
+    # (9) What explains the archive is what its form says; there is no other file.
     with step("files"):
-        for name in reader.names():
-            if name not in _READ:
-                for _ in reader.chunks(name):
-                    pass
+        _check_bytes(reader, README_FILE, README.encode())
     found = replay.kinds, len(ticks.ticks), replay.documents.proofs
-    return ArchiveReport(manifest, replay.account, *found, believed, trust.log is not None, without)
+    signed_by: Literal["operator", "institution"]
+    signed_by = "operator" if reader.signed.signer == trust.operator else "institution"
+    return ArchiveReport(manifest, replay.account, *found, believed, trust.log is not None, signed_by, count, without)
 
 
-_READ = frozenset({TERMS_FILE, OPENING_FILE, EARLIER_FILE, TICKS_FILE, ENTRIES_FILE, FLAGS_FILE})
+def _check_reports(reader: ArchiveReader, made: Iterator[tuple[str, bytes]]) -> int:
+    """Make sure that the reports of an archive are those that were made again; return how many files they are."""
+    wanted = set()
+    for name, data in made:
+        _check_bytes(reader, name, data)
+        wanted.add(name)
+    for name in reader.names():
+        if is_report_file(name) and name not in wanted:
+            raise ArchiveInvalid(f"{name} is no report that the entries of the archive give")
+    return len(wanted)
+
+
+def _check_bytes(reader: ArchiveReader, name: str, data: bytes) -> None:
+    at = 0
+    for chunk in reader.chunks(name):
+        if data[at : at + len(chunk)] != chunk:
+            raise ArchiveInvalid(f"{name} is another one than the archive gives")
+        at += len(chunk)
+    whole = at == len(data)
+    if not whole:
+        raise ArchiveInvalid(f"{name} is another one than the archive gives")
 
 
 def _terms(said: ArchiveTerms, trust: TrustFile) -> Terms:
@@ -241,6 +275,7 @@ class _Replay:
         self.chain, self.kinds = Chain(), Tally[str]()
         flags = {flag.run: bytes.fromhex(flag.words) for flag in self._flags()}
         self.documents = ArchivedDocuments(Ground(terms, trust, ticks.ticks, flags, group))
+        self.replayed = Replayed(trust.operator, terms.schedule, ticks=ticks.ticks)
 
     @property
     def account(self) -> Account:
@@ -267,7 +302,9 @@ class _Replay:
             self.chain = Chain(
                 entry.number, signed.body_hash(), Account(public=opening.public, private=opening.private)
             )
-            self._check_account(Account(public=opening.public, private=opening.private))
+            account = Account(public=opening.public, private=opening.private)
+            self._check_account(account)
+            self.replayed.opening = ReplayedStep(entry, signed.body_hash(), account, None)
             self.documents.note(entry.number, signed.body_hash(), entry.kind)
         if self.chain.number != manifest.first - 1:
             raise ArchiveInvalid(
@@ -300,6 +337,9 @@ class _Replay:
                 self._check_account(after)
                 happened = Happened(entry.number, event, document, before, after, leaf, signed.body_hash())
                 self.documents.take(happened)
+                noted = NotedDocument.of(document, event.document)
+                count = manifest.last - manifest.first + 1
+                self.replayed.note(count, ReplayedStep(entry, self.chain.head, after, noted))
             except (ServiceError, DocumentsError, MarginError, ProofError) as error:
                 if isinstance(error, ArchiveInvalid) and error.step == "documents":
                     raise

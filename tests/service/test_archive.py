@@ -26,6 +26,7 @@ from atomic_margin.service.protocol.archive import ENTRIES_FILE, FLAGS_FILE, OPE
 from atomic_margin.service.protocol.documents import Answer, Transfer
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.reports.archived import archived_reports
 from atomic_margin.service.verifier.archive import ARCHIVE_STEPS, ArchiveReport, verify_archive
 from atomic_margin.zk.groups import load_group
 
@@ -55,7 +56,7 @@ def archived(world: World, path: Path, period: Period = ALWAYS, name: str = FUND
 def verified(path: Path, trust: Json | TrustFile) -> ArchiveReport:
     anchors = trust if isinstance(trust, TrustFile) else TrustFile.parse(trust)
     with ArchiveReader(path) as reader:
-        return verify_archive(reader, anchors, load_group())
+        return verify_archive(reader, anchors, load_group(), archived_reports)
 
 
 def refused(path: Path, world: World) -> tuple[str, str]:
@@ -340,10 +341,12 @@ def test_the_commands_write_and_check_it(world_at: Open, tmp_path: Path) -> None
     assert checked.exit_code == 0, checked.output
     found = json.loads(checked.stdout)
     assert (found["valid"], found["held"]) == (True, list(ARCHIVE_STEPS))
+    assert (found["signed_by"], found["reports"]) == ("operator", "8")
     assert found["status"] == world.state()
     assert found["posted"] == {name: str(units) for name, units in world.held(ledger.posted(FUND)).items()}
     shown = run("verify", path, "--trust", tmp_path / "trust.json")
     assert (shown.exit_code, "valid: larkfield from entry 1" in shown.stdout) == (0, True)
+    assert "8 files of reports; it is active in the end\nsigned by the operator" in shown.stdout
     assert "names no log" in shown.stdout
 
 
@@ -355,7 +358,7 @@ def test_the_command_names_what_does_not_hold(world_at: Open, tmp_path: Path) ->
     result = run("verify", bent, "--trust", tmp_path / "trust.json", "--json")
     found = json.loads(result.stdout)
     assert (result.exit_code, found["valid"], found["failed"]) == (1, False, "entries")
-    assert found["not_checked"] == ["documents", "files"]
+    assert found["not_checked"] == ["documents", "reports", "files"]
     for option, value in (("--from", "yesterday"), ("--to", "2026-13-01")):
         result = run("archive", "--account", FUND, "--dir", world.directory, option, value)
         assert (result.exit_code, f"{option} takes a day as 2026-11-01" in result.stderr) == (2, True)
