@@ -2,13 +2,14 @@
 # Runs the tests in parts, two beside each other, one a core, and says what each part took; arguments go to pytest.
 #
 # Whoever is free takes the next part, so the longest come first. The tests of whole processes are one part, so that one
-# enrolled world serves both folders. Circuits and FHE are parts of their own: compiled circuits are freed with their
-# process. What the parts in the background print comes last.
+# enrolled world serves both folders; those of the service are two, or one of them would outlast all others. Circuits and
+# FHE are parts of their own: compiled circuits are freed with their process. What the parts in the background print
+# comes last.
 set -uo pipefail
 # Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
 cd "$(dirname "$0")/.."
-parts=("tests/e2e tests/adversary" "tests/service" "all other tests" tests/fhe tests/circuits)
+parts=("tests/service, a to g" "tests/service, the rest" "tests/e2e tests/adversary" "all other tests" tests/circuits tests/fhe)
 options=("$@")
 state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
@@ -16,11 +17,14 @@ TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
 # Runs one part, by its name.
 run() {
     local named=() part
-    if [ "$1" = "all other tests" ]; then
+    case "$1" in
+    "all other tests")
         for part in tests/e2e tests/adversary tests/service tests/fhe tests/circuits; do named+=("--ignore=$part"); done
-    else
-        read -ra named <<<"$1"
-    fi
+        ;;
+    "tests/service, a to g") named=(tests/service/test_[a-g]*.py) ;;
+    "tests/service, the rest") named=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
+    *) read -ra named <<<"$1" ;;
+    esac
     echo "== $1"
     time .venv/bin/python -m pytest "${options[@]}" "${named[@]}"
 }

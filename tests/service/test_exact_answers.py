@@ -31,6 +31,8 @@ from .resident import Residents
 from .rounds import Clock, in_step
 from .world import World
 
+pytestmark = pytest.mark.long
+
 BETWEEN, BELOW = 22_000_000_000, 5_000_000_000
 """USDC posted with which rows with slack alone show coverage, and with which none do."""
 

@@ -35,6 +35,8 @@ from .rounds import later as later
 from .test_log import serving
 from .world import Fund, World
 
+pytestmark = pytest.mark.long
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

@@ -26,6 +26,8 @@ from .test_agent_log import resident as resident
 from .test_agent_log import residents as residents
 from .test_agent_log import watched as watched
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def genuine(sides: Sides) -> Any:

@@ -30,6 +30,8 @@ from .test_agent_log import residents as residents
 from .test_agent_log import watched as watched
 from .test_netting_file import genuine as genuine
 
+pytestmark = pytest.mark.long
+
 
 def from_today(days: int) -> str:
     return (date.fromisoformat(day()) + timedelta(days=days)).isoformat()

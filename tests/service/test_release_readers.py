@@ -41,6 +41,8 @@ from .test_monitor_released import Watch, history
 from .test_releases import USDC, anew, covered, made, take
 from .test_returns import under
 
+pytestmark = pytest.mark.long
+
 
 def check_releases(value: Json, prices: Mapping[str, Market], terms: Terms, group: Group) -> int:
     """Check what came back in a history that is held against no log; return how much that was."""

@@ -46,6 +46,8 @@ from .test_monitor_released import Watch, history
 from .waterfalls import RULES, with_rules
 from .world import World
 
+pytestmark = pytest.mark.long
+
 maturing = maturing_world
 SOON = "2026-11-20T08:00:01Z"
 Open = Callable[[str], World]

@@ -20,6 +20,8 @@ from .test_defaults import BILL, FAIR, LOSS
 from .waterfalls import RULES, USDC, agreed, capital, members, with_rules
 from .world import World
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], World]
 
 

@@ -31,6 +31,8 @@ from atomic_margin.service.simulation.prices import Prices
 
 from ..documents import full_example
 
+pytestmark = pytest.mark.long
+
 SHORT = Assumptions(accounts=12, ticks=40, crash_at=8, crash_ticks=8, settlement_lag=10, outside_ticks=6, crash=0.4)
 
 
