@@ -14,7 +14,7 @@ from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from .attacks import Stage, signed_again
 from .test_other_function import check
 
-pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
+pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved"), pytest.mark.long]
 
 
 def rerun(stage: Stage, **changes: Any) -> dict[str, Any]:

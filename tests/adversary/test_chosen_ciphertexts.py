@@ -27,7 +27,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 
 from .attacks import Stage
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from atomic_margin.service.protocol.ticks import NO_TICK, PriceTick
 
 from ..e2e.harness import World
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 FIRST, SECOND, THIRD = (f"{NAME}.{number}" for number in (1, 2, 3))
 

@@ -9,7 +9,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 
 from .attacks import Stage, signed_again
 
-pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
+pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved"), pytest.mark.long]
 
 OTHER = "5a" * 32
 

@@ -16,7 +16,7 @@ from atomic_margin.zk.groups import ORDER
 
 from .attacks import Stage, signed_again, verify
 
-pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
+pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved"), pytest.mark.long]
 
 
 @pytest.mark.parametrize("entry", [-1, -7, 1 << 6, 1 << 31, 1 << 62, ORDER - 7])

@@ -37,6 +37,8 @@ LINEAR = """
 import numpy as np
 from atomic_margin.circuits import Circuit, define, extreme_inputs
 
+pytestmark = pytest.mark.long
+
 def program(profile):
     def NAME(z, A, c):
         return A @ z + c

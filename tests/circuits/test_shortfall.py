@@ -8,6 +8,8 @@ from atomic_margin.circuits.programs.shortfall import brackets
 
 from .simulated import one_function, simulated
 
+pytestmark = pytest.mark.long
+
 
 def slots_by_playing(rows: int) -> list[list[int]]:
     """Which rows can stand in each slot in each round, by playing the tournament as the program slices it."""

@@ -26,6 +26,8 @@ from atomic_margin.circuits.signals import kept_signal_handlers
 from .simulated import one_function, simulated, with_circuit
 from .traced import graph_of
 
+pytestmark = pytest.mark.long
+
 STILL = "the library no longer does this; the guard named in this test's docstring can be dropped"
 TINY = Profile("two", entries=2, rows=2, bits=8, weight_bits=4)
 

@@ -16,7 +16,7 @@ from atomic_margin.fhe.worker import KeyFile
 
 from ..circuits.cases import cases
 
-pytestmark = pytest.mark.fhe
+pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 
 def masks_of(keys: InstitutionKeys, number: int) -> np.ndarray:

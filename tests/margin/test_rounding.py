@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,8 @@ from atomic_margin.margin.market.cash import cash_lot
 
 from ..lines import portfolio_json
 from .rounded import assert_compiled
+
+pytestmark = pytest.mark.long
 
 NEAR, FAR = "2026-12-25T08:00:00Z", "2027-03-26T08:00:00Z"
 WIDTHS = {"fhe": (20, 18), "proof": (32, 30)}

@@ -170,6 +170,7 @@ def lapse(resident: Resident, **changes: Any) -> None:
         disputes._end(session, world.operator, FUND, signed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["begins", "ends"])
 def test_the_agent_refuses_a_lapse_at_times_that_prices_do_not_have(resident: Resident, end: str) -> None:
     resident.world.play(1)

@@ -12,6 +12,8 @@ from atomic_margin.zk.groups import ORDER, Group
 from .conftest import Case
 from .kinds import KINDS, NEW, Kind, components
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=NEW)
 def made(request: pytest.FixtureRequest) -> tuple[Case, Kind]:

@@ -16,6 +16,8 @@ from atomic_margin.zk.groups import ORDER, POINT_BYTES, SCALAR_BYTES, Group, Poi
 
 from ..outside import outside
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "sigma-proofs_Shake128_BLS12381.json": 14,
     "sigma-proofs-invalid_Shake128_BLS12381.json": 32,

@@ -93,11 +93,12 @@ def book(session: Session, reference: str, kind: str, moves: Iterable[Move]) -> 
             session.add(LedgerPosting(transaction_id=transaction.id, account=account, asset=move.asset, amount=amount))
             touched.add((account, move.asset))
     session.flush()
-    for account, asset in sorted(touched):
-        left = balances(session, account).get(asset, 0)
-        if account != EXTERNAL and left < 0:
-            raise InsufficientFunds(f"{account} holds {-left} units of {asset} less than that", "quantity")
-        if abs(left) >= MAX_AMOUNT:
+    left = {(account, asset): balances(session, account).get(asset, 0) for account, asset in sorted(touched)}
+    for (account, asset), quantity in left.items():
+        if account != EXTERNAL and quantity < 0:
+            raise InsufficientFunds(f"{account} holds {-quantity} units of {asset} less than that", "quantity")
+    for (account, asset), quantity in left.items():
+        if abs(quantity) >= MAX_AMOUNT:
             raise Conflict(f"{account} would hold more {asset} than the ledger counts", "quantity")
     return transaction
 

@@ -57,6 +57,7 @@ def before_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     Game.agent.store.close()
 
 
+@pytest.mark.long
 def test_no_reader_believes_a_wrong_order(before_readers: type[Played]) -> None:
     play(before_readers, 6, 12, True)
 

@@ -97,6 +97,7 @@ def test_every_kind_is_among_them() -> None:
     assert last == set(K)
 
 
+@pytest.mark.long
 def test_nothing_that_an_honest_operator_plays_accuses_it() -> None:
     """Orders of events that nobody thought of, an institution that cheats among them."""
 
