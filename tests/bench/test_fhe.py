@@ -25,6 +25,8 @@ from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.circuits.profile import GRID, SMALL
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Profile("tiny", entries=4, rows=2, bits=8, weight_bits=4)
 
@@ -36,8 +38,6 @@ PROMISED = {
 LINEAR = """
 import numpy as np
 from atomic_margin.circuits import Circuit, define, extreme_inputs
-
-pytestmark = pytest.mark.long
 
 def program(profile):
     def NAME(z, A, c):
