@@ -22,7 +22,7 @@ from atomic_margin.service.institution.gains import Priced, newest_prices
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
 from atomic_margin.service.institution.sufficient import Position
-from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_cooled_down
+from atomic_margin.service.protocol.account.agreements import agreed_in_force, require_cooled_down, require_eligible
 from atomic_margin.service.protocol.account.release_documents import Release, ReleaseClaim
 from atomic_margin.service.protocol.account.releases import remaining_of, require_release_allowed
 from atomic_margin.service.protocol.account.state import Account
@@ -110,6 +110,7 @@ def make(party: Party, state: Account, taken: Mapping[str, int], given: Mapping[
         "taken": _text(taken),
         "remaining": _text(remaining),
     }
+    require_eligible(public, given or {})
     agreed = agreed_in_force(public)
     said |= {} if given is None else {"given": _text(given)}
     said |= {} if agreed is None else {"agreed": agreed.canonical()}
