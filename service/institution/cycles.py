@@ -134,7 +134,6 @@ def _was_not_passed_over(party: Party, watch: LogWatch, promised: Pending) -> bo
                 [place, cycle.leaf],
                 {"entry": row.entry, "document": _document(party, row).to_json()},
             )
-
     return True
 
 

@@ -134,9 +134,13 @@ class LogWatch:
 
     def place(self, entry: bytes) -> int | None:
         """Return where a leaf is, reading all of the log once more; None if it is not there."""
-        size = self._checkpoint().head.size
-        leaves = Served(self._monitor.fetch).entries(0, size)
-        return next((index for index, leaf in enumerate(leaves) if leaf == entry), None)
+        return self._places([entry])[0]
+
+    def _places(self, entries: Sequence[bytes]) -> list[int | None]:
+        size, wanted = self._checkpoint().head.size, set(entries)
+        leaves = enumerate(Served(self._monitor.fetch).entries(0, size))
+        found = {leaf: index for index, leaf in leaves if leaf in wanted}
+        return [found.get(entry) for entry in entries]
 
     def evidence(self, entries: Sequence[bytes]) -> dict[str, Any]:
         """Return what shows to anybody that leaves are in the log.
@@ -145,7 +149,7 @@ class LogWatch:
             NotLogged: one is not.
         """
         checkpoint = self._checkpoint()
-        places = [self.place(entry) for entry in entries]
+        places = self._places(entries)
         found = [place for place in places if place is not None]
         if len(found) != len(places):
             raise NotLogged("the checkpoint that was read last does not have it; ask again after the next one")

@@ -89,10 +89,11 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
         latest = (date.fromisoformat(today) + timedelta(days=MAX_DAYS)).isoformat()
         if promised.settles < today or (last is not None and promised.settles <= last.settles):
             raise Conflict(f"the cycle of {promised.settles} is over; settle on a later day", "settles")
-        _require_room(session, institution)
         if promised.settles > latest:
             raise Conflict(f"an obligation settles within {MAX_DAYS} days: {latest} at the latest", "settles")
         entry = entries.enter(session, operator.book, session.get_one(Account, institution), signed)
+        # Last, since it looks at all accounts: whatever else is wrong costs less.
+        _require_room(session, institution)
         if promised.direction == "return":
             move = ledger.Move(
                 promised.asset, promised.quantity, ledger.free(institution), ledger.returning(institution)
@@ -175,8 +176,8 @@ def _require_room(session: Session, institution: str) -> None:
     pending = sum(
         len(one.pending) for one in of_party if one is not None and (one.scope, one.party) == (own.scope, own.party)
     )
-    if pending >= MAX_GROUP:
-        raise Conflict(f"the party has {pending} obligations pending; promise after their cycle", "sequence")
+    if pending > MAX_GROUP:
+        raise Conflict(f"the party has {pending - 1} obligations pending; promise after their cycle", "sequence")
 
 
 def _lines(account: Account, settles: str, salt_of: Any) -> Iterator[Line]:
