@@ -33,11 +33,11 @@ MAX_RESPONSE_BYTES = 16 << 20
 class OperatorClient:
     """One operator, one institution."""
 
-    def __init__(self, url: str, institution: str, token: str | None = None, timeout: float = 180) -> None:
-        """Connect lazily to the operator at `url`."""
+    def __init__(self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180) -> None:
+        """Connect lazily to the operator at `url`; `auth` signs every request."""
         self._http = httpx.Client(base_url=url, timeout=timeout)
         self._path = f"/v1/institutions/{institution}"
-        self.token = token
+        self._auth = auth
 
     def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
         """Upload evaluation keys; return the known-answer challenge."""
@@ -177,9 +177,8 @@ class OperatorClient:
         return value
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:
-        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         try:
-            with self._http.stream(method, path, headers=headers, **arguments) as response:
+            with self._http.stream(method, path, auth=self._auth, **arguments) as response:
                 data = b""
                 for chunk in response.iter_bytes():
                     data += chunk

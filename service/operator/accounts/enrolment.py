@@ -110,7 +110,6 @@ def enrol(
             raise Refused(f"the uploaded bytes do not have the hash that the document names for {field}", field)
     known_answers = _known_answers(operator, evaluation_keys, known_answer_input)
 
-    token = secrets.token_hex(32)
     for data in (evaluation_keys, known_answer_input):
         operator.blobs.put(data)
     with operator.store.unit_of_work() as session:
@@ -118,7 +117,6 @@ def enrol(
         if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
             raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
         entries.enter(session, operator.book, row, signed)
-        row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
         attempts = select(EnrolledKeys).where(
             EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
         )
@@ -137,7 +135,7 @@ def enrol(
     # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
     for attempt in abandoned:
         operator.blobs.remove(attempt.evaluation_keys)
-    return Challenge(known_answers=tuple(known_answers), token=token)
+    return Challenge(known_answers=tuple(known_answers))
 
 
 def confirm(operator: Operator, institution: str, document: object) -> None:
