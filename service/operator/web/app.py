@@ -18,7 +18,6 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.http.replays import Replays
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -39,7 +38,7 @@ from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
-from atomic_margin.service.operator.web.authentication import Authentication
+from atomic_margin.service.operator.web.authentication import Authentication, Callers
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
@@ -99,7 +98,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
             return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
         return MAX_DOCUMENT_BYTES
 
-    app.add_middleware(Authentication, operator=operator, routes=app.router.routes, replays=Replays())
+    app.add_middleware(Authentication, callers=Callers(operator, app.router.routes))
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))

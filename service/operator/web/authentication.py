@@ -23,69 +23,63 @@ from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP
 from atomic_margin.service.operator.store.market_chain import newest_tick
 from atomic_margin.service.operator.store.tables import Account, ReaderRow
-from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, access_of, require
+from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, Access, access_of, require
 from atomic_margin.service.operator.web.dependencies import CALLER, STRANGER, Caller
 from atomic_margin.service.protocol.ticks import PriceTick
+
+SIGNED = "atomic_margin.signed"
+"""Where an ASGI scope has the signature of a request, if it has one."""
 
 _log = logging.getLogger(__name__)
 
 
-class Authentication:
-    """Lets a request through to who may make it, with the caller in its scope."""
+class Callers:
+    """Finds out who calls an operator, and whether they may."""
 
-    def __init__(self, app: ASGIApp, operator: Operator, routes: Sequence[BaseRoute], replays: Replays) -> None:
-        """Guard an application; `routes` are those that it has, for what the table does not."""
-        self._app, self._operator, self._routes, self._replays = app, operator, routes, replays
+    def __init__(self, operator: Operator, routes: Sequence[BaseRoute], replays: Replays | None = None) -> None:
+        """`routes` are those that the application has, for what the table of `access` does not."""
+        self._operator, self._routes = operator, routes
+        self.replays = replays or Replays()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at who calls, then hand on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
+    def identify(self, scope: Scope) -> Caller:
+        """Return who calls, and note it in the scope. Where anybody may, nobody is asked who they are.
 
-        async def telling(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                epoch = (EPOCH_HEADER.lower().encode(), self._replays.epoch.encode())
-                message = {**message, "headers": [*message.get("headers", []), epoch]}
-            await send(message)
+        Raises:
+            NotAuthorised: a signature does not hold, or is of a key that is not known here.
+            TooManyRequests: the key signs too many.
+        """
+        scope[CALLER] = caller = self._found(scope)
+        return caller
 
-        try:
-            signed = await run_in_threadpool(self._admit, scope)
-        except RequestError as error:
-            _log.debug("%s %s refused: %s", scope["method"], scope["path"], error)
-            await _refuse(error, scope, receive, telling)
-            return
-        try:
-            await self._app(scope, receive if signed is None else _hashed(receive, signed), telling)
-        except _OtherBody as other:
-            if not started:
-                await _refuse(other.error, scope, receive, telling)
+    def admit(self, scope: Scope) -> None:
+        """Make sure that who was identified may make the call.
 
-    def _admit(self, scope: Scope) -> Signed | None:
-        """Make sure that a request may be made; return its signature, if it was looked at."""
+        Raises:
+            NotAuthorised, NotPermitted: it may not.
+        """
+        access, named = self._access(scope)
+        require(self._operator, access, named, scope[CALLER])
+
+    def _access(self, scope: Scope) -> tuple[Access, dict[str, str]]:
         found = access_of(scope["method"], scope["path"])
-        if found is None:
-            listed = any(route.matches(scope)[0] == Match.FULL for route in self._routes)
-            # What there is not, is for the application to say.
-            found = (NOT_LISTED if listed else ANYBODY), {}
-        access, named = found
+        if found is not None:
+            return found
+        # What there is not, is for the application to say.
+        listed = any(route.matches(scope)[0] == Match.FULL for route in self._routes)
+        return (NOT_LISTED if listed else ANYBODY), {}
+
+    def _found(self, scope: Scope) -> Caller:
+        access, _ = self._access(scope)
         if access.anybody:
-            scope[CALLER] = STRANGER
-            return None
+            return STRANGER
         received = received_of(scope)
-        signed = None
-        if received.is_signed:
-            signed = check(received, self._operator.identity.public_key)
-            caller = self.by_key(signed.key, source=access.sources)
-            self._replays.take(signed)
-        else:
-            caller = self.by_token(received.headers.get("authorization", ""))
-        require(self._operator, access, named, caller)
-        scope[CALLER] = caller
-        return signed
+        if not received.is_signed:
+            return self.by_token(received.headers.get("authorization", ""))
+        signed = check(received, self._operator.identity.public_key)
+        caller = self.by_key(signed.key, source=access.sources)
+        self.replays.take(signed)
+        scope[SIGNED] = signed
+        return caller
 
     def by_key(self, key: str, *, source: bool) -> Caller:
         """Return whose key it is; `source` also asks whether it is a price source's.
@@ -124,6 +118,46 @@ class Authentication:
         with operator.store.unit_of_work() as session:
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.token_sha256 == hashed)))
         return Caller(f"reader {hashed[:16]}", reads=reads) if reads else STRANGER
+
+
+class Authentication:
+    """Lets a request through to who may make it, with the caller in its scope."""
+
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        """Guard an application."""
+        self._app, self._callers = app, callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look at who calls, then hand on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def telling(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                epoch = (EPOCH_HEADER.lower().encode(), self._callers.replays.epoch.encode())
+                message = {**message, "headers": [*message.get("headers", []), epoch]}
+            await send(message)
+
+        try:
+            await run_in_threadpool(self._let_in, scope)
+        except RequestError as error:
+            _log.debug("%s %s refused: %s", scope["method"], scope["path"], error)
+            await _refuse(error, scope, receive, telling)
+            return
+        signed = scope.get(SIGNED)
+        try:
+            await self._app(scope, receive if signed is None else _hashed(receive, signed), telling)
+        except _OtherBody as other:
+            if not started:
+                await _refuse(other.error, scope, receive, telling)
+
+    def _let_in(self, scope: Scope) -> None:
+        self._callers.identify(scope)
+        self._callers.admit(scope)
 
 
 def received_of(scope: Scope) -> Received:

@@ -13,7 +13,7 @@ from atomic_margin.service.errors import NotAuthorised, NotPermitted
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.operator.staff import Scope
 
-CALLER = "atomic_margin.caller"
+CALLER = "atomic_margin.who"
 """Where an ASGI scope has the caller."""
 
 
