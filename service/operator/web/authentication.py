@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atomic_margin.service.errors import BodyDiffers, NotAuthorised, RequestError
+from atomic_margin.service.errors import BodyDiffers, ConfigurationError, NotAuthorised, RequestError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.replays import Replays
 from atomic_margin.service.http.signatures import EPOCH_HEADER, Received, Signed, check, check_digest
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
-from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP
+from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
 from atomic_margin.service.operator.store.market_chain import newest_tick
 from atomic_margin.service.operator.store.tables import Account, ReaderRow
 from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, Access, access_of, require
@@ -40,6 +40,7 @@ class Callers:
         """`routes` are those that the application has, for what the table of `access` does not."""
         self._operator, self._routes = operator, routes
         self.replays = replays or Replays()
+        self._said = ""
 
     def identify(self, scope: Scope) -> Caller:
         """Return who calls, and note it in the scope. Where anybody may, nobody is asked who they are.
@@ -111,13 +112,23 @@ class Callers:
         operator = self._operator
         if operator.is_admin(token):
             return Caller(f"staff {BOOTSTRAP}", scopes=ALL_SCOPES)
-        staff = operator.staff.of(token)
+        staff = self._staff(token)
         if staff is not None:
             return Caller(f"staff {staff.name}", scopes=staff.may)
         hashed = hashlib.sha256(token.encode()).hexdigest()
         with operator.store.unit_of_work() as session:
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.token_sha256 == hashed)))
         return Caller(f"reader {hashed[:16]}", reads=reads) if reads else STRANGER
+
+    def _staff(self, token: str) -> StaffKey | None:
+        """Return the key of the staff that a token is of; a file that is broken has none, and is named once."""
+        try:
+            return self._operator.staff.of(token)
+        except ConfigurationError as error:
+            if self._said != str(error):
+                self._said = str(error)
+                _log.error("no key of the staff opens anything but the one in admin.token: %s", error)
+            return None
 
 
 class Authentication:
