@@ -29,6 +29,7 @@ from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
@@ -69,6 +70,7 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
     """
 
     directory: Path
@@ -86,6 +88,7 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    grace_seconds: int = 30
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -122,6 +125,9 @@ class Operator:
             [evaluator] if evaluator is not None else self._new_evaluators()
         )
         self._shared_evaluator = evaluator
+        self.claims = ClaimsInHand()
+        # Set when what is in hand is cut off, which is nobody's failure then.
+        self.stopping = threading.Event()
         self._key_checks = threading.Lock()
         # Held by whoever announces a universe, and admits: an account is told of every one since its own.
         self.announcing = threading.Lock()

@@ -17,6 +17,7 @@ from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.compiled_ticks import CompiledTick
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.claims import Claim, let_go, require
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
@@ -126,7 +127,7 @@ def open_due(operator: Operator, institution: str) -> None:
         _log.warning("run %s did not begin before another book came: %s", run_id, reason)
 
 
-def ask(operator: Operator, run_id: str) -> None:
+def ask(operator: Operator, claim: Claim) -> None:
     """Sign and chain the record of a run that is to be proven first, without evaluating it, and open it for its answer.
 
     Raises:
@@ -134,9 +135,9 @@ def ask(operator: Operator, run_id: str) -> None:
         MarginError: no unit fits, or the prices do not value the collateral.
     """
     while True:
-        plan = _planned(operator, run_id)
+        plan = _planned(operator, claim.run_id)
         try:
-            _record(operator, plan, None, operator.settings.proof_seconds)
+            _record(operator, plan, claim, None)
         except (WrongAgreement, WrongCollateral):
             continue
         except Halted:
@@ -205,28 +206,28 @@ def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     return operator.compiled_ticks.of(row)
 
 
-def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
+def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation) -> None:
     """Sign and chain the record of a run that was evaluated, and open it for its answer.
 
     Args:
         operator: who signs.
         plan: what the run began on.
+        claim: whose run it is.
         evaluated: what was evaluated.
-        seconds: time for the answer.
 
     Raises:
-        Conflict: the run is not this caller's any more.
+        ClaimLost: the run is not this caller's any more.
     """
-    _record(operator, plan, evaluated, seconds)
+    _record(operator, plan, claim, evaluated)
 
 
-def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:
-    recorded_at = now()
+def _record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation | None) -> None:
+    recorded_at, settings = now(), operator.settings
+    seconds = settings.proof_seconds if evaluated is None else settings.answer_seconds
     deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, plan.run_id)
-        if run.state is not RunState.EVALUATING:
-            raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
+        require(run, claim.owner, f"run {run.run_id}")
         last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
         body = RunRecord.parse(
             {
@@ -257,7 +258,8 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
             run.surplus_output, run.breach_output = evaluation.outputs["surplus"], evaluation.outputs["breach"]
             run.seconds = {name: f"{spent:.3f}" for name, spent in evaluation.seconds.items()}
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
-        run.deadline = deadline
+        run.deadline, run.problem = deadline, None
+        let_go(run)
         move_run(run, RunEvent.RECORDED)
 
 
