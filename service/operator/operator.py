@@ -25,13 +25,13 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
 from atomic_margin.service.protocol.breakers import BreakerRules
-from atomic_margin.service.protocol.documents import Enrolment
-from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
@@ -104,6 +104,7 @@ class Operator:
         self.settings = settings
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
+        self.parsed = ParsedDocuments(terms.profile)
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
@@ -199,8 +200,7 @@ class Operator:
 
     def key_pair(self, row: EnrolledKeys) -> KeyPair:
         """Return the key commitments that came with enrolled keys."""
-        enrolment = Enrolment.parse(row.document["body"])
-        return key_pair(self.terms.profile, enrolment.input_key, enrolment.flag_key)
+        return self.parsed.key_pair(row)
 
     def key_file(self, row: EnrolledKeys) -> KeyFile:
         """Return where enrolled evaluation keys are, for the worker."""

@@ -14,7 +14,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
+from atomic_margin.service.operator.store.market_chain import newest_named
 from atomic_margin.service.operator.store.prices import is_receipted
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -81,7 +81,7 @@ def chain_of(account: Account) -> Chain:
 
 def newest(session: Session, head: str = NOTHING) -> At:
     """Return where an event stands that comes now."""
-    last, market = newest_tick(session), newest_market(session)
+    last, market = newest_named(session)
     tick = 0 if last is None else last.sequence
     return At(
         tick=tick,
