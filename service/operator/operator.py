@@ -39,6 +39,7 @@ from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowan
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.verify.queue import VerificationQueue
 
 DEFAULT_ORIGIN = "atomic-margin.log"
 
@@ -122,6 +123,7 @@ class Operator:
         self.ends: dict[str, datetime] = {}
         self._take_revisions()
         self.group: Group = load_group()
+        self.proofs = VerificationQueue(self.group)
 
     def check_market(self, market: Market) -> None:
         """Make sure prices value every instrument of every universe in force, and all collateral that counts.

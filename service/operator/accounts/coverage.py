@@ -42,6 +42,7 @@ def take_coverage(operator: Operator, institution: str, document: object) -> Sig
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,
+        queue=operator.proofs,
     )
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)

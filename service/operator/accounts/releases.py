@@ -47,6 +47,7 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,
+        queue=operator.proofs,
     )
     moves = [
         ledger.Move(asset, quantity, f"{institution}/{source}", f"{institution}/{target}")

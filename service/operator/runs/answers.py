@@ -140,4 +140,5 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
         keys=operator.key_pair(keys),
         flag_words=run.breach_output,
         group=operator.group,
+        queue=operator.proofs,
     )
