@@ -7,6 +7,7 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 import fcntl
 import hashlib
 import hmac
+import shutil
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,9 @@ from typing import IO
 from sqlalchemy import select
 
 from atomic_margin.documents.strict import instant
-from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
+from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
+from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
+from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
@@ -42,6 +45,8 @@ from atomic_margin.zk.groups import Group, load_group
 from atomic_margin.zk.verify.queue import VerificationQueue
 
 DEFAULT_ORIGIN = "atomic-margin.log"
+KEY_CHECK = "key-check-"
+"""How the name of a folder begins in which uploaded keys are tried."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,9 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
-        self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
+        self.evaluator: EvaluationExecutor = ProcessPool(
+            [evaluator] if evaluator is not None else self._new_evaluators()
+        )
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
         # Held by whoever announces a universe, and admits: an account is told of every one since its own.
@@ -166,7 +173,7 @@ class Operator:
         return self._shared_evaluator
 
     def remove_orphans(self) -> int:
-        """Remove files that no row names, left by a crash between file and commit."""
+        """Remove files that no row names, left by a crash: of blobs, of keys being tried, of worker processes."""
         with self.store.unit_of_work() as session:
             named = {
                 sha256
@@ -174,7 +181,10 @@ class Operator:
                 for sha256 in (keys.evaluation_keys, keys.known_answer_input)
             }
             named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
-        return self.blobs.keep_only(named)
+        checks = list(self.settings.directory.glob(f"{KEY_CHECK}*"))
+        for folder in checks:
+            shutil.rmtree(folder, ignore_errors=True)
+        return self.blobs.keep_only(named) + len(checks) + remove_leftovers()
 
     def account(self, institution: str) -> Account:
         """Return an institution's account.
@@ -257,9 +267,9 @@ class Operator:
             raise NotFound(f"institution {institution!r} is not admitted here")
         raise NotAuthorised("send `Authorization: Bearer` with the token that enrolment returned")
 
-    def close(self) -> None:
-        """Stop the workers and release the database."""
-        self.evaluator.close()
+    def close(self, seconds: float = GRACE_SECONDS) -> None:
+        """Stop the workers, after `seconds` whatever they do, and release the database."""
+        self.evaluator.close(seconds)
         self.store.close()
         self._directory_lock.close()
 

@@ -71,9 +71,9 @@ def test_the_keys_of_the_last_submission_come_before_newer_ones(world_at: WorldA
     assert warmed(world) == [hash_of(world, FUND), hashlib.sha256(keys).hexdigest()]
 
 
-def test_no_keys_make_way_for_others(world_at: WorldAt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_keys_make_way_for_others(world_at: WorldAt) -> None:
     world = world_at("two")
-    monkeypatch.setattr(worker, "WARM_KEYS", 1)
+    world.evaluator.places = 1
     assert len(warmed(world)) == 1
     assert warmed(world) == []
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text, now_text
+from atomic_margin.fhe.executors.port import Job
 from atomic_margin.service.operator.deadlines import Clock, clock
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
@@ -48,13 +49,8 @@ def evaluate_next(operator: Operator) -> str | None:
         terms, submission, matrices = operator.terms, plan.submission, plan.matrices
         A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
         started = now()
-        evaluation = operator.evaluator.evaluate(
-            operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys)),
-            operator.blobs.get(submission.ciphertext),
-            A,
-            c,
-            FUNCTIONS,
-        )
+        keys = operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys))
+        evaluation = operator.evaluator.evaluate(Job(keys, operator.blobs.get(submission.ciphertext), A, c, FUNCTIONS))
         record(operator, plan, TimedEvaluation(evaluation, started, now()), operator.settings.answer_seconds)
     except NotDue as reason:
         _end(operator, run_id, reason)
