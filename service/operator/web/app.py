@@ -4,6 +4,7 @@ Bodies are limited while they arrive; signed documents are parsed by our own str
 that what is verified is what was sent.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -67,6 +68,8 @@ from atomic_margin.service.protocol.states import AccountState
 
 MAX_DOCUMENT_BYTES = 2 << 20
 
+_log = logging.getLogger(__name__)
+
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
@@ -76,10 +79,13 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if background:
             work.start()
+        version, key = atomic_margin.__version__, operator.identity.public_key
+        _log.info("operator started", extra={"version": version, "key": key, "workers": operator.evaluator.workers})
         yield
         if background:
             work.stop()
         operator.close()
+        _log.info("operator stopped")
 
     app = FastAPI(
         title="atomic-margin operator",
