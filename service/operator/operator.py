@@ -24,6 +24,7 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
@@ -70,6 +71,7 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        limits: of its HTTP face, and of what institutions upload.
     """
 
     directory: Path
@@ -87,6 +89,7 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    limits: Limits = USUAL_LIMITS
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -17,7 +17,6 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
-from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
@@ -43,6 +42,7 @@ from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
+from atomic_margin.service.operator.web.edge import install_edge
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.netting import netting_router
@@ -103,7 +103,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
             return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
         return MAX_DOCUMENT_BYTES
 
-    app.add_middleware(BodyLimit, limit_of=limit_of)
+    install_edge(app, operator, limit_of)
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
