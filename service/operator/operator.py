@@ -24,18 +24,19 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
 from atomic_margin.service.protocol.breakers import BreakerRules
-from atomic_margin.service.protocol.documents import Enrolment
-from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
@@ -43,6 +44,7 @@ from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowan
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.verify.queue import VerificationQueue
 
 DEFAULT_ORIGIN = "atomic-margin.log"
 KEY_CHECK = "key-check-"
@@ -71,6 +73,7 @@ class Settings:
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
         grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
+        limits: of its HTTP face, and of what institutions upload.
     """
 
     directory: Path
@@ -89,6 +92,7 @@ class Settings:
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
     grace_seconds: int = 30
+    limits: Limits = USUAL_LIMITS
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -112,6 +116,7 @@ class Operator:
         self.settings = settings
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
+        self.parsed = ParsedDocuments(terms.profile)
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
@@ -134,6 +139,7 @@ class Operator:
         self.ends: dict[str, datetime] = {}
         self._take_revisions()
         self.group: Group = load_group()
+        self.proofs = VerificationQueue(self.group)
 
     def check_market(self, market: Market) -> None:
         """Make sure prices value every instrument of every universe in force, and all collateral that counts.
@@ -215,8 +221,7 @@ class Operator:
 
     def key_pair(self, row: EnrolledKeys) -> KeyPair:
         """Return the key commitments that came with enrolled keys."""
-        enrolment = Enrolment.parse(row.document["body"])
-        return key_pair(self.terms.profile, enrolment.input_key, enrolment.flag_key)
+        return self.parsed.key_pair(row)
 
     def key_file(self, row: EnrolledKeys) -> KeyFile:
         """Return where enrolled evaluation keys are, for the worker."""

@@ -87,13 +87,15 @@ def test_a_length_that_understates_does_not_help(client: TestClient) -> None:
 
 
 def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
-    client = world_at("submitted").client
+    world = world_at("submitted")
+    client = world.client
     at_limit = client.post("/v1/ticks", content=b" " * MAX_DOCUMENT_BYTES)
     assert (at_limit.status_code, at_limit.json()["type"]) == (400, "urn:atomic-margin:problem:malformed")
     over = client.post("/v1/ticks", content=b" " * (MAX_DOCUMENT_BYTES + 1))
     assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
-        assert client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20)).status_code == 413
+        response = client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20), headers=world.admin)
+        assert response.status_code == 413
     layout = layout_of(TINY)
     keys = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
     refused = client.post("/v1/institutions/larkfield/enrolment", content=b" " * (keys + 1))

@@ -62,7 +62,8 @@ class BackgroundWork:
         self._publisher.require_newest()
         removed, settled = self._operator.remove_orphans(), settle_unfinished(self._operator)
         again = recover(self._operator) + recover_shortfalls(self._operator)
-        _log.info("recovered: %d files removed, settled %s, scheduled again %s", removed, settled, again)
+        if removed or settled or again:
+            _log.info("recovered: %d files removed, settled %s, scheduled again %s", removed, settled, again)
         self._operator.evaluator.start()
         for thread in self._threads:
             thread.start()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
@@ -13,7 +14,6 @@ from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
-from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.compiled_ticks import CompiledTick
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     submission_id: int
     submission_hash: str
     submission: Submission
-    tick: Tick
+    tick: CompiledTick
     posted: dict[str, int]
     instructions: int
     agreed: Agreed | None
@@ -150,7 +150,6 @@ def ask(operator: Operator, claim: Claim) -> None:
 def _planned(operator: Operator, run_id: str) -> Plan:
     with operator.store.unit_of_work() as session:
         row = session.get_one(Run, run_id)
-        tick = session.get_one(Tick, row.price_sequence)
         state = entries.state_of(session.get_one(Account, row.institution))
         public, begun = state.public, state.public.run
         if begun is not None and (begun.run_id == run_id or row.second):
@@ -163,19 +162,19 @@ def _planned(operator: Operator, run_id: str) -> Plan:
                 raise NotDue("the account has no book in force")
             book, posted, instructions = wanted.submission, public.posted, public.instructions
             agreed = agreed_in_force(public)
-        stored = submission_of(session, book)
-    submission = Submission.parse(stored.document["body"])
+        stored = operator.parsed.submission(session, book)
+        tick = tick_of(operator, session, row.price_sequence)
     return Plan(
         run_id=run_id,
         institution=row.institution,
         submission_id=stored.id,
         submission_hash=stored.sha256,
-        submission=submission,
+        submission=stored.submission,
         tick=tick,
         posted=dict(posted),
         instructions=instructions,
         agreed=agreed,
-        matrices=operator.compiled_ticks.of(tick).matrices(posted, submission, agreed),
+        matrices=tick.matrices(posted, stored.submission, agreed),
     )
 
 
@@ -186,7 +185,7 @@ def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
         "institution": plan.institution,
         "submission": plan.submission_hash,
         "price_sequence": str(plan.tick.sequence),
-        "tick": plan.tick.sha256,
+        "tick": plan.tick.hash,
         "instructions": str(plan.instructions),
         "posted": {asset: str(quantity) for asset, quantity in plan.posted.items()},
         "matrices": matrix_hashes(plan.matrices).model_dump(),
@@ -201,9 +200,17 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
 
 def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     """Return the tick of a run that is recorded."""
+    kept = operator.compiled_ticks.kept(record.price_sequence)
+    if kept is not None:
+        return kept
     with operator.store.unit_of_work() as session:
-        row = session.get_one(Tick, record.price_sequence)
-    return operator.compiled_ticks.of(row)
+        return tick_of(operator, session, record.price_sequence)
+
+
+def tick_of(operator: Operator, session: Session, sequence: int) -> CompiledTick:
+    """Return a stored tick by its number; its row is read only if it is not kept."""
+    kept = operator.compiled_ticks.kept(sequence)
+    return operator.compiled_ticks.of(session.get_one(Tick, sequence)) if kept is None else kept
 
 
 def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation) -> None:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from atomic_margin.service.http.outside_json import parse_json
@@ -11,7 +12,8 @@ _bearer = HTTPBearer(auto_error=False, description="admin.token of the operator,
 
 
 async def _json_body(request: Request) -> Any:
-    return parse_json(await request.body())
+    # A large one takes a while, and nobody else is to wait for it.
+    return await run_in_threadpool(parse_json, await request.body())
 
 
 async def _token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str | None:
