@@ -29,9 +29,14 @@ _log = logging.getLogger(__name__)
 def claim(operator: Operator, wanted: Callable[[Waiting], bool]) -> Claim | None:
     """Take the run that comes next of those `wanted`; one unit of work, so that no two callers take the same."""
     with operator.store.unit_of_work() as session:
-        run = next_due(session, now(), wanted)
-        if run is None:
+        due = next_due(session, now(), wanted)
+        for run_id in due.pointless:
+            ended = session.get_one(Run, run_id)
+            move_run(ended, RunEvent.ACCOUNT_IN_DEFAULT)
+            ended.problem = "the account is in default"
+        if due.next is None:
             return None
+        run = session.get_one(Run, due.next)
         move_run(run, RunEvent.TAKEN)
         return take(run, now())
 

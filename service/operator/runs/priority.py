@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.tables import Account, Run
-from atomic_margin.service.operator.store.transitions import move_run
-from atomic_margin.service.protocol.states import ENDED, OPEN, AccountState, RunEvent, RunState
+from atomic_margin.service.protocol.states import ENDED, OPEN, AccountState, RunState
 
 
 class Waiting(NamedTuple):
@@ -51,26 +50,31 @@ def rank(run: Waiting) -> tuple[bool, bool, int, int, int, str]:
     return not run.second, not owes, run.covered if owes else 0, run.last_run, -run.price_sequence, run.institution
 
 
-def next_due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) -> Run | None:
-    """Return the run that comes next of those that are due and `wanted`; end runs of accounts in default.
+class Due(NamedTuple):
+    """What a look at scheduled runs finds: those of accounts in default, and the one that comes next, if one does."""
+
+    pointless: list[str]
+    next: str | None
+
+
+def next_due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) -> Due:
+    """Return the run that comes next of those that are due and `wanted`, and those to be ended; nothing is written.
 
     Runs of one account keep their order: the later ones wait for the first, whoever takes it.
     """
+    waiting = _waiting(session)
+    pointless = [run.run_id for run in waiting if run.state in ENDED]
     first: dict[str, Waiting] = {}
-    for run in _waiting(session):
-        if run.state in ENDED:
-            row = session.get_one(Run, run.run_id)
-            move_run(row, RunEvent.ACCOUNT_IN_DEFAULT)
-            row.problem = "the account is in default"
-        else:
+    for run in waiting:
+        if run.state not in ENDED:
             first.setdefault(run.institution, run)
     present = instant_text(at)
     for run in sorted(first.values(), key=rank):
         if (run.retry_at is None or run.retry_at <= present) and wanted(run):
             account = session.get_one(Account, run.institution)
             if not halted.stops(session, account, "runs"):
-                return session.get_one(Run, run.run_id)
-    return None
+                return Due(pointless, run.run_id)
+    return Due(pointless, None)
 
 
 def _waiting(session: Session) -> list[Waiting]:
@@ -86,5 +90,6 @@ def _waiting(session: Session) -> list[Waiting]:
         .order_by(Run.price_sequence, Run.institution)
     )  # fmt: skip
     return [
-        Waiting(*rest, int(last_run or 0), int(covered or 0)) for *rest, last_run, covered in session.execute(query)
+        Waiting(run_id, institution, second, sequence, retry_at, state, int(last_run or 0), int(covered or 0))
+        for run_id, institution, second, sequence, retry_at, state, last_run, covered in session.execute(query)
     ]
