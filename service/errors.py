@@ -17,7 +17,8 @@ ServiceError
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
-│   │   └── InsufficientFunds    409  a ledger account would go below zero
+│   │   ├── InsufficientFunds    409  a ledger account would go below zero
+│   │   └── ClaimLost            409  a run that another caller has in hand by now
 │   ├── TooLarge                 413  a body over its limit
 │   ├── TooManyRequests          429  more requests than are taken from one caller
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
@@ -148,6 +149,12 @@ class InsufficientFunds(Conflict):
     """A ledger account would go below zero."""
 
     slug, title = "insufficient-funds", "The account does not hold that much"
+
+
+class ClaimLost(Conflict):
+    """A run that another caller has in hand by now; see `operator.store.claims`."""
+
+    slug, title = "claim-lost", "Another caller has it in hand"
 
 
 class TooLarge(RequestError):

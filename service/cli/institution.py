@@ -9,13 +9,14 @@ import typer
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries
+from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.logs import LogFormat, LogLevel
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
@@ -73,19 +74,24 @@ def serve(
         list[str] | None,
         typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
     ] = None,
+    log_format: log_options.Format = LogFormat.TEXT,
+    log_level: log_options.Level = LogLevel.INFO,
+    debug: log_options.Debug = False,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
     Its API on loopback takes portfolios and shows private figures; see /docs there.
     """
     needs_extras("institution serve", "fhe", "service")
-    import uvicorn
-
+    from atomic_margin.service.http import serving
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
     from atomic_margin.service.institution.settings import AgentSettings
 
+    log_options.begin(log_format, log_level, debug)
     with plain_errors():
+        # Never another address: the API shows what only the institution may know.
+        listener = serving.listen("127.0.0.1", port)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
@@ -96,15 +102,8 @@ def serve(
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
         return Agent(settings, on_stage, deliver)
 
-    err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
-    # Never another address: the API shows what only the institution may know.
-    uvicorn.run(
-        create_app(AgentProcess(open_agent), token),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-    )
+    err.print(f"agent of {name} on 127.0.0.1:{serving.port_of(listener)}, data in {directory}", soft_wrap=True)
+    serving.serve(create_app(AgentProcess(open_agent), token), listener)
 
 
 @app.command()

@@ -1,13 +1,15 @@
 """`atomic-margin serve`: the operator's server."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service.cli import log_options
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import err, plain_errors
+from atomic_margin.service.cli.output import out, plain_errors
 from atomic_margin.service.cli.terms import (
     ModelFile,
     PriceRulesFile,
@@ -20,6 +22,7 @@ from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.logs import LogFormat, LogLevel
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -75,6 +78,9 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    log_format: log_options.Format = LogFormat.TEXT,
+    log_level: log_options.Level = LogLevel.INFO,
+    debug: log_options.Debug = False,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
@@ -82,11 +88,11 @@ def serve(
     but loopback.
     """
     needs_extras("serve", "fhe", "service")
-    import uvicorn
-
+    from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
 
+    log_options.begin(log_format, log_level, debug)
     with plain_errors():
         prices = read_document(price_rules, PriceRules.parse)
         settings = Settings(
@@ -105,7 +111,13 @@ def serve(
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
-        operator = Operator(settings, read_terms(model, universe, schedule, profile))
-    err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
-    err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
-    uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+        terms = read_terms(model, universe, schedule, profile)
+        listener = listen(host, port)
+        operator = Operator(settings, terms)
+    key = operator.identity.public_key
+    # On standard output, for whoever writes trust files; what happens goes into the log.
+    out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
+    out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
+    sys.stdout.flush()
+    warn_exposed(host, tls=False)
+    serve(create_app(operator), listener)

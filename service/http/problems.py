@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentError, DocumentsError
@@ -76,6 +77,12 @@ def install(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> Response:
         title = HTTPStatus(error.status_code).phrase
         return problem(request, error.status_code, title.lower().replace(" ", "-"), title, str(error.detail), None)
+
+    @app.exception_handler(ClientDisconnect)
+    def _gone(request: Request, error: ClientDisconnect) -> Response:
+        # Nobody reads the answer; it ends the request.
+        _log.debug("whoever sent %s %s went away before its end", request.method, request.url.path)
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> Response:

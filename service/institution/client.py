@@ -1,6 +1,8 @@
 """Calls on the operator's HTTP face. Nothing it returns is believed: the agent checks signatures, hashes and terms."""
 
+import hashlib
 import json
+import secrets
 from typing import Any
 
 import httpx
@@ -177,8 +179,16 @@ class OperatorClient:
         return value
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:
+        headers: dict[str, str] = {}
+        if method == "POST":
+            document = arguments.pop("json", None)
+            headers["Idempotency-Key"] = _key(path, document)
+            if document is not None:
+                # The same bytes every time, whatever the order of its fields where it was kept.
+                headers["Content-Type"] = "application/json"
+                arguments["content"] = canonical_bytes(document)
         try:
-            with self._http.stream(method, path, auth=self._auth, **arguments) as response:
+            with self._http.stream(method, path, auth=self._auth, headers=headers, **arguments) as response:
                 data = b""
                 for chunk in response.iter_bytes():
                     data += chunk
@@ -189,6 +199,13 @@ class OperatorClient:
         if response.is_success:
             return data
         raise _remote_error(method, path, response.status_code, data)
+
+
+def _key(path: str, document: JsonObject | None) -> str:
+    """Return the key of a request: of a document always the same, also by an agent that was started anew."""
+    if document is None:
+        return secrets.token_hex(16)
+    return hashlib.sha256(path.encode() + b"\0" + canonical_bytes(document)).hexdigest()
 
 
 def _remote_error(method: str, path: str, status: int, data: bytes) -> RemoteError:

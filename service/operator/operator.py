@@ -6,6 +6,7 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 
 import fcntl
 import hmac
+import shutil
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,23 +16,27 @@ from typing import IO
 from sqlalchemy import select
 
 from atomic_margin.documents.strict import instant
-from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
+from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
+from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
+from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import ConfigurationError, NotFound, Refused
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
 from atomic_margin.service.protocol.breakers import BreakerRules
-from atomic_margin.service.protocol.documents import Enrolment
-from atomic_margin.service.protocol.keys import KeyPair, key_pair
+from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity
@@ -39,8 +44,11 @@ from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES, Allowan
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.verify.queue import VerificationQueue
 
 DEFAULT_ORIGIN = "atomic-margin.log"
+KEY_CHECK = "key-check-"
+"""How the name of a folder begins in which uploaded keys are tried."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
+        limits: of its HTTP face, and of what institutions upload.
     """
 
     directory: Path
@@ -81,6 +91,8 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    grace_seconds: int = 30
+    limits: Limits = USUAL_LIMITS
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -104,6 +116,7 @@ class Operator:
         self.settings = settings
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
+        self.parsed = ParsedDocuments(terms.profile)
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
@@ -114,14 +127,20 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
-        self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
+        self.evaluator: EvaluationExecutor = ProcessPool(
+            [evaluator] if evaluator is not None else self._new_evaluators()
+        )
         self._shared_evaluator = evaluator
+        self.claims = ClaimsInHand()
+        # Set when what is in hand is cut off, which is nobody's failure then.
+        self.stopping = threading.Event()
         self._key_checks = threading.Lock()
         # Held by whoever announces a universe, and admits: an account is told of every one since its own.
         self.announcing = threading.Lock()
         self.ends: dict[str, datetime] = {}
         self._take_revisions()
         self.group: Group = load_group()
+        self.proofs = VerificationQueue(self.group)
 
     def check_market(self, market: Market) -> None:
         """Make sure prices value every instrument of every universe in force, and all collateral that counts.
@@ -164,7 +183,7 @@ class Operator:
         return self._shared_evaluator
 
     def remove_orphans(self) -> int:
-        """Remove files that no row names, left by a crash between file and commit."""
+        """Remove files that no row names, left by a crash: of blobs, of keys being tried, of worker processes."""
         with self.store.unit_of_work() as session:
             named = {
                 sha256
@@ -172,7 +191,10 @@ class Operator:
                 for sha256 in (keys.evaluation_keys, keys.known_answer_input)
             }
             named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
-        return self.blobs.keep_only(named)
+        checks = list(self.settings.directory.glob(f"{KEY_CHECK}*"))
+        for folder in checks:
+            shutil.rmtree(folder, ignore_errors=True)
+        return self.blobs.keep_only(named) + len(checks) + remove_leftovers()
 
     def account(self, institution: str) -> Account:
         """Return an institution's account.
@@ -200,8 +222,7 @@ class Operator:
 
     def key_pair(self, row: EnrolledKeys) -> KeyPair:
         """Return the key commitments that came with enrolled keys."""
-        enrolment = Enrolment.parse(row.document["body"])
-        return key_pair(self.terms.profile, enrolment.input_key, enrolment.flag_key)
+        return self.parsed.key_pair(row)
 
     def key_file(self, row: EnrolledKeys) -> KeyFile:
         """Return where enrolled evaluation keys are, for the worker."""
@@ -231,9 +252,9 @@ class Operator:
         """Return whether a token is the first of the staff's, which has every scope."""
         return token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
 
-    def close(self) -> None:
-        """Stop the workers and release the database."""
-        self.evaluator.close()
+    def close(self, seconds: float = GRACE_SECONDS) -> None:
+        """Stop the workers, after `seconds` whatever they do, and release the database."""
+        self.evaluator.close(seconds)
         self.store.close()
         self._directory_lock.close()
 

@@ -13,7 +13,7 @@ from atomic_margin.fhe.errors import EvaluationFailed
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.messages import words_from_bytes
-from atomic_margin.fhe.worker import Evaluation, KeyFile
+from atomic_margin.fhe.worker import Evaluation, Holdings, KeyFile
 
 Ints = npt.NDArray[np.int64]
 
@@ -52,14 +52,22 @@ class PlainEvaluator(Evaluator):
         self.failures = 0
         self.evaluated = 0
         self.warmed: list[str] = []
+        self.held: list[str] = []
+        self.places = 4
         self.unloadable: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, seconds: float = 0) -> None:
         pass
+
+    def holdings(self) -> Holdings:
+        return Holdings(tuple(self.held), 1, self.places)
+
+    def _hold(self, keys: str) -> None:
+        self.held = [*(other for other in self.held if other != keys), keys][-self.places :]
 
     def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
         return tuple(trivial_words([flag], self.layout.messages["known_answer"]) for _, flag in challenges)
@@ -68,6 +76,7 @@ class PlainEvaluator(Evaluator):
         self.warmed.append(keys.sha256)
         if keys.sha256 in self.unloadable:
             raise EvaluationFailed("the test makes this expansion fail")
+        self._hold(keys.sha256)
         return "f0" * 32
 
     def decrypted(self, ciphertext: bytes) -> Ints:
@@ -92,6 +101,7 @@ class PlainEvaluator(Evaluator):
         short = split(max(0, -min(surplus)), self.profile.bits).tolist()
         values = {"surplus": surplus, "breach": [int(min(surplus) < 0)], "shortfall": short}
         self.evaluated += 1
+        self._hold(keys.sha256)
         return Evaluation(
             {name: trivial_words(values[name], self.layout.messages[name]) for name in functions},
             "f0" * 32,

@@ -19,8 +19,8 @@ from atomic_margin.service.errors import (
     SignatureInvalid,
 )
 from atomic_margin.service.operator.accounts import enrolment
+from atomic_margin.service.operator.runs import claims, records, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
-from atomic_margin.service.operator.runs import records, ticks
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.account.errors import WrongRun
@@ -323,7 +323,7 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
         assert world.run(f"{FUND}.1").state == RunState.EVALUATING
         assert world.evaluate() is None
         world = world.restarted()
-        assert runs.recover(world.operator) == [f"{FUND}.1"]
+        assert claims.recover(world.operator) == [f"{FUND}.1"]
         assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 0)
     assert world.evaluate() == f"{FUND}.1"
     assert world.run(f"{FUND}.1").number == 1

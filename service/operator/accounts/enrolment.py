@@ -21,7 +21,7 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.accounts import halts
-from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.operator import KEY_CHECK, Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.account.events import AdmissionRecord
@@ -183,7 +183,7 @@ def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes) -
     # Both flags occur, in an order that the institution knows.
     challenges = tuple((secrets.token_bytes(16), number % 2) for number in range(KNOWN_ANSWERS))
     # Outside the blob folder until they have passed: the worker is the first to parse them.
-    with tempfile.TemporaryDirectory(dir=operator.settings.directory) as folder:
+    with tempfile.TemporaryDirectory(prefix=KEY_CHECK, dir=operator.settings.directory) as folder:
         path = Path(folder) / "evaluation.keys"
         path.write_bytes(keys)
         try:

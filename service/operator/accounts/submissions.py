@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
+from atomic_margin.zk.groups import Point
 
 
 def submit(
@@ -51,10 +52,13 @@ def submit(
     if earlier is not None:
         return SignedDocument.parse(earlier.entry)
     keys = operator.key_pair(operator.enrolled_keys(institution, submission.evaluation_keys))
-    ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group)
+    points: dict[bytes, Point] = {}
+    ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group, points)
     before, market = _compared(operator, submission)
     verify_gain(submission, before, market, operator.terms, operator.group)
 
+    # Every proof about this book will be about these commitments.
+    operator.proofs.remember(points)
     operator.blobs.put(ciphertext.to_bytes())
     open_due(operator, institution)
     with operator.store.unit_of_work() as session:

@@ -16,13 +16,12 @@ from atomic_margin.service.operator.runs.records import compiled_tick
 from atomic_margin.service.operator.settlement import queue
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
-from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run, SubmissionRow
+from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
-from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_answer
 
 _log = logging.getLogger(__name__)
@@ -121,19 +120,19 @@ def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
 
 
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:
-    with operator.store.unit_of_work() as session:
-        submission = session.get_one(SubmissionRow, run.submission_id).document
-        identity = session.get_one(Account, run.institution).identity
-    keys = operator.enrolled_keys(run.institution, submission["body"]["evaluation_keys"])
     signed_run = SignedDocument.parse(run.record)
     record = RunRecord.parse(signed_run.body)
+    with operator.store.unit_of_work() as session:
+        submission = operator.parsed.submission(session, record.submission).submission
+        identity = session.get_one(Account, run.institution).identity
+    keys = operator.enrolled_keys(run.institution, submission.evaluation_keys)
     tick = compiled_tick(operator, record)
     return verify_answer(
         signed,
         answer,
         record=record,
         run_hash=signed_run.body_hash(),
-        submission=Submission.parse(submission["body"]),
+        submission=submission,
         market=tick.market,
         matrices=tick.matrices(record.posted, record, record.agreed),
         terms=operator.terms,
@@ -141,4 +140,5 @@ def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer
         keys=operator.key_pair(keys),
         flag_words=run.breach_output,
         group=operator.group,
+        queue=operator.proofs,
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
@@ -13,10 +14,10 @@ from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
-from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.compiled_ticks import CompiledTick
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.claims import Claim, let_go, require
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
@@ -61,7 +62,7 @@ class Plan(NamedTuple):
     submission_id: int
     submission_hash: str
     submission: Submission
-    tick: Tick
+    tick: CompiledTick
     posted: dict[str, int]
     instructions: int
     agreed: Agreed | None
@@ -126,7 +127,7 @@ def open_due(operator: Operator, institution: str) -> None:
         _log.warning("run %s did not begin before another book came: %s", run_id, reason)
 
 
-def ask(operator: Operator, run_id: str) -> None:
+def ask(operator: Operator, claim: Claim) -> None:
     """Sign and chain the record of a run that is to be proven first, without evaluating it, and open it for its answer.
 
     Raises:
@@ -134,9 +135,9 @@ def ask(operator: Operator, run_id: str) -> None:
         MarginError: no unit fits, or the prices do not value the collateral.
     """
     while True:
-        plan = _planned(operator, run_id)
+        plan = _planned(operator, claim.run_id)
         try:
-            _record(operator, plan, None, operator.settings.proof_seconds)
+            _record(operator, plan, claim, None)
         except (WrongAgreement, WrongCollateral):
             continue
         except Halted:
@@ -149,7 +150,6 @@ def ask(operator: Operator, run_id: str) -> None:
 def _planned(operator: Operator, run_id: str) -> Plan:
     with operator.store.unit_of_work() as session:
         row = session.get_one(Run, run_id)
-        tick = session.get_one(Tick, row.price_sequence)
         state = entries.state_of(session.get_one(Account, row.institution))
         public, begun = state.public, state.public.run
         if begun is not None and (begun.run_id == run_id or row.second):
@@ -162,19 +162,19 @@ def _planned(operator: Operator, run_id: str) -> Plan:
                 raise NotDue("the account has no book in force")
             book, posted, instructions = wanted.submission, public.posted, public.instructions
             agreed = agreed_in_force(public)
-        stored = submission_of(session, book)
-    submission = Submission.parse(stored.document["body"])
+        stored = operator.parsed.submission(session, book)
+        tick = tick_of(operator, session, row.price_sequence)
     return Plan(
         run_id=run_id,
         institution=row.institution,
         submission_id=stored.id,
         submission_hash=stored.sha256,
-        submission=submission,
+        submission=stored.submission,
         tick=tick,
         posted=dict(posted),
         instructions=instructions,
         agreed=agreed,
-        matrices=operator.compiled_ticks.of(tick).matrices(posted, submission, agreed),
+        matrices=tick.matrices(posted, stored.submission, agreed),
     )
 
 
@@ -185,7 +185,7 @@ def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
         "institution": plan.institution,
         "submission": plan.submission_hash,
         "price_sequence": str(plan.tick.sequence),
-        "tick": plan.tick.sha256,
+        "tick": plan.tick.hash,
         "instructions": str(plan.instructions),
         "posted": {asset: str(quantity) for asset, quantity in plan.posted.items()},
         "matrices": matrix_hashes(plan.matrices).model_dump(),
@@ -200,33 +200,41 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
 
 def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     """Return the tick of a run that is recorded."""
+    kept = operator.compiled_ticks.kept(record.price_sequence)
+    if kept is not None:
+        return kept
     with operator.store.unit_of_work() as session:
-        row = session.get_one(Tick, record.price_sequence)
-    return operator.compiled_ticks.of(row)
+        return tick_of(operator, session, record.price_sequence)
 
 
-def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
+def tick_of(operator: Operator, session: Session, sequence: int) -> CompiledTick:
+    """Return a stored tick by its number; its row is read only if it is not kept."""
+    kept = operator.compiled_ticks.kept(sequence)
+    return operator.compiled_ticks.of(session.get_one(Tick, sequence)) if kept is None else kept
+
+
+def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation) -> None:
     """Sign and chain the record of a run that was evaluated, and open it for its answer.
 
     Args:
         operator: who signs.
         plan: what the run began on.
+        claim: whose run it is.
         evaluated: what was evaluated.
-        seconds: time for the answer.
 
     Raises:
-        Conflict: the run is not this caller's any more.
+        ClaimLost: the run is not this caller's any more.
     """
-    _record(operator, plan, evaluated, seconds)
+    _record(operator, plan, claim, evaluated)
 
 
-def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:
-    recorded_at = now()
+def _record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation | None) -> None:
+    recorded_at, settings = now(), operator.settings
+    seconds = settings.proof_seconds if evaluated is None else settings.answer_seconds
     deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
     with operator.store.unit_of_work() as session:
         run = session.get_one(Run, plan.run_id)
-        if run.state is not RunState.EVALUATING:
-            raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
+        require(run, claim.owner, f"run {run.run_id}")
         last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
         body = RunRecord.parse(
             {
@@ -257,7 +265,8 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
             run.surplus_output, run.breach_output = evaluation.outputs["surplus"], evaluation.outputs["breach"]
             run.seconds = {name: f"{spent:.3f}" for name, spent in evaluation.seconds.items()}
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
-        run.deadline = deadline
+        run.deadline, run.problem = deadline, None
+        let_go(run)
         move_run(run, RunEvent.RECORDED)
 
 

@@ -22,6 +22,7 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
 from atomic_margin.service.operator.store.prices import prune, receipt, receipted
 from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, Tick
+from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.leaves import tick_leaf
@@ -86,6 +87,7 @@ def take_tick(operator: Operator, document: object) -> list[str]:
             if not _store(session, before, tick, signed, received_at):
                 continue
             scheduled = _schedule(session, tick.sequence)
+            tell(session, "tick taken", tick=tick.sequence, runs=len(scheduled), sources=len(tick.prices))
         operator.compiled_ticks.keep(compiled)
         _log_interpolated(operator, tick.sequence, tick.market)
         return scheduled
@@ -113,6 +115,7 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
         signed = tick.signed_by(operator.identity)
         with operator.store.unit_of_work() as session:
             if _store(session, before, tick, signed, received_at):
+                tell(session, "tick void", level=logging.WARNING, tick=tick.sequence)
                 return signed
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store.tables import Base
 
 

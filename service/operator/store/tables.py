@@ -43,6 +43,26 @@ class Base(DeclarativeBase):
     }
 
 
+class Claimable:
+    """What rows have that one caller at a time works on; `store.claims` says what it means.
+
+    Attributes:
+        attempts: how often it was tried, what failed for no fault of its own not counted.
+        claimed_by: a name that the claim alone has.
+        lease_until: when the claim ends, unless it is renewed.
+        interruptions: how often it was cut off for no fault of its own.
+        worker_deaths: how many of these were deaths of its worker.
+        retry_at: before then it is not tried again.
+    """
+
+    attempts: Mapped[int] = mapped_column(default=0)
+    claimed_by: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[str | None] = mapped_column(String(20))
+    interruptions: Mapped[int] = mapped_column(default=0, server_default="0")
+    worker_deaths: Mapped[int] = mapped_column(default=0, server_default="0")
+    retry_at: Mapped[str | None] = mapped_column(String(20))
+
+
 class Account(Base):
     """An institution and its margin account."""
 
@@ -196,7 +216,7 @@ class CosignedRow(Base):
     newest_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class Run(Base):
+class Run(Claimable, Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 
     __tablename__ = "runs"
@@ -208,7 +228,6 @@ class Run(Base):
     # The column keeps the name it has in databases that are there.
     second: Mapped[bool] = mapped_column("exact", default=False)
     state: Mapped[RunState] = mapped_column(default=RUNS.first)
-    attempts: Mapped[int] = mapped_column(default=0)
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
     record_hash: Mapped[str | None] = mapped_column(index=True)
@@ -248,13 +267,12 @@ SHORTFALL_FUNCTION = "shortfall"
 """What is evaluated once a breach is settled, where the profile has it."""
 
 
-class ShortfallRow(Base):
+class ShortfallRow(Claimable, Base):
     """The encrypted shortfall of a settled run; the row comes with the settlement, record and words once evaluated."""
 
     __tablename__ = "shortfalls"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first)
-    attempts: Mapped[int] = mapped_column(default=0)
     record: Mapped[JsonObject | None]
     output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]

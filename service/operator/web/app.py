@@ -4,6 +4,7 @@ Bodies are limited while they arrive; signed documents are parsed by our own str
 that what is verified is what was sent.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -16,7 +17,6 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
-from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
@@ -38,11 +38,11 @@ from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
-from atomic_margin.service.operator.web.authentication import Authentication, Callers
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
+from atomic_margin.service.operator.web.edge import install_edge
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.netting import netting_router
@@ -68,6 +68,8 @@ from atomic_margin.service.protocol.states import AccountState
 
 MAX_DOCUMENT_BYTES = 2 << 20
 
+_log = logging.getLogger(__name__)
+
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
@@ -77,10 +79,13 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if background:
             work.start()
+        version, key = atomic_margin.__version__, operator.identity.public_key
+        _log.info("operator started", extra={"version": version, "key": key, "workers": operator.evaluator.workers})
         yield
         if background:
             work.stop()
         operator.close()
+        _log.info("operator stopped")
 
     app = FastAPI(
         title="atomic-margin operator",
@@ -98,8 +103,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
             return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
         return MAX_DOCUMENT_BYTES
 
-    app.add_middleware(Authentication, callers=Callers(operator, app.router.routes))
-    app.add_middleware(BodyLimit, limit_of=limit_of)
+    install_edge(app, operator, limit_of)
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))

@@ -1,6 +1,6 @@
 """What the calls of the operator's HTTP face take from a request: JSON from outside, and who is calling.
 
-Who is calling is found out before the body is read (`authentication`), and whether it may is for one table (`access`).
+Who is calling is found out before the body is read (`callers`), and whether it may is for one table (`access`).
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from atomic_margin.service.errors import NotAuthorised, NotPermitted
 from atomic_margin.service.http.outside_json import parse_json
@@ -81,7 +82,8 @@ def require_scope(scope: str) -> Callable[[Request], None]:
 
 
 async def _json_body(request: Request) -> Any:
-    return parse_json(await request.body())
+    # A large one takes a while, and nobody else is to wait for it.
+    return await run_in_threadpool(parse_json, await request.body())
 
 
 JsonBody = Annotated[Any, Depends(_json_body)]

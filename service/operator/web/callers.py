@@ -1,23 +1,21 @@
-"""Who is calling the operator, found out before a body is read: ASGI middleware around its whole HTTP face.
+"""Who calls the operator's HTTP face, and whether they may: asked before any of a body is read.
 
-A request that may not be made is refused by its headers alone. The body of one that is signed is hashed as it streams
-in, and its end is handed on only if it is the body that was signed.
+`Callers` is what the edge (`web.edge`) asks; the table that says who may make which call is `access`.
 """
 
 import hashlib
+import ipaddress
 import logging
 from collections.abc import Sequence
 
 from sqlalchemy import select
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from atomic_margin.service.errors import BodyDiffers, ConfigurationError, NotAuthorised, RequestError
-from atomic_margin.service.http import problems
+from atomic_margin.service.errors import ConfigurationError, NotAuthorised, RequestError, TooManyRequests
+from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.replays import Replays
-from atomic_margin.service.http.signatures import EPOCH_HEADER, Received, Signed, check, check_digest
+from atomic_margin.service.http.signatures import EPOCH_HEADER, Received, check
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
@@ -28,7 +26,8 @@ from atomic_margin.service.operator.web.dependencies import CALLER, STRANGER, Ca
 from atomic_margin.service.protocol.ticks import PriceTick
 
 SIGNED = "atomic_margin.signed"
-"""Where an ASGI scope has the signature of a request, if it has one."""
+"""Where an ASGI scope has the signature of a request, if it has one that holds."""
+_REFUSED = "atomic_margin.refused"
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +41,45 @@ class Callers:
         self.replays = replays or Replays()
         self._said = ""
 
+    def name_of(self, scope: Scope) -> str:
+        """Identify who calls, and return the name, or `peer/ADDRESS` of whoever is a stranger."""
+        try:
+            caller = self.identify(scope)
+        except RequestError as error:
+            # Said by `admit`, which is asked next; until then the peer is counted.
+            scope[CALLER], scope[_REFUSED] = STRANGER, error
+            caller = STRANGER
+        return f"peer/{peer_of(scope)}" if caller is STRANGER else caller.name
+
+    def admit(self, scope: Scope, _: str) -> Refusal | None:
+        """Return why a request is refused by its headers alone, or None where it is let in."""
+        try:
+            refused: RequestError | None = scope.get(_REFUSED)
+            if refused is not None:
+                raise refused
+            self.require(scope)
+        except RequestError as error:
+            _log.debug("%s %s refused: %s", scope["method"], scope["path"], error)
+            return self._refusal(error, scope)
+        return None
+
+    def _refusal(self, error: RequestError, scope: Scope) -> Refusal:
+        headers = [(EPOCH_HEADER, self.replays.epoch)]
+        if error.status == NotAuthorised.status:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        return Refusal(
+            error.status,
+            error.slug,
+            error.title,
+            str(error),
+            error.field,
+            retry_after=1 if isinstance(error, TooManyRequests) else None,
+            close=_has_body(scope),
+            headers=tuple(headers),
+        )
+
     def identify(self, scope: Scope) -> Caller:
-        """Return who calls, and note it in the scope. Where anybody may, nobody is asked who they are.
+        """Return who calls, and note it in the scope. Where anybody may, a signature that does not hold is none.
 
         Raises:
             NotAuthorised: a signature does not hold, or is of a key that is not known here.
@@ -52,7 +88,7 @@ class Callers:
         scope[CALLER] = caller = self._found(scope)
         return caller
 
-    def admit(self, scope: Scope) -> None:
+    def require(self, scope: Scope) -> None:
         """Make sure that who was identified may make the call.
 
         Raises:
@@ -71,11 +107,18 @@ class Callers:
 
     def _found(self, scope: Scope) -> Caller:
         access, _ = self._access(scope)
-        if access.anybody:
-            return STRANGER
         received = received_of(scope)
+        if access.anybody:
+            # An institution that reads what is public counts as itself, not as its address.
+            try:
+                return self._signed(scope, received, access) if received.is_signed else STRANGER
+            except RequestError:
+                return STRANGER
         if not received.is_signed:
             return self.by_token(received.headers.get("authorization", ""))
+        return self._signed(scope, received, access)
+
+    def _signed(self, scope: Scope, received: Received, access: Access) -> Caller:
         signed = check(received, self._operator.identity.public_key)
         caller = self.by_key(signed.key, source=access.sources)
         self.replays.take(signed)
@@ -100,7 +143,7 @@ class Callers:
         if institution is None and not reads and not is_source:
             raise NotAuthorised("the key that signed is not known here; sign with the one that the operator enrolled")
         kind = "source" if is_source else "reader"
-        name = f"{kind} {key}" if institution is None else f"institution {institution}"
+        name = f"{kind}/{key}" if institution is None else f"institution/{institution}"
         return Caller(name, institution=institution, reads=reads, source=is_source)
 
     def by_token(self, authorization: str) -> Caller:
@@ -111,14 +154,14 @@ class Callers:
             return STRANGER
         operator = self._operator
         if operator.is_admin(token):
-            return Caller(f"staff {BOOTSTRAP}", scopes=ALL_SCOPES)
+            return Caller(f"staff/{BOOTSTRAP}", scopes=ALL_SCOPES)
         staff = self._staff(token)
         if staff is not None:
-            return Caller(f"staff {staff.name}", scopes=staff.may)
+            return Caller(f"staff/{staff.name}", scopes=staff.may)
         hashed = hashlib.sha256(token.encode()).hexdigest()
         with operator.store.unit_of_work() as session:
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.token_sha256 == hashed)))
-        return Caller(f"reader {hashed[:16]}", reads=reads) if reads else STRANGER
+        return Caller(f"reader/{hashed[:16]}", reads=reads) if reads else STRANGER
 
     def _staff(self, token: str) -> StaffKey | None:
         """Return the key of the staff that a token is of; a file that is broken has none, and is named once."""
@@ -131,44 +174,18 @@ class Callers:
             return None
 
 
-class Authentication:
-    """Lets a request through to who may make it, with the caller in its scope."""
-
-    def __init__(self, app: ASGIApp, callers: Callers) -> None:
-        """Guard an application."""
-        self._app, self._callers = app, callers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Look at who calls, then hand on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = False
-
-        async def telling(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                epoch = (EPOCH_HEADER.lower().encode(), self._callers.replays.epoch.encode())
-                message = {**message, "headers": [*message.get("headers", []), epoch]}
-            await send(message)
-
-        try:
-            await run_in_threadpool(self._let_in, scope)
-        except RequestError as error:
-            _log.debug("%s %s refused: %s", scope["method"], scope["path"], error)
-            await _refuse(error, scope, receive, telling)
-            return
-        signed = scope.get(SIGNED)
-        try:
-            await self._app(scope, receive if signed is None else _hashed(receive, signed), telling)
-        except _OtherBody as other:
-            if not started:
-                await _refuse(other.error, scope, receive, telling)
-
-    def _let_in(self, scope: Scope) -> None:
-        self._callers.identify(scope)
-        self._callers.admit(scope)
+def peer_of(scope: Scope) -> str:
+    """Return the address that a request comes from; of an IPv6 one the /64, which one sender has whole."""
+    client = scope.get("client")
+    host = "unknown" if client is None else str(client[0])
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    mapped = address.ipv4_mapped
+    return str(ipaddress.ip_network((int(address), 64), strict=False)) if mapped is None else str(mapped)
 
 
 def received_of(scope: Scope) -> Received:
@@ -181,33 +198,8 @@ def received_of(scope: Scope) -> Received:
     return Received(scope["method"], url + (f"?{query.decode('latin-1')}" if query else ""), lines)
 
 
-def _hashed(receive: Receive, signed: Signed) -> Receive:
-    hasher = hashlib.sha256()
-
-    async def hashed() -> Message:
-        message = await receive()
-        if message["type"] == "http.request":
-            hasher.update(message.get("body", b""))
-            if not message.get("more_body", False):
-                try:
-                    check_digest(signed, hasher.digest())
-                except BodyDiffers as error:
-                    raise _OtherBody(error) from None
-        return message
-
-    return hashed
-
-
-async def _refuse(error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
-    response = problems.problem(Request(scope), error.status, error.slug, error.title, str(error), error.field)
-    if error.status == NotAuthorised.status:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    await response(scope, receive, send)
-
-
-class _OtherBody(BaseException):
-    """Passes through the framework's handlers of ordinary exceptions."""
-
-    def __init__(self, error: BodyDiffers) -> None:
-        super().__init__()
-        self.error = error
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in scope["headers"]
+    )
