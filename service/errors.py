@@ -11,6 +11,7 @@ ServiceError
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
+│   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
 │   │   └── InsufficientFunds    409  a ledger account would go below zero
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
@@ -105,6 +106,12 @@ class InsufficientFunds(Conflict):
     """A ledger account would go below zero."""
 
     slug, title = "insufficient-funds", "The account does not hold that much"
+
+
+class QuotaExceeded(Conflict):
+    """An institution has as much of something here as it may have."""
+
+    slug, title = "quota", "There is no more place for it"
 
 
 class TooLarge(RequestError):

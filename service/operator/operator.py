@@ -15,6 +15,7 @@ from typing import IO
 
 from sqlalchemy import select
 
+from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
@@ -30,6 +31,7 @@ from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
@@ -116,6 +118,9 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
+        layout = layout_of(terms.profile)
+        longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
+        self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
         self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
