@@ -15,6 +15,7 @@ from typing import IO
 
 from sqlalchemy import select
 
+from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
 from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
@@ -35,6 +36,7 @@ from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
@@ -127,6 +129,9 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
+        layout = layout_of(terms.profile)
+        longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
+        self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
         self.evaluator: EvaluationExecutor = ProcessPool(
             [evaluator] if evaluator is not None else self._new_evaluators()
         )
