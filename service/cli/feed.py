@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli import tls
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, RemoteError
@@ -31,6 +32,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The price sources' side.",
 )
+
+tls.take_authorities(app)
 
 MEMORY_SUFFIX = ".memory.json"
 
@@ -165,7 +168,7 @@ def _signed_once(source: "PriceSource", memory: Path, price_rules: Path, operato
     from atomic_margin.service.feed.memory import remembering
     from atomic_margin.service.feed.remote import OperatorTicks
 
-    shown = OperatorTicks(operator)
+    shown = OperatorTicks(operator, verify=tls.trusted())
     with remembering(memory, read_document(price_rules, PriceRules.parse)) as remembered:
         place = remembered.catch_up(shown.newest(), shown.tick)
         return remembered.sign_once(place, source.fetch).to_json()
@@ -251,7 +254,7 @@ def push(
 
     with plain_errors():
         signed, identity = read_document(price, SignedDocument.parse), Identity.load_or_create(path)
-        asked = OperatorTicks(operator)
+        asked = OperatorTicks(operator, verify=tls.trusted())
         signer = RequestSigner(identity.public_key, identity.sign_request, asked.operator())
         print_json(asked.push(signed, signer).to_json())
 
@@ -267,7 +270,9 @@ def post(
 
     with plain_errors():
         try:
-            response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=read_json(prices), timeout=60)
+            response = httpx.post(
+                f"{operator.rstrip('/')}/v1/ticks", json=read_json(prices), timeout=60, verify=tls.trusted()
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(f"{operator} does not answer: {error}") from error
         answer = response.json() if "json" in response.headers.get("content-type", "") else {}

@@ -9,7 +9,7 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting, operator_keys
+from atomic_margin.service.cli import breakers, maturities, netting, operator_keys, tls
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
@@ -387,3 +387,4 @@ def _print(directory: Path, operator: str, command: str, method: str, path: str,
 
 
 add_defaults(app)
+tls.take_authorities(app)

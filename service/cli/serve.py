@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
-from atomic_margin.service.cli import log_options
+from atomic_margin.service.cli import log_options, tls
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors
 from atomic_margin.service.cli.terms import (
@@ -78,17 +78,20 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    tls_cert: tls.Chain = None,
+    tls_key: tls.Key = None,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
-    The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
-    but loopback.
+    The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
+    an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
     needs_extras("serve", "fhe", "service")
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
+    from atomic_margin.service.http.tls import certificate
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
 
@@ -112,6 +115,7 @@ def serve(
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)
+        files = certificate(tls_cert, tls_key)
         listener = listen(host, port)
         operator = Operator(settings, terms)
     key = operator.identity.public_key
@@ -119,5 +123,5 @@ def serve(
     out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
-    warn_exposed(host, tls=False)
-    serve(create_app(operator), listener)
+    warn_exposed(host, tls=files is not None)
+    serve(create_app(operator), listener, files)

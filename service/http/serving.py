@@ -10,6 +10,7 @@ import socket
 from typing import Any
 
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.tls import Certificate
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -48,12 +49,18 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def serve(app: Any, listener: socket.socket) -> None:
-    """Serve an ASGI application on a socket that listens, until the process is told to stop."""
+def serve(app: Any, listener: socket.socket, tls: Certificate | None = None) -> None:
+    """Serve an ASGI application on a socket that listens, by TLS if there is a certificate, until told to stop."""
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
+        ssl_certfile=None if tls is None else tls.chain,
+        ssl_keyfile=None if tls is None else tls.key,
     )
     server = uvicorn.Server(config)
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import ssl
 from typing import Any
 
 import httpx
@@ -37,9 +38,11 @@ MAX_RESPONSE_BYTES = 16 << 20
 class OperatorClient:
     """One operator, one institution."""
 
-    def __init__(self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180) -> None:
-        """Connect lazily to the operator at `url`; `auth` signs every request."""
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    def __init__(
+        self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180, verify: ssl.SSLContext | bool = True
+    ) -> None:
+        """Connect lazily to the operator at `url`; `auth` signs every request, `verify` checks the server."""
+        self._http = httpx.Client(base_url=url, timeout=timeout, verify=verify)
         self._path = f"/v1/institutions/{institution}"
         self._auth = auth
 
