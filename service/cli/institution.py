@@ -299,17 +299,24 @@ def readers(
     directory: Directory,
     agent: AgentUrl = DEFAULT_AGENT,
     add: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read; prints the token, once.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="HEX", help="With --add: their Ed25519 public key, instead of a token.")
+    ] = None,
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read no more.")] = None,
 ) -> None:
     """Say who may read this institution's bundles at the operator, or change it.
 
-    Hand the token over by a way of your own; its bearer fetches bundles from the operator's /v1/attestations with it.
+    Who has a key of their own signs requests to the operator's /v1/attestations by it. A token does it too: hand it
+    over by a way of your own.
     """
     with plain_errors():
         if add is not None and remove is not None:
             raise ConfigurationError("--add and --remove go one at a time")
+        if key is not None and add is None:
+            raise ConfigurationError("--key goes with --add: whose key is it?")
         if add is not None:
-            print_json(ask(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
+            named = {"name": add} if key is None else {"name": add, "public_key": key}
+            print_json(ask(ReaderToken, directory, agent, "POST", "/v1/readers", named))
         elif remove is not None:
             print_json(ask(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
         else:

@@ -218,14 +218,16 @@ class Agent:
                 self._outbox.resend()
             return answered
 
-    def name_reader(self, reader: str) -> str:
+    def name_reader(self, reader: str, key: str | None = None) -> str | None:
         """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
+
+        There is none for who is named by a `key`.
 
         Raises:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
         with self.signing() as (party, outbox):
-            return readers.name(party, outbox, reader)
+            return readers.name(party, outbox, reader, key)
 
     def remove_reader(self, reader: str) -> None:
         """Let somebody read this institution's bundles no more. See `readers.remove`."""

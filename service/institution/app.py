@@ -246,8 +246,8 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.post("/v1/readers", status_code=201)
     def name_reader(reader: ReaderName) -> ReaderToken:
-        """Let somebody read the institution's bundles; the token to hand over is shown once."""
-        return ReaderToken(name=reader.name, token=process.agent().name_reader(reader.name))
+        """Let somebody read the institution's bundles, by a key of theirs, or a token to hand over, shown once."""
+        return ReaderToken(name=reader.name, token=process.agent().name_reader(reader.name, reader.public_key))
 
     @app.delete("/v1/readers/{name}")
     def remove_reader(name: Annotated[str, Path(max_length=64)]) -> ReaderNames:

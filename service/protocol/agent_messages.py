@@ -35,13 +35,16 @@ class ReaderName(RequestBody):
     """Somebody who may read the institution's bundles."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["auditor"])
+    public_key: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="signs their requests; no token then"
+    )
 
 
 class ReaderToken(ResponseBody):
-    """What opens the bundles; it is not shown again."""
+    """What opens the bundles; it is not shown again. Null for who was named by a key."""
 
     name: str
-    token: str
+    token: str | None = None
 
 
 class ReaderNames(ResponseBody):
