@@ -146,7 +146,7 @@ class Operator:
 
     def _take_revisions(self) -> None:
         """Take the universes that were announced before this process began."""
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             rows = session.scalars(select(UniverseRow).order_by(UniverseRow.number)).all()
         for row in rows:
             self.ends[self.terms.universe.hash()] = instant(row.until)
@@ -164,7 +164,7 @@ class Operator:
 
     def remove_orphans(self) -> int:
         """Remove files that no row names, left by a crash between file and commit."""
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             named = {
                 sha256
                 for keys in session.scalars(select(EnrolledKeys))
@@ -179,7 +179,7 @@ class Operator:
         Raises:
             NotFound: the operator never admitted it.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             account = session.get(Account, institution)
         if account is None:
             raise NotFound(f"institution {institution!r} is not admitted here; ask the operator to admit it")
@@ -191,7 +191,7 @@ class Operator:
         Raises:
             Refused: the institution has not enrolled them.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             row = session.get(EnrolledKeys, evaluation_keys)
         if row is None or row.institution != institution or not row.confirmed:
             raise Refused(f"institution {institution!r} has not enrolled these evaluation keys", "evaluation_keys")
@@ -245,7 +245,7 @@ class Operator:
         Raises:
             NotAuthorised: neither; also when there is no such institution, so that names cannot be probed.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             account = session.get(Account, institution)
         presented = hashlib.sha256((token or "").encode()).hexdigest()
         is_admin = self.is_admin(token)

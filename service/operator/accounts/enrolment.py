@@ -203,5 +203,5 @@ def _check(operator: Operator, institution: str, signed: SignedDocument) -> None
     """Refuse a document that could not be entered, before anything costly is done with it."""
     account = operator.account(institution)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         entries.check(session, account, signed)

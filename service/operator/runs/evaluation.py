@@ -6,6 +6,7 @@ that collateral moved by a settlement counts in the next run and no shortfall is
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,6 +26,15 @@ from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import ENDED, OPEN, RunEvent, RunState
+
+
+class DueRun(NamedTuple):
+    """What is looked at of a scheduled run before it is taken."""
+
+    run_id: str
+    institution: str
+    second: bool
+
 
 FUNCTIONS = ("surplus", "breach")
 """What is evaluated in a run."""
@@ -102,7 +112,7 @@ def sweep_deadlines(operator: Operator) -> list[str]:
     that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
     late = select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         candidates = list(session.scalars(late.order_by(Run.run_id)))
     swept = []
     for run_id in candidates:
@@ -169,31 +179,49 @@ def latest_evaluated(session: Session, institution: str) -> Run | None:
     return session.scalar(query.order_by(Run.number.desc()).limit(1))
 
 
-def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Run | None:
+def claim(operator: Operator, wanted: Callable[[DueRun], bool]) -> Run | None:
     """Take the oldest run that is due and `wanted`; one unit of work, so that no two callers take the same."""
-    with operator.store.unit_of_work() as session:
-        run = _next_due(session, wanted)
-        if run is not None:
-            move_run(run, RunEvent.TAKEN)
-            run.attempts += 1
-        return run
+    with operator.store.reading() as session:
+        # Most looks find nothing, and must not keep anybody from writing.
+        if not any(_next_due(session, wanted)):
+            return None
+    return operator.store.run(lambda session: _claim(session, wanted))
 
 
-def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
+def _claim(session: Session, wanted: Callable[[DueRun], bool]) -> Run | None:
+    pointless, due = _next_due(session, wanted)
+    for run_id in pointless:
+        ended = session.get_one(Run, run_id)
+        move_run(ended, RunEvent.ACCOUNT_IN_DEFAULT)
+        ended.problem = "the account is in default"
+    if due is None:
+        return None
+    run = session.get_one(Run, due.run_id)
+    move_run(run, RunEvent.TAKEN)
+    run.attempts += 1
+    return run
+
+
+def _next_due(session: Session, wanted: Callable[[DueRun], bool]) -> tuple[list[str], DueRun | None]:
+    """Return the runs before it whose accounts are in default, and the oldest that is due and wanted."""
     busy = select(Run.institution).where(Run.state.in_(OPEN))
-    query = select(Run).where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
-    passed = set()
-    for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
+    query = select(Run.run_id, Run.institution, Run.second).where(
+        Run.state == RunState.SCHEDULED, Run.institution.not_in(busy)
+    )
+    passed: set[str] = set()
+    pointless = []
+    for run in map(DueRun._make, session.execute(query.order_by(Run.price_sequence, Run.institution))):
+        if run.institution in passed:
+            continue
         account = session.get_one(Account, run.institution)
         if account.state in ENDED:
-            move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
-            run.problem = "the account is in default"
+            pointless.append(run.run_id)
             continue
-        if run.institution not in passed and wanted(run) and not halted.stops(session, account, "runs"):
-            return run
+        if wanted(run) and not halted.stops(session, account, "runs"):
+            return pointless, run
         # Its later runs wait for this one, whoever takes it.
         passed.add(run.institution)
-    return None
+    return pointless, None
 
 
 def _second_run(run: Run) -> Run:
@@ -208,7 +236,8 @@ def _second_run(run: Run) -> Run:
 
 def give_back(operator: Operator, run_id: str, problem: str) -> None:
     """Schedule a run again, or end it as failed, void and nothing owed, when it has failed too often."""
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, run_id)
         run.problem = problem
         if run.attempts < MAX_ATTEMPTS:
@@ -230,19 +259,26 @@ def give_back(operator: Operator, run_id: str, problem: str) -> None:
         )
         entries.enter(session, operator.book, account, void.signed_by(operator.identity))
 
+    operator.store.run(work)
+
 
 def _wait(operator: Operator, run_id: str, reason: Halted) -> None:
     """Give back a run that a halt came before; that was no attempt."""
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, run_id)
         run.problem = str(reason)
         run.attempts = max(0, run.attempts - 1)
         move_run(run, RunEvent.RETRIED)
 
+    operator.store.run(work)
+
 
 def _end(operator: Operator, run_id: str, reason: NotDue) -> None:
-    with operator.store.unit_of_work() as session:
+    def work(session: Session) -> None:
         run = session.get_one(Run, run_id)
         run.problem = str(reason)
         move_run(run, RunEvent.RETRIED)
         move_run(run, RunEvent.NEWER_TICK)
+
+    operator.store.run(work)

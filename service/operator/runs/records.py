@@ -5,7 +5,8 @@ import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.worker import Evaluation
@@ -112,7 +113,7 @@ def open_due(operator: Operator, institution: str) -> None:
     """
     if operator.settings.policy is not Policy.ALWAYS:
         return
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         waiting = select(Run.run_id).where(
             Run.institution == institution, Run.state == RunState.SCHEDULED, Run.second.is_(False)
         )
@@ -147,7 +148,7 @@ def ask(operator: Operator, run_id: str) -> None:
 
 
 def _planned(operator: Operator, run_id: str) -> Plan:
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Run, run_id)
         tick = session.get_one(Tick, row.price_sequence)
         state = entries.state_of(session.get_one(Account, row.institution))
@@ -200,7 +201,7 @@ def recorded_matrices(operator: Operator, record: RunRecord) -> RunMatrices:
 
 def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     """Return the tick of a run that is recorded."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Tick, record.price_sequence)
     return operator.compiled_ticks.of(row)
 
@@ -223,15 +224,18 @@ def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: 
 def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:
     recorded_at = now()
     deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, plan.run_id)
         if run.state is not RunState.EVALUATING:
             raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
-        last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
+        last = session.execute(
+            select(Run.number, Run.record_hash).where(Run.number.is_not(None)).order_by(Run.number.desc()).limit(1)
+        ).one_or_none()
         body = RunRecord.parse(
             {
                 **_fields(operator, plan),
-                "number": str(1 if last is None or last.number is None else last.number + 1),
+                "number": str(1 if last is None else last.number + 1),
                 "previous": GENESIS if last is None else last.record_hash,
                 "submission_sequence": str(submission.sequence),
                 **operator.terms.hashes,
@@ -259,6 +263,8 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
         run.deadline = deadline
         move_run(run, RunEvent.RECORDED)
+
+    operator.store.run(work)
 
 
 def _evidence(evaluation: Evaluation) -> dict[str, Any]:

@@ -135,14 +135,22 @@ def _start_patiently(profile: Profile, memory_bytes: int) -> None:
 
 def _take(operator: Operator) -> Run | None:
     """Take the shortfall of the oldest run that waits for it in hand; return the run."""
-    with operator.store.unit_of_work() as session:
-        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING)
-        row = session.scalar(waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1))
-        if row is None:
+    waiting = select(ShortfallRow.run_id).where(ShortfallRow.state == ShortfallState.WAITING)
+    oldest = waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1)
+    with operator.store.reading() as session:
+        if session.scalar(oldest) is None:
             return None
+
+    def work(session: Session) -> Run | None:
+        run_id = session.scalar(oldest)
+        if run_id is None:
+            return None
+        row = session.get_one(ShortfallRow, run_id)
         move_shortfall(row, ShortfallEvent.TAKEN)
         row.attempts += 1
-        return session.get_one(Run, row.run_id)
+        return session.get_one(Run, run_id)
+
+    return operator.store.run(work)
 
 
 def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluation: Evaluation) -> None:
@@ -157,7 +165,8 @@ def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluati
         evaluated_at=now_text(),
     )
     signed = record.signed_by(operator.identity)
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         row = session.get_one(ShortfallRow, run_id)
         if row.state is not ShortfallState.EVALUATING:
             raise Conflict(f"the shortfall of run {run_id} is {row.state}; another process evaluates it", "run_id")
@@ -166,11 +175,16 @@ def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluati
         row.problem = None
         move_shortfall(row, ShortfallEvent.RECORDED)
 
+    operator.store.run(work)
+
 
 def _give_back(operator: Operator, run_id: str, problem: str) -> None:
     """Let a shortfall wait again, or give it up when it has failed too often. The account is not touched."""
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         row = session.get_one(ShortfallRow, run_id)
         row.problem = problem
         failed = row.attempts >= MAX_ATTEMPTS
         move_shortfall(row, ShortfallEvent.FAILED if failed else ShortfallEvent.RETRIED)
+
+    operator.store.run(work)

@@ -122,7 +122,7 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
 def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
     """Return what comes before, and what was receipted together with what was sent."""
     sent, received_at = PriceSet.parse(document), now()
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         rows = (newest_tick(session), newest_market(session))
         last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
         rules, _ = under = in_force(operator, session, last)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response, UploadFile
 from fastapi.responses import PlainTextResponse
+from sqlalchemy.orm import defer
 
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
@@ -158,7 +159,7 @@ def _public(operator: Operator) -> APIRouter:
 
         One without a market is void. Agents follow the ticks one by one.
         """
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = session.get(Tick, sequence)
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
@@ -167,7 +168,7 @@ def _public(operator: Operator) -> APIRouter:
     @router.get("/v1/log/checkpoint", response_class=PlainTextResponse)
     def checkpoint() -> PlainTextResponse:
         """The newest checkpoint of the log, a signed note with the cosignatures it has so far."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = log.newest_checkpoint(session)
         if row is None:
             raise NotFound("no checkpoint is published yet: the log is empty")
@@ -180,7 +181,7 @@ def _public(operator: Operator) -> APIRouter:
             wanted = parse_path(f"tile/{path}")
         except TileInvalid as error:
             raise NotFound(str(error), "path") from error
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             data = log.tile(session, wanted)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
@@ -294,9 +295,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
 
-    def run_for(run_id: str, token: str | None) -> Run:
-        with operator.store.unit_of_work() as session:
-            run = session.get(Run, run_id)
+    def run_for(run_id: str, token: str | None, *, words: bool = False) -> Run:
+        left = [] if words else [defer(Run.surplus_output), defer(Run.breach_output)]
+        with operator.store.reading() as session:
+            run = session.get(Run, run_id, options=left)
         operator.require_account("" if run is None else run.institution, token)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", "run_id")
@@ -334,7 +336,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
     def output(run_id: str, function: str, token: Token) -> Response:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
-        words = views.output_of(operator, run_for(run_id, token), function)
+        words = views.output_of(operator, run_for(run_id, token, words=True), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.get("/attestations")
