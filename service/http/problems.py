@@ -15,7 +15,7 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentError, DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import DatabaseBusy, RequestError, ServiceError, StoreError
+from atomic_margin.service.errors import DatabaseBusy, OutOfSpace, RequestError, ServiceError, StoreError
 from atomic_margin.zk.errors import ProofError
 
 MEDIA_TYPE = "application/problem+json"
@@ -61,6 +61,11 @@ def install(app: FastAPI) -> None:
         answer = problem(request, error.status, error.slug, error.title, str(error), None)
         answer.headers["Retry-After"] = "1"
         return answer
+
+    @app.exception_handler(OutOfSpace)
+    def _full(request: Request, error: OutOfSpace) -> Response:
+        _log.warning("refused %s %s: %s", request.method, request.url.path, error)
+        return problem(request, error.status, error.slug, error.title, str(error), None)
 
     @app.exception_handler(StoreError)
     def _stored(request: Request, error: StoreError) -> Response:

@@ -25,6 +25,7 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
@@ -40,6 +41,7 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 
+DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
 
 
@@ -64,6 +66,7 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
     """
 
     directory: Path
@@ -81,6 +84,7 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -104,6 +108,7 @@ class Operator:
         self.settings = settings
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
+        self.measures = Measures()
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key

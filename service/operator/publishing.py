@@ -57,6 +57,8 @@ class Publisher:
         # When each witness may be asked again, and when all of this, by the monotonic clock.
         self._asked_again: dict[str, float] = {}
         self._resumed = 0.0
+        self.behind = False
+        """Whether a witness knew a longer or another log when it was last asked."""
 
     def require_newest(self) -> None:
         """Ask every witness what it cosigned last; one that does not answer is asked again before a checkpoint.
@@ -75,10 +77,13 @@ class Publisher:
         if time.monotonic() < self._resumed:
             return False
         try:
-            return self._publish()
+            published = self._publish()
+            self.behind = False
         except LogBehind:
+            self.behind = True
             self._resumed = time.monotonic() + RETRY_SECONDS
             raise
+        return published
 
     def _publish(self) -> bool:
         if not self._may_sign():

@@ -11,6 +11,7 @@ from functools import partial
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
+from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import compiled_tick
 from atomic_margin.service.operator.settlement import queue
@@ -120,6 +121,7 @@ def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
     return settle(operator, verified)
 
 
+@timed("verify")
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:
     with operator.store.reading() as session:
         submission = session.get_one(SubmissionRow, run.submission_id).document

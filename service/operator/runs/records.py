@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
@@ -16,6 +17,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.compiled_ticks import CompiledTick
+from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import now
@@ -77,6 +79,7 @@ class TimedEvaluation(NamedTuple):
     ended: datetime
 
 
+@timed("plan")
 def begin(operator: Operator, run_id: str) -> Plan:
     """Enter that a run begins to be evaluated: what it is on is fixed by that. One that has begun goes on.
 
@@ -206,6 +209,7 @@ def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     return operator.compiled_ticks.of(row)
 
 
+@timed("record")
 def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
     """Sign and chain the record of a run that was evaluated, and open it for its answer.
 
@@ -218,7 +222,9 @@ def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: 
     Raises:
         Conflict: the run is not this caller's any more.
     """
+    operator.measures.evaluated(plan.run_id, evaluated.started, evaluated.ended)
     _record(operator, plan, evaluated, seconds)
+    operator.measures.recorded(instant(plan.tick.received_at), now())
 
 
 def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:

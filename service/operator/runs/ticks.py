@@ -14,6 +14,7 @@ from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import submission_of
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.prices import with_receipted
 from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
@@ -57,7 +58,9 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         PricesRefused: too few sources are fresh and agree, a price moved too far, or the time does not advance.
         Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
+        OutOfSpace: there is too little room for the runs that would follow. Nothing is stored.
     """
+    require_room(operator.settings)
     while True:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force

@@ -32,6 +32,7 @@ from atomic_margin.service.operator.accounts import (
     releases,
     submissions,
 )
+from atomic_margin.service.operator.health import Watch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, records, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -46,6 +47,7 @@ from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.maturities import maturities_router
+from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
@@ -56,7 +58,6 @@ from atomic_margin.service.protocol.messages import (
     Challenge,
     Entries,
     GivingUpRequest,
-    Health,
     IssuedNonce,
     LastTick,
     OperatorView,
@@ -105,6 +106,9 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         return MAX_DOCUMENT_BYTES
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
+    count_requests(app, operator.measures)
+    watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
+    app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
@@ -124,11 +128,6 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
 def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
-
-    @router.get("/healthz")
-    def healthz() -> Health:
-        """Say that the server answers."""
-        return Health(status="ok", version=atomic_margin.__version__)
 
     @router.get("/v1/operator")
     def describe() -> OperatorView:
