@@ -39,7 +39,14 @@ ServiceError
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
+├── StoreError                   what the operator keeps cannot be read or written now
+│   ├── DatabaseBusy             503  the database was busy, or did not answer, for as long as a caller waits
+│   ├── OutOfSpace               507  its disk has too little room for what was sent
+│   ├── BlobDamaged              stored bytes have another hash than their name
+│   └── BackupInvalid            a backup is not whole, or is none
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
+    ├── DatabaseUnusable         a database that is not reachable, or none of ours
+    │   └── SchemaUnknown        one whose tables this version does not know: a newer version, or somebody, made them
     └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
@@ -281,8 +288,40 @@ class MalformedResponse(RemoteError):
         self.field = field
 
 
+class StoreError(ServiceError):
+    """What the operator keeps cannot be read or written now."""
+
+
+class DatabaseBusy(StoreError):
+    """The database was busy, or did not answer, for as long as a caller waits. Nothing was stored; ask again."""
+
+    status, slug, title = 503, "busy", "The database is busy"
+
+
+class OutOfSpace(StoreError):
+    """The operator's disk has too little room for what was sent. Nothing was stored; send it again later."""
+
+    status, slug, title = 507, "out-of-space", "The operator's disk is nearly full"
+
+
+class BlobDamaged(StoreError):
+    """Stored bytes have another hash than their name."""
+
+
+class BackupInvalid(StoreError):
+    """A backup is not whole, or is none."""
+
+
 class ConfigurationError(ServiceError):
     """A file or option is missing or wrong."""
+
+
+class DatabaseUnusable(ConfigurationError):
+    """A database is not reachable, or none of ours."""
+
+
+class SchemaUnknown(DatabaseUnusable):
+    """A database's tables are none that this version knows."""
 
 
 class ModelNotServed(ConfigurationError):

@@ -28,6 +28,8 @@ from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
 
+DEFAULT_MIN_FREE_MIB = 1024
+
 
 def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
     """Return URL and key of each witness.
@@ -78,6 +80,9 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    min_free_mb: Annotated[
+        int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
+    ] = DEFAULT_MIN_FREE_MIB,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
@@ -109,6 +114,7 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            min_free_bytes=min_free_mb << 20,
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)

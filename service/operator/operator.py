@@ -29,6 +29,7 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.claims import ClaimsInHand
@@ -46,6 +47,7 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 from atomic_margin.zk.verify.queue import VerificationQueue
 
+DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
 KEY_CHECK = "key-check-"
 """How the name of a folder begins in which uploaded keys are tried."""
@@ -74,6 +76,7 @@ class Settings:
         breakers: rules about too many settlements at once; without them every breach settles at once.
         grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
         limits: of its HTTP face, and of what institutions upload.
+        min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
     """
 
     directory: Path
@@ -93,6 +96,7 @@ class Settings:
     breakers: BreakerRules | None = None
     grace_seconds: int = 30
     limits: Limits = USUAL_LIMITS
+    min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -117,6 +121,7 @@ class Operator:
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
         self.parsed = ParsedDocuments(terms.profile)
+        self.measures = Measures()
         self.identity = Identity.load_or_create(settings.directory / "operator.key")
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
@@ -165,7 +170,7 @@ class Operator:
 
     def _take_revisions(self) -> None:
         """Take the universes that were announced before this process began."""
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             rows = session.scalars(select(UniverseRow).order_by(UniverseRow.number)).all()
         for row in rows:
             self.ends[self.terms.universe.hash()] = instant(row.until)
@@ -183,7 +188,7 @@ class Operator:
 
     def remove_orphans(self) -> int:
         """Remove files that no row names, left by a crash: of blobs, of keys being tried, of worker processes."""
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             named = {
                 sha256
                 for keys in session.scalars(select(EnrolledKeys))
@@ -201,7 +206,7 @@ class Operator:
         Raises:
             NotFound: the operator never admitted it.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             account = session.get(Account, institution)
         if account is None:
             raise NotFound(f"institution {institution!r} is not admitted here; ask the operator to admit it")
@@ -213,7 +218,7 @@ class Operator:
         Raises:
             Refused: the institution has not enrolled them.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             row = session.get(EnrolledKeys, evaluation_keys)
         if row is None or row.institution != institution or not row.confirmed:
             raise Refused(f"institution {institution!r} has not enrolled these evaluation keys", "evaluation_keys")
@@ -266,7 +271,7 @@ class Operator:
         Raises:
             NotAuthorised: neither; also when there is no such institution, so that names cannot be probed.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             account = session.get(Account, institution)
         presented = hashlib.sha256((token or "").encode()).hexdigest()
         is_admin = self.is_admin(token)

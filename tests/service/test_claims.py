@@ -295,7 +295,8 @@ def test_the_order_of_runs() -> None:
         waiting("a"),
         waiting("b"),
     ]
-    assert sorted(expected[::-1], key=rank) == expected
+    backwards = expected[::-1]
+    assert sorted(backwards, key=rank) == expected
 
 
 def test_an_account_that_owes_comes_first(world_at: WorldAt, later: Callable[[int], None]) -> None:

@@ -158,6 +158,7 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
         ("get", "/v1/institutions"),
         ("get", "/v1/log/checkpoint"),
         ("get", "/v1/log/tile/{path}"),
+        ("get", "/metrics"),
     }
     named = {
         call: content["application/json"]["schema"]["$ref"].rpartition("/")[2]

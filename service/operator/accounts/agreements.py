@@ -48,7 +48,7 @@ def asked(operator: Operator, institution: str) -> AmendmentRequest:
     Raises:
         NotFound: nothing, or the operator agreed to it.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = _row(session, institution)
         try:
             entries.check(session, session.get_one(Account, institution), SignedDocument.parse(row.document))

@@ -87,6 +87,6 @@ def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:
 
 def prices_as_of(operator: Operator) -> datetime | None:
     """Return the time of the newest prices; None before there are any."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         tick = newest_market(session)
         return None if tick is None else instant(tick.document["body"]["market"]["as_of"])

@@ -192,7 +192,7 @@ def offered(operator: Operator, institution: str) -> LossOffered:
     Raises:
         NotFound: there is none.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get(LossAgreementRow, institution)
         if row is None:
             raise NotFound(f"institution {institution!r} signed no loss that waits", "institution")

@@ -176,7 +176,7 @@ def lapse(operator: Operator, institution: str, disputed: str) -> SignedDocument
 
 def all_open(operator: Operator) -> OpenDisputes:
     """Return every dispute that holds an account."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         accounts = session.scalars(select(Account).order_by(Account.institution))
         views = [_view(session, account) for account in accounts]
     return OpenDisputes(disputes=tuple(view for view in views if view is not None))
@@ -184,7 +184,7 @@ def all_open(operator: Operator) -> OpenDisputes:
 
 def shown(operator: Operator, institution: str) -> AccountDisputes:
     """Return the disputes of an account."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         query = select(EntryRow).where(EntryRow.institution == institution, EntryRow.kind.in_(_KINDS))
         rows = list(session.scalars(query.order_by(EntryRow.number.desc()).limit(SHOWN)))
         history = [

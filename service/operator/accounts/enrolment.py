@@ -21,6 +21,7 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import KEY_CHECK, Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
@@ -100,6 +101,7 @@ def enrol(
             f"({operator.terms.hashes['profile']})",
             "profile",
         )
+    require_room(operator.settings, 2 * len(evaluation_keys))
     # The commitments fit the profile's keys; proofs will show what is inside them.
     key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
     for field, data, claimed in (
@@ -203,5 +205,5 @@ def _check(operator: Operator, institution: str, signed: SignedDocument) -> None
     """Refuse a document that could not be entered, before anything costly is done with it."""
     account = operator.account(institution)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         entries.check(session, account, signed)

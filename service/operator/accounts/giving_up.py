@@ -45,7 +45,7 @@ def asked(operator: Operator, institution: str) -> GivingUpRequest:
     Raises:
         NotFound: nothing, or the operator agreed to it.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get(GivingUpRow, institution)
         if row is None:
             raise NotFound(f"institution {institution!r} asks to give no book up", "institution")

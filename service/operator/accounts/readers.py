@@ -41,7 +41,7 @@ def readable(operator: Operator, token: str | None) -> list[str]:
     Raises:
         NotAuthorised: it opens none, whether there are any or not.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         query = select(AttestationRow.run_id).order_by(AttestationRow.run_id)
         if not operator.is_admin(token):
             query = query.join(Run, Run.run_id == AttestationRow.run_id)
@@ -57,7 +57,7 @@ def require_reader(operator: Operator, run_id: str, token: str | None) -> None:
     """
     if operator.is_admin(token):
         return
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         run = session.get(Run, run_id)
         if run is None or run.institution not in _institutions(session, token):
             raise _refusal()

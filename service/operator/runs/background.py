@@ -68,6 +68,14 @@ class BackgroundWork:
         for thread in self._threads:
             thread.start()
 
+    def works(self) -> bool:
+        """Return whether every thread of it lives."""
+        return not self._stop.is_set() and all(thread.is_alive() for thread in self._threads)
+
+    def is_behind(self) -> bool:
+        """Return whether witnesses know more of the log than is stored here."""
+        return self._publisher.behind
+
     def wake(self) -> None:
         """Look for work now."""
         self._warmer.look_again()

@@ -14,6 +14,7 @@ from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
 from atomic_margin.service.operator.accounts.submissions import submission_of
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.prices import with_receipted
 from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
@@ -57,7 +58,9 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         PricesRefused: too few sources are fresh and agree, a price moved too far, or the time does not advance.
         Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
+        OutOfSpace: there is too little room for the runs that would follow. Nothing is stored.
     """
+    require_room(operator.settings)
     while True:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force
@@ -122,7 +125,7 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
 def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
     """Return what comes before, and what was receipted together with what was sent."""
     sent, received_at = PriceSet.parse(document), now()
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         rows = (newest_tick(session), newest_market(session))
         last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
         rules, _ = under = in_force(operator, session, last)

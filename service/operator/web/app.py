@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response, UploadFile
 from fastapi.responses import PlainTextResponse
+from sqlalchemy.orm import defer
 
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
@@ -30,6 +31,7 @@ from atomic_margin.service.operator.accounts import (
     releases,
     submissions,
 )
+from atomic_margin.service.operator.health import Watch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, records, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -45,6 +47,7 @@ from atomic_margin.service.operator.web.disputes import disputes_router, resolut
 from atomic_margin.service.operator.web.edge import install_edge
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.maturities import maturities_router
+from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
@@ -55,7 +58,6 @@ from atomic_margin.service.protocol.messages import (
     Challenge,
     Entries,
     GivingUpRequest,
-    Health,
     IssuedNonce,
     LastTick,
     OperatorView,
@@ -104,6 +106,9 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         return MAX_DOCUMENT_BYTES
 
     install_edge(app, operator, limit_of)
+    count_requests(app, operator.measures)
+    watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
+    app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
@@ -123,11 +128,6 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
 def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
-
-    @router.get("/healthz")
-    def healthz() -> Health:
-        """Say that the server answers."""
-        return Health(status="ok", version=atomic_margin.__version__)
 
     @router.get("/v1/operator")
     def describe() -> OperatorView:
@@ -158,7 +158,7 @@ def _public(operator: Operator) -> APIRouter:
 
         One without a market is void. Agents follow the ticks one by one.
         """
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = session.get(Tick, sequence)
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
@@ -167,7 +167,7 @@ def _public(operator: Operator) -> APIRouter:
     @router.get("/v1/log/checkpoint", response_class=PlainTextResponse)
     def checkpoint() -> PlainTextResponse:
         """The newest checkpoint of the log, a signed note with the cosignatures it has so far."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = log.newest_checkpoint(session)
         if row is None:
             raise NotFound("no checkpoint is published yet: the log is empty")
@@ -180,7 +180,7 @@ def _public(operator: Operator) -> APIRouter:
             wanted = parse_path(f"tile/{path}")
         except TileInvalid as error:
             raise NotFound(str(error), "path") from error
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             data = log.tile(session, wanted)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
@@ -294,9 +294,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
 
-    def run_for(run_id: str, token: str | None) -> Run:
-        with operator.store.unit_of_work() as session:
-            run = session.get(Run, run_id)
+    def run_for(run_id: str, token: str | None, *, words: bool = False) -> Run:
+        left = [] if words else [defer(Run.surplus_output), defer(Run.breach_output)]
+        with operator.store.reading() as session:
+            run = session.get(Run, run_id, options=left)
         operator.require_account("" if run is None else run.institution, token)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", "run_id")
@@ -334,7 +335,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
     def output(run_id: str, function: str, token: Token) -> Response:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
-        words = views.output_of(operator, run_for(run_id, token), function)
+        words = views.output_of(operator, run_for(run_id, token, words=True), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.get("/attestations")
