@@ -11,6 +11,7 @@ ServiceError
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
+│   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
 │   │   ├── InsufficientFunds    409  a ledger account would go below zero
 │   │   └── ClaimLost            409  a run that another caller has in hand by now
 │   ├── TooLarge                 413  a body over its limit
@@ -119,6 +120,12 @@ class ClaimLost(Conflict):
     """A run that another caller has in hand by now; see `operator.store.claims`."""
 
     slug, title = "claim-lost", "Another caller has it in hand"
+
+
+class QuotaExceeded(Conflict):
+    """An institution has as much of something here as it may have."""
+
+    slug, title = "quota", "There is no more place for it"
 
 
 class TooLarge(RequestError):

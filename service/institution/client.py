@@ -12,6 +12,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.institution.uploading import upload
 from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
@@ -26,6 +27,7 @@ from atomic_margin.service.protocol.messages import (
     RunView,
 )
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.upload_messages import UploadView
 
 JsonObject = dict[str, Any]
 
@@ -42,13 +44,22 @@ class OperatorClient:
         self.token = token
 
     def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
-        """Upload evaluation keys; return the known-answer challenge."""
-        files = {
-            "document": ("enrolment.json", _dump(document), "application/json"),
-            "evaluation_keys": ("evaluation.keys", evaluation_keys, "application/octet-stream"),
-            "known_answer_input": ("known-answer.words", known_answer_input, "application/octet-stream"),
-        }
-        return self._message(Challenge, "POST", f"{self._path}/enrolment", files=files)
+        """Upload what the document names, as far as that is not there; return the known-answer challenge."""
+        for data in (evaluation_keys, known_answer_input):
+            upload(data, self.declare_upload, self.append_upload)
+        return self._message(Challenge, "POST", f"{self._path}/enrolment", json=document)
+
+    def declare_upload(self, sha256: str, size: int) -> UploadView:
+        """Say that a file comes; return how far it is."""
+        # Asked for anew every time: it is about what the operator has by now.
+        body = json.dumps({"sha256": sha256, "size": str(size)}).encode()
+        headers = {"Content-Type": "application/json"}
+        return self._message(UploadView, "POST", f"{self._path}/uploads", content=body, headers=headers)
+
+    def append_upload(self, sha256: str, offset: int, data: bytes) -> UploadView:
+        """Bring bytes of a file for an offset; return how far it is."""
+        headers = {"Content-Type": "application/octet-stream", "Upload-Offset": str(offset)}
+        return self._message(UploadView, "PATCH", f"{self._path}/uploads/{sha256}", content=data, headers=headers)
 
     def confirm(self, document: JsonObject) -> AccountStanding:
         """Report the known answers."""
@@ -179,7 +190,9 @@ class OperatorClient:
         return value
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:
-        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        headers: dict[str, str] = arguments.pop("headers", {})
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
         if method == "POST":
             document = arguments.pop("json", None)
             headers["Idempotency-Key"] = _key(path, document)
@@ -216,7 +229,3 @@ def _remote_error(method: str, path: str, status: int, data: bytes) -> RemoteErr
     detail = problem.get("detail") if isinstance(problem, dict) else None
     message = f"the operator refuses {method} {path} ({status}): {detail or 'no reason given'}"
     return RemoteError(message, status, problem if isinstance(problem, dict) else {})
-
-
-def _dump(document: JsonObject) -> bytes:
-    return canonical_bytes(document)

@@ -7,7 +7,6 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 import fcntl
 import hashlib
 import hmac
-import shutil
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import IO
 
 from sqlalchemy import select
 
+from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
 from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
@@ -36,6 +36,7 @@ from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
@@ -49,8 +50,6 @@ from atomic_margin.zk.verify.queue import VerificationQueue
 
 DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
-KEY_CHECK = "key-check-"
-"""How the name of a folder begins in which uploaded keys are tried."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,9 @@ class Operator:
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         self.blobs = Blobs(settings.directory / "blobs")
+        layout = layout_of(terms.profile)
+        longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
+        self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
         self.evaluator: EvaluationExecutor = ProcessPool(
             [evaluator] if evaluator is not None else self._new_evaluators()
         )
@@ -187,7 +189,7 @@ class Operator:
         return self._shared_evaluator
 
     def remove_orphans(self) -> int:
-        """Remove files that no row names, left by a crash: of blobs, of keys being tried, of worker processes."""
+        """Remove files that no row names, left by a crash: of blobs, of worker processes."""
         with self.store.reading() as session:
             named = {
                 sha256
@@ -195,10 +197,7 @@ class Operator:
                 for sha256 in (keys.evaluation_keys, keys.known_answer_input)
             }
             named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
-        checks = list(self.settings.directory.glob(f"{KEY_CHECK}*"))
-        for folder in checks:
-            shutil.rmtree(folder, ignore_errors=True)
-        return self.blobs.keep_only(named) + len(checks) + remove_leftovers()
+        return self.blobs.keep_only(named) + remove_leftovers()
 
     def account(self, institution: str) -> Account:
         """Return an institution's account.

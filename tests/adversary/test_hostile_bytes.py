@@ -1,7 +1,6 @@
 """Row: "malformed bytes". Sizes before parsing, parsing in a worker process, canonical encodings only."""
 
 import hashlib
-import json
 from typing import Any
 
 import httpx
@@ -12,6 +11,7 @@ from atomic_margin.circuits.profile import TINY
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.protocol.documents import Enrolment
 
+from ..uploads import upload
 from .attacks import Stage, signed_again
 
 pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
@@ -47,10 +47,12 @@ def test_words_of_another_length_are_refused(stage: Stage) -> None:
 def test_evaluation_keys_that_are_none_are_refused_and_the_operator_goes_on(stage: Stage) -> None:
     """Zeros would make every flag a 0 if they could be evaluated with."""
     size = layout_of(TINY).evaluation_key_bytes
-    for keys in (b"", bytes(100), bytes(size)):
+    # Nothing is no file, and a file that was not uploaded is none either.
+    assert enrol(stage, b"") == (409, "evaluation_keys")
+    for keys in (bytes(100), bytes(size)):
         assert enrol(stage, keys) == (422, "evaluation_keys")
     assert enrol(stage, bytes(size), known=bytes(7)) == (422, "known_answer_input")
-    assert enrol(stage, b"these", named=b"those") == (422, "evaluation_keys")
+    assert enrol(stage, b"these", named=b"those") == (409, "evaluation_keys")
 
 
 def test_documents_that_are_none_are_refused(stage: Stage) -> None:
@@ -77,8 +79,8 @@ def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | 
             "flag_key": [point.hex() for point in pair.flag.commitments],
         }
     )
-    document = json.dumps(body.signed_by(stage.agent.identity).to_json()).encode()
-    files = {"document": document, "evaluation_keys": keys, "known_answer_input": known}
-    url = f"{stage.world.operator.url}/v1/institutions/{NAME}/enrolment"
-    response = httpx.post(url, files=files, timeout=60)
+    base = f"{stage.world.operator.url}/v1/institutions/{NAME}"
+    for data in (keys, known):
+        upload(base, data)
+    response = httpx.post(f"{base}/enrolment", json=body.signed_by(stage.agent.identity).to_json(), timeout=60)
     return response.status_code, response.json().get("field")

@@ -5,7 +5,6 @@ Operator and agent are the real processes, and evaluation keys are parsed by the
 
 import copy
 import hashlib
-import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,6 +25,7 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.submissions import Submission
 
 from ..lines import FLAT, line
+from ..uploads import upload
 from .harness import World, copy_world
 from .small import PORTFOLIO, market
 
@@ -186,12 +186,12 @@ class Hostile:
             **changes,
         }
         signed = Enrolment.parse(body).signed_by(self.identity)
-        files = {
-            "document": json.dumps(signed.to_json()).encode(),
-            "evaluation_keys": keys,
-            "known_answer_input": known_answer,
-        }
-        return httpx.post(f"{self.url}/v1/institutions/{self.name}/enrolment", files=files, timeout=120)
+        base = f"{self.url}/v1/institutions/{self.name}"
+        for data in (keys, known_answer):
+            refused = upload(base, data)
+            if refused is not None:
+                return refused
+        return httpx.post(f"{base}/enrolment", json=signed.to_json(), timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,6 @@ def hostile(running: World) -> Hostile:
 @pytest.mark.parametrize(
     ("keys", "known_answer", "field"),
     [
-        (b"", bytes(INPUT_BYTES), "evaluation_keys"),
         pytest.param(b"random", bytes(INPUT_BYTES), "evaluation_keys", marks=pytest.mark.slow),
         pytest.param(bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys", marks=pytest.mark.slow),
         (np.random.default_rng(1).bytes(KEY_BYTES), bytes(INPUT_BYTES), "evaluation_keys"),
@@ -214,7 +213,7 @@ def hostile(running: World) -> Hostile:
         ),
         (bytes(100), bytes(INPUT_BYTES - 8), "known_answer_input"),
     ],
-    ids=["empty", "short", "zero", "random", "truncated", "ciphertext"],
+    ids=["short", "zero", "random", "truncated", "ciphertext"],
 )
 def test_bytes_that_are_no_keys_or_ciphertext_are_refused(
     unchanged: World, hostile: Hostile, keys: bytes, known_answer: bytes, field: str
@@ -230,15 +229,18 @@ def test_keys_for_another_profile_are_refused(unchanged: World, hostile: Hostile
     )
     # Announced for this profile, but of the length of another's.
     foreign = bytes(KEY_BYTES + 4096)
-    assert_problem(hostile.enrol(foreign, bytes(INPUT_BYTES)), "evaluation_keys", 422)
-    response = hostile.enrol(bytes(KEY_BYTES + 4_000_000), bytes(INPUT_BYTES))
-    assert_problem(response, None, 413)
+    assert_problem(hostile.enrol(foreign, bytes(INPUT_BYTES)), "size", 413)
+
+
+def test_an_enrolment_of_files_that_are_not_there_is_refused(unchanged: World, hostile: Hostile) -> None:
+    absent = hostile.enrol(bytes(100), bytes(INPUT_BYTES), evaluation_keys="0" * 64)
+    assert "is not uploaded" in assert_problem(absent, "evaluation_keys", 409)["detail"]
+    assert_problem(hostile.enrol(b"", bytes(INPUT_BYTES)), "size", 413)
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"evaluation_keys": "0" * 64}, "evaluation_keys"),
         ({"operator": Identity.generate().public_key}, "operator"),
         ({"institution": NAME}, "institution"),
         ({"key_sequence": "0"}, "key_sequence"),

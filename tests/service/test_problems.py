@@ -35,6 +35,7 @@ EXPECTED = {
     errors.NotFound: (404, "not-found"),
     errors.Conflict: (409, "conflict"),
     errors.IllegalTransition: (409, "conflict"),
+    errors.QuotaExceeded: (409, "quota"),
     errors.InsufficientFunds: (409, "insufficient-funds"),
     errors.TooLarge: (413, "too-large"),
     errors.Refused: (422, "refused"),

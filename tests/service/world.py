@@ -134,10 +134,19 @@ class World:
         layout = self.evaluator.layout.messages["input"]
         return trivial_words([index % 32 for index in range(layout.count)], layout)
 
+    def upload(self, name: str, data: bytes) -> None:
+        uploads, sha256 = self.operator.uploads, hashlib.sha256(data).hexdigest()
+        at = uploads.declare(name, sha256, len(data))
+        writer = uploads.append(name, sha256, at.offset)
+        writer.write(data[at.offset :])
+        uploads.finish(name, writer)
+
     def start_enrolment(self, name: str, keys: bytes, sequence: int = 1) -> list[str]:
         known = self.known_answer_input()
         document = self.enrolment_document(name, keys, known, sequence).to_json()
-        challenge = enrolment.enrol(self.operator, name, document, keys, known)
+        self.upload(name, keys)
+        self.upload(name, known)
+        challenge = enrolment.enrol(self.operator, name, document)
         self.funds[name].token = challenge.token
         layout = self.evaluator.layout.messages["known_answer"]
         return [str(trivial_values(bytes.fromhex(one.output), layout)[0]) for one in challenge.known_answers]

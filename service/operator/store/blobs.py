@@ -35,13 +35,30 @@ class Blobs:
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
-            # The rename must be as durable as the row that will name the file.
-            folder = os.open(self._directory, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            self._sync()
         return sha256
+
+    def _sync(self) -> None:
+        # The rename must be as durable as the row that will name the file.
+        folder = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def put_file(self, source: Path) -> str:
+        """Store a file's bytes durably, without having all of them in memory; return their SHA-256 in hex."""
+        hashed = hashlib.sha256()
+        descriptor, temporary = tempfile.mkstemp(dir=self._directory, prefix=".new-")
+        with os.fdopen(descriptor, "wb") as file, source.open("rb") as bytes_:
+            while block := bytes_.read(1 << 20):
+                hashed.update(block)
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(self._directory / hashed.hexdigest())
+        self._sync()
+        return hashed.hexdigest()
 
     def path(self, sha256: str) -> Path:
         """Return where the bytes with that hash are.

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query, Response, UploadFile
+from fastapi import APIRouter, FastAPI, Path, Query, Response
 from fastapi.responses import PlainTextResponse
 from sqlalchemy.orm import defer
 
@@ -18,7 +18,6 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
-from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -50,6 +49,7 @@ from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
+from atomic_margin.service.operator.web.uploads import uploads_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -100,10 +100,10 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     problems.install(app)
     profile_layout = layout_of(operator.terms.profile)
 
+    longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
+
     def limit_of(path: str) -> int:
-        if path.endswith("/enrolment"):
-            return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
-        return MAX_DOCUMENT_BYTES
+        return longest_file if "/uploads/" in path else MAX_DOCUMENT_BYTES
 
     install_edge(app, operator, limit_of)
     count_requests(app, operator.measures)
@@ -113,6 +113,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
     app.include_router(_institutions(operator, work))
+    app.include_router(uploads_router(operator))
     app.include_router(_runs(operator, work))
     app.include_router(administration_router(operator))
     app.include_router(disputes_router(operator))
@@ -193,22 +194,16 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.post(
         "/enrolment",
         status_code=201,
-        openapi_extra=examples.upload("enrolment", "evaluation_keys", "known_answer_input"),
+        openapi_extra=examples.signed_json("enrolment"),
     )
-    def enrol(
-        institution: str, document: UploadFile, evaluation_keys: UploadFile, known_answer_input: UploadFile
-    ) -> Challenge:
-        """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
+    def enrol(institution: str, document: JsonBody, response: Response) -> Challenge:
+        """Enrol evaluation keys and known-answer words that were uploaded before; check what comes back.
 
         Takes some seconds: the keys are tried in a worker process before they are stored.
         """
-        return enrolment.enrol(
-            operator,
-            institution,
-            parse_json(document.file.read()),
-            evaluation_keys.file.read(),
-            known_answer_input.file.read(),
-        )
+        # The token in it is shown once.
+        response.headers["Cache-Control"] = "no-store"
+        return enrolment.enrol(operator, institution, document)
 
     @router.post(
         "/enrolment/confirmation",
