@@ -6,7 +6,13 @@ Those of an audit are in `service.audit.errors`, of the log in `service.log.erro
 ServiceError
 ├── RequestError                 4xx: the request is wrong; nothing was stored
 │   ├── MalformedRequest         400  a field is wrong; `.field` is its JSON path
-│   ├── NotAuthorised            401  no or wrong token
+│   ├── NotAuthorised            401  neither a signature nor a token that opens this
+│   │   ├── RequestSignatureInvalid 401 a request's signature is malformed or wrong, or covers too little
+│   │   ├── BodyDiffers          401  the body is not the one that was signed
+│   │   ├── EpochPast            401  signed for an earlier process, or before the clock was set back
+│   │   ├── RequestExpired       401  signed too long ago, or in the future
+│   │   └── RequestReplayed      401  the very request was taken before
+│   ├── NotPermitted             403  a key of the operator's staff without the scope for this
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
@@ -15,6 +21,7 @@ ServiceError
 │   │   ├── InsufficientFunds    409  a ledger account would go below zero
 │   │   └── ClaimLost            409  a run that another caller has in hand by now
 │   ├── TooLarge                 413  a body over its limit
+│   ├── TooManyRequests          429  more requests than are taken from one caller
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
@@ -83,9 +90,45 @@ class MalformedRequest(RequestError):
 
 
 class NotAuthorised(RequestError):
-    """No token, or one that does not open this resource."""
+    """Neither a signature nor a token, or one that does not open this resource."""
 
-    status, slug, title = 401, "not-authorised", "A valid token is needed"
+    status, slug, title = 401, "not-authorised", "A signature or a token for this is needed"
+
+
+class RequestSignatureInvalid(NotAuthorised):
+    """The signature of a request (RFC 9421) is malformed or wrong, covers too little, or is for another operator."""
+
+    slug, title = "request-signature", "The request's signature does not hold"
+
+
+class BodyDiffers(NotAuthorised):
+    """The body that arrived is not the one whose digest was signed."""
+
+    slug, title = "body-differs", "The body is not the one that was signed"
+
+
+class EpochPast(NotAuthorised):
+    """A request was signed for an earlier process of the operator, or before its clock was set back."""
+
+    slug, title = "epoch-past", "The request was signed for another epoch"
+
+
+class RequestExpired(NotAuthorised):
+    """A request was signed too long ago, or in the future, by the operator's clock."""
+
+    slug, title = "request-expired", "The time of the request's signature is not now"
+
+
+class RequestReplayed(NotAuthorised):
+    """The very request was taken before."""
+
+    slug, title = "request-replayed", "The request was taken before"
+
+
+class NotPermitted(RequestError):
+    """A key of the operator's staff does not have the scope that a call needs."""
+
+    status, slug, title = 403, "not-permitted", "The key does not have the scope for this"
 
 
 class SignatureInvalid(RequestError):
@@ -132,6 +175,12 @@ class TooLarge(RequestError):
     """A body over its limit."""
 
     status, slug, title = 413, "too-large", "The body is too large"
+
+
+class TooManyRequests(RequestError):
+    """More requests than are taken from one caller in the time."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
 
 
 class Refused(RequestError):

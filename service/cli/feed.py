@@ -235,20 +235,25 @@ def change_rules(
 @app.command()
 def push(
     price: Annotated[Path, typer.Argument(help="What `feed sign` or `feed chainlink` printed.")],
+    path: KeyFile,
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
 ) -> None:
     """Send one source's signed prices to the operator, and print where they stand in its log.
 
-        atomic-margin feed push signed.json --operator URL
+        atomic-margin feed push signed.json --key source.key --operator URL
 
     The tick of that number holds them then, or the log shows that the operator left them out. Send the same once more
     if the answer got lost. Exit status 2: refused, with the reason, or what came back is no receipt for this document.
     """
     needs_extras("feed push", "service")
     from atomic_margin.service.feed.remote import OperatorTicks
+    from atomic_margin.service.http.signatures import RequestSigner
 
     with plain_errors():
-        print_json(OperatorTicks(operator).push(read_document(price, SignedDocument.parse)).to_json())
+        signed, identity = read_document(price, SignedDocument.parse), Identity.load_or_create(path)
+        asked = OperatorTicks(operator)
+        signer = RequestSigner(identity.public_key, identity.sign_request, asked.operator())
+        print_json(asked.push(signed, signer).to_json())
 
 
 @app.command()

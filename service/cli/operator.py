@@ -9,7 +9,7 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting
+from atomic_margin.service.cli import breakers, maturities, netting, operator_keys
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
@@ -363,6 +363,7 @@ def replay(
         print_json(found)
 
 
+app.add_typer(operator_keys.app, name="key")
 app.command(name="name-party")(netting.name_party)
 app.command()(netting.net)
 app.command()(maturities.mature)

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
-from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import (
     answering,
     cycles,
@@ -31,7 +31,7 @@ from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
-from atomic_margin.service.institution.enrolment import enrol, sync_unless_locked_out
+from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing, load_secret
@@ -85,7 +85,8 @@ class Agent:
         self.identity = Identity.load_or_create(settings.directory / "identity.key")
         self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
-        self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
+        signer = RequestSigner(self.identity.public_key, self.identity.sign_request, settings.trust.operator)
+        self._client = OperatorClient(settings.operator_url, settings.institution, signer)
         self._stage = on_stage
         self._lock = threading.RLock()
         try:
@@ -123,9 +124,8 @@ class Agent:
         with self._lock:
             if self._store.note("enrolled"):
                 return
-            # Before the first enrolment there is no token, and nothing to follow.
-            if self._client.token is not None:
-                sync_unless_locked_out(self.history)
+            # Who is not admitted yet is told so before keys are made, which takes a minute.
+            self.history.sync()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -201,8 +201,6 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
-            if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
-                self.enrol()
             self.history.sync()
             cycles.check(self._party)
             answered = self._outbox.resend()
@@ -260,17 +258,7 @@ class Agent:
             EntryRefused, AgentRefused, RemoteError: as `answer_due`.
         """
         with self._lock:
-            try:
-                adopted = self.history.sync(adopt=True)
-            except RemoteError as error:
-                if error.status != HTTPStatus.UNAUTHORIZED:
-                    raise
-                # The token came with keys that are not here. New ones bring another, with a number above any counted.
-                for name, value in (("passed", ""), ("enrolled", "")):
-                    self._store.set_note(name, value)
-                self._store.set_note("key_sequence", str(int(self.settings.clock().timestamp())))
-                enrol(self._party, self._outbox, self._secret)
-                adopted = self.history.sync(adopt=True)
+            adopted = self.history.sync(adopt=True)
             keys = None if self.history.state is None else self.history.state.public.keys
             if keys is not None and self._store.keys(keys) is None:
                 self.rotate_keys()
@@ -322,11 +310,11 @@ class Agent:
 
     def _followed(self) -> Account:
         """Return the account at the operator's last entry."""
-        if self._client.token is None:
-            raise AgentRefused("the agent is not enrolled yet; enrol first")
         self.history.sync()
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
+        if self.history.state.public.keys is None:
+            raise AgentRefused("the agent is not enrolled yet; enrol first")
         return self.history.state
 
     def _submit(

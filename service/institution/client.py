@@ -37,11 +37,11 @@ MAX_RESPONSE_BYTES = 16 << 20
 class OperatorClient:
     """One operator, one institution."""
 
-    def __init__(self, url: str, institution: str, token: str | None = None, timeout: float = 180) -> None:
-        """Connect lazily to the operator at `url`."""
+    def __init__(self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180) -> None:
+        """Connect lazily to the operator at `url`; `auth` signs every request."""
         self._http = httpx.Client(base_url=url, timeout=timeout)
         self._path = f"/v1/institutions/{institution}"
-        self.token = token
+        self._auth = auth
 
     def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
         """Upload what the document names, as far as that is not there; return the known-answer challenge."""
@@ -191,8 +191,6 @@ class OperatorClient:
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:
         headers: dict[str, str] = arguments.pop("headers", {})
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
         if method == "POST":
             document = arguments.pop("json", None)
             headers["Idempotency-Key"] = _key(path, document)
@@ -201,7 +199,7 @@ class OperatorClient:
                 headers["Content-Type"] = "application/json"
                 arguments["content"] = canonical_bytes(document)
         try:
-            with self._http.stream(method, path, headers=headers, **arguments) as response:
+            with self._http.stream(method, path, auth=self._auth, headers=headers, **arguments) as response:
                 data = b""
                 for chunk in response.iter_bytes():
                     data += chunk

@@ -5,13 +5,11 @@ arbitrary ciphertexts decrypted would have the key. A test that fails costs the 
 """
 
 import hashlib
-from http import HTTPStatus
 
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import key_path
 from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.outbox import Outbox
@@ -77,7 +75,6 @@ def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
     challenge = party.client.enrol(signed.to_json(), evaluation_keys, known_answer_input)
     stage("checking the known answers")
     _check_known_answers(keys, challenge.known_answers)
-    store.set_note("token", challenge.token)
     with store.unit_of_work() as session:
         session.add(
             OwnKeys(
@@ -119,7 +116,6 @@ def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
     )
     signed = confirmation.signed_by(party.identity)
     outbox.keep(signed)
-    party.client.token = store.note("token")
     try:
         party.client.confirm(signed.to_json())
     except RemoteError as error:
@@ -128,18 +124,4 @@ def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
         raise
     store.set_note("evaluation_keys", passed)
     store.set_note("enrolled", "yes")
-    return True
-
-
-def sync_unless_locked_out(history: History) -> bool:
-    """Follow the account; return whether the operator let it be read.
-
-    It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
-    """
-    try:
-        history.sync()
-    except RemoteError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            raise
-        return False
     return True

@@ -5,7 +5,6 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 """
 
 import fcntl
-import hashlib
 import hmac
 import threading
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_eac
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
+from atomic_margin.service.errors import ConfigurationError, NotFound, Refused
 from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
@@ -31,6 +30,7 @@ from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
+from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
@@ -126,6 +126,7 @@ class Operator:
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
         )
         self.admin_token = load_token(settings.directory / "admin.token")
+        self.staff = StaffKeys(settings.directory)
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
@@ -252,33 +253,8 @@ class Operator:
         return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes, threads=threads)
 
     def is_admin(self, token: str | None) -> bool:
-        """Return whether a token is the operator's own."""
+        """Return whether a token is the first of the staff's, which has every scope."""
         return token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
-
-    def require_admin(self, token: str | None) -> None:
-        """Check the operator's own token.
-
-        Raises:
-            NotAuthorised: it is another one, or none.
-        """
-        if not self.is_admin(token):
-            raise NotAuthorised("this is for the operator: send `Authorization: Bearer` with the token in admin.token")
-
-    def require_account(self, institution: str, token: str | None) -> Account:
-        """Check an institution's token, or the operator's, and return the account.
-
-        Raises:
-            NotAuthorised: neither; also when there is no such institution, so that names cannot be probed.
-        """
-        with self.store.reading() as session:
-            account = session.get(Account, institution)
-        presented = hashlib.sha256((token or "").encode()).hexdigest()
-        is_admin = self.is_admin(token)
-        if account is not None and (is_admin or hmac.compare_digest(presented, account.token_sha256 or "")):
-            return account
-        if is_admin:
-            raise NotFound(f"institution {institution!r} is not admitted here")
-        raise NotAuthorised("send `Authorization: Bearer` with the token that enrolment returned")
 
     def close(self, seconds: float = GRACE_SECONDS) -> None:
         """Stop the workers, after `seconds` whatever they do, and release the database."""

@@ -191,10 +191,9 @@ class KnownAnswer(ResponseBody):
 
 
 class Challenge(ResponseBody):
-    """The known-answer test for the institution to check, and the token for its later reads."""
+    """The known-answer test for the institution to check."""
 
     known_answers: ListOf[KnownAnswer]
-    token: str
 
 
 class AccountStanding(ResponseBody):

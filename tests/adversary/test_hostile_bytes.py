@@ -58,10 +58,10 @@ def test_evaluation_keys_that_are_none_are_refused_and_the_operator_goes_on(stag
 def test_documents_that_are_none_are_refused(stage: Stage) -> None:
     url = f"{stage.world.operator.url}/v1/institutions/{NAME}/submissions"
     for content in (b"", b"{", b"[]", b"\xff", b"NaN", b'{"a": 1, "a": 1}', b"[" * 100_000):
-        refused = httpx.post(url, content=content, headers={"content-type": "application/json"})
+        refused = httpx.post(url, content=content, auth=stage.world.auth())
         assert refused.status_code in (400, 422)
         assert refused.headers["content-type"] == "application/problem+json"
-    assert httpx.post(url, content=b"x" * (64 << 20)).status_code == 413
+    assert httpx.post(url, content=b"x" * (64 << 20), auth=stage.world.auth()).status_code == 413
 
 
 def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | None = None) -> Any:
@@ -81,6 +81,8 @@ def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | 
     )
     base = f"{stage.world.operator.url}/v1/institutions/{NAME}"
     for data in (keys, known):
-        upload(base, data)
-    response = httpx.post(f"{base}/enrolment", json=body.signed_by(stage.agent.identity).to_json(), timeout=60)
+        upload(base, data, stage.world.auth())
+    response = httpx.post(
+        f"{base}/enrolment", json=body.signed_by(stage.agent.identity).to_json(), timeout=60, auth=stage.world.auth()
+    )
     return response.status_code, response.json().get("field")

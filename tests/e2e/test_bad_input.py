@@ -147,7 +147,7 @@ def test_a_tick_signed_by_a_stranger_or_changed_after_signing_is_refused(unchang
 )
 def test_bytes_that_are_no_document_are_refused(unchanged: World, body: bytes) -> None:
     for path in ("/v1/ticks", f"/v1/institutions/{NAME}/collateral", f"/v1/institutions/{NAME}/enrolment/confirmation"):
-        response = httpx.post(unchanged.operator.url + path, content=body)
+        response = httpx.post(unchanged.operator.url + path, content=body, auth=unchanged.auth())
         assert response.status_code in (400, 422)
         assert_problem(response, response.json().get("field"))
 
@@ -166,7 +166,7 @@ class Hostile:
     """An admitted institution that sends what it likes: correctly signed, wrong in one place."""
 
     def __init__(self, world: World) -> None:
-        self.url = world.operator.url
+        self.url, self.auth = world.operator.url, world.auth
         self.name = f"hostile-{Identity.generate().public_key[:8]}"
         self.identity = Identity.generate()
         self.operator_key = world.operator.read("/v1/operator", OperatorView).operator
@@ -188,10 +188,10 @@ class Hostile:
         signed = Enrolment.parse(body).signed_by(self.identity)
         base = f"{self.url}/v1/institutions/{self.name}"
         for data in (keys, known_answer):
-            refused = upload(base, data)
+            refused = upload(base, data, self.auth(self.identity))
             if refused is not None:
                 return refused
-        return httpx.post(f"{base}/enrolment", json=signed.to_json(), timeout=120)
+        return httpx.post(f"{base}/enrolment", json=signed.to_json(), timeout=120, auth=self.auth(self.identity))
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +351,7 @@ def test_a_submission_with_a_malformed_part_is_refused(
     spoil(body)
     signed = insider.identity.sign("submission", body)
     url = f"{unchanged.operator.url}/v1/institutions/{NAME}/submissions"
-    assert_problem(httpx.post(url, json=signed.to_json(), timeout=60), field)
+    assert_problem(httpx.post(url, json=signed.to_json(), timeout=60, auth=unchanged.auth()), field)
 
 
 def test_submission_types_are_what_the_tests_spoil() -> None:
@@ -391,5 +391,6 @@ def test_the_submission_that_was_spoiled_is_accepted_as_it_was(
 ) -> None:
     """So that every refusal above is owed to what was spoiled. Last, because it changes the account."""
     url = f"{running.operator.url}/v1/institutions/{NAME}/submissions"
-    response = httpx.post(url, json=insider.identity.sign("submission", prepared).to_json(), timeout=60)
+    document = insider.identity.sign("submission", prepared).to_json()
+    response = httpx.post(url, json=document, timeout=60, auth=running.auth())
     assert response.is_success, response.text

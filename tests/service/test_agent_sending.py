@@ -83,7 +83,8 @@ def test_an_earlier_submission_is_never_deleted_and_known_when_the_operator_play
     mend(resident)
     _, first = resident.submissions
     assert first.superseded == "another book was submitted in its place"
-    world.client.post(f"/v1/institutions/{FUND}/submissions", json=first.document).raise_for_status()
+    path = f"/v1/institutions/{FUND}/submissions"
+    world.client.post(path, json=first.document, auth=world.auth()).raise_for_status()
     agent.answer_due()
     _, first = resident.submissions
     assert first.entry == agent.history._account.number

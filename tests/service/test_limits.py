@@ -93,11 +93,17 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
     assert (at_limit.status_code, at_limit.json()["type"]) == (400, "urn:atomic-margin:problem:malformed")
     over = client.post("/v1/ticks", content=b" " * (MAX_DOCUMENT_BYTES + 1))
     assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
+    too_long = MAX_DOCUMENT_BYTES + 1
+    path = "/v1/institutions/larkfield/collateral"
+    assert client.post(path, content=chunks(too_long, 1 << 20), auth=world.auth()).status_code == 413
+    assert client.post("/v1/admissions", content=chunks(too_long, 1 << 20), headers=world.admin).status_code == 413
+    # Of a stranger nothing is read, however long it says to be.
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
-        response = client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20), headers=world.admin)
-        assert response.status_code == 413
+        assert client.post(path, content=chunks(too_long, 1 << 20)).status_code == 401
     keys = layout_of(TINY).evaluation_key_bytes
-    refused = client.patch(f"/v1/institutions/larkfield/uploads/{'00' * 32}", content=chunks(keys + 1, 1 << 20))
+    upload = f"/v1/institutions/larkfield/uploads/{'00' * 32}"
+    assert client.patch(upload, content=chunks(keys + 1, 1 << 20)).status_code == 401
+    refused = client.patch(upload, content=chunks(keys + 1, 1 << 20), auth=world.auth())
     assert refused.status_code == 422
-    refused = client.patch(f"/v1/institutions/larkfield/uploads/{'00' * 32}", content=b" " * (keys + 1))
+    refused = client.patch(upload, content=b" " * (keys + 1), auth=world.auth())
     assert refused.status_code == 413

@@ -367,7 +367,7 @@ def test_the_run_that_waits_is_shown_however_many_are_behind_it(world_at: WorldA
     world.play(1)
     for number in range(2, 42):
         world.tick(1, sequence=str(number), as_of=f"2026-11-22T00:{number:02}:00Z")
-    view = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
+    view = world.client.get(f"/v1/institutions/{FUND}", auth=world.auth()).json()
     assert view["runs"][0] == {"run_id": f"{FUND}.1", "state": "awaiting_answer", "price_sequence": "1"}
     assert [run["price_sequence"] for run in view["runs"][1:]] == [str(number) for number in range(10, 42)]
 

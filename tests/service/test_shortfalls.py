@@ -75,17 +75,17 @@ def test_it_is_of_the_run_s_own_inputs_and_signed(world_at: WorldAt, stages: Sta
 
 def test_it_is_shown_to_the_institution_alone(world_at: WorldAt) -> None:
     world = world_at("fall-done")
-    path, mine = f"/v1/runs/{FALL}/outputs/shortfall", world.bearer()
+    path, mine = f"/v1/runs/{FALL}/outputs/shortfall", world.auth()
     account = f"/v1/institutions/{FUND}"
-    assert world.client.get(path, headers=mine).status_code == 404
-    assert world.client.get(account, headers=mine).json()["shortfalls"] == []
+    assert world.client.get(path, auth=mine).status_code == 404
+    assert world.client.get(account, auth=mine).json()["shortfalls"] == []
     evaluate_shortfall(world.operator)
     row = row_of(world, FALL)
     assert row is not None
-    assert world.client.get(path, headers=mine).content == row.output
+    assert world.client.get(path, auth=mine).content == row.output
     assert world.client.get(path).status_code == 401
-    assert world.client.get(account, headers=mine).json()["shortfalls"] == [FALL]
-    shown = world.client.get(f"/v1/runs/{FALL}", headers=mine).json()["shortfall"]
+    assert world.client.get(account, auth=mine).json()["shortfalls"] == [FALL]
+    shown = world.client.get(f"/v1/runs/{FALL}", auth=mine).json()["shortfall"]
     assert shown == {"state": "recorded", "record": row.record, "seconds": {"shortfall": "0.001"}, "problem": None}
 
 

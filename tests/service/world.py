@@ -15,6 +15,7 @@ from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import gains as own_gains
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
@@ -93,8 +94,13 @@ class World:
     def admin(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.operator.admin_token}"}
 
-    def bearer(self, name: str = FUND) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.funds[name].token}"}
+    def auth(self, name: str = FUND) -> RequestSigner:
+        """What signs an institution's requests."""
+        return self.signed_by(self.funds[name].identity)
+
+    def signed_by(self, identity: Identity) -> RequestSigner:
+        """What signs requests with a key."""
+        return RequestSigner(identity.public_key, identity.sign_request, self.key)
 
     def close(self) -> None:
         client = self.__dict__.pop("client", None)
@@ -147,7 +153,6 @@ class World:
         self.upload(name, keys)
         self.upload(name, known)
         challenge = enrolment.enrol(self.operator, name, document)
-        self.funds[name].token = challenge.token
         layout = self.evaluator.layout.messages["known_answer"]
         return [str(trivial_values(bytes.fromhex(one.output), layout)[0]) for one in challenge.known_answers]
 

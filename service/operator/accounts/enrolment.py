@@ -4,7 +4,6 @@ Uploaded bytes are checked in a worker process before anything is stored. The in
 and says only whether they came out right; what it decrypts does not leave it.
 """
 
-import hashlib
 import secrets
 from pathlib import Path
 
@@ -106,7 +105,6 @@ def enrol(operator: Operator, institution: str, document: object) -> Challenge:
     files = {field: operator.uploads.whole(institution, sha256, field) for field, sha256 in named.items()}
     known_answers = _known_answers(operator, enrolment, files)
 
-    token = secrets.token_hex(32)
     for field, path in files.items():
         if operator.blobs.put_file(path) != named[field]:
             raise Conflict("the uploaded file was changed meanwhile; upload it again", field)
@@ -115,7 +113,6 @@ def enrol(operator: Operator, institution: str, document: object) -> Challenge:
         if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
             raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
         entries.enter(session, operator.book, row, signed)
-        row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
         attempts = select(EnrolledKeys).where(
             EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
         )
@@ -136,7 +133,7 @@ def enrol(operator: Operator, institution: str, document: object) -> Challenge:
     # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
     for attempt in abandoned:
         operator.blobs.remove(attempt.evaluation_keys)
-    return Challenge(known_answers=tuple(known_answers), token=token)
+    return Challenge(known_answers=tuple(known_answers))
 
 
 def confirm(operator: Operator, institution: str, document: object) -> None:

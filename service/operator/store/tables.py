@@ -71,7 +71,6 @@ class Account(Base):
     institution: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str]
     identity: Mapped[str] = mapped_column(String(64), unique=True)
-    token_sha256: Mapped[str | None]
     nonce: Mapped[str | None]
     # What the account is follows from its entries; `store.entries` alone writes these, and `replay` compares them.
     seed: Mapped[str] = mapped_column(String(64))
@@ -301,7 +300,8 @@ class ReaderRow(Base):
     __tablename__ = "readers"
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    token_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    token_sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    public_key: Mapped[str | None] = mapped_column(String(64), index=True)
 
 
 class GivingUpRow(Base):

@@ -41,7 +41,7 @@ from atomic_margin.service.operator.web.administration import administration_rou
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
-from atomic_margin.service.operator.web.dependencies import JsonBody, Token
+from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.edge import install_edge
 from atomic_margin.service.operator.web.evidence import evidence_router
@@ -216,9 +216,8 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         return AccountStanding(state=AccountState.ACTIVE)
 
     @router.post("/nonce", status_code=201)
-    def nonce(institution: str, token: Token) -> IssuedNonce:
+    def nonce(institution: str) -> IssuedNonce:
         """Get the nonce of the next submission."""
-        operator.require_account(institution, token)
         return IssuedNonce(nonce=enrolment.issue_nonce(operator, institution))
 
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
@@ -269,19 +268,19 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         return giving_up.ask(operator, institution, document)
 
     @router.get("/giving-up")
-    def asked_to_give_up(institution: str, token: Token) -> GivingUpRequest:
+    def asked_to_give_up(institution: str) -> GivingUpRequest:
         """What the institution asks to give up, and whether it still can be."""
-        return giving_up.asked(operator, operator.require_account(institution, token).institution)
+        return giving_up.asked(operator, operator.account(institution).institution)
 
     @router.get("/entries")
-    def entries(institution: str, token: Token, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
+    def entries(institution: str, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
         """Entries of an account after one of them, with the documents they are about: what an agent replays."""
-        return views.entries_view(operator, operator.require_account(institution, token), after)
+        return views.entries_view(operator, operator.account(institution), after)
 
     @router.get("")
-    def account(institution: str, token: Token) -> AccountView:
+    def account(institution: str) -> AccountView:
         """State, ledger balances, next sequence numbers and runs of an account."""
-        return views.account_view(operator, operator.require_account(institution, token))
+        return views.account_view(operator, operator.account(institution))
 
     return router
 
@@ -289,11 +288,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
 
-    def run_for(run_id: str, token: str | None, *, words: bool = False) -> Run:
+    def run_for(run_id: str, *, words: bool = False) -> Run:
         left = [] if words else [defer(Run.surplus_output), defer(Run.breach_output)]
         with operator.store.reading() as session:
             run = session.get(Run, run_id, options=left)
-        operator.require_account("" if run is None else run.institution, token)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", "run_id")
         return run
@@ -306,8 +304,8 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     def take_tick(document: JsonBody) -> TickAccepted:
         """Combine the prices that sources signed into a tick and schedule a run for every watched account.
 
-        No token is needed: the sources' signatures count. A tick that fails is refused with the reason, and its number
-        stays free: other sources may still sign.
+        Anybody may bring it: the sources' signatures count. A tick that fails is refused with the reason, and
+        its number stays free: other sources may still sign.
         """
         scheduled = ticks.take_tick(operator, document)
         work.wake()
@@ -317,34 +315,33 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     def take_price(document: JsonBody) -> PriceReceipt:
         """Take one source's signed prices for the next tick, which will combine them with all others it was sent.
 
-        No token is needed: the source's signature counts. The leaf, with `/v1/log/evidence` of it, is the receipt; the
-        same document again has the same one.
+        A source of the rules signs the request, too; what it brings may be another's. The leaf, with
+        `/v1/log/evidence` of it, is the receipt; the same document again has the same one.
         """
         return prices.take_price(operator, document)
 
     @router.get("/runs/{run_id}")
-    def run(run_id: str, token: Token) -> RunView:
+    def run(run_id: str) -> RunView:
         """State and signed record of a run and, once settled, settlement and shortfall record."""
-        return views.run_view(operator, run_for(run_id, token))
+        return views.run_view(operator, run_for(run_id))
 
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
-    def output(run_id: str, function: str, token: Token) -> Response:
+    def output(run_id: str, function: str) -> Response:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
-        words = views.output_of(operator, run_for(run_id, token, words=True), function)
+        words = views.output_of(operator, run_for(run_id, words=True), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.get("/attestations")
-    def attestations(token: Token) -> Attestations:
-        """Runs whose bundles the token opens: the institution's own, and of those that named its bearer a reader."""
-        return Attestations(runs=readers.readable(operator, token))
+    def attestations(caller: Calling) -> Attestations:
+        """Runs whose bundles the caller may read: the institution's own, and of those that named it a reader."""
+        return Attestations(runs=readers.readable(operator, None if caller.is_staff else caller.readable))
 
     @router.get("/attestations/{run_id}")
-    def attestation(run_id: str, token: Token) -> Bundle:
+    def attestation(run_id: str) -> Bundle:
         """A bundle for `atomic-margin verify`, for the operator, its institution, and whom that one names.
 
         Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
         """
-        readers.require_reader(operator, run_id, token)
         return views.bundle(operator, run_id)
 
     @router.post(

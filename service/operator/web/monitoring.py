@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 import atomic_margin
 from atomic_margin.service.http.problems import MEDIA_TYPE, Problem, problem
@@ -17,7 +18,8 @@ from atomic_margin.service.operator.disk import free_bytes
 from atomic_margin.service.operator.health import Standing, Watch
 from atomic_margin.service.operator.measures import PREFIX, Measures
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.web.dependencies import Token
+from atomic_margin.service.operator.staff import Scope
+from atomic_margin.service.operator.web.dependencies import require_scope
 from atomic_margin.service.protocol.messages import Health
 from atomic_margin.service.protocol.states import RunState, ShortfallState
 
@@ -51,22 +53,17 @@ def monitoring_router(operator: Operator, watch: Watch) -> APIRouter:
             Health(status="ok", version=atomic_margin.__version__).model_dump_json(), media_type="application/json"
         )
 
-    @router.get("/metrics", response_class=PlainTextResponse, tags=["operator"])
-    def metrics(token: Token) -> Response:
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        tags=["operator"],
+        dependencies=[Depends(require_scope(Scope.READ))],
+    )
+    def metrics() -> Response:
         """Figures in the text format of Prometheus, for the operator's people; no account is named."""
-        require_reader(operator, token)
         return Response(generate_latest(operator.measures.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def require_reader(operator: Operator, token: str | None) -> None:
-    """Make sure that somebody may see the operator's figures.
-
-    Raises:
-        NotAuthorised: they may not.
-    """
-    operator.require_admin(token)
 
 
 def count_requests(app: FastAPI, measures: Measures) -> None:
@@ -80,7 +77,7 @@ class _Counting:
     def __init__(self, app: ASGIApp, measures: Measures) -> None:
         self._app, self._measures = app, measures
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
