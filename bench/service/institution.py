@@ -1,8 +1,8 @@
 """One institution of a load: the agent's own steps without its folder, its replica of the account and its server.
 
-It enrols, posts, submits, and answers runs by the code that the agent runs. What the agent does besides, so that it need
-not trust the operator (replaying every entry, the log, witnesses), is left out: it costs the operator nothing more than
-the calls that are made here.
+It enrols, posts, submits, and answers runs by the code that the agent runs. What the agent does besides, so that it
+need not trust the operator (replaying every entry, the log, witnesses), is left out: it costs the operator nothing more
+than the calls that are made here.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The operator of a load: ``python -m atomic_margin.bench.service.operator_process FILE``. Only `load` starts it.
 
-It serves as `atomic-margin serve` does, with the plain evaluator where the load says so, and writes a trace of its work.
+It serves as `atomic-margin serve` does, with the plain evaluator where the load says so, and writes a trace.
 """
 
 import json

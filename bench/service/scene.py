@@ -33,7 +33,7 @@ ASSET, DECIMALS = "USDC", 6
 LOTS = 50
 """Of the perpetual, in every book."""
 AMPLE_USD = 4_000_000
-"""Posted by an institution that stays covered, and free collateral of one that does not: more than the book is worth."""
+"""Posted by an institution that stays covered, and free at one that does not: more than the book is worth."""
 SOURCES = 3
 
 
