@@ -127,7 +127,7 @@ class Institution:
         if self._keys is None:
             path = self._folder / KEYS
             profile = self._ground.scene.profile
-            self._keys = InstitutionKeys.load(path, profile) if path.exists() else InstitutionKeys.generate(profile)
+            self._keys = InstitutionKeys.load(profile, path) if path.exists() else InstitutionKeys.generate(profile)
         return self._keys
 
     @property

@@ -84,8 +84,9 @@ def outcome(store: Store, operator: str, scheduled: Collection[str], receipts: M
         found.lost += [f"run {run_id} was scheduled and is not there" for run_id in sorted({*scheduled} - {*runs})]
         found.unexplained += [f"run {row.run_id} is {row.state}" for row in runs.values() if row.state not in FINAL]
         of_subject = Counter(session.scalars(select(EntryRow.subject)))
-        answers = dict(session.execute(select(AnswerRow.run_id, AnswerRow.sha256)).tuples().all())
-        settled = dict(session.execute(select(SettlementRow.run_id, SettlementRow.sha256)).tuples().all())
+        answers = {row.run_id: row.sha256 for row in session.execute(select(AnswerRow.run_id, AnswerRow.sha256))}
+        rows = session.execute(select(SettlementRow.run_id, SettlementRow.sha256))
+        settled = {row.run_id: row.sha256 for row in rows}
         recorded = {row.run_id: row.record_hash for row in runs.values() if row.record_hash is not None}
         for what, hashes in (("record", recorded), ("answer", answers), ("settlement", settled)):
             for run_id, hash_ in hashes.items():

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +54,8 @@ class Trace:
 
         @wraps(function)
         def call(*arguments: Any, **named: Any) -> Any:
-            self._spent.by_kind = by_kind = {}
+            by_kind: dict[str, float] = {}
+            self._spent.by_kind = by_kind
             started = time.monotonic()
             try:
                 result = function(*arguments, **named)
@@ -76,9 +77,8 @@ class TimedQueue(VerificationQueue):
         super().__init__(group)
         self._trace = trace
 
-    def verify(self, claims: Any) -> None:
+    def verify(self, claims: Sequence[Claim]) -> None:
         """Verify, and count the time."""
-        claims: tuple[Claim, ...] = tuple(claims)
         started = time.monotonic()
         try:
             super().verify(claims)
@@ -102,8 +102,10 @@ def trace_operator(operator: Operator, path: Path) -> Trace:
     operator.evaluator.evaluate = timed_evaluate  # type: ignore[method-assign]
     record = records._record
 
-    def recorded(operator: Operator, plan: records.Plan, evaluated: Any, *rest: Any) -> None:
-        record(operator, plan, evaluated, *rest)
+    def recorded(
+        operator: Operator, plan: records.Plan, evaluated: records.TimedEvaluation | None, seconds: int
+    ) -> None:
+        record(operator, plan, evaluated, seconds)
         trace.write(RECORDED, run_id=plan.run_id, institution=plan.institution, evaluated=evaluated is not None)
 
     records._record = recorded
