@@ -110,9 +110,10 @@ class Resident:
             for module in (submissions, answers, coverage, releases):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:
                     self._patches.setattr(module, name, lambda *_: bytes(1))
-            for name in ("portfolio", "encryption", "sufficiency", "claim"):
+            for name in ("portfolio", "encryption", "sufficiency"):
                 self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
-            self._patches.setattr(unasked, "verify_sufficiency", lambda *_: None)
+            for module in (verification, unasked):
+                self._patches.setattr(module, "require_proven", lambda *_: None)
         self._agent: Agent | None = None
 
     @property
