@@ -1,6 +1,7 @@
 """`atomic-margin institution`: identity, agent process, submissions and figures of an institution."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_REFUSED, err, fail, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
@@ -68,7 +69,7 @@ def serve(
         Path | None,
         typer.Option(help="Underlyings, expiries and entries that commitments cover, as JSON; public. All by default."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.", min=1, max=65535)] = 8401,
     witness: Annotated[
         list[str] | None,
         typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
@@ -76,17 +77,25 @@ def serve(
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
-    Its API on loopback takes portfolios and shows private figures; see /docs there.
+    Its API on loopback takes portfolios and shows private figures; see /docs there. It follows the operator's events,
+    waits while the operator is away or has not admitted the institution, and logs one line for what happens.
+
+    Exit status 0: stopped. 2: a file, an option, the folder or the port is wrong or taken. 3: what no waiting mends, in
+    one line with what to do: other terms or keys than pinned, or a history that contradicts itself.
     """
     needs_extras("institution serve", "fhe", "service")
     import uvicorn
 
+    from atomic_margin.service.http.listening import listen
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
+    from atomic_margin.service.institution.directory_lock import DirectoryLock
     from atomic_margin.service.institution.settings import AgentSettings
 
     with plain_errors():
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = DirectoryLock(directory)
+        # Before anything slow: somebody else may listen there.
+        listening = listen("127.0.0.1", port)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
         choice = None if columns is None else read_document(columns, ColumnChoice.parse)
@@ -94,17 +103,21 @@ def serve(
         deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
-        return Agent(settings, on_stage, deliver)
+        return Agent(settings, on_stage, deliver, lock)
 
-    err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
+    def end() -> None:
+        server.should_exit = True
+
+    process = AgentProcess(open_agent, follow=True, on_end=end)
     # Never another address: the API shows what only the institution may know.
-    uvicorn.run(
-        create_app(AgentProcess(open_agent), token),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(process, token), log_level="warning", timeout_graceful_shutdown=5)
     )
+    err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+    if process.ended is not None:
+        fail(process.ended, EXIT_PERMANENT)
 
 
 @app.command()

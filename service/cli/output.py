@@ -18,6 +18,8 @@ from atomic_margin.zk.errors import ProofError
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
+EXIT_PERMANENT = 3
+"""Of a server that ended by itself, and would end again: a person has to do something first."""
 EXIT_INTERRUPTED = 130
 """Of Ctrl-C, as shells have it."""
 EXIT_CLOSED = 141
