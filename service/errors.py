@@ -43,7 +43,9 @@ ServiceError
 │   ├── TickSkipped              a number is left out
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
-│   └── TickStale                its prices are older, by the agent's clock, than it answers
+│   ├── TickStale                its prices are older, by the agent's clock, than it answers
+│   └── NotAdmitted              the operator has not admitted this institution under its identity key
+├── DiskTooFull                  there is no room for what is to be made; nothing was begun
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
@@ -314,6 +316,14 @@ class TickStale(AgentRefused):
     """The prices of a run's tick are older, by the agent's own clock, than it answers, or of the future."""
 
 
+class NotAdmitted(AgentRefused):
+    """The operator has not admitted the institution under its identity key: no keys are made for it."""
+
+
+class DiskTooFull(ServiceError):
+    """There is no room for what is to be made; nothing was begun."""
+
+
 class HistoryDiffers(ServiceError):
     """What an operator has stored is not what its entries give."""
 
@@ -324,12 +334,14 @@ class RemoteError(ServiceError):
     Attributes:
         status: HTTP status, or 0 when there was no answer.
         problem: the problem document.
+        retry_after: seconds that the other side asked to wait, 0 if it asked for none.
     """
 
     def __init__(self, message: str, status: int = 0, problem: dict[str, object] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
+        self.retry_after = 0.0
 
 
 class MalformedResponse(RemoteError):

@@ -12,7 +12,7 @@ from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_REFUSED, err, fail, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
@@ -69,7 +69,7 @@ def serve(
         Path | None,
         typer.Option(help="Underlyings, expiries and entries that commitments cover, as JSON; public. All by default."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.", min=1, max=65535)] = 8401,
     witness: Annotated[
         list[str] | None,
         typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
@@ -80,19 +80,25 @@ def serve(
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
-    Its API on loopback takes portfolios and shows private figures; see /docs there.
+    Its API on loopback takes portfolios and shows private figures; see /docs there. It follows the operator's events,
+    waits while the operator is away or has not admitted the institution, and logs one line for what happens.
+
+    Exit status 0: stopped. 2: a file, an option, the folder or the port is wrong or taken. 3: what no waiting mends, in
+    one line with what to do: other terms or keys than pinned, or a history that contradicts itself.
     """
     needs_extras("institution serve", "fhe", "service")
     from atomic_margin.service.http import serving
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
+    from atomic_margin.service.institution.directory_lock import DirectoryLock
     from atomic_margin.service.institution.settings import AgentSettings
 
     log_options.begin(log_format, log_level, debug)
     with plain_errors():
-        # Never another address: the API shows what only the institution may know.
+        lock = DirectoryLock(directory)
+        # Before anything slow: somebody else may listen there. Never another address: the API shows what only the
+        # institution may know.
         listener = serving.listen("127.0.0.1", port)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
         choice = None if columns is None else read_document(columns, ColumnChoice.parse)
@@ -100,10 +106,17 @@ def serve(
         deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
-        return Agent(settings, on_stage, deliver)
+        return Agent(settings, on_stage, deliver, lock)
 
+    def end() -> None:
+        server.should_exit = True
+
+    process = AgentProcess(open_agent, follow=True, on_end=end)
+    server = serving.server_of(create_app(process, token))
     err.print(f"agent of {name} on 127.0.0.1:{serving.port_of(listener)}, data in {directory}", soft_wrap=True)
-    serving.serve(create_app(AgentProcess(open_agent), token), listener)
+    serving.run(server, listener)
+    if process.ended is not None:
+        fail(process.ended, EXIT_PERMANENT)
 
 
 @app.command()

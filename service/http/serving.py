@@ -7,9 +7,12 @@ Whoever connects meanwhile waits for the application.
 import errno
 import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atomic_margin.service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -48,14 +51,18 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def serve(app: Any, listener: socket.socket) -> None:
-    """Serve an ASGI application on a socket that listens, until the process is told to stop."""
+def server_of(app: Any) -> "uvicorn.Server":
+    """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it."""
     import uvicorn
 
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def run(server: "uvicorn.Server", listener: socket.socket) -> None:
+    """Serve on a socket that listens, until the process or the server is told to stop."""
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -66,6 +73,11 @@ def serve(app: Any, listener: socket.socket) -> None:
     if not server.started:
         # What kept it from starting is logged.
         raise SystemExit(3)
+
+
+def serve(app: Any, listener: socket.socket) -> None:
+    """Serve an ASGI application on a socket that listens, until the process is told to stop."""
+    run(server_of(app), listener)
 
 
 def warn_exposed(host: str, tls: bool) -> bool:

@@ -70,6 +70,8 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", "/v1/prices"): SOURCES,
     ("GET", _ACCOUNT): SHOWN,
     ("GET", f"{_ACCOUNT}/entries"): SHOWN,
+    # Only whether a name goes with a key: an agent asks before it makes keys.
+    ("GET", f"{_ACCOUNT}/admission"): ANYBODY,
     ("POST", f"{_ACCOUNT}/uploads"): OWN,
     ("HEAD", f"{_ACCOUNT}/uploads/{{sha256}}"): OWN,
     ("PATCH", f"{_ACCOUNT}/uploads/{{sha256}}"): OWN,

@@ -38,6 +38,7 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.admission import admission_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
@@ -112,6 +113,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
+    app.include_router(admission_router(operator))
     app.include_router(_institutions(operator, work))
     app.include_router(uploads_router(operator))
     app.include_router(_runs(operator, work))
