@@ -43,8 +43,10 @@ from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.lists import lists_router
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.netting import netting_router
+from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
@@ -95,7 +97,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     def limit_of(path: str) -> int:
         if path.endswith("/enrolment"):
             return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
-        return MAX_DOCUMENT_BYTES
+        of_form = form_limit(path)
+        return MAX_DOCUMENT_BYTES if of_form is None else of_form
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
     app.include_router(_public(operator))
@@ -112,6 +115,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
     app.include_router(breakers_router(operator))
+    app.include_router(lists_router(operator))
+    operator_pages(operator).install(app)
     return app
 
 
