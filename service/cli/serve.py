@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import err, plain_errors
 from atomic_margin.service.cli.terms import (
@@ -43,7 +44,7 @@ def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=configured("operator"))
 def serve(
     directory: Annotated[Path, typer.Option("--dir", help="Keys, database and files of this operator.")],
     price_rules: PriceRulesFile,
@@ -75,6 +76,7 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
