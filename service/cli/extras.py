@@ -9,7 +9,7 @@ from atomic_margin.service.cli.output import fail
 
 EXTRAS = {
     "fhe": ("concrete", "pkg_resources"),
-    "service": ("fastapi", "httpx", "python_multipart", "sqlalchemy", "uvicorn"),
+    "service": ("fastapi", "httpx", "jinja2", "python_multipart", "sqlalchemy", "uvicorn"),
     "bench": ("matplotlib", "tenseal"),
     "reports": ("reportlab",),
     "cdm": ("finos",),

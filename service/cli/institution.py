@@ -11,6 +11,7 @@ from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
 from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
+from atomic_margin.service.cli.configuration import ConfigFile, addressed, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_REFUSED, err, fail, out, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError
@@ -35,6 +36,7 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
 app = typer.Typer(
+    cls=addressed("institution", "agent"),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -50,7 +52,7 @@ def init(directory: Directory) -> None:
         print_json({"identity": Identity.load_or_create(directory / "identity.key").public_key})
 
 
-@app.command()
+@app.command(cls=configured("institution"))
 def serve(
     directory: Directory,
     name: Annotated[str, typer.Option(help="The institution's name at the operator.")],
@@ -77,6 +79,7 @@ def serve(
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
+    config: ConfigFile = None,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 

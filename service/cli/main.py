@@ -14,6 +14,7 @@ from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS
 
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
+    "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
     "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",

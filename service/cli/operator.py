@@ -11,6 +11,7 @@ from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.cli import breakers, maturities, netting, operator_keys
 from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.configuration import addressed
 from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
@@ -19,6 +20,7 @@ from atomic_margin.service.http.tokens import read_token
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
 app = typer.Typer(
+    cls=addressed("operator", "operator"),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

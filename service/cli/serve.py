@@ -8,6 +8,7 @@ import typer
 
 from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.service.cli import log_options
+from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors
 from atomic_margin.service.cli.terms import (
@@ -48,7 +49,7 @@ def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=configured("operator"))
 def serve(
     directory: Annotated[Path, typer.Option("--dir", help="Keys, database and files of this operator.")],
     price_rules: PriceRulesFile,
@@ -86,6 +87,7 @@ def serve(
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
+    config: ConfigFile = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 

@@ -46,9 +46,11 @@ from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.edge import install_edge
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.lists import lists_router
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
+from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.operator.web.uploads import uploads_router
 from atomic_margin.service.protocol.messages import (
@@ -104,7 +106,10 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
 
     def limit_of(path: str) -> int:
-        return longest_file if "/uploads/" in path else MAX_DOCUMENT_BYTES
+        if "/uploads/" in path:
+            return longest_file
+        of_form = form_limit(path)
+        return MAX_DOCUMENT_BYTES if of_form is None else of_form
 
     install_edge(app, operator, limit_of)
     count_requests(app, operator.measures)
@@ -126,6 +131,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
     app.include_router(breakers_router(operator))
+    app.include_router(lists_router(operator))
+    operator_pages(operator).install(app)
     return app
 
 
