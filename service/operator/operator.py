@@ -24,6 +24,7 @@ from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotF
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.store.blobs import Blobs
@@ -117,6 +118,7 @@ class Operator:
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+        clock.begin(self.store)
         self.blobs = Blobs(settings.directory / "blobs")
         self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
         self._shared_evaluator = evaluator

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from atomic_margin.service.operator.clock import ClockWatch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
@@ -28,6 +29,7 @@ class BackgroundWork:
         self._warmer = KeyWarmer(operator)
         self._shortfalls = ShortfallWork(operator)
         self._publisher = Publisher(operator)
+        self._clock = ClockWatch(operator.measures)
         self._stop = threading.Event()
         self._next_settlement = 0.0
         rounds: list[tuple[str, Callable[[], bool]]] = [("watch", self._watch)]
@@ -91,6 +93,7 @@ class BackgroundWork:
                 wake.clear()
 
     def _watch(self) -> bool:
+        self._clock.look()
         sweep_deadlines(self._operator)
         if time.monotonic() >= self._next_settlement:
             settle_unfinished(self._operator)
