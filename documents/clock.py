@@ -1,4 +1,4 @@
-"""The time that documents are dated by: the machine's clock without its jumps. `fields.now_text` and the operator use it.
+"""The time that documents are dated by: the machine's clock without its jumps. For `fields.now_text` and the operator.
 
 A clock that is set forward by two hours must not end every time to answer at once, and one that is set back must not
 date what follows before what came first. So time runs on by the clock that only counts (`CLOCK_BOOTTIME`), and nears

@@ -31,6 +31,7 @@ from atomic_margin.service.protocol.agent_messages import (
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import SignedOf
+from atomic_margin.service.protocol.names import require_name
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -92,6 +93,7 @@ def serve(
     with plain_errors():
         # Never another address: the API shows what only the institution may know.
         listener = serving.listen("127.0.0.1", port)
+        require_name(name)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
