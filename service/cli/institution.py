@@ -32,6 +32,7 @@ from atomic_margin.service.protocol.agent_messages import (
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import SignedOf
+from atomic_margin.service.protocol.names import require_name
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
@@ -102,6 +103,7 @@ def serve(
         # Before anything slow: somebody else may listen there. Never another address: the API shows what only the
         # institution may know.
         listener = serving.listen("127.0.0.1", port)
+        require_name(name)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
         choice = None if columns is None else read_document(columns, ColumnChoice.parse)

@@ -203,7 +203,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
         if as_json:
             print_json({"log": origin, "holds": False, "reason": str(found), "contradiction": str(file)})
         else:
-            err.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
         return EXIT_REFUSED
     except ServiceError as reason:
         # One who watches for ever goes on: a net that fails for a while proves nothing.

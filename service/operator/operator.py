@@ -27,6 +27,7 @@ from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
@@ -130,6 +131,7 @@ class Operator:
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+        clock.begin(self.store)
         self.blobs = Blobs(settings.directory / "blobs")
         layout = layout_of(terms.profile)
         longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)

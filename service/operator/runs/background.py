@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from atomic_margin.service.operator.clock import ClockWatch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
@@ -42,6 +43,7 @@ class BackgroundWork:
         self._warmer = KeyWarmer(operator)
         self._turns = ShortfallTurns()
         self._publisher = Publisher(operator)
+        self._clock = ClockWatch(operator.measures)
         self._stop = threading.Event()
         self._next_settlement = self._next_claims = 0.0
         rounds: list[tuple[str, Callable[[], bool]]] = [("claims", self._keep_claims), ("watch", self._watch)]
@@ -128,6 +130,7 @@ class BackgroundWork:
         return False
 
     def _watch(self) -> bool:
+        self._clock.look()
         if sweep_deadlines(self._operator):
             self.wake()
         if time.monotonic() >= self._next_settlement:

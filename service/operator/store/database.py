@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from atomic_margin.documents.clock import CLOCK
 from atomic_margin.service.errors import DatabaseBusy
 from atomic_margin.service.operator.store.addresses import DATABASE_FILE, create_private, named_errors, parse_url
 from atomic_margin.service.operator.store.transient import is_transient
@@ -170,8 +171,8 @@ class Store:
 
 
 def now() -> datetime:
-    """Return the present time in UTC."""
-    return datetime.now(timezone.utc)
+    """Return the present time in UTC; it never runs backwards."""
+    return CLOCK.now()
 
 
 def _begin(session: Session, end: float) -> None:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 import atomic_margin
+from atomic_margin.documents.clock import CLOCK
 from atomic_margin.service.http.problems import MEDIA_TYPE, Problem, problem
 from atomic_margin.service.operator.disk import free_bytes
 from atomic_margin.service.operator.health import Standing, Watch
@@ -115,6 +116,9 @@ class _Figures(Collector):
         yield _gauge("ready", "1 if nothing keeps the operator from its work.", float(not standing.problems))
         yield _gauge("disk_free_bytes", "Room on the disk of the data directory.", free_bytes(settings.directory))
         yield _gauge("disk_wanted_bytes", "Room that is kept free there.", settings.min_free_bytes)
+        yield _gauge(
+            "clock_offset_seconds", "This machine's clock less what entries are dated by.", CLOCK.offset_seconds()
+        )
         yield _gauge("workers", "Evaluations that can run at once.", evaluator.workers)
         yield _gauge("workers_working", "1 if every thread of the background work lives.", _lives(standing))
         yield _gauge("witnesses", "Witnesses that are asked to cosign.", len(settings.witnesses))
