@@ -52,15 +52,20 @@ class _TooLong(BaseException):
 
 
 async def _refuse(send: Send, path: str, limit: int) -> None:
-    body = json.dumps(
-        {
-            "type": "urn:atomic-margin:problem:too-large",
-            "title": "The body is too large",
-            "status": 413,
-            "detail": f"at most {limit} bytes are taken here",
-            "instance": path,
-        }
-    ).encode()
+    detail = f"at most {limit} bytes are taken here"
+    await send_problem(send, path, 413, "too-large", "The body is too large", detail)
+
+
+async def send_problem(send: Send, path: str, status: int, slug: str, title: str, detail: str) -> None:
+    """Answer with a problem document, below the framework, and close the connection."""
+    problem = {
+        "type": f"urn:atomic-margin:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": path,
+    }
+    body = json.dumps(problem).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})

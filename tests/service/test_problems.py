@@ -150,7 +150,7 @@ def test_a_problem_can_always_be_sent(raising: Callable[[Exception], Any], text:
         ("GET", "/v1/ticks/99999999999999999999", 422),
         ("GET", "/v1/attestations/none", 401),
         ("GET", "/v1/attestations/..%2f..%2fetc", 404),
-        ("GET", "/v1/attestations/%00", 401),
+        ("GET", "/v1/attestations/%00", 400),
         ("GET", "/v1/runs/none", 401),
         ("GET", "/v1/institutions/none", 401),
         ("GET", "/v1/ledger", 401),

@@ -19,6 +19,7 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.paths import PathCheck
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -99,6 +100,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         return MAX_DOCUMENT_BYTES
 
     app.add_middleware(BodyLimit, limit_of=limit_of)
+    app.add_middleware(PathCheck)
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
