@@ -13,11 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
-from atomic_margin.service.errors import Conflict, DatabaseBusy, DatabaseUnusable
+from atomic_margin.service.errors import Conflict, DatabaseBusy, DatabaseUnusable, MalformedRequest
 from atomic_margin.service.operator.store import database
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import HaltRow
@@ -150,6 +150,37 @@ def test_run_does_not_repeat_what_will_not_pass(store: Store) -> None:
     with pytest.raises(IntegrityError):
         store.run(work)
     assert calls == [1]
+
+
+def test_a_connection_that_is_lost_costs_nothing_but_another_attempt(store: Store) -> None:
+    if store.sqlite:
+        pytest.skip("a file has no connection that gets lost")
+    calls = []
+
+    def work(session: Session) -> int:
+        calls.append(add(session))
+        if len(calls) == 1:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return calls[-1]
+
+    assert store.run(work) == 1
+    assert (len(calls), count(store)) == (2, 1)
+    # Those that lie in the pool are dead as well, and replaced before they are used.
+    with store.unit_of_work() as session:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        session.execute(text(f"{others} AND pid <> pg_backend_pid()"))
+    assert count(store) == 1
+    with pytest.raises(DatabaseBusy), store.unit_of_work() as session:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def test_what_a_database_cannot_hold_is_the_callers_mistake(store: Store) -> None:
+    if store.sqlite:
+        pytest.skip("SQLite holds it")
+    with pytest.raises(MalformedRequest, match="a NUL"), store.reading() as session:
+        session.scalar(select(HaltRow.number).where(HaltRow.sha256 == "a\0"))
+    with pytest.raises(MalformedRequest, match="a number out of range"), store.reading() as session:
+        session.scalar(select(HaltRow.number).where(HaltRow.number == 2**40))
 
 
 def test_a_full_disk_is_no_transient_error() -> None:

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.clock import CLOCK
-from atomic_margin.service.errors import DatabaseBusy
+from atomic_margin.service.errors import DatabaseBusy, MalformedRequest
 from atomic_margin.service.operator.store.addresses import DATABASE_FILE, create_private, named_errors, parse_url
 from atomic_margin.service.operator.store.transient import is_transient
 
@@ -97,13 +98,8 @@ class Store:
             DatabaseBusy: it could not begin, or the database was lost on the way; doing the same again is safe where
                 it looks first at what is stored.
         """
-        try:
-            with self._transaction() as session:
-                yield session
-        except DBAPIError as error:
-            if is_transient(error):
-                raise _busy() from error
-            raise
+        with _named(), self._transaction() as session:
+            yield session
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
@@ -125,7 +121,7 @@ class Store:
         Raises:
             DatabaseBusy: it could not begin within ``wait`` seconds.
         """
-        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+        with _named(), Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             _begin(session, time.monotonic() + wait)
             yield session
 
@@ -182,6 +178,8 @@ def _begin(session: Session, end: float) -> None:
         try:
             session.connection()
             return
+        except NoFreeConnection as error:
+            raise _busy() from error
         except DBAPIError as error:
             if not is_transient(error):
                 raise
@@ -198,6 +196,21 @@ def _pause(attempt: int) -> None:
 
 def _busy() -> DatabaseBusy:
     return DatabaseBusy("the database was busy, or did not answer; nothing was stored, ask again")
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Give errors of the database that a caller can do something about their names."""
+    try:
+        yield
+    except DBAPIError as error:
+        if is_transient(error):
+            raise _busy() from error
+        if isinstance(error, DataError):
+            raise MalformedRequest(
+                "a value is none that the database holds: a NUL, or a number out of range"
+            ) from error
+        raise
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
