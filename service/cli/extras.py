@@ -13,6 +13,7 @@ EXTRAS = {
     "bench": ("matplotlib", "tenseal"),
     "reports": ("reportlab",),
     "cdm": ("finos",),
+    "cluster": ("distributed",),
 }
 """Modules that tell whether an extra is installed, by its name in pyproject.toml."""
 

@@ -8,6 +8,7 @@ import typer
 
 from atomic_margin.circuits.profile import DEFAULT
 from atomic_margin.service.cli import log_options
+from atomic_margin.service.cli.cluster import SchedulerCa, SchedulerCert, SchedulerKey, cluster_settings
 from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors
@@ -61,7 +62,19 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
     answer_seconds: Annotated[int, typer.Option(help="Time an institution has to answer a run.", min=1)] = 900,
     memory_gib: Annotated[int, typer.Option(help="Address-space limit of each evaluation worker.", min=4)] = 16,
-    workers: Annotated[int, typer.Option(help="Evaluation workers; they share the cores.", min=1, max=64)] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(help="Evaluation workers, sharing the cores; or runs given to --scheduler.", min=1, max=64),
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Evaluate on the workers of this scheduler: tcp:// or tls://HOST:PORT.")
+    ] = None,
+    scheduler_tls_ca: SchedulerCa = None,
+    scheduler_tls_cert: SchedulerCert = None,
+    scheduler_tls_key: SchedulerKey = None,
+    grace_seconds: Annotated[
+        int, typer.Option(help="When stopped: time for runs in hand, before they are handed back.", min=0)
+    ] = 30,
     policy: Annotated[
         Policy, typer.Option(help="Whether runs that are proven covered first are evaluated.")
     ] = Policy.ALWAYS,
@@ -94,7 +107,7 @@ def serve(
     The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
     but loopback.
     """
-    needs_extras("serve", "fhe", "service")
+    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
@@ -109,6 +122,10 @@ def serve(
             memory_bytes=memory_gib << 30,
             database_url=database,
             workers=workers,
+            grace_seconds=grace_seconds,
+            cluster=None
+            if scheduler is None
+            else cluster_settings(scheduler, scheduler_tls_ca, scheduler_tls_cert, scheduler_tls_key),
             policy=policy,
             proof_seconds=proof_seconds,
             log_origin=log_origin,

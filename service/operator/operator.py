@@ -6,6 +6,7 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 
 import fcntl
 import hmac
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from sqlalchemy import select
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
+from atomic_margin.fhe.executors.cluster_settings import ClusterSettings
 from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
 from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
@@ -49,6 +51,8 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 from atomic_margin.zk.verify.queue import VerificationQueue
 
+_log = logging.getLogger(__name__)
+
 DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
 
@@ -74,6 +78,7 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        cluster: where runs are evaluated instead of on this machine; key checks stay here.
         grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
         limits: of its HTTP face, and of what institutions upload.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
@@ -95,6 +100,7 @@ class Settings:
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
     grace_seconds: int = 30
+    cluster: ClusterSettings | None = None
     limits: Limits = USUAL_LIMITS
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
 
@@ -136,14 +142,13 @@ class Operator:
         layout = layout_of(terms.profile)
         longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
         self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
-        self.evaluator: EvaluationExecutor = ProcessPool(
-            [evaluator] if evaluator is not None else self._new_evaluators()
-        )
+        self.evaluator = self._new_executor(evaluator)
         self._shared_evaluator = evaluator
         self.claims = ClaimsInHand()
         # Set when what is in hand is cut off, which is nobody's failure then.
         self.stopping = threading.Event()
         self._key_checks = threading.Lock()
+        self._key_checker: Evaluator | None = None
         # Held by whoever announces a universe, and admits: an account is told of every one since its own.
         self.announcing = threading.Lock()
         self.ends: dict[str, datetime] = {}
@@ -244,8 +249,25 @@ class Operator:
         with self._key_checks:
             if self._shared_evaluator is not None:
                 return self._shared_evaluator.check_keys(keys, challenges)
-            with self._new_evaluator() as apart:
-                return apart.check_keys(keys, challenges)
+            with self._new_evaluator() as self._key_checker:
+                return self._key_checker.check_keys(keys, challenges)
+
+    def _new_executor(self, evaluator: Evaluator | None) -> EvaluationExecutor:
+        settings = self.settings
+        if evaluator is not None:
+            return ProcessPool([evaluator])
+        if settings.cluster is None:
+            return ProcessPool(self._new_evaluators())
+        # Its library is of an extra.
+        from atomic_margin.fhe.executors.cluster import Cluster
+
+        if settings.cluster.exposed:
+            _log.warning(
+                "%s is plain TCP to another machine: whoever is on the way reads evaluation keys and ciphertexts, and "
+                "runs programs here; use tls:// and certificates",
+                settings.cluster.scheduler,
+            )
+        return Cluster(self.terms.profile, settings.cluster, jobs=settings.workers)
 
     def _new_evaluators(self) -> list[Evaluator]:
         workers = self.settings.workers
@@ -261,6 +283,9 @@ class Operator:
     def close(self, seconds: float = GRACE_SECONDS) -> None:
         """Stop the workers, after `seconds` whatever they do, and release the database."""
         self.evaluator.close(seconds)
+        if self._key_checker is not None:
+            # One that hangs must not keep the process from ending.
+            self._key_checker.close(0)
         self.store.close()
         self._directory_lock.close()
 
