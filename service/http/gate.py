@@ -1,8 +1,8 @@
 """The gate of an HTTP face: who comes in, how many at once, and how often. Nothing of a body is read before.
 
-ASGI middleware, outermost but for the framework's own handler of errors. It asks who calls, and counts: requests in
-hand, bodies that are not all there, and requests a second by tenant and class of route. Whether they may call is not
-its business: whoever has no name is counted by address.
+ASGI middleware, outermost but for the framework's own handler of errors. It asks who calls, whether a body is taken
+from them, and counts: requests in hand, bodies that are not all there, and requests a second by tenant and class of
+route.
 """
 
 from collections import Counter
@@ -29,6 +29,7 @@ class Gate:
         *,
         limits: Limits,
         name_of: Callable[[Scope], str],
+        admit: Callable[[Scope, str], Refusal | None],
         peer_of: Callable[[Scope], str],
     ) -> None:
         """Stand before an application.
@@ -37,10 +38,11 @@ class Gate:
             app: the application.
             limits: what it takes.
             name_of: who calls; runs in a thread.
+            admit: whether a body of theirs is taken; runs in a thread.
             peer_of: the address that counts as one peer.
         """
         self._app, self._limits = app, limits
-        self._name_of, self._peer_of = name_of, peer_of
+        self._name_of, self._admit, self._peer_of = name_of, admit, peer_of
         self._buckets = Buckets(limits)
         self._requests: Counter[str] = Counter()
         self._bodies: Counter[str] = Counter()
@@ -73,8 +75,11 @@ class Gate:
         caller = await run_in_threadpool(self._name_of, scope)
         set_caller(scope, caller)
         standing = self._buckets.take(caller, scope["method"], scope["path"])
-        if standing.refusal is not None:
-            await standing.refusal.send(scope, send)
+        refusal = standing.refusal
+        if refusal is None:
+            refusal = await run_in_threadpool(self._admit, scope, caller)
+        if refusal is not None:
+            await refusal.send(scope, send)
             return
 
         async def marked(message: Message) -> None:

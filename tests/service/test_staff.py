@@ -38,7 +38,7 @@ def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(world_at: WorldAt) 
     refused = world.client.post("/v1/deposits", json={}, headers=bearer(token))
     assert (refused.status_code, refused.json()["type"]) == (403, "urn:atomic-margin:problem:not-permitted")
     assert refused.json()["detail"] == (
-        "staff monitoring has no scope 'deposit'; take a key that has, or have one made"
+        "staff/monitoring has no scope 'deposit'; take a key that has, or have one made"
     )
     listed = json.loads(run("list", "--dir", world.directory).stdout)
     assert [(key["name"], key["scopes"]) for key in listed] == [("monitoring", ["read"])]

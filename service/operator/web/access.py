@@ -1,6 +1,6 @@
 """Which call takes whom: one table for all of the operator's HTTP face. What is not in it takes who has every scope.
 
-`authentication` looks here before a body is read. Whoever may not call learns nothing: the answer is the same whether
+`callers` looks here before a body is read. Whoever may not call learns nothing: the answer is the same whether
 there is such an institution or run, or none.
 """
 

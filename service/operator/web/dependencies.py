@@ -1,6 +1,6 @@
 """What the calls of the operator's HTTP face take from a request: JSON from outside, and who is calling.
 
-Who is calling is found out before the body is read (`authentication`), and whether it may is for one table (`access`).
+Who is calling is found out before the body is read (`callers`), and whether it may is for one table (`access`).
 """
 
 from collections.abc import Callable

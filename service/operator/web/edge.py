@@ -1,4 +1,4 @@
-"""What stands between the network and the operator's calls, outermost first: gate, who calls, bodies, keys of requests.
+"""What stands before the operator's calls, outermost first: gate, bodies, signatures of them, keys of requests.
 
 For `web.app`. What each of them is, is in `service.http`; what they take, in `service.http.limit_table`.
 """
@@ -14,8 +14,8 @@ from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
-from atomic_margin.service.operator.web.authentication import Authentication, Callers
-from atomic_margin.service.operator.web.callers import peer_of
+from atomic_margin.service.operator.web.callers import Callers, peer_of
+from atomic_margin.service.operator.web.signed_bodies import SignedBodies
 
 
 def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int]) -> None:
@@ -24,8 +24,8 @@ def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int
     callers = Callers(operator, app.router.routes)
     # The last one that is added is the outermost.
     app.add_middleware(Idempotency, caller_of=caller_of, keeper=KeptAnswers(operator.store.unit_of_work, now))
+    app.add_middleware(SignedBodies, epoch=lambda: callers.replays.epoch)
     app.add_middleware(
         BodyLimit, limit_of=limit_of, idle_seconds=limits.idle_seconds, total_seconds=limits.body_seconds
     )
-    app.add_middleware(Authentication, callers=callers)
-    app.add_middleware(Gate, limits=limits, name_of=callers.counted_as, peer_of=peer_of)
+    app.add_middleware(Gate, limits=limits, name_of=callers.name_of, admit=callers.admit, peer_of=peer_of)

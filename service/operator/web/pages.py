@@ -16,7 +16,7 @@ from atomic_margin.service.http.pages import PREFIX, Entry, Pages, uploaded
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.web import overviews
-from atomic_margin.service.operator.web.authentication import Callers
+from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.operator.web.checking import MAX_BUNDLE_BYTES, check_bundle
 from atomic_margin.service.reports.charts import line_chart, stacked_chart
 
