@@ -14,6 +14,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store import migrations
 from atomic_margin.service.operator.store.tables import Base
 

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store.tables import Base
 
 
