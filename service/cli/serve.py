@@ -18,6 +18,7 @@ from atomic_margin.service.cli.terms import (
 )
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.breakers import BreakerRules
@@ -74,6 +75,9 @@ def serve(
     breakers: Annotated[
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
+    limits: Annotated[
+        Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
@@ -84,6 +88,7 @@ def serve(
     needs_extras("serve", "fhe", "service")
     import uvicorn
 
+    from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
 
@@ -103,9 +108,17 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
-    uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    uvicorn.run(
+        create_app(operator),
+        host=host,
+        port=port,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+        **server_settings(settings.limits),
+    )
