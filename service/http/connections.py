@@ -6,10 +6,10 @@ connection, and knows nothing of peers; both are added to its protocol here.
 
 import asyncio
 from collections import Counter
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.problems import MEDIA_TYPE
@@ -52,7 +52,7 @@ class _Limited(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        peer = "unknown" if self.client is None else self.client[0]
+        peer = self.client[0] if self.client else "unknown"
         limits = self._limits
         if self._peers.total() >= limits.connections or self._peers[peer] >= limits.connections_of_a_peer:
             transport.close()
@@ -73,9 +73,10 @@ class _Limited(H11Protocol):
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
-        if self.cycle is not before:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not before:
             self._end_wait()
-        elif self._patience is None and (self.cycle is None or self.cycle.response_complete):
+        elif self._patience is None and (cycle is None or cycle.response_complete):
             # Some bytes of the next request on a connection that was kept.
             self._wait_for_a_head()
 
@@ -92,8 +93,8 @@ class _Limited(H11Protocol):
         ]
         reason = b"Bad Request"
         for event in (h11.Response(status_code=400, headers=headers, reason=reason), h11.Data(data=body)):
-            self.transport.write(cast("bytes", self.conn.send(event)))
-        self.transport.write(cast("bytes", self.conn.send(h11.EndOfMessage())))
+            self.transport.write(self.conn.send(event))
+        self.transport.write(self.conn.send(h11.EndOfMessage()))
         self.transport.close()
 
     def _wait_for_a_head(self) -> None:
