@@ -22,6 +22,7 @@ from atomic_margin.service.cli.terms import (
 )
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.logs import LogFormat, LogLevel
@@ -93,6 +94,9 @@ def serve(
     breakers: Annotated[
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
+    limits: Annotated[
+        Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
@@ -108,6 +112,7 @@ def serve(
     but loopback.
     """
     needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
+    from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
@@ -134,6 +139,7 @@ def serve(
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
             min_free_bytes=min_free_mb << 20,
+            limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)
@@ -145,4 +151,4 @@ def serve(
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=False)
-    serve(create_app(operator), listener)
+    serve(create_app(operator), listener, **server_settings(settings.limits))

@@ -51,12 +51,20 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def server_of(app: Any) -> "uvicorn.Server":
-    """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it."""
+def server_of(app: Any, **settings: Any) -> "uvicorn.Server":
+    """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it.
+
+    `settings` are further ones of uvicorn, see `http.connections`.
+    """
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS, server_header=False
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        server_header=False,
+        **settings,
     )
     return uvicorn.Server(config)
 
@@ -75,9 +83,9 @@ def run(server: "uvicorn.Server", listener: socket.socket) -> None:
         raise SystemExit(3)
 
 
-def serve(app: Any, listener: socket.socket) -> None:
+def serve(app: Any, listener: socket.socket, **settings: Any) -> None:
     """Serve an ASGI application on a socket that listens, until the process is told to stop."""
-    run(server_of(app), listener)
+    run(server_of(app, **settings), listener)
 
 
 def warn_exposed(host: str, tls: bool) -> bool:

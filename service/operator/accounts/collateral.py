@@ -63,6 +63,11 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     account = operator.account(institution)
     signed, instruction = parse_signed(document, CollateralInstruction)
     signed.verify(frozenset({account.identity}))
+    with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+    if earlier is not None:
+        # Before anything that rests on the newest prices: what was taken stays taken.
+        return SignedDocument.parse(earlier.entry)
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
         check_accepted(operator.terms.schedule, instruction.asset, prices_as_of(operator))

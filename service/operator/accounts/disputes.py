@@ -80,7 +80,7 @@ def withdraw(operator: Operator, institution: str, document: object) -> SignedDo
 
 
 def offer(operator: Operator, institution: str, document: object) -> AccountDisputes:
-    """Keep what an institution offers to end its dispute by; nothing of the account changes.
+    """Keep what an institution offers to end its dispute by; nothing of the account changes. The same again is once.
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
@@ -89,10 +89,14 @@ def offer(operator: Operator, institution: str, document: object) -> AccountDisp
     signed, body = parse_signed(document, DisputeResolution)
     signed.verify(frozenset({account.identity}))
     with operator.store.unit_of_work() as session:
-        entries.check(session, session.get_one(Account, institution), signed)
-        entries.require_known(session, institution, body.entry)
-        row = _row(session, institution, body.dispute)
-        row.sha256, row.document, row.offered_at = signed.body_hash(), signed.to_json(), now_text()
+        sha256 = signed.body_hash()
+        offered = session.get(ResolutionRow, institution)
+        known = offered is not None and offered.sha256 == sha256
+        if not known and entries.entry_of(session, institution, sha256) is None:
+            entries.check(session, session.get_one(Account, institution), signed)
+            entries.require_known(session, institution, body.entry)
+            row = _row(session, institution, body.dispute)
+            row.sha256, row.document, row.offered_at = sha256, signed.to_json(), now_text()
     return shown(operator, institution)
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from atomic_margin.service.errors import Conflict, NotFound
+from atomic_margin.service.errors import Conflict, NotFound, RequestError
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.measures import timed
@@ -58,6 +58,10 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     verified = _verify(operator, run, signed, answer)
     with operator.store.unit_of_work() as session:
         run, account = session.get_one(Run, run_id), session.get_one(Account, run.institution)
+        meanwhile = entries.entry_of(session, run.institution, signed.body_hash())
+        if meanwhile is not None:
+            # The same answer came twice at once; whoever took the other one settles it.
+            return SignedDocument.parse(meanwhile.entry)
         entry = entries.enter(session, operator.book, account, signed)
         session.add(AnswerRow(run_id=run_id, sha256=signed.body_hash(), document=signed.to_json()))
         session.flush()
@@ -76,10 +80,14 @@ def _settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], boo
     """Settle a breach if none that came before it waits; else all whose turn it is, in their order."""
     with operator.store.reading() as session:
         first = [one.run_id for one in queue.waiting(session)][:1]
-    if first == [run_id]:
-        settle_it()
-    else:
+    if first != [run_id]:
         settle_unfinished(operator)
+        return
+    try:
+        settle_it()
+    except RequestError:
+        # The answer is stored, and its receipt is what the institution asks for; the background tries again.
+        _log.exception("run %s could not be settled", run_id)
 
 
 def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:

@@ -18,6 +18,7 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -95,12 +96,15 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app = FastAPI(
         title="atomic-margin operator",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         summary="Margin verification that never sees a position",
         description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
         lifespan=lifespan,
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
     problems.install(app)
+    install_reference(app)
     profile_layout = layout_of(operator.terms.profile)
 
     longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
