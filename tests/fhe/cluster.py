@@ -86,6 +86,16 @@ def children(process: int) -> list[int]:
     return found
 
 
+def listens_at_all(process: int) -> bool:
+    """Return whether a process listens on some port."""
+    try:
+        sockets = {os.readlink(file) for file in Path(f"/proc/{process}/fd").iterdir() if file.is_symlink()}
+        lines = Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    return any(f"socket:[{line.split()[9]}]" in sockets for line in lines if line.split()[3] == "0A")
+
+
 def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 

@@ -1,5 +1,6 @@
 """Evaluation on a cluster: a scheduler and workers as processes of their own, real keys, real circuits."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -73,7 +74,8 @@ def test_keys_are_sent_once_and_a_killed_worker_is_told_apart(
         lost.result(60)
     # The other one does it: nothing was tried again behind the caller's back.
     assert right(keys, third, executor.evaluate(job(keys, key_file, third)))
-    assert key_file.sha256 not in executor.held().get(holder, executor.held()[min(executor.held())]).keys or True
+    assert holder not in executor.held()
+    # A new process takes the place of the dead one; it has no keys.
     eventually(lambda: executor.available() and len(executor.held()) == 2)
 
 
@@ -118,8 +120,6 @@ def test_keys_that_arrive_changed_are_not_kept(tmp_path: Path, monkeypatch: pyte
 
 
 def test_key_files_make_way_when_there_are_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    import hashlib
-
     monkeypatch.setattr("atomic_margin.fhe.executors.station._address", lambda: "tcp://here")
     station, names = Station(4 << 30, None, files_bytes=10), []
     for number in range(3):
@@ -155,7 +155,7 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path, address: str, file
 @pytest.mark.parametrize(
     ("address", "exposed"),
     [
-        ("tcp://127.0.0.1:8786", False),
+        ("tcp://127.0.0.1:1", False),
         ("tcp://localhost:1", False),
         ("tcp://[::1]:1", False),
         ("tcp://10.0.0.7:1", True),

@@ -295,8 +295,8 @@ def test_the_order_of_runs() -> None:
         waiting("a"),
         waiting("b"),
     ]
-    backwards = expected[::-1]
-    assert sorted(backwards, key=rank) == expected
+    expected.reverse()
+    assert sorted(expected, key=rank) == expected[::-1]
 
 
 def test_an_account_that_owes_comes_first(world_at: WorldAt, later: Callable[[int], None]) -> None:
