@@ -5,7 +5,7 @@ import hashlib
 import httpx
 
 
-def upload(institution: str, data: bytes, auth: httpx.Auth | None = None) -> httpx.Response | None:
+def upload(institution: str, data: bytes, auth: httpx.Auth) -> httpx.Response | None:
     """Bring a file to an institution's address; return the answer that refuses it, if one does."""
     sha256 = hashlib.sha256(data).hexdigest()
     declared = httpx.post(f"{institution}/uploads", json={"sha256": sha256, "size": str(len(data))}, auth=auth)

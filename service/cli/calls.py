@@ -8,6 +8,7 @@ import typer
 
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, print_json
+from atomic_margin.service.cli.tls import trusted
 from atomic_margin.service.errors import RemoteError
 
 TIMEOUT_SECONDS = 180
@@ -35,7 +36,7 @@ def call(command: str, method: str, url: str, *, token: str, body: Any = None, w
     if method == "POST":
         # New with every command: the same command tomorrow, or in a minute, is meant to be carried out.
         headers["Idempotency-Key"] = uuid4().hex
-    ask = partial(httpx.request, method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+    ask = partial(httpx.request, method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, verify=trusted())
     try:
         try:
             response = ask()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli import tls
 from atomic_margin.service.cli.configuration import ConfigFile, SourceFolder, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.feed_signing import (
@@ -40,6 +41,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The price sources' side.",
 )
+
+tls.take_authorities(app)
 
 
 @app.command()
@@ -237,7 +240,7 @@ def push(
 
     with plain_errors():
         signed, identity = read_document(price, SignedDocument.parse), Identity.load_or_create(path)
-        asked = OperatorTicks(operator)
+        asked = OperatorTicks(operator, verify=tls.trusted())
         signer = RequestSigner(identity.public_key, identity.sign_request, asked.operator())
         print_json(asked.push(signed, signer).to_json())
 

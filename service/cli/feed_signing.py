@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli import tls
 from atomic_margin.service.cli.configuration import ConfigFile, SourceFolder
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import plain_errors, print_json
@@ -48,7 +49,7 @@ def signed_once(
     from atomic_margin.service.feed.memory import remembering
     from atomic_margin.service.feed.remote import OperatorTicks
 
-    shown = OperatorTicks(operator)
+    shown = OperatorTicks(operator, verify=tls.trusted())
     with remembering(memory or key.with_name(key.name + MEMORY_SUFFIX), rules) as remembered:
         place = remembered.catch_up(shown.newest(), shown.tick)
         return remembered.sign_once(place, source.fetch)
@@ -65,7 +66,7 @@ def post_prices(prices: Any, operator: str) -> Any:
     from atomic_margin.service.errors import RemoteError
 
     try:
-        response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=prices, timeout=60)
+        response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=prices, timeout=60, verify=tls.trusted())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RemoteError(f"{operator} does not answer: {error}") from error
     answer = response.json() if "json" in response.headers.get("content-type", "") else {}

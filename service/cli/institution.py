@@ -9,7 +9,7 @@ import typer
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options
+from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options, tls
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.configuration import ConfigFile, addressed, configured
 from atomic_margin.service.cli.extras import needs_extras
@@ -73,6 +73,7 @@ def serve(
         typer.Option(help="Underlyings, expiries and entries that commitments cover, as JSON; public. All by default."),
     ] = None,
     port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.", min=1, max=65535)] = 8401,
+    ca: tls.Authorities = None,
     witness: Annotated[
         list[str] | None,
         typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
@@ -92,6 +93,7 @@ def serve(
     """
     needs_extras("institution serve", "fhe", "service")
     from atomic_margin.service.http import serving
+    from atomic_margin.service.http.tls import trusting
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
     from atomic_margin.service.institution.directory_lock import DirectoryLock
@@ -107,7 +109,9 @@ def serve(
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
         choice = None if columns is None else read_document(columns, ColumnChoice.parse)
-        settings = AgentSettings(directory, name, operator, pins, gross_limit, bound, columns=choice)
+        settings = AgentSettings(
+            directory, name, operator, pins, gross_limit, bound, columns=choice, verify=trusting(ca)
+        )
         deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:

@@ -14,6 +14,8 @@ from rich.markup import escape
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
+from atomic_margin.service.cli.tls import Authorities, trusted
+from atomic_margin.service.cli.tls import trust as trust_authorities
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_document, read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
@@ -110,6 +112,7 @@ def monitor(
         list[Path] | None,
         typer.Option(help="A history that an institution released to you, to be checked too; repeatable."),
     ] = None,
+    ca: Authorities = None,
     every: Annotated[int | None, typer.Option(help="Look again so many seconds later, for ever.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
@@ -123,6 +126,7 @@ def monitor(
     show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
     operators each has a folder of its own in DIR, and all are looked at before it ends.
     """
+    trust_authorities(ca)
     with plain_errors():
         explicit = (log, witness or [], needed, max_age)
         histories = tuple(_released(path) for path in released or [])
@@ -224,7 +228,7 @@ def fetcher(url: str) -> Fetch:
     def fetch(path: str, limit: int) -> bytes:
         whole = f"{url.rstrip('/')}/{path}"
         try:
-            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # checked above
+            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS, context=trusted()) as response:  # noqa: S310  # checked above
                 data: bytes = response.read(limit + 1)
         except urllib.error.HTTPError as error:
             error.close()

@@ -9,7 +9,7 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting, operator_keys
+from atomic_margin.service.cli import breakers, maturities, netting, operator_keys, tls
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.configuration import addressed
 from atomic_margin.service.cli.defaults import add_defaults
@@ -389,3 +389,4 @@ def _print(directory: Path, operator: str, command: str, method: str, path: str,
 
 
 add_defaults(app)
+tls.take_authorities(app)

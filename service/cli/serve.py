@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
-from atomic_margin.service.cli import log_options
+from atomic_margin.service.cli import log_options, tls
 from atomic_margin.service.cli.cluster import SchedulerCa, SchedulerCert, SchedulerKey, cluster_settings
 from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
@@ -101,6 +101,8 @@ def serve(
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
+    tls_cert: tls.Chain = None,
+    tls_key: tls.Key = None,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
@@ -108,12 +110,13 @@ def serve(
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
-    The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
-    but loopback.
+    The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
+    an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
     needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
     from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
+    from atomic_margin.service.http.tls import certificate
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
 
@@ -143,6 +146,7 @@ def serve(
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)
+        files = certificate(tls_cert, tls_key)
         listener = listen(host, port)
         operator = Operator(settings, terms)
     key = operator.identity.public_key
@@ -150,5 +154,5 @@ def serve(
     out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
-    warn_exposed(host, tls=False)
-    serve(create_app(operator), listener, **server_settings(settings.limits))
+    warn_exposed(host, tls=files is not None)
+    serve(create_app(operator), listener, files, **server_settings(settings.limits))

@@ -4,6 +4,7 @@ Nothing that comes back is believed unchecked.
 """
 
 import json
+import ssl
 from typing import Any
 
 import httpx
@@ -22,9 +23,9 @@ MAX_RESPONSE_BYTES = 16 << 20
 class OperatorTicks:
     """The public endpoints of one operator that a source needs."""
 
-    def __init__(self, url: str, timeout: float = 60) -> None:
-        """Ask the operator at `url`."""
-        self._url, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, url: str, timeout: float = 60, verify: ssl.SSLContext | bool = True) -> None:
+        """Ask the operator at `url`, which `verify` checks to be it."""
+        self._url, self._timeout, self._verify = url.rstrip("/"), timeout, verify
 
     def newest(self) -> LastTick:
         """Return the newest tick."""
@@ -66,7 +67,9 @@ class OperatorTicks:
         """
         data = b""
         try:
-            with httpx.stream(method, self._url + path, json=sent, timeout=self._timeout, auth=auth) as response:
+            with httpx.stream(
+                method, self._url + path, json=sent, timeout=self._timeout, auth=auth, verify=self._verify
+            ) as response:
                 for chunk in response.iter_bytes():
                     data += chunk
                     if len(data) > MAX_RESPONSE_BYTES:

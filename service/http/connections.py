@@ -6,7 +6,7 @@ connection, and knows nothing of peers; both are added to its protocol here.
 
 import asyncio
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -73,7 +73,8 @@ class _Limited(H11Protocol):
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
-        cycle: RequestResponseCycle | None = self.cycle
+        # Uvicorn has None there until a first request.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is not before:
             self._end_wait()
         elif self._patience is None and (cycle is None or cycle.response_complete):

@@ -10,6 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.tls import Certificate
 
 if TYPE_CHECKING:
     import uvicorn
@@ -51,10 +52,10 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def server_of(app: Any, **settings: Any) -> "uvicorn.Server":
+def server_of(app: Any, tls: Certificate | None = None, **settings: Any) -> "uvicorn.Server":
     """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it.
 
-    `settings` are further ones of uvicorn, see `http.connections`.
+    With a certificate it speaks TLS; `settings` are further ones of uvicorn, see `http.connections`.
     """
     import uvicorn
 
@@ -64,6 +65,8 @@ def server_of(app: Any, **settings: Any) -> "uvicorn.Server":
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
+        ssl_certfile=None if tls is None else tls.chain,
+        ssl_keyfile=None if tls is None else tls.key,
         **settings,
     )
     return uvicorn.Server(config)
@@ -83,9 +86,9 @@ def run(server: "uvicorn.Server", listener: socket.socket) -> None:
         raise SystemExit(3)
 
 
-def serve(app: Any, listener: socket.socket, **settings: Any) -> None:
+def serve(app: Any, listener: socket.socket, tls: Certificate | None = None, **settings: Any) -> None:
     """Serve an ASGI application on a socket that listens, until the process is told to stop."""
-    run(server_of(app, **settings), listener)
+    run(server_of(app, tls, **settings), listener)
 
 
 def warn_exposed(host: str, tls: bool) -> bool:

@@ -88,7 +88,7 @@ class Agent:
         self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
         signer = RequestSigner(self.identity.public_key, self.identity.sign_request, settings.trust.operator)
-        self._client = OperatorClient(settings.operator_url, settings.institution, signer)
+        self._client = OperatorClient(settings.operator_url, settings.institution, signer, verify=settings.verify)
         self._stage = on_stage
         self._lock = threading.RLock()
         try:

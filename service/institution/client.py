@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -46,9 +47,11 @@ SILENCE_SECONDS = 45.0
 class OperatorClient:
     """One operator, one institution."""
 
-    def __init__(self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180) -> None:
-        """Connect lazily to the operator at `url`; `auth` signs every request."""
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    def __init__(
+        self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180, verify: ssl.SSLContext | bool = True
+    ) -> None:
+        """Connect lazily to the operator at `url`; `auth` signs every request, `verify` checks the server."""
+        self._http = httpx.Client(base_url=url, timeout=timeout, verify=verify)
         self._path = f"/v1/institutions/{institution}"
         self._auth = auth
 

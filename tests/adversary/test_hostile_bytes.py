@@ -80,9 +80,9 @@ def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | 
         }
     )
     base = f"{stage.world.operator.url}/v1/institutions/{NAME}"
+    auth = stage.world.auth()
     for data in (keys, known):
-        upload(base, data, stage.world.auth())
-    response = httpx.post(
-        f"{base}/enrolment", json=body.signed_by(stage.agent.identity).to_json(), timeout=60, auth=stage.world.auth()
-    )
+        upload(base, data, auth)
+    document = body.signed_by(stage.agent.identity).to_json()
+    response = httpx.post(f"{base}/enrolment", json=document, timeout=60, auth=auth)
     return response.status_code, response.json().get("field")

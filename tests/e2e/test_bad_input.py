@@ -186,12 +186,12 @@ class Hostile:
             **changes,
         }
         signed = Enrolment.parse(body).signed_by(self.identity)
-        base = f"{self.url}/v1/institutions/{self.name}"
+        base, auth = f"{self.url}/v1/institutions/{self.name}", self.auth(self.identity)
         for data in (keys, known_answer):
-            refused = upload(base, data, self.auth(self.identity))
+            refused = upload(base, data, auth)
             if refused is not None:
                 return refused
-        return httpx.post(f"{base}/enrolment", json=signed.to_json(), timeout=120, auth=self.auth(self.identity))
+        return httpx.post(f"{base}/enrolment", json=signed.to_json(), timeout=120, auth=auth)
 
 
 @pytest.fixture(scope="module")

@@ -107,12 +107,14 @@ def test_nobody_makes_another_s_call(world: World, call: tuple[str, str]) -> Non
     access, before = CALLS[call], snapshot(world)
     path = of_path(template)
     absent = of_path(template, institution="nobody", run_id="nobody.1")
-    body = {} if method == "GET" else {"json": {"institution": FUND}}
+    body = {} if method in ("GET", "HEAD") else {"json": {"institution": FUND}}
     for who, caller, status in attempts(world, access):
         if template == "/v1/attestations" and who == "another institution":
             continue  # it lists one's own
         response = world.client.request(method, path, **body, **caller)
         assert response.status_code == status, (who, response.text)
+        if method == "HEAD":
+            continue
         problem = response.json()
         assert problem["type"].startswith("urn:atomic-margin:problem:")
         # The same words whether there is such an institution or run, or none.
@@ -128,7 +130,7 @@ def test_whoever_may_is_let_in(world: World, call: tuple[str, str]) -> None:
     method, template = call
     access = CALLS[call]
     # A body that is none, so that nothing is done.
-    body = {} if method == "GET" else {"content": b"{", "headers": {"content-type": "application/json"}}
+    body = {} if method in ("GET", "HEAD") else {"content": b"{", "headers": {"content-type": "application/json"}}
     if template.endswith("/nonce"):
         return
     callers = [entitled(world, method, template)]
@@ -153,9 +155,7 @@ def test_lists_have_one_s_own_alone(world: World) -> None:
 def test_a_path_is_authorised_as_it_is_routed(world: World, name: str) -> None:
     for path in (f"/v1/institutions/{name}", f"/v1/institutions/{FUND}/../{name}", f"/v1/runs/{name}.1"):
         response = world.client.get(path, auth=world.auth(FUND))
-        assert response.status_code in (401, 404), (path, response.text)
-        if response.is_success:
-            assert response.json()["institution"] == FUND
+        assert response.status_code in (400, 401, 404), (path, response.text)
 
 
 def test_a_signed_document_of_another_is_refused_under_one_s_own_name(world: World) -> None:

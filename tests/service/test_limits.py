@@ -100,10 +100,10 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
     # Of a stranger nothing is read, however long it says to be.
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
         assert client.post(path, content=chunks(too_long, 1 << 20)).status_code == 401
-    keys = layout_of(TINY).evaluation_key_bytes
-    upload = f"/v1/institutions/larkfield/uploads/{'00' * 32}"
-    assert client.patch(upload, content=chunks(keys + 1, 1 << 20)).status_code == 401
-    refused = client.patch(upload, content=chunks(keys + 1, 1 << 20), auth=world.auth())
+    keys, auth = layout_of(TINY).evaluation_key_bytes, world.auth()
+    path = f"/v1/institutions/larkfield/uploads/{'00' * 32}"
+    assert client.patch(path, content=chunks(keys + 1, 1 << 20)).status_code == 401
+    refused = client.patch(path, content=chunks(keys + 1, 1 << 20), auth=auth)
     assert refused.status_code == 422
-    refused = client.patch(upload, content=b" " * (keys + 1), auth=world.auth())
+    refused = client.patch(path, content=b" " * (keys + 1), auth=auth)
     assert refused.status_code == 413

@@ -44,6 +44,7 @@ EXPECTED = {
     errors.QuotaExceeded: (409, "quota"),
     errors.InsufficientFunds: (409, "insufficient-funds"),
     errors.TooLarge: (413, "too-large"),
+    errors.ClaimLost: (409, "claim-lost"),
     errors.TooManyRequests: (429, "too-many-requests"),
     errors.Refused: (422, "refused"),
     errors.RulesNotSigned: (422, "rules-not-signed"),

@@ -84,6 +84,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", f"{_ACCOUNT}/enrolment"): OWN,
     ("POST", f"{_ACCOUNT}/enrolment/confirmation"): OWN,
     ("POST", f"{_ACCOUNT}/nonce"): OWN,
+    ("DELETE", f"{_ACCOUNT}/uploads/{{sha256}}"): OWN,
     ("POST", f"{_ACCOUNT}/submissions"): OWN,
     ("POST", f"{_ACCOUNT}/collateral"): OWN,
     ("POST", f"{_ACCOUNT}/coverage"): OWN,

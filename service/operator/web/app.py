@@ -214,7 +214,7 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 
         Takes some seconds: the keys are tried in a worker process before they are stored.
         """
-        # The token in it is shown once.
+        # It is large, and of use once.
         response.headers["Cache-Control"] = "no-store"
         return enrolment.enrol(operator, institution, document)
 
