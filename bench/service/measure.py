@@ -36,6 +36,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.institution.gains import Priced, gain_at
 from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
+from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.statements import gain_statement
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
@@ -89,9 +90,11 @@ def measure(profile: Profile, say: Say = lambda _: None, runs: int = RUNS) -> Fi
         runs: evaluations, of which the fastest counts.
 
     Raises:
+        ConfigurationError: what the profile takes cannot be proven.
         Disagreement: a ciphertext decrypted to something else than plain integers give.
         FheError, ProofError: a step of the protocol failed.
     """
+    require_provable(profile)
     clock = _Clock(say)
     with clock.step("compile_or_load_s", "compiling, or loading from the cache"):
         compiled = compile_profile(profile)

@@ -21,6 +21,7 @@ from atomic_margin.service.files import read_document
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.protocol.breakers import BreakerRules
+from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -105,7 +106,9 @@ def serve(
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
-        operator = Operator(settings, read_terms(model, universe, schedule, profile))
+        terms = read_terms(model, universe, schedule, profile)
+        require_provable(terms.profile)
+        operator = Operator(settings, terms)
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
     uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
