@@ -18,9 +18,9 @@ from atomic_margin.bench.fhe.keys import keys_for, write_private
 from atomic_margin.circuits.cases import trials_of
 from atomic_margin.circuits.circuit import circuit_by_name
 from atomic_margin.circuits.compiling import compile_module
+from atomic_margin.circuits.lookups import require_practical
 from atomic_margin.circuits.security import check_security
 from atomic_margin.circuits.statistics import statistics_of
-from atomic_margin.circuits.widths import require_practical
 
 
 def prepare(job: Job, stage: Callable[[str], None]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from atomic_margin.bench.environment import command_line, environment
 from atomic_margin.bench.fhe.errors import Disagreement
-from atomic_margin.bench.service.listing import GROSS_LIMIT, Listing, cash_schedule, scan_model
+from atomic_margin.bench.service.listing import GROSS_LIMIT, cash_schedule, listing_for, scan_model
 from atomic_margin.bench.service.proofs import prove_answers
 from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.profile import Profile
@@ -56,7 +56,6 @@ RUNS = 3
 POSTED = {"USDC": 5_000_000 * 10**6}
 """More than the book requires; without it, the book is short."""
 
-_CASH_COLUMNS = 4
 _CONTEXT = {"institution": "example"}
 _HASH = "00" * 32
 
@@ -74,11 +73,6 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
-
-
-def listing_for(profile: Profile) -> Listing:
-    """Return the listing of two digits whose columns, cash's among them, fill the profile."""
-    return Listing((profile.entries - _CASH_COLUMNS) // 4, digits=2)
 
 
 def measure(profile: Profile, say: Say = lambda _: None, runs: int = RUNS) -> Figures:

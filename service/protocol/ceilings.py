@@ -1,6 +1,7 @@
 """How large terms may be: what one proof holds, and how many instruments an account covers with a profile.
 
-Who serves or measures asks before anything is made that could never be proven.
+Who serves or measures asks before anything is made that could never be proven. Of the profiles that there may be today
+all can be: it is the limits of profiles and of proofs that are held together here.
 
 >>> from atomic_margin.circuits.profile import DEFAULT, profile_by_name
 >>> require_provable(DEFAULT)
