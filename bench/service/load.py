@@ -22,6 +22,7 @@ from atomic_margin.bench.service.institution import IDENTITY
 from atomic_margin.bench.service.outcome import outcome, unfinished
 from atomic_margin.bench.service.players import PlayerProcess, Share, shares_of, write_shared_openings
 from atomic_margin.bench.service.scene import AMPLE_USD, ASSET, DECIMALS, SOURCES, Scene, price_rules
+from atomic_margin.circuits.profile import profile_by_name
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.demo.processes import Http, free_port, running
 from atomic_margin.service.errors import ConfigurationError
@@ -29,6 +30,7 @@ from atomic_margin.service.feed.source import price_set, sign_market
 from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     Admission,
@@ -85,6 +87,7 @@ class Plan:
     database: str | None = None
 
     def __post_init__(self) -> None:
+        require_provable(profile_by_name(self.profile))
         if not 1 <= self.institutions <= MAX_INSTITUTIONS:
             raise ConfigurationError(f"--institutions is 1 to {MAX_INSTITUTIONS}, got {self.institutions}")
         if self.prepared is not None and self.database is not None:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from atomic_margin.bench.service.listing import AS_OF, GROSS_LIMIT, Listing, cash_schedule, scan_model
+from atomic_margin.bench.service.listing import AS_OF, GROSS_LIMIT, Listing, cash_schedule, listing_for, scan_model
 from atomic_margin.circuits.profile import Profile, profile_by_name
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.documents.strict import instant
@@ -28,18 +28,12 @@ JsonObject = dict[str, Any]
 
 FALL = Decimal("0.4")
 """By which share prices have fallen at the last tick."""
-CASH_COLUMNS = 4
 ASSET, DECIMALS = "USDC", 6
 LOTS = 50
 """Of the perpetual, in every book."""
 AMPLE_USD = 4_000_000
 """Posted by an institution that stays covered, and free at one that does not: more than the book is worth."""
 SOURCES = 3
-
-
-def listing_of(profile: Profile) -> Listing:
-    """Return a listing whose columns, cash's among them, fill a profile as far as both go."""
-    return Listing(max(3, (profile.entries - CASH_COLUMNS) // 4), digits=2)
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Scene:
     @cached_property
     def listing(self) -> Listing:
         """The instruments."""
-        return listing_of(self.profile)
+        return listing_for(self.profile)
 
     def documents(self) -> dict[str, JsonObject]:
         """Return model, universe and collateral schedule."""

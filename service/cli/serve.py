@@ -27,6 +27,7 @@ from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.logs import LogFormat, LogLevel
 from atomic_margin.service.protocol.breakers import BreakerRules
+from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -146,6 +147,7 @@ def serve(
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)
+        require_provable(terms.profile)
         files = certificate(tls_cert, tls_key)
         listener = listen(host, port)
         operator = Operator(settings, terms)

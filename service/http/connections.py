@@ -6,10 +6,10 @@ connection, and knows nothing of peers; both are added to its protocol here.
 
 import asyncio
 from collections import Counter
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.problems import MEDIA_TYPE
@@ -74,7 +74,7 @@ class _Limited(H11Protocol):
         before = self.cycle
         super().handle_events()
         # Uvicorn has None there until a first request.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: Any = self.cycle
         if cycle is not before:
             self._end_wait()
         elif self._patience is None and (cycle is None or cycle.response_complete):
