@@ -13,6 +13,7 @@ ServiceError
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   │   └── InsufficientFunds    409  a ledger account would go below zero
 │   ├── TooLarge                 413  a body over its limit
+│   ├── TooManyStreams           429  as many event streams are open as there may be
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
@@ -113,6 +114,12 @@ class TooLarge(RequestError):
     """A body over its limit."""
 
     status, slug, title = 413, "too-large", "The body is too large"
+
+
+class TooManyStreams(RequestError):
+    """As many event streams are open as there may be, of this caller or of all."""
+
+    status, slug, title = 429, "too-many-streams", "Too many event streams are open"
 
 
 class Refused(RequestError):

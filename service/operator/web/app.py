@@ -43,7 +43,9 @@ from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import JsonBody, Token
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
+from atomic_margin.service.operator.web.events import events_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.universes import universes_router
@@ -71,13 +73,15 @@ MAX_DOCUMENT_BYTES = 2 << 20
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
-    work = BackgroundWork(operator)
+    work, live = BackgroundWork(operator), Live(operator)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if background:
             work.start()
+        live.start()
         yield
+        live.stop()
         if background:
             work.stop()
         operator.close()
@@ -90,6 +94,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         lifespan=lifespan,
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
+    app.state.live = live
     problems.install(app)
     profile_layout = layout_of(operator.terms.profile)
 
@@ -103,6 +108,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
     app.include_router(admission_router(operator))
+    app.include_router(events_router(operator, live))
     app.include_router(_institutions(operator, work))
     app.include_router(_runs(operator, work))
     app.include_router(administration_router(operator))
