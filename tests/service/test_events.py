@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from atomic_margin.service.errors import MalformedRequest, MalformedResponse, TooManyStreams
+from atomic_margin.service.errors import MalformedRequest, MalformedResponse, RemoteError, TooManyStreams
 from atomic_margin.service.http import events as streams
 from atomic_margin.service.http.event_lines import read_events
 from atomic_margin.service.http.events import Seats, place
+from atomic_margin.service.institution.backoff import Backoff
+from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.following import EventFollower
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.web import live as lively
 from atomic_margin.service.operator.web.live import leaves_after
@@ -337,3 +340,88 @@ def test_a_run_without_answer_is_reminded_of_at_half_and_at_ninety_per_cent(
         assert all(follower.nothing(0.2) for follower in (mine, staff, public))
         for follower in (mine, staff, public):
             follower.close()
+
+
+# Who follows
+
+
+def test_an_agent_is_woken_by_every_entry_and_follows_again_after_a_restart(
+    world_at: Callable[[str], World], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "atomic_margin.service.institution.following")
+    world = world_at("submitted")
+    wakes: list[float] = []
+    with served(world) as server:
+        port = server.port
+        client = OperatorClient(server.url, FUND, world.funds[FUND].token)
+        follower = EventFollower(
+            lambda: client.events(world.operator.account(FUND).entries),
+            lambda: wakes.append(time.monotonic()),
+            Backoff(0.05, 0.1),
+        )
+        follower.start()
+        wait_for(lambda: follower.connected)
+        # Once for what came before the stream stood.
+        wait_for(lambda: len(wakes) == 1)
+        world.play(1)
+        wait_for(lambda: len(wakes) == 3)
+        server.stop()
+        wait_for(lambda: not follower.connected)
+    time.sleep(0.5)
+    # A server that stops may have taken it once more, and ended that stream too.
+    before = len(wakes)
+    world = world.restarted()
+    with served(world, port):
+        wait_for(lambda: follower.connected)
+        wait_for(lambda: len(wakes) > before)
+        follower.stop()
+        assert not follower._thread.is_alive()
+    client.close()
+    # One line when it broke, however often it was tried, and one when it stood again.
+    assert len(caplog.records) == 2
+    assert "the operator's event stream broke" in caplog.records[0].getMessage()
+    assert caplog.records[1].getMessage() == "the event stream stands again"
+
+
+def test_an_agent_that_may_not_read_the_stream_is_told_why(world_at: Callable[[str], World]) -> None:
+    world = world_at("two")
+    with served(world) as server:
+        client = OperatorClient(server.url, FUND, world.funds[OTHER].token)
+        with (
+            pytest.raises(RemoteError, match="refuses GET /v1/institutions/larkfield/events") as refused,
+            client.events(0),
+        ):
+            pass
+        assert refused.value.status == 401
+        client.close()
+        mine = OperatorClient(server.url, FUND, world.funds[FUND].token)
+        with pytest.raises(RemoteError, match="entries, and 1000 were seen"), mine.events(1000):
+            pass
+        mine.close()
+
+
+def test_a_monitor_is_woken_when_the_log_grew_and_looks_until_a_checkpoint_has_it(
+    world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from atomic_margin.service.cli import log_following
+
+    monkeypatch.setattr(log_following, "SOON_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr(log_following, "AGAIN_SECONDS", (0.1,))
+    world = world_at("submitted")
+
+    def waited(followers: log_following.LogFollowers, size: int, every: float) -> float:
+        began = time.monotonic()
+        followers.wait({server.url: size}, every)
+        return time.monotonic() - began
+
+    with served(world) as server:
+        followers = log_following.LogFollowers([server.url])
+        wait_for(lambda: bool(server.live.wakes._streams))
+        size = log_size(world)
+        # Nothing happened: it waits as long as it may.
+        assert waited(followers, size, 0.5) >= 0.5
+        world.deposit(FUND, "USDC", 1, "one more")
+        assert waited(followers, size, 20) < 10
+        # The newest checkpoint does not have it yet.
+        assert waited(followers, size, 20) < 10
+        assert waited(followers, size + 1, 0.5) >= 0.5
