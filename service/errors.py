@@ -22,6 +22,7 @@ ServiceError
 │   │   └── ClaimLost            409  a run that another caller has in hand by now
 │   ├── TooLarge                 413  a body over its limit
 │   ├── TooManyRequests          429  more requests than are taken from one caller
+│   ├── TooManyStreams           429  as many event streams are open as there may be
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
@@ -183,6 +184,12 @@ class TooManyRequests(RequestError):
     """More requests than are taken from one caller in the time."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
+
+
+class TooManyStreams(RequestError):
+    """As many event streams are open as there may be, of this caller or of all."""
+
+    status, slug, title = 429, "too-many-streams", "Too many event streams are open"
 
 
 class Refused(RequestError):

@@ -71,7 +71,7 @@ class _Limited(H11Protocol):
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
-        before = self.cycle
+        before: Any = self.cycle
         super().handle_events()
         # Uvicorn has None there until a first request.
         cycle: Any = self.cycle

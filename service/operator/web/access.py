@@ -76,6 +76,9 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", "/v1/prices"): SOURCES,
     ("GET", _ACCOUNT): SHOWN,
     ("GET", f"{_ACCOUNT}/entries"): SHOWN,
+    ("GET", f"{_ACCOUNT}/events"): SHOWN,
+    # What the log says anyway; the staff are told whose an entry is.
+    ("GET", "/v1/events"): ANYBODY,
     # Only whether a name goes with a key: an agent asks before it makes keys.
     ("GET", f"{_ACCOUNT}/admission"): ANYBODY,
     ("POST", f"{_ACCOUNT}/uploads"): OWN,

@@ -46,8 +46,10 @@ from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.edge import install_edge
+from atomic_margin.service.operator.web.events import events_router
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.lists import lists_router
+from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
@@ -79,7 +81,7 @@ _log = logging.getLogger(__name__)
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
-    work = BackgroundWork(operator)
+    work, live = BackgroundWork(operator), Live(operator)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +89,9 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
             work.start()
         version, key = atomic_margin.__version__, operator.identity.public_key
         _log.info("operator started", extra={"version": version, "key": key, "workers": operator.evaluator.workers})
+        live.start()
         yield
+        live.stop()
         if background:
             work.stop()
         operator.close()
@@ -103,6 +107,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         lifespan=lifespan,
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
+    app.state.live = live
     problems.install(app)
     install_reference(app)
     profile_layout = layout_of(operator.terms.profile)
@@ -123,6 +128,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
     app.include_router(admission_router(operator))
+    app.include_router(events_router(operator, live))
     app.include_router(_institutions(operator, work))
     app.include_router(uploads_router(operator))
     app.include_router(_runs(operator, work))
