@@ -8,12 +8,11 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.rules import beginning
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import bundles, entries
 from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
     Account,
-    AttestationRow,
     Run,
     SettlementRow,
     ShortfallRow,
@@ -132,11 +131,11 @@ def bundle(operator: Operator, run_id: str) -> Bundle:
         NotFound: no bundle of that run is published.
     """
     with operator.store.reading() as session:
-        row = session.get(AttestationRow, run_id)
-        if row is None:
+        document = bundles.load(session, run_id)
+        if document is None:
             raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
         evidence = evidence_of(session, session.get_one(Run, run_id))
-    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.to_json()})
+    return Bundle.parse({**document, "log": None if evidence is None else evidence.to_json()})
 
 
 def last_tick(operator: Operator) -> LastTick:
