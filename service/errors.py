@@ -9,6 +9,7 @@ ServiceError
 │   ├── NotAuthorised            401  no or wrong token
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
+│   ├── Gone                     410  it was there, and is kept no longer
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   │   └── InsufficientFunds    409  a ledger account would go below zero
@@ -96,6 +97,12 @@ class NotFound(RequestError):
     """There is nothing under that name."""
 
     status, slug, title = 404, "not-found", "Nothing is there"
+
+
+class Gone(RequestError):
+    """It was there, and is kept no longer."""
+
+    status, slug, title = 410, "gone", "It is kept no longer"
 
 
 class Conflict(RequestError):

@@ -80,6 +80,10 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    retention: Annotated[
+        Path | None,
+        typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
+    ] = None,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
@@ -95,6 +99,7 @@ def serve(
     needs_extras("serve", "fhe", "service")
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.operator.operator import Operator, Settings
+    from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
 
     log_options.begin(log_format, log_level, debug)
@@ -114,6 +119,7 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            retention=RetentionRules() if retention is None else read_document(retention, RetentionRules.parse),
             min_free_bytes=min_free_mb << 20,
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )

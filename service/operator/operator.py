@@ -27,6 +27,7 @@ from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.measures import Measures
+from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
@@ -67,6 +68,7 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        retention: how long what may go is kept.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
     """
 
@@ -86,6 +88,7 @@ class Settings:
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
+    retention: RetentionRules = USUAL_RETENTION
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -10,6 +10,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
 from atomic_margin.service.operator.runs.evaluation import ask_next, evaluate_next, recover, sweep_deadlines
+from atomic_margin.service.operator.runs.pruning import PruningRounds
 from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recover_shortfalls
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 
@@ -36,6 +37,7 @@ class BackgroundWork:
         rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
         rounds.append(("shortfalls", self._shortfalls.evaluate_next))
         rounds.append(("log", self._publisher.publish))
+        rounds.append(("retention", PruningRounds(operator).look))
         self._wakes = [threading.Event() for _ in rounds]
         self._threads = [
             threading.Thread(target=self._loop, args=(work, wake), name=name, daemon=True)
