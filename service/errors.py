@@ -15,6 +15,7 @@ ServiceError
 │   ├── NotPermitted             403  a key of the operator's staff without the scope for this
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
+│   ├── Gone                     410  it was there, and is kept no longer
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
@@ -144,6 +145,12 @@ class NotFound(RequestError):
     """There is nothing under that name."""
 
     status, slug, title = 404, "not-found", "Nothing is there"
+
+
+class Gone(RequestError):
+    """It was there, and is kept no longer."""
+
+    status, slug, title = 410, "gone", "It is kept no longer"
 
 
 class Conflict(RequestError):

@@ -99,6 +99,10 @@ def serve(
         Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    retention: Annotated[
+        Path | None,
+        typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
+    ] = None,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
@@ -119,6 +123,7 @@ def serve(
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
     from atomic_margin.service.operator.operator import Operator, Settings
+    from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
 
     log_options.begin(log_format, log_level, debug)
@@ -142,6 +147,7 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            retention=RetentionRules() if retention is None else read_document(retention, RetentionRules.parse),
             min_free_bytes=min_free_mb << 20,
             limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),

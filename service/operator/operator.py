@@ -33,6 +33,7 @@ from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
+from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
 from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.claims import ClaimsInHand
@@ -81,6 +82,7 @@ class Settings:
         cluster: where runs are evaluated instead of on this machine; key checks stay here.
         grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
         limits: of its HTTP face, and of what institutions upload.
+        retention: how long what may go is kept.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
     """
 
@@ -103,6 +105,7 @@ class Settings:
     cluster: ClusterSettings | None = None
     limits: Limits = USUAL_LIMITS
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
+    retention: RetentionRules = USUAL_RETENTION
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

@@ -16,6 +16,7 @@ from atomic_margin.service.operator.runs.answers import settle_unfinished
 from atomic_margin.service.operator.runs.claims import reclaim, recover
 from atomic_margin.service.operator.runs.evaluation import ask_next, evaluate_next, sweep_deadlines
 from atomic_margin.service.operator.runs.failures import wait_seconds
+from atomic_margin.service.operator.runs.pruning import PruningRounds
 from atomic_margin.service.operator.runs.shortfalls import evaluate_shortfall, reclaim_shortfalls, recover_shortfalls
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.claims import renew
@@ -49,6 +50,7 @@ class BackgroundWork:
         rounds: list[tuple[str, Callable[[], bool]]] = [("claims", self._keep_claims), ("watch", self._watch)]
         rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
         rounds.append(("log", self._publisher.publish))
+        rounds.append(("retention", PruningRounds(operator).look))
         self._wakes = [threading.Event() for _ in rounds]
         self._threads = [
             threading.Thread(target=self._loop, args=(name, work, wake), name=name, daemon=True)

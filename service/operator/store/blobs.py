@@ -75,6 +75,11 @@ class Blobs:
         """Return the bytes with that hash."""
         return self.path(sha256).read_bytes()
 
+    def size(self, sha256: str) -> int:
+        """Return how many bytes are stored under that hash, 0 if none are."""
+        path = self._directory / sha256
+        return path.stat().st_size if _NAME.fullmatch(sha256) and path.is_file() else 0
+
     def remove(self, sha256: str) -> None:
         """Forget the bytes with that hash, if they are here."""
         if _NAME.fullmatch(sha256):

@@ -286,8 +286,16 @@ class ShortfallRow(Claimable, Base):
     problem: Mapped[str | None]
 
 
+class BundlePart(Base):
+    """What several bundles have alike, once, compressed; `store.bundles` puts them together."""
+
+    __tablename__ = "bundle_parts"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AttestationRow(Base):
-    """The published bundle of a verified answer."""
+    """The published bundle of a verified answer, without what other rows and parts have (`store.bundles`)."""
 
     __tablename__ = "attestations"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)

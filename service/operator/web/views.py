@@ -2,18 +2,17 @@
 
 from sqlalchemy import select
 
-from atomic_margin.service.errors import NotFound
+from atomic_margin.service.errors import Gone, NotFound
 from atomic_margin.service.operator.attestations import evidence_of, recorded_evidence
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.rules import beginning
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import bundles, entries
 from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
     Account,
-    AttestationRow,
     Run,
     SettlementRow,
     ShortfallRow,
@@ -132,11 +131,11 @@ def bundle(operator: Operator, run_id: str) -> Bundle:
         NotFound: no bundle of that run is published.
     """
     with operator.store.reading() as session:
-        row = session.get(AttestationRow, run_id)
-        if row is None:
+        document = bundles.load(session, run_id)
+        if document is None:
             raise NotFound(f"no bundle of run {run_id!r} is published", "run_id")
         evidence = evidence_of(session, session.get_one(Run, run_id))
-    return Bundle.parse({**row.document, "log": None if evidence is None else evidence.to_json()})
+    return Bundle.parse({**document, "log": None if evidence is None else evidence.to_json()})
 
 
 def last_tick(operator: Operator) -> LastTick:
@@ -172,11 +171,25 @@ def output_of(operator: Operator, run: Run, function: str) -> bytes:
 
     Raises:
         NotFound: no such output, or it is not evaluated.
+        Gone: it is kept no longer.
     """
     with operator.store.reading() as session:
         shortfall = session.get(ShortfallRow, run.run_id)
     outputs = {"surplus": run.surplus_output, "breach": run.breach_output}
     words = {**outputs, SHORTFALL_FUNCTION: None if shortfall is None else shortfall.output}.get(function)
+    if words is None and _is_recorded(run, shortfall, function):
+        raise Gone(
+            f"the words of {function!r} of run {run.run_id!r} are kept no longer; its record has their hash, and "
+            "`atomic-margin audit` at the operator evaluates them again",
+            "function",
+        )
     if words is None:
         raise NotFound(f"run {run.run_id!r} has no output {function!r}", "function")
     return words
+
+
+def _is_recorded(run: Run, shortfall: ShortfallRow | None, function: str) -> bool:
+    """Return whether a signed record names the words of an output."""
+    if function == SHORTFALL_FUNCTION:
+        return shortfall is not None and shortfall.record is not None
+    return run.record is not None and function in (run.record["body"].get("outputs") or {})
