@@ -40,6 +40,7 @@ ServiceError
 │   └── MalformedResponse        it answered with something else than the protocol's message
 ├── StoreError                   what the operator keeps cannot be read or written now
 │   ├── DatabaseBusy             503  the database was busy, or did not answer, for as long as a caller waits
+│   ├── BlobsUnreachable         503  the store of large bytes does not answer
 │   ├── BlobDamaged              stored bytes have another hash than their name
 │   └── BackupInvalid            a backup is not whole, or is none
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
@@ -288,6 +289,12 @@ class DatabaseBusy(StoreError):
     """The database was busy, or did not answer, for as long as a caller waits. Nothing was stored; ask again."""
 
     status, slug, title = 503, "busy", "The database is busy"
+
+
+class BlobsUnreachable(StoreError):
+    """The store of large bytes does not answer, or with an error."""
+
+    status, slug, title = 503, "blobs", "The store of large bytes does not answer"
 
 
 class BlobDamaged(StoreError):

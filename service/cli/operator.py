@@ -9,7 +9,7 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting
+from atomic_margin.service.cli import breakers, maturities, netting, operator_backup
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
@@ -369,6 +369,8 @@ app.command()(maturities.mature)
 app.command()(breakers.halt)
 app.command()(breakers.resume)
 app.command(name="breakers")(breakers.breakers)
+app.command()(operator_backup.backup)
+app.command()(operator_backup.restore)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:

@@ -75,6 +75,10 @@ def serve(
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    blobs: Annotated[
+        str | None,
+        typer.Option(help="URL of the folder for large bytes, as in s3://bucket/folder; by default in --dir."),
+    ] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
@@ -95,6 +99,7 @@ def serve(
             answer_seconds=answer_seconds,
             memory_bytes=memory_gib << 30,
             database_url=database,
+            blobs_url=blobs,
             workers=workers,
             policy=policy,
             proof_seconds=proof_seconds,

@@ -25,10 +25,12 @@ from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
-from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
-from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.ownership import require_own
+from atomic_margin.service.operator.store.references import named_blobs
+from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, UniverseRow
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
@@ -41,6 +43,7 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 
 DEFAULT_ORIGIN = "atomic-margin.log"
+KEY_FILE = "operator.key"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        blobs_url: where large bytes are, as fsspec names it; by default in the directory.
+        blob_cache_bytes: with a URL: room for copies of them in the directory.
     """
 
     directory: Path
@@ -81,6 +86,8 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    blobs_url: str | None = None
+    blob_cache_bytes: int = DEFAULT_CACHE_BYTES
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -104,15 +111,20 @@ class Operator:
         self.settings = settings
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
-        self.identity = Identity.load_or_create(settings.directory / "operator.key")
+        self._directory_lock = _lock_directory(settings.directory / "lock")
+        url = settings.database_url
+        try:
+            self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+            require_own(self.store, settings.directory / KEY_FILE)
+        except BaseException:
+            self._directory_lock.close()
+            raise
+        self.identity = Identity.load_or_create(settings.directory / KEY_FILE)
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
         )
         self.admin_token = load_token(settings.directory / "admin.token")
-        self._directory_lock = _lock_directory(settings.directory / "lock")
-        url = settings.database_url
-        self.store = Store.in_directory(settings.directory) if url is None else Store(url)
-        self.blobs = Blobs(settings.directory / "blobs")
+        self.blobs = open_blobs(settings.directory, settings.blobs_url, settings.blob_cache_bytes)
         self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
         self._shared_evaluator = evaluator
         self._key_checks = threading.Lock()
@@ -165,12 +177,7 @@ class Operator:
     def remove_orphans(self) -> int:
         """Remove files that no row names, left by a crash between file and commit."""
         with self.store.reading() as session:
-            named = {
-                sha256
-                for keys in session.scalars(select(EnrolledKeys))
-                for sha256 in (keys.evaluation_keys, keys.known_answer_input)
-            }
-            named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
+            named = named_blobs(session)
         return self.blobs.keep_only(named)
 
     def account(self, institution: str) -> Account:
