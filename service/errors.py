@@ -54,6 +54,7 @@ ServiceError
 ├── StoreError                   what the operator keeps cannot be read or written now
 │   ├── DatabaseBusy             503  the database was busy, or did not answer, for as long as a caller waits
 │   ├── OutOfSpace               507  its disk has too little room for what was sent
+│   ├── BlobsUnreachable         503  the store of large bytes does not answer
 │   ├── BlobDamaged              stored bytes have another hash than their name
 │   └── BackupInvalid            a backup is not whole, or is none
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
@@ -384,6 +385,12 @@ class OutOfSpace(StoreError):
     """The operator's disk has too little room for what was sent. Nothing was stored; send it again later."""
 
     status, slug, title = 507, "out-of-space", "The operator's disk is nearly full"
+
+
+class BlobsUnreachable(StoreError):
+    """The store of large bytes does not answer, or with an error."""
+
+    status, slug, title = 503, "blobs", "The store of large bytes does not answer"
 
 
 class BlobDamaged(StoreError):

@@ -9,7 +9,7 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting, operator_keys, operator_prune, tls
+from atomic_margin.service.cli import breakers, maturities, netting, operator_backup, operator_keys, operator_prune, tls
 from atomic_margin.service.cli.calls import call
 from atomic_margin.service.cli.configuration import addressed
 from atomic_margin.service.cli.defaults import add_defaults
@@ -373,6 +373,8 @@ app.command()(breakers.halt)
 app.command()(breakers.resume)
 app.command(name="breakers")(breakers.breakers)
 app.command()(operator_prune.prune)
+app.command()(operator_backup.backup)
+app.command()(operator_backup.restore)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:

@@ -99,6 +99,10 @@ def serve(
         Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    blobs: Annotated[
+        str | None,
+        typer.Option(help="URL of the folder for large bytes, as in s3://bucket/folder; by default in --dir."),
+    ] = None,
     retention: Annotated[
         Path | None,
         typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
@@ -135,6 +139,7 @@ def serve(
             answer_seconds=answer_seconds,
             memory_bytes=memory_gib << 30,
             database_url=database,
+            blobs_url=blobs,
             workers=workers,
             grace_seconds=grace_seconds,
             cluster=None

@@ -15,7 +15,14 @@ from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentError, DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import DatabaseBusy, OutOfSpace, RequestError, ServiceError, StoreError
+from atomic_margin.service.errors import (
+    BlobsUnreachable,
+    DatabaseBusy,
+    OutOfSpace,
+    RequestError,
+    ServiceError,
+    StoreError,
+)
 from atomic_margin.zk.errors import ProofError
 
 MEDIA_TYPE = "application/problem+json"
@@ -56,8 +63,9 @@ def install(app: FastAPI) -> None:
     def _request(request: Request, error: RequestError) -> Response:
         return problem(request, error.status, error.slug, error.title, str(error), error.field)
 
+    @app.exception_handler(BlobsUnreachable)
     @app.exception_handler(DatabaseBusy)
-    def _busy(request: Request, error: DatabaseBusy) -> Response:
+    def _busy(request: Request, error: DatabaseBusy | BlobsUnreachable) -> Response:
         answer = problem(request, error.status, error.slug, error.title, str(error), None)
         answer.headers["Retry-After"] = "1"
         return answer

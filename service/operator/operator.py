@@ -35,11 +35,13 @@ from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
 from atomic_margin.service.operator.staff import StaffKeys
-from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
-from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.ownership import require_own
+from atomic_margin.service.operator.store.references import named_blobs
+from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, UniverseRow
 from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
@@ -56,6 +58,7 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
+KEY_FILE = "operator.key"
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        blobs_url: where large bytes are, as fsspec names it; by default in the directory.
+        blob_cache_bytes: with a URL: room for copies of them in the directory.
         cluster: where runs are evaluated instead of on this machine; key checks stay here.
         grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
         limits: of its HTTP face, and of what institutions upload.
@@ -101,6 +106,8 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    blobs_url: str | None = None
+    blob_cache_bytes: int = DEFAULT_CACHE_BYTES
     grace_seconds: int = 30
     cluster: ClusterSettings | None = None
     limits: Limits = USUAL_LIMITS
@@ -131,17 +138,22 @@ class Operator:
         self.compiled_ticks = CompiledTicks(terms)
         self.parsed = ParsedDocuments(terms.profile)
         self.measures = Measures()
-        self.identity = Identity.load_or_create(settings.directory / "operator.key")
+        self._directory_lock = _lock_directory(settings.directory / "lock")
+        url = settings.database_url
+        try:
+            self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+            require_own(self.store, settings.directory / KEY_FILE)
+        except BaseException:
+            self._directory_lock.close()
+            raise
+        self.identity = Identity.load_or_create(settings.directory / KEY_FILE)
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
         )
         self.admin_token = load_token(settings.directory / "admin.token")
         self.staff = StaffKeys(settings.directory)
-        self._directory_lock = _lock_directory(settings.directory / "lock")
-        url = settings.database_url
-        self.store = Store.in_directory(settings.directory) if url is None else Store(url)
         clock.begin(self.store)
-        self.blobs = Blobs(settings.directory / "blobs")
+        self.blobs = open_blobs(settings.directory, settings.blobs_url, settings.blob_cache_bytes)
         layout = layout_of(terms.profile)
         longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
         self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
@@ -202,12 +214,7 @@ class Operator:
     def remove_orphans(self) -> int:
         """Remove files that no row names, left by a crash: of blobs, of worker processes."""
         with self.store.reading() as session:
-            named = {
-                sha256
-                for keys in session.scalars(select(EnrolledKeys))
-                for sha256 in (keys.evaluation_keys, keys.known_answer_input)
-            }
-            named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
+            named = named_blobs(session)
         return self.blobs.keep_only(named) + remove_leftovers()
 
     def account(self, institution: str) -> Account:

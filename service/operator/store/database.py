@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.clock import CLOCK
 from atomic_margin.service.errors import DatabaseBusy, MalformedRequest
 from atomic_margin.service.operator.store.addresses import DATABASE_FILE, create_private, named_errors, parse_url
+from atomic_margin.service.operator.store.migrations import NEWEST, bring_up_to_date, version_of
 from atomic_margin.service.operator.store.transient import is_transient
 
 WAIT_SECONDS = 30.0
@@ -47,8 +48,12 @@ T = TypeVar("T")
 class Store:
     """The database behind one engine."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, version: str | None = NEWEST) -> None:
         """Open (and create, where needed) the database at an SQLAlchemy URL, and bring its tables up to date.
+
+        Args:
+            url: of SQLite or PostgreSQL.
+            version: that the tables get, for a backup of that version; None to leave them as they are.
 
         Raises:
             DatabaseUnusable: it is not reachable, or none of ours.
@@ -79,7 +84,7 @@ class Store:
                     **{_READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
                 )
             try:
-                self._upgrade()
+                self._upgrade(version)
             except BaseException:
                 self.engine.dispose()
                 raise
@@ -155,15 +160,13 @@ class Store:
         """Release every connection."""
         self.engine.dispose()
 
-    def _upgrade(self) -> None:
-        # Alembic takes a while to import: only whoever has something to upgrade does.
-        from atomic_margin.service.operator.store.migrations import bring_up_to_date, is_newest
-
+    def _upgrade(self, version: str | None) -> None:
         with self.reading(OPENING_SECONDS) as session:
-            newest = is_newest(session.connection())
-        if not newest:
+            found = version_of(session.connection())
+        # Alembic takes a while to import: only whoever has something to upgrade does.
+        if version is not None and found != version:
             with self.unit_of_work() as session:
-                bring_up_to_date(session.connection())
+                bring_up_to_date(session.connection(), version)
 
 
 def now() -> datetime:

@@ -14,18 +14,13 @@ from atomic_margin.service.errors import SchemaUnknown
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The version that the tables of this code have."""
 BASELINE = "0001"
 """What databases have that were made before there were versions."""
 _TABLE = "alembic_version"
 
 Columns = dict[str, set[str]]
-
-
-def is_newest(connection: Connection) -> bool:
-    """Return whether the tables are those of this code."""
-    return version_of(connection) == NEWEST
 
 
 def version_of(connection: Connection) -> str | None:
@@ -35,8 +30,12 @@ def version_of(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {_TABLE}")).scalar()  # noqa: S608  # a constant
 
 
-def bring_up_to_date(connection: Connection) -> None:
+def bring_up_to_date(connection: Connection, wanted: str = NEWEST) -> None:
     """Take the steps that a database lacks, in the transaction that is open. An empty one gets all tables.
+
+    Args:
+        connection: to it.
+        wanted: the version that its tables get.
 
     Raises:
         SchemaUnknown: the version is none of this code's, or the tables are none of ours; nothing is changed.
@@ -45,19 +44,20 @@ def bring_up_to_date(connection: Connection) -> None:
     from alembic.script import ScriptDirectory
 
     config, version = configuration(connection), version_of(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if wanted not in known:
+        raise SchemaUnknown(f"there are no tables of version {wanted}; this program knows up to {NEWEST}")
     if version is None:
         tables = _columns(connection)
         if tables:
             _require_baseline(tables)
             command.stamp(config, BASELINE)
-    else:
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if version not in known:
-            raise SchemaUnknown(
-                f"the database has tables of version {version}, and this program knows {NEWEST}: start the newer "
-                "atomic-margin that made them, or restore a backup of before"
-            )
-    command.upgrade(config, NEWEST)
+    elif version not in known:
+        raise SchemaUnknown(
+            f"the database has tables of version {version}, and this program knows up to {NEWEST}: start the newer "
+            "atomic-margin that made them, or restore a backup of before"
+        )
+    command.upgrade(config, wanted)
 
 
 def configuration(connection: Connection) -> "Config":
