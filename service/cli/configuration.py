@@ -7,13 +7,14 @@ The file is TOML: a table named like the role, whose keys are the options withou
 to the folder that it stands in, which also is what ``--dir`` means if nothing says otherwise.
 """
 
+import inspect
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -33,6 +34,7 @@ ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """The commands whose options each role has."""
 NOT_OPTIONS = {"help", "config"}
+WATCH_SECONDS = "2"
 DEFAULT_PORTS = {"operator": 8400, "institution": 8401}
 
 SourceFolder = Annotated[
@@ -106,7 +108,8 @@ def configured(role: str) -> type[TyperCommand]:
                 if file is not None and not {"--help"} & set(args):
                     by_key = {_key(parameter): parameter for parameter in _options(self.params)}
                     known = {*by_key, *options_of(role)}
-                    ctx.default_map = _values(file, read_file(file, role, known), by_key)
+                    values = read_file(file, role, known)
+                    ctx.default_map = _values(file, values, by_key, _paths(self.callback))
             return super().parse_args(ctx, args)
 
     return Configured
@@ -124,6 +127,7 @@ def addressed(role: str, address: str) -> type[TyperGroup]:
         """A group that looks up in the role's file what its commands need to find the server."""
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            args = _with_seconds(args)
             with plain_errors():
                 file = find_file(role, None, _given(args, "--dir"))
                 port = _port(role, file)
@@ -220,7 +224,18 @@ def _port(role: str, file: Path | None) -> int | None:
     return int(said)
 
 
-def _values(path: Path, found: Mapping[str, Any], by_key: Mapping[str, Any]) -> dict[str, Any]:
+def _paths(callback: Any) -> set[str]:
+    """Return the names of the parameters of a command that are paths."""
+    hints = get_type_hints(inspect.unwrap(callback))
+    return {name for name, hint in hints.items() if hint is Path or Path in _parts(hint)}
+
+
+def _parts(hint: Any) -> set[Any]:
+    found = set(get_args(hint))
+    return found.union(*map(_parts, found)) if found else found
+
+
+def _values(path: Path, found: Mapping[str, Any], by_key: Mapping[str, Any], paths: set[str]) -> dict[str, Any]:
     """Return the defaults of parameters by their names, with paths as seen from here."""
     folder = path.parent
     values: dict[str, Any] = {}
@@ -230,7 +245,7 @@ def _values(path: Path, found: Mapping[str, Any], by_key: Mapping[str, Any]) -> 
         parameter = by_key.get(key)
         if parameter is None:
             continue
-        if parameter.type.name in ("path", "file", "directory"):
+        if parameter.name in paths:
             value = [str(folder / one) for one in value] if isinstance(value, list) else str(folder / str(value))
         values[parameter.name] = value
     return values
@@ -269,6 +284,17 @@ def _given(args: list[str], option: str) -> str | None:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return None
+
+
+def _with_seconds(args: list[str]) -> list[str]:
+    """Return the arguments with the usual seconds behind a ``--watch`` that has none."""
+    found: list[str] = []
+    for number, word in enumerate(args):
+        found.append(word)
+        following = args[number + 1] if number + 1 < len(args) else "-"
+        if word == "--watch" and not following[:1].isdigit():
+            found.append(WATCH_SECONDS)
+    return found
 
 
 def _toml(value: Any) -> str:

@@ -8,27 +8,31 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
-from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries, log_options, tls
+from atomic_margin.service.cli import (
+    institution_collateral,
+    institution_default,
+    institution_entries,
+    institution_shown,
+    log_options,
+    tls,
+)
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
 from atomic_margin.service.cli.configuration import ConfigFile, addressed, configured
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_REFUSED, err, fail, out, plain_errors, print_json
+from atomic_margin.service.cli.scaffolds import add_keys
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.logs import LogFormat, LogLevel
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
-    AgentStatus,
     AskedToGiveUp,
-    DecidedRuns,
     KeysReplaced,
     LossesSettled,
     Promised,
     ReaderNames,
     ReaderToken,
-    Submitted,
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import SignedOf
@@ -129,25 +133,6 @@ def serve(
 
 
 @app.command()
-def submit(
-    portfolio: Annotated[
-        Path, typer.Argument(help="A portfolio or trades, JSON or CSV; examples/portfolio.json is one.")
-    ],
-    directory: Directory,
-    agent: AgentUrl = DEFAULT_AGENT,
-) -> None:
-    """Encrypt, commit to, prove and submit a portfolio through the running agent; trades are netted there.
-
-    What is wrong with the file is named by file and field, or by line and column of CSV, and nothing is sent. What the
-    agent refuses it names by its field; the first line of CSV below the header is lines[0], or trades[0].
-    """
-    with plain_errors():
-        file = read_book_file(portfolio)
-        file.parse()
-        print_json(ask(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
-
-
-@app.command()
 def settle(
     directory: Directory,
     asset: Annotated[str, typer.Option(help="What leaves, of the collateral schedule.")],
@@ -190,6 +175,7 @@ def promise(
 
 
 institution_collateral.register(app)
+institution_shown.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
 
@@ -201,7 +187,9 @@ def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     The book is brought under the new keys with the same commitments. The agent does this by itself after an alarm.
     """
     with plain_errors():
-        print_json(ask(KeysReplaced, directory, agent, "POST", "/v1/keys"))
+        replaced = ask(KeysReplaced, directory, agent, "POST", "/v1/keys")
+        add_keys(directory, replaced["key_commitments"])
+        print_json(replaced)
 
 
 @app.command()
@@ -347,20 +335,6 @@ def history(directory: Directory) -> None:
 
     with plain_errors():
         print_json(released_of(directory))
-
-
-@app.command()
-def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
-    with plain_errors():
-        print_json(ask(AgentStatus, directory, agent, "GET", "/v1/status"))
-
-
-@app.command()
-def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Print the private figures of every answered run."""
-    with plain_errors():
-        print_json(ask(DecidedRuns, directory, agent, "GET", "/v1/runs"))
 
 
 @app.command("compare-audit")
