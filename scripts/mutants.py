@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
@@ -343,6 +344,7 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *LIVE_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
