@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_executors import EXECUTOR_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
@@ -352,6 +353,7 @@ MUTANTS = (
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
+    *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
 )  # fmt: skip

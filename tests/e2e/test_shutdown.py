@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 RUN = f"{NAME}.1"
 GRACE_SECONDS = 2
+ENDED = (0, -signal.SIGTERM)
+"""The server gives itself the signal once more when it has done what there was to do."""
 
 
 def stored(world: World) -> tuple[str, int, str | None]:
@@ -39,12 +41,12 @@ def evaluating(world: World) -> None:
 def test_a_worker_that_hangs_cannot_hold_a_shutdown(world: World) -> None:
     with world.serving(options=("--grace-seconds", str(GRACE_SECONDS))):
         (worker,) = workers_of(world)
-        os.kill(worker, signal.SIGSTOP)
         evaluating(world)
+        os.kill(worker, signal.SIGSTOP)
         started = time.monotonic()
         assert world.operator_process is not None
         world.operator_process.signal(signal.SIGTERM)
-        assert world.operator_process.wait(60) == 0
+        assert world.operator_process.wait(60) in ENDED
         spent = time.monotonic() - started
         assert not Path(f"/proc/{worker}").exists()
     assert GRACE_SECONDS <= spent < 40
@@ -60,7 +62,7 @@ def test_a_run_in_hand_ends_before_the_operator_does(world: World) -> None:
         evaluating(world)
         assert world.operator_process is not None
         world.operator_process.signal(signal.SIGTERM)
-        assert world.operator_process.wait(60) == 0
+        assert world.operator_process.wait(60) in ENDED
     assert stored(world) == (RunState.AWAITING_ANSWER, 1, None)
 
 
