@@ -27,7 +27,6 @@ def percentiles(values: Iterable[float]) -> dict[str, float] | None:
 
 
 def figures(
-    institutions: int,
     scheduled: Mapping[str, float],
     ticks: Sequence[Line],
     trace: Sequence[Line],
@@ -37,7 +36,6 @@ def figures(
     """Return what was measured.
 
     Args:
-        institutions: how many there were.
         scheduled: when the tick of each run was sent.
         ticks: how late each was sent, and how long it took.
         trace: of the operator's process.

@@ -68,7 +68,7 @@ class Plan:
         proof_seconds: time to prove coverage first, under `unless_proven`.
         breaching: share of institutions that breach.
         players: processes of institutions.
-        drain: seconds that runs have to end after the last tick.
+        drain: seconds without the end of a run, after the last tick, until the load is given up.
         prepared: folder of what is made before the first tick; used if it is there, else written.
         database: SQLAlchemy URL; None for SQLite in the load's own folder.
     """
@@ -174,7 +174,7 @@ class _Load:
             **{name: str(value) if isinstance(value, Path) else value for name, value in asdict(self.plan).items()},
             "drained": drained,
             "elapsed_s": elapsed,
-            **figures(self.plan.institutions, scheduled, ticks, trace, receipts, elapsed),
+            **figures(scheduled, ticks, trace, receipts, elapsed),
             "memory": held,
             "disk_per_institution_bytes": prepared_bytes // self.plan.institutions,
             "disk_grown_bytes": grown,
@@ -310,10 +310,15 @@ class _Load:
         return list(TickAccepted.parse(accepted).runs)
 
     def _drain(self, players: list[PlayerProcess]) -> bool:
-        """Wait until no run is left in which something is to come; return whether that was so in time."""
-        store, deadline, said = self._store(), time.monotonic() + self.plan.drain, 0.0
+        """Wait until no run is left in which something is to come; give up when none ends for a while."""
+        store, said = self._store(), 0.0
+        before, deadline = -1, time.monotonic()
         try:
-            while (left := unfinished(store)) and time.monotonic() < deadline:
+            while left := unfinished(store):
+                if left != before:
+                    before, deadline = left, time.monotonic() + self.plan.drain
+                if time.monotonic() >= deadline:
+                    break
                 if time.monotonic() - said >= PROGRESS_SECONDS:
                     said = time.monotonic()
                     self.say(f"the last tick is sent; {left} runs are not over")

@@ -34,7 +34,9 @@ def service(
     proof_seconds: Annotated[int, typer.Option(min=1, help="With unless_proven: time for that proof.")] = 10,
     breaching: Annotated[float, typer.Option(min=0, max=1, help="Share of institutions that breach.")] = 0.1,
     players: Annotated[int, typer.Option(min=1, max=64, help="Processes that institutions live in.")] = 2,
-    drain: Annotated[float, typer.Option(min=0, help="Seconds that runs have to end after the last tick.")] = 120.0,
+    drain: Annotated[
+        float, typer.Option(min=0, help="After the last tick: seconds in which no run ends until this gives up.")
+    ] = 120.0,
     prepared: Annotated[
         Path | None, typer.Option(help="Keep keys and submissions in this folder, and use them again.")
     ] = None,
