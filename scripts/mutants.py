@@ -12,7 +12,9 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
+from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
@@ -344,6 +346,7 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *LIVE_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
@@ -352,6 +355,7 @@ MUTANTS = (
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
+    *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
 )  # fmt: skip

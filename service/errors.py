@@ -15,6 +15,7 @@ ServiceError
 │   ├── NotPermitted             403  a key of the operator's staff without the scope for this
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
+│   ├── Gone                     410  it was there, and is kept no longer
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
@@ -22,6 +23,7 @@ ServiceError
 │   │   └── ClaimLost            409  a run that another caller has in hand by now
 │   ├── TooLarge                 413  a body over its limit
 │   ├── TooManyRequests          429  more requests than are taken from one caller
+│   ├── TooManyStreams           429  as many event streams are open as there may be
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
@@ -43,11 +45,21 @@ ServiceError
 │   ├── TickSkipped              a number is left out
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
-│   └── TickStale                its prices are older, by the agent's clock, than it answers
+│   ├── TickStale                its prices are older, by the agent's clock, than it answers
+│   └── NotAdmitted              the operator has not admitted this institution under its identity key
+├── DiskTooFull                  there is no room for what is to be made; nothing was begun
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
+├── StoreError                   what the operator keeps cannot be read or written now
+│   ├── DatabaseBusy             503  the database was busy, or did not answer, for as long as a caller waits
+│   ├── OutOfSpace               507  its disk has too little room for what was sent
+│   ├── BlobsUnreachable         503  the store of large bytes does not answer
+│   ├── BlobDamaged              stored bytes have another hash than their name
+│   └── BackupInvalid            a backup is not whole, or is none
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
+    ├── DatabaseUnusable         a database that is not reachable, or none of ours
+    │   └── SchemaUnknown        one whose tables this version does not know: a newer version, or somebody, made them
     └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
@@ -136,6 +148,12 @@ class NotFound(RequestError):
     status, slug, title = 404, "not-found", "Nothing is there"
 
 
+class Gone(RequestError):
+    """It was there, and is kept no longer."""
+
+    status, slug, title = 410, "gone", "It is kept no longer"
+
+
 class Conflict(RequestError):
     """Out of sequence, in the wrong state, or already done otherwise."""
 
@@ -174,6 +192,12 @@ class TooManyRequests(RequestError):
     """More requests than are taken from one caller in the time."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
+
+
+class TooManyStreams(RequestError):
+    """As many event streams are open as there may be, of this caller or of all."""
+
+    status, slug, title = 429, "too-many-streams", "Too many event streams are open"
 
 
 class Refused(RequestError):
@@ -307,6 +331,14 @@ class TickStale(AgentRefused):
     """The prices of a run's tick are older, by the agent's own clock, than it answers, or of the future."""
 
 
+class NotAdmitted(AgentRefused):
+    """The operator has not admitted the institution under its identity key: no keys are made for it."""
+
+
+class DiskTooFull(ServiceError):
+    """There is no room for what is to be made; nothing was begun."""
+
+
 class HistoryDiffers(ServiceError):
     """What an operator has stored is not what its entries give."""
 
@@ -317,12 +349,14 @@ class RemoteError(ServiceError):
     Attributes:
         status: HTTP status, or 0 when there was no answer.
         problem: the problem document.
+        retry_after: seconds that the other side asked to wait, 0 if it asked for none.
     """
 
     def __init__(self, message: str, status: int = 0, problem: dict[str, object] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
+        self.retry_after = 0.0
 
 
 class MalformedResponse(RemoteError):
@@ -337,8 +371,46 @@ class MalformedResponse(RemoteError):
         self.field = field
 
 
+class StoreError(ServiceError):
+    """What the operator keeps cannot be read or written now."""
+
+
+class DatabaseBusy(StoreError):
+    """The database was busy, or did not answer, for as long as a caller waits. Nothing was stored; ask again."""
+
+    status, slug, title = 503, "busy", "The database is busy"
+
+
+class OutOfSpace(StoreError):
+    """The operator's disk has too little room for what was sent. Nothing was stored; send it again later."""
+
+    status, slug, title = 507, "out-of-space", "The operator's disk is nearly full"
+
+
+class BlobsUnreachable(StoreError):
+    """The store of large bytes does not answer, or with an error."""
+
+    status, slug, title = 503, "blobs", "The store of large bytes does not answer"
+
+
+class BlobDamaged(StoreError):
+    """Stored bytes have another hash than their name."""
+
+
+class BackupInvalid(StoreError):
+    """A backup is not whole, or is none."""
+
+
 class ConfigurationError(ServiceError):
     """A file or option is missing or wrong."""
+
+
+class DatabaseUnusable(ConfigurationError):
+    """A database is not reachable, or none of ours."""
+
+
+class SchemaUnknown(DatabaseUnusable):
+    """A database's tables are none that this version knows."""
 
 
 class ModelNotServed(ConfigurationError):

@@ -14,7 +14,9 @@ from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS
 
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
+    "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
+    "worker": "Evaluate runs for an operator, on another machine.",
     "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
     "feed": "The price sources' side: rules, keys, signed prices.",

@@ -20,6 +20,8 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNEXPECTED = 70
 """Of an error that nobody foresaw, as sysexits.h has it."""
+EXIT_PERMANENT = 3
+"""Of a server that ended by itself, and would end again: a person has to do something first."""
 EXIT_INTERRUPTED = 130
 """Of Ctrl-C, as shells have it."""
 EXIT_CLOSED = 141

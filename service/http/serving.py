@@ -7,10 +7,13 @@ Whoever connects meanwhile waits for the application.
 import errno
 import logging
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.http.tls import Certificate
+
+if TYPE_CHECKING:
+    import uvicorn
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -49,8 +52,11 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def serve(app: Any, listener: socket.socket, tls: Certificate | None = None) -> None:
-    """Serve an ASGI application on a socket that listens, by TLS if there is a certificate, until told to stop."""
+def server_of(app: Any, tls: Certificate | None = None, **settings: Any) -> "uvicorn.Server":
+    """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it.
+
+    With a certificate it speaks TLS; `settings` are further ones of uvicorn, see `http.connections`.
+    """
     import uvicorn
 
     config = uvicorn.Config(
@@ -61,8 +67,13 @@ def serve(app: Any, listener: socket.socket, tls: Certificate | None = None) -> 
         server_header=False,
         ssl_certfile=None if tls is None else tls.chain,
         ssl_keyfile=None if tls is None else tls.key,
+        **settings,
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def run(server: "uvicorn.Server", listener: socket.socket) -> None:
+    """Serve on a socket that listens, until the process or the server is told to stop."""
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
@@ -73,6 +84,11 @@ def serve(app: Any, listener: socket.socket, tls: Certificate | None = None) -> 
     if not server.started:
         # What kept it from starting is logged.
         raise SystemExit(3)
+
+
+def serve(app: Any, listener: socket.socket, tls: Certificate | None = None, **settings: Any) -> None:
+    """Serve an ASGI application on a socket that listens, until the process is told to stop."""
+    run(server_of(app, tls, **settings), listener)
 
 
 def warn_exposed(host: str, tls: bool) -> bool:

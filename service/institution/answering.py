@@ -28,6 +28,7 @@ from atomic_margin.service.institution.runs import (
     present,
 )
 from atomic_margin.service.institution.store import OwnAnswer, OwnSubmission
+from atomic_margin.service.institution.unsent import closed_book
 from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.agent_messages import PrivateFigures
 from atomic_margin.service.protocol.documents import RunRecord
@@ -72,11 +73,11 @@ def prepare(party: Party, policy: Policy) -> None:
     try:
         own, checked = _checked(party, run, policy)
     except NotCosignedYet as reason:
-        _log.info("no answer yet: %s", reason)
+        party.said.info(_log, "no answer yet", str(reason))
         party.stage("waiting for witnesses")
         return
     except AgentRefused as refusal:
-        _log.error("no answer: %s", refusal)
+        party.said.error(_log, "no answer", str(refusal))
         party.stage("refused a run")
         return
     if not run.evaluated and not checked.covered:
@@ -109,6 +110,7 @@ def prepare(party: Party, policy: Policy) -> None:
     )
     proved = perf_counter()
     _keep(party, checked, signed, private_figures(checked, flag, signed, decrypted - started, proved - decrypted))
+    _log.info("run %s: %s", run.run_id, "nothing is answered" if signed is None else "the answer is signed")
 
 
 def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission, CheckedRun]:
@@ -120,10 +122,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
     """
     own = party.store.submission(run.submission)
     if own is None:
-        raise AgentRefused(
-            f"run {run.run_id!r} is about a submission that this directory cannot open; restore its newest backup, or "
-            "submit again"
-        )
+        raise AgentRefused(closed_book(run.run_id, party.settings.directory))
     presented = present(party.client.run(run.run_id))
     require_cosigned(party.settings, party.store, run, presented.view.evidence)
     require_alone(party.watch, party.store, run)

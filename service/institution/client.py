@@ -3,7 +3,11 @@
 import hashlib
 import json
 import secrets
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,10 +17,12 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.uploading import upload
 from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
+from atomic_margin.service.protocol.live_messages import Admitted
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -33,6 +39,9 @@ from atomic_margin.service.protocol.upload_messages import UploadView
 JsonObject = dict[str, Any]
 
 MAX_RESPONSE_BYTES = 16 << 20
+MAX_PROBLEM_BYTES = 1 << 16
+SILENCE_SECONDS = 45.0
+"""After which an event stream is taken for broken; the operator says every few seconds that it stands."""
 
 
 class OperatorClient:
@@ -167,6 +176,28 @@ class OperatorClient:
         """Get a universe by its hash: the first one, or a revision of it."""
         return self._json("GET", f"/v1/universes/{hash_}")
 
+    def admitted(self, identity: str) -> bool:
+        """Ask whether the operator has admitted the institution under an identity key; anybody may ask."""
+        return self._message(Admitted, "GET", f"{self._path}/admission", params={"identity": identity}).admitted
+
+    @contextmanager
+    def events(self, after: int) -> Iterator[OpenStream]:
+        """Open the account's event stream after an entry.
+
+        Raises:
+            RemoteError: the operator refuses or does not answer, or the stream breaks.
+        """
+        path, headers = f"{self._path}/events", {"Last-Event-ID": str(after), "Accept": "text/event-stream"}
+        try:
+            with self._http.stream("GET", path, headers=headers, auth=self._auth, timeout=SILENCE_SECONDS) as response:
+                if response.is_success:
+                    yield OpenStream(response.iter_lines(), partial(_end, response))
+                    return
+                data = next(response.iter_bytes(MAX_PROBLEM_BYTES), b"")
+        except httpx.HTTPError as error:
+            raise RemoteError(f"the operator's event stream broke: {error}") from error
+        raise _remote_error("GET", path, response.status_code, data, response.headers.get("retry-after", ""))
+
     def close(self) -> None:
         """Release the connections."""
         self._http.close()
@@ -212,7 +243,7 @@ class OperatorClient:
             raise RemoteError(f"the operator does not answer {method} {path}: {error}; is it running?") from error
         if response.is_success:
             return data
-        raise _remote_error(method, path, response.status_code, data)
+        raise _remote_error(method, path, response.status_code, data, response.headers.get("retry-after", ""))
 
 
 def _key(path: str, document: JsonObject | None) -> str:
@@ -222,11 +253,24 @@ def _key(path: str, document: JsonObject | None) -> str:
     return hashlib.sha256(path.encode() + b"\0" + canonical_bytes(document)).hexdigest()
 
 
-def _remote_error(method: str, path: str, status: int, data: bytes) -> RemoteError:
+def _remote_error(method: str, path: str, status: int, data: bytes, retry_after: str = "") -> RemoteError:
     try:
         problem = json.loads(data)
     except ValueError:
         problem = {}
     detail = problem.get("detail") if isinstance(problem, dict) else None
     message = f"the operator refuses {method} {path} ({status}): {detail or 'no reason given'}"
-    return RemoteError(message, status, problem if isinstance(problem, dict) else {})
+    error = RemoteError(message, status, problem if isinstance(problem, dict) else {})
+    # Dates, which it may be as well, are not read: the other clock may be anywhere.
+    error.retry_after = float(retry_after) if retry_after.isdigit() and len(retry_after) < 6 else 0.0
+    return error
+
+
+def _end(response: httpx.Response) -> None:
+    """Wake whoever reads a response: its connection is over."""
+    stream = response.extensions.get("network_stream")
+    found = None if stream is None else stream.get_extra_info("socket")
+    if found is not None:
+        with suppress(OSError):
+            # It may be over already.
+            found.shutdown(socket.SHUT_RDWR)

@@ -17,7 +17,7 @@ from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.institution import answers, client, coverage, enrolment, keyring, releases, submissions
+from atomic_margin.service.institution import answers, client, coverage, key_sets, keyring, releases, submissions
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.institution.store import OwnAnswer, OwnDocument, OwnEntry, OwnSubmission
@@ -105,14 +105,15 @@ class Resident:
         self._patches = pytest.MonkeyPatch()
         self._patches.setattr(client, "httpx", SimpleNamespace(Client=self.line, HTTPError=httpx.HTTPError))
         self._patches.setattr(keyring, "InstitutionKeys", FileKeys)
-        self._patches.setattr(enrolment, "InstitutionKeys", FileKeys)
+        self._patches.setattr(key_sets, "InstitutionKeys", FileKeys)
         if not proofs:
             for module in (submissions, answers, coverage, releases):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:
                     self._patches.setattr(module, name, lambda *_: bytes(1))
-            for name in ("portfolio", "encryption", "sufficiency", "claim"):
+            for name in ("portfolio", "encryption", "sufficiency"):
                 self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
-            self._patches.setattr(unasked, "verify_sufficiency", lambda *_: None)
+            for module in (verification, unasked):
+                self._patches.setattr(module, "require_proven", lambda *_: None)
         self._agent: Agent | None = None
 
     @property

@@ -224,5 +224,10 @@ def test_a_rotation_that_was_cut_is_finished(resident: Resident, end: str, lost:
     resident.restarted().answer_due()
     public = resident.state.public
     assert public.book.evaluation_keys == public.keys == resident.agent._store.note("evaluation_keys")  # type: ignore[union-attr]
-    assert public.key_sequence == (2 if end == "/confirmation" else 3)
+    # Keys whose reply was lost are brought again under another number, and refused: the operator has them.
+    assert public.key_sequence == (2 if end == "/confirmation" else 3 if lost == "request" else 4)
+    assert {path.name for path in resident.folder.glob("fhe-*.keys")} == {
+        "fhe-1.keys",
+        f"fhe-{public.key_sequence}.keys",
+    }
     assert in_step(resident)

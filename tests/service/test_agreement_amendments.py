@@ -116,7 +116,7 @@ def test_an_institution_asks_and_the_operator_agrees_over_http(world: World) -> 
     replayed(world)
     assert world.client.post("/v1/amendments", json=agreed, headers=world.admin).json() == entry.json()
     assert world.client.get(PATH, headers=world.admin).status_code == 404
-    assert world.client.post(PATH, json=document.to_json(), auth=world.auth()).status_code == 409
+    assert world.client.post(PATH, json=document.to_json(), auth=world.auth()).status_code == 202
 
 
 def test_nobody_asks_for_an_institution_or_for_what_cannot_be(world: World) -> None:

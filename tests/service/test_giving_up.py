@@ -96,7 +96,7 @@ def test_an_institution_asks_and_the_operator_agrees_over_http(world_at: WorldAt
     # Agreed to twice is once; there is nothing to agree to any more.
     assert world.client.post("/v1/giving-up", json=agreement, headers=world.admin).json() == entry.json()
     assert world.client.get(PATH, headers=world.admin).status_code == 404
-    assert world.client.post(PATH, json=document.to_json(), auth=world.auth()).status_code == 409
+    assert world.client.post(PATH, json=document.to_json(), auth=world.auth()).status_code == 202
     asset, free = next(iter(before.private.free.items()))
     with pytest.raises(NotCovered, match="a book was given up"):
         world.instruct(FUND, "withdraw", asset, free)

@@ -102,6 +102,7 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
         assert client.post(path, content=chunks(too_long, 1 << 20)).status_code == 401
     keys, auth = layout_of(TINY).evaluation_key_bytes, world.auth()
     path = f"/v1/institutions/larkfield/uploads/{'00' * 32}"
+    assert client.patch(path, content=chunks(keys + 1, 1 << 20)).status_code == 401
     refused = client.patch(path, content=chunks(keys + 1, 1 << 20), auth=auth)
     assert refused.status_code == 422
     refused = client.patch(path, content=b" " * (keys + 1), auth=auth)

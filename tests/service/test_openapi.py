@@ -1,10 +1,15 @@
 """The API's own documentation: complete, and with examples that can be sent."""
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import pytest
 
+from atomic_margin.service.http.reference import reference
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
@@ -79,8 +84,36 @@ def test_every_route_says_what_it_does_and_how_it_fails(api: Any) -> None:
         assert "4XX" in route["responses"], name
 
 
-def test_the_page_is_served(world_at: Callable[[str], World]) -> None:
-    assert "swagger" in world_at("enrolled").client.get("/docs").text
+def test_the_page_is_made_here_and_fetches_nothing(world_at: Callable[[str], World], api: Any) -> None:
+    """Row 21: no asset of anybody else, no script, and every call with what it takes."""
+    page = world_at("enrolled").client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "<script" not in page.text
+    assert not re.findall(r"(?:src|href)=.(?!#|data:,|/openapi.json)", page.text)
+    for path, methods in api["paths"].items():
+        for method, route in methods.items():
+            assert f'<b class="method">{method.upper()}</b> {escape(path)}' in page.text
+            assert escape(route["description"].split("\n")[0], quote=False)[:40] in page.text.replace("&#39;", "'")
+    for name in api["components"]["schemas"]:
+        assert f'id="schema-{name}"' in page.text
+    links = set(re.findall(r'href="#([^"]+)"', page.text))
+    assert links <= set(re.findall(r'id="([^"]+)"', page.text))
+    style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
+    assert style is not None
+    assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in policy
+
+
+def test_texts_of_the_page_are_escaped() -> None:
+    odd = "<script>alert(1)</script>"
+    schema = {"type": "object", "description": odd, "properties": {odd: {"type": "string", "examples": [odd]}}}
+    api = {
+        "info": {"title": odd, "version": odd, "description": odd},
+        "paths": {odd: {"get": {"description": odd, "operationId": odd, "tags": [odd], "responses": {}}}},
+        "components": {"schemas": {odd: schema}},
+    }
+    assert "<script" not in reference(api, odd)
 
 
 def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> None:
@@ -150,6 +183,7 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
         ("get", "/v1/institutions"),
         ("get", "/v1/log/checkpoint"),
         ("get", "/v1/log/tile/{path}"),
+        ("get", "/metrics"),
     }
     named = {
         call: content["application/json"]["schema"]["$ref"].rpartition("/")[2]

@@ -287,6 +287,17 @@ def test_small_steps_back_bring_no_request_back(clocks: Clocks) -> None:
             replays.take(signed)
 
 
+def test_a_step_back_that_begins_no_epoch_brings_no_request_back(clocks: Clocks) -> None:
+    replays = clocks.replays()
+    signed = clocks.signed(replays)
+    replays.take(signed)
+    clocks.wall -= STEP_SECONDS - 1
+    clocks.run(LIFETIME_SECONDS + SKEW_SECONDS + 1)
+    assert replays.epoch == signed.epoch
+    with pytest.raises(RequestReplayed):
+        replays.take(signed)
+
+
 def test_a_clock_that_is_set_forward_and_back_stops_nobody_for_long(clocks: Clocks) -> None:
     replays = clocks.replays()
     first = clocks.signed(replays)

@@ -120,7 +120,7 @@ def test_serve_says_what_is_wrong_before_it_makes_anything(tmp_path: Path, files
             *named,
             "--tls-cert",
             str(files.chain),
-        ],  # fmt: skip
+        ],
     )
     assert (result.exit_code, "go together" in result.stderr) == (2, True), result.output
     assert not (tmp_path / "operator").exists()

@@ -27,6 +27,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store import bundles
 from atomic_margin.service.operator.store.entries import StoredEntry, entries_after, entry_of, newest, state_of
 from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow, Tick
 from atomic_margin.service.operator.web import views
@@ -390,7 +391,9 @@ class World:
 
     def bundle(self, run_id: str) -> Json:
         with self.operator.store.unit_of_work() as session:
-            return session.get_one(AttestationRow, run_id).document
+            document: Json | None = bundles.load(session, run_id)
+            assert document is not None
+            return document
 
     def bundles(self) -> list[str]:
         with self.operator.store.unit_of_work() as session:

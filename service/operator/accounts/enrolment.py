@@ -19,6 +19,7 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, QuotaExceeded, Refused
 from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
@@ -97,6 +98,7 @@ def enrol(operator: Operator, institution: str, document: object) -> Challenge:
             f"({operator.terms.hashes['profile']})",
             "profile",
         )
+    require_room(operator.settings, layout_of(operator.terms.profile).evaluation_key_bytes)
     # The commitments fit the profile's keys; proofs will show what is inside them.
     key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
     named = {field: getattr(enrolment, field) for field in ("evaluation_keys", "known_answer_input")}
@@ -197,7 +199,7 @@ def _check(operator: Operator, institution: str, signed: SignedDocument) -> None
     """Refuse a document that could not be entered, before anything costly is done with it."""
     account = operator.account(institution)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         entries.check(session, account, signed)
         confirmed = select(func.count()).where(EnrolledKeys.institution == institution, EnrolledKeys.confirmed)
         if (session.scalar(confirmed) or 0) >= operator.settings.limits.key_sets:

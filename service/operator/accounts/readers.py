@@ -33,7 +33,7 @@ def name_readers(operator: Operator, institution: str, document: object) -> Sign
 
 def readable(operator: Operator, institutions: frozenset[str] | None) -> list[str]:
     """Return the runs whose bundles there are, in order, of some institutions or, with None, of all."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         query = select(AttestationRow.run_id).order_by(AttestationRow.run_id)
         if institutions is not None:
             query = query.join(Run, Run.run_id == AttestationRow.run_id)

@@ -41,7 +41,7 @@ def announce(operator: Operator, document: object, until: str) -> str:
     universe = Universe.parse(document)
     with operator.announcing:
         before = operator.terms.universe.hash()
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             market = _market(session)
             if market is not None and instant(until) <= market.as_of:
                 raise Refused("the universe before would end before the newest prices: give notice", "until")

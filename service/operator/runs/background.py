@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from atomic_margin.service.operator.clock import ClockWatch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
 from atomic_margin.service.operator.runs.claims import reclaim, recover
 from atomic_margin.service.operator.runs.evaluation import ask_next, evaluate_next, sweep_deadlines
 from atomic_margin.service.operator.runs.failures import wait_seconds
+from atomic_margin.service.operator.runs.pruning import PruningRounds
 from atomic_margin.service.operator.runs.shortfalls import evaluate_shortfall, reclaim_shortfalls, recover_shortfalls
 from atomic_margin.service.operator.runs.warming import KeyWarmer
 from atomic_margin.service.operator.store.claims import renew
@@ -42,11 +44,13 @@ class BackgroundWork:
         self._warmer = KeyWarmer(operator)
         self._turns = ShortfallTurns()
         self._publisher = Publisher(operator)
+        self._clock = ClockWatch(operator.measures)
         self._stop = threading.Event()
         self._next_settlement = self._next_claims = 0.0
         rounds: list[tuple[str, Callable[[], bool]]] = [("claims", self._keep_claims), ("watch", self._watch)]
         rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
         rounds.append(("log", self._publisher.publish))
+        rounds.append(("retention", PruningRounds(operator).look))
         self._wakes = [threading.Event() for _ in rounds]
         self._threads = [
             threading.Thread(target=self._loop, args=(name, work, wake), name=name, daemon=True)
@@ -67,6 +71,14 @@ class BackgroundWork:
         self._operator.evaluator.start()
         for thread in self._threads:
             thread.start()
+
+    def works(self) -> bool:
+        """Return whether every thread of it lives."""
+        return not self._stop.is_set() and all(thread.is_alive() for thread in self._threads)
+
+    def is_behind(self) -> bool:
+        """Return whether witnesses know more of the log than is stored here."""
+        return self._publisher.behind
 
     def wake(self) -> None:
         """Look for work now."""
@@ -120,6 +132,7 @@ class BackgroundWork:
         return False
 
     def _watch(self) -> bool:
+        self._clock.look()
         if sweep_deadlines(self._operator):
             self.wake()
         if time.monotonic() >= self._next_settlement:

@@ -102,7 +102,7 @@ def sweep_deadlines(operator: Operator) -> list[str]:
     that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
     late = select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         candidates = list(session.scalars(late.order_by(Run.run_id)))
     swept = []
     for run_id in candidates:

@@ -6,6 +6,7 @@ and has bounds of its own: it says nothing about the run.
 """
 
 import errno
+import math
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,7 +96,10 @@ def count(row: Claimable, failure: Failure, at: datetime) -> str | None:
         return f"its worker died {row.worker_deaths} times"
     if row.interruptions >= MAX_INTERRUPTIONS:
         return f"cut off {row.interruptions} times"
-    row.retry_at = instant_text(at + timedelta(seconds=wait_seconds(row.interruptions)))
+    # Whole seconds, upwards: the shortest wait is one.
+    row.retry_at = instant_text(
+        at + timedelta(seconds=math.ceil(wait_seconds(row.interruptions)), microseconds=999_999)
+    )
     return None
 
 

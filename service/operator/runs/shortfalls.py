@@ -82,14 +82,22 @@ def recorded(session: Session, institution: str, limit: int) -> list[str]:
 
 def _take(operator: Operator) -> Claim | None:
     """Take the shortfall of the oldest run that waits for it in hand."""
-    with operator.store.unit_of_work() as session:
-        due = or_(ShortfallRow.retry_at.is_(None), ShortfallRow.retry_at <= instant_text(now()))
-        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING, due)
-        row = session.scalar(waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1))
-        if row is None:
+    due = or_(ShortfallRow.retry_at.is_(None), ShortfallRow.retry_at <= instant_text(now()))
+    waiting = select(ShortfallRow.run_id).where(ShortfallRow.state == ShortfallState.WAITING, due)
+    oldest = waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1)
+    with operator.store.reading() as session:
+        if session.scalar(oldest) is None:
             return None
+
+    def work(session: Session) -> Claim | None:
+        run_id = session.scalar(oldest)
+        if run_id is None:
+            return None
+        row = session.get_one(ShortfallRow, run_id)
         move_shortfall(row, ShortfallEvent.TAKEN)
         return take(row, now())
+
+    return operator.store.run(work)
 
 
 def _evaluate(operator: Operator, taken: Claim) -> None:
@@ -120,7 +128,8 @@ def _record(operator: Operator, taken: Claim, run: str, ciphertext: str, evaluat
         evaluated_at=now_text(),
     )
     signed = record.signed_by(operator.identity)
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         row = session.get_one(ShortfallRow, taken.run_id)
         require(row, taken.owner, f"the shortfall of run {taken.run_id}")
         row.record, row.output = signed.to_json(), words
@@ -129,13 +138,18 @@ def _record(operator: Operator, taken: Claim, run: str, ciphertext: str, evaluat
         let_go(row)
         move_shortfall(row, ShortfallEvent.RECORDED)
 
+    operator.store.run(work)
+
 
 def _give_back(operator: Operator, taken: Claim, failure: Failure) -> None:
     """Let a shortfall wait again, or give it up when it has failed too often. The account is not touched."""
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         row = session.get_one(ShortfallRow, taken.run_id)
         require(row, taken.owner, f"the shortfall of run {taken.run_id}")
         _again_or_failed(row, failure)
+
+    operator.store.run(work)
 
 
 def _again_or_failed(row: ShortfallRow, failure: Failure) -> None:

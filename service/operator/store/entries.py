@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
@@ -212,7 +212,9 @@ def require_known(session: Session, institution: str, entry: str) -> None:
 
 def entries_after(session: Session, institution: str, number: int, limit: int) -> Iterator[StoredEntry]:
     """Yield up to `limit` entries of an account after the one with that number."""
-    query = select(EntryRow).where(EntryRow.institution == institution, EntryRow.number > number)
+    # As wide as what a caller may send, whatever the column holds.
+    later = EntryRow.number > literal(number, BigInteger)
+    query = select(EntryRow).where(EntryRow.institution == institution, later)
     for row in session.scalars(query.order_by(EntryRow.number).limit(limit)):
         yield StoredEntry(SignedDocument.parse(row.entry), SignedDocument.parse(document_of(session, row)))
 

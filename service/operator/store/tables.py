@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     ForeignKey,
+    Index,
     LargeBinary,
     String,
     UniqueConstraint,
@@ -220,7 +221,13 @@ class Run(Claimable, Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("institution", "price_sequence", "exact"),)
+    __table_args__ = (
+        UniqueConstraint("institution", "price_sequence", "exact"),
+        # Whoever looks for work asks for few of many rows; the words of a run are a third of a megabyte.
+        Index("ix_runs_state", "state", "price_sequence", "institution"),
+        Index("ix_runs_institution_state", "institution", "state"),
+        Index("ix_runs_institution_number", "institution", "number"),
+    )
     run_id: Mapped[str] = mapped_column(primary_key=True)
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"))
@@ -272,15 +279,23 @@ class ShortfallRow(Claimable, Base):
 
     __tablename__ = "shortfalls"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first)
+    state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first, index=True)
     record: Mapped[JsonObject | None]
     output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
     problem: Mapped[str | None]
 
 
+class BundlePart(Base):
+    """What several bundles have alike, once, compressed; `store.bundles` puts them together."""
+
+    __tablename__ = "bundle_parts"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AttestationRow(Base):
-    """The published bundle of a verified answer."""
+    """The published bundle of a verified answer, without what other rows and parts have (`store.bundles`)."""
 
     __tablename__ = "attestations"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)

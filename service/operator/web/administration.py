@@ -83,7 +83,7 @@ def administration_router(operator: Operator) -> APIRouter:
     @router.get("/institutions")
     def institutions() -> dict[str, AccountState]:
         """Admitted institutions and their states."""
-        with operator.store.unit_of_work() as session:
-            return {row.institution: row.state for row in session.scalars(select(Account))}
+        with operator.store.reading() as session:
+            return {row.institution: row.state for row in session.execute(select(Account.institution, Account.state))}
 
     return router

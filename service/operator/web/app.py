@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response
 from fastapi.responses import PlainTextResponse
+from sqlalchemy.orm import defer
 
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -29,6 +31,7 @@ from atomic_margin.service.operator.accounts import (
     releases,
     submissions,
 )
+from atomic_margin.service.operator.health import Watch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, records, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -36,15 +39,21 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.admission import admission_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.edge import install_edge
+from atomic_margin.service.operator.web.events import events_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.lists import lists_router
+from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
+from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
+from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.operator.web.uploads import uploads_router
 from atomic_margin.service.protocol.messages import (
@@ -55,7 +64,6 @@ from atomic_margin.service.protocol.messages import (
     Challenge,
     Entries,
     GivingUpRequest,
-    Health,
     IssuedNonce,
     LastTick,
     OperatorView,
@@ -73,7 +81,7 @@ _log = logging.getLogger(__name__)
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
-    work = BackgroundWork(operator)
+    work, live = BackgroundWork(operator), Live(operator)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -81,7 +89,9 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
             work.start()
         version, key = atomic_margin.__version__, operator.identity.public_key
         _log.info("operator started", extra={"version": version, "key": key, "workers": operator.evaluator.workers})
+        live.start()
         yield
+        live.stop()
         if background:
             work.stop()
         operator.close()
@@ -90,23 +100,35 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app = FastAPI(
         title="atomic-margin operator",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         summary="Margin verification that never sees a position",
         description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
         lifespan=lifespan,
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
+    app.state.live = live
     problems.install(app)
+    install_reference(app)
     profile_layout = layout_of(operator.terms.profile)
 
     longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
 
     def limit_of(path: str) -> int:
-        return longest_file if "/uploads/" in path else MAX_DOCUMENT_BYTES
+        if "/uploads/" in path:
+            return longest_file
+        of_form = form_limit(path)
+        return MAX_DOCUMENT_BYTES if of_form is None else of_form
 
     install_edge(app, operator, limit_of)
+    count_requests(app, operator.measures)
+    watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
+    app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
+    app.include_router(admission_router(operator))
+    app.include_router(events_router(operator, live))
     app.include_router(_institutions(operator, work))
     app.include_router(uploads_router(operator))
     app.include_router(_runs(operator, work))
@@ -119,16 +141,13 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
     app.include_router(breakers_router(operator))
+    app.include_router(lists_router(operator))
+    operator_pages(operator).install(app)
     return app
 
 
 def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
-
-    @router.get("/healthz")
-    def healthz() -> Health:
-        """Say that the server answers."""
-        return Health(status="ok", version=atomic_margin.__version__)
 
     @router.get("/v1/operator")
     def describe() -> OperatorView:
@@ -159,7 +178,7 @@ def _public(operator: Operator) -> APIRouter:
 
         One without a market is void. Agents follow the ticks one by one.
         """
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = session.get(Tick, sequence)
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
@@ -168,7 +187,7 @@ def _public(operator: Operator) -> APIRouter:
     @router.get("/v1/log/checkpoint", response_class=PlainTextResponse)
     def checkpoint() -> PlainTextResponse:
         """The newest checkpoint of the log, a signed note with the cosignatures it has so far."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = log.newest_checkpoint(session)
         if row is None:
             raise NotFound("no checkpoint is published yet: the log is empty")
@@ -181,7 +200,7 @@ def _public(operator: Operator) -> APIRouter:
             wanted = parse_path(f"tile/{path}")
         except TileInvalid as error:
             raise NotFound(str(error), "path") from error
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             data = log.tile(session, wanted)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
@@ -288,9 +307,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
 
-    def run_for(run_id: str) -> Run:
-        with operator.store.unit_of_work() as session:
-            run = session.get(Run, run_id)
+    def run_for(run_id: str, *, words: bool = False) -> Run:
+        left = [] if words else [defer(Run.surplus_output), defer(Run.breach_output)]
+        with operator.store.reading() as session:
+            run = session.get(Run, run_id, options=left)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", "run_id")
         return run
@@ -327,7 +347,7 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
     def output(run_id: str, function: str) -> Response:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
-        words = views.output_of(operator, run_for(run_id), function)
+        words = views.output_of(operator, run_for(run_id, words=True), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.get("/attestations")

@@ -37,7 +37,7 @@ def breakers_router(operator: Operator) -> APIRouter:
 def shown(operator: Operator) -> BreakersView:
     """Return what stops at the moment."""
     rules = operator.settings.breakers
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         tick = newest_tick(session)
         halt = halts.in_force(session, entries.newest(session))
         due = queue.may_settle(operator, session)

@@ -8,13 +8,14 @@ from pydantic import Field
 from atomic_margin.service.operator.accounts import netting
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.protocol.messages import RequestBody, ResponseBody
+from atomic_margin.service.protocol.names import NAME
 from atomic_margin.service.protocol.signing import SignedDocument
 
 
 class PartyOf(RequestBody):
     """Which legal party an account is of."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     party: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["5493001KJTIIGC8Y1R12"])
     scope: Literal["party", "principal"] = Field(default="party", examples=["party"])
 

@@ -1,0 +1,114 @@
+"""An operator served by uvicorn on loopback in this process, and streams read from it."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from atomic_margin.service.http.event_lines import StreamedEvent, read_events
+from atomic_margin.service.http.listening import listen
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.operator.web.live import Live
+
+from .world import World
+
+FOLLOW = {"Accept": "text/event-stream"}
+
+
+class Served:
+    """A running server."""
+
+    def __init__(self, world: World, port: int = 0) -> None:
+        self.app = create_app(world.operator, background=False)
+        self._socket = listen("127.0.0.1", port)
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=5)
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self.server.run, args=([self._socket],), daemon=True)
+
+    @property
+    def live(self) -> Live:
+        live: Live = self.app.state.live
+        return live
+
+    def start(self) -> None:
+        self._thread.start()
+        wait_for(lambda: self.server.started)
+
+    def stop(self) -> None:
+        """Close as a signal does it: the streams end first."""
+        self.live.wakes.close()
+        self.server.should_exit = True
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+
+@contextmanager
+def served(world: World, port: int = 0) -> Iterator[Served]:
+    """Serve a world; its operator is closed at the end, as by a process that stops."""
+    server = Served(world, port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Follower:
+    """Reads one stream in a thread of its own."""
+
+    def __init__(self, url: str, path: str, headers: dict[str, str], **parameters: Any) -> None:
+        self.client = httpx.Client(base_url=url, timeout=30)
+        self.request = self.client.build_request("GET", path, headers=FOLLOW | headers, params=parameters)
+        self.events: queue.Queue[StreamedEvent | None] = queue.Queue()
+        self.response = self.client.send(self.request, stream=True)
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for event in read_events(self.response.iter_lines()):
+                self.events.put(event)
+        except Exception as error:
+            self.error = error
+        self.close()
+        self.events.put(None)
+
+    def next(self, count: int, seconds: float = 10) -> list[StreamedEvent]:
+        """The next events; fails if the stream ends before."""
+        found = []
+        for _ in range(count):
+            event = self.events.get(timeout=seconds)
+            assert event is not None, self.error
+            found.append(event)
+        return found
+
+    def rest(self, seconds: float = 10) -> list[StreamedEvent]:
+        """All events until the stream ends."""
+        found = []
+        while (event := self.events.get(timeout=seconds)) is not None:
+            found.append(event)
+        return found
+
+    def nothing(self, seconds: float = 0.3) -> bool:
+        """Whether nothing comes for a moment."""
+        time.sleep(seconds)
+        return self.events.empty()
+
+    def close(self) -> None:
+        self.response.close()
+        self.client.close()
+
+
+def wait_for(good: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
