@@ -148,6 +148,37 @@ def test_many_streams_get_the_same_while_entries_are_made(world_at: Callable[[st
             follower.close()
 
 
+def test_a_stream_has_the_entries_of_its_own_account_alone(world_at: Callable[[str], World]) -> None:
+    """Both accounts have a run at the tick, and the other one has more entries."""
+    world = world_at("two")
+    with served(world) as server:
+        before = world.operator.account(OTHER).entries
+        assert before < world.operator.account(FUND).entries
+        follower = Follower(server.url, f"/v1/institutions/{OTHER}/events", world.bearer(OTHER))
+        world.play(1)
+        world.answer(f"{FUND}.1")
+        mine = expected(world, before, OTHER)
+        assert shown(follower, len(mine)) == mine
+        assert follower.nothing()
+        follower.close()
+
+
+def test_what_was_read_from_the_database_is_not_told_again_from_memory(
+    world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that are made between the two looks are in both."""
+    world = world_at("submitted")
+    with served(world) as server:
+        before = server.live.last
+        source = lively.AccountSource(server.live, world.operator, FUND, 0)
+        world.play(1)
+        wait_for(lambda: server.live.last == log_size(world) - 1)
+        monkeypatch.setattr(lively.Live, "last", before)
+        assert source.at_hand() is None
+        assert [event.id for event in source.read()] == list(range(1, len(expected(world)) + 1))
+        assert source.at_hand() == []
+
+
 def log_size(world: World) -> int:
     with world.operator.store.unit_of_work() as session:
         return log.size(session)
@@ -236,15 +267,17 @@ def test_one_caller_has_so_many_streams_and_no_more(world_at: Callable[[str], Wo
 
 
 def test_seats_are_bounded_in_total_and_given_back() -> None:
-    seats = Seats(each=2, total=3)
+    seats = Seats(each=2, total=4)
     for caller in ("a", "a", "b"):
         seats.take(caller)
-    for caller in ("a", "b", "c"):
-        with pytest.raises(TooManyStreams):
-            seats.take(caller)
+    with pytest.raises(TooManyStreams, match="2 event streams of this caller"):
+        seats.take("a")
+    seats.take("b")
+    with pytest.raises(TooManyStreams, match="as many event streams are open as there may be"):
+        seats.take("c")
     seats.leave("a")
     seats.take("c")
-    assert seats.taken == 3
+    assert seats.taken == 4
 
 
 def test_a_client_that_does_not_read_is_dropped_and_others_are_not(
