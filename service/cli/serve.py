@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service import tracing
 from atomic_margin.service.cli import log_options
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors
@@ -87,6 +88,10 @@ def serve(
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
+    otlp: Annotated[
+        str | None,
+        typer.Option(help="http://HOST:PORT of a collector of traces; by default OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = None,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
@@ -125,6 +130,9 @@ def serve(
         )
         terms = read_terms(model, universe, schedule, profile)
         listener = listen(host, port)
+        collector = tracing.wanted(otlp)
+        if collector is not None:
+            tracing.start("atomic-margin operator", collector)
         operator = Operator(settings, terms)
     key = operator.identity.public_key
     # On standard output, for whoever writes trust files; what happens goes into the log.
@@ -132,4 +140,7 @@ def serve(
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=False)
-    serve(create_app(operator), listener)
+    try:
+        serve(create_app(operator), listener)
+    finally:
+        tracing.stop()
