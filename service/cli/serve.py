@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service import tracing
 from atomic_margin.service.cli import log_options, tls
 from atomic_margin.service.cli.cluster import SchedulerCa, SchedulerCert, SchedulerKey, cluster_settings
 from atomic_margin.service.cli.configuration import ConfigFile, configured
@@ -112,6 +113,10 @@ def serve(
     ] = DEFAULT_MIN_FREE_MIB,
     tls_cert: tls.Chain = None,
     tls_key: tls.Key = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(help="http://HOST:PORT of a collector of traces; by default OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = None,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
@@ -161,6 +166,9 @@ def serve(
         require_provable(terms.profile)
         files = certificate(tls_cert, tls_key)
         listener = listen(host, port)
+        collector = tracing.wanted(otlp)
+        if collector is not None:
+            tracing.start("atomic-margin operator", collector)
         operator = Operator(settings, terms)
     key = operator.identity.public_key
     # On standard output, for whoever writes trust files; what happens goes into the log.
@@ -168,4 +176,7 @@ def serve(
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=files is not None)
-    serve(create_app(operator), listener, files, **server_settings(settings.limits))
+    try:
+        serve(create_app(operator), listener, files, **server_settings(settings.limits))
+    finally:
+        tracing.stop()

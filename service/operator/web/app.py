@@ -16,6 +16,7 @@ from sqlalchemy.orm import defer
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.service import tracing
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.reference import install_reference
@@ -122,6 +123,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     install_edge(app, operator, limit_of)
     count_requests(app, operator.measures)
+    tracing.watch(app)
     watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
     app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
