@@ -11,7 +11,8 @@ ServiceError
 │   ├── NotFound                 404
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
-│   │   └── InsufficientFunds    409  a ledger account would go below zero
+│   │   ├── InsufficientFunds    409  a ledger account would go below zero
+│   │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
 │   ├── TooLarge                 413  a body over its limit
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
@@ -34,6 +35,7 @@ ServiceError
 │   ├── TickSkipped              a number is left out
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
+│   ├── OperatorBehind           the operator lacks entries that the agent has: an older backup
 │   └── TickStale                its prices are older, by the agent's clock, than it answers
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
@@ -112,6 +114,12 @@ class InsufficientFunds(Conflict):
     """A ledger account would go below zero."""
 
     slug, title = "insufficient-funds", "The account does not hold that much"
+
+
+class EntriesMissing(Conflict):
+    """Somebody asks for entries after one that is not stored: the database was restored from an older backup."""
+
+    slug, title = "entries-missing", "Entries of the account are not stored here"
 
 
 class TooLarge(RequestError):
@@ -245,6 +253,10 @@ class TickGoneBack(ChainBroken):
 
 class AgentRefused(ServiceError):
     """The institution's agent will not answer: the run is not what it pinned, or not about its submission."""
+
+
+class OperatorBehind(AgentRefused):
+    """The operator lacks entries of the account that it signed: it was restored from an older backup."""
 
 
 class TickStale(AgentRefused):

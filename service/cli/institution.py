@@ -171,6 +171,7 @@ def promise(
 institution_collateral.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
+app.command()(institution_entries.export)
 
 
 @app.command("rotate-keys")

@@ -17,9 +17,10 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_document
+from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.protocol.account_export import MAX_EXPORT_BYTES, AccountExport
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -79,6 +80,10 @@ def serve(
         str | None,
         typer.Option(help="URL of the folder for large bytes, as in s3://bucket/folder; by default in --dir."),
     ] = None,
+    take_back: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `institution export` wrote: entries that a restored database lacks; repeatable."),
+    ] = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
@@ -88,6 +93,7 @@ def serve(
     needs_extras("serve", "fhe", "service")
     import uvicorn
 
+    from atomic_margin.service.operator import taking_back
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.web.app import create_app
 
@@ -110,7 +116,10 @@ def serve(
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
+        exports = [AccountExport.parse(read_json(path, limit=MAX_EXPORT_BYTES)) for path in take_back or []]
         operator = Operator(settings, read_terms(model, universe, schedule, profile))
+        for name, count in (taking_back.take_back(operator, exports) if exports else {}).items():
+            err.print(f"took {count} entries of {name} back", soft_wrap=True, highlight=False)
     err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
     uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)

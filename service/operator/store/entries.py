@@ -150,6 +150,12 @@ def _append(session: Session, book: Book, account: Account, before: Chain, docum
     chain, entry = extended(
         before, document, newest(session), Salts(account.seed), book.log_key.name, book.identity, now_text()
     )
+    store(session, account, chain, entry, document)
+    return entry
+
+
+def store(session: Session, account: Account, chain: Chain, entry: SignedDocument, document: SignedDocument) -> None:
+    """Store an account with one more entry, which was computed: what `enter` does with it, and `taking_back`."""
     state = chain.state
     if state is None:
         raise TypeError("a chain with an entry has a state")
@@ -171,7 +177,6 @@ def _append(session: Session, book: Book, account: Account, before: Chain, docum
             leaf=log.append(session, entry_leaf(entry).to_bytes()),
         )
     )
-    return entry
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:
