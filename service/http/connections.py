@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.problems import MEDIA_TYPE
@@ -73,7 +73,7 @@ class _Limited(H11Protocol):
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle: Any = self.cycle  # None before the first one
         if cycle is not before:
             self._end_wait()
         elif self._patience is None and (cycle is None or cycle.response_complete):

@@ -50,7 +50,7 @@ class Callers:
         """Refuse a body of somebody who can have no business here; return None where it is taken."""
         if scope["method"] not in _TAKES_BODY:
             return None
-        if self._is_own(scope["method"], scope["path"]) and caller != STAFF:
+        if self.is_own(scope["method"], scope["path"]) and caller != STAFF:
             detail = "this is for the operator: send `Authorization: Bearer` with the token in admin.token"
             return Refusal(401, "not-authorised", "A valid token is needed", detail, close=True)
         path = _INSTITUTION.fullmatch(scope["path"])
@@ -59,7 +59,8 @@ class Callers:
             return Refusal(404, "not-found", "Nothing is there", detail, close=True)
         return None
 
-    def _is_own(self, method: str, path: str) -> bool:
+    def is_own(self, method: str, path: str) -> bool:
+        """Return whether a call is one of the operator's own."""
         if self._own is None:
             self._own = [
                 (name.upper(), re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path_))))

@@ -11,6 +11,7 @@ from atomic_margin.service.http.callers import caller_of
 from atomic_margin.service.http.gate import Gate
 from atomic_margin.service.http.idempotency import Idempotency
 from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.strict_json import StrictJson
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
@@ -21,6 +22,10 @@ def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int
     """Put the middleware around the application; `limit_of` gives the longest body of a path in bytes."""
     limits = operator.settings.limits
     callers = Callers(operator, lambda: app.openapi()["paths"])
+    # What the framework parses itself: the operator's own calls, and declared uploads.
+    app.add_middleware(
+        StrictJson, wanted=lambda scope: callers.is_own("POST", scope["path"]) or scope["path"].endswith("/uploads")
+    )
     # The last one that is added is the outermost.
     app.add_middleware(Idempotency, caller_of=caller_of, keeper=KeptAnswers(operator.store.unit_of_work, now))
     app.add_middleware(
