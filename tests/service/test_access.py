@@ -56,6 +56,8 @@ def test_every_call_is_in_the_table_and_the_table_has_no_other(world: World) -> 
     paths = world.client.get("/openapi.json").json()["paths"]
     calls = {(method.upper(), path.replace("{path}", "{path:path}")) for path in paths for method in paths[path]}
     beside = {("GET", path) for path in ("/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc")}
+    beside |= {("GET", "/"), ("GET", "/favicon.ico")}
+    beside |= {(method, "/pages{path:path}") for method in ("GET", "HEAD", "POST")}
     assert calls | beside == set(TABLE)
 
 

@@ -164,7 +164,7 @@ def test_commands_and_agent_check_who_answers(
     world: World = world_at("enrolled")
     other = made(tmp_path, "other")
     with served(create_app(world.operator, background=False), files, monkeypatch) as url:
-        calls = ["ledger", "--dir", str(world.directory), "--operator", url]
+        calls = ["ledger", "--dir", str(world.directory), "--operator", url, "--json"]
         # Nobody that this machine trusts vouches for it.
         for trust in ([], ["--ca", str(other.chain)]):
             result = RUNNER.invoke(app, ["operator", *trust, *calls])
