@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_executors import EXECUTOR_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
@@ -127,6 +128,14 @@ MUTANTS = (
         "openings", "a_wrong_opening_is_named"),
     _zk("weights of a batch", "bits.final:batch_weights", RETURNED, "[group.scalar(1)] * len(checks)",
         "batch", "two_that_cancel_under_equal_weights_are_refused"),
+    _zk("a batch has fresh weights", "bits.final:batch_weights", condition("fresh"), "False",
+        "queue", "weights_are_drawn_anew_for_every_multiplication"),
+    _zk("queue: whose proofs do not hold", "verify.queue:VerificationQueue._together", value("bad"), "{}",
+        "queue", "one_bad_among_fifty_is_refused_alone"),
+    _zk("queue: an interrupted verification accepts nothing", "verify.queue:_Job.__init__", value("self.error"), "None",
+        "queue", "an_interrupted_verification_accepts_nothing"),
+    _zk("queue: one by one", "verify.queue:VerificationQueue._alone", call("verify_batch"), "None",
+        "queue", "what_is_no_proof_error_is_the_error_of_its_own_job"),
     _zk("zero challenge", "transcript:Transcript.challenge", condition("value", "0"), "False",
         "transcript", "a_zero_challenge_is_refused"),
     _zk("challenge before a message", "transcript:Transcript.challenge", condition("_fresh"), "False",
@@ -153,7 +162,7 @@ MUTANTS = (
             "an_answer_about_something_else_is_refused"),
     _claims("answer: outcome, flag and top-up", "answer_claims", call("_check_outcome"), "None",
             "outcome_flag_and_top_up_go_together"),
-    _verification("answer: proofs", "verify_answer", call("verify_claim"), "None", _ANSWER_PROOF),
+    _verification("answer: proofs", "verify_answer", call("require_proven"), "None", _ANSWER_PROOF),
     _claims("answer: sufficiency proof", "answer_claims", value("claims"), "{}", _ANSWER_PROOF),
     _claims("breach: words of the flag", "_decryption", condition("words"), "words is None",
             "a_flag_from_other_words_is_refused"),
@@ -344,6 +353,7 @@ MUTANTS = (
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
+    *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
 )  # fmt: skip

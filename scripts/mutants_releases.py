@@ -57,7 +57,7 @@ RELEASE_MUTANTS = (
           f"{_READ}a_release_is_verified_against_the_book_that_it_names"),
     _rule("its rows", _VERIFIED, condition("matrix"), "False",
           f"{_REAL}who_leaves_gains_out_of_the_rows_or_u_out_of_the_proof_has_none"),
-    _rule("its proof", _VERIFIED, call("verify_sufficiency"), "None",
+    _rule("its proof", _VERIFIED, call("require_proven"), "None",
           f"{_REAL}a_proof_is_about_what_remains_and_about_nothing_else"),
     _rule("what takes its place is worth it", "service.protocol.unasked:_check_worth", call("check_substitution"),
           "None", f"{_REAL}a_worthless_asset_takes_the_place_of_nothing"),

@@ -33,10 +33,13 @@ class Chart:
 
 
 def charts(results: list[Figures]) -> list[Chart]:
-    """Return the charts that figures allow: each direction in which sizes vary, and a comparison with the baselines."""
+    """Return the charts that figures allow: each direction in which sizes vary, and a comparison with the baselines.
+
+    Where neither is to be had, the circuits of every size beside each other.
+    """
     found = list(latest(results).values())
     drawn = [chart for direction in DIRECTIONS if (chart := _scaling(found, direction))]
-    return [*drawn, *_comparison(found)]
+    return [*drawn, *_comparison(found)] or _measured(found)
 
 
 def draw(wanted: list[Chart], directory: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -111,4 +114,21 @@ def _comparison(found: list[Figures]) -> list[Chart]:
         )
         for size, circuits in by_size.items()
         if "straightforward_breach" in circuits
+    ]
+
+
+def _measured(found: list[Figures]) -> list[Chart]:
+    by_size: dict[tuple[int, ...], dict[str, Points]] = {}
+    for figures in found:
+        if "warm_s" in figures:
+            bars = by_size.setdefault(tuple(figures[name] for name in DIRECTIONS), {})
+            bars[figures["circuit"]] = ((0, figures["warm_s"]),)
+    return [
+        Chart(
+            f"warm-{'x'.join(map(str, size))}",
+            f"Warm run, {size[0]} entries, {size[1]} rows, {size[2]} bits",
+            None,
+            bars,
+        )
+        for size, bars in by_size.items()
     ]

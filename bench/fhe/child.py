@@ -1,6 +1,6 @@
 """A measuring process: ``python -m atomic_margin.bench.fhe.child JOB DESCRIPTOR``. Only `processes` starts it.
 
-It writes one line of JSON for each stage it reaches, and at last its result, to the descriptor.
+It writes one line of JSON for each stage it reaches, and at last its result, or why there is none, to the descriptor.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from atomic_margin.bench.fhe.jobs import CKKS, PREPARE, Job
+from atomic_margin.circuits.errors import LookupTooWide
 
 Stage = Callable[[str], None]
 
@@ -39,8 +40,10 @@ def main() -> None:
         def tell(**message: Any) -> None:
             report.write(json.dumps(message) + "\n")
 
-        result = perform(Job.read(Path(sys.argv[1])), lambda name: tell(stage=name))
-        tell(result=result)
+        try:
+            tell(result=perform(Job.read(Path(sys.argv[1])), lambda name: tell(stage=name)))
+        except LookupTooWide as error:
+            tell(problem=str(error))
 
 
 if __name__ == "__main__":

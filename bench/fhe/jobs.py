@@ -9,6 +9,9 @@ from atomic_margin.circuits.profile import Profile
 
 PREPARE, EVALUATE, CKKS = "prepare", "evaluate", "ckks"
 
+COMPILING, MAKING_KEYS = "compiling", "making keys"
+"""Stages that a circuit whose parameters are too large does not end: they have a time limit."""
+
 SERVER, EVALUATION_KEYS, CLIENT_KEYS = "server.zip", "evaluation.keys", "client.keys"
 """Files that `PREPARE` leaves for `EVALUATE`."""
 

@@ -5,18 +5,30 @@ from time import perf_counter
 from typing import Any
 
 from atomic_margin.bench.fhe.differential import encrypt
-from atomic_margin.bench.fhe.jobs import CLIENT_KEYS, EVALUATION_KEYS, SERVER, Job, ciphertext_file
+from atomic_margin.bench.fhe.jobs import (
+    CLIENT_KEYS,
+    COMPILING,
+    EVALUATION_KEYS,
+    MAKING_KEYS,
+    SERVER,
+    Job,
+    ciphertext_file,
+)
 from atomic_margin.bench.fhe.keys import keys_for, write_private
 from atomic_margin.circuits.cases import trials_of
 from atomic_margin.circuits.circuit import circuit_by_name
 from atomic_margin.circuits.compiling import compile_module
+from atomic_margin.circuits.lookups import require_practical
 from atomic_margin.circuits.security import check_security
 from atomic_margin.circuits.statistics import statistics_of
 
 
 def prepare(job: Job, stage: Callable[[str], None]) -> dict[str, Any]:
     """Return the figures of the module, and of each circuit under `bootstraps` and `failure`."""
-    stage("compiling")
+    stage("looking at the widths of lookups")
+    for name in job.profile.functions:
+        require_practical(circuit_by_name(name), job.profile)
+    stage(COMPILING)
     started = perf_counter()
     module = compile_module(job.profile)
     compile_s = perf_counter() - started
@@ -24,7 +36,7 @@ def prepare(job: Job, stage: Callable[[str], None]) -> dict[str, Any]:
     module.server.save(job.directory / SERVER)
     client_specs = bytes(module.server.client_specs.serialize())
 
-    stage("making keys")
+    stage(MAKING_KEYS)
     client, keygen_s = keys_for(job.profile, client_specs, cached=job.cached_keys)
     evaluation_keys = bytes(client.evaluation_keys.serialize())
     write_private(job.directory / EVALUATION_KEYS, evaluation_keys)

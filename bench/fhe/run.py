@@ -57,6 +57,7 @@ def measure(
     runs: int = RUNS,
     trials: int = TRIALS,
     cached_keys: bool = False,
+    compile_timeout: float | None = None,
     say: Say = lambda stage: None,
     done: Callable[[], None] = lambda: None,
 ) -> Iterator[Figures]:
@@ -67,6 +68,7 @@ def measure(
         runs: timed evaluations after the first, of which the median is taken.
         trials: evaluations compared with integers; each timed one is compared too.
         cached_keys: keep the throw-away keys on disk for the next time.
+        compile_timeout: seconds that compiling and making keys may take; None for any time.
         say: called with what is being done.
         done: called after each process.
     """
@@ -96,7 +98,8 @@ def measure(
             }
 
         try:
-            prepared = in_a_process(job, saying("module" if len(module.circuits) > 1 else module.circuits[0]))
+            what = "module" if len(module.circuits) > 1 else module.circuits[0]
+            prepared = in_a_process(job, saying(what), compile_timeout)
         except BenchFailed as error:
             for circuit in module.circuits:
                 done()

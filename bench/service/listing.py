@@ -15,7 +15,9 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
+from atomic_margin.circuits.profile import Profile
 from atomic_margin.margin.market.pricing import black76
+from atomic_margin.service.protocol.ceilings import instruments_of
 
 JsonObject = dict[str, Any]
 
@@ -155,6 +157,11 @@ class Listing:
             for right in _RIGHTS
         )
         return islice(options, self.instruments - _PERPETUALS)
+
+
+def listing_for(profile: Profile) -> Listing:
+    """Return the listing of two digits whose columns, cash's among them, fill a profile."""
+    return Listing(instruments_of(profile, 2), digits=2)
 
 
 def _price(option: _Option) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from atomic_margin.bench.environment import command_line, environment
 from atomic_margin.bench.fhe.errors import Disagreement
-from atomic_margin.bench.service.listing import GROSS_LIMIT, Listing, cash_schedule, scan_model
+from atomic_margin.bench.service.listing import GROSS_LIMIT, cash_schedule, listing_for, scan_model
 from atomic_margin.bench.service.proofs import prove_answers
 from atomic_margin.circuits.compiling import compile_profile
 from atomic_margin.circuits.profile import Profile
@@ -36,6 +36,7 @@ from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.institution.gains import Priced, gain_at
 from atomic_margin.service.institution.openings import KeyOpenings, commit_keys
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
+from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.statements import gain_statement
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
@@ -55,7 +56,6 @@ RUNS = 3
 POSTED = {"USDC": 5_000_000 * 10**6}
 """More than the book requires; without it, the book is short."""
 
-_CASH_COLUMNS = 4
 _CONTEXT = {"institution": "example"}
 _HASH = "00" * 32
 
@@ -75,11 +75,6 @@ class _Clock:
         self.seconds[name] = time.perf_counter() - started
 
 
-def listing_for(profile: Profile) -> Listing:
-    """Return the listing of two digits whose columns, cash's among them, fill the profile."""
-    return Listing((profile.entries - _CASH_COLUMNS) // 4, digits=2)
-
-
 def measure(profile: Profile, say: Say = lambda _: None, runs: int = RUNS) -> Figures:
     """Return the figures of one account under `profile`.
 
@@ -89,9 +84,11 @@ def measure(profile: Profile, say: Say = lambda _: None, runs: int = RUNS) -> Fi
         runs: evaluations, of which the fastest counts.
 
     Raises:
+        ConfigurationError: what the profile takes cannot be proven.
         Disagreement: a ciphertext decrypted to something else than plain integers give.
         FheError, ProofError: a step of the protocol failed.
     """
+    require_provable(profile)
     clock = _Clock(say)
     with clock.step("compile_or_load_s", "compiling, or loading from the cache"):
         compiled = compile_profile(profile)

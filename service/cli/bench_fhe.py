@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors
+from atomic_margin.service.cli.progress import Progress
 from atomic_margin.service.files import write_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ def fhe(
     trials: Annotated[int, typer.Option(min=1, help="Results compared with integers; timed runs count.")] = 6,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write a list of figures to this file.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw charts, SVG and PNG, into this directory.")] = None,
+    compile_timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that compiling and making keys may take, for each module.")
+    ] = None,
     cached_keys: Annotated[bool, typer.Option("--cached-keys", help="Keep throw-away keys for the next run.")] = False,
 ) -> None:
     """Compile, make keys, evaluate cold and warm, and compare with integers; every module in fresh processes.
@@ -59,6 +62,7 @@ def fhe(
             compare,
             {"runs": runs, "trials": trials},
             cached_keys,
+            compile_timeout,
             json_file,
         )
         _show(results)
@@ -103,6 +107,7 @@ def _measure(
     compare: bool,
     counts: dict[str, int],
     cached_keys: bool,
+    compile_timeout: float | None,
     json_file: Path | None,
 ) -> list[dict[str, Any]]:
     from atomic_margin.bench.fhe.plan import plan, profiles_named
@@ -117,23 +122,27 @@ def _measure(
         if json_file is not None:
             write_json(json_file, results)
 
-    columns = (BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=err, transient=True) as bar:
-        total = sum(module.steps for module in modules) + compare * len(sizes)
-        task = bar.add_task("", total=total)
+    with Progress(err) as progress:
+        total, over = sum(module.steps for module in modules) + compare * len(sizes), 0
 
         def say(what: str) -> None:
-            bar.update(task, description=what)
+            progress.say(f"{over} of {total} done, {what}")
+
+        def done() -> None:
+            nonlocal over
+            over += 1
 
         for module in modules:
-            measured = measure(module, **counts, cached_keys=cached_keys, say=say, done=lambda: bar.advance(task))
+            measured = measure(
+                module, **counts, cached_keys=cached_keys, compile_timeout=compile_timeout, say=say, done=done
+            )
             for figures in measured:
                 keep(figures)
                 if compare and figures["circuit"] == "surplus" and module.sizes in sizes and "warm_s" in figures:
                     keep(leveled_only(figures))
         for size in sizes if compare else []:
             keep(ckks(size, **counts, say=say))
-            bar.advance(task)
+            done()
     return results
 
 
@@ -174,5 +183,8 @@ def _print_table(title: str, columns: Names, rows: list[Names]) -> None:
 def _draw(results: list[dict[str, Any]], directory: Path, endings: tuple[str, ...]) -> None:
     from atomic_margin.bench.fhe.charts import charts, draw
 
-    for path in draw(charts(results), directory, endings):
+    wanted = charts(results)
+    if not wanted:
+        out.print("nothing was measured, so there is no chart", soft_wrap=True)
+    for path in draw(wanted, directory, endings):
         out.print(f"drew {path}", soft_wrap=True, markup=False)

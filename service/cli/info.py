@@ -13,9 +13,12 @@ import atomic_margin
 from atomic_margin.bench.environment import environment
 from atomic_margin.circuits.cache import VARIABLE, cache_directory
 from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.circuits.profile import GRID
 from atomic_margin.service.cli.extras import EXTRAS, missing_modules
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.files import examples_folder
+from atomic_margin.service.protocol.ceilings import instruments_of
+from atomic_margin.zk.bits.parameters import MAX_BITS
 from atomic_margin.zk.errors import BackendUnavailable
 from atomic_margin.zk.generators import SHIPPED
 from atomic_margin.zk.groups import load_group
@@ -39,6 +42,8 @@ LIBRARIES = (
     "uvicorn",
 )
 BACKENDS = ("arkworks", "reference")
+SHOWN_PROFILES = ("64x16x20", "256x24x24", "1024x64x24", "4096x64x24")
+"""Whose instruments are told; `service.protocol.ceilings` has them for every profile."""
 
 
 @app.command()
@@ -73,6 +78,10 @@ def gather() -> dict[str, Any]:
         "extras": {extra: not missing_modules(extra) for extra in EXTRAS},
         "zk_backends": {name: _problem(load_group, name) or "loads" for name in BACKENDS},
         "fhe_library": _problem(_load_fhe) or "loads",
+        "ceilings": {
+            "proof_bits": MAX_BITS,
+            "instruments": {name: instruments_of(GRID[name]) for name in SHOWN_PROFILES},
+        },
         "caches": _caches(),
     }
 
@@ -136,6 +145,7 @@ def _show(figures: dict[str, Any]) -> None:
         **{f"extra {extra}": "installed" if there else "missing" for extra, there in figures["extras"].items()},
         **{f"backend {name}": state for name, state in figures["zk_backends"].items()},
         "FHE library": figures["fhe_library"],
+        "instruments": _ceilings(figures["ceilings"]["instruments"]),
         **(
             {f"cache, {name}": _cache_line(caches[name]) for name in ("profiles", "generators")}
             if caches["directory"]
@@ -146,6 +156,11 @@ def _show(figures: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(name, str(value))
     out.print(table, markup=False)
+
+
+def _ceilings(instruments: dict[str, int]) -> str:
+    shown = ", ".join(f"{count} with {name}" for name, count in instruments.items())
+    return f"an account covers at most {shown}"
 
 
 def _cache_line(measured: dict[str, Any]) -> str:

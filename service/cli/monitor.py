@@ -15,6 +15,8 @@ from rich.markup import escape
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.cli.log_following import LogFollowers
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
+from atomic_margin.service.cli.tls import Authorities, trusted
+from atomic_margin.service.cli.tls import trust as trust_authorities
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_document, read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
@@ -113,6 +115,7 @@ def monitor(
         list[Path] | None,
         typer.Option(help="A history that an institution released to you, to be checked too; repeatable."),
     ] = None,
+    ca: Authorities = None,
     every: Annotated[int | None, typer.Option(help="Look again so many seconds later, for ever.", min=1)] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Look again as soon as a log grew, and every 60 s or --every, for ever.")
@@ -130,6 +133,7 @@ def monitor(
     show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
     operators each has a folder of its own in DIR, and all are looked at before it ends.
     """
+    trust_authorities(ca)
     with plain_errors():
         explicit = (log, witness or [], needed, max_age)
         histories = tuple(_released(path) for path in released or [])
@@ -219,7 +223,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
         if as_json:
             print_json({"log": origin, "holds": False, "reason": str(found), "contradiction": str(file)})
         else:
-            err.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
         return EXIT_REFUSED
     except ServiceError as reason:
         # One who watches for ever goes on: a net that fails for a while proves nothing.
@@ -240,7 +244,7 @@ def fetcher(url: str) -> Fetch:
     def fetch(path: str, limit: int) -> bytes:
         whole = f"{url.rstrip('/')}/{path}"
         try:
-            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # checked above
+            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS, context=trusted()) as response:  # noqa: S310  # checked above
                 data: bytes = response.read(limit + 1)
         except urllib.error.HTTPError as error:
             error.close()

@@ -10,7 +10,7 @@ from rich.markup import escape
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.archives import is_archive
 from atomic_margin.service.cli import verify_archive
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.trust import TrustFile
@@ -82,7 +82,7 @@ def verify(
                     }
                 )
             else:
-                err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
+                out.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
             raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": steps, **_summary(report)})

@@ -51,7 +51,7 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
                 }
             )
         else:
-            err.print(f"[bold red]✗[/] {escape(f'{invalid.step}: {invalid.detail}')}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] {escape(f'{invalid.step}: {invalid.detail}')}", soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": held, **_summary(report)})

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from http import HTTPStatus
 
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
-from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import (
     answering,
     cycles,
@@ -32,7 +32,7 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.directory_lock import DirectoryLock
-from atomic_margin.service.institution.enrolment import enrol, enrol_locked_out, sync_unless_locked_out
+from atomic_margin.service.institution.enrolment import enrol
 from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
@@ -87,7 +87,8 @@ class Agent:
         self.identity = Identity.load_or_create(settings.directory / "identity.key")
         self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
-        self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
+        signer = RequestSigner(self.identity.public_key, self.identity.sign_request, settings.trust.operator)
+        self._client = OperatorClient(settings.operator_url, settings.institution, signer, verify=settings.verify)
         self._stage = on_stage
         self._lock = threading.RLock()
         try:
@@ -122,9 +123,8 @@ class Agent:
         with self._lock:
             if self._store.note("enrolled"):
                 return
-            # Before the first enrolment there is no token, and nothing to follow.
-            if self._client.token is not None:
-                sync_unless_locked_out(self.history)
+            # Who is not admitted yet is told so before keys are made, which takes a minute.
+            self.history.sync()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -200,8 +200,6 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
-            if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
-                self.enrol()
             self.history.sync()
             cycles.check(self._party)
             answered = self._outbox.resend()
@@ -272,13 +270,7 @@ class Agent:
             EntryRefused, AgentRefused, RemoteError: as `answer_due`.
         """
         with self._lock:
-            try:
-                adopted = self.history.sync(adopt=True)
-            except RemoteError as error:
-                if error.status != HTTPStatus.UNAUTHORIZED:
-                    raise
-                enrol_locked_out(self._party, self._outbox, self._secret)
-                adopted = self.history.sync(adopt=True)
+            adopted = self.history.sync(adopt=True)
             keys = None if self.history.state is None else self.history.state.public.keys
             if keys is not None and self._store.keys(keys) is None:
                 self.rotate_keys()
@@ -332,11 +324,11 @@ class Agent:
 
     def _followed(self) -> Account:
         """Return the account at the operator's last entry."""
-        if self._client.token is None:
-            raise AgentRefused("the agent is not enrolled yet; enrol first")
         self.history.sync()
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
+        if self.history.state.public.keys is None:
+            raise AgentRefused("the agent is not enrolled yet; enrol first")
         return self.history.state
 
     def _submit(

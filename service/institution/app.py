@@ -20,6 +20,7 @@ from atomic_margin.service.errors import NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
 from atomic_margin.service.institution.process import AgentProcess as AgentProcess
 from atomic_margin.service.institution.releases import STEP
@@ -71,12 +72,15 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     app = FastAPI(
         title="atomic-margin institution agent",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
         lifespan=lifespan,
         dependencies=[Depends(require_token)],
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
     problems.install(app)
+    install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
 
     @app.exception_handler(RemoteError)

@@ -14,7 +14,6 @@ from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.service.errors import AgentRefused, NotAdmitted, RemoteError
-from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
@@ -55,17 +54,6 @@ def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
         _confirm(party, outbox, _upload(party, outbox, secret))
     party.keys.sets.prune(party.history.state)
     party.stage("enrolled")
-
-
-def enrol_locked_out(party: Party, outbox: Outbox, secret: bytes) -> None:
-    """Enrol a directory whose token came with keys that it does not have; see `enrol`.
-
-    New keys bring another token, with a number above any that was counted.
-    """
-    for name, value in (("passed", ""), ("enrolled", "")):
-        party.store.set_note(name, value)
-    party.store.set_note("key_sequence", str(int(party.settings.clock().timestamp())))
-    enrol(party, outbox, secret)
 
 
 def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
@@ -120,7 +108,6 @@ def _try_keys(party: Party, outbox: Outbox, secret: bytes) -> str:
     except AgentRefused:
         party.keys.sets.refused()
         raise
-    store.set_note("token", challenge.token)
     with store.unit_of_work() as session:
         # The same keys may have been tried under another number before.
         session.merge(
@@ -174,7 +161,6 @@ def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
     )
     signed = confirmation.signed_by(party.identity)
     outbox.keep(signed)
-    party.client.token = store.note("token")
     try:
         party.client.confirm(signed.to_json())
     except RemoteError as error:
@@ -187,18 +173,4 @@ def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
         _log.info("FHE keys number %d are confirmed", own.sequence)
     store.set_note("evaluation_keys", passed)
     store.set_note("enrolled", "yes")
-    return True
-
-
-def sync_unless_locked_out(history: History) -> bool:
-    """Follow the account; return whether the operator let it be read.
-
-    It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
-    """
-    try:
-        history.sync()
-    except RemoteError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            raise
-        return False
     return True

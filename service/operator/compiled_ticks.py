@@ -7,19 +7,26 @@ each other.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.margin.rows.rows import Rows
+from atomic_margin.margin.rows.weights import TrueWeights
 from atomic_margin.service.operator.store.tables import Tick
+from atomic_margin.service.protocol.kept import Kept
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Columned, Terms
 
 KEPT = 4
 """Ticks that are kept. Runs come in the order of ticks, so that more than two are wanted by a backlog alone."""
+KEPT_COLUMNS = 64
+"""Of a tick: choices of columns whose rows are kept."""
+KEPT_CELLS = 1 << 21
+"""Of a tick: cells of matrices that are kept, 16 MB, and no fewer than the matrices of `LEAST_MATRICES` runs."""
+LEAST_MATRICES = 4
 
 
 @dataclass(frozen=True)
@@ -29,15 +36,24 @@ class CompiledTick:
     Attributes:
         sequence: of the tick.
         hash: of the signed document.
+        received_at: when its prices arrived.
         market: combined prices.
         terms: of the operator.
     """
 
     sequence: int
     hash: str
+    received_at: str
     market: Market
     terms: Terms
     _rows: dict[str, Rows] = field(default_factory=dict, compare=False, repr=False)
+    _weights: Kept[Hashable, TrueWeights] = field(default_factory=lambda: Kept(KEPT_COLUMNS), compare=False, repr=False)
+    _matrices: Kept[Hashable, RunMatrices] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        profile = self.terms.profile
+        kept = Kept[Hashable, RunMatrices](max(LEAST_MATRICES, KEPT_CELLS // (4 * profile.rows * profile.entries)))
+        object.__setattr__(self, "_matrices", kept)
 
     def rows(self, universe: str) -> Rows:
         """Return the rows of the published model in a universe, by its hash, in single lots; compiled once.
@@ -61,8 +77,23 @@ class CompiledTick:
         Raises:
             MarginError: no unit fits, or the prices do not value the collateral.
         """
-        collateral = self.terms.collateral(self.market, posted)
-        return self.terms.matrices(self.rows(account.universe), collateral, account, agreed)
+
+        def compile_matrices() -> RunMatrices:
+            collateral = self.terms.collateral(self.market, posted)
+            return self.terms.matrices_of_weights(self._spread(account), collateral, account, agreed)
+
+        # A run wants them when it begins, and its answer once more.
+        key = (_columns_of(account), tuple(sorted(posted.items())), agreed)
+        return self._matrices.of(key, compile_matrices)
+
+    def _spread(self, account: Columned) -> TrueWeights:
+        """Return the rows in an account's columns, which many accounts may have in common."""
+        rows, columns = self.rows(account.universe), self.terms.columns(account)
+        return self._weights.of(_columns_of(account), lambda: rows.spread(columns).slack_free())
+
+
+def _columns_of(account: Columned) -> Hashable:
+    return account.universe, account.gross_limit, account.columns
 
 
 class CompiledTicks:
@@ -80,7 +111,7 @@ class CompiledTicks:
         Raises:
             MarginError: the terms and the prices do not go together.
         """
-        tick = CompiledTick(sequence, signed.body_hash(), market, self._terms)
+        tick = CompiledTick(sequence, signed.body_hash(), str(signed.body["received_at"]), market, self._terms)
         tick.rows(self._terms.universe.hash())
         return tick
 
@@ -88,6 +119,11 @@ class CompiledTicks:
         """Keep a tick that is stored now."""
         with self._lock:
             self._put(tick)
+
+    def kept(self, sequence: int) -> CompiledTick | None:
+        """Return a tick that is kept, without a look at its row."""
+        with self._lock:
+            return self._kept.get(sequence)
 
     def of(self, row: Tick) -> CompiledTick:
         """Return a stored tick, compiled."""

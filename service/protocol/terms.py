@@ -30,6 +30,7 @@ from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT, RunMatrices, check_gross_limit, compile_run
 from atomic_margin.margin.rows.rows import Rows
 from atomic_margin.margin.rows.slack_rounding import compile_exact
+from atomic_margin.margin.rows.weights import TrueWeights
 from atomic_margin.service.errors import ModelNotServed, UnknownUniverse
 from atomic_margin.service.protocol.columned import AccountColumns as AccountColumns
 from atomic_margin.service.protocol.columned import Columned as Columned
@@ -263,9 +264,21 @@ class Terms:
             MarginError: no unit fits, or rows and collateral do not belong together.
             ProfileError: see `columns`.
         """
+        weights = rows.spread(self.columns(account)).slack_free()
+        return self.matrices_of_weights(weights, collateral, account, agreed, purpose)
+
+    def matrices_of_weights(
+        self,
+        weights: TrueWeights,
+        collateral: CollateralValues,
+        account: Columned,
+        agreed: Agreed | None = None,
+        purpose: Purpose = "run",
+    ) -> RunMatrices:
+        """Return the same from slack-free rows in the account's columns, which do not depend on its collateral."""
         columns = self.columns(account)
         return compile_run(
-            rows.spread(columns).slack_free(),
+            weights,
             shifted(collateral, agreed, purpose),
             columns,
             account.gross_limit,

@@ -12,6 +12,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.proven import require_proven
 from atomic_margin.service.protocol.release_rows import release_rows, release_statement
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import coverage_statement
@@ -19,7 +20,8 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group
-from atomic_margin.zk.verify.sufficiency import verify_sufficiency
+from atomic_margin.zk.verify.batch import Claim
+from atomic_margin.zk.verify.queue import VerificationQueue
 
 
 def verify_coverage(
@@ -32,6 +34,7 @@ def verify_coverage(
     terms: Terms,
     identity: str,
     group: Group,
+    queue: VerificationQueue | None = None,
 ) -> None:
     """Check the proof of a book that is covered without a run. The submission must have been verified before.
 
@@ -46,6 +49,7 @@ def verify_coverage(
         terms: that the account is under.
         identity: the institution's registered public key.
         group: backend of the proofs.
+        queue: verifies with whatever else waits, where there is one.
 
     Raises:
         SignatureInvalid: not signed by the institution.
@@ -71,9 +75,10 @@ def verify_coverage(
     # (3) None of them is negative for the committed portfolio.
     try:
         statement = coverage_statement(coverage, terms, submission, rows)
-        verify_sufficiency(statement, bytes.fromhex(coverage.sufficiency_proof), group)
     except ProofError as error:
         raise Refused(str(error), "sufficiency_proof") from error
+    claim = Claim(statement, bytes.fromhex(coverage.sufficiency_proof))
+    require_proven({"sufficiency_proof": claim}, group, queue)
 
 
 def verify_release(
@@ -86,6 +91,7 @@ def verify_release(
     terms: Terms,
     identity: str,
     group: Group,
+    queue: VerificationQueue | None = None,
 ) -> None:
     """Check that collateral may leave a book: with what remains it has initial margin, or no less than before.
 
@@ -101,6 +107,7 @@ def verify_release(
         terms: that the account is under.
         identity: the institution's registered public key.
         group: backend of the proofs.
+        queue: verifies with whatever else waits, where there is one.
 
     Raises:
         SignatureInvalid: not signed by the institution.
@@ -139,9 +146,10 @@ def verify_release(
         raise Refused("the proof is about other rows than what remains gives at this tick", "matrix")
     try:
         statement = release_statement(release, terms, submission, rows)
-        verify_sufficiency(statement, bytes.fromhex(release.sufficiency_proof), group)
     except ProofError as error:
         raise Refused(str(error), "sufficiency_proof") from error
+    claim = Claim(statement, bytes.fromhex(release.sufficiency_proof))
+    require_proven({"sufficiency_proof": claim}, group, queue)
 
 
 def _check_worth(release: Release, market: Market, terms: Terms) -> None:

@@ -20,6 +20,7 @@ from atomic_margin.service.errors import Refused, UnknownUniverse
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.proven import require_proven
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
     ciphertext_of,
@@ -31,9 +32,9 @@ from atomic_margin.service.protocol.submissions import Settles, Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group, Point
-from atomic_margin.zk.verify.batch import verify_claim
 from atomic_margin.zk.verify.encryption import verify_encryption
 from atomic_margin.zk.verify.portfolio import verify_portfolio
+from atomic_margin.zk.verify.queue import VerificationQueue
 from atomic_margin.zk.verify.sufficiency import verify_sufficiency
 
 _SEAL = object()
@@ -73,7 +74,13 @@ class VerifiedBreach(_Verified):
 
 
 def verify_submission(
-    signed: SignedDocument, submission: Submission, terms: Terms, identity: str, keys: KeyPair, group: Group
+    signed: SignedDocument,
+    submission: Submission,
+    terms: Terms,
+    identity: str,
+    keys: KeyPair,
+    group: Group,
+    known: dict[bytes, Point] | None = None,
 ) -> Ciphertext:
     """Check a submission against the terms it names, its signature and both its proofs; return its ciphertexts.
 
@@ -84,6 +91,7 @@ def verify_submission(
         identity: the institution's registered public key.
         keys: the commitments of the enrolment that the evaluation keys came with.
         group: backend of the proofs.
+        known: points decoded before, by their bytes; those decoded now are added.
 
     Raises:
         SignatureInvalid: not signed by the institution.
@@ -107,7 +115,7 @@ def verify_submission(
     # (4) The gross limit suits the terms, so that no book within it can overflow a row or need an unprovable top-up.
     terms.check_gross_limit(submission)
     # (5) Every entry is in its range and the book is within the gross limit.
-    known: dict[bytes, Point] = {}
+    known = {} if known is None else known
     _check_portfolio(submission, terms, group, known)
     # (6) Each ciphertext encrypts the committed entry under the committed key.
     try:
@@ -168,11 +176,13 @@ def verify_answer(
     keys: KeyPair,
     flag_words: bytes | None,
     group: Group,
+    queue: VerificationQueue | None = None,
 ) -> VerifiedCoverage | VerifiedBreach:
     """Check an answer to a run. The submission and its proofs must have been verified before.
 
     `market` has the prices of the run's tick, and `matrices` are what they give. `keys` are the commitments of the
-    submission's enrolment; `flag_words` the raw words of the run's breach flag, needed for a breach only.
+    submission's enrolment; `flag_words` the raw words of the run's breach flag, needed for a breach only. With a
+    `queue`, proofs that wait at the same time are verified together.
 
     Raises:
         SignatureInvalid: not signed by the institution.
@@ -183,11 +193,7 @@ def verify_answer(
     signed.verify(frozenset({identity}))
     # (2) It is about this very run; outcome, flag and top-up go together; and its proofs hold.
     ground = AnswerGround(record, run_hash, submission, market, matrices, terms, keys, flag_words)
-    for name, claim in answer_claims(answer, ground).items():
-        try:
-            verify_claim(claim, group)
-        except ProofError as error:
-            raise Refused(str(error), name) from error
+    require_proven(answer_claims(answer, ground), group, queue)
     answer_hash = signed.body_hash()
     if answer.outcome == "covered":
         return VerifiedCoverage(record, run_hash, answer_hash, _SEAL)

@@ -297,6 +297,37 @@ def test_charts_are_drawn_the_same_twice(tmp_path: Path) -> None:
         assert one.read_bytes() == other.read_bytes()
 
 
+def test_there_is_a_chart_whenever_something_was_measured() -> None:
+    assert [(chart.name, chart.lines) for chart in charts([figures("breach", 1.0), figures("surplus", 0.2)])] == [
+        ("warm-64x16x20", {"breach": ((0, 1.0),), "surplus": ((0, 0.2),)})
+    ]
+    assert charts([{**figures("breach", 1.0), "warm_s": 0.5}])[0].lines == {"breach": ((0, 0.5),)}
+    assert charts([]) == []
+
+
+WIDE = LINEAR.replace("return A @ z + c\n", "return np.sum(((A @ z + c) < 0).astype(np.int64), keepdims=True)\n")
+
+
+def test_a_lookup_that_is_too_wide_is_told_by_name_and_never_compiled(tmp_path: Path) -> None:
+    path = tmp_path / "wide.py"
+    path.write_text(WIDE.replace("NAME", "counted_below_zero").replace(" + OFFSET", ""))
+    (circuit,) = load_circuits(path)
+    stages: list[str] = []
+    (found,) = measure(module_of(circuit, SMALL), runs=1, trials=1, say=stages.append)
+    assert found["failed"].startswith(f"counted_below_zero: the lookup `less` ({path}:")
+    assert "reads 16 bits, and keys for more than 7 are too large to make: take the sign" in found["failed"]
+    assert not any("compiling" in stage for stage in stages)
+
+
+def test_compiling_that_takes_too_long_is_stopped_and_said_in_its_row() -> None:
+    breach = module_of(circuit_by_name("breach"), profile_by_name("64x16x20"))
+    (found,) = measure(breach, runs=1, trials=1, compile_timeout=0.01)
+    assert found["failed"] == (
+        "compiling breach was stopped after 0.01 s (--compile-timeout): make its lookups narrower, or allow more time"
+    )
+    assert "warm_s" not in found
+
+
 def test_missing_extras_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "tenseal", None)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from atomic_margin.bench.service.listing import GROSS_LIMIT, Listing, cash_schedule, scan_model
-from atomic_margin.bench.service.measure import DEFAULT_PROFILES, POSTED, listing_for
+from atomic_margin.bench.service.listing import GROSS_LIMIT, Listing, cash_schedule, listing_for, scan_model
+from atomic_margin.bench.service.measure import DEFAULT_PROFILES, POSTED
 from atomic_margin.bench.service.table import LINES
 from atomic_margin.circuits.profile import DEFAULT, TINY, Profile, profile_by_name
 from atomic_margin.margin.market.market import Market
@@ -54,7 +54,7 @@ def test_the_default_profile_is_among_those_that_are_measured() -> None:
 @pytest.mark.fhe
 def test_bench_service_measures_every_step_of_an_account(tmp_path: Path) -> None:
     written = tmp_path / "service.json"
-    options = ["--profile", "tiny", "--runs", "1", "--json", str(written)]
+    options = ["--sizes", "--profile", "tiny", "--runs", "1", "--json", str(written)]
     result = CliRunner().invoke(app, ["bench", "service", *options])
     assert result.exit_code == 0, result.output
     (figures,) = json.loads(written.read_text())
@@ -67,6 +67,7 @@ def test_bench_service_measures_every_step_of_an_account(tmp_path: Path) -> None
 
 
 def test_an_unknown_profile_is_refused_before_anything_is_made() -> None:
-    result = CliRunner().invoke(app, ["bench", "service", "--profile", "unknown"])
-    assert result.exit_code == 2
-    assert "no profile named 'unknown'" in result.output
+    for options in ((), ("--sizes",)):
+        result = CliRunner().invoke(app, ["bench", "service", *options, "--profile", "unknown"])
+        assert result.exit_code == 2
+        assert "no profile named 'unknown'" in result.output

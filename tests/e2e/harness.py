@@ -16,6 +16,7 @@ from atomic_margin.service.demo.history import ORIGIN
 from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
@@ -58,6 +59,12 @@ class World:
     @property
     def trust(self) -> Path:
         return self.root / "trust.json"
+
+    def auth(self, identity: Identity | None = None) -> RequestSigner:
+        """What signs requests to the operator by a key: the institution's, unless another is given."""
+        identity = identity or Identity.load_or_create(self.root / "institution" / "identity.key")
+        operator = Identity.load_or_create(self.root / "operator" / "operator.key").public_key
+        return RequestSigner(identity.public_key, identity.sign_request, operator)
 
     @property
     def temporary(self) -> Path:

@@ -1,6 +1,7 @@
 """The real agent against the operator of a `World`, in one process: only FHE is a double, and the line may be cut."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,9 @@ class Line:
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[Any]:
-        self.asked.append((method, path, arguments.get("json")))
+        body = arguments.get("content") or b""
+        is_json = arguments.get("headers", {}).get("Content-Type") == "application/json"
+        self.asked.append((method, path, json.loads(body) if is_json else None))
         lost = self.lost(method, path)
         if lost == "request":
             raise httpx.ConnectError("the line is cut")
@@ -107,9 +110,10 @@ class Resident:
             for module in (submissions, answers, coverage, releases):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:
                     self._patches.setattr(module, name, lambda *_: bytes(1))
-            for name in ("portfolio", "encryption", "sufficiency", "claim"):
+            for name in ("portfolio", "encryption", "sufficiency"):
                 self._patches.setattr(verification, f"verify_{name}", lambda *_: None)
-            self._patches.setattr(unasked, "verify_sufficiency", lambda *_: None)
+            for module in (verification, unasked):
+                self._patches.setattr(module, "require_proven", lambda *_: None)
         self._agent: Agent | None = None
 
     @property

@@ -22,7 +22,7 @@ from atomic_margin.service.errors import (
     RemoteError,
     ServiceError,
 )
-from atomic_margin.service.http.listening import listen
+from atomic_margin.service.http.serving import listen
 from atomic_margin.service.institution import enrolment, key_sets
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.backoff import MAX_RETRY_AFTER_SECONDS, Backoff

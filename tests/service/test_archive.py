@@ -234,7 +234,7 @@ def test_a_proof_that_the_operator_never_verified_is_found(world_at: Open, tmp_p
     body = Answer.parse({**document.body, "sufficiency_proof": document.body["sufficiency_proof"][:-2] + "01"})
     false = body.signed_by(world.funds[FUND].identity)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("atomic_margin.service.protocol.verification.verify_claim", lambda *_: None)
+        patched.setattr("atomic_margin.service.protocol.verification.require_proven", lambda *_: None)
         world.answer(run_id, false)
     step, reason = refused(archived(world, tmp_path / "a.zip"), world)
     assert (step, "sufficiency_proof" in reason) == ("documents", True)

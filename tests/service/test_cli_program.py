@@ -146,6 +146,10 @@ def test_info_says_what_is_there() -> None:
     assert said["caches"]["generators"]["bytes"] > 1 << 20
     assert Path(said["examples"], "universe.json").is_file()
     assert said["machine"]["cores"] >= 1
+    assert said["ceilings"] == {
+        "proof_bits": 1 << 18,
+        "instruments": {"64x16x20": 15, "256x24x24": 63, "1024x64x24": 255, "4096x64x24": 1023},
+    }
     table = CliRunner().invoke(app, ["info"])
     assert table.exit_code == 0
     for word in ("atomic-margin", "FHE library", "cache, profiles", "extra fhe", "memory"):

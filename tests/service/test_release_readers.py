@@ -16,7 +16,7 @@ from atomic_margin.service.errors import (
 from atomic_margin.service.institution import amending
 from atomic_margin.service.operator.accounts import agreements, releases
 from atomic_margin.service.operator.store.tables import Tick
-from atomic_margin.service.protocol import unasked
+from atomic_margin.service.protocol import proven, unasked
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.account.events import EventKind
 from atomic_margin.service.protocol.account.release_documents import Release
@@ -228,7 +228,8 @@ def test_what_this_installation_cannot_verify_speaks_against_nobody(
     def fails(*_: object) -> None:
         raise error("not here")
 
-    monkeypatch.setattr(unasked, "verify_sufficiency", fails)
+    monkeypatch.setattr(unasked, "require_proven", proven.require_proven)
+    monkeypatch.setattr(proven, "verify_claim", fails)
     result = watch.look(history(resident.world))
     assert (result.exit_code, "not here" in result.output) == (2, True)
     assert not list((tmp_path / "watched").glob("contradiction-*"))

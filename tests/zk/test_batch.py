@@ -122,7 +122,7 @@ def test_two_that_cancel_under_equal_weights_are_refused(
     with pytest.raises(BitProofInvalid):
         verify_checks(checks, group)
     # They are a real pair: under equal weights the errors cancel.
-    monkeypatch.setattr(final, "batch_weights", lambda checks, group: [group.scalar(1)] * len(checks))
+    monkeypatch.setattr(final, "batch_weights", lambda checks, group, fresh: [group.scalar(1)] * len(checks))
     verify_checks(checks, group)
 
 

@@ -1,8 +1,9 @@
 """The last step of verification: one multi-scalar multiplication for one proof or for many. Anyone may call it.
 
-Check number k of a batch counts ω^k times. The challenge ω depends on every byte of every statement and proof, so
-nobody can choose two wrong proofs whose errors cancel. The shares of the generators, and those of points that occur in
-several checks, are added up before the multiplication: that is what a batch saves.
+Check number k of a batch counts ω^k times. The challenge ω depends on every byte of every statement and proof, and in a
+batch on fresh random bytes of the verifier's too, so nobody can choose two wrong proofs whose errors cancel. The shares
+of the generators, and those of points that occur in several checks, are added up before the multiplication: that is
+what a batch saves.
 
 Source: batch verification under random weights, Bellare, Garay and Rabin, *Fast batch verification for modular
 exponentiation and digital signatures* (1998), the small-exponents test with exponents of full length.
@@ -36,20 +37,23 @@ class FinalCheck:
     fingerprint: bytes
 
 
-def batch_weights(checks: Sequence[FinalCheck], group: Group) -> list[Scalar]:
-    """Return 1, ω, ω^2, … for a challenge ω over all checks."""
+def batch_weights(checks: Sequence[FinalCheck], group: Group, fresh: bytes = b"") -> list[Scalar]:
+    """Return 1, ω, ω^2, … for a challenge ω over all checks and fresh bytes, drawn once these are fixed."""
     transcript = Transcript("batch", [("checks", len(checks).to_bytes(8, "big"))])
     for check in checks:
         transcript.absorb("fingerprint", check.fingerprint)
+    if fresh:
+        transcript.absorb("fresh", fresh)
     return powers(group, group.scalar(transcript.challenge("omega")), len(checks))
 
 
-def verify_checks(checks: Sequence[FinalCheck], group: Group) -> None:
+def verify_checks(checks: Sequence[FinalCheck], group: Group, fresh: bytes = b"") -> None:
     """Check that every one of ``checks`` sums to the identity; returning means it does.
 
     Args:
         checks: at least one, of points that the backend decoded; equal objects are multiplied once.
         group: the backend they belong to.
+        fresh: random bytes of the verifier's, drawn after all of ``checks`` were fixed; none where it checks one.
 
     Raises:
         BitProofInvalid: at least one does not.
@@ -60,7 +64,7 @@ def verify_checks(checks: Sequence[FinalCheck], group: Group) -> None:
     right: list[Scalar] = []
     shares: dict[int, Scalar] = {}
     points: dict[int, Point] = {}
-    for check, weight in zip(checks, batch_weights(checks, group), strict=True):
+    for check, weight in zip(checks, batch_weights(checks, group, fresh), strict=True):
         value, blinding = value + weight * check.value, blinding + weight * check.blinding
         left, right = _add(left, scale(check.left, weight)), _add(right, scale(check.right, weight))
         for point, share in zip(check.points, scale(check.scalars, weight), strict=True):

@@ -6,6 +6,7 @@ Traceback (most recent call last):
 atomic_margin.zk.errors.StatementError: a batch of no proofs shows nothing: give at least one
 """
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -39,6 +40,10 @@ from atomic_margin.zk.verify.sufficiency import gather_sufficiency
 Statement: TypeAlias = (
     "BreachStatement | DecryptionStatement | EncryptionStatement | PortfolioStatement | SufficiencyStatement"
 )
+
+
+FRESH_BYTES = 32
+"""Of the operating system's generator, absorbed before the weights of every multiplication are drawn."""
 
 
 class Claim(NamedTuple):
@@ -92,7 +97,7 @@ def verify_batch(
             checks[index] = gather(statement, proof, group, known)
         except ProofError as error:
             culprits[index] = error
-    # (2) One multiplication for all, under weights that depend on every byte; on failure, for halves.
+    # (2) One multiplication for all, under weights that depend on every byte and on fresh ones; on failure, for halves.
     for index in _bad(list(checks), checks, group):
         _, invalid = _kind(claims[index][0])
         culprits[index] = invalid()
@@ -124,7 +129,7 @@ def _bad(indices: list[int], checks: Mapping[int, FinalCheck], group: Group) -> 
     if not indices:
         return []
     try:
-        verify_checks([checks[index] for index in indices], group)
+        verify_checks([checks[index] for index in indices], group, secrets.token_bytes(FRESH_BYTES))
     except BitProofInvalid:
         if len(indices) == 1:
             return indices

@@ -3,7 +3,6 @@
 from sqlalchemy import select
 
 from atomic_margin.service.errors import Conflict
-from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
@@ -12,7 +11,6 @@ from atomic_margin.service.protocol.account.events import Coverage
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunEvent, RunState
-from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_coverage
 
 
@@ -25,28 +23,32 @@ def take_coverage(operator: Operator, institution: str, document: object) -> Sig
     account = operator.account(institution)
     signed, coverage = parse_signed(document, Coverage)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Account, institution)
         earlier = entries.entry_of(session, institution, signed.body_hash())
         if earlier is not None:
             return SignedDocument.parse(earlier.entry)
         entries.check(session, row, signed)
-        stored = submission_of(session, coverage.submission)
+        stored = operator.parsed.submission(session, coverage.submission)
         tick = session.get_one(Tick, coverage.price_sequence)
     if tick.void:
         raise Conflict(f"tick {tick.sequence} is void", "price_sequence")
-    submission = Submission.parse(stored.document["body"])
     verify_coverage(
         signed,
         coverage,
-        submission=submission,
+        submission=stored.submission,
         submission_hash=stored.sha256,
         market=operator.compiled_ticks.of(tick).market,
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,
+        queue=operator.proofs,
     )
     with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+        if earlier is not None:
+            # The same document came twice at once.
+            return SignedDocument.parse(earlier.entry)
         row = session.get_one(Account, institution)
         entry = entries.enter(session, operator.book, row, signed)
         # No run at this tick, or before, is wanted any more.

@@ -75,6 +75,11 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
     account = operator.account(institution)
     signed, promised = parse_signed(document, Obligation)
     signed.verify(frozenset({account.identity}))
+    with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+    if earlier is not None:
+        # Before anything that rests on the newest prices: what was promised stays promised.
+        return SignedDocument.parse(earlier.entry)
     check_holdings(operator.terms.schedule, {promised.asset: promised.quantity})
     if promised.quantity >= ledger.MAX_AMOUNT:
         raise MalformedRequest(f"a quantity is at most {ledger.MAX_AMOUNT - 1} smallest units", "quantity")

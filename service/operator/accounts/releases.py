@@ -2,7 +2,6 @@
 
 from atomic_margin.margin.collateral import check_accepted, check_holdings
 from atomic_margin.service.operator.accounts.collateral import prices_as_of
-from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
@@ -12,7 +11,6 @@ from atomic_margin.service.protocol.account.releases import moves_of
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_release
 
 
@@ -25,14 +23,14 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
     account = operator.account(institution)
     signed, release = parse_signed(document, Release)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Account, institution)
         earlier = entries.entry_of(session, institution, signed.body_hash())
         if earlier is not None:
             return SignedDocument.parse(earlier.entry)
         # Whatever is not about this moment is refused before it is verified, and once more when it is entered.
         agreement = entries.check(session, row, signed).public.agreement
-        stored = None if release.submission is None else submission_of(session, release.submission)
+        stored = None if release.submission is None else operator.parsed.submission(session, release.submission)
         tick = session.get_one(Tick, release.price_sequence) if release.price_sequence else None
     as_of = prices_as_of(operator)
     for asset, quantity in (release.given or {}).items():
@@ -43,12 +41,13 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
     verify_release(
         signed,
         release,
-        submission=None if stored is None else Submission.parse(stored.document["body"]),
+        submission=None if stored is None else stored.submission,
         submission_hash=None if stored is None else stored.sha256,
         market=market,
         terms=operator.terms,
         identity=account.identity,
         group=operator.group,
+        queue=operator.proofs,
     )
     moves = [
         ledger.Move(asset, quantity, f"{institution}/{source}", f"{institution}/{target}")

@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
+from atomic_margin.zk.groups import Point
 
 
 def submit(
@@ -46,15 +47,18 @@ def submit(
     signed, submission = parse_signed(document, Submission)
     # Cheap checks first: a stranger's submission costs no proof verification.
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         earlier = _check(session, institution, signed, submission)
     if earlier is not None:
         return SignedDocument.parse(earlier.entry)
     keys = operator.key_pair(operator.enrolled_keys(institution, submission.evaluation_keys))
-    ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group)
+    points: dict[bytes, Point] = {}
+    ciphertext = verify_submission(signed, submission, operator.terms, account.identity, keys, operator.group, points)
     before, market = _compared(operator, submission)
     verify_gain(submission, before, market, operator.terms, operator.group)
 
+    # Every proof about this book will be about these commitments.
+    operator.proofs.remember(points)
     operator.blobs.put(ciphertext.to_bytes())
     open_due(operator, institution)
     with operator.store.unit_of_work() as session:
@@ -91,7 +95,7 @@ def submission_of(session: Session, sha256: str) -> SubmissionRow:
 def _compared(operator: Operator, submission: Submission) -> tuple[Submission | None, Market | None]:
     """Return the book and the prices that a submission's gain is counted by; the machine says that they are right."""
     gain = submission.gain
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         stored = None if gain.before is None else submission_of(session, gain.before)
         tick = None if gain.price_sequence == 0 else session.get_one(Tick, gain.price_sequence)
     before = None if stored is None else Submission.parse(stored.document["body"])

@@ -1,11 +1,11 @@
 """Combine signed prices into ticks and schedule one run for every account that is watched; declare ticks void."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
@@ -13,7 +13,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
-from atomic_margin.service.operator.accounts.submissions import submission_of
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.prices import with_receipted
 from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
@@ -21,14 +21,18 @@ from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
 from atomic_margin.service.operator.store.prices import prune, receipt, receipted
-from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, Tick
+from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, SubmissionRow, Tick
+from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import is_due
 from atomic_margin.service.protocol.leaves import tick_leaf
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import WATCHED, RunEvent, RunState
+from atomic_margin.service.protocol.states import RUNS, WATCHED, RunEvent, RunState
 from atomic_margin.service.protocol.ticks import PriceSet, PriceTick, place_after
 
+AT_ONCE = 500
+"""Hashes that one query asks for."""
 TOLD = 20
 """Interpolated volatilities that a line of the operator's own record names; the others it counts."""
 
@@ -56,7 +60,9 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         PricesRefused: too few sources are fresh and agree, a price moved too far, or the time does not advance.
         Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
+        OutOfSpace: there is too little room for the runs that would follow. Nothing is stored.
     """
+    require_room(operator.settings)
     while True:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force
@@ -86,6 +92,7 @@ def take_tick(operator: Operator, document: object) -> list[str]:
             if not _store(session, before, tick, signed, received_at):
                 continue
             scheduled = _schedule(session, tick.sequence)
+            tell(session, "tick taken", tick=tick.sequence, runs=len(scheduled), sources=len(tick.prices))
         operator.compiled_ticks.keep(compiled)
         _log_interpolated(operator, tick.sequence, tick.market)
         return scheduled
@@ -113,15 +120,18 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
         signed = tick.signed_by(operator.identity)
         with operator.store.unit_of_work() as session:
             if _store(session, before, tick, signed, received_at):
+                tell(session, "tick void", level=logging.WARNING, tick=tick.sequence)
                 return signed
 
 
 def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
     """Return what comes before, and what was receipted together with what was sent."""
     sent, received_at = PriceSet.parse(document), now()
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         rows = (newest_tick(session), newest_market(session))
-        last, market = (None if row is None else PriceTick.parse(row.document["body"]) for row in rows)
+        last = _parsed(rows[0])
+        # Nearly always the newest tick has a market: then it is the same row, and parsed once.
+        market = last if rows[1] is rows[0] else _parsed(rows[1])
         rules, _ = under = in_force(operator, session, last)
         number = place_after(last, rules).sequence
         signed = None if rows[0] is None else SignedDocument.parse(rows[0].document)
@@ -130,6 +140,10 @@ def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, 
     # Of another number it is refused as a whole; what is receipted has nothing to do with that.
     documents = with_receipted(before.receipted if sent.sequence == number else (), sent.prices, number, rules.hash())
     return before, sent.model_copy(update={"prices": documents}), received_at
+
+
+def _parsed(row: Tick | None) -> PriceTick | None:
+    return None if row is None else PriceTick.parse(row.document["body"])
 
 
 def _with_all(prices: PriceSet, document: object) -> PriceSet:
@@ -168,31 +182,50 @@ def _store(session: Session, before: _Before, tick: PriceTick, signed: SignedDoc
 
 def _schedule(session: Session, sequence: int) -> list[str]:
     """Schedule a run for every account whose book came before these prices; older ones whose turn did not come end."""
-    at, scheduled = entries.newest(session), []
-    for account in session.scalars(select(Account).where(Account.state.in_(WATCHED)).order_by(Account.institution)):
+    at = entries.newest(session)
+    watched = select(Account).where(Account.state.in_(WATCHED)).order_by(Account.institution)
+    due: dict[str, PublicState] = {}
+    for account in session.scalars(watched):
         state = entries.state_of(account)
-        book = state.public.book
-        if book is None or not is_due(state, at):
-            continue
-        _supersede(session, account.institution)
-        run_id = f"{account.institution}.{sequence}"
-        session.add(
-            Run(
-                run_id=run_id,
-                institution=account.institution,
-                submission_id=submission_of(session, book.submission).id,
-                price_sequence=sequence,
-            )
+        if state.public.book is not None and is_due(state, at):
+            due[account.institution] = state.public
+    _supersede(session, due)
+    books = {public.book.submission for public in due.values() if public.book is not None}
+    of_book = _submissions(session, books)
+    rows = [
+        {
+            "run_id": f"{institution}.{sequence}",
+            "institution": institution,
+            "submission_id": of_book[public.book.submission],
+            "price_sequence": sequence,
+            "second": False,
+            "state": RUNS.first,
+            "attempts": 0,
+        }
+        for institution, public in due.items()
+        if public.book is not None
+    ]
+    if rows:
+        session.execute(insert(Run), rows)
+    return [str(row["run_id"]) for row in rows]
+
+
+def _submissions(session: Session, books: Collection[str]) -> dict[str, int]:
+    """Return the rows of submissions, by hash. Their documents are not read."""
+    wanted, found = sorted(books), dict[str, int]()
+    for first in range(0, len(wanted), AT_ONCE):
+        query = select(SubmissionRow.sha256, SubmissionRow.id).where(
+            SubmissionRow.sha256.in_(wanted[first : first + AT_ONCE])
         )
-        scheduled.append(run_id)
-    return scheduled
+        found.update((row.sha256, row.id) for row in session.execute(query))
+    return found
 
 
-def _supersede(session: Session, institution: str) -> None:
+def _supersede(session: Session, due: Mapping[str, PublicState]) -> None:
     """End scheduled runs of older ticks; not one that has begun, or follows one that was not proven."""
-    account = session.get_one(Account, institution)
-    begun = entries.state_of(account).public.run
-    waiting = select(Run).where(Run.institution == institution, Run.state == RunState.SCHEDULED, Run.second.is_(False))
+    waiting = select(Run).where(Run.state == RunState.SCHEDULED, Run.second.is_(False))
     for run in session.scalars(waiting):
-        if begun is None or begun.run_id != run.run_id:
+        public = due.get(run.institution)
+        if public is not None and (public.run is None or public.run.run_id != run.run_id):
             move_run(run, RunEvent.NEWER_TICK)
+    session.flush()

@@ -1,6 +1,6 @@
 """The queries on ticks: the newest, and the last one that had a market."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +14,24 @@ JsonObject = dict[str, Any]
 def newest_tick(session: Session) -> Tick | None:
     """Return the newest tick, void or not."""
     return session.scalar(select(Tick).order_by(Tick.sequence.desc()).limit(1))
+
+
+class Named(NamedTuple):
+    """A tick by number and hash."""
+
+    sequence: int
+    sha256: str
+
+
+def newest_named(session: Session) -> tuple[Named | None, Named | None]:
+    """Return the newest tick, and the newest that has a market, without their documents."""
+    columns = select(Tick.sequence, Tick.sha256, Tick.void).order_by(Tick.sequence.desc()).limit(1)
+    row = session.execute(columns).first()
+    if row is None or not row.void:
+        named = None if row is None else Named(row.sequence, row.sha256)
+        return named, named
+    market = session.execute(columns.where(Tick.void.is_(False))).first()
+    return Named(row.sequence, row.sha256), None if market is None else Named(market.sequence, market.sha256)
 
 
 def newest_market(session: Session, before: int | None = None) -> Tick | None:

@@ -11,8 +11,9 @@ from atomic_margin.service.errors import Conflict, TooManyStreams
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.events import MEDIA_TYPE, Seats, Source, Stream, place
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.operator.web.dependencies import Token
+from atomic_margin.service.operator.web.dependencies import Calling
 from atomic_margin.service.operator.web.live import AccountSource, Live, LogSource
 
 OF_INSTITUTIONS = (4, 1024)
@@ -51,7 +52,7 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
     async def account_events(
         request: Request,
         institution: Annotated[str, Path(max_length=64)],
-        token: Token,
+        calling: Calling,
         after: Annotated[int | None, Query(ge=0, le=MAX_COUNTER)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
@@ -62,16 +63,15 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         ends as soon as it has given what there is.
         """
         wanted = place(last_event_id, after, 0)
-        start = await asyncio.to_thread(_start_of_account, operator, institution, token, wanted)
+        start = await asyncio.to_thread(_start_of_account, operator, institution, wanted)
         source = AccountSource(live, operator, institution, start)
-        is_staff = operator.is_admin(token)
-        seats, caller = (staff, "the operator's staff") if is_staff else (institutions, institution)
+        seats, caller = (staff, "the operator's staff") if calling.is_staff else (institutions, institution)
         return opened(request, source, seats, caller)
 
     @router.get("/v1/events", response_class=Response, tags=["public"])
     async def log_events(
         request: Request,
-        token: Token,
+        calling: Calling,
         after: Annotated[int | None, Query(ge=-1, le=MAX_COUNTER)] = None,
         last_event_id: LastEventId = None,
     ) -> Response:
@@ -81,21 +81,20 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         told whose an entry is, and get reminders of runs that have no answer after 50 or 90 % of their time. Without
         `Accept: text/event-stream` it ends as soon as it has given what there is.
         """
-        if token is not None:
-            operator.require_admin(token)
+        names = Scope.READ in calling.scopes
         wanted = place(last_event_id, after, -1)
         start = await asyncio.to_thread(_start_of_log, operator, wanted)
-        source = LogSource(live, operator, start, names=token is not None)
+        source = LogSource(live, operator, start, names=names)
         peer = "somebody" if request.client is None else request.client.host
-        seats, caller = (anybody, peer) if token is None else (staff, "the operator's staff")
+        seats, caller = (staff, "the operator's staff") if names else (anybody, peer)
         return opened(request, source, seats, caller)
 
     return router
 
 
-def _start_of_account(operator: Operator, institution: str, token: str | None, wanted: int | None) -> int:
-    """Return after which entry a stream goes on, for somebody who may read the account."""
-    newest = operator.require_account(institution, token).entries
+def _start_of_account(operator: Operator, institution: str, wanted: int | None) -> int:
+    """Return after which entry a stream goes on."""
+    newest = operator.account(institution).entries
     if wanted is not None and wanted > newest:
         raise Conflict(f"the account has {newest} entries, and {wanted} were seen", "after")
     return newest if wanted is None else wanted
@@ -103,7 +102,7 @@ def _start_of_account(operator: Operator, institution: str, token: str | None, w
 
 def _start_of_log(operator: Operator, wanted: int | None) -> int:
     """Return after which leaf a stream goes on."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         newest = log.size(session) - 1
     if wanted is not None and wanted > newest:
         raise Conflict(f"the log has {newest + 1} leaves, and number {wanted} was seen", "after")

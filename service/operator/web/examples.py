@@ -245,11 +245,5 @@ def rules_change() -> JsonObject:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
-def upload(kind: str, *parts: str) -> JsonObject:
-    """Describe a form with a signed document and parts of raw bytes."""
-    example = {"document": _signed(kind), **dict.fromkeys(parts, "(bytes)")}
-    return {"requestBody": {"content": {"multipart/form-data": {"example": example}}}}
-
-
 def _signed(kind: str) -> JsonObject:
     return {"type": kind, "body": BODIES[kind], "signer": _KEY, "signature": _SIGNATURE}
