@@ -16,8 +16,8 @@ _LIVE = "operator.web.live:AccountSource"
 _RESUMED = "a_stream_goes_on_after_the_last_event_and_a_restart_without_gap_or_double"
 
 LIVE_MUTANTS = (
-    _event("whose entries", f"{_LIVE}.at_hand", value("mine"),
-           "[one.entry for one in found if one.entry]", "a_stream_has_the_entries_of_its_own_account_alone"),
+    _event("whose entries", f"{_LIVE}.at_hand", value("mine"), "[one.entry for one in found if one.entry]",
+           "a_stream_has_the_entries_of_its_own_account_alone"),
     _event("what was seen", f"{_LIVE}._events", value("new"), "entries",
            "what_was_read_from_the_database_is_not_told_again_from_memory"),
     _event("what memory does not reach", "operator.web.live:Live.since", condition("_floor"), "False",
