@@ -14,6 +14,7 @@ from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_operations import OPERATIONS_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
@@ -344,4 +345,5 @@ MUTANTS = (
     *BREAKER_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
+    *OPERATIONS_MUTANTS,
 )  # fmt: skip
