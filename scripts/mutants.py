@@ -17,6 +17,7 @@ from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_operations import OPERATIONS_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
@@ -358,4 +359,5 @@ MUTANTS = (
     *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
+    *OPERATIONS_MUTANTS,
 )  # fmt: skip

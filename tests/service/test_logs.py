@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy.orm import Session
 
 from atomic_margin.service import logs
 from atomic_margin.service.http import serving
@@ -125,8 +126,12 @@ def test_what_is_rolled_back_is_not_told(world_at: Callable[[str], World]) -> No
     with written(LogSettings(LogFormat.JSON)) as stream:
         with pytest.raises(ZeroDivisionError):
             fail()
-        with world.operator.store.unit_of_work() as session:
+        with Session(world.operator.store.engine) as session:
             session.get_one(Account, FUND)
+            tell(session, "never happened either")
+            session.rollback()
+            session.get_one(Account, FUND)
+            session.commit()
     assert stream.getvalue() == ""
 
 
