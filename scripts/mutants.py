@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_edge import EDGE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
@@ -339,6 +340,7 @@ MUTANTS = (
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
+    *EDGE_MUTANTS,
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
