@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_edge import EDGE_MUTANTS
 from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
@@ -353,6 +354,7 @@ MUTANTS = (
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *IDENTITY_MUTANTS,
+    *EDGE_MUTANTS,
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
