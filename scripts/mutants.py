@@ -17,6 +17,7 @@ from mutants_netting import NETTING_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
+from mutants_store import STORE_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -340,6 +341,7 @@ MUTANTS = (
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *REPORT_MUTANTS,
+    *STORE_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *MATURITY_MUTANTS,
