@@ -22,6 +22,7 @@ from mutants_operations import OPERATIONS_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
+from mutants_store import STORE_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -356,6 +357,7 @@ MUTANTS = (
     *IDENTITY_MUTANTS,
     *EDGE_MUTANTS,
     *REPORT_MUTANTS,
+    *STORE_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *EXECUTOR_MUTANTS,

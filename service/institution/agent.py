@@ -32,7 +32,7 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.directory_lock import DirectoryLock
-from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.enrolment import enrol, require_admission
 from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
@@ -124,6 +124,7 @@ class Agent:
             if self._store.note("enrolled"):
                 return
             # Who is not admitted yet is told so before keys are made, which takes a minute.
+            require_admission(self._party)
             self.history.sync()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()

@@ -138,6 +138,8 @@ class Operator:
         self.compiled_ticks = CompiledTicks(terms)
         self.parsed = ParsedDocuments(terms.profile)
         self.measures = Measures()
+        self.admin_token = load_token(settings.directory / "admin.token")
+        self.staff = StaffKeys(settings.directory)
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         try:
@@ -150,8 +152,6 @@ class Operator:
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
         )
-        self.admin_token = load_token(settings.directory / "admin.token")
-        self.staff = StaffKeys(settings.directory)
         clock.begin(self.store)
         self.blobs = open_blobs(settings.directory, settings.blobs_url, settings.blob_cache_bytes)
         layout = layout_of(terms.profile)

@@ -1,10 +1,11 @@
 """An operator served by uvicorn on loopback in this process, and streams read from it."""
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -123,6 +124,12 @@ class Follower:
         return self.events.empty()
 
     def close(self) -> None:
+        # The other thread may be waiting for bytes, and as long as it does a socket that is only closed stays open.
+        stream = self.response.extensions.get("network_stream")
+        connection = None if stream is None else stream.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self.response.close()
         self.client.close()
 

@@ -51,7 +51,7 @@ class Scripted(Evaluator):
         plan = self.then or self.plans.get(functions, "any")
         return Evaluation({name: words(name, plan) for name in functions}, plan, {})
 
-    def close(self) -> None:
+    def close(self, seconds: float = 0) -> None:
         self.closed = True
 
 

@@ -101,7 +101,6 @@ def test_verify_says_no_with_status_1_and_names_the_step(files: Any, tmp_path: P
     [
         ("absent.json", "trust.json", "cannot read"),
         ("calm.json", "absent.json", "cannot read"),
-        (".", "trust.json", "cannot read"),
         ("calm.json", "broken.json", "not JSON"),
         ("calm.json", "calm.json", "format"),
     ],

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import HaltRow
 from atomic_margin.service.operator.store.transient import is_transient
 
-from ..postgres import fresh_store, in_file
+from ..postgres import fresh_store, in_file, server
 
 
 @pytest.fixture
@@ -181,6 +181,38 @@ def test_what_a_database_cannot_hold_is_the_callers_mistake(store: Store) -> Non
         session.scalar(select(HaltRow.number).where(HaltRow.sha256 == "a\0"))
     with pytest.raises(MalformedRequest, match="a number out of range"), store.reading() as session:
         session.scalar(select(HaltRow.number).where(HaltRow.number == 2**40))
+
+
+def test_a_commit_that_was_lost_is_not_done_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been carried out: what is done again then has to look first, which `run` cannot know."""
+    calls = []
+    lost = OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"), connection_invalidated=True)
+
+    def fail(_: Session) -> None:
+        raise lost
+
+    monkeypatch.setattr(database, "is_transient", lambda _: True)
+
+    def work(session: Session) -> None:
+        calls.append(1)
+        event.listen(session, "before_commit", fail)
+
+    with pytest.raises(OperationalError):
+        store.run(work)
+    assert calls == [1]
+
+
+def test_units_of_work_of_two_processes_are_serial_on_postgresql(tmp_path: Path) -> None:
+    url = server().of(tmp_path)
+    with closing(Store(url)) as one, closing(Store(url)) as other:
+
+        def work(number: int) -> int:
+            with (one, other)[number % 2].unit_of_work() as session:
+                return add(session)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sorted(pool.map(work, range(64))) == list(range(1, 65))
+    server().drop_under(tmp_path)
 
 
 def test_a_full_disk_is_no_transient_error() -> None:
