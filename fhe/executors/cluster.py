@@ -58,6 +58,7 @@ class Cluster(EvaluationExecutor):
         """
         self.profile, self._settings, self._jobs, self._seconds = profile, settings, jobs, seconds
         self._client: Any = None
+        self._loop: Any = None
         self._connecting, self._lock = threading.Lock(), threading.Lock()
         self._next_try = self._looked = 0.0
         self._addresses: tuple[str, ...] = ()
@@ -113,6 +114,10 @@ class Cluster(EvaluationExecutor):
         while sum(self._calls.values()) and time.monotonic() < ends:
             time.sleep(0.05)
         self._drop(self._client)
+        with self._connecting:
+            if self._loop is not None:
+                self._loop.stop()
+                self._loop = None
 
     def _submit(self, work: Callable[[], T]) -> "Future[T]":
         try:
@@ -226,13 +231,19 @@ class Cluster(EvaluationExecutor):
                 raise ExecutorUnavailable(away)
             self._drop(self._client)
             from distributed import Client
+            from distributed.utils import LoopRunner
 
+            if self._loop is None:
+                # One for all connections: a client that cannot connect would leave the thread of its own behind.
+                self._loop = LoopRunner(asynchronous=False)
+                self._loop.start()
             try:
                 client = Client(
                     self._settings.scheduler,
                     security=self._settings.security(),
                     timeout=CONNECT_SECONDS,
                     set_as_default=False,
+                    loop=self._loop.loop,
                 )
                 client.run_on_scheduler(give_up_at_once)
             except (OSError, *TIMEOUTS, CancelledError, ValueError, RuntimeError) as error:

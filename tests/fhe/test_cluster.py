@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from atomic_margin.circuits import reference
 from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.errors import ExecutorUnavailable, MalformedKeys, WorkerLost
+from atomic_margin.fhe.executors import cluster as cluster_executor
 from atomic_margin.fhe.executors.cluster import Cluster
 from atomic_margin.fhe.executors.cluster_settings import ClusterSettings
 from atomic_margin.fhe.executors.port import IntArray, Job
@@ -97,10 +99,18 @@ def test_a_scheduler_that_goes_away_and_comes_back(
     assert right(keys, case, executor.evaluate(job(keys, key_file, case)))
 
 
-def test_a_scheduler_that_is_not_there_keeps_nobody_from_starting(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_executor, "CONNECT_SECONDS", 0.5)
     with Cluster(TINY, ClusterSettings(Machines(tmp_path).address), jobs=1) as executor:
         executor.start()
-        assert not executor.available()
+        threads = threading.active_count()
+        for _ in range(3):
+            monkeypatch.setattr(executor, "_next_try", 0.0)
+            assert not executor.available()
+        # A scheduler that is away for a week leaves nothing behind.
+        assert threading.active_count() == threads
         assert executor.held() == {}
         with pytest.raises(ExecutorUnavailable, match="does not answer; runs wait until it does"):
             executor.warm_up(KeyFile(tmp_path, "0" * 64, b""), FUNCTIONS)
