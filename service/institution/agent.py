@@ -32,7 +32,7 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.directory_lock import DirectoryLock
-from atomic_margin.service.institution.enrolment import enrol
+from atomic_margin.service.institution.enrolment import enrol, require_admission
 from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
@@ -123,7 +123,8 @@ class Agent:
         with self._lock:
             if self._store.note("enrolled"):
                 return
-            # Who is not admitted yet is told so before keys are made, which takes a minute.
+            # Nothing can be read there by whom the operator does not know, and keys are made for nobody else.
+            require_admission(self._party)
             self.history.sync()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()

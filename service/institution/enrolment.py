@@ -40,7 +40,6 @@ def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
 
     Raises:
         RemoteError: the operator refuses or does not answer; the next call goes on from there.
-        NotAdmitted: the operator has not admitted the institution; no keys were made.
         DiskTooFull: there is no room for keys.
         AgentRefused: the known answers came out wrong; the next call makes new keys.
     """
@@ -50,7 +49,6 @@ def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
     # A confirmation whose reply was lost is sent again: its keys may be active already and must not be replaced.
     passed = store.note("passed")
     if not passed or not _confirm(party, outbox, passed):
-        _require_admission(party)
         _confirm(party, outbox, _upload(party, outbox, secret))
     party.keys.sets.prune(party.history.state)
     party.stage("enrolled")
@@ -122,7 +120,13 @@ def _try_keys(party: Party, outbox: Outbox, secret: bytes) -> str:
     return enrolment.evaluation_keys
 
 
-def _require_admission(party: Party) -> None:
+def require_admission(party: Party) -> None:
+    """Make sure that the operator has admitted the institution under its key, before anything else is asked or made.
+
+    Raises:
+        NotAdmitted: it has not, or has under another key.
+        RemoteError: it does not answer.
+    """
     party.stage("asking for admission")
     identity = party.identity.public_key
     if not party.client.admitted(identity):
