@@ -29,7 +29,7 @@ LIVE_MUTANTS = (
            "the_log_is_told_to_everybody_as_it_stands_and_names_to_staff_alone"),
     _event("streams of one caller", "http.events:Seats.take", condition("_each"), "False",
            "seats_are_bounded_in_total_and_given_back"),
-    _agent("admission before keys", "institution.enrolment:_require_admission", condition("admitted"), "False",
+    _agent("admission before keys", "institution.enrolment:require_admission", condition("admitted"), "False",
            "no_keys_are_made_before_the_institution_is_admitted"),
     _agent("one on a directory", "institution.directory_lock:DirectoryLock.__init__", call("flock"), "None",
            "a_second_agent_on_a_directory_is_refused_in_one_line"),

@@ -123,7 +123,7 @@ class Agent:
         with self._lock:
             if self._store.note("enrolled"):
                 return
-            # Who is not admitted yet is told so before keys are made, which takes a minute.
+            # Nothing can be read there by whom the operator does not know, and keys are made for nobody else.
             require_admission(self._party)
             self.history.sync()
             enrol(self._party, self._outbox, self._secret)
@@ -231,16 +231,14 @@ class Agent:
         """Return where the account stands."""
         return standing(self._party)
 
-    def name_reader(self, reader: str, key: str | None = None) -> str | None:
+    def name_reader(self, reader: str) -> str:
         """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
-
-        There is none for who is named by a `key`.
 
         Raises:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
         with self.signing() as (party, outbox):
-            return readers.name(party, outbox, reader, key)
+            return readers.name(party, outbox, reader)
 
     def remove_reader(self, reader: str) -> None:
         """Let somebody read this institution's bundles no more. See `readers.remove`."""

@@ -121,10 +121,11 @@ def _try_keys(party: Party, outbox: Outbox, secret: bytes) -> str:
 
 
 def require_admission(party: Party) -> None:
-    """Make sure that the operator has admitted the institution under its identity key.
+    """Make sure that the operator has admitted the institution under its key, before anything else is asked or made.
 
     Raises:
-        NotAdmitted: it has not.
+        NotAdmitted: it has not, or has under another key.
+        RemoteError: it does not answer.
     """
     party.stage("asking for admission")
     identity = party.identity.public_key

@@ -210,7 +210,7 @@ def test_a_port_that_is_taken_is_named_in_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=f"port {port} on 127.0.0.1 is in use"):
+        with pytest.raises(ConfigurationError, match=rf"port {port} on 127\.0\.0\.1 is in use: stop what listens"):
             listen("127.0.0.1", port)
     listen("127.0.0.1", port).close()
 
