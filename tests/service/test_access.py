@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from atomic_margin.service.errors import NotAuthorised
 from atomic_margin.service.http import replays
 from atomic_margin.service.operator.accounts import readers
 from atomic_margin.service.operator.staff import ALL_SCOPES, Scope
 from atomic_margin.service.operator.web.access import TABLE, Access, access_of
+from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.protocol.signing import Identity
 
 from .callers import entitled, of_path
@@ -144,6 +146,18 @@ def test_whoever_may_is_let_in(world: World, call: tuple[str, str]) -> None:
         headers = {**body.get("headers", {}), **caller.get("headers", {})}
         response = world.client.request(method, of_path(template), **{**body, **caller, "headers": headers})
         assert response.status_code not in (401, 403), response.text
+
+
+def test_of_a_key_that_is_not_known_nothing_is_kept(world: World) -> None:
+    """Whoever makes keys could fill the memory of nonces otherwise."""
+    callers, unknown = Callers(world.operator, ()), Identity.generate().public_key
+    for source in (False, True):
+        with pytest.raises(NotAuthorised):
+            callers.by_key(unknown, source=source)
+    assert callers.by_key(READER.public_key, source=False).reads == {FUND}
+    assert callers.by_key(world.source.public_key, source=True).source
+    with pytest.raises(NotAuthorised):
+        callers.by_key(world.source.public_key, source=False)
 
 
 def test_lists_have_one_s_own_alone(world: World) -> None:
