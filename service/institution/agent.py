@@ -289,6 +289,16 @@ class Agent:
             self._caught_up()
             yield self._party, self._outbox
 
+    @contextmanager
+    def looking(self, seconds: float) -> Iterator[Party | None]:
+        """Hold the agent for somebody who looks at it; None if it is at work for longer than that."""
+        held = self._lock.acquire(timeout=seconds)
+        try:
+            yield self._party if held else None
+        finally:
+            if held:
+                self._lock.release()
+
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""
         return shortfalls.decided(self._store)

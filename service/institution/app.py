@@ -22,8 +22,10 @@ from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.pages import OwnHost
 from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.pages import institution_pages
 from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -100,6 +102,10 @@ class AgentProcess:
         """
         if self._opened is None:
             raise Conflict(f"the agent is not open yet ({self.problem or self.stage}); try again shortly", "state")
+        return self._opened
+
+    def shown(self) -> Agent | None:
+        """Return the agent once it is open; for pages, which show what there is."""
         return self._opened
 
     def _report(self, stage: str) -> None:
@@ -278,4 +284,6 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Private figures of every answered run."""
         return DecidedRuns(runs=process.agent().figures())
 
+    institution_pages(process, token).install(app)
+    app.add_middleware(OwnHost)
     return app
