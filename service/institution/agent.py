@@ -231,14 +231,16 @@ class Agent:
         """Return where the account stands."""
         return standing(self._party)
 
-    def name_reader(self, reader: str) -> str:
+    def name_reader(self, reader: str, key: str | None = None) -> str | None:
         """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
+
+        There is none for who is named by a `key`.
 
         Raises:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
         with self.signing() as (party, outbox):
-            return readers.name(party, outbox, reader)
+            return readers.name(party, outbox, reader, key)
 
     def remove_reader(self, reader: str) -> None:
         """Let somebody read this institution's bundles no more. See `readers.remove`."""
@@ -289,6 +291,16 @@ class Agent:
         with self._lock:
             self._caught_up()
             yield self._party, self._outbox
+
+    @contextmanager
+    def looking(self, seconds: float) -> Iterator[Party | None]:
+        """Hold the agent for somebody who looks at it; None if it is at work for longer than that."""
+        held = self._lock.acquire(timeout=seconds)
+        try:
+            yield self._party if held else None
+        finally:
+            if held:
+                self._lock.release()
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""

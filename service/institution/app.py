@@ -21,8 +21,10 @@ from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.pages import OwnHost
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
+from atomic_margin.service.institution.pages import institution_pages
 from atomic_margin.service.institution.process import AgentProcess as AgentProcess
 from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
@@ -209,4 +211,6 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Private figures of every answered run."""
         return DecidedRuns(runs=process.agent().figures())
 
+    institution_pages(process, token).install(app)
+    app.add_middleware(OwnHost)
     return app

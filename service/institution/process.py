@@ -139,6 +139,10 @@ class AgentProcess:
             reminders=tuple(one.text for one in now.reminders),
         )
 
+    def shown(self) -> Agent | None:
+        """Return the agent once it is open; for pages, which show what there is."""
+        return self._opened
+
     def _report(self, stage: str) -> None:
         self.stage = stage
 
