@@ -50,7 +50,7 @@ def _lines(figures: Figures) -> Iterator[str]:
         f"Disk: {figures['disk_per_institution_bytes'] / 1000:.0f} kB an institution before the first tick, "
         f"{figures['disk_grown_bytes'] / max(1, figures['runs_recorded']) / 1000:.0f} kB a recorded run."
     )
-    for what in ("lost", "doubled", "unexplained"):
+    for what in ("lost", "doubled", "unexplained", "unfinished"):
         found = figures[f"outcome_{what}"]
         yield f"{what.capitalize()}: {len(found) or 'nothing'}" + "".join(f"\n- {one}" for one in found[:20])
     yield f"Ledger: {figures['outcome_ledger']}. Accounts replayed from their entries: {figures['outcome_replayed']}."

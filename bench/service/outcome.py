@@ -29,7 +29,6 @@ FINAL = frozenset({RunState.COVERED, RunState.SETTLED, RunState.SUPERSEDED, RunS
 """States in which nothing is owed, and nothing is to be done."""
 UNFINISHED = frozenset({RunState.SCHEDULED, RunState.EVALUATING, RunState.AWAITING_ANSWER, RunState.BREACH_VERIFIED})
 """States in which something is still to come."""
-TOLD = 20
 
 
 @dataclass
@@ -40,7 +39,8 @@ class Outcome:
         states: of runs, and how many are in each.
         lost: what was scheduled or receipted and is not there.
         doubled: what is there twice.
-        unexplained: runs in a state that nothing after them explains.
+        unexplained: runs in a state that their record, answer and settlement do not explain.
+        unfinished: runs in a state in which something is still to come.
         ledger: sums of every asset, all zero.
         replayed: what was compared with the entries, or the first difference.
     """
@@ -49,13 +49,14 @@ class Outcome:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     ledger: dict[str, int] = field(default_factory=dict)
     replayed: str = ""
 
     @property
     def holds(self) -> bool:
         """Whether nothing is wrong."""
-        wrong = self.lost or self.doubled or self.unexplained or any(self.ledger.values())
+        wrong = self.lost or self.doubled or self.unexplained or self.unfinished or any(self.ledger.values())
         return not wrong and self.replayed.startswith("agrees")
 
 
@@ -82,7 +83,11 @@ def outcome(store: Store, operator: str, scheduled: Collection[str], receipts: M
         }
         found.states = dict(sorted(Counter(str(row.state) for row in runs.values()).items()))
         found.lost += [f"run {run_id} was scheduled and is not there" for run_id in sorted({*scheduled} - {*runs})]
-        found.unexplained += [f"run {row.run_id} is {row.state}" for row in runs.values() if row.state not in FINAL]
+        for row in runs.values():
+            if row.state in UNFINISHED:
+                found.unfinished.append(f"run {row.run_id} is {row.state}")
+            elif row.state not in FINAL:
+                found.unexplained.append(f"run {row.run_id} is {row.state}")
         of_subject = Counter(session.scalars(select(EntryRow.subject)))
         answers = {row.run_id: row.sha256 for row in session.execute(select(AnswerRow.run_id, AnswerRow.sha256))}
         rows = session.execute(select(SettlementRow.run_id, SettlementRow.sha256))

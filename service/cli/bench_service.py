@@ -52,8 +52,8 @@ def service(
     """Play institutions times ticks against a real operator, and look at every entry at the end.
 
     Reported are the times from tick to flag and to settled, runs a second, what of a run is FHE, proofs and everything
-    else, memory and disk; and whether a run was lost, doubled or is in a state that its entries do not explain, which
-    is exit status 1. Institutions share the machine: their proofs are part of what it does.
+    else, memory and disk; and whether a run was lost, doubled, unfinished or in a state that its entries do not
+    explain, which is exit status 1. Institutions share the machine: their proofs are part of what it does.
 
         atomic-margin bench service --plain --institutions 100 --ticks 60 --period 1 --prepared load-100
     """

@@ -74,7 +74,7 @@ def _posting(session: Session) -> None:
         (_without_entry, "lost", f"the answer of run {SETTLED} has no entry"),
         (_without_settlement, "unexplained", f"run {SETTLED} is booked, not settled"),
         (_covered, "unexplained", f"run {SETTLED} is covered and has record, answer, settlement"),
-        (_evaluating, "unexplained", f"run {SETTLED} is evaluating"),
+        (_evaluating, "unfinished", f"run {SETTLED} is evaluating"),
         (_doubled, "doubled", f"the answer of run {SETTLED} has 2 entries"),
         (_posting, "ledger", None),
     ],
