@@ -28,7 +28,7 @@ run() {
     "tests/service, the rest") named=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
     "$on_postgresql")
         for part in accounts backup concurrency crash_points database feed_receipts limits log migrations policy \
-            problems runs scheduling settlement; do named+=("tests/service/test_$part.py"); done
+            problems runs scheduling settlement taking_back; do named+=("tests/service/test_$part.py"); done
         local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
         ;;
     *) read -ra named <<<"$1" ;;

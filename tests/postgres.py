@@ -18,12 +18,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.service.demo.processes import free_port
+from atomic_margin.service.operator import portable
 from atomic_margin.service.operator.store.database import Store
 
 VARIABLE = "ATOMIC_MARGIN_TEST_DATABASE"
@@ -182,6 +184,21 @@ def server() -> Server:
 def url_of(directory: Path) -> str | None:
     """Return the URL of the database that an operator's directory has in this run, None for the one in it."""
     return server().of(directory) if wanted() else None
+
+
+def url_with_rows_of(directory: Path) -> str | None:
+    """Return the same, with the rows of the SQLite database in the directory if the one on the server is new."""
+    if not wanted():
+        return None
+    running = server()
+    new, url = _name(directory) not in running.directories, running.of(directory)
+    if new and (directory / "operator.db").is_file():
+        file, store = in_file(directory), Store(url)
+        with closing(file), closing(store), file.reading() as rows, store.unit_of_work() as session:
+            for table in portable.export(rows.connection()):
+                portable.fill(session.connection(), table.name, table.columns, table.lines)
+        (directory / "operator.db").unlink()
+    return url
 
 
 def fresh_store(directory: Path) -> Store:

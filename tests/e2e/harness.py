@@ -29,6 +29,7 @@ from atomic_margin.service.protocol.states import OVER, RunState
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 
+from .. import postgres
 from .preloaded import Nursery, Process
 from .small import GROSS_LIMIT, market
 
@@ -89,6 +90,8 @@ class World:
             "--profile", "tiny", "--port", str(port), "--answer-seconds", str(answer_seconds),
             "--log-origin", ORIGIN, *options,
         ]  # fmt: skip
+        database = postgres.url_with_rows_of(self.root / "operator")
+        arguments += [] if database is None else ["--database", database]
         log = self.root / "operator.log"
         self.temporary.mkdir(exist_ok=True)
         environment = {"ATOMIC_MARGIN_FAULT": fault or "", "TMPDIR": str(self.temporary)}
