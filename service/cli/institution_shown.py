@@ -14,6 +14,7 @@ from atomic_margin.service.cli.scaffolds import add_keys
 from atomic_margin.service.cli.tables import AsJson, Sections, Watch, show
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.files import read_document
+from atomic_margin.service.institution.contradictions import Contradictions
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, Submitted
 from atomic_margin.service.protocol.messages import Booked
 
@@ -52,10 +53,20 @@ def submit(
 
 
 def status(directory: Directory, as_json: AsJson = False, watch: Watch = None, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Show the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
+    """Show the agent's stage, problem, alarm, and the hash of its FHE key commitments.
+
+    Of an agent that does not run it says what the operator signed against itself, if there is anything in the folder:
+    that is what an agent ends on.
+    """
 
     def fetch() -> Any:
-        found = ask(AgentStatus, directory, agent, "GET", "/v1/status")
+        try:
+            found = ask(AgentStatus, directory, agent, "GET", "/v1/status")
+        except RemoteError as error:
+            kept = Contradictions(directory).shown
+            if error.status or kept is None:
+                raise
+            raise RemoteError(f"{error}. It may have ended on this: {kept}") from error
         add_keys(directory, found["key_commitments"])
         return found
 

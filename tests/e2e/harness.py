@@ -52,6 +52,7 @@ class World:
     operator_process: Process | None = None
     operator: Http | None = None
     agent: Http | None = None
+    agent_process: Process | None = None
 
     @property
     def examples(self) -> Path:
@@ -103,19 +104,23 @@ class World:
             with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
                 yield self.operator
 
-    @contextmanager
-    def answering(self) -> Iterator[Http]:
-        """Run the institution's agent against the running operator."""
+    def agent_arguments(self, port: int) -> list[str]:
+        """The command line of the institution's agent against the running operator."""
         assert self.operator is not None
-        port, log = free_port(), self.root / "agent.log"
-        arguments = [
+        return [
             "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
             "--port", str(port), "--max-tick-age", "unbounded",
         ]  # fmt: skip
+
+    @contextmanager
+    def answering(self) -> Iterator[Http]:
+        """Run the institution's agent against the running operator."""
+        port, log = free_port(), self.root / "agent.log"
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
-        started = self.nursery.running("atomic_margin", arguments, log)
+        started = self.nursery.running("atomic_margin", self.agent_arguments(port), log)
         with started as process, Http(url, process, log, token) as self.agent:
+            self.agent_process = process
             self.agent.wait("/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda _: None)
             yield self.agent
 
