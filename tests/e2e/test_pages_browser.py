@@ -35,9 +35,7 @@ from ..service.world import World
 CHROMIUM = os.environ.get("ATOMIC_MARGIN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="NO CHROMIUM: no page is tried in a browser; apt-get install it"
-    ),
+    pytest.mark.skipif(CHROMIUM is None, reason="NO CHROMIUM: no page is tried in a browser; apt-get install it"),
 ]
 HOSTILE = "<script>document.title='run'</script>\"'<b>"
 AGENT_TOKEN = "5" * 64

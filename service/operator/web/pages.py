@@ -15,6 +15,7 @@ from starlette.routing import Route
 from atomic_margin.service.http.pages import PREFIX, Entry, Pages, uploaded
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.web import overviews
+from atomic_margin.service.operator.web.alarms import log_head
 from atomic_margin.service.operator.web.checking import MAX_BUNDLE_BYTES, check_bundle
 from atomic_margin.service.reports.charts import line_chart, stacked_chart
 
@@ -64,7 +65,7 @@ def operator_pages(operator: Operator) -> Pages:
         return pages.draw(request, "operator/ledger.html", {"found": found, "more": more})
 
     def log(request: Request) -> Response:
-        return pages.draw(request, "operator/log.html", {"head": overviews.log_head(operator)})
+        return pages.draw(request, "operator/log.html", {"head": log_head(operator)})
 
     def verify(request: Request) -> Response:
         return pages.draw(request, "operator/verify.html", {"checked": None, "file": None, "can_refresh": False})
