@@ -12,11 +12,13 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_edge import EDGE_MUTANTS
 from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_operations import OPERATIONS_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
@@ -352,10 +354,12 @@ MUTANTS = (
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
     *IDENTITY_MUTANTS,
+    *EDGE_MUTANTS,
     *REPORT_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
+    *OPERATIONS_MUTANTS,
 )  # fmt: skip

@@ -16,10 +16,12 @@ _LIVE = "operator.web.live:AccountSource"
 _RESUMED = "a_stream_goes_on_after_the_last_event_and_a_restart_without_gap_or_double"
 
 LIVE_MUTANTS = (
-    _event("whose entries", f"{_LIVE}.at_hand", value("mine"),
-           "[one.entry for one in found if one.entry is not None]", "many_streams_get_the_same_while_entries_are_made"),
-    _event("what was seen", f"{_LIVE}._events", value("new"), "entries", _RESUMED),
-    _event("what memory does not reach", "operator.web.live:Live.since", condition("_floor"), "False", _RESUMED),
+    _event("whose entries", f"{_LIVE}.at_hand", value("mine"), "[one.entry for one in found if one.entry]",
+           "a_stream_has_the_entries_of_its_own_account_alone"),
+    _event("what was seen", f"{_LIVE}._events", value("new"), "entries",
+           "what_was_read_from_the_database_is_not_told_again_from_memory"),
+    _event("what memory does not reach", "operator.web.live:Live.since", condition("_floor"), "False",
+           "the_log_is_told_to_everybody_as_it_stands_and_names_to_staff_alone"),
     _event("the place of the header", "http.events:place", Node("returned", mentions=("int",)),
            "int(last_event_id) if after is None else after", _RESUMED),
     _event("names for staff alone", "operator.web.live:LogSource._said", value("named"),

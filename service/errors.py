@@ -20,7 +20,8 @@ ServiceError
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
 │   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
 │   │   ├── InsufficientFunds    409  a ledger account would go below zero
-│   │   └── ClaimLost            409  a run that another caller has in hand by now
+│   │   ├── ClaimLost            409  a run that another caller has in hand by now
+│   │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
 │   ├── TooLarge                 413  a body over its limit
 │   ├── TooManyRequests          429  more requests than are taken from one caller
 │   ├── TooManyStreams           429  as many event streams are open as there may be
@@ -45,6 +46,7 @@ ServiceError
 │   ├── TickSkipped              a number is left out
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
+│   ├── OperatorBehind           the operator lacks entries that the agent has: an older backup
 │   ├── TickStale                its prices are older, by the agent's clock, than it answers
 │   └── NotAdmitted              the operator has not admitted this institution under its identity key
 ├── DiskTooFull                  there is no room for what is to be made; nothing was begun
@@ -180,6 +182,12 @@ class QuotaExceeded(Conflict):
     """An institution has as much of something here as it may have."""
 
     slug, title = "quota", "There is no more place for it"
+
+
+class EntriesMissing(Conflict):
+    """Somebody asks for entries after one that is not stored: the database was restored from an older backup."""
+
+    slug, title = "entries-missing", "Entries of the account are not stored here"
 
 
 class TooLarge(RequestError):
@@ -325,6 +333,10 @@ class TickGoneBack(ChainBroken):
 
 class AgentRefused(ServiceError):
     """The institution's agent will not answer: the run is not what it pinned, or not about its submission."""
+
+
+class OperatorBehind(AgentRefused):
+    """The operator lacks entries of the account that it signed: it was restored from an older backup."""
 
 
 class TickStale(AgentRefused):

@@ -68,7 +68,11 @@ def _sent(scheduled: Mapping[str, float], run_id: str) -> float:
 
 
 def _shares(timed: Sequence[Line], answered: int) -> dict[str, Any]:
-    """Return what the operator spent on a run that was answered, by kind, and each kind's share."""
+    """Return what the operator spent on a run that was answered, by kind, and each kind's share.
+
+    Seconds include the waiting for a processor, for the database and for other threads, which is most of them where the
+    machine is full; those of the processor do not.
+    """
     if not answered:
         return {}
     total = sum(line["seconds"] for line in timed)
@@ -85,11 +89,17 @@ def _shares(timed: Sequence[Line], answered: int) -> dict[str, Any]:
         "run_evaluation_s": of_kind["evaluation"] / answered,
         "run_proofs_s": of_kind["proofs"] / answered,
         "run_rest_s": rest / answered,
+        "run_rest_cpu_s": sum(map(_cpu, timed)) / answered,
         "share_evaluation": of_kind["evaluation"] / total,
         "share_proofs": of_kind["proofs"] / total,
         "share_rest": rest / total,
         "rest_by_call_s": by_call,
     }
+
+
+def _cpu(line: Line) -> float:
+    """Return the processor's time of a call that was neither FHE nor proofs."""
+    return float(line.get("cpu", 0.0) - line.get("evaluation_cpu", 0.0) - line.get("proofs_cpu", 0.0))
 
 
 def memory(operator: int, players: Sequence[int]) -> dict[str, Any]:

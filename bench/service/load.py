@@ -27,7 +27,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.demo.processes import Http, free_port, running
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.feed.source import price_set, sign_market
-from atomic_margin.service.files import read_json, write_json
+from atomic_margin.service.files import write_json
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.ceilings import require_provable
@@ -124,7 +124,7 @@ class _Load:
         self.trace.touch()
         self.made = False
         if plan.prepared is not None and (plan.prepared / MADE).is_file():
-            if read_json(plan.prepared / MADE, numbers=True) != plan.made:
+            if json.loads((plan.prepared / MADE).read_text()) != plan.made:
                 raise ConfigurationError(f"{plan.prepared} was made for another load: {plan.made} is wanted")
             say(f"copying {plan.prepared}")
             shutil.copytree(plan.prepared, folder, dirs_exist_ok=True)

@@ -41,7 +41,8 @@ def _lines(figures: Figures) -> Iterator[str]:
             f"{said} {1000 * figures[f'run_{name}_s']:.1f} ms ({100 * figures[f'share_{name}']:.0f} %)"
             for name, said in _SHARES
         )
-        yield f"A run at the operator: {', '.join(parts)}."
+        cpu = 1000 * figures["run_rest_cpu_s"]
+        yield f"A run at the operator: {', '.join(parts)}, of which the processor worked {cpu:.1f} ms."
         if figures["plain"]:
             yield "The evaluation was in the clear, which takes no time: only the last two figures say something."
     yield _memory(figures)

@@ -4,8 +4,8 @@ Every institution holds the same book, a long perpetual. Most have posted enough
 what the book requires at first, and enough free collateral for all the calls that follow.
 
 >>> scene = Scene("tiny", ticks=4)
->>> [scene.market(number)["underlyings"]["BTC"]["spot"] for number in (1, 4)]
-['100000', '60000.00']
+>>> [float(scene.market(number)["underlyings"]["BTC"]["spot"]) for number in (1, 4)]
+[100000.0, 60000.0]
 """
 
 from dataclasses import dataclass

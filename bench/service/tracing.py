@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from types import ModuleType
@@ -37,11 +38,17 @@ class Trace:
         line = json.dumps({"event": event, "at": time.monotonic(), **said})
         os.write(self._descriptor, line.encode() + b"\n")
 
-    def add(self, kind: str, seconds: float) -> None:
-        """Count seconds of the call that this thread is in."""
-        spent = getattr(self._spent, "by_kind", None)
-        if spent is not None:
-            spent[kind] = spent.get(kind, 0.0) + seconds
+    @contextmanager
+    def counting(self, kind: str) -> Iterator[None]:
+        """Count the time of the block, and the processor's, as a kind of the call that this thread is in."""
+        started, cpu = time.monotonic(), time.thread_time()
+        try:
+            yield
+        finally:
+            spent = getattr(self._spent, "by_kind", None)
+            if spent is not None:
+                for name, seconds in ((kind, time.monotonic() - started), (f"{kind}_cpu", time.thread_time() - cpu)):
+                    spent[name] = spent.get(name, 0.0) + seconds
 
     def timed(self, module: ModuleType, name: str, run_of: Callable[[tuple[Any, ...], Any], str | None]) -> None:
         """Have every call of a function written down, with what of it was FHE and proofs.
@@ -57,14 +64,15 @@ class Trace:
         def call(*arguments: Any, **named: Any) -> Any:
             by_kind: dict[str, float] = {}
             self._spent.by_kind = by_kind
-            started = time.monotonic()
+            started, cpu = time.monotonic(), time.thread_time()
             try:
                 result = function(*arguments, **named)
             finally:
                 self._spent.by_kind = None
             run_id = run_of(arguments, result)
             if run_id is not None:
-                self.write(TIMED, call=name, run_id=run_id, seconds=time.monotonic() - started, **by_kind)
+                spent = {"seconds": time.monotonic() - started, "cpu": time.thread_time() - cpu}
+                self.write(TIMED, call=name, run_id=run_id, **spent, **by_kind)
             return result
 
         setattr(module, name, call)
@@ -80,11 +88,8 @@ class TimedQueue(VerificationQueue):
 
     def verify(self, claims: Sequence[Claim]) -> None:
         """Verify, and count the time."""
-        started = time.monotonic()
-        try:
+        with self._trace.counting("proofs"):
             super().verify(claims)
-        finally:
-            self._trace.add("proofs", time.monotonic() - started)
 
 
 def trace_operator(operator: Operator, path: Path) -> Trace:
@@ -94,11 +99,8 @@ def trace_operator(operator: Operator, path: Path) -> Trace:
     evaluate = operator.evaluator.evaluate
 
     def timed_evaluate(*arguments: Any, **named: Any) -> Any:
-        started = time.monotonic()
-        try:
+        with trace.counting("evaluation"):
             return evaluate(*arguments, **named)
-        finally:
-            trace.add("evaluation", time.monotonic() - started)
 
     operator.evaluator.evaluate = timed_evaluate  # type: ignore[method-assign]
     record = records._record

@@ -1,6 +1,5 @@
 """`atomic-margin operator admit` and `deposit`: an institution and what it brought, from its own files."""
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,17 +7,16 @@ import typer
 
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
-from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.calls import call, wait_for
 from atomic_margin.service.cli.operator_lists import DEFAULT_OPERATOR, TOKEN_FILE, Address, Directory
 from atomic_margin.service.cli.output import out, plain_errors, print_json
 from atomic_margin.service.cli.scaffolds import read_public
-from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import read_token
 from atomic_margin.service.protocol.public_files import InstitutionPublic, fingerprint
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
-LOOK_SECONDS = 0.5
 Wait = Annotated[int, typer.Option(min=0, max=3600, help="Seconds to wait for the server, if it is not there yet.")]
 
 
@@ -68,7 +66,7 @@ def admit(
         if agreement is not None:
             body["agreement"] = read_document(agreement, CollateralAgreement.parse).canonical()
         arrived = {} if deposit is None else _arrived(deposit)
-        _wait_for(operator, wait)
+        wait_for("operator admit", operator, wait)
         answer = _send(directory, operator, "/v1/admissions", body)
         for asset, quantity in arrived.items():
             _send(
@@ -115,15 +113,3 @@ def _send(directory: Path, operator: str, path: str, body: dict[str, Any]) -> An
         whom="the operator",
         advice="start the operator with `atomic-margin serve`, or give its address with --operator",
     )
-
-
-def _wait_for(operator: str, seconds: int) -> None:
-    """Return once the server answers, or when the time is over: then the call itself says what is wrong."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            call("operator admit", "GET", f"{operator.rstrip('/')}/healthz", token="", whom="the operator", advice="")
-        except RemoteError:
-            time.sleep(LOOK_SECONDS)
-        else:
-            return

@@ -1,5 +1,6 @@
 """Calls of the commands on a running operator or agent: JSON out, or one sentence, or the problem document."""
 
+import time
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,8 @@ from atomic_margin.service.cli.tls import trusted
 from atomic_margin.service.errors import RemoteError
 
 TIMEOUT_SECONDS = 180
+LOOK_SECONDS = 0.5
+"""Between two looks at whether a server is there."""
 
 
 def call(command: str, method: str, url: str, *, token: str, body: Any = None, whom: str, advice: str) -> Any:
@@ -56,3 +59,21 @@ def call(command: str, method: str, url: str, *, token: str, body: Any = None, w
         print_json(value)
         raise typer.Exit(EXIT_REFUSED)
     return value
+
+
+def wait_for(command: str, address: str, seconds: int) -> None:
+    """Return once a server answers, or when the time is over: the call that follows says what is wrong then."""
+    needs_extras(command, "service")
+    import httpx
+
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{address.rstrip('/')}/healthz", timeout=LOOK_SECONDS * 10).raise_for_status()
+        except httpx.TransportError:
+            time.sleep(LOOK_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            # Somebody is there, or can never be.
+            return
+        else:
+            return

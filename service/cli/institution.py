@@ -178,6 +178,7 @@ institution_collateral.register(app)
 institution_shown.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
+app.command()(institution_entries.export)
 
 
 @app.command("rotate-keys")

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service import tracing
 from atomic_margin.service.cli import log_options, tls
 from atomic_margin.service.cli.cluster import SchedulerCa, SchedulerCert, SchedulerKey, cluster_settings
 from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import out, plain_errors
+from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.cli.terms import (
     ModelFile,
     PriceRulesFile,
@@ -21,11 +22,12 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_document
+from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.logs import LogFormat, LogLevel
+from atomic_margin.service.protocol.account_export import MAX_EXPORT_BYTES, AccountExport
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
@@ -103,6 +105,10 @@ def serve(
         str | None,
         typer.Option(help="URL of the folder for large bytes, as in s3://bucket/folder; by default in --dir."),
     ] = None,
+    take_back: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `institution export` wrote: entries that a restored database lacks; repeatable."),
+    ] = None,
     retention: Annotated[
         Path | None,
         typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
@@ -112,6 +118,10 @@ def serve(
     ] = DEFAULT_MIN_FREE_MIB,
     tls_cert: tls.Chain = None,
     tls_key: tls.Key = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(help="http://HOST:PORT of a collector of traces; by default OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = None,
     log_format: log_options.Format = LogFormat.TEXT,
     log_level: log_options.Level = LogLevel.INFO,
     debug: log_options.Debug = False,
@@ -126,6 +136,7 @@ def serve(
     from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
+    from atomic_margin.service.operator import taking_back
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
@@ -161,11 +172,20 @@ def serve(
         require_provable(terms.profile)
         files = certificate(tls_cert, tls_key)
         listener = listen(host, port)
+        collector = tracing.wanted(otlp)
+        if collector is not None:
+            tracing.start("atomic-margin operator", collector)
+        exports = [AccountExport.parse(read_json(path, limit=MAX_EXPORT_BYTES)) for path in take_back or []]
         operator = Operator(settings, terms)
+        for name, count in (taking_back.take_back(operator, exports) if exports else {}).items():
+            err.print(f"took {count} entries of {name} back", soft_wrap=True, highlight=False)
     key = operator.identity.public_key
     # On standard output, for whoever writes trust files; what happens goes into the log.
     out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=files is not None)
-    serve(create_app(operator), listener, files, **server_settings(settings.limits))
+    try:
+        serve(create_app(operator), listener, files, **server_settings(settings.limits))
+    finally:
+        tracing.stop()

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.problems import MEDIA_TYPE
@@ -73,11 +73,9 @@ class _Limited(H11Protocol):
     def handle_events(self) -> None:
         before: Any = self.cycle
         super().handle_events()
-        # Uvicorn has None there until a first request.
-        cycle: Any = self.cycle
-        if cycle is not before:
+        if self.cycle is not before:
             self._end_wait()
-        elif self._patience is None and (cycle is None or cycle.response_complete):
+        elif self._patience is None and _is_over(self.cycle):
             # Some bytes of the next request on a connection that was kept.
             self._wait_for_a_head()
 
@@ -109,3 +107,7 @@ class _Limited(H11Protocol):
     def _give_up(self) -> None:
         self._patience = None
         self.transport.close()
+
+
+def _is_over(cycle: RequestResponseCycle | None) -> bool:
+    return cycle is None or cycle.response_complete

@@ -23,6 +23,7 @@ from atomic_margin.service.errors import (
     ServiceError,
     StoreError,
 )
+from atomic_margin.service.http.methods import allowed
 from atomic_margin.zk.errors import ProofError
 
 MEDIA_TYPE = "application/problem+json"
@@ -100,7 +101,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
         title = HTTPStatus(error.status_code).phrase
-        return problem(request, error.status_code, title.lower().replace(" ", "-"), title, str(error.detail), None)
+        slug = title.lower().replace(" ", "-")
+        response = problem(request, error.status_code, slug, title, str(error.detail), None)
+        response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Of all routes that the path matches; the framework names those of one.
+            methods = allowed(request.app.openapi()["paths"], request.url.path)
+            response.headers["Allow"] = methods or response.headers.get("Allow", "GET")
+        return response
 
     @app.exception_handler(ClientDisconnect)
     def _gone(request: Request, error: ClientDisconnect) -> Response:

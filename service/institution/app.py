@@ -18,6 +18,7 @@ from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.trades import read_book
 from atomic_margin.service.errors import NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.reference import install_reference
@@ -80,6 +81,7 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
     problems.install(app)
+    install_contract(app)
     install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
 

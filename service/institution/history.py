@@ -24,6 +24,7 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
 from atomic_margin.service.institution import defaults
+from atomic_margin.service.institution.behind import page_after
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.delays import warn_if_late
@@ -129,13 +130,14 @@ class History:
         Raises:
             EntryRefused: an entry does not hold; the entries before it stay followed.
             OperatorContradicts, AgentRefused: its tick does not follow those that were seen, or there is much to do.
+            OperatorBehind: it lacks entries that are known here.
             RemoteError: the operator does not answer.
         """
         # Another process on this directory may have gone on.
         self._account = self._load()
         adopted = 0
         for _ in range(MAX_PAGES):
-            page = self._fetch(self._account.number)
+            page = page_after(self._fetch, self._account.number)
             salts = self._pinned(page)
             for item in page.entries:
                 adopted += self._take(item, salts, adopt)

@@ -19,7 +19,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.addresses import DATABASE_FILE
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import Account, Run, ShortfallRow, Tick
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, Run, ShortfallRow, Tick
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
 
 S = TypeVar("S", AccountState, RunState, ShortfallState)
@@ -44,6 +44,7 @@ class Observed(NamedTuple):
         published: leaves under the newest checkpoint.
         cosignatures: that its note has, by witnesses that are asked.
         database_bytes: size of the database.
+        keys: hashes of confirmed evaluation keys.
     """
 
     accounts: Mapping[AccountState, int]
@@ -56,6 +57,7 @@ class Observed(NamedTuple):
     published: int
     cosignatures: int
     database_bytes: int
+    keys: tuple[str, ...]
 
 
 def observe(operator: Operator, moment: datetime | None = None) -> Observed:
@@ -82,6 +84,7 @@ def observe(operator: Operator, moment: datetime | None = None) -> Observed:
             published=0 if checkpoint is None else checkpoint.size,
             cosignatures=0 if checkpoint is None else _cosignatures(operator, checkpoint.note),
             database_bytes=_size(operator, session),
+            keys=tuple(session.scalars(select(EnrolledKeys.evaluation_keys).where(EnrolledKeys.confirmed))),
         )
 
 

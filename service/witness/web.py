@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse, Response
 import atomic_margin
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.reference import install_reference
@@ -38,6 +39,7 @@ def create_app(witness: Witness) -> FastAPI:
         description=f"Key: `{witness.key}`. The protocol is C2SP tlog-witness.",
     )
     problems.install(app)
+    install_contract(app)
     install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
 

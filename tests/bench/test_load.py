@@ -1,4 +1,4 @@
-"""A load of three institutions against real processes, evaluated in the clear; and what is refused before one begins."""
+"""A load of three institutions against real processes, evaluated in the clear, and what is refused before one."""
 
 import json
 from pathlib import Path

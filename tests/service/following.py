@@ -11,13 +11,28 @@ import httpx
 import uvicorn
 
 from atomic_margin.service.http.event_lines import StreamedEvent, read_events
-from atomic_margin.service.http.listening import listen
+from atomic_margin.service.http.serving import listen
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.operator.web.live import Live
 
 from .world import World
 
 FOLLOW = {"Accept": "text/event-stream"}
+Who = httpx.Auth | dict[str, str] | None
+"""Whoever signs its requests, or shows a token, or nobody."""
+
+
+def shows(who: Who) -> dict[str, Any]:
+    """What a request of somebody has besides."""
+    return {"auth": who} if isinstance(who, httpx.Auth) else {"headers": who or {}}
+
+
+def get(url: str, who: Who = None, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
+    """Ask once; the answer ends."""
+    named = shows(who)
+    return httpx.get(
+        url, params=parameters, headers=named.get("headers", {}) | (headers or {}), auth=named.get("auth"), timeout=30
+    )
 
 
 class Served:
@@ -63,11 +78,16 @@ def served(world: World, port: int = 0) -> Iterator[Served]:
 class Follower:
     """Reads one stream in a thread of its own."""
 
-    def __init__(self, url: str, path: str, headers: dict[str, str], **parameters: Any) -> None:
+    def __init__(
+        self, url: str, path: str, who: Who = None, headers: dict[str, str] | None = None, **parameters: Any
+    ) -> None:
         self.client = httpx.Client(base_url=url, timeout=30)
-        self.request = self.client.build_request("GET", path, headers=FOLLOW | headers, params=parameters)
+        named = shows(who)
+        request = self.client.build_request(
+            "GET", path, headers=FOLLOW | named.get("headers", {}) | (headers or {}), params=parameters
+        )
         self.events: queue.Queue[StreamedEvent | None] = queue.Queue()
-        self.response = self.client.send(self.request, stream=True)
+        self.response = self.client.send(request, stream=True, auth=named.get("auth"))
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()

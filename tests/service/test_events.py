@@ -4,7 +4,6 @@ import json
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -22,7 +21,7 @@ from atomic_margin.service.operator.web.live import leaves_after
 from atomic_margin.service.protocol.signing import SignedDocument
 
 from .documents import FUND, OTHER
-from .following import Follower, served, wait_for
+from .following import FOLLOW, Follower, get, served, wait_for
 from .world import World
 
 MINE = f"/v1/institutions/{FUND}/events"
@@ -41,7 +40,7 @@ def test_entries_arrive_as_they_are_made_in_order(world_at: Callable[[str], Worl
     world = world_at("submitted")
     with served(world) as server:
         before = world.operator.account(FUND).entries
-        follower = Follower(server.url, MINE, world.bearer())
+        follower = Follower(server.url, MINE, world.auth())
         assert follower.nothing()
         world.play(1)
         run = follower.next(2)
@@ -65,19 +64,19 @@ def test_entries_arrive_as_they_are_made_in_order(world_at: Callable[[str], Worl
 def test_all_of_it_can_be_had_and_a_request_that_does_not_follow_ends(world_at: Callable[[str], World]) -> None:
     world = world_at("calm-done")
     with served(world) as server:
-        response = httpx.get(server.url + MINE, params={"after": 0}, headers=world.bearer())
+        response = get(server.url + MINE, world.auth(), after=0)
         assert response.headers["content-type"].startswith("text/event-stream")
         found = [(event.id, event.name) for event in read_events(response.text.splitlines())]
         assert found == expected(world)
-        nothing = httpx.get(server.url + MINE, headers=world.bearer())
+        nothing = get(server.url + MINE, world.auth())
         assert list(read_events(nothing.text.splitlines())) == []
 
 
 def test_a_stream_says_no_more_than_the_entries_do(world_at: Callable[[str], World]) -> None:
     world = world_at("fall-done")
     with served(world) as server:
-        said = httpx.get(server.url + MINE, params={"after": 0}, headers=world.bearer()).text
-        entries = httpx.get(f"{server.url}/v1/institutions/{FUND}/entries", headers=world.bearer()).json()["entries"]
+        said = get(server.url + MINE, world.auth(), after=0).text
+        entries = get(f"{server.url}/v1/institutions/{FUND}/entries", world.auth()).json()["entries"]
         listed = {
             SignedDocument.parse(item["entry"]).body_hash(): (SignedDocument.parse(item["document"]), item)
             for item in entries
@@ -102,7 +101,7 @@ def test_a_stream_goes_on_after_the_last_event_and_a_restart_without_gap_or_doub
     seen: list[tuple[str | None, str]] = []
     with served(world) as server:
         port = server.port
-        first = Follower(server.url, MINE, world.bearer(), after=0)
+        first = Follower(server.url, MINE, world.auth(), after=0)
         seen += shown(first, len(expected(world)))
         world.play(1)
         seen += shown(first, 2)
@@ -116,7 +115,7 @@ def test_a_stream_goes_on_after_the_last_event_and_a_restart_without_gap_or_doub
     with served(again, port) as server:
         again.play(2)
         # The place is that of the header, whatever the query says.
-        second = Follower(server.url, MINE, {**again.bearer(), "Last-Event-ID": str(seen[-1][0])}, after=0)
+        second = Follower(server.url, MINE, again.auth(), {"Last-Event-ID": str(seen[-1][0])}, after=0)
         seen += shown(second, len(expected(again)) - len(seen))
         again.answer(f"{FUND}.2")
         seen += shown(second, 2)
@@ -132,9 +131,9 @@ def test_a_stream_goes_on_after_the_last_event_and_a_restart_without_gap_or_doub
 def test_many_streams_get_the_same_while_entries_are_made(world_at: Callable[[str], World]) -> None:
     world = world_at("two")
     with served(world) as server:
-        followers = [Follower(server.url, MINE, world.bearer(), after=number) for number in (0, 3)]
+        followers = [Follower(server.url, MINE, world.auth(), after=number) for number in (0, 3)]
         log_before = log_size(world)
-        public = Follower(server.url, "/v1/events", {})
+        public = Follower(server.url, "/v1/events")
         for number in (1, 2):
             world.play(number)
             world.answer(f"{FUND}.{number}")
@@ -146,6 +145,37 @@ def test_many_streams_get_the_same_while_entries_are_made(world_at: Callable[[st
         for follower in (*followers, public):
             assert follower.nothing(0.1)
             follower.close()
+
+
+def test_a_stream_has_the_entries_of_its_own_account_alone(world_at: Callable[[str], World]) -> None:
+    """Both accounts have a run at the tick, and the other one has more entries."""
+    world = world_at("two")
+    with served(world) as server:
+        before = world.operator.account(OTHER).entries
+        assert before < world.operator.account(FUND).entries
+        follower = Follower(server.url, f"/v1/institutions/{OTHER}/events", world.auth(OTHER))
+        world.play(1)
+        world.answer(f"{FUND}.1")
+        mine = expected(world, before, OTHER)
+        assert shown(follower, len(mine)) == mine
+        assert follower.nothing()
+        follower.close()
+
+
+def test_what_was_read_from_the_database_is_not_told_again_from_memory(
+    world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that are made between the two looks are in both."""
+    world = world_at("submitted")
+    with served(world) as server:
+        before = server.live.last
+        source = lively.AccountSource(server.live, world.operator, FUND, 0)
+        world.play(1)
+        wait_for(lambda: server.live.last == log_size(world) - 1)
+        monkeypatch.setattr(lively.Live, "last", before)
+        assert source.at_hand() is None
+        assert [event.id for event in source.read()] == list(range(1, len(expected(world)) + 1))
+        assert source.at_hand() == []
 
 
 def log_size(world: World) -> int:
@@ -161,19 +191,19 @@ def test_no_stream_of_another_account(world_at: Callable[[str], World], path: st
     world = world_at("two")
     other = OTHER if FUND in path else FUND
     with served(world) as server:
-        for headers in (world.bearer(other), {}, {"Authorization": "Bearer " + "0" * 64}):
-            response = httpx.get(server.url + path, params={"after": 0}, headers=headers)
+        for who in (world.auth(other), None, {"Authorization": "Bearer " + "0" * 64}):
+            response = get(server.url + path, who, after=0)
             assert response.status_code == 401
             assert response.headers["content-type"] == "application/problem+json"
-        assert httpx.get(server.url + path, params={"after": 0}, headers=world.admin).status_code == 200
-        assert httpx.get(f"{server.url}/v1/institutions/nobody/events").status_code == 401
+        assert get(server.url + path, world.admin, after=0).status_code == 200
+        assert get(f"{server.url}/v1/institutions/nobody/events").status_code == 401
 
 
 def test_the_log_is_told_to_everybody_as_it_stands_and_names_to_staff_alone(world_at: Callable[[str], World]) -> None:
     world = world_at("calm-done")
     with served(world) as server:
-        ask: dict[str, Any] = {"url": f"{server.url}/v1/events", "params": {"after": -1}}
-        public, staff = httpx.get(**ask).text, httpx.get(**ask, headers=world.admin).text
+        url = f"{server.url}/v1/events"
+        public, staff = get(url, after=-1).text, get(url, world.admin, after=-1).text
         with world.operator.store.unit_of_work() as session:
             leaves = leaves_after(session, -1, 1000)
         told = [(event.id, event.name, json.loads(event.data)) for event in read_events(public.splitlines())]
@@ -185,8 +215,8 @@ def test_the_log_is_told_to_everybody_as_it_stands_and_names_to_staff_alone(worl
         entries = [one for one in named if "institution" in one]
         assert [one["entry"]["number"] for one in entries] == [number for number, _ in expected(world)]
         assert {one["institution"] for one in entries} == {FUND}
-        # A token that is none of the operator's is refused, and not taken for nobody's.
-        assert httpx.get(**ask, headers=world.bearer()).status_code == 401
+        # An institution is told what everybody is.
+        assert get(url, world.auth(), after=-1).text == public
 
 
 # Places that are none
@@ -197,14 +227,14 @@ def test_a_place_beyond_the_newest_is_a_conflict(world_at: Callable[[str], World
     world = world_at("submitted")
     newest = world.operator.account(FUND).entries
     with served(world) as server:
-        for path, beyond, headers in ((MINE, newest + 1, world.bearer()), ("/v1/events", log_size(world), {})):
-            response = httpx.get(server.url + path, headers={**headers, "Last-Event-ID": str(beyond)})
+        for path, beyond, who in ((MINE, newest + 1, world.auth()), ("/v1/events", log_size(world), None)):
+            response = get(server.url + path, who, {"Last-Event-ID": str(beyond)})
             assert response.status_code == 409
             assert f"{beyond} w" in response.json()["detail"]
-            kept = httpx.get(server.url + path, headers={**headers, "Last-Event-ID": str(beyond - 1)})
+            kept = get(server.url + path, who, {"Last-Event-ID": str(beyond - 1)})
             assert kept.status_code == 200
         for text in ("x", "1.5", "", "9" * 19, "-1", "--1", "1e3"):
-            response = httpx.get(server.url + MINE, headers={**world.bearer(), "Last-Event-ID": text})
+            response = get(server.url + MINE, world.auth(), {"Last-Event-ID": text})
             # The framework itself looks at the length.
             assert response.status_code in (400, 422), text
 
@@ -224,27 +254,29 @@ def test_the_place_is_the_header_then_the_query_then_now() -> None:
 def test_one_caller_has_so_many_streams_and_no_more(world_at: Callable[[str], World]) -> None:
     world = world_at("two")
     with served(world) as server:
-        open_ = [Follower(server.url, MINE, world.bearer()) for _ in range(4)]
-        refused = httpx.get(server.url + MINE, headers=world.bearer())
+        open_ = [Follower(server.url, MINE, world.auth()) for _ in range(4)]
+        refused = get(server.url + MINE, world.auth())
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
         assert refused.json()["type"].endswith("too-many-streams")
-        others = Follower(server.url, f"/v1/institutions/{OTHER}/events", world.bearer(OTHER))
+        others = Follower(server.url, f"/v1/institutions/{OTHER}/events", world.auth(OTHER))
         open_.pop().close()
-        wait_for(lambda: httpx.get(server.url + MINE, headers=world.bearer()).status_code == 200)
+        wait_for(lambda: get(server.url + MINE, world.auth()).status_code == 200)
         for follower in (*open_, others):
             follower.close()
 
 
 def test_seats_are_bounded_in_total_and_given_back() -> None:
-    seats = Seats(each=2, total=3)
+    seats = Seats(each=2, total=4)
     for caller in ("a", "a", "b"):
         seats.take(caller)
-    for caller in ("a", "b", "c"):
-        with pytest.raises(TooManyStreams):
-            seats.take(caller)
+    with pytest.raises(TooManyStreams, match="2 event streams of this caller"):
+        seats.take("a")
+    seats.take("b")
+    with pytest.raises(TooManyStreams, match="as many event streams are open as there may be"):
+        seats.take("c")
     seats.leave("a")
     seats.take("c")
-    assert seats.taken == 3
+    assert seats.taken == 4
 
 
 def test_a_client_that_does_not_read_is_dropped_and_others_are_not(
@@ -256,7 +288,7 @@ def test_a_client_that_does_not_read_is_dropped_and_others_are_not(
     many = [streams.Event(7, "tick", {"padding": "x" * 4000})] * 100
     monkeypatch.setattr(lively.LogSource, "at_hand", lambda _: many)
     with served(world) as server:
-        healthy = Follower(server.url, MINE, world.bearer())
+        healthy = Follower(server.url, MINE, world.auth())
         with socket.create_connection(("127.0.0.1", server.port)) as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
@@ -272,7 +304,7 @@ def test_a_stream_ends_after_a_while_so_that_its_reader_is_looked_at_again(
     monkeypatch.setattr(streams, "STREAM_SECONDS", 0.5)
     world = world_at("submitted")
     with served(world) as server:
-        follower = Follower(server.url, MINE, world.bearer())
+        follower = Follower(server.url, MINE, world.auth())
         assert follower.rest() == []
         assert follower.error is None
 
@@ -280,17 +312,18 @@ def test_a_stream_ends_after_a_while_so_that_its_reader_is_looked_at_again(
 def test_what_stands_is_said_now_and_then(world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.1)
     world = world_at("submitted")
-    with served(world) as server:
-        headers = {**world.bearer(), "Accept": "text/event-stream"}
-        with httpx.stream("GET", server.url + MINE, headers=headers, timeout=10) as response:
-            lines = response.iter_lines()
-            assert [next(lines) for _ in range(5)] == [": open", "retry: 2000", "", ": alive", ""]
+    with (
+        served(world) as server,
+        httpx.stream("GET", server.url + MINE, headers=FOLLOW, auth=world.auth(), timeout=10) as response,
+    ):
+        lines = response.iter_lines()
+        assert [next(lines) for _ in range(5)] == [": open", "retry: 2000", "", ": alive", ""]
 
 
 def test_streams_end_at_once_when_the_server_stops(world_at: Callable[[str], World]) -> None:
     world = world_at("submitted")
     with served(world) as server:
-        followers = [Follower(server.url, MINE, world.bearer()), Follower(server.url, "/v1/events", {})]
+        followers = [Follower(server.url, MINE, world.auth()), Follower(server.url, "/v1/events")]
         started = time.monotonic()
         server.stop()
         assert time.monotonic() - started < 3
@@ -318,9 +351,9 @@ def test_a_run_without_answer_is_reminded_of_at_half_and_at_ninety_per_cent(
     monkeypatch.setattr(lively, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=passed[0]))
     with served(world) as server:
         before = log_size(world)
-        mine = Follower(server.url, MINE, world.bearer())
+        mine = Follower(server.url, MINE, world.auth())
         staff = Follower(server.url, "/v1/events", world.admin)
-        public = Follower(server.url, "/v1/events", {})
+        public = Follower(server.url, "/v1/events")
         world.play(1)
         mine.next(2)
         for follower in (public, staff):
@@ -353,7 +386,7 @@ def test_an_agent_is_woken_by_every_entry_and_follows_again_after_a_restart(
     wakes: list[float] = []
     with served(world) as server:
         port = server.port
-        client = OperatorClient(server.url, FUND, world.funds[FUND].token)
+        client = OperatorClient(server.url, FUND, world.auth())
         follower = EventFollower(
             lambda: client.events(world.operator.account(FUND).entries),
             lambda: wakes.append(time.monotonic()),
@@ -386,7 +419,7 @@ def test_an_agent_is_woken_by_every_entry_and_follows_again_after_a_restart(
 def test_an_agent_that_may_not_read_the_stream_is_told_why(world_at: Callable[[str], World]) -> None:
     world = world_at("two")
     with served(world) as server:
-        client = OperatorClient(server.url, FUND, world.funds[OTHER].token)
+        client = OperatorClient(server.url, FUND, world.auth(OTHER))
         with (
             pytest.raises(RemoteError, match="refuses GET /v1/institutions/larkfield/events") as refused,
             client.events(0),
@@ -394,7 +427,7 @@ def test_an_agent_that_may_not_read_the_stream_is_told_why(world_at: Callable[[s
             pass
         assert refused.value.status == 401
         client.close()
-        mine = OperatorClient(server.url, FUND, world.funds[FUND].token)
+        mine = OperatorClient(server.url, FUND, world.auth())
         with pytest.raises(RemoteError, match="entries, and 1000 were seen"), mine.events(1000):
             pass
         mine.close()

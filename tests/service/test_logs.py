@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy.orm import Session
 
 from atomic_margin.service import logs
 from atomic_margin.service.http import serving
@@ -77,7 +78,7 @@ def test_a_whole_story_is_told_a_line_an_event_and_without_a_secret(world_at: Ca
         assert post("/v1/admissions", admission, {"Authorization": "Basic c2VjcmV0OnNlY3JldA=="}).status_code == 401
         arrived = {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "custodian-9"}
         assert post("/v1/deposits", arrived, world.admin).status_code == 201
-        nonce = client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer()).json()["nonce"]
+        nonce = client.post(f"/v1/institutions/{FUND}/nonce", auth=world.auth()).json()["nonce"]
         sent = world.prepare_submission(FUND, (0,) * 16)
         again = client.post(f"/v1/institutions/{FUND}/submissions", json=sent.signed.to_json())
         assert again.status_code == 201, again.text
@@ -125,8 +126,12 @@ def test_what_is_rolled_back_is_not_told(world_at: Callable[[str], World]) -> No
     with written(LogSettings(LogFormat.JSON)) as stream:
         with pytest.raises(ZeroDivisionError):
             fail()
-        with world.operator.store.unit_of_work() as session:
+        with Session(world.operator.store.engine) as session:
             session.get_one(Account, FUND)
+            tell(session, "never happened either")
+            session.rollback()
+            session.get_one(Account, FUND)
+            session.commit()
     assert stream.getvalue() == ""
 
 

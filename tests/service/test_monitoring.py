@@ -1,9 +1,11 @@
 """Figures, health and readiness of an operator, and what is refused while its disk is nearly full."""
 
 import dataclasses
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -81,7 +83,7 @@ def test_requests_are_counted_by_the_template_of_their_route(world_at: Callable[
 def test_figures_are_for_the_operator_and_name_nobody(world_at: Callable[[str], World]) -> None:
     world = world_at("calm-done")
     assert world.client.get("/metrics").status_code == 401
-    assert world.client.get("/metrics", headers=world.bearer()).status_code == 401
+    assert world.client.get("/metrics", auth=world.auth()).status_code == 401
     assert FUND not in world.client.get("/metrics", headers=world.admin).text
 
 
@@ -180,3 +182,15 @@ def test_how_much_is_kept_free_is_chosen(world_at: Callable[[str], World], monke
     disk.require_room(settings)
     with pytest.raises(OutOfSpace):
         disk.require_room(settings, 1)
+
+
+def test_every_figure_is_in_the_operator_s_guide(world_at: Callable[[str], World]) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "operator.md").read_text()
+    table = guide.split("figure, `atomic_margin_…`")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", table, re.MULTILINE)
+    world = world_at("bare")
+    text = world.client.get("/metrics", headers=world.admin).text
+    shown = {family.name.removeprefix("atomic_margin_") for family in text_string_to_metric_families(text)}
+    # When a counter began, which the library says too.
+    shown = {name for name in shown if not name.endswith("_created")}
+    assert set(re.findall(r"`([a-z_]+)`", " ".join(rows))) == shown

@@ -38,46 +38,47 @@ def kept(number: int, state: RunState, days: float = 0, shortfall: ShortfallStat
     return RunKept(f"fund.{number}", number, state, NOW - timedelta(days=days), shortfall)
 
 
-class TestRules:
-    """The pure part."""
+def test_the_newest_runs_keep_their_words_and_none_for_ever() -> None:
+    runs = [kept(number, RunState.COVERED, days=10 - number) for number in range(1, 10)]
+    rules = rules_of(words_newest=3, words_days=2)
+    assert words_to_remove(rules, runs, NOW) == tuple(f"fund.{number}" for number in range(1, 8))
+    assert words_to_remove(rules, runs[-2:], NOW) == ()
 
-    def test_the_newest_runs_keep_their_words_and_none_for_ever(self) -> None:
-        runs = [kept(number, RunState.COVERED, days=10 - number) for number in range(1, 10)]
-        rules = rules_of(words_newest=3, words_days=2)
-        assert words_to_remove(rules, runs, NOW) == tuple(f"fund.{number}" for number in range(1, 8))
-        assert words_to_remove(rules, runs[-2:], NOW) == ()
 
-    @pytest.mark.parametrize(
-        "state",
-        [
-            RunState.AWAITING_ANSWER,
-            RunState.BREACH_VERIFIED,
-            RunState.EVALUATING,
-            RunState.UNPROVEN,
-            RunState.SCHEDULED,
-        ],
-    )
-    def test_what_is_owed_keeps_its_words_however_old(self, state: RunState) -> None:
-        assert words_to_remove(AT_ONCE, [kept(2, state, days=10_000), kept(1, RunState.COVERED)], NOW) == ("fund.1",)
+@pytest.mark.parametrize(
+    "state",
+    [
+        RunState.AWAITING_ANSWER,
+        RunState.BREACH_VERIFIED,
+        RunState.EVALUATING,
+        RunState.UNPROVEN,
+        RunState.SCHEDULED,
+    ],
+)
+def test_what_is_owed_keeps_its_words_however_old(state: RunState) -> None:
+    assert words_to_remove(AT_ONCE, [kept(2, state, days=10_000), kept(1, RunState.COVERED)], NOW) == ("fund.1",)
 
-    def test_a_run_that_was_not_answered_is_owed_until_a_newer_one_is(self) -> None:
-        unproven = kept(1, RunState.UNPROVEN)
-        assert words_to_remove(AT_ONCE, [unproven, kept(2, RunState.UNPROVEN)], NOW) == ()
-        assert words_to_remove(AT_ONCE, [unproven, kept(2, RunState.COVERED)], NOW) == ("fund.1", "fund.2")
 
-    @pytest.mark.parametrize(
-        ("shortfall", "goes"),
-        [
-            (None, True), (ShortfallState.RECORDED, True), (ShortfallState.FAILED, True),
-            (ShortfallState.WAITING, False), (ShortfallState.EVALUATING, False),
-        ],
-    )  # fmt: skip
-    def test_a_shortfall_that_is_to_come_keeps_its_run(self, shortfall: ShortfallState | None, goes: bool) -> None:
-        run = kept(1, RunState.SETTLED, shortfall=shortfall)
-        assert words_to_remove(AT_ONCE, [run], NOW) == (("fund.1",) if goes else ())
+def test_a_run_that_was_not_answered_is_owed_until_a_newer_one_is() -> None:
+    unproven = kept(1, RunState.UNPROVEN)
+    assert words_to_remove(AT_ONCE, [unproven, kept(2, RunState.UNPROVEN)], NOW) == ()
+    assert words_to_remove(AT_ONCE, [unproven, kept(2, RunState.COVERED)], NOW) == ("fund.1", "fund.2")
 
-    def test_nothing_goes_while_something_is_disputed(self) -> None:
-        assert words_to_remove(AT_ONCE, [kept(1, RunState.COVERED, days=99)], NOW, disputed=True) == ()
+
+@pytest.mark.parametrize(
+    ("shortfall", "goes"),
+    [
+        (None, True), (ShortfallState.RECORDED, True), (ShortfallState.FAILED, True),
+        (ShortfallState.WAITING, False), (ShortfallState.EVALUATING, False),
+    ],
+)  # fmt: skip
+def test_a_shortfall_that_is_to_come_keeps_its_run(shortfall: ShortfallState | None, goes: bool) -> None:
+    run = kept(1, RunState.SETTLED, shortfall=shortfall)
+    assert words_to_remove(AT_ONCE, [run], NOW) == (("fund.1",) if goes else ())
+
+
+def test_nothing_goes_while_something_is_disputed() -> None:
+    assert words_to_remove(AT_ONCE, [kept(1, RunState.COVERED, days=99)], NOW, disputed=True) == ()
 
 
 def pruned(world: World, rules: RetentionRules = AT_ONCE, *, dry_run: bool = False) -> Pruned:

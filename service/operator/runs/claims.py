@@ -28,7 +28,12 @@ _log = logging.getLogger(__name__)
 
 def claim(operator: Operator, wanted: Callable[[Waiting], bool]) -> Claim | None:
     """Take the run that comes next of those `wanted`; one unit of work, so that no two callers take the same."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
+        # Most looks find nothing, and must not keep anybody from writing.
+        if not any(next_due(session, now(), wanted)):
+            return None
+
+    def work(session: Session) -> Claim | None:
         due = next_due(session, now(), wanted)
         for run_id in due.pointless:
             ended = session.get_one(Run, run_id)
@@ -39,6 +44,8 @@ def claim(operator: Operator, wanted: Callable[[Waiting], bool]) -> Claim | None
         run = session.get_one(Run, due.next)
         move_run(run, RunEvent.TAKEN)
         return take(run, now())
+
+    return operator.store.run(work)
 
 
 def give_back(operator: Operator, claim: Claim, error: Exception) -> None:
@@ -51,10 +58,13 @@ def give_back(operator: Operator, claim: Claim, error: Exception) -> None:
     # The line says enough; the trace of a worker that died, or of a full disk, says nothing more.
     _log.warning("run %s was not evaluated: %s", claim.run_id, failure)
     _log.debug("run %s", claim.run_id, exc_info=error)
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, claim.run_id)
         require(run, claim.owner, f"run {claim.run_id}")
         _again_or_failed(operator, session, run, failure)
+
+    operator.store.run(work)
 
 
 def hand_back(operator: Operator, claim: Claim, reason: Exception, event: RunEvent | None = None) -> None:
@@ -63,7 +73,8 @@ def hand_back(operator: Operator, claim: Claim, reason: Exception, event: RunEve
     Raises:
         ClaimLost: it is another caller's by now.
     """
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, claim.run_id)
         require(run, claim.owner, f"run {claim.run_id}")
         let_go(run)
@@ -72,6 +83,8 @@ def hand_back(operator: Operator, claim: Claim, reason: Exception, event: RunEve
         move_run(run, RunEvent.RETRIED)
         if event is not None:
             move_run(run, event)
+
+    operator.store.run(work)
 
 
 def recover(operator: Operator) -> list[str]:
@@ -88,6 +101,9 @@ def recover(operator: Operator) -> list[str]:
 
 def reclaim(operator: Operator) -> list[str]:
     """Take back runs whose claim nobody renewed in time; return their identifiers."""
+    with operator.store.reading() as session:
+        if not expired_runs(session, operator.claims.owners(), now()):
+            return []
     with operator.store.unit_of_work() as session:
         late = expired_runs(session, operator.claims.owners(), now())
         for run in late:

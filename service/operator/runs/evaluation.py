@@ -138,7 +138,8 @@ def _overdue(operator: Operator, session: Session, run: Run) -> bool:
         declared_at=now_text(),
     )
     entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
-    if run.breach_output is None:
+    # By its record: words of a run that was evaluated may be lost, see `taking_back`.
+    if RunRecord.parse(SignedDocument.parse(run.record).body).outputs is None:
         move_run(run, RunEvent.PROOF_OVERDUE)
         session.add(_second_run(run))
     else:

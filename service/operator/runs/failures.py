@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.fhe.errors import ExecutorUnavailable, WorkerLost
+from atomic_margin.service.errors import DatabaseBusy
 from atomic_margin.service.operator.store.tables import Claimable
 
 MAX_ATTEMPTS = 3
@@ -65,7 +66,9 @@ def failure_of(error: BaseException, *, stopping: bool = False) -> Failure:
     if isinstance(error, DBAPIError):
         # The statement and its values are nobody's business; the driver's words are enough.
         what = f"{type(error).__name__}: {error.orig}"
-    if isinstance(error, ExecutorUnavailable | OperationalError | InterfaceError | PoolTimeout | MemoryError):
+    if isinstance(
+        error, ExecutorUnavailable | DatabaseBusy | OperationalError | InterfaceError | PoolTimeout | MemoryError
+    ):
         return Failure(Fault.MACHINE, what)
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return Failure(Fault.MACHINE, what)

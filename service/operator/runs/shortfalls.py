@@ -66,6 +66,9 @@ def recover_shortfalls(operator: Operator) -> list[str]:
 
 def reclaim_shortfalls(operator: Operator) -> list[str]:
     """Take back shortfalls whose claim nobody renewed in time; return the identifiers of the runs."""
+    with operator.store.reading() as session:
+        if not expired_shortfalls(session, operator.claims.owners(), now()):
+            return []
     with operator.store.unit_of_work() as session:
         late = expired_shortfalls(session, operator.claims.owners(), now())
         for row in late:
@@ -101,7 +104,7 @@ def _take(operator: Operator) -> Claim | None:
 
 
 def _evaluate(operator: Operator, taken: Claim) -> None:
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         signed = SignedDocument.parse(session.get_one(Run, taken.run_id).record)
     record, profile = RunRecord.parse(signed.body), operator.terms.profile
     matrix = recorded_matrices(operator, record).maintenance_fhe

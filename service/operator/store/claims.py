@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import ClaimLost
 from atomic_margin.service.operator.store.tables import Claimable, Run, ShortfallRow
+from atomic_margin.service.protocol.states import RunState, ShortfallState
 
 LEASE_SECONDS = 60
 """How long a claim holds without being renewed."""
@@ -81,20 +82,28 @@ def let_go(row: Claimable) -> None:
 
 def renew(session: Session, owners: frozenset[str], at: datetime) -> None:
     """Let the claims with these names last longer."""
-    for table in (Run, ShortfallRow):
-        session.execute(update(table).where(table.claimed_by.in_(owners)).values(lease_until=_ends(at)))
+    runs = update(Run).where(Run.state == RunState.EVALUATING, Run.claimed_by.in_(owners))
+    shortfalls = update(ShortfallRow).where(
+        ShortfallRow.state == ShortfallState.EVALUATING, ShortfallRow.claimed_by.in_(owners)
+    )
+    for statement in (runs, shortfalls):
+        session.execute(statement.values(lease_until=_ends(at)))
 
 
 def expired_runs(session: Session, in_hand: frozenset[str], at: datetime) -> Sequence[Run]:
     """Return runs whose claim nobody renewed in time."""
     late = or_(Run.lease_until.is_(None), Run.lease_until < instant_text(at))
-    return session.scalars(select(Run).where(Run.claimed_by.is_not(None), Run.claimed_by.not_in(in_hand), late)).all()
+    claimed = Run.state == RunState.EVALUATING, or_(Run.claimed_by.is_(None), Run.claimed_by.not_in(in_hand))
+    return session.scalars(select(Run).where(*claimed, late)).all()
 
 
 def expired_shortfalls(session: Session, in_hand: frozenset[str], at: datetime) -> Sequence[ShortfallRow]:
     """Return shortfalls whose claim nobody renewed in time."""
     late = or_(ShortfallRow.lease_until.is_(None), ShortfallRow.lease_until < instant_text(at))
-    claimed = ShortfallRow.claimed_by.is_not(None), ShortfallRow.claimed_by.not_in(in_hand)
+    claimed = (
+        ShortfallRow.state == ShortfallState.EVALUATING,
+        or_(ShortfallRow.claimed_by.is_(None), ShortfallRow.claimed_by.not_in(in_hand)),
+    )
     return session.scalars(select(ShortfallRow).where(*claimed, late)).all()
 
 

@@ -158,6 +158,14 @@ def _append(
     chain, entry = extended(
         before, document, newest(session), Salts(account.seed), book.log_key.name, book.identity, now_text()
     )
+    store(session, account, chain, entry, document)
+    if told:
+        tell_entry(session, account.institution, chain.number, EventKind(entry.body["kind"]), document)
+    return entry
+
+
+def store(session: Session, account: Account, chain: Chain, entry: SignedDocument, document: SignedDocument) -> None:
+    """Store an account with one more entry, which was computed: what `enter` does with it, and `taking_back`."""
     state = chain.state
     if state is None:
         raise TypeError("a chain with an entry has a state")
@@ -179,9 +187,6 @@ def _append(
             leaf=log.append(session, entry_leaf(entry).to_bytes()),
         )
     )
-    if told:
-        tell_entry(session, account.institution, chain.number, kind, document)
-    return entry
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:

@@ -150,6 +150,12 @@ def access_of(method: str, path: str) -> tuple[Access, dict[str, str]] | None:
     return None
 
 
+def takes_staff_alone(method: str, path: str) -> bool:
+    """Return whether a call is one of the operator's own people's."""
+    found = access_of(method, path)
+    return found is not None and bool(found[0].scopes) and not found[0].institution
+
+
 def require(operator: Operator, access: Access, named: dict[str, str], caller: Caller) -> None:
     """Make sure that a caller may make a call.
 

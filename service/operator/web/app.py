@@ -16,8 +16,10 @@ from sqlalchemy.orm import defer
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.service import tracing
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
@@ -109,6 +111,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     )
     app.state.live = live
     problems.install(app)
+    install_contract(app)
     install_reference(app)
     profile_layout = layout_of(operator.terms.profile)
 
@@ -122,6 +125,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     install_edge(app, operator, limit_of)
     count_requests(app, operator.measures)
+    tracing.watch(app)
     watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
     app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
@@ -172,7 +176,7 @@ def _public(operator: Operator) -> APIRouter:
         """The newest tick, void or not: what a source has to name when it signs the next one."""
         return views.last_tick(operator)
 
-    @router.get("/v1/ticks/{sequence}")
+    @router.get("/v1/ticks/{sequence:int}")
     def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> SignedDocument:
         """A price tick: the sources' signed documents, and what the operator combined them to, signed by it.
 

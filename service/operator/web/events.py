@@ -62,13 +62,10 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         `reminder` has none: a run has no answer after 50 or 90 % of its time. Without `Accept: text/event-stream` it
         ends as soon as it has given what there is.
         """
-        account = await asyncio.to_thread(operator.account, institution)
-        position = place(last_event_id, after, 0)
-        newest = account.entries
-        if position is not None and position > newest:
-            raise Conflict(f"the account has {newest} entries, and {position} were seen", "after")
-        source = AccountSource(live, operator, account.institution, newest if position is None else position)
-        seats, caller = (staff, "the operator's staff") if calling.is_staff else (institutions, account.institution)
+        wanted = place(last_event_id, after, 0)
+        start = await asyncio.to_thread(_start_of_account, operator, institution, wanted)
+        source = AccountSource(live, operator, institution, start)
+        seats, caller = (staff, "the operator's staff") if calling.is_staff else (institutions, institution)
         return opened(request, source, seats, caller)
 
     @router.get("/v1/events", response_class=Response, tags=["public"])
@@ -85,11 +82,9 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         `Accept: text/event-stream` it ends as soon as it has given what there is.
         """
         names = Scope.READ in calling.scopes
-        position = place(last_event_id, after, -1)
-        newest = await asyncio.to_thread(_newest_leaf, operator)
-        if position is not None and position > newest:
-            raise Conflict(f"the log has {newest + 1} leaves, and number {position} was seen", "after")
-        source = LogSource(live, operator, newest if position is None else position, names=names)
+        wanted = place(last_event_id, after, -1)
+        start = await asyncio.to_thread(_start_of_log, operator, wanted)
+        source = LogSource(live, operator, start, names=names)
         peer = "somebody" if request.client is None else request.client.host
         seats, caller = (staff, "the operator's staff") if names else (anybody, peer)
         return opened(request, source, seats, caller)
@@ -97,6 +92,18 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
     return router
 
 
-def _newest_leaf(operator: Operator) -> int:
+def _start_of_account(operator: Operator, institution: str, wanted: int | None) -> int:
+    """Return after which entry a stream goes on."""
+    newest = operator.account(institution).entries
+    if wanted is not None and wanted > newest:
+        raise Conflict(f"the account has {newest} entries, and {wanted} were seen", "after")
+    return newest if wanted is None else wanted
+
+
+def _start_of_log(operator: Operator, wanted: int | None) -> int:
+    """Return after which leaf a stream goes on."""
     with operator.store.reading() as session:
-        return log.size(session) - 1
+        newest = log.size(session) - 1
+    if wanted is not None and wanted > newest:
+        raise Conflict(f"the log has {newest + 1} leaves, and number {wanted} was seen", "after")
+    return newest if wanted is None else wanted

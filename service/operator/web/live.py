@@ -92,7 +92,7 @@ class Live:
 
     def start(self) -> None:
         """Begin at the end of the log."""
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             self._floor = self._last = log.size(session) - 1
         event.listen(Session, "after_commit", self._committed)
         self._thread.start()
@@ -162,7 +162,7 @@ class Live:
     def _look(self) -> None:
         grew = False
         while True:
-            with self._operator.store.unit_of_work() as session:
+            with self._operator.store.reading() as session:
                 page = leaves_after(session, self._last, PAGE)
                 grew = grew or bool(page)
                 if grew and len(page) < PAGE:
@@ -292,7 +292,7 @@ class AccountSource:
     def read(self) -> list[Event]:
         """Return a page of what comes next."""
         last = self._live.last
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             page = entries_after(session, self._institution, self._after, PAGE)
         if len(page) < PAGE:
             # All of it, up to what is in memory.
@@ -332,7 +332,7 @@ class LogSource:
 
     def read(self) -> list[Event]:
         """Return a page of what comes next."""
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             return self._events(leaves_after(session, self._leaf, PAGE))
 
     def _events(self, found: list[Happened]) -> list[Event]:

@@ -121,6 +121,9 @@ class _Figures(Collector):
         )
         yield _gauge("workers", "Evaluations that can run at once.", evaluator.workers)
         yield _gauge("workers_working", "1 if every thread of the background work lives.", _lives(standing))
+        known = () if standing.observed is None else standing.observed.keys
+        warm = sum(evaluator.is_warm(keys) for keys in known)
+        yield _gauge("keys_warm", "Accounts whose keys a worker has in memory.", warm)
         yield _gauge("witnesses", "Witnesses that are asked to cosign.", len(settings.witnesses))
         yield from _observed(standing, len(settings.witnesses))
 

@@ -2,13 +2,13 @@
 
 from sqlalchemy import select
 
-from atomic_margin.service.errors import Gone, NotFound
+from atomic_margin.service.errors import EntriesMissing, Gone, NotFound
 from atomic_margin.service.operator.attestations import evidence_of, recorded_evidence
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import shortfalls
 from atomic_margin.service.operator.runs.rules import beginning
 from atomic_margin.service.operator.settlement import ledger
-from atomic_margin.service.operator.store import bundles, entries
+from atomic_margin.service.operator.store import behind, bundles, entries
 from atomic_margin.service.operator.store.market_chain import last_market_of, newest_tick
 from atomic_margin.service.operator.store.tables import (
     SHORTFALL_FUNCTION,
@@ -89,10 +89,21 @@ SHOWN_ENTRIES = 32
 
 
 def entries_view(operator: Operator, account: Account, after: int) -> Entries:
-    """Return the entries of an account after one of them, with their documents."""
+    """Return the entries of an account after one of them, with their documents.
+
+    Raises:
+        EntriesMissing: there is no such entry.
+    """
     with operator.store.reading() as session:
         shown = list(entries.entries_after(session, account.institution, after, SHOWN_ENTRIES))
         newest = session.get_one(Account, account.institution).entries
+    if after > newest:
+        behind.say(account.institution, after, newest)
+        raise EntriesMissing(
+            f"the account has {newest} entries here, and you ask for those after {after}: if this operator signed so "
+            "many, it was restored from an older backup",
+            "after",
+        )
     return Entries(
         log=operator.log_key.name,
         seed=account.seed,
