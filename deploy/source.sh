@@ -12,7 +12,7 @@ json.dump({"format": "atomic-margin/prices/2", "sequence": number, "prices": [si
 while :; do
     if atomic-margin feed sign /shared/market-1.json --key /data/source.key --price-rules /shared/price-rules.json \
         --operator "$operator" >/tmp/signed.json &&
-        atomic-margin feed push /tmp/signed.json --operator "$operator" &&
+        atomic-margin feed push /tmp/signed.json --key /data/source.key --operator "$operator" &&
         [ "${MAKES_TICKS:-no}" = yes ]; then
         sleep 5
         python -c "$as_set" </tmp/signed.json >/tmp/set.json

@@ -1,6 +1,6 @@
 """The mutants of the operator's edge: requests that are sent again, uploads, and who is let in how often."""
 
-from mutant import RETURNED, Mutant, Node, call, condition, value
+from mutant import Mutant, Node, call, condition, value
 
 _HTTP, _OPERATOR = "service.http", "service.operator"
 
@@ -39,12 +39,6 @@ EDGE_MUTANTS = (
           "uploads_of_an_institution_are_bounded"),
     _edge("sets of keys are bounded", f"{_OPERATOR}.accounts.enrolment:_check", condition("key_sets"), "False",
           "uploads", "an_institution_has_so_many_sets_of_keys_at_most"),
-    _edge("the operator's calls are its own", f"{_OPERATOR}.web.callers:Callers.admit", condition("STAFF"), "False",
-          "gate", "the_operator_s_own_calls_take_no_body_of_anybody_else"),
-    _edge("institutions are admitted", f"{_OPERATOR}.web.callers:Callers.admit", condition("_is_admitted"), "False",
-          "gate", "bodies_for_institutions_that_are_not_admitted_are_refused"),
-    _edge("a name is shown, not claimed", f"{_OPERATOR}.web.callers:Callers.name_of", RETURNED,
-          "f'peer/{token}' if named is None else named", "gate", "rates_are_said_and_kept"),
     _edge("a bucket empties", f"{_HTTP}.rates:Buckets.take", value("allowed"), "True", "gate", "a_bucket_fills_again"),
     _edge("buckets are bounded", f"{_HTTP}.rates:Buckets.__init__", value("self._limit"), "10 ** 9", "gate",
           "only_so_many_tenants_are_remembered"),

@@ -28,8 +28,6 @@ OPERATIONS_MUTANTS = (
     _operations("disk: before a tick", "service.operator.runs.ticks:take_tick", call("require_room"), _FULL, "None"),
     _operations("disk: before an enrolment", "service.operator.accounts.enrolment:enrol", call("require_room"), _FULL,
                 "None"),
-    _operations("figures: the operator's people", "service.operator.web.monitoring:require_reader",
-                call("require_admin"), "monitoring:figures_are_for_the_operator_and_name_nobody", "None"),
     _operations("clock: goes on from what is stored", "service.operator.clock:begin", call("clock.not_before"),
                 "clock:a_start_goes_on_from_the_newest_entry", "0.0"),
     _rule("answered runs alone", "words_to_remove", condition("_is_over"),

@@ -5,7 +5,7 @@ Institution only.
 >>> backoff = Backoff(first=1, bound=60, uniform=lambda low, high: high)
 >>> [backoff.next() for _ in range(8)]
 [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
->>> backoff.next(at_least=90)
+>>> backoff.next(at_least=90.0)
 90.0
 """
 

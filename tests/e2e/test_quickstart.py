@@ -52,7 +52,7 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     # Whatever happens, the servers end with the shell that started them.
     script = "\n".join(["set -e", "trap 'kill $(jobs -p); wait' EXIT", *first, *then, *look])
     done = subprocess.run(
-        ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False
+        ["bash", "-c", script], cwd=work, env=environment, capture_output=True, text=True, timeout=540, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,6 +69,6 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     assert "http:" not in page.replace("http-equiv", "")
     for folder in ("source", "witness", "operator", "institution"):
         public = (work / folder / "public.json").read_text()
-        private = [path.read_text() for path in (work / folder).glob("*.key")]
+        private = [path.read_bytes().hex() for path in (work / folder).glob("*.key")]
         assert private
-        assert not any(line in public for key in private for line in key.split() if len(line) >= 32)
+        assert not any(key in public for key in private)

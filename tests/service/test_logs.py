@@ -78,7 +78,7 @@ def test_a_whole_story_is_told_a_line_an_event_and_without_a_secret(world_at: Ca
         assert post("/v1/admissions", admission, {"Authorization": "Basic c2VjcmV0OnNlY3JldA=="}).status_code == 401
         arrived = {"institution": FUND, "asset": "USDC", "quantity": "5", "reference": "custodian-9"}
         assert post("/v1/deposits", arrived, world.admin).status_code == 201
-        nonce = client.post(f"/v1/institutions/{FUND}/nonce", headers=world.bearer()).json()["nonce"]
+        nonce = client.post(f"/v1/institutions/{FUND}/nonce", auth=world.auth()).json()["nonce"]
         sent = world.prepare_submission(FUND, (0,) * 16)
         again = client.post(f"/v1/institutions/{FUND}/submissions", json=sent.signed.to_json())
         assert again.status_code == 201, again.text

@@ -83,7 +83,7 @@ def test_requests_are_counted_by_the_template_of_their_route(world_at: Callable[
 def test_figures_are_for_the_operator_and_name_nobody(world_at: Callable[[str], World]) -> None:
     world = world_at("calm-done")
     assert world.client.get("/metrics").status_code == 401
-    assert world.client.get("/metrics", headers=world.bearer()).status_code == 401
+    assert world.client.get("/metrics", auth=world.auth()).status_code == 401
     assert FUND not in world.client.get("/metrics", headers=world.admin).text
 
 

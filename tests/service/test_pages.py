@@ -109,12 +109,6 @@ def test_another_token_opens_nothing(world: World, token: str) -> None:
     assert world.client.get(f"{PREFIX}/accounts").status_code == 401
 
 
-def test_an_institution_s_token_opens_nothing(world: World) -> None:
-    form = Page(world.client.get(f"{PREFIX}/").text).form_token
-    token = world.bearer()["Authorization"].split()[1]
-    assert world.client.post(f"{PREFIX}/sign-in", data={"token": token, "form_token": form}).status_code == 401
-
-
 def test_a_session_is_a_strict_cookie_of_the_pages_alone(world: World) -> None:
     before = world.client.get(f"{PREFIX}/")
     planted = world.client.cookies[COOKIE]

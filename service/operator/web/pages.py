@@ -16,6 +16,7 @@ from atomic_margin.service.http.pages import PREFIX, Entry, Pages, uploaded
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.web import overviews
+from atomic_margin.service.operator.web.alarms import log_head
 from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.operator.web.checking import MAX_BUNDLE_BYTES, check_bundle
 from atomic_margin.service.reports.charts import line_chart, stacked_chart
@@ -67,7 +68,7 @@ def operator_pages(operator: Operator) -> Pages:
         return pages.draw(request, "operator/ledger.html", {"found": found, "more": more})
 
     def log(request: Request) -> Response:
-        return pages.draw(request, "operator/log.html", {"head": overviews.log_head(operator)})
+        return pages.draw(request, "operator/log.html", {"head": log_head(operator)})
 
     def verify(request: Request) -> Response:
         return pages.draw(request, "operator/verify.html", {"checked": None, "file": None, "can_refresh": False})
