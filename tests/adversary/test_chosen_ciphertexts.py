@@ -17,6 +17,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.institution import enrolment
 from atomic_margin.service.institution.enrolment import _check_known_answers
+from atomic_margin.service.institution.keyring import KeyRing
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.runs import EvaluationMismatch, check_run, decrypt_and_compare, present
 from atomic_margin.service.institution.settings import AgentSettings
@@ -137,6 +138,7 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
         settings=settings,
         terms=Terms,
         identity=identity,
+        keys=KeyRing(settings, TINY, store),
         store=store,
         client=CheatingOperator(),
         history=SimpleNamespace(state=None),
@@ -145,7 +147,9 @@ def test_a_wrong_test_is_not_confirmed_and_the_next_attempt_makes_new_keys(
     for _ in range(2):
         with pytest.raises(AgentRefused):
             enrolment.enrol(party, Outbox(party), bytes(32))
+    # Nothing of them is brought again, or kept.
     assert len(set(sent)) == 2
+    assert not list(tmp_path.glob("*.keys"))
     assert store.note("enrolled") is None
     store.close()
 

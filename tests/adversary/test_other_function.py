@@ -1,6 +1,8 @@
 """Row: "server evaluates another function, or sends chosen ciphertexts". The agent compares, and withholds the flag."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,11 +91,13 @@ def test_runs_of_another_matrix_or_an_unpinned_model_are_refused(stage: Stage) -
         check(stage, {**view, "record": signed_again(view["record"], stage.server, matrices=named)})
 
 
-def test_an_agent_does_not_start_on_terms_that_are_not_pinned(stage: Stage) -> None:
+def test_an_agent_does_not_start_on_terms_that_are_not_pinned(stage: Stage, tmp_path: Path) -> None:
+    # One agent runs on a directory: this one has a copy.
+    directory = shutil.copytree(stage.agent.settings.directory, tmp_path / "institution")
     for name in ("model", "universe", "schedule"):
         anchors = TrustFile.parse({**read_json(stage.world.trust), name: "5a" * 32})
         with pytest.raises(ConfigurationError, match=f"{name} is not the pinned one"):
-            Agent(dataclasses.replace(stage.agent.settings, trust=anchors)).close()
+            Agent(dataclasses.replace(stage.agent.settings, directory=directory, trust=anchors)).close()
 
 
 def check(stage: Stage, view: dict[str, Any]) -> None:

@@ -126,11 +126,14 @@ class World:
 
     @contextmanager
     def own_agent(
-        self, max_tick_age: int | None = None, clock: Callable[[], datetime] = present_time
+        self,
+        max_tick_age: int | None = None,
+        clock: Callable[[], datetime] = present_time,
+        directory: Path | None = None,
     ) -> Iterator[Agent]:
         """The institution's agent in this process, without its answering loop: for what its loop would not do."""
         assert self.operator is not None
-        pins, folder = TrustFile.parse(read_json(self.trust)), self.root / "institution"
+        pins, folder = TrustFile.parse(read_json(self.trust)), directory or self.root / "institution"
         agent = Agent(AgentSettings(folder, NAME, self.operator.url, pins, GROSS_LIMIT, max_tick_age, clock))
         try:
             yield agent

@@ -1,8 +1,10 @@
 """A second institution beside the one that is enrolled, and looks at the workers that evaluate both."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atomic_margin.margin.market.portfolio import Portfolio
@@ -10,6 +12,7 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.protocol.messages import AccountStanding, Admission, Booked, Deposit, RunView
+from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
 from .harness import World
@@ -49,8 +52,21 @@ def join_second(world: World) -> Agent:
     return agent
 
 
-def computing(view: RunView) -> tuple[datetime, datetime]:
-    """When the worker began and ended computing a run: its seconds, counted back from the recorded end."""
-    ended = datetime.fromisoformat(view.evaluation.ended_at)
-    assert datetime.fromisoformat(view.evaluation.started_at) < ended
-    return ended - timedelta(seconds=sum(map(float, view.seconds.values()))), ended
+@contextmanager
+def held(processes: list[int]) -> Iterator[None]:
+    """Stop processes for the length of the block, in which they may also be killed."""
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
+def one_beside_the_other(world: World, runs: list[str]) -> bool:
+    """Whether one of two runs was evaluated while the other one is in hand: not after it, and not before it."""
+    assert world.operator is not None
+    states = {RunState(world.operator.read(f"/v1/runs/{run_id}", RunView).state) for run_id in runs}
+    return states == {RunState.EVALUATING, RunState.AWAITING_ANSWER}

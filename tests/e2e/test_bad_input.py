@@ -5,6 +5,7 @@ Operator and agent are the real processes, and evaluation keys are parsed by the
 
 import copy
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -256,9 +257,14 @@ def test_an_enrolment_about_something_else_is_refused(
 
 
 @pytest.fixture(scope="module")
-def insider(running: World) -> Iterator[Agent]:
-    """The enrolled institution's own agent, turned hostile: its keys are right, what it sends is not."""
-    with running.own_agent() as agent:
+def insider(enrolled: World, running: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """The enrolled institution's own agent, turned hostile: its keys are right, what it sends is not.
+
+    It has a copy of the directory: on the other one the honest agent runs.
+    """
+    copied = tmp_path_factory.mktemp("insider") / "institution"
+    shutil.copytree(enrolled.root / "institution", copied)
+    with running.own_agent(directory=copied) as agent:
         yield agent
 
 
@@ -275,8 +281,6 @@ def prepared(insider: Agent) -> dict[str, Any]:
         kept.setattr(insider._client, "submit", keep)
         kept.setattr(insider.history, "expect", lambda entry, document: None)
         insider.submit(Portfolio.parse(PORTFOLIO))
-    # Or the agent's own process, on the same directory, would send it after a while.
-    insider._outbox.replace_submissions()
     return made[0]
 
 

@@ -6,14 +6,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.protocol.messages import RunView, TickAccepted
+from atomic_margin.service.protocol.messages import TickAccepted
 from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..fhe.cluster import children, listens_at_all, machines
 from .harness import World
-from .second import SECOND, computing, eventually, join_second
+from .second import SECOND, eventually, held, join_second, one_beside_the_other
 
 pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
@@ -34,6 +35,7 @@ def test_two_institutions_are_evaluated_in_parallel_and_a_killed_worker_s_run_is
     with (
         machines(tmp_path, 2) as cluster,
         world.serving(options=("--scheduler", cluster.address, "--workers", "2")),
+        Client(cluster.address, set_as_default=False) as scheduler,
     ):
         second = join_second(world)
 
@@ -45,24 +47,26 @@ def test_two_institutions_are_evaluated_in_parallel_and_a_killed_worker_s_run_is
                 assert first.answer_due()
             assert second.answer_due()
 
-        def begun(run_id: str) -> bool:
-            return world.operator.read(f"/v1/runs/{run_id}", RunView).state is RunState.EVALUATING
-
         # Both workers are there before anything is due, so that neither run waits for one.
         eventually(lambda: all(any(map(listens_at_all, children(one.pid))) for one in cluster.workers))
-        runs = tick(1)
-        assert runs == [f"{SECOND}.1", f"{NAME}.1"]
-        views = [world.wait_run(run_id, (RunState.AWAITING_ANSWER,)) for run_id in runs]
-        times = [computing(view) for view in views]
-        assert max(start for start, _ in times) < min(end for _, end in times)
+        # One is held in the middle of its run: the other run is evaluated beside it, and not after it.
+        victim = [cluster.workers[0].pid, *children(cluster.workers[0].pid)]
+        with held(victim):
+            runs = tick(1)
+            assert runs == [f"{SECOND}.1", f"{NAME}.1"]
+            eventually(lambda: one_beside_the_other(world, runs))
+        for run_id in runs:
+            world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         answer()
 
-        runs = tick(2)
-        eventually(lambda: all(map(begun, runs)))
-        # One machine is gone, with whatever would start its worker again.
-        victim = cluster.workers[0]
-        for process in [victim.pid, *children(victim.pid)]:
-            os.kill(process, signal.SIGKILL)
+        # One machine is gone with the run that it was given, and with whatever would start its worker again.
+        with held(victim):
+            runs = tick(2)
+            eventually(lambda: one_beside_the_other(world, runs))
+            # The scheduler gave it that run, and does not hear of it.
+            eventually(lambda: any(scheduler.processing().values()))
+            for process in victim:
+                os.kill(process, signal.SIGKILL)
         for run_id in runs:
             world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         found = counted(world)

@@ -34,7 +34,7 @@ from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.ticks import place_after
 
 from .harness import World, problem
-from .second import SECOND, computing, eventually, join_second, workers_of
+from .second import SECOND, eventually, held, join_second, one_beside_the_other, workers_of
 from .small import market
 
 pytestmark = pytest.mark.fhe
@@ -87,20 +87,23 @@ def test_two_accounts_share_the_cores_and_lose_nothing_when_a_worker_dies(world:
                 assert first.answer_due()
             assert second.answer_due()
 
-        runs = tick(1)
-        assert runs == [f"{SECOND}.1", f"{NAME}.1"]
-        views = [world.wait_run(run_id, (RunState.AWAITING_ANSWER,)) for run_id in runs]
-        times = [computing(view) for view in views]
-        assert max(start for start, _ in times) < min(end for _, end in times)
+        before = workers_of(world)
+        # One is held in the middle of its run: the other run is evaluated beside it, and not after it.
+        with held(before[:1]):
+            runs = tick(1)
+            assert runs == [f"{SECOND}.1", f"{NAME}.1"]
+            eventually(lambda: one_beside_the_other(world, runs))
+        for run_id in runs:
+            world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         answer()
 
-        before = workers_of(world)
-        runs += tick(2)
-        eventually(lambda: world.operator.read(f"/v1/runs/{NAME}.2", RunView).state is not RunState.SCHEDULED)
-        os.kill(before[0], signal.SIGKILL)
+        with held(before[:1]):
+            runs += tick(2)
+            eventually(lambda: one_beside_the_other(world, runs[2:]))
+            os.kill(before[0], signal.SIGKILL)
         for run_id in runs[2:]:
             world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
-        # Whether or not it died in the middle of a run, both were evaluated, and the other worker is the same one.
+        # It died in the middle of a run, both were evaluated, and the other worker is the same one.
         assert before[1] in workers_of(world)
         answer()
         second.close()
