@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.groups.arkworks import ArkworksGroup
+from atomic_margin.zk.verify.queue import VerificationQueue
 
 STEPS = [
     "format",
@@ -66,7 +67,7 @@ def told(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, (Body, str, bytes, type(None))):
         return value
-    assert isinstance(value, ArkworksGroup)
+    assert isinstance(value, (ArkworksGroup, VerificationQueue))
     return ""
 
 
