@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import PlainValidator, TypeAdapter
 
+from atomic_margin.documents.clock import CLOCK
 from atomic_margin.documents.ed25519 import fault_of
 from atomic_margin.documents.errors import NotAPublicKey
 from atomic_margin.documents.strict import InstantText, PriceText, integer_in, problem
@@ -74,8 +75,8 @@ Time: TypeAlias = InstantText
 
 
 def now_text() -> str:
-    """Return the present time as documents spell it."""
-    return instant_text(datetime.now(timezone.utc))
+    """Return the present time as documents spell it; it never runs backwards."""
+    return instant_text(CLOCK.now())
 
 
 def instant_text(instant: datetime) -> str:

@@ -4,6 +4,8 @@ FheError
 ├── MalformedCiphertext     words or a message that are no ciphertext of the profile
 ├── MalformedKeys           bytes that are no evaluation keys of the profile
 ├── EvaluationFailed        the worker process refused, died or ran out of its limits
+│   ├── WorkerLost          the worker died, or was ended because it took too long: nothing is known of the job
+│   └── ExecutorUnavailable no worker can be asked: the cluster is not there, or is being stopped
 ├── KeyStoreError           the institution's key file is missing, damaged or of another profile
 └── DecryptionOutOfRange    a decrypted value whose error is larger than honest evaluation can leave
 """
@@ -23,6 +25,14 @@ class MalformedKeys(FheError):
 
 class EvaluationFailed(FheError):
     """The worker could not evaluate. The worker is replaced; the call may be tried again."""
+
+
+class WorkerLost(EvaluationFailed):
+    """The worker died with the job, or took too long and was ended. That may be the job's doing, or anybody's."""
+
+
+class ExecutorUnavailable(EvaluationFailed):
+    """No worker can be asked now. Nothing was tried, so that says nothing about the job."""
 
 
 class KeyStoreError(FheError):

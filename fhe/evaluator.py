@@ -1,6 +1,6 @@
-"""The operator's side of evaluation: worker processes, each behind a `concurrent.futures.Executor`.
+"""One worker process behind a `concurrent.futures.Executor`: starts it, hands it calls, ends it.
 
-The operator's service calls it; no secret key can come near it. A worker that dies takes its call with it and is
+`fhe.executors` and the audit call it; no secret key can come near it. A worker that dies takes its call with it and is
 replaced, so that bytes which abort the FHE library cost their sender an error and nobody else anything.
 """
 
@@ -10,13 +10,13 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -26,14 +26,17 @@ import numpy.typing as npt
 
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe import worker
-from atomic_margin.fhe.errors import EvaluationFailed
-from atomic_margin.fhe.worker import Evaluation, KeyFile
+from atomic_margin.fhe.errors import WorkerLost
+from atomic_margin.fhe.worker import Evaluation, Holdings, KeyFile
 
 IntArray = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 DEFAULT_MEMORY_BYTES = 16 << 30
 DEFAULT_SECONDS = 600.0
+CLOSE_SECONDS = 10.0
+"""Time that a worker has to end by itself when nothing more is wanted of it."""
+_FOLDERS = "atomic-margin-worker-"
 
 
 class Evaluator:
@@ -92,12 +95,27 @@ class Evaluator:
         """See `atomic_margin.fhe.worker.warm_up`."""
         return self._call(worker.warm_up, keys, functions)
 
-    def close(self) -> None:
-        """Stop the worker."""
+    def holdings(self) -> Holdings:
+        """See `atomic_margin.fhe.worker.holdings`; of a worker that was not started, nothing."""
         with self._lock:
-            if self._executor is not None:
-                self._executor.shutdown(wait=True, cancel_futures=True)
-                self._executor = None
+            started = self._executor is not None
+        return self._call(worker.holdings) if started else Holdings()
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Stop the worker after the call in hand, or kill it when that takes longer than `seconds`."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        processes = _processes(executor)
+        executor.shutdown(wait=not processes, cancel_futures=True)
+        ends = time.monotonic() + seconds
+        for process in processes:
+            process.join(max(0.0, ends - time.monotonic()))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+        executor.shutdown(wait=True)
 
     def __enter__(self) -> "Evaluator":
         return self
@@ -105,7 +123,8 @@ class Evaluator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # Whoever was interrupted does not wait for what nobody will read.
+        self.close(CLOSE_SECONDS if kind is None or issubclass(kind, Exception) else 0.0)
 
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
         with self._lock:
@@ -116,12 +135,11 @@ class Evaluator:
             return executor.submit(function, *arguments).result(timeout=self._seconds)
         except FutureTimeout as error:
             self._discard(executor)
-            raise EvaluationFailed(f"the evaluation took longer than {self._seconds:.0f} s and was ended") from error
+            raise WorkerLost(f"the evaluation took longer than {self._seconds:.0f} s and was ended") from error
         except BrokenProcessPool as error:
             self._discard(executor)
-            raise EvaluationFailed(
-                "the evaluation worker died and is replaced; if trying again kills it too, the keys or ciphertext are "
-                "malformed"
+            raise WorkerLost(
+                "the evaluation worker died and is replaced; that alone says nothing of the job"
             ) from error
 
     def _discard(self, executor: Executor) -> None:
@@ -130,124 +148,11 @@ class Evaluator:
             if self._executor is executor:
                 self._executor = None
                 self.replaced += 1
-        # The standard library has no public way to end a hanging worker before Python 3.14.
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
+        for process in _processes(executor):
             process.kill()
+            process.join(1)
         with contextlib.suppress(BrokenProcessPool):
             executor.shutdown(wait=False, cancel_futures=True)
-
-
-@dataclass
-class _Slot:
-    """One worker of a pool: calls in hand, and the keys its process has expanded, as far as is known, oldest first."""
-
-    evaluator: Evaluator
-    calls: int = 0
-    replaced: int = 0
-    warm: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
-
-    def held(self) -> "OrderedDict[str, None]":
-        if self.replaced != self.evaluator.replaced:
-            self.replaced = self.evaluator.replaced
-            self.warm.clear()
-        return self.warm
-
-
-class EvaluatorPool:
-    """Several evaluators behind the interface of one. Calls block; as many run at once as there are workers.
-
-    A call goes to a free worker that has its keys in memory, else to the free one that holds fewest keys; when none is
-    free, it queues at the one with the shortest queue. So an account's keys stay with one worker, and a worker that
-    dies takes one call with it.
-    """
-
-    def __init__(self, evaluators: Sequence[Evaluator]) -> None:
-        """Serve calls by these evaluators, which are all of one profile."""
-        if not evaluators:
-            raise ValueError("a pool needs an evaluator at least")
-        self.profile = evaluators[0].profile
-        self._slots = [_Slot(evaluator) for evaluator in evaluators]
-        self._lock = threading.Lock()
-
-    @property
-    def workers(self) -> int:
-        """How many calls run at once."""
-        return len(self._slots)
-
-    def start(self) -> None:
-        """Start every worker and wait until each has compiled the profile."""
-        # The first one fills the cache that the others load from.
-        self._slots[0].evaluator.start()
-        with ThreadPoolExecutor(self.workers) as starting:
-            list(starting.map(lambda slot: slot.evaluator.start(), self._slots[1:]))
-
-    def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
-        """See `atomic_margin.fhe.worker.check_keys`."""
-        with self._worker_for(keys) as evaluator:
-            return evaluator.check_keys(keys, challenges)
-
-    def evaluate(
-        self,
-        keys: KeyFile,
-        ciphertext: bytes,
-        A: IntArray,
-        c: IntArray,
-        functions: tuple[str, ...],
-        chosen: dict[str, int] | None = None,
-    ) -> Evaluation:
-        """See `atomic_margin.fhe.worker.evaluate`."""
-        with self._worker_for(keys) as evaluator:
-            return evaluator.evaluate(keys, ciphertext, A, c, functions, chosen)
-
-    def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
-        """See `atomic_margin.fhe.worker.warm_up`."""
-        with self._worker_for(keys) as evaluator:
-            return evaluator.warm_up(keys, functions)
-
-    def is_warm(self, keys: str) -> bool:
-        """Return whether some worker has the keys with this hash in memory."""
-        with self._lock:
-            return any(keys in slot.held() for slot in self._slots)
-
-    def has_room(self) -> bool:
-        """Return whether some worker can take further keys without giving up others."""
-        with self._lock:
-            return any(len(slot.held()) < worker.WARM_KEYS for slot in self._slots)
-
-    def close(self) -> None:
-        """Stop every worker."""
-        for slot in self._slots:
-            slot.evaluator.close()
-
-    def __enter__(self) -> "EvaluatorPool":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _worker_for(self, keys: KeyFile) -> Iterator[Evaluator]:
-        with self._lock:
-            slot = min(self._slots, key=lambda one: (one.calls, keys.sha256 not in one.held(), len(one.held())))
-            slot.calls += 1
-        try:
-            yield slot.evaluator
-            with self._lock:
-                warm = slot.held()
-                warm[keys.sha256] = None
-                warm.move_to_end(keys.sha256)
-                while len(warm) > worker.WARM_KEYS:
-                    warm.popitem(last=False)
-        finally:
-            with self._lock:
-                slot.calls -= 1
-
-
-def threads_of_each(workers: int) -> int | None:
-    """Return how many threads each of `workers` evaluators gets of the cores this process may use; None: no limit."""
-    return None if workers == 1 else max(1, len(os.sched_getaffinity(0)) // workers)
 
 
 class WorkerProcess(ProcessPoolExecutor):
@@ -255,18 +160,39 @@ class WorkerProcess(ProcessPoolExecutor):
 
     def __init__(self, initialise: Callable[..., None], *arguments: object) -> None:
         """Prepare; the process calls `initialise` with the arguments when it starts."""
-        folder = Path(tempfile.mkdtemp(prefix="atomic-margin-worker-"))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDERS}{os.getpid()}-"))
         self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         # Spawned, not forked: the parent has threads, and the child must not inherit what the parent holds in memory.
-        super().__init__(1, multiprocessing.get_context("spawn"), _initialise, (folder, initialise, arguments))
+        super().__init__(
+            1, multiprocessing.get_context("spawn"), _initialise, (os.getpid(), folder, initialise, arguments)
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """See `concurrent.futures.Executor`; without waiting, the process has been killed before."""
+        """See `concurrent.futures.Executor`; the folder goes when the process has ended."""
+        alive = any(process.exitcode is None for process in _processes(self))
         super().shutdown(wait, cancel_futures=cancel_futures)
-        self._remove()
+        if wait or not alive:
+            self._remove()
 
 
-def _initialise(folder: Path, initialise: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def remove_leftovers() -> int:
+    """Remove folders of workers whose parent was killed before it could; return how many there were."""
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
+        parent = folder.name.removeprefix(_FOLDERS).partition("-")[0]
+        if parent.isdecimal() and not Path("/proc", parent).exists() and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _processes(executor: Executor) -> list[BaseProcess]:
+    # The standard library has no public way to end a hanging worker before Python 3.14.
+    return list((getattr(executor, "_processes", None) or {}).values())
+
+
+def _initialise(parent: int, folder: Path, initialise: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    worker.end_with(parent)
     worker.keep_files_in(folder)
     initialise(*arguments)
 

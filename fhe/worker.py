@@ -1,14 +1,15 @@
 """What runs inside the evaluation worker process: parsing of untrusted bytes, and evaluation.
 
 Only `atomic_margin.fhe.evaluator` starts it. concrete-python may abort a whole process on malformed bytes, so nothing
-that an institution sent is parsed anywhere else. The process has an address-space limit and holds a few warm key
-objects.
+that an institution sent is parsed anywhere else. The process has an address-space limit and holds expanded keys up to a
+part of it; what was used longest ago makes way.
 """
 
 import hashlib
 import os
 import resource
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -37,8 +38,9 @@ IntArray = npt.NDArray[np.int64]
 PARENT_SECONDS = 1.0
 """Time between two looks at whether the parent process is still there."""
 
-# Expanded keys of the standard profile take about 1 GB each.
-WARM_KEYS = 4
+KEYS_SHARE = 4
+"""Expanded keys may take one part in so many of the process's address space. Those of the standard profile take about
+1 GB a set."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,26 @@ class Evaluation:
     seconds: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """Which keys a worker has in memory.
+
+    Attributes:
+        keys: their hashes, the one used longest ago first.
+        bytes_each: what one set takes, as far as is known: the most that one has taken yet.
+        bytes_limit: what all of them may take.
+    """
+
+    keys: tuple[str, ...] = ()
+    bytes_each: int = 0
+    bytes_limit: int = 1
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more set fits beside those that are there."""
+        return not self.keys or (len(self.keys) + 1) * self.bytes_each <= self.bytes_limit
+
+
 @dataclass
 class _WarmKeys:
     """Parsed evaluation keys, and fingerprints of the FFT plans under them, by two-row function."""
@@ -72,6 +94,11 @@ class _Worker:
     profile: Profile
     module: Compiled
     warm: "OrderedDict[str, _WarmKeys]"
+    keys_bytes: int
+    bytes_each: int = 0
+
+    def holdings(self) -> Holdings:
+        return Holdings(tuple(self.warm), self.bytes_each, self.keys_bytes)
 
 
 _worker: _Worker | None = None
@@ -89,17 +116,27 @@ def keep_files_in(folder: Path) -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
 
 
+def end_with(parent: int) -> None:
+    """End this process when its parent is gone, however that went; to be called first of all.
+
+    Args:
+        parent: the parent's process number, as the parent said it. Asked for here, it may be that of whoever inherited
+            a process whose parent was killed meanwhile.
+    """
+    # A key for the whole foreground group is for the parent: it stops its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(parent,), name="parent", daemon=True).start()
+
+
 def start(profile: Profile, memory_bytes: int) -> None:
     """Initialise the process: set its limits, compile the profile."""
     global _worker
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), name="parent", daemon=True).start()
-    _worker = _Worker(profile, compile_profile(profile), OrderedDict())
+    _worker = _Worker(profile, compile_profile(profile), OrderedDict(), memory_bytes // KEYS_SHARE)
 
 
 def _end_with_parent(parent: int) -> None:
-    """End this process when the one that started it is gone, however it went: a killed server leaves no worker."""
     while os.getppid() == parent:
         time.sleep(PARENT_SECONDS)
     if _folder is not None:
@@ -110,6 +147,11 @@ def _end_with_parent(parent: int) -> None:
 def ready() -> bool:
     """Return whether the process has compiled its profile; submitting it waits for the start."""
     return _worker is not None
+
+
+def holdings() -> Holdings:
+    """Return which keys this process has in memory."""
+    return _running().holdings()
 
 
 def evaluate(
@@ -143,8 +185,7 @@ def evaluate(
     (rows,) = {circuit_by_name(function).rows_of(worker.profile) for function in functions}
     A, c = checked_clear_inputs(worker.profile, A, c, rows)
     started = perf_counter()
-    warm = _warm(worker, keys)
-    plan = _plan(worker, keys, warm, fingerprint_function(functions))
+    warm, plan = _expanded(worker, keys, fingerprint_function(functions))
     seconds["load_keys"] = perf_counter() - started
     outputs = {}
     for function in functions:
@@ -163,7 +204,7 @@ def check_keys(keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tupl
         EvaluationFailed: the library refused to evaluate with them.
     """
     worker = _running()
-    warm = _warm(worker, keys)
+    warm, _ = _expanded(worker, keys, "known_answer")
     outputs = []
     for seed, flag in challenges:
         A, c = known_matrix(worker.profile, seed, flag)
@@ -187,11 +228,26 @@ def warm_up(keys: KeyFile, functions: tuple[str, ...]) -> str:
         MalformedKeys: the key file is not what it was, or cannot be parsed.
     """
     worker = _running()
-    return _plan(worker, keys, _warm(worker, keys), fingerprint_function(functions))
+    return _expanded(worker, keys, fingerprint_function(functions))[1]
+
+
+def _expanded(worker: _Worker, keys: KeyFile, function: str) -> tuple[_WarmKeys, str]:
+    """Return keys that are in memory, and the fingerprint by `function`; note what they take, if they are new here."""
+    new, before = keys.sha256 not in worker.warm, _resident_bytes()
+    if new:
+        while not worker.holdings().has_room:
+            worker.warm.popitem(last=False)
+    warm = _warm(worker, keys)
+    plan = _plan(worker, keys, warm, function)
+    if new:
+        # Memory that was given back before is used again, so that a set may seem to take less than it does.
+        size = keys.path.stat().st_size
+        worker.bytes_each = max(worker.bytes_each, size, _resident_bytes() - before)
+    return warm, plan
 
 
 def _warm(worker: _Worker, keys: KeyFile) -> _WarmKeys:
-    """Return the parsed keys from the warm cache or the file."""
+    """Return the parsed keys from memory or the file."""
     if keys.sha256 in worker.warm:
         worker.warm.move_to_end(keys.sha256)
         return worker.warm[keys.sha256]
@@ -211,10 +267,12 @@ def _warm(worker: _Worker, keys: KeyFile) -> _WarmKeys:
         raise MalformedKeys("the bytes cannot be parsed as evaluation keys") from error
     warm = _WarmKeys(parsed, {})
     _plan(worker, keys, warm, "known_answer")
-    while len(worker.warm) >= WARM_KEYS:
-        worker.warm.popitem(last=False)
     worker.warm[keys.sha256] = warm
     return warm
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _plan(worker: _Worker, keys: KeyFile, warm: _WarmKeys, function: str) -> str:

@@ -120,7 +120,9 @@ class Mutant:
             inside = [
                 node
                 for node in ast.walk(scope)
-                if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name and node is not scope
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                and node.name == name
+                and node is not scope
             ]
             if len(inside) != 1:
                 raise NotFound(f"{self.place} is not there: {len(inside)} are called {name}")

@@ -12,11 +12,17 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
+from mutants_edge import EDGE_MUTANTS
+from mutants_executors import EXECUTOR_MUTANTS
+from mutants_identities import IDENTITY_MUTANTS
+from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_operations import OPERATIONS_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
+from mutants_store import STORE_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -343,13 +349,19 @@ MUTANTS = (
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
+    *LIVE_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
     *DISPUTE_MUTANTS,
+    *IDENTITY_MUTANTS,
+    *EDGE_MUTANTS,
     *REPORT_MUTANTS,
+    *STORE_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
+    *EXECUTOR_MUTANTS,
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
+    *OPERATIONS_MUTANTS,
 )  # fmt: skip

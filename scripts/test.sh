@@ -11,6 +11,9 @@ set -m
 cd "$(dirname "$0")/.."
 parts=("tests/service, a to g" "tests/service, the rest" "tests/e2e tests/adversary" "all other tests" tests/circuits tests/fhe)
 options=("$@")
+# What depends on the database, once more on PostgreSQL: in all but the quick run. See tests/postgres.py.
+on_postgresql="tests/service, on PostgreSQL"
+[[ "$*" == *"not slow and not long"* ]] || parts+=("$on_postgresql")
 state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
 
@@ -23,6 +26,11 @@ run() {
         ;;
     "tests/service, a to g") named=(tests/service/test_[a-g]*.py) ;;
     "tests/service, the rest") named=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
+    "$on_postgresql")
+        for part in accounts backup concurrency crash_points database feed_receipts limits log migrations policy \
+            problems runs scheduling settlement taking_back; do named+=("tests/service/test_$part.py"); done
+        local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
+        ;;
     *) read -ra named <<<"$1" ;;
     esac
     echo "== $1"

@@ -6,13 +6,25 @@ Those of an audit are in `service.audit.errors`, of the log in `service.log.erro
 ServiceError
 ├── RequestError                 4xx: the request is wrong; nothing was stored
 │   ├── MalformedRequest         400  a field is wrong; `.field` is its JSON path
-│   ├── NotAuthorised            401  no or wrong token
+│   ├── NotAuthorised            401  neither a signature nor a token that opens this
+│   │   ├── RequestSignatureInvalid 401 a request's signature is malformed or wrong, or covers too little
+│   │   ├── BodyDiffers          401  the body is not the one that was signed
+│   │   ├── EpochPast            401  signed for an earlier process, or before the clock was set back
+│   │   ├── RequestExpired       401  signed too long ago, or in the future
+│   │   └── RequestReplayed      401  the very request was taken before
+│   ├── NotPermitted             403  a key of the operator's staff without the scope for this
 │   ├── SignatureInvalid         403  a signature is wrong or by a key that is not trusted for this
 │   ├── NotFound                 404
+│   ├── Gone                     410  it was there, and is kept no longer
 │   ├── Conflict                 409  out of sequence, in the wrong state, or already done
 │   │   ├── IllegalTransition    409  an event that is not possible in the state of an account, run or shortfall
-│   │   └── InsufficientFunds    409  a ledger account would go below zero
+│   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
+│   │   ├── InsufficientFunds    409  a ledger account would go below zero
+│   │   ├── ClaimLost            409  a run that another caller has in hand by now
+│   │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
 │   ├── TooLarge                 413  a body over its limit
+│   ├── TooManyRequests          429  more requests than are taken from one caller
+│   ├── TooManyStreams           429  as many event streams are open as there may be
 │   └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
 │       ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
 │       ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
@@ -34,11 +46,22 @@ ServiceError
 │   ├── TickSkipped              a number is left out
 │   └── TickGoneBack             a tick older than one that was seen
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
-│   └── TickStale                its prices are older, by the agent's clock, than it answers
+│   ├── OperatorBehind           the operator lacks entries that the agent has: an older backup
+│   ├── TickStale                its prices are older, by the agent's clock, than it answers
+│   └── NotAdmitted              the operator has not admitted this institution under its identity key
+├── DiskTooFull                  there is no room for what is to be made; nothing was begun
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
 │   └── MalformedResponse        it answered with something else than the protocol's message
+├── StoreError                   what the operator keeps cannot be read or written now
+│   ├── DatabaseBusy             503  the database was busy, or did not answer, for as long as a caller waits
+│   ├── OutOfSpace               507  its disk has too little room for what was sent
+│   ├── BlobsUnreachable         503  the store of large bytes does not answer
+│   ├── BlobDamaged              stored bytes have another hash than their name
+│   └── BackupInvalid            a backup is not whole, or is none
 └── ConfigurationError           a file or option is missing or wrong; the message says what to do
+    ├── DatabaseUnusable         a database that is not reachable, or none of ours
+    │   └── SchemaUnknown        one whose tables this version does not know: a newer version, or somebody, made them
     └── ModelNotServed           a margin model that takes more than the service knows of an account
 """
 
@@ -74,9 +97,45 @@ class MalformedRequest(RequestError):
 
 
 class NotAuthorised(RequestError):
-    """No token, or one that does not open this resource."""
+    """Neither a signature nor a token, or one that does not open this resource."""
 
-    status, slug, title = 401, "not-authorised", "A valid token is needed"
+    status, slug, title = 401, "not-authorised", "A signature or a token for this is needed"
+
+
+class RequestSignatureInvalid(NotAuthorised):
+    """The signature of a request (RFC 9421) is malformed or wrong, covers too little, or is for another operator."""
+
+    slug, title = "request-signature", "The request's signature does not hold"
+
+
+class BodyDiffers(NotAuthorised):
+    """The body that arrived is not the one whose digest was signed."""
+
+    slug, title = "body-differs", "The body is not the one that was signed"
+
+
+class EpochPast(NotAuthorised):
+    """A request was signed for an earlier process of the operator, or before its clock was set back."""
+
+    slug, title = "epoch-past", "The request was signed for another epoch"
+
+
+class RequestExpired(NotAuthorised):
+    """A request was signed too long ago, or in the future, by the operator's clock."""
+
+    slug, title = "request-expired", "The time of the request's signature is not now"
+
+
+class RequestReplayed(NotAuthorised):
+    """The very request was taken before."""
+
+    slug, title = "request-replayed", "The request was taken before"
+
+
+class NotPermitted(RequestError):
+    """A key of the operator's staff does not have the scope that a call needs."""
+
+    status, slug, title = 403, "not-permitted", "The key does not have the scope for this"
 
 
 class SignatureInvalid(RequestError):
@@ -89,6 +148,12 @@ class NotFound(RequestError):
     """There is nothing under that name."""
 
     status, slug, title = 404, "not-found", "Nothing is there"
+
+
+class Gone(RequestError):
+    """It was there, and is kept no longer."""
+
+    status, slug, title = 410, "gone", "It is kept no longer"
 
 
 class Conflict(RequestError):
@@ -107,10 +172,40 @@ class InsufficientFunds(Conflict):
     slug, title = "insufficient-funds", "The account does not hold that much"
 
 
+class ClaimLost(Conflict):
+    """A run that another caller has in hand by now; see `operator.store.claims`."""
+
+    slug, title = "claim-lost", "Another caller has it in hand"
+
+
+class QuotaExceeded(Conflict):
+    """An institution has as much of something here as it may have."""
+
+    slug, title = "quota", "There is no more place for it"
+
+
+class EntriesMissing(Conflict):
+    """Somebody asks for entries after one that is not stored: the database was restored from an older backup."""
+
+    slug, title = "entries-missing", "Entries of the account are not stored here"
+
+
 class TooLarge(RequestError):
     """A body over its limit."""
 
     status, slug, title = 413, "too-large", "The body is too large"
+
+
+class TooManyRequests(RequestError):
+    """More requests than are taken from one caller in the time."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
+
+
+class TooManyStreams(RequestError):
+    """As many event streams are open as there may be, of this caller or of all."""
+
+    status, slug, title = 429, "too-many-streams", "Too many event streams are open"
 
 
 class Refused(RequestError):
@@ -240,8 +335,20 @@ class AgentRefused(ServiceError):
     """The institution's agent will not answer: the run is not what it pinned, or not about its submission."""
 
 
+class OperatorBehind(AgentRefused):
+    """The operator lacks entries of the account that it signed: it was restored from an older backup."""
+
+
 class TickStale(AgentRefused):
     """The prices of a run's tick are older, by the agent's own clock, than it answers, or of the future."""
+
+
+class NotAdmitted(AgentRefused):
+    """The operator has not admitted the institution under its identity key: no keys are made for it."""
+
+
+class DiskTooFull(ServiceError):
+    """There is no room for what is to be made; nothing was begun."""
 
 
 class HistoryDiffers(ServiceError):
@@ -254,12 +361,14 @@ class RemoteError(ServiceError):
     Attributes:
         status: HTTP status, or 0 when there was no answer.
         problem: the problem document.
+        retry_after: seconds that the other side asked to wait, 0 if it asked for none.
     """
 
     def __init__(self, message: str, status: int = 0, problem: dict[str, object] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
+        self.retry_after = 0.0
 
 
 class MalformedResponse(RemoteError):
@@ -274,8 +383,46 @@ class MalformedResponse(RemoteError):
         self.field = field
 
 
+class StoreError(ServiceError):
+    """What the operator keeps cannot be read or written now."""
+
+
+class DatabaseBusy(StoreError):
+    """The database was busy, or did not answer, for as long as a caller waits. Nothing was stored; ask again."""
+
+    status, slug, title = 503, "busy", "The database is busy"
+
+
+class OutOfSpace(StoreError):
+    """The operator's disk has too little room for what was sent. Nothing was stored; send it again later."""
+
+    status, slug, title = 507, "out-of-space", "The operator's disk is nearly full"
+
+
+class BlobsUnreachable(StoreError):
+    """The store of large bytes does not answer, or with an error."""
+
+    status, slug, title = 503, "blobs", "The store of large bytes does not answer"
+
+
+class BlobDamaged(StoreError):
+    """Stored bytes have another hash than their name."""
+
+
+class BackupInvalid(StoreError):
+    """A backup is not whole, or is none."""
+
+
 class ConfigurationError(ServiceError):
     """A file or option is missing or wrong."""
+
+
+class DatabaseUnusable(ConfigurationError):
+    """A database is not reachable, or none of ours."""
+
+
+class SchemaUnknown(DatabaseUnusable):
+    """A database's tables are none that this version knows."""
 
 
 class ModelNotServed(ConfigurationError):

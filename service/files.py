@@ -33,6 +33,18 @@ def examples_folder() -> Path:
     return folder.resolve()
 
 
+def web_folder() -> Path:
+    """Return the folder of templates and styles of pages, in a checkout as in an installed wheel.
+
+    Raises:
+        ConfigurationError: the package was installed without it, or is run from an archive.
+    """
+    folder = files("atomic_margin") / "web"
+    if not isinstance(folder, Path) or not folder.is_dir():
+        raise ConfigurationError(f"no pages in {folder}; install the wheel of atomic-margin, unpacked")
+    return folder.resolve()
+
+
 def read_json(path: Path, *, numbers: bool = False, limit: int = MAX_FILE_BYTES) -> Any:
     """Return the JSON of a file that a person or another party wrote; see `parse_json` for ``numbers``.
 

@@ -15,16 +15,20 @@ from atomic_margin.service.files import read_json, write_json
 from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
 
-from . import outside
+from . import outside, postgres
 from .e2e.harness import PLAIN, World, copy_world
 from .e2e.preloaded import Nursery
 from .e2e.small import write_small_examples
+from .postgres import databases_dropped as databases_dropped
+
+if postgres.wanted():
+    postgres.take_the_place_of_sqlite()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    said = outside.summary()
-    if said is not None:
-        terminalreporter.write_line(said, red=True, bold=True)
+    for said in (outside.summary(), postgres.summary()):
+        if said is not None:
+            terminalreporter.write_line(said, red=True, bold=True)
 
 
 # Tests run beside each other on two cores: how long an example took to be made says nothing about the code. Where a

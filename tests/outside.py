@@ -6,8 +6,10 @@ them has companions that do not: formulas computed by hand in `tests/margin`, en
 `tests/zk/test_proof_encoding.py` and `tests/zk/test_groups.py`.
 """
 
+import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ VARIABLE = "ATOMIC_MARGIN_VECTORS"
 FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).parents[2] / "shared" / "data")
 
 _absent: list[str] = []
+_not_installed: list[str] = []
 
 
 def outside(name: str) -> Path:
@@ -28,8 +31,20 @@ def outside(name: str) -> Path:
     pytest.skip(f"outside vectors absent: {path}")
 
 
+def optional(module: str) -> Any:
+    """Import what an extra brings; skip the test, loudly, where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        _not_installed.append(module)
+        pytest.skip(f"not installed: {module}")
+
+
 def summary() -> str | None:
     """Return what to say at the end of a run, None when nothing was absent."""
+    if _not_installed:
+        names = ", ".join(sorted(set(_not_installed)))
+        return f"{len(_not_installed)} TESTS WERE NOT RUN: they want what is not installed ({names}); `make install`"
     if not _absent:
         return None
     return (

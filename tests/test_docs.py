@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import io
-import math
 import re
 import subprocess
 import sys
@@ -15,13 +14,15 @@ import pytest
 import typer
 
 from atomic_margin.circuits.layout import layout_of
-from atomic_margin.circuits.profile import DEFAULT, PROFILES, STANDARD, Profile
+from atomic_margin.circuits.profile import DEFAULT, STANDARD
 from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.service.cli import main as command_line
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.cli.verify import ALL_STEPS
+from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
+from atomic_margin.service.institution.uploading import PART_BYTES
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES, create_app
@@ -291,24 +292,21 @@ def test_every_room_says_what_it_is_and_who_may_enter() -> None:
         assert len(docstring.splitlines()) > 1, package
 
 
-def _enrolment_bytes(profile: Profile) -> int:
-    """The operator's limit on the body of an enrolment."""
-    layout = layout_of(profile)
-    return layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
-
-
-def _rounded_up(size: int) -> str:
-    return f"{math.ceil(size / 100_000) / 10} MB"
-
-
-def test_a_proxy_that_is_set_up_as_documented_takes_every_enrolment() -> None:
+def test_a_proxy_that_is_set_up_as_documented_takes_every_body() -> None:
     serve = " ".join(_section((ROOT / "docs" / "operator.md").read_text(), "2. Serve").split())
     told = re.search(r"let it take bodies of (\d+) MB", serve)
     assert told is not None
-    largest = max(_enrolment_bytes(profile) for profile in PROFILES.values())
-    assert largest <= int(told[1]) * 1_000_000 <= 1.05 * largest
-    assert f"at most {_rounded_up(_enrolment_bytes(DEFAULT))} with the default profile" in serve
-    assert f"and {_rounded_up(largest)} with the largest" in serve
+    largest = max(PART_BYTES, MAX_DOCUMENT_BYTES)
+    assert largest <= int(told[1]) * 1_000_000 <= 1.1 * largest
+    assert f"in parts of {PART_BYTES >> 20} MiB" in serve
+    assert f"documents have at most {MAX_DOCUMENT_BYTES >> 20} MiB" in serve
+
+
+def test_the_documents_list_every_limit() -> None:
+    operator = (ROOT / "docs" / "operator.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.+?) \| .+ \|$", _section(operator, "Limits"), re.MULTILINE)
+    fields = {name: field for name, field in Limits.model_fields.items() if name != "format"}
+    assert rows == [(name, str(one.default), str(one.description).rstrip(".")) for name, one in fields.items()]
 
 
 def test_the_documents_say_how_large_evaluation_keys_are() -> None:

@@ -17,6 +17,7 @@ from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution.answers import decide
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.gains import Priced, gain_at
@@ -74,7 +75,11 @@ class Institution:
 
     def connect(self, url: str) -> None:
         """Talk to the operator at ``url``."""
-        self._client = OperatorClient(url, self.name, self._state.get("token"))
+        self._client = OperatorClient(
+            url,
+            self.name,
+            RequestSigner(self.identity.public_key, self.identity.sign_request, self._ground.trust.operator),
+        )
 
     def prepare(self, post_units: int) -> None:
         """Enrol, post collateral and submit the book; written down at the end.
@@ -184,8 +189,7 @@ class Institution:
                 "flag_key": [point.hex() for point in self.openings.pair.flag.commitments],
             }
         ).signed_by(self.identity)
-        challenge = self.client.enrol(document.to_json(), evaluation_keys, known)
-        self.client.token = self._state["token"] = challenge.token
+        self.client.enrol(document.to_json(), evaluation_keys, known)
         confirmation = EnrolmentConfirmation.parse({**said, "evaluation_keys": hash_, "known_answers": "right"})
         self.client.confirm(confirmation.signed_by(self.identity).to_json())
         self._state["evaluation_keys"] = hash_

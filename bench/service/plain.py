@@ -18,7 +18,7 @@ from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import known_entries
 from atomic_margin.fhe.messages import words_from_bytes
-from atomic_margin.fhe.worker import Evaluation, KeyFile
+from atomic_margin.fhe.worker import Evaluation, Holdings, KeyFile
 
 Ints = npt.NDArray[np.int64]
 
@@ -85,8 +85,12 @@ class PlainEvaluator(Evaluator):
     def start(self) -> None:
         """Start nothing: there is no worker."""
 
-    def close(self) -> None:
+    def close(self, seconds: float = 0) -> None:
         """Stop nothing."""
+
+    def holdings(self) -> Holdings:
+        """Return that it holds nothing."""
+        return Holdings()
 
     def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
         """Return the right answers."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, background, records
+from atomic_margin.service.operator.store.claims import Claim as Taken
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.verify.batch import Claim
 from atomic_margin.zk.verify.queue import VerificationQueue
@@ -105,9 +106,9 @@ def trace_operator(operator: Operator, path: Path) -> Trace:
     record = records._record
 
     def recorded(
-        operator: Operator, plan: records.Plan, evaluated: records.TimedEvaluation | None, seconds: int
+        operator: Operator, plan: records.Plan, claim: Taken, evaluated: records.TimedEvaluation | None
     ) -> None:
-        record(operator, plan, evaluated, seconds)
+        record(operator, plan, claim, evaluated)
         trace.write(RECORDED, run_id=plan.run_id, institution=plan.institution, evaluated=evaluated is not None)
 
     records._record = recorded

@@ -24,7 +24,7 @@ from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent,
 from atomic_margin.service.audit.report import MANIFEST
 from atomic_margin.service.audit.terms import profile_of
 from atomic_margin.service.files import read_json
-from atomic_margin.service.institution.keyring import key_path
+from atomic_margin.service.institution.key_sets import key_path
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord

@@ -46,19 +46,17 @@ class EvaluatedFunction:
     Attributes:
         functions: what was evaluated, in this order.
         fft_plan: fingerprint of the plan it was made under.
-        words: the stored output words of each function; their hashes are the recorded ones.
+        words: the stored output words of each function; their hashes are the recorded ones. Words that are kept no
+            longer are not there.
         record: the signed document that names them.
+        hashes: recorded SHA-256 of each output.
     """
 
     functions: tuple[str, ...]
     fft_plan: str
     words: dict[str, bytes]
     record: SignedDocument
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """Recorded SHA-256 of each output."""
-        return {name: hashlib.sha256(words).hexdigest() for name, words in self.words.items()}
+    hashes: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -253,7 +251,7 @@ def _run_evaluation(
 ) -> EvaluatedFunction:
     words = {"surplus": stored.run.surplus_output, "breach": stored.run.breach_output}
     recorded = {name: getattr(outputs, name) for name in words}
-    return EvaluatedFunction(tuple(words), fft_plan, _recorded_words(words, recorded), signed)
+    return EvaluatedFunction(tuple(words), fft_plan, _recorded_words(words, recorded), signed, recorded)
 
 
 def _shortfall_evaluation(
@@ -269,15 +267,17 @@ def _shortfall_evaluation(
         ("ciphertext", record.ciphertext),
     ):
         _require(getattr(shortfall, name) == wanted, f"its shortfall record is about another {name}")
-    words = _recorded_words({"shortfall": stored.shortfall.output}, {"shortfall": shortfall.output})
-    return [EvaluatedFunction(("shortfall",), shortfall.fft_plan, words, signed)]
+    recorded = {"shortfall": shortfall.output}
+    words = _recorded_words({"shortfall": stored.shortfall.output}, recorded)
+    return [EvaluatedFunction(("shortfall",), shortfall.fft_plan, words, signed, recorded)]
 
 
 def _recorded_words(words: dict[str, bytes | None], recorded: dict[str, str]) -> dict[str, bytes]:
     found = {}
     for name, data in words.items():
         if data is None:
-            raise BytesMissing(f"the {name} output is not in the store; restore it from a backup")
+            # Kept no longer: the hash in the record says what they were.
+            continue
         _require(
             hashlib.sha256(data).hexdigest() == recorded[name],
             f"the {name} output in the store is not the one it names",

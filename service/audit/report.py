@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from atomic_margin.service.audit.errors import BytesMissing
 from atomic_margin.service.audit.evidence import STEPS, Evidence
 from atomic_margin.service.audit.search import Repetition, Verdict, overall
 from atomic_margin.service.files import write_json
@@ -79,7 +80,14 @@ def write_outputs(folder: Path, evidence: Evidence, found: list[Repetition]) -> 
     for repetition in found:
         for name, words in repetition.words.items():
             functions[name] = {"record": repetition.evaluated.record.to_json()}
-            for kind, data in (("recorded", repetition.evaluated.words[name]), ("repeated", words)):
+            # An institution decrypts both, so there is nothing for it to compare where one is kept no longer.
+            recorded = repetition.evaluated.words.get(name)
+            if recorded is None:
+                raise BytesMissing(
+                    f"the recorded words of {name} are kept no longer, so there is nothing to compare; the verdict "
+                    "rests on their hash. `serve --retention` says for how long they are kept"
+                )
+            for kind, data in (("recorded", recorded), ("repeated", words)):
                 path = folder / f"{name}.{kind}.words"
                 path.write_bytes(data)
                 files.append(path)

@@ -135,4 +135,4 @@ def _evaluate(evidence: Evidence, evaluator: Evaluator, functions: tuple[str, ..
 
 
 def _differing(evaluated: EvaluatedFunction, outputs: dict[str, bytes]) -> tuple[str, ...]:
-    return tuple(name for name, words in outputs.items() if words != evaluated.words[name])
+    return tuple(name for name, words in outputs.items() if hashlib.sha256(words).hexdigest() != evaluated.hashes[name])

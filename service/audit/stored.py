@@ -12,10 +12,10 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.audit.errors import BytesMissing, RunNotEvaluated, RunUnknown, StoreMissing
+from atomic_margin.service.operator.store import bundles
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
-    AttestationRow,
     EnrolledKeys,
     JsonObject,
     Run,
@@ -125,11 +125,10 @@ class ReadOnlyStore:
     def published_terms(self, run_id: str) -> Iterator[JsonObject]:
         """Yield the bodies of stored bundles, which carry model, universe and schedule: the run's own one first."""
         with self.session() as session:
-            own = session.get(AttestationRow, run_id)
+            own = bundles.load(session, run_id)
             if own is not None:
-                yield own.document["body"]
-            for row in session.scalars(select(AttestationRow).execution_options(yield_per=1)):
-                yield row.document["body"]
+                yield own["body"]
+            yield from bundles.published_terms(session)
 
     def revisions(self) -> list[JsonObject]:
         """Return the signed revisions of the universe, in order."""

@@ -9,10 +9,11 @@ from atomic_margin.service.cli.output import fail
 
 EXTRAS = {
     "fhe": ("concrete", "pkg_resources"),
-    "service": ("fastapi", "httpx", "python_multipart", "sqlalchemy", "uvicorn"),
+    "service": ("fastapi", "httpx", "jinja2", "python_multipart", "sqlalchemy", "uvicorn"),
     "bench": ("matplotlib", "tenseal"),
     "reports": ("reportlab",),
     "cdm": ("finos",),
+    "cluster": ("distributed",),
 }
 """Modules that tell whether an extra is installed, by its name in pyproject.toml."""
 

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atomic_margin.margin.market.market import Market
+from atomic_margin.service.cli import tls
+from atomic_margin.service.cli.configuration import ConfigFile, SourceFolder, configured
 from atomic_margin.service.cli.extras import needs_extras
+from atomic_margin.service.cli.feed_signing import (
+    KeyFile,
+    MemoryFile,
+    OperatorUrl,
+    RulesFile,
+    post_prices,
+    signed_once,
+    tick,
+)
 from atomic_margin.service.cli.output import plain_errors, print_json
-from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.feed.combine import combine
 from atomic_margin.service.feed.source import DocumentSource, price_set
 from atomic_margin.service.files import read_document, read_json
@@ -22,7 +33,6 @@ from atomic_margin.service.protocol.ticks import Place, Price
 
 if TYPE_CHECKING:
     from atomic_margin.service.feed.chainlink import Aggregator
-    from atomic_margin.service.feed.source import PriceSource
 
 app = typer.Typer(
     add_completion=False,
@@ -32,17 +42,7 @@ app = typer.Typer(
     help="The price sources' side.",
 )
 
-MEMORY_SUFFIX = ".memory.json"
-
-KeyFile = Annotated[Path, typer.Option("--key", help="The source's Ed25519 key file; made if absent.")]
-RulesFile = Annotated[Path, typer.Option("--price-rules", help="Price rules; `feed rules` prints some.")]
-OperatorUrl = Annotated[str, typer.Option("--operator", help="Address of the operator's server, for its newest tick.")]
-MemoryFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--memory", help="What the source signed last and which tick it knows.", show_default="beside the key"
-    ),
-]
+tls.take_authorities(app)
 
 
 @app.command()
@@ -98,13 +98,15 @@ def rules(
         print_json(PriceRules.parse(document).canonical())
 
 
-@app.command()
+@app.command(cls=configured("source"))
 def sign(
     market: Annotated[Path, typer.Argument(help="A market document; examples/market-1.json is one.")],
     path: KeyFile,
     price_rules: RulesFile,
     operator: OperatorUrl,
     memory: MemoryFile = None,
+    directory: SourceFolder = None,
+    config: ConfigFile = None,
 ) -> None:
     """Check a market document, sign it as a source for the operator's next tick, and print the signed prices.
 
@@ -117,7 +119,7 @@ def sign(
     needs_extras("feed sign", "service")
     with plain_errors():
         source = DocumentSource(Identity.load_or_create(path), read_document(market, Market.parse))
-        print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
+        print_json(signed_once(source, memory, path, read_document(price_rules, PriceRules.parse), operator).to_json())
 
 
 @app.command()
@@ -153,22 +155,7 @@ def chainlink(
             market = Market.parse({**read_json(base), "as_of": as_of})
         aggregators = dict(map(_aggregator, aggregator))
         source = ChainlinkSource(Identity.load_or_create(path), JsonRpc(rpc, block=block), aggregators, lambda: market)
-        print_json(_signed_once(source, memory or _beside(path), price_rules, operator))
-
-
-def _beside(key_file: Path) -> Path:
-    return key_file.with_name(key_file.name + MEMORY_SUFFIX)
-
-
-def _signed_once(source: "PriceSource", memory: Path, price_rules: Path, operator: str) -> dict[str, Any]:
-    """Follow the operator's ticks, and return what the source signs for the next one."""
-    from atomic_margin.service.feed.memory import remembering
-    from atomic_margin.service.feed.remote import OperatorTicks
-
-    shown = OperatorTicks(operator)
-    with remembering(memory, read_document(price_rules, PriceRules.parse)) as remembered:
-        place = remembered.catch_up(shown.newest(), shown.tick)
-        return remembered.sign_once(place, source.fetch).to_json()
+        print_json(signed_once(source, memory, path, read_document(price_rules, PriceRules.parse), operator).to_json())
 
 
 def _aggregator(entry: str) -> "tuple[str, Aggregator]":
@@ -232,23 +219,30 @@ def change_rules(
         print_json(change.signed_by(Identity.load_or_create(path)).to_json())
 
 
-@app.command()
+@app.command(cls=configured("source"))
 def push(
     price: Annotated[Path, typer.Argument(help="What `feed sign` or `feed chainlink` printed.")],
+    path: KeyFile,
     operator: Annotated[str, typer.Option(help="Address of the operator's server.")],
+    directory: SourceFolder = None,
+    config: ConfigFile = None,
 ) -> None:
     """Send one source's signed prices to the operator, and print where they stand in its log.
 
-        atomic-margin feed push signed.json --operator URL
+        atomic-margin feed push signed.json --key source.key --operator URL
 
     The tick of that number holds them then, or the log shows that the operator left them out. Send the same once more
     if the answer got lost. Exit status 2: refused, with the reason, or what came back is no receipt for this document.
     """
     needs_extras("feed push", "service")
     from atomic_margin.service.feed.remote import OperatorTicks
+    from atomic_margin.service.http.signatures import RequestSigner
 
     with plain_errors():
-        print_json(OperatorTicks(operator).push(read_document(price, SignedDocument.parse)).to_json())
+        signed, identity = read_document(price, SignedDocument.parse), Identity.load_or_create(path)
+        asked = OperatorTicks(operator, verify=tls.trusted())
+        signer = RequestSigner(identity.public_key, identity.sign_request, asked.operator())
+        print_json(asked.push(signed, signer).to_json())
 
 
 @app.command()
@@ -258,14 +252,8 @@ def post(
 ) -> None:
     """Post prices to the operator and print the runs they schedule. Exit status 2: refused, with the reason."""
     needs_extras("feed post", "service")
-    import httpx
-
     with plain_errors():
-        try:
-            response = httpx.post(f"{operator.rstrip('/')}/v1/ticks", json=read_json(prices), timeout=60)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise RemoteError(f"{operator} does not answer: {error}") from error
-        answer = response.json() if "json" in response.headers.get("content-type", "") else {}
-        if response.is_error:
-            raise RemoteError(f"the tick is refused: {answer.get('detail', response.text)}", response.status_code)
-        print_json(answer)
+        print_json(post_prices(read_json(prices), operator))
+
+
+app.command(cls=configured("source"))(tick)

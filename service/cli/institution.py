@@ -8,32 +8,40 @@ import typer
 
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
-from atomic_margin.service.books import read_book_file
-from atomic_margin.service.cli import institution_collateral, institution_default, institution_entries
+from atomic_margin.service.cli import (
+    institution_collateral,
+    institution_default,
+    institution_entries,
+    institution_shown,
+    log_options,
+    tls,
+)
 from atomic_margin.service.cli.agent_calls import DEFAULT_AGENT, TOKEN_FILE, AgentUrl, Directory, ask
+from atomic_margin.service.cli.configuration import ConfigFile, addressed, configured
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_REFUSED, err, fail, out, plain_errors, print_json
+from atomic_margin.service.cli.scaffolds import add_keys
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import load_token
+from atomic_margin.service.logs import LogFormat, LogLevel
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
-    AgentStatus,
     AskedToGiveUp,
-    DecidedRuns,
     KeysReplaced,
     LossesSettled,
     Promised,
     ReaderNames,
     ReaderToken,
-    Submitted,
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.dispute_messages import SignedOf
+from atomic_margin.service.protocol.names import require_name
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
 
 app = typer.Typer(
+    cls=addressed("institution", "agent"),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -49,7 +57,7 @@ def init(directory: Directory) -> None:
         print_json({"identity": Identity.load_or_create(directory / "identity.key").public_key})
 
 
-@app.command()
+@app.command(cls=configured("institution"))
 def serve(
     directory: Directory,
     name: Annotated[str, typer.Option(help="The institution's name at the operator.")],
@@ -68,62 +76,60 @@ def serve(
         Path | None,
         typer.Option(help="Underlyings, expiries and entries that commitments cover, as JSON; public. All by default."),
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.")] = 8401,
+    port: Annotated[int, typer.Option(help="Port of the agent's own loopback API.", min=1, max=65535)] = 8401,
+    ca: tls.Authorities = None,
     witness: Annotated[
         list[str] | None,
         typer.Option(help="URL=KEY of a witness that is told what the operator does not take; repeatable."),
     ] = None,
+    log_format: log_options.Format = LogFormat.TEXT,
+    log_level: log_options.Level = LogLevel.INFO,
+    debug: log_options.Debug = False,
+    config: ConfigFile = None,
 ) -> None:
     """Run the agent: enrol with fresh FHE keys if need be, then answer every margin run until stopped.
 
-    Its API on loopback takes portfolios and shows private figures; see /docs there.
+    Its API on loopback takes portfolios and shows private figures; see /docs there. It follows the operator's events,
+    waits while the operator is away or has not admitted the institution, and logs one line for what happens.
+
+    Exit status 0: stopped. 2: a file, an option, the folder or the port is wrong or taken. 3: what no waiting mends, in
+    one line with what to do: other terms or keys than pinned, or a history that contradicts itself.
     """
     needs_extras("institution serve", "fhe", "service")
-    import uvicorn
-
+    from atomic_margin.service.http import serving
+    from atomic_margin.service.http.tls import trusting
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
+    from atomic_margin.service.institution.directory_lock import DirectoryLock
     from atomic_margin.service.institution.settings import AgentSettings
 
+    log_options.begin(log_format, log_level, debug)
     with plain_errors():
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = DirectoryLock(directory)
+        # Before anything slow: somebody else may listen there. Never another address: the API shows what only the
+        # institution may know.
+        listener = serving.listen("127.0.0.1", port)
+        require_name(name)
         token = load_token(directory / TOKEN_FILE)
         pins, bound = read_document(trust, TrustFile.parse), _seconds(max_tick_age)
         choice = None if columns is None else read_document(columns, ColumnChoice.parse)
-        settings = AgentSettings(directory, name, operator, pins, gross_limit, bound, columns=choice)
+        settings = AgentSettings(
+            directory, name, operator, pins, gross_limit, bound, columns=choice, verify=trusting(ca)
+        )
         deliver = _deliveries(directory, pins, witness or [])
 
     def open_agent(on_stage: Callable[[str], None]) -> Agent:
-        return Agent(settings, on_stage, deliver)
+        return Agent(settings, on_stage, deliver, lock)
 
-    err.print(f"agent of {name} on 127.0.0.1:{port}, data in {directory}", soft_wrap=True)
-    # Never another address: the API shows what only the institution may know.
-    uvicorn.run(
-        create_app(AgentProcess(open_agent), token),
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
-    )
+    def end() -> None:
+        server.should_exit = True
 
-
-@app.command()
-def submit(
-    portfolio: Annotated[
-        Path, typer.Argument(help="A portfolio or trades, JSON or CSV; examples/portfolio.json is one.")
-    ],
-    directory: Directory,
-    agent: AgentUrl = DEFAULT_AGENT,
-) -> None:
-    """Encrypt, commit to, prove and submit a portfolio through the running agent; trades are netted there.
-
-    What is wrong with the file is named by file and field, or by line and column of CSV, and nothing is sent. What the
-    agent refuses it names by its field; the first line of CSV below the header is lines[0], or trades[0].
-    """
-    with plain_errors():
-        file = read_book_file(portfolio)
-        file.parse()
-        print_json(ask(Submitted, directory, agent, "POST", "/v1/portfolio", file.document))
+    process = AgentProcess(open_agent, follow=True, on_end=end)
+    server = serving.server_of(create_app(process, token))
+    err.print(f"agent of {name} on 127.0.0.1:{serving.port_of(listener)}, data in {directory}", soft_wrap=True)
+    serving.run(server, listener)
+    if process.ended is not None:
+        fail(process.ended, EXIT_PERMANENT)
 
 
 @app.command()
@@ -169,8 +175,10 @@ def promise(
 
 
 institution_collateral.register(app)
+institution_shown.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
+app.command()(institution_entries.export)
 
 
 @app.command("rotate-keys")
@@ -180,7 +188,9 @@ def rotate_keys(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
     The book is brought under the new keys with the same commitments. The agent does this by itself after an alarm.
     """
     with plain_errors():
-        print_json(ask(KeysReplaced, directory, agent, "POST", "/v1/keys"))
+        replaced = ask(KeysReplaced, directory, agent, "POST", "/v1/keys")
+        add_keys(directory, replaced["key_commitments"])
+        print_json(replaced)
 
 
 @app.command()
@@ -296,17 +306,24 @@ def readers(
     directory: Directory,
     agent: AgentUrl = DEFAULT_AGENT,
     add: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read; prints the token, once.")] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="HEX", help="With --add: their Ed25519 public key, instead of a token.")
+    ] = None,
     remove: Annotated[str | None, typer.Option(metavar="NAME", help="Let somebody read no more.")] = None,
 ) -> None:
     """Say who may read this institution's bundles at the operator, or change it.
 
-    Hand the token over by a way of your own; its bearer fetches bundles from the operator's /v1/attestations with it.
+    Who has a key of their own signs requests to the operator's /v1/attestations by it. A token does it too: hand it
+    over by a way of your own.
     """
     with plain_errors():
         if add is not None and remove is not None:
             raise ConfigurationError("--add and --remove go one at a time")
+        if key is not None and add is None:
+            raise ConfigurationError("--key goes with --add: whose key is it?")
         if add is not None:
-            print_json(ask(ReaderToken, directory, agent, "POST", "/v1/readers", {"name": add}))
+            named = {"name": add} if key is None else {"name": add, "public_key": key}
+            print_json(ask(ReaderToken, directory, agent, "POST", "/v1/readers", named))
         elif remove is not None:
             print_json(ask(ReaderNames, directory, agent, "DELETE", f"/v1/readers/{remove}"))
         else:
@@ -326,20 +343,6 @@ def history(directory: Directory) -> None:
 
     with plain_errors():
         print_json(released_of(directory))
-
-
-@app.command()
-def status(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Print the agent's stage, problem, alarm, and the hash of its FHE key commitments."""
-    with plain_errors():
-        print_json(ask(AgentStatus, directory, agent, "GET", "/v1/status"))
-
-
-@app.command()
-def runs(directory: Directory, agent: AgentUrl = DEFAULT_AGENT) -> None:
-    """Print the private figures of every answered run."""
-    with plain_errors():
-        print_json(ask(DecidedRuns, directory, agent, "GET", "/v1/runs"))
 
 
 @app.command("compare-audit")

@@ -1,5 +1,6 @@
-"""`atomic-margin institution entries`: what happened to the account, and the hashes that other commands take."""
+"""`atomic-margin institution entries` and `export`: what happened to the account, to read and to hand over."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from atomic_margin.service.cli.agent_calls import Directory
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors, print_json
+from atomic_margin.service.files import write_json
 
 
 def entries(
@@ -34,3 +36,27 @@ def entries(
         )
     if not found:
         out.print("nothing happened yet that the agent followed")
+
+
+def export(
+    directory: Directory,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    after: Annotated[int, typer.Option(min=0, help="Only entries after this number; the operator's log names it.")] = 0,
+) -> None:
+    """Write the entries of your account to a file, for an operator that was restored from an older backup.
+
+        atomic-margin institution export --dir institution-data --to fund.account --after 40
+
+    The operator takes them back with `serve --take-back`. The file has what the operator had, and no secret of yours:
+    no position, no blinding, no key. It is as confidential as your balances are. The agent need not run.
+
+    Exit status 0: written. 2: nothing was.
+    """
+    needs_extras("institution export", "service")
+    from atomic_margin.service.institution.export import exported
+
+    with plain_errors():
+        found = exported(directory, after)
+        to.touch(mode=0o600)
+        write_json(to, found.canonical())
+    out.print(f"{len(found.entries)} entries of {found.institution} and {len(found.ticks)} ticks written to {to}")

@@ -9,11 +9,14 @@ import typer
 from typer.core import TyperGroup
 
 import atomic_margin as package
-from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED
+from atomic_margin.service.cli import output
+from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS, fail, fail_unexpected
 
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
+    "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
+    "worker": "Evaluate runs for an operator, on another machine.",
     "operator": "The operator's own calls: admit, deposit, accounts, ledger.",
     "institution": "The institution's side: identity, keys, agent, submissions.",
     "feed": "The price sources' side: rules, keys, signed prices.",
@@ -59,15 +62,21 @@ class _Lazy(TyperGroup):
             raise SystemExit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             raise SystemExit(_closed()) from None
+        except OURS as error:
+            if output.debugging:
+                raise
+            fail(str(error))
+        except Exception as error:
+            if output.debugging or type(error).__module__.startswith(("typer", "click")):
+                raise
+            fail_unexpected(error)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-app = typer.Typer(
-    cls=_Lazy, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=_Lazy, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,12 +90,14 @@ def atomic_margin(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error nobody foresaw comes from.")] = False,
 ) -> None:
     """Margin verification that never sees a position.
 
     Institutions encrypt their positions; the operator computes margin on the ciphertexts; zero-knowledge proofs show
     that collateral suffices; a verified breach settles atomically. Start with `atomic-margin demo`.
     """
+    output.debugging = debug
 
 
 def main() -> None:

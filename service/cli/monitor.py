@@ -13,7 +13,10 @@ import typer
 from rich.markup import escape
 
 from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.service.cli.log_following import LogFollowers
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, out, plain_errors, print_json
+from atomic_margin.service.cli.tls import Authorities, trusted
+from atomic_margin.service.cli.tls import trust as trust_authorities
 from atomic_margin.service.errors import ConfigurationError, RemoteError, ServiceError
 from atomic_margin.service.files import read_document, read_json, replace_json, write_json
 from atomic_margin.service.log.checkpoints import WitnessPolicy, parse_keys
@@ -30,6 +33,8 @@ from atomic_margin.service.verifier.served import Fetch, Served
 TIMEOUT_SECONDS = 30
 MAX_OPERATORS = 64
 MAX_RELEASED_BYTES = 1 << 28
+FOLLOWED_SECONDS = 60
+"""Between two looks of a monitor that follows, where nothing happens."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -110,41 +115,56 @@ def monitor(
         list[Path] | None,
         typer.Option(help="A history that an institution released to you, to be checked too; repeatable."),
     ] = None,
+    ca: Authorities = None,
     every: Annotated[int | None, typer.Option(help="Look again so many seconds later, for ever.", min=1)] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Look again as soon as a log grew, and every 60 s or --every, for ever.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
     """Read what is new in an operator's log and check every leaf against all before it.
 
     With --released, all that an account was and did is checked by the rules, and what its documents say by prices, the
     operator's terms and your trust file, proofs of what came back included; ticks are named at which it was passed
-    over. The log is read once more for it.
+    over. The log is read once more for it. With --follow it reads the operator's event stream, and looks when that says
+    that something was appended; nothing in the stream is believed.
 
     Exit status 0: all of it holds. 1: an operator contradicts itself; DIR/contradiction-N.json has the documents that
     show it. 2: something cannot be read, which proves nothing; with --every that is said, and it goes on. Of several
     operators each has a folder of its own in DIR, and all are looked at before it ends.
     """
+    trust_authorities(ca)
     with plain_errors():
         explicit = (log, witness or [], needed, max_age)
         histories = tuple(_released(path) for path in released or [])
         if operator and histories:
             raise ConfigurationError("--released goes with --url: histories are of one operator")
         if operator and (url, trust, *explicit) == (None, None, None, [], 0, None):
-            followed = _several(operator, directory)
+            followed, addresses = _several(operator, directory), [entry.rpartition("=")[0] for entry in operator]
         elif url is not None and trust is not None and not operator:
             anchors = read_document(trust, TrustFile.parse)
             if log is not None:
                 # Log and witnesses of the file do not count.
                 anchors = anchors.model_copy(update={"log": None})
-            followed = [Followed.of(_monitor(url, trust, *explicit), directory, histories, anchors)]
+            followed, addresses = [Followed.of(_monitor(url, trust, *explicit), directory, histories, anchors)], [url]
         else:
             raise ConfigurationError("give --url and --trust, or --operator URL=FILE for each of several operators")
+        every = every or (FOLLOWED_SECONDS if follow else None)
+        followers = LogFollowers(addresses) if follow else None
         while True:
             statuses = {_look(one, as_json, every, len(followed) > 1) for one in followed}
             if EXIT_REFUSED in statuses:
                 raise typer.Exit(EXIT_REFUSED)
             if every is None:
                 raise typer.Exit(max(statuses))
-            time.sleep(every)
+            if followers is None:
+                time.sleep(every)
+            else:
+                followers.wait({address: _size(one) for address, one in zip(addresses, followed, strict=True)}, every)
+
+
+def _size(one: Followed) -> int:
+    return 0 if one.seen.checkpoint is None else one.seen.checkpoint.head.size
 
 
 def _monitor(url: str, trust: Path, log: str | None, witnesses: list[str], needed: int, max_age: int | None) -> Monitor:
@@ -203,7 +223,7 @@ def _look(one: Followed, as_json: bool, every: int | None, several: bool) -> int
         if as_json:
             print_json({"log": origin, "holds": False, "reason": str(found), "contradiction": str(file)})
         else:
-            err.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] {escape(f'{named}{found}; see {file}')}", soft_wrap=True)
         return EXIT_REFUSED
     except ServiceError as reason:
         # One who watches for ever goes on: a net that fails for a while proves nothing.
@@ -224,7 +244,7 @@ def fetcher(url: str) -> Fetch:
     def fetch(path: str, limit: int) -> bytes:
         whole = f"{url.rstrip('/')}/{path}"
         try:
-            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310  # checked above
+            with urllib.request.urlopen(whole, timeout=TIMEOUT_SECONDS, context=trusted()) as response:  # noqa: S310  # checked above
                 data: bytes = response.read(limit + 1)
         except urllib.error.HTTPError as error:
             error.close()

@@ -7,18 +7,29 @@ from urllib.parse import quote
 
 import typer
 
-from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.cli import breakers, maturities, netting
+from atomic_margin.service.cli import (
+    breakers,
+    maturities,
+    netting,
+    operator_backup,
+    operator_keys,
+    operator_lists,
+    operator_prune,
+    tls,
+)
+from atomic_margin.service.cli.admitting import admit
 from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.configuration import addressed
 from atomic_margin.service.cli.defaults import add_defaults
+from atomic_margin.service.cli.operator_lists import DEFAULT_OPERATOR, TOKEN_FILE, Address, Directory
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.http.tokens import read_token
-from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
 app = typer.Typer(
+    cls=addressed("operator", "operator"),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -26,55 +37,13 @@ app = typer.Typer(
     help="The operator's own calls on its running server.",
 )
 
-Directory = Annotated[Path, typer.Option("--dir", help="The operator's folder, as `serve --dir` had it.")]
-Address = Annotated[str, typer.Option("--operator", help="Address of the operator's server.")]
 Name = Annotated[str, typer.Argument(help="The institution's name at the operator.")]
 
-DEFAULT_OPERATOR = "http://127.0.0.1:8400"
 KEY_FILE = "operator.key"
 DATABASE_FILE = "operator.db"
-TOKEN_FILE = "admin.token"  # noqa: S105  # the name of the file, not a token
 
-
-@app.command()
-def admit(
-    institution: Annotated[str, typer.Argument(help="Its name here: at most 32 letters, digits, - and _.")],
-    name: Annotated[str, typer.Option(help="Its legal name.")],
-    identity: Annotated[str, typer.Option(help="Its Ed25519 public key, in hex; `institution init` prints it.")],
-    directory: Directory,
-    gain_per_submission: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="USD that a book may have gained more, when it comes, than the one it replaces.",
-            show_default=str(USUAL_ALLOWANCES.submission),
-        ),
-    ] = None,
-    gain_per_day: Annotated[
-        int | None,
-        typer.Option(min=0, help="USD, all books of a day together.", show_default=str(USUAL_ALLOWANCES.day)),
-    ] = None,
-    agreement: Annotated[
-        Path | None, typer.Option(help="Terms of collateral between both sides, as JSON; by default there are none.")
-    ] = None,
-    operator: Address = DEFAULT_OPERATOR,
-) -> None:
-    """Admit an institution under its identity key. Name and key are fixed for good.
-
-    Trades at market change by fees alone what a book has gained so far; the two allowances are for prices that moved
-    between trade and submission.
-
-        atomic-margin operator admit fund --name "Example Fund LP" --identity KEY --dir operator-data
-
-    Exit status 0: admitted. 1: refused, the problem document is printed. 2: nothing was asked, or nobody answered.
-    """
-    body: dict[str, object] = {"institution": institution, "name": name, "identity": identity}
-    body |= {} if gain_per_submission is None else {"gain_per_submission": str(gain_per_submission)}
-    body |= {} if gain_per_day is None else {"gain_per_day": str(gain_per_day)}
-    if agreement is not None:
-        with plain_errors():
-            body["agreement"] = read_document(agreement, CollateralAgreement.parse).canonical()
-    _print(directory, operator, "admit", "POST", "/v1/admissions", body)
+app.command()(admit)
+operator_lists.register(app)
 
 
 @app.command()
@@ -119,15 +88,6 @@ def deposit(
     """
     body = {"institution": institution, "asset": asset, "quantity": quantity, "reference": reference}
     _print(directory, operator, "deposit", "POST", "/v1/deposits", body)
-
-
-@app.command()
-def accounts(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
-    """Print the admitted institutions and their states.
-
-    atomic-margin operator accounts --dir operator-data
-    """
-    _print(directory, operator, "accounts", "GET", "/v1/institutions")
 
 
 @app.command()
@@ -262,15 +222,6 @@ def amend(
         _print(directory, operator, "amend", "POST", "/v1/amendments", {"institution": institution, "amendment": yes})
 
 
-@app.command()
-def ledger(directory: Directory, operator: Address = DEFAULT_OPERATOR) -> None:
-    """Print every balance of the ledger, and the sum of every asset, which is zero.
-
-    atomic-margin operator ledger --dir operator-data
-    """
-    _print(directory, operator, "ledger", "GET", "/v1/ledger")
-
-
 @app.command(name="void-tick")
 def void_tick(
     number: Annotated[int, typer.Argument(min=1, help="Number of the tick: the next one.")],
@@ -363,12 +314,16 @@ def replay(
         print_json(found)
 
 
+app.add_typer(operator_keys.app, name="key")
 app.command(name="name-party")(netting.name_party)
 app.command()(netting.net)
 app.command()(maturities.mature)
 app.command()(breakers.halt)
 app.command()(breakers.resume)
 app.command(name="breakers")(breakers.breakers)
+app.command()(operator_prune.prune)
+app.command()(operator_backup.backup)
+app.command()(operator_backup.restore)
 
 
 def _print(directory: Path, operator: str, command: str, method: str, path: str, body: Any = None) -> None:
@@ -386,3 +341,4 @@ def _print(directory: Path, operator: str, command: str, method: str, path: str,
 
 
 add_defaults(app)
+tls.take_authorities(app)

@@ -18,6 +18,10 @@ from atomic_margin.zk.errors import ProofError
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
+EXIT_UNEXPECTED = 70
+"""Of an error that nobody foresaw, as sysexits.h has it."""
+EXIT_PERMANENT = 3
+"""Of a server that ended by itself, and would end again: a person has to do something first."""
 EXIT_INTERRUPTED = 130
 """Of Ctrl-C, as shells have it."""
 EXIT_CLOSED = 141
@@ -30,6 +34,9 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+debugging = False
+"""Whether tracebacks are wanted: `atomic-margin --debug`, or the option of a command that runs long."""
+
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
 
@@ -38,6 +45,16 @@ def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
     """Print one sentence on standard error and end."""
     err.print(f"[bold red]error[/]: {escape(message)}", soft_wrap=True)
     sys.exit(status)
+
+
+OURS = (ServiceError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError)
+"""Errors whose text says to a person what is wrong."""
+
+
+def fail_unexpected(error: Exception) -> NoReturn:
+    """Print one sentence about an error that nobody foresaw, and end."""
+    said = " ".join(str(error).split())[:1000]
+    fail(f"{type(error).__name__}: {said}; `atomic-margin --debug` before the command shows where", EXIT_UNEXPECTED)
 
 
 @contextmanager
@@ -51,7 +68,7 @@ def plain_errors(*, named: bool = False) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except (ServiceError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError) as error:
+    except OURS as error:
         fail(
             f"{type(error).__name__}: {error}"
             if named and isinstance(error, (DocumentsError, MarginError))

@@ -1,13 +1,18 @@
 """`atomic-margin serve`: the operator's server."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from atomic_margin.circuits.profile import DEFAULT
+from atomic_margin.service import tracing
+from atomic_margin.service.cli import log_options, tls
+from atomic_margin.service.cli.cluster import SchedulerCa, SchedulerCert, SchedulerKey, cluster_settings
+from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.extras import needs_extras
-from atomic_margin.service.cli.output import err, plain_errors
+from atomic_margin.service.cli.output import err, out, plain_errors
 from atomic_margin.service.cli.terms import (
     ModelFile,
     PriceRulesFile,
@@ -17,14 +22,19 @@ from atomic_margin.service.cli.terms import (
     read_terms,
 )
 from atomic_margin.service.errors import ConfigurationError
-from atomic_margin.service.files import read_document
+from atomic_margin.service.files import read_document, read_json
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.log.checkpoints import parse_keys
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.logs import LogFormat, LogLevel
+from atomic_margin.service.protocol.account_export import MAX_EXPORT_BYTES, AccountExport
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
+
+DEFAULT_MIN_FREE_MIB = 1024
 
 
 def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
@@ -44,7 +54,7 @@ def witnesses_of(entries: list[str]) -> tuple[tuple[str, NoteKey], ...]:
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=configured("operator"))
 def serve(
     directory: Annotated[Path, typer.Option("--dir", help="Keys, database and files of this operator.")],
     price_rules: PriceRulesFile,
@@ -56,7 +66,19 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8400,
     answer_seconds: Annotated[int, typer.Option(help="Time an institution has to answer a run.", min=1)] = 900,
     memory_gib: Annotated[int, typer.Option(help="Address-space limit of each evaluation worker.", min=4)] = 16,
-    workers: Annotated[int, typer.Option(help="Evaluation workers; they share the cores.", min=1, max=64)] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(help="Evaluation workers, sharing the cores; or runs given to --scheduler.", min=1, max=64),
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Evaluate on the workers of this scheduler: tcp:// or tls://HOST:PORT.")
+    ] = None,
+    scheduler_tls_ca: SchedulerCa = None,
+    scheduler_tls_cert: SchedulerCert = None,
+    scheduler_tls_key: SchedulerKey = None,
+    grace_seconds: Annotated[
+        int, typer.Option(help="When stopped: time for runs in hand, before they are handed back.", min=0)
+    ] = 30,
     policy: Annotated[
         Policy, typer.Option(help="Whether runs that are proven covered first are evaluated.")
     ] = Policy.ALWAYS,
@@ -75,19 +97,51 @@ def serve(
     breakers: Annotated[
         Path | None, typer.Option(help="Rules about too many calls at once; without them every breach settles at once.")
     ] = None,
+    limits: Annotated[
+        Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    blobs: Annotated[
+        str | None,
+        typer.Option(help="URL of the folder for large bytes, as in s3://bucket/folder; by default in --dir."),
+    ] = None,
+    take_back: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `institution export` wrote: entries that a restored database lacks; repeatable."),
+    ] = None,
+    retention: Annotated[
+        Path | None,
+        typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
+    ] = None,
+    min_free_mb: Annotated[
+        int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
+    ] = DEFAULT_MIN_FREE_MIB,
+    tls_cert: tls.Chain = None,
+    tls_key: tls.Key = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(help="http://HOST:PORT of a collector of traces; by default OTEL_EXPORTER_OTLP_ENDPOINT."),
+    ] = None,
+    log_format: log_options.Format = LogFormat.TEXT,
+    log_level: log_options.Level = LogLevel.INFO,
+    debug: log_options.Debug = False,
+    config: ConfigFile = None,
 ) -> None:
     """Serve the operator's API (OpenAPI at /docs), evaluating runs in worker processes.
 
-    The token for the operator's own calls is in DIR/admin.token. Put a TLS-terminating proxy in front for any address
-    but loopback.
+    The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
+    an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
-    needs_extras("serve", "fhe", "service")
-    import uvicorn
-
+    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
+    from atomic_margin.service.http.connections import server_settings
+    from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
+    from atomic_margin.service.http.tls import certificate
+    from atomic_margin.service.operator import taking_back
     from atomic_margin.service.operator.operator import Operator, Settings
+    from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
 
+    log_options.begin(log_format, log_level, debug)
     with plain_errors():
         prices = read_document(price_rules, PriceRules.parse)
         settings = Settings(
@@ -96,7 +150,12 @@ def serve(
             answer_seconds=answer_seconds,
             memory_bytes=memory_gib << 30,
             database_url=database,
+            blobs_url=blobs,
             workers=workers,
+            grace_seconds=grace_seconds,
+            cluster=None
+            if scheduler is None
+            else cluster_settings(scheduler, scheduler_tls_ca, scheduler_tls_cert, scheduler_tls_key),
             policy=policy,
             proof_seconds=proof_seconds,
             log_origin=log_origin,
@@ -104,11 +163,29 @@ def serve(
             checkpoint_seconds=checkpoint_seconds,
             threshold=threshold,
             waterfall=None if waterfall is None else read_document(waterfall, WaterfallRules.parse),
+            retention=RetentionRules() if retention is None else read_document(retention, RetentionRules.parse),
+            min_free_bytes=min_free_mb << 20,
+            limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
         )
         terms = read_terms(model, universe, schedule, profile)
         require_provable(terms.profile)
+        files = certificate(tls_cert, tls_key)
+        listener = listen(host, port)
+        collector = tracing.wanted(otlp)
+        if collector is not None:
+            tracing.start("atomic-margin operator", collector)
+        exports = [AccountExport.parse(read_json(path, limit=MAX_EXPORT_BYTES)) for path in take_back or []]
         operator = Operator(settings, terms)
-    err.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
-    err.print(f"operator {operator.identity.public_key} on {host}:{port}, data in {directory}", soft_wrap=True)
-    uvicorn.run(create_app(operator), host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+        for name, count in (taking_back.take_back(operator, exports) if exports else {}).items():
+            err.print(f"took {count} entries of {name} back", soft_wrap=True, highlight=False)
+    key = operator.identity.public_key
+    # On standard output, for whoever writes trust files; what happens goes into the log.
+    out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
+    out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
+    sys.stdout.flush()
+    warn_exposed(host, tls=files is not None)
+    try:
+        serve(create_app(operator), listener, files, **server_settings(settings.limits))
+    finally:
+        tracing.stop()

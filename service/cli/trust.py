@@ -1,5 +1,6 @@
 """`atomic-margin trust`: write a trust file from keys and documents one trusts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +79,8 @@ def trust(
                 **{name: hashes[name] for name in ("model", "universe", "schedule", "profile", "generators")},
             }
         )
+        _require_known(set(anchors.institutions), anchors.keys, "--keys")
+        _require_known(set(anchors.institutions), anchors.agreements or {}, "--agreement")
         print_json(anchors.canonical())
 
 
@@ -88,6 +91,14 @@ def _log_trust(log: str | None, witnesses: list[str], threshold: int | None, max
         raise ConfigurationError("--log, --witness, --threshold and --max-age go together: a log is believed with all")
     said = {"key": log, "witnesses": witnesses, "threshold": str(threshold), "max_age_seconds": str(max_age)}
     return LogTrust.parse(said).canonical()
+
+
+def _require_known(names: set[str], named: Iterable[str], option: str) -> None:
+    """Refuse a name that no --institution has: one that is misspelt would pin nothing."""
+    for name in named:
+        if name not in names:
+            others = f"; there are {', '.join(sorted(names))}" if names else ""
+            raise ConfigurationError(f"{option} names {name[:64]!r}, and no --institution does{others}")
 
 
 def _pairs(entries: list[str] | None, usage: str) -> list[tuple[str, str]]:

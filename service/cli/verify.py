@@ -1,22 +1,24 @@
 """`atomic-margin verify`: a bundle or an archive against a trust file, offline, without FHE library or network."""
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.archives import is_archive
-from atomic_margin.service.cli import verify_archive
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
-from atomic_margin.service.errors import AttestationInvalid, MalformedRequest
+from atomic_margin.service.cli import verify_archive, verify_many
+from atomic_margin.service.cli.configuration import ConfigFile, configured
+from atomic_margin.service.cli.output import EXIT_REFUSED, out, plain_errors, print_json
+from atomic_margin.service.errors import AttestationInvalid, ConfigurationError, MalformedRequest
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
-from atomic_margin.zk.groups import load_group
+from atomic_margin.zk.groups import Group, load_group
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -37,61 +39,97 @@ ALL_STEPS = (
 )
 
 
-@app.command()
+@app.command(cls=configured("verifier"))
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="Attestation bundle, as the operator published it, or an archive.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Attestation bundles, archives, or folders of them.")
+    ],
     trust: Annotated[Path, typer.Option(help="Your trust file: keys and hashes from the parties themselves.")],
     backend: Annotated[str, typer.Option(help="auto, arkworks (native) or reference (pure Python, slow).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
+    page: Annotated[Path | None, typer.Option("--html", help="Write the verdicts as a page that stands alone.")] = None,
+    config: ConfigFile = None,
 ) -> None:
-    """Check one attestation bundle, or all of an examiner's archive, step by step.
+    """Check one attestation bundle, or all of an examiner's archive, step by step; or many of them.
 
         atomic-margin verify bundle.json --trust trust.json
         atomic-margin verify fund.archive.zip --trust trust.json
+        atomic-margin verify bundles/ --trust trust.json --html verdicts.html
 
     Exit status 0: every step holds. 1: one does not; it is named. 2: a file cannot be read.
     """
+    with plain_errors():
+        anchors, group = read_document(trust, TrustFile.parse), load_group(backend)
+        files = verify_many.files_of(bundles)
+        if len(bundles) > 1 or bundles[0].is_dir() or page is not None:
+            verify_many.verify_all(files, lambda file: _verdict(file, anchors, group), as_json, page)
+            return
+        (bundle,) = files
+        if is_archive(bundle):
+            verify_archive.check(bundle, anchors, group, as_json)
+            return
+        found, report = _checked(bundle, anchors, group, lambda line: None if as_json else out.print(line))
+    if as_json:
+        print_json(found)
+    elif report is None:
+        where = f"({len(found['held']) + 1}) {found['failed']}: {found['reason']}"
+        out.print(f"[bold red]✗[/] {escape(where)}", soft_wrap=True)
+    else:
+        out.print(f"[bold green]valid[/]: {escape(str(found['statement']))}", soft_wrap=True)
+        if report.agreement is not None:
+            out.print(escape(_counted(report)), soft_wrap=True)
+        out.print(escape(_believed(report)), soft_wrap=True)
+    if report is None:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _checked(
+    bundle: Path, anchors: TrustFile, group: Group, say: Callable[[str], None]
+) -> tuple[dict[str, Any], Report | None]:
+    """Verify one bundle; return what was found, and the report if every step holds."""
     steps: list[str] = []
 
     def held(name: str) -> None:
         steps.append(name)
-        if not as_json:
-            out.print(f"[green]✓[/] ({len(steps)}) {name}")
+        say(f"[green]✓[/] ({len(steps)}) {name}")
 
-    with plain_errors():
-        anchors, group = read_document(trust, TrustFile.parse), load_group(backend)
-        if is_archive(bundle):
-            verify_archive.check(bundle, anchors, group, as_json)
-            return
+    try:
         try:
-            try:
-                value = read_json(bundle)
-            except MalformedRequest as error:
-                raise AttestationInvalid("format", str(error)) from error
-            report = verify_attestation(value, anchors, group, held)
-        except AttestationInvalid as invalid:
-            if as_json:
-                unchecked = list(ALL_STEPS[len(steps) + 1 :])
-                print_json(
-                    {
-                        "valid": False,
-                        "held": steps,
-                        "failed": invalid.step,
-                        "reason": invalid.detail,
-                        "not_checked": unchecked,
-                    }
-                )
-            else:
-                err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
-            raise typer.Exit(EXIT_REFUSED) from None
-    if as_json:
-        print_json({"valid": True, "held": steps, **_summary(report)})
+            value = read_json(bundle)
+        except MalformedRequest as error:
+            raise AttestationInvalid("format", str(error)) from error
+        report = verify_attestation(value, anchors, group, held)
+    except AttestationInvalid as invalid:
+        found = {
+            "valid": False,
+            "held": steps,
+            "failed": invalid.step,
+            "reason": invalid.detail,
+            "not_checked": list(ALL_STEPS[len(steps) + 1 :]),
+        }
+        return found, None
+    return {"valid": True, "held": steps, **_summary(report)}, report
+
+
+def _verdict(file: Path, anchors: TrustFile, group: Group) -> verify_many.Verdict:
+    """Verify one file of many; one that cannot be read does not keep the others from their verdicts."""
+    try:
+        return _verdict_of(file, anchors, group)
+    except (ConfigurationError, OSError) as error:
+        return verify_many.Verdict(file, False, str(error), {"failed": "file", "reason": str(error), "held": []})
+
+
+def _verdict_of(file: Path, anchors: TrustFile, group: Group) -> verify_many.Verdict:
+    if is_archive(file):
+        found = verify_archive.found(file, anchors, group)
+        if found["valid"]:
+            said = f"{found['institution']} from entry {found['first']} to {found['last']}, {found['proofs']} proofs"
     else:
-        summary = _summary(report)
-        out.print(f"[bold green]valid[/]: {escape(str(summary['statement']))}", soft_wrap=True)
-        if report.agreement is not None:
-            out.print(escape(_counted(report)), soft_wrap=True)
-        out.print(escape(_believed(report)), soft_wrap=True)
+        found, _ = _checked(file, anchors, group, lambda _: None)
+        said = str(found.get("statement"))
+    if not found["valid"]:
+        said = f"{found['failed']}: {found['reason']}"
+    return verify_many.Verdict(file, bool(found["valid"]), said, found)
 
 
 def _log(report: Report) -> dict[str, object] | None:

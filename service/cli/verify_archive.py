@@ -40,18 +40,9 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
                 )
     except ArchiveInvalid as invalid:
         if as_json:
-            at = ARCHIVE_STEPS.index(invalid.step) if invalid.step in ARCHIVE_STEPS else -1
-            print_json(
-                {
-                    "valid": False,
-                    "held": held,
-                    "failed": invalid.step,
-                    "reason": invalid.detail,
-                    "not_checked": list(ARCHIVE_STEPS[at + 1 :]),
-                }
-            )
+            print_json(_failed(held, invalid))
         else:
-            err.print(f"[bold red]✗[/] {escape(f'{invalid.step}: {invalid.detail}')}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] {escape(f'{invalid.step}: {invalid.detail}')}", soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": held, **_summary(report)})
@@ -76,6 +67,28 @@ def check(path: Path, anchors: TrustFile, group: Group, as_json: bool) -> None:
             soft_wrap=True,
         )
     out.print(escape(_believed(report)), soft_wrap=True)
+
+
+def found(path: Path, anchors: TrustFile, group: Group) -> dict[str, Any]:
+    """Check one archive of many; return what `check` prints as JSON."""
+    held: list[str] = []
+    try:
+        with ArchiveReader(path) as reader:
+            report = verify_archive(reader, anchors, group, archived_reports, held.append)
+    except ArchiveInvalid as invalid:
+        return _failed(held, invalid)
+    return {"valid": True, "held": held, **_summary(report)}
+
+
+def _failed(held: list[str], invalid: ArchiveInvalid) -> dict[str, Any]:
+    at = ARCHIVE_STEPS.index(invalid.step) if invalid.step in ARCHIVE_STEPS else -1
+    return {
+        "valid": False,
+        "held": held,
+        "failed": invalid.step,
+        "reason": invalid.detail,
+        "not_checked": list(ARCHIVE_STEPS[at + 1 :]),
+    }
 
 
 def _believed(report: ArchiveReport) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.trust import TrustFile
@@ -46,7 +46,7 @@ def verify(
                  "not_checked": unchecked}
             )  # fmt: skip
         else:
-            err.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
+            out.print(f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(invalid.detail)}", soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": steps, **_summary(report)})

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from atomic_margin.documents.canonical import CanonicalValue
-from atomic_margin.service.cli.output import EXIT_REFUSED, err, out, plain_errors, print_json
+from atomic_margin.service.cli.output import EXIT_REFUSED, out, plain_errors, print_json
 from atomic_margin.service.errors import AttestationInvalid
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.protocol.account.netting_documents import Group
@@ -59,7 +59,7 @@ def verify(
             print_json({"valid": False, "held": steps, **failed, "not_checked": unchecked})
         else:
             told = f"[bold red]✗[/] ({len(steps) + 1}) {invalid.step}: {escape(f'{at}: {invalid.detail}')}"
-            err.print(told, soft_wrap=True)
+            out.print(told, soft_wrap=True)
         raise typer.Exit(EXIT_REFUSED) from None
     if as_json:
         print_json({"valid": True, "held": steps, "cycles": [_summary(report) for report in reports]})

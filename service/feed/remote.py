@@ -4,6 +4,7 @@ Nothing that comes back is believed unchecked.
 """
 
 import json
+import ssl
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedRequest, MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.protocol.leaves import price_leaf
-from atomic_margin.service.protocol.messages import LastTick, PriceReceipt
+from atomic_margin.service.protocol.messages import LastTick, OperatorView, PriceReceipt
 from atomic_margin.service.protocol.signing import SignedDocument
 
 MAX_RESPONSE_BYTES = 16 << 20
@@ -22,9 +23,9 @@ MAX_RESPONSE_BYTES = 16 << 20
 class OperatorTicks:
     """The public endpoints of one operator that a source needs."""
 
-    def __init__(self, url: str, timeout: float = 60) -> None:
-        """Ask the operator at `url`."""
-        self._url, self._timeout = url.rstrip("/"), timeout
+    def __init__(self, url: str, timeout: float = 60, verify: ssl.SSLContext | bool = True) -> None:
+        """Ask the operator at `url`, which `verify` checks to be it."""
+        self._url, self._timeout, self._verify = url.rstrip("/"), timeout, verify
 
     def newest(self) -> LastTick:
         """Return the newest tick."""
@@ -34,13 +35,17 @@ class OperatorTicks:
         """Return a tick by its number."""
         return self._get(SignedDocument, f"/v1/ticks/{sequence}")
 
-    def push(self, signed: SignedDocument) -> PriceReceipt:
-        """Send a document, and return where it stands in the log.
+    def operator(self) -> str:
+        """Return the public key that the operator says is its own."""
+        return self._get(OperatorView, "/v1/operator").operator
+
+    def push(self, signed: SignedDocument, auth: httpx.Auth) -> PriceReceipt:
+        """Send a document in a request that `auth` signs, and return where it stands in the log.
 
         Raises:
             MalformedResponse: the leaf is that of another document, or of another number.
         """
-        receipt = self._answer(PriceReceipt, "POST", "/v1/prices", signed.to_json())
+        receipt = self._answer(PriceReceipt, "POST", "/v1/prices", signed.to_json(), auth)
         received_at = receipt.header.get("received_at")
         try:
             expected = price_leaf(signed, received_at if isinstance(received_at, str) else "")
@@ -53,7 +58,7 @@ class OperatorTicks:
     def _get(self, kind: type[D], path: str) -> D:
         return self._answer(kind, "GET", path)
 
-    def _answer(self, kind: type[D], method: str, path: str, sent: object = None) -> D:
+    def _answer(self, kind: type[D], method: str, path: str, sent: object = None, auth: httpx.Auth | None = None) -> D:
         """Return what the operator answers.
 
         Raises:
@@ -62,7 +67,9 @@ class OperatorTicks:
         """
         data = b""
         try:
-            with httpx.stream(method, self._url + path, json=sent, timeout=self._timeout) as response:
+            with httpx.stream(
+                method, self._url + path, json=sent, timeout=self._timeout, auth=auth, verify=self._verify
+            ) as response:
                 for chunk in response.iter_bytes():
                     data += chunk
                     if len(data) > MAX_RESPONSE_BYTES:

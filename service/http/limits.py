@@ -1,38 +1,67 @@
-"""Limits on request bodies, checked while they arrive and before anything parses them."""
+"""Limits on request bodies: how long they are and how slowly they may come, checked before anything parses them."""
 
-import json
+import asyncio
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atomic_margin.service.http.problems import MEDIA_TYPE
+from atomic_margin.service.http.refusals import Refusal
+
+IDLE_SECONDS = 10.0
+TOTAL_SECONDS = 60.0
+# A body may be as slow as this beyond the usual time: half a megabit a second.
+_BYTES_A_SECOND = 1 << 16
 
 
 class BodyLimit:
-    """ASGI middleware that ends a request whose body is longer than its path allows, with a 413 problem."""
+    """ASGI middleware that ends a request whose body is longer than its path allows (413) or comes too slowly (408)."""
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[str], int]) -> None:
-        """`limit_of` gives the limit in bytes for a path."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit_of: Callable[[str], int],
+        idle_seconds: float = IDLE_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        """Watch bodies.
+
+        Args:
+            app: what takes them.
+            limit_of: gives the limit in bytes for a path.
+            idle_seconds: time until some more has to be there.
+            total_seconds: time for all of it; longer for paths that take long ones.
+        """
         self._app = app
         self._limit_of = limit_of
+        self._idle_seconds, self._total_seconds = idle_seconds, total_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the body as it streams in."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit, seen, started = self._limit_of(scope["path"]), 0, False
+        limit = self._limit_of(scope["path"])
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
-            await _refuse(send, scope["path"], limit)
+            await _too_long(limit).send(scope, send)
             return
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._total_seconds + limit / _BYTES_A_SECOND
+        seen, started, complete = 0, False, False
 
         async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, complete
+            if complete:
+                # What comes now is that the other side leaves, and that may take as long as the answer.
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), min(self._idle_seconds, deadline - clock()))
+            except asyncio.TimeoutError:
+                raise _EndOfPatience(_too_slow()) from None
             seen += len(message.get("body", b""))
+            complete = message["type"] != "http.request" or not message.get("more_body", False)
             if seen > limit:
-                raise _TooLong
+                raise _EndOfPatience(_too_long(limit))
             return message
 
         async def tracked(message: Message) -> None:
@@ -42,25 +71,25 @@ class BodyLimit:
 
         try:
             await self._app(scope, counted, tracked)
-        except _TooLong:
+        except _EndOfPatience as end:
             if not started:
-                await _refuse(send, scope["path"], limit)
+                await end.refusal.send(scope, send)
 
 
-class _TooLong(BaseException):
+class _EndOfPatience(BaseException):
     """Passes through the framework's handlers of ordinary exceptions."""
 
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__()
+        self.refusal = refusal
 
-async def _refuse(send: Send, path: str, limit: int) -> None:
-    body = json.dumps(
-        {
-            "type": "urn:atomic-margin:problem:too-large",
-            "title": "The body is too large",
-            "status": 413,
-            "detail": f"at most {limit} bytes are taken here",
-            "instance": path,
-        }
-    ).encode()
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
-    await send({"type": "http.response.body", "body": body})
+
+def _too_long(limit: int) -> Refusal:
+    return Refusal(
+        413, "too-large", "The body is too large", f"at most {limit} bytes are taken here", field=None, close=True
+    )
+
+
+def _too_slow() -> Refusal:
+    detail = "the body comes too slowly; send it again, large ones as an upload in parts"
+    return Refusal(408, "too-slow", "The body did not come in time", detail, retry_after=1, close=True)

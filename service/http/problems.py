@@ -9,12 +9,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.documents.errors import DocumentError, DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import RequestError, ServiceError
+from atomic_margin.service.errors import (
+    BlobsUnreachable,
+    DatabaseBusy,
+    OutOfSpace,
+    RequestError,
+    ServiceError,
+    StoreError,
+)
+from atomic_margin.service.http.methods import allowed
 from atomic_margin.zk.errors import ProofError
 
 MEDIA_TYPE = "application/problem+json"
@@ -55,6 +64,23 @@ def install(app: FastAPI) -> None:
     def _request(request: Request, error: RequestError) -> Response:
         return problem(request, error.status, error.slug, error.title, str(error), error.field)
 
+    @app.exception_handler(BlobsUnreachable)
+    @app.exception_handler(DatabaseBusy)
+    def _busy(request: Request, error: DatabaseBusy | BlobsUnreachable) -> Response:
+        answer = problem(request, error.status, error.slug, error.title, str(error), None)
+        answer.headers["Retry-After"] = "1"
+        return answer
+
+    @app.exception_handler(OutOfSpace)
+    def _full(request: Request, error: OutOfSpace) -> Response:
+        _log.warning("refused %s %s: %s", request.method, request.url.path, error)
+        return problem(request, error.status, error.slug, error.title, str(error), None)
+
+    @app.exception_handler(StoreError)
+    def _stored(request: Request, error: StoreError) -> Response:
+        _log.error("%s in %s %s: %s", type(error).__name__, request.method, request.url.path, error)
+        return problem(request, 500, _slug(error), "What is stored cannot be read", str(error), None)
+
     @app.exception_handler(DocumentError)
     def _document(request: Request, error: DocumentError) -> Response:
         return problem(request, 422, _slug(error), "A field of the document is wrong", str(error), error.field)
@@ -75,7 +101,20 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
         title = HTTPStatus(error.status_code).phrase
-        return problem(request, error.status_code, title.lower().replace(" ", "-"), title, str(error.detail), None)
+        slug = title.lower().replace(" ", "-")
+        response = problem(request, error.status_code, slug, title, str(error.detail), None)
+        response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # Of all routes that the path matches; the framework names those of one.
+            methods = allowed(request.app.openapi()["paths"], request.url.path)
+            response.headers["Allow"] = methods or response.headers.get("Allow", "GET")
+        return response
+
+    @app.exception_handler(ClientDisconnect)
+    def _gone(request: Request, error: ClientDisconnect) -> Response:
+        # Nobody reads the answer; it ends the request.
+        _log.debug("whoever sent %s %s went away before its end", request.method, request.url.path)
+        return Response(status_code=400)
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> Response:

@@ -1,21 +1,20 @@
 """The institution's agent: enrols, submits portfolios, answers runs. Holds every secret of the institution.
 
-Before anything is signed it follows its account to the operator's last entry. It answers only the run that is open
-there, under pinned terms, and only when its own computation agrees with what the operator evaluated; otherwise it
-withholds the flag and raises an alarm, which says neither a value nor when.
+Before anything is signed it follows its account to the operator's last entry. It answers the run that is open there,
+under pinned terms, only when its own computation agrees with what the operator evaluated; otherwise it withholds the
+flag and raises an alarm, which says neither a value nor when.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from http import HTTPStatus
-from typing import Any
 
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio, check_gross
-from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import (
     answering,
     cycles,
@@ -26,12 +25,15 @@ from atomic_margin.service.institution import (
     releases,
     renewals,
     shortfalls,
+    waiting,
 )
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.cosigned import say_what_is_asked
 from atomic_margin.service.institution.coverage import Unasked
-from atomic_margin.service.institution.enrolment import enrol, sync_unless_locked_out
+from atomic_margin.service.institution.directory_lock import DirectoryLock
+from atomic_margin.service.institution.enrolment import enrol, require_admission
+from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing, load_secret
@@ -39,8 +41,9 @@ from atomic_margin.service.institution.log_watch import open_watch
 from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
-from atomic_margin.service.institution.pinning import pinned_terms
+from atomic_margin.service.institution.pinning import pinned_terms, require_own
 from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.standing import Standing, standing
 from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.institution.universes import Universes
@@ -52,12 +55,8 @@ from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
 
-JsonObject = dict[str, Any]
-
-_RENEWALS = 4
-"""Books that one round brings again at most: two under new keys, and one of them at new prices or elsewhere."""
+_RENEWALS = 4  # books that one round brings again at most: two under new keys, and one at new prices or elsewhere
 _log = logging.getLogger(__name__)
-Progress = Callable[[str], None]
 
 
 class Agent:
@@ -66,8 +65,9 @@ class Agent:
     def __init__(
         self,
         settings: AgentSettings,
-        on_stage: Progress = lambda stage: None,
+        on_stage: Callable[[str], None] = lambda stage: None,
         deliver: Callable[[str], None] | None = None,
+        lock: DirectoryLock | None = None,
     ) -> None:
         """Open the directory; fetch the operator's terms and check them against the pinned hashes.
 
@@ -75,30 +75,30 @@ class Agent:
             settings: what the institution chose.
             on_stage: told what is going on.
             deliver: handed the hash of what the operator does not enter in time, see `Outbox`.
+            lock: of the directory, where the caller holds it; the agent takes its own otherwise.
 
         Raises:
-            ConfigurationError: the operator's terms are not the pinned ones.
+            ConfigurationError: the operator's terms are not the pinned ones; the directory is another institution's, or
+                another agent runs on it.
             RemoteError: the operator does not answer.
         """
-        settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_taken = None if lock is not None else DirectoryLock(settings.directory)
         self.settings = settings
         self.identity = Identity.load_or_create(settings.directory / "identity.key")
         self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
-        self._client = OperatorClient(settings.operator_url, settings.institution, self._store.note("token"))
+        signer = RequestSigner(self.identity.public_key, self.identity.sign_request, settings.trust.operator)
+        self._client = OperatorClient(settings.operator_url, settings.institution, signer, verify=settings.verify)
         self._stage = on_stage
         self._lock = threading.RLock()
         try:
-            self.terms = pinned_terms(settings.trust, self._client, settings.institution, self.identity.public_key)
-        except BaseException:
-            self.close()
-            raise
-        self._keys = KeyRing(settings, self.terms.profile, self._store)
-        self._chain = MarketChain(settings, self._store, self._client.tick)
-        universes = Universes(settings.directory, self.terms, self._client.universe)
-        try:
+            require_own(settings, self._store)
             key = self.identity.public_key
-            self.history = History(settings, self.terms, key, self._store, self._chain, self._client.entries, universes)
+            self.terms = pinned_terms(settings.trust, self._client, settings.institution, key)
+            self._keys = KeyRing(settings, self.terms.profile, self._store)
+            self._chain = MarketChain(settings, self._store, self._client.tick)
+            universes, fetch = Universes(settings.directory, self.terms, self._client.universe), self._client.entries
+            self.history = History(settings, self.terms, key, self._store, self._chain, fetch, universes)
         except BaseException:
             self.close()
             raise
@@ -123,9 +123,9 @@ class Agent:
         with self._lock:
             if self._store.note("enrolled"):
                 return
-            # Before the first enrolment there is no token, and nothing to follow.
-            if self._client.token is not None:
-                sync_unless_locked_out(self.history)
+            # Nothing can be read there by whom the operator does not know, and keys are made for nobody else.
+            require_admission(self._party)
+            self.history.sync()
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
@@ -201,8 +201,6 @@ class Agent:
             if self._store.note("evaluation_keys") is None:
                 return []
             alarmed = self.alarm is not None
-            if not self._store.note("enrolled") and not sync_unless_locked_out(self.history):
-                self.enrol()
             self.history.sync()
             cycles.check(self._party)
             answered = self._outbox.resend()
@@ -220,14 +218,29 @@ class Agent:
                 self._outbox.resend()
             return answered
 
-    def name_reader(self, reader: str) -> str:
+    def events(self) -> AbstractContextManager[OpenStream]:
+        """Open the account's event stream."""
+        return self._client.events(self.history.number)
+
+    def unfinished(self) -> bool:
+        """Return whether something is waited for that no entry announces; see `waiting.unfinished`."""
+        with self._lock:
+            return waiting.unfinished(self._party, self._outbox)
+
+    def standing(self) -> Standing:
+        """Return where the account stands."""
+        return standing(self._party)
+
+    def name_reader(self, reader: str, key: str | None = None) -> str | None:
         """Let somebody read this institution's bundles at the operator; return the token to hand over, shown once.
+
+        There is none for who is named by a `key`.
 
         Raises:
             DocumentError, RemoteError, EntryRefused, AgentRefused: as `readers.name`.
         """
         with self.signing() as (party, outbox):
-            return readers.name(party, outbox, reader)
+            return readers.name(party, outbox, reader, key)
 
     def remove_reader(self, reader: str) -> None:
         """Let somebody read this institution's bundles no more. See `readers.remove`."""
@@ -260,17 +273,7 @@ class Agent:
             EntryRefused, AgentRefused, RemoteError: as `answer_due`.
         """
         with self._lock:
-            try:
-                adopted = self.history.sync(adopt=True)
-            except RemoteError as error:
-                if error.status != HTTPStatus.UNAUTHORIZED:
-                    raise
-                # The token came with keys that are not here. New ones bring another, with a number above any counted.
-                for name, value in (("passed", ""), ("enrolled", "")):
-                    self._store.set_note(name, value)
-                self._store.set_note("key_sequence", str(int(self.settings.clock().timestamp())))
-                enrol(self._party, self._outbox, self._secret)
-                adopted = self.history.sync(adopt=True)
+            adopted = self.history.sync(adopt=True)
             keys = None if self.history.state is None else self.history.state.public.keys
             if keys is not None and self._store.keys(keys) is None:
                 self.rotate_keys()
@@ -288,6 +291,16 @@ class Agent:
         with self._lock:
             self._caught_up()
             yield self._party, self._outbox
+
+    @contextmanager
+    def looking(self, seconds: float) -> Iterator[Party | None]:
+        """Hold the agent for somebody who looks at it; None if it is at work for longer than that."""
+        held = self._lock.acquire(timeout=seconds)
+        try:
+            yield self._party if held else None
+        finally:
+            if held:
+                self._lock.release()
 
     def figures(self) -> list[RunFigures]:
         """Return the private figures of every decided run, oldest first. They stay at the institution."""
@@ -314,6 +327,8 @@ class Agent:
         """Release database and connections."""
         self._client.close()
         self._store.close()
+        if self._lock_taken is not None:
+            self._lock_taken.release()
 
     def _caught_up(self) -> None:
         """Follow the account, and send what no entry has."""
@@ -322,11 +337,11 @@ class Agent:
 
     def _followed(self) -> Account:
         """Return the account at the operator's last entry."""
-        if self._client.token is None:
-            raise AgentRefused("the agent is not enrolled yet; enrol first")
         self.history.sync()
         if self.history.state is None:
             raise AgentRefused("the operator shows no entry of this account, not even its admission; talk to it")
+        if self.history.state.public.keys is None:
+            raise AgentRefused("the agent is not enrolled yet; enrol first")
         return self.history.state
 
     def _submit(

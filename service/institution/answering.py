@@ -10,11 +10,12 @@ what a breach answer would say seconds later.
 
 import logging
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 
 from atomic_margin.fhe.errors import DecryptionOutOfRange
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.institution.answers import decide, private_figures
 from atomic_margin.service.institution.cosigned import NotCosignedYet, require_alone, require_cosigned
 from atomic_margin.service.institution.openings import read_openings
@@ -28,6 +29,7 @@ from atomic_margin.service.institution.runs import (
     present,
 )
 from atomic_margin.service.institution.store import OwnAnswer, OwnSubmission
+from atomic_margin.service.institution.unsent import closed_book
 from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.agent_messages import PrivateFigures
 from atomic_margin.service.protocol.documents import RunRecord
@@ -39,6 +41,10 @@ ANSWERABLE = ("awaiting", "unproven")
 """Stages of an open run in which the machine takes an answer to it."""
 
 _log = logging.getLogger(__name__)
+
+
+class WordsLost(AgentRefused):
+    """The operator does not have the words of a run's output that its record names."""
 
 
 def open_run(party: Party) -> OpenRun | None:
@@ -72,11 +78,11 @@ def prepare(party: Party, policy: Policy) -> None:
     try:
         own, checked = _checked(party, run, policy)
     except NotCosignedYet as reason:
-        _log.info("no answer yet: %s", reason)
+        party.said.info(_log, "no answer yet", str(reason))
         party.stage("waiting for witnesses")
         return
     except AgentRefused as refusal:
-        _log.error("no answer: %s", refusal)
+        party.said.error(_log, "no answer", str(refusal))
         party.stage("refused a run")
         return
     if not run.evaluated and not checked.covered:
@@ -89,7 +95,14 @@ def prepare(party: Party, policy: Policy) -> None:
     keys = party.keys.secret(own_keys)
     try:
         if run.evaluated:
-            flag = decrypt_and_compare(checked, keys, lambda name: party.client.output(run.run_id, name))
+            flag = decrypt_and_compare(checked, keys, partial(_words, party, run.run_id))
+    except WordsLost as refusal:
+        _log.error("no answer: %s", refusal)
+        party.stage("refused a run")
+        if run.stage == "unproven":
+            # They will not come any more: the book is proven covered without the run, see `coverage`.
+            _keep(party, checked, None, private_figures(checked, None, None, perf_counter() - started, 0.0))
+        return
     except (DecryptionOutOfRange, EvaluationMismatch) as reason:
         party.keys.raise_alarm(own_keys, str(reason))
     if own_keys.alarm is not None:
@@ -109,6 +122,25 @@ def prepare(party: Party, policy: Policy) -> None:
     )
     proved = perf_counter()
     _keep(party, checked, signed, private_figures(checked, flag, signed, decrypted - started, proved - decrypted))
+    _log.info("run %s: %s", run.run_id, "nothing is answered" if signed is None else "the answer is signed")
+
+
+def _words(party: Party, run_id: str, function: str) -> bytes:
+    """Return the words of an output.
+
+    Raises:
+        WordsLost: the operator does not have them.
+        RemoteError: it does not answer.
+    """
+    try:
+        return party.client.output(run_id, function)
+    except RemoteError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise WordsLost(
+            f"the operator signed the record of run {run_id!r} and has no words of {function} any more, as after an "
+            "older backup; once its time is over, the book is proven covered without it"
+        ) from error
 
 
 def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission, CheckedRun]:
@@ -120,10 +152,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
     """
     own = party.store.submission(run.submission)
     if own is None:
-        raise AgentRefused(
-            f"run {run.run_id!r} is about a submission that this directory cannot open; restore its newest backup, or "
-            "submit again"
-        )
+        raise AgentRefused(closed_book(run.run_id, party.settings.directory))
     presented = present(party.client.run(run.run_id))
     require_cosigned(party.settings, party.store, run, presented.view.evidence)
     require_alone(party.watch, party.store, run)

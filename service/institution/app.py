@@ -6,9 +6,7 @@ browser can make one.
 """
 
 import hmac
-import logging
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -18,12 +16,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 import atomic_margin
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.trades import read_book
-from atomic_margin.service.errors import Conflict, NotAuthorised, RemoteError
+from atomic_margin.service.errors import NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.pages import OwnHost
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
-from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.institution.pages import institution_pages
+from atomic_margin.service.institution.process import AgentProcess as AgentProcess
 from atomic_margin.service.institution.releases import STEP
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
@@ -54,73 +56,6 @@ from atomic_margin.service.protocol.messages import Booked
 
 MAX_BODY_BYTES = 2 << 20
 
-_log = logging.getLogger(__name__)
-
-
-class AgentProcess:
-    """An agent that is opened, enrolled and polled in a thread of its own, so that its HTTP face answers meanwhile."""
-
-    def __init__(self, open_agent: Callable[[Callable[[str], None]], Agent], interval: float = 0.5) -> None:
-        """`open_agent` makes the agent, given where to report its stages; `interval` is the time between polls."""
-        self._open = open_agent
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="agent", daemon=True)
-        self._opened: Agent | None = None
-        self._agent: Agent | None = None
-        self.stage = "starting"
-        self.problem: str | None = None
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the call in hand."""
-        self._stop.set()
-        self._thread.join(timeout=60)
-        if self._opened is not None:
-            self._opened.close()
-
-    def agent(self) -> Agent:
-        """Return the agent once it is enrolled.
-
-        Raises:
-            Conflict: it is not, yet.
-        """
-        if self._agent is None:
-            raise Conflict(f"the agent is not enrolled yet ({self.problem or self.stage}); try again shortly", "state")
-        return self._agent
-
-    def opened(self) -> Agent:
-        """Return the agent once it is open, enrolled or not.
-
-        Raises:
-            Conflict: it is not, yet.
-        """
-        if self._opened is None:
-            raise Conflict(f"the agent is not open yet ({self.problem or self.stage}); try again shortly", "state")
-        return self._opened
-
-    def _report(self, stage: str) -> None:
-        self.stage = stage
-
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            try:
-                if self._opened is None:
-                    self._opened = self._open(self._report)
-                if self._agent is None:
-                    self._opened.enrol()
-                    self._agent = self._opened
-                self._agent.answer_due()
-                self.problem = None
-            except Exception as error:
-                # The agent must go on answering runs whatever one of them does; the cause is shown by /v1/status.
-                self.problem = f"{type(error).__name__}: {error}"
-                _log.exception("the agent could not finish its round; it tries again")
-            self._stop.wait(self._interval)
-
 
 def create_app(process: AgentProcess, token: str) -> FastAPI:
     """Return the application of one agent, opened by `token`."""
@@ -140,12 +75,16 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     app = FastAPI(
         title="atomic-margin institution agent",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
         lifespan=lifespan,
         dependencies=[Depends(require_token)],
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
     problems.install(app)
+    install_contract(app)
+    install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
 
     @app.exception_handler(RemoteError)
@@ -157,17 +96,11 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.get("/v1/status")
     def status() -> AgentStatus:
-        """Stage of the agent, problem of its last round, alarm, contradiction, and the hash of its key commitments."""
-        agent = process._agent
-        return AgentStatus(
-            stage=process.stage,
-            problem=process.problem,
-            enrolled=agent is not None,
-            alarm=None if agent is None else agent.alarm,
-            contradiction=None if agent is None else agent.contradiction,
-            key_commitments=None if agent is None else agent.key_commitments,
-            dispute=None if agent is None else disputing.shown(agent.history.state),
-        )
+        """Stage and problem of the agent; account, last run, its deadline and settlement; what has a date that is near.
+
+        Figures of the last run are the institution's own.
+        """
+        return process.status()
 
     @app.post("/v1/portfolio", status_code=201)
     def portfolio(document: Annotated[Any, Depends(body)]) -> Submitted:
@@ -246,8 +179,8 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
 
     @app.post("/v1/readers", status_code=201)
     def name_reader(reader: ReaderName) -> ReaderToken:
-        """Let somebody read the institution's bundles; the token to hand over is shown once."""
-        return ReaderToken(name=reader.name, token=process.agent().name_reader(reader.name))
+        """Let somebody read the institution's bundles, by a key of theirs, or a token to hand over, shown once."""
+        return ReaderToken(name=reader.name, token=process.agent().name_reader(reader.name, reader.public_key))
 
     @app.delete("/v1/readers/{name}")
     def remove_reader(name: Annotated[str, Path(max_length=64)]) -> ReaderNames:
@@ -278,4 +211,6 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         """Private figures of every answered run."""
         return DecidedRuns(runs=process.agent().figures())
 
+    institution_pages(process, token).install(app)
+    app.add_middleware(OwnHost)
     return app

@@ -1,6 +1,13 @@
 """Calls on the operator's HTTP face. Nothing it returns is believed: the agent checks signatures, hashes and terms."""
 
+import hashlib
 import json
+import secrets
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,9 +17,12 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.institution.following import OpenStream
+from atomic_margin.service.institution.uploading import upload
 from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
+from atomic_margin.service.protocol.live_messages import Admitted
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -24,29 +34,44 @@ from atomic_margin.service.protocol.messages import (
     RunView,
 )
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.upload_messages import UploadView
 
 JsonObject = dict[str, Any]
 
 MAX_RESPONSE_BYTES = 16 << 20
+MAX_PROBLEM_BYTES = 1 << 16
+SILENCE_SECONDS = 45.0
+"""After which an event stream is taken for broken; the operator says every few seconds that it stands."""
 
 
 class OperatorClient:
     """One operator, one institution."""
 
-    def __init__(self, url: str, institution: str, token: str | None = None, timeout: float = 180) -> None:
-        """Connect lazily to the operator at `url`."""
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    def __init__(
+        self, url: str, institution: str, auth: httpx.Auth, timeout: float = 180, verify: ssl.SSLContext | bool = True
+    ) -> None:
+        """Connect lazily to the operator at `url`; `auth` signs every request, `verify` checks the server."""
+        self._http = httpx.Client(base_url=url, timeout=timeout, verify=verify)
         self._path = f"/v1/institutions/{institution}"
-        self.token = token
+        self._auth = auth
 
     def enrol(self, document: JsonObject, evaluation_keys: bytes, known_answer_input: bytes) -> Challenge:
-        """Upload evaluation keys; return the known-answer challenge."""
-        files = {
-            "document": ("enrolment.json", _dump(document), "application/json"),
-            "evaluation_keys": ("evaluation.keys", evaluation_keys, "application/octet-stream"),
-            "known_answer_input": ("known-answer.words", known_answer_input, "application/octet-stream"),
-        }
-        return self._message(Challenge, "POST", f"{self._path}/enrolment", files=files)
+        """Upload what the document names, as far as that is not there; return the known-answer challenge."""
+        for data in (evaluation_keys, known_answer_input):
+            upload(data, self.declare_upload, self.append_upload)
+        return self._message(Challenge, "POST", f"{self._path}/enrolment", json=document)
+
+    def declare_upload(self, sha256: str, size: int) -> UploadView:
+        """Say that a file comes; return how far it is."""
+        # Asked for anew every time: it is about what the operator has by now.
+        body = json.dumps({"sha256": sha256, "size": str(size)}).encode()
+        headers = {"Content-Type": "application/json"}
+        return self._message(UploadView, "POST", f"{self._path}/uploads", content=body, headers=headers)
+
+    def append_upload(self, sha256: str, offset: int, data: bytes) -> UploadView:
+        """Bring bytes of a file for an offset; return how far it is."""
+        headers = {"Content-Type": "application/octet-stream", "Upload-Offset": str(offset)}
+        return self._message(UploadView, "PATCH", f"{self._path}/uploads/{sha256}", content=data, headers=headers)
 
     def confirm(self, document: JsonObject) -> AccountStanding:
         """Report the known answers."""
@@ -151,6 +176,28 @@ class OperatorClient:
         """Get a universe by its hash: the first one, or a revision of it."""
         return self._json("GET", f"/v1/universes/{hash_}")
 
+    def admitted(self, identity: str) -> bool:
+        """Ask whether the operator has admitted the institution under an identity key; anybody may ask."""
+        return self._message(Admitted, "GET", f"{self._path}/admission", params={"identity": identity}).admitted
+
+    @contextmanager
+    def events(self, after: int) -> Iterator[OpenStream]:
+        """Open the account's event stream after an entry.
+
+        Raises:
+            RemoteError: the operator refuses or does not answer, or the stream breaks.
+        """
+        path, headers = f"{self._path}/events", {"Last-Event-ID": str(after), "Accept": "text/event-stream"}
+        try:
+            with self._http.stream("GET", path, headers=headers, auth=self._auth, timeout=SILENCE_SECONDS) as response:
+                if response.is_success:
+                    yield OpenStream(response.iter_lines(), partial(_end, response))
+                    return
+                data = next(response.iter_bytes(MAX_PROBLEM_BYTES), b"")
+        except httpx.HTTPError as error:
+            raise RemoteError(f"the operator's event stream broke: {error}") from error
+        raise _remote_error("GET", path, response.status_code, data, response.headers.get("retry-after", ""))
+
     def close(self) -> None:
         """Release the connections."""
         self._http.close()
@@ -177,9 +224,16 @@ class OperatorClient:
         return value
 
     def _call(self, method: str, path: str, **arguments: Any) -> bytes:
-        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        headers: dict[str, str] = arguments.pop("headers", {})
+        if method == "POST":
+            document = arguments.pop("json", None)
+            headers["Idempotency-Key"] = _key(path, document)
+            if document is not None:
+                # The same bytes every time, whatever the order of its fields where it was kept.
+                headers["Content-Type"] = "application/json"
+                arguments["content"] = canonical_bytes(document)
         try:
-            with self._http.stream(method, path, headers=headers, **arguments) as response:
+            with self._http.stream(method, path, auth=self._auth, headers=headers, **arguments) as response:
                 data = b""
                 for chunk in response.iter_bytes():
                     data += chunk
@@ -189,18 +243,34 @@ class OperatorClient:
             raise RemoteError(f"the operator does not answer {method} {path}: {error}; is it running?") from error
         if response.is_success:
             return data
-        raise _remote_error(method, path, response.status_code, data)
+        raise _remote_error(method, path, response.status_code, data, response.headers.get("retry-after", ""))
 
 
-def _remote_error(method: str, path: str, status: int, data: bytes) -> RemoteError:
+def _key(path: str, document: JsonObject | None) -> str:
+    """Return the key of a request: of a document always the same, also by an agent that was started anew."""
+    if document is None:
+        return secrets.token_hex(16)
+    return hashlib.sha256(path.encode() + b"\0" + canonical_bytes(document)).hexdigest()
+
+
+def _remote_error(method: str, path: str, status: int, data: bytes, retry_after: str = "") -> RemoteError:
     try:
         problem = json.loads(data)
     except ValueError:
         problem = {}
     detail = problem.get("detail") if isinstance(problem, dict) else None
     message = f"the operator refuses {method} {path} ({status}): {detail or 'no reason given'}"
-    return RemoteError(message, status, problem if isinstance(problem, dict) else {})
+    error = RemoteError(message, status, problem if isinstance(problem, dict) else {})
+    # Dates, which it may be as well, are not read: the other clock may be anywhere.
+    error.retry_after = float(retry_after) if retry_after.isdigit() and len(retry_after) < 6 else 0.0
+    return error
 
 
-def _dump(document: JsonObject) -> bytes:
-    return canonical_bytes(document)
+def _end(response: httpx.Response) -> None:
+    """Wake whoever reads a response: its connection is over."""
+    stream = response.extensions.get("network_stream")
+    found = None if stream is None else stream.get_extra_info("socket")
+    if found is not None:
+        with suppress(OSError):
+            # It may be over already.
+            found.shutdown(socket.SHUT_RDWR)

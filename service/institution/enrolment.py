@@ -1,18 +1,19 @@
 """Enrolment from the institution's side: keys, upload, and the known-answer test.
 
-The institution tells the operator only that the known answers came out right, never a decrypted bit: whoever could have
-arbitrary ciphertexts decrypted would have the key. A test that fails costs the keys, so nothing adds up over attempts.
+Whether the operator has admitted the institution is asked before keys are made, and keys that it never took are brought
+again (`key_sets`). The institution tells the operator only that the known answers came out right, never a decrypted
+bit: whoever could have arbitrary ciphertexts decrypted would have the key. A test that fails costs the keys, so nothing
+adds up over attempts.
 """
 
 import hashlib
+import logging
 from http import HTTPStatus
 
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
-from atomic_margin.service.errors import AgentRefused, RemoteError
-from atomic_margin.service.institution.history import History
-from atomic_margin.service.institution.keyring import key_path
+from atomic_margin.service.errors import AgentRefused, NotAdmitted, RemoteError
 from atomic_margin.service.institution.openings import commit_keys
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
@@ -21,6 +22,12 @@ from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirm
 from atomic_margin.service.protocol.messages import KnownAnswer
 
 _MAX_OUTPUT_HEX = 1 << 20
+_OF_KEYS = ("evaluation_keys", "known_answer_input", "input_key", "flag_key")
+"""Fields of an enrolment that the operator refuses because of the keys themselves."""
+
+_REFUSED = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+_log = logging.getLogger(__name__)
 
 
 def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
@@ -33,6 +40,7 @@ def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
 
     Raises:
         RemoteError: the operator refuses or does not answer; the next call goes on from there.
+        DiskTooFull: there is no room for keys.
         AgentRefused: the known answers came out wrong; the next call makes new keys.
     """
     store = party.store
@@ -42,23 +50,35 @@ def enrol(party: Party, outbox: Outbox, secret: bytes) -> None:
     passed = store.note("passed")
     if not passed or not _confirm(party, outbox, passed):
         _confirm(party, outbox, _upload(party, outbox, secret))
+    party.keys.sets.prune(party.history.state)
     party.stage("enrolled")
 
 
 def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
     """Make keys, have them tried, and return the hash of evaluation keys that passed."""
+    brought_again = party.keys.sets.unused() is not None
+    try:
+        return _try_keys(party, outbox, secret)
+    except RemoteError as error:
+        if not (brought_again and error.status == HTTPStatus.CONFLICT and party.keys.sets.unused() is None):
+            raise
+        # The operator has them from an attempt whose reply was lost.
+        return _try_keys(party, outbox, secret)
+
+
+def _try_keys(party: Party, outbox: Outbox, secret: bytes) -> str:
+    """Bring keys to the operator, once; see `_upload`."""
     settings, terms, store, stage = party.settings, party.terms, party.store, party.stage
     stage("generating keys")
     store.set_note("passed", "")
-    keys = InstitutionKeys.generate(terms.profile)
-    evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
-    openings = commit_keys(keys, secret, {"institution": settings.institution, "operator": settings.trust.operator})
     # Stored before it is used: after a lost reply the operator may have seen this number. The account knows of numbers
     # that an older backup of this directory does not.
     state = party.history.state
     sequence = max(int(store.note("key_sequence") or 0), 0 if state is None else state.public.key_sequence) + 1
     store.set_note("key_sequence", str(sequence))
-    keys.save(key_path(settings.directory, sequence))
+    keys = party.keys.sets.take(sequence)
+    evaluation_keys, known_answer_input = keys.evaluation_keys(), keys.known_answer_input()
+    openings = commit_keys(keys, secret, {"institution": settings.institution, "operator": settings.trust.operator})
     enrolment = Enrolment.parse(
         {
             "institution": settings.institution,
@@ -74,12 +94,21 @@ def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
     stage("uploading evaluation keys")
     signed = enrolment.signed_by(party.identity)
     outbox.keep(signed)
-    challenge = party.client.enrol(signed.to_json(), evaluation_keys, known_answer_input)
+    try:
+        challenge = party.client.enrol(signed.to_json(), evaluation_keys, known_answer_input)
+    except RemoteError as error:
+        if error.status in _REFUSED and str(error.problem.get("field")) in _OF_KEYS:
+            party.keys.sets.refused()
+        raise
     stage("checking the known answers")
-    _check_known_answers(keys, challenge.known_answers)
-    store.set_note("token", challenge.token)
+    try:
+        _check_known_answers(keys, challenge.known_answers)
+    except AgentRefused:
+        party.keys.sets.refused()
+        raise
     with store.unit_of_work() as session:
-        session.add(
+        # The same keys may have been tried under another number before.
+        session.merge(
             OwnKeys(
                 evaluation_keys=enrolment.evaluation_keys,
                 sequence=sequence,
@@ -89,6 +118,23 @@ def _upload(party: Party, outbox: Outbox, secret: bytes) -> str:
         )
     store.set_note("passed", enrolment.evaluation_keys)
     return enrolment.evaluation_keys
+
+
+def require_admission(party: Party) -> None:
+    """Make sure that the operator has admitted the institution under its key, before anything else is asked or made.
+
+    Raises:
+        NotAdmitted: it has not, or has under another key.
+        RemoteError: it does not answer.
+    """
+    party.stage("asking for admission")
+    identity = party.identity.public_key
+    if not party.client.admitted(identity):
+        name = party.settings.institution
+        raise NotAdmitted(
+            f"the operator has not admitted {name!r} under the identity key {identity}; give it that name and key, to "
+            "be admitted under them"
+        )
 
 
 def _check_known_answers(keys: InstitutionKeys, answers: tuple[KnownAnswer, ...]) -> None:
@@ -119,27 +165,16 @@ def _confirm(party: Party, outbox: Outbox, passed: str) -> bool:
     )
     signed = confirmation.signed_by(party.identity)
     outbox.keep(signed)
-    party.client.token = store.note("token")
     try:
         party.client.confirm(signed.to_json())
     except RemoteError as error:
         if error.problem.get("field") == "evaluation_keys":
             return False
         raise
+    own = store.keys(passed)
+    if own is not None:
+        party.keys.sets.confirmed(own.sequence)
+        _log.info("FHE keys number %d are confirmed", own.sequence)
     store.set_note("evaluation_keys", passed)
     store.set_note("enrolled", "yes")
-    return True
-
-
-def sync_unless_locked_out(history: History) -> bool:
-    """Follow the account; return whether the operator let it be read.
-
-    It does not where the reply to an enrolment was lost: each one comes with another token. The next brings one.
-    """
-    try:
-        history.sync()
-    except RemoteError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            raise
-        return False
     return True

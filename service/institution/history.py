@@ -24,24 +24,24 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
 from atomic_margin.service.institution import defaults
+from atomic_margin.service.institution.behind import page_after
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
 from atomic_margin.service.institution.delays import warn_if_late
-from atomic_margin.service.institution.deliveries import read_receipts
 from atomic_margin.service.institution.disputed import check_lapse
 from atomic_margin.service.institution.matured import check_paid
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import (
     InstitutionStore,
     OwnAccount,
-    OwnAnswer,
     OwnDocument,
     OwnEntry,
     find_sent,
 )
+from atomic_margin.service.institution.told import told
+from atomic_margin.service.institution.undelivered import keep_undelivered
 from atomic_margin.service.institution.universes import Universes
-from atomic_margin.service.log.clock import Elapsed, check_undelivered
-from atomic_margin.service.log.errors import DeliveredInTime
+from atomic_margin.service.institution.unsent import unsent
 from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
@@ -112,6 +112,11 @@ class History:
         return self._account.head
 
     @property
+    def number(self) -> int:
+        """Number of the last entry, 0 before the first."""
+        return self._account.number
+
+    @property
     def state(self) -> Account | None:
         """The account after it, None before the first."""
         return self._account.state
@@ -125,13 +130,14 @@ class History:
         Raises:
             EntryRefused: an entry does not hold; the entries before it stay followed.
             OperatorContradicts, AgentRefused: its tick does not follow those that were seen, or there is much to do.
+            OperatorBehind: it lacks entries that are known here.
             RemoteError: the operator does not answer.
         """
         # Another process on this directory may have gone on.
         self._account = self._load()
         adopted = 0
         for _ in range(MAX_PAGES):
-            page = self._fetch(self._account.number)
+            page = page_after(self._fetch, self._account.number)
             salts = self._pinned(page)
             for item in page.entries:
                 adopted += self._take(item, salts, adopt)
@@ -214,6 +220,7 @@ class History:
             raise
         adopted = self._store_entry(entry, signed, document, after, adopt)
         self._account = after
+        _log.info("entry %d: %s", entry.number, told(entry.kind, document))
         return adopted
 
     def _store_entry(
@@ -249,12 +256,7 @@ class History:
         unknown = row is None
         if row is None:
             if not adopt:
-                raise EntryUnsent(
-                    f"entry {number} has a {document.type} with this institution's signature that is not in its "
-                    "database: either the directory was restored from an older backup, or the identity key is used "
-                    "elsewhere. If nobody else has the key, bring the newest backup, or take over what was sent with "
-                    "`atomic-margin institution adopt`"
-                )
+                raise EntryUnsent(unsent(number, document, self._settings.directory))
             _log.warning("entry %s: a %s that this directory did not send is taken over", number, document.type)
             stored_at = self._settings.clock().isoformat()
             row = OwnDocument(
@@ -323,28 +325,7 @@ class History:
         except EntryIllegal as refusal:
             raise EntryIllegal(str(refusal), seen=row.document) from refusal
         if elapsed is not None:
-            self._keep_undelivered(overdue, record, elapsed)
-
-    def _keep_undelivered(self, overdue: Overdue, record: RunRecord, elapsed: Elapsed) -> None:
-        """Keep a run that is declared overdue although a witness had the answer in time: evidence against the operator.
-
-        The entry is followed all the same. An operator that really never got the answer still takes it late, and the
-        account is free again; to refuse to go on would help nobody.
-        """
-        with self._store.unit_of_work() as session:
-            answer = session.query(OwnAnswer).filter_by(run_hash=overdue.run).first()
-        if answer is None or answer.sha256 is None or self._settings.trust.log is None:
-            return
-        receipts = read_receipts(self._settings.directory, self._settings.trust.log, answer.sha256)
-        try:
-            check_undelivered(elapsed, record.answer_seconds, [receipt for _, receipt in receipts])
-        except DeliveredInTime as refusal:
-            evidence = {
-                "overdue": overdue.canonical(),
-                "answer": answer.document,
-                "receipts": [signed.to_json() for signed, _ in receipts],
-            }
-            self._chain.contradictions.keep(f"overdue-{overdue.run[:24]}", f"run {overdue.run_id}: {refusal}", evidence)
+            keep_undelivered(self._settings, self._store, self._chain.contradictions, record, overdue, elapsed)
 
     def _check_settlement(self, settlement: Settlement) -> None:
         """Check what a settlement moves against the account as it is just before."""

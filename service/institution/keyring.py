@@ -11,15 +11,11 @@ from pathlib import Path
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.errors import AgentRefused
+from atomic_margin.service.institution.key_sets import KeySets, key_path
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.store import InstitutionStore, OwnKeys
 
 _log = logging.getLogger(__name__)
-
-
-def key_path(directory: Path, sequence: int) -> Path:
-    """Return where the secret keys with that sequence number are."""
-    return directory / f"fhe-{sequence}.keys"
 
 
 class KeyRing:
@@ -31,6 +27,7 @@ class KeyRing:
         self._profile = profile
         self._store = store
         self._read: dict[str, InstitutionKeys] = {}
+        self.sets = KeySets(settings.directory, profile, store)
 
     def in_use(self) -> OwnKeys | None:
         """Return the keys that submissions are made under, None before the first enrolment."""

@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import ENDED, AccountState
+from atomic_margin.service.protocol.states import ENDED, AccountState, RunState
 from atomic_margin.service.protocol.submissions import Submission
 
 STALE = "stale"
@@ -37,6 +37,7 @@ REFUSALS = frozenset(
     }
 )
 """With these the operator says that it does not take a document; with others it says nothing of it."""
+_ANSWERED = (RunState.COVERED, RunState.BREACH_VERIFIED, RunState.SETTLED)
 _RESENT = ("collateral-instruction", "readers", "coverage", "dispute", "dispute-withdrawal", "obligation", "release")
 _NUMBERED = ("collateral-instruction", "readers", "dispute", "obligation", "release")
 
@@ -116,6 +117,9 @@ class Outbox:
         for row in self.outstanding():
             signed = SignedDocument.parse(row.document)
             reason = _obstacle(signed, self._party.history.state, self._party.history.head)
+            if reason is not None and isinstance(row, OwnAnswer) and self._entered(row):
+                answered.append(row.run_id)
+                continue
             if reason is not None:
                 _log.warning("a %s is not sent any more: %s", signed.type, reason)
                 self._supersede(signed.body_hash(), reason)
@@ -127,7 +131,10 @@ class Outbox:
             except RemoteError as error:
                 if error.status not in REFUSALS:
                     raise
-                _log.warning("the operator takes no %s: %s", signed.type, error)
+                if isinstance(row, OwnAnswer) and self._entered(row):
+                    answered.append(row.run_id)
+                    continue
+                self._party.said.error(_log, f"the operator takes no {signed.type}", str(error))
             else:
                 answered += [row.run_id] if isinstance(row, OwnAnswer) else []
         self._hand_on()
@@ -172,6 +179,25 @@ class Outbox:
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
+
+    def _entered(self, row: OwnAnswer) -> bool:
+        """Read the run, and return whether an entry has its answer: one that was sent before, whose reply was lost.
+
+        What the operator entered is no obstacle, whatever it says to the same answer again; entry and settlement are
+        the receipt.
+
+        Raises:
+            RemoteError: the operator does not answer; nothing is superseded on its silence.
+        """
+        view = self._party.client.run(row.run_id)
+        self._party.history.sync()
+        with self._party.store.unit_of_work() as session:
+            entered = session.get_one(OwnAnswer, row.run_id).entry is not None
+        if not entered and view.state in _ANSWERED:
+            self._party.said.error(
+                _log, "no receipt", f"the operator shows run {row.run_id} as {view.state}, and no entry has its answer"
+            )
+        return entered
 
     def _supersede(self, sha256: str, reason: str) -> None:
         with self._party.store.unit_of_work() as session:

@@ -1,8 +1,9 @@
 """What every part of the agent works with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from atomic_margin.service.institution.backoff import SaidOnce
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.history import History
@@ -29,6 +30,7 @@ class Party:
         history: the account.
         stage: told what is going on.
         watch: reads the operator's log; None if the trust file names none.
+        said: what a round after another would say again.
     """
 
     settings: AgentSettings
@@ -41,3 +43,4 @@ class Party:
     history: History
     stage: Callable[[str], None]
     watch: LogWatch | None
+    said: SaidOnce = field(default_factory=SaidOnce)

@@ -6,6 +6,8 @@ from typing import Any
 from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
+from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.store import InstitutionStore
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
@@ -40,6 +42,23 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     if trust.institutions.get(institution, identity) != identity:
         raise ConfigurationError("the trust file pins another identity key for this institution")
     return terms
+
+
+def require_own(settings: AgentSettings, store: InstitutionStore) -> None:
+    """Make sure a directory is this institution's at this operator; a new one is from now on.
+
+    Raises:
+        ConfigurationError: it is of another institution, or at another operator.
+    """
+    for name, wanted in (("institution", settings.institution), ("operator", settings.trust.operator)):
+        noted = store.note(f"own_{name}")
+        if noted is None:
+            store.set_note(f"own_{name}", wanted)
+        elif noted != wanted:
+            raise ConfigurationError(
+                f"{settings.directory} is that of another agent: its {name} is {noted}, and {wanted} is asked for; "
+                "use another --dir, or what it was made for"
+            )
 
 
 def _pinned_universe(trust: TrustFile, client: OperatorClient) -> Any:

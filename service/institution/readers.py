@@ -1,4 +1,7 @@
-"""Whom the institution lets read its bundles: each gets a token once, the operator gets the hashes of all, signed."""
+"""Whom the institution lets read its bundles, by a key of theirs or a token: the operator gets the whole list, signed.
+
+Of a token it gets the hash; the token is shown once.
+"""
 
 import hashlib
 import secrets
@@ -18,22 +21,22 @@ def named(party: Party) -> tuple[Reader, ...]:
     return () if last is None else Readers.parse(last.document["body"]).readers
 
 
-def name(party: Party, outbox: Outbox, reader: str) -> str:
-    """Let somebody read the institution's bundles; return the token, which is not kept.
+def name(party: Party, outbox: Outbox, reader: str, key: str | None = None) -> str | None:
+    """Let somebody read the institution's bundles, by a public key or by a token; return the token, which is not kept.
 
-    Whoever has the name already gets a new token, and the old one opens nothing any more.
+    Whoever has the name already is replaced: the old key or token opens nothing any more.
 
     Raises:
         AgentRefused: there are too many readers.
-        DocumentError: it is no name.
+        DocumentError: it is no name, or no public key.
         RemoteError: the operator does not take the list, or does not answer; then it is sent again.
     """
-    token = secrets.token_hex(32)
     others = [one for one in named(party) if one.name != reader]
     if len(others) >= MAX_READERS:
         raise AgentRefused(f"there are {MAX_READERS} readers; remove one first")
-    hashed = hashlib.sha256(token.encode()).hexdigest()
-    _send(party, outbox, [*others, Reader.parse({"name": reader, "token_sha256": hashed})])
+    token = None if key is not None else secrets.token_hex(32)
+    opens = {"public_key": key} if token is None else {"token_sha256": hashlib.sha256(token.encode()).hexdigest()}
+    _send(party, outbox, [*others, Reader.parse({"name": reader, **opens})])
     return token
 
 
@@ -62,7 +65,7 @@ def _send(party: Party, outbox: Outbox, readers: list[Reader]) -> None:
             "operator": party.settings.trust.operator,
             "sequence": str(state.public.readers + 1),
             "entry": party.history.head,
-            "readers": [one.model_dump() for one in readers],
+            "readers": [one.canonical() for one in readers],
         }
     )
     signed = body.signed_by(party.identity)

@@ -1,5 +1,6 @@
 """What an institution chooses for its agent."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,6 +26,7 @@ class AgentSettings:
         operator_url: where the operator's server is.
         trust: pinned operator, price rules and terms.
         gross_limit: G of its submissions, whole USD.
+        verify: what the operator's server is checked by to be it, where its address is https.
         columns: what its commitments cover of the universe; None for all of it.
         max_tick_age: seconds that prices may be old, by the agent's clock, for a run to be answered; None for no bound,
             for histories that are played back. There is no default: without a bound an operator can ask at old prices.
@@ -44,6 +46,7 @@ class AgentSettings:
     unasked_after: int = 30
     deliver_after: int = 60
     columns: ColumnChoice | None = None
+    verify: ssl.SSLContext | bool = True
 
     def account(self, universe: str) -> AccountColumns:
         """Return what says which columns its submissions in a universe have."""

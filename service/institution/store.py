@@ -184,7 +184,8 @@ class InstitutionStore:
         """
         path = directory / "institution.db"
         path.touch(mode=0o600)
-        self._engine = create_engine(f"sqlite:///{path}")
+        # Errors of the database say which statement failed, and never which values: those are private figures.
+        self._engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         self._require_present_tables(path)

@@ -6,13 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store import checkpoints
+from atomic_margin.service.operator.store import bundles, checkpoints
 from atomic_margin.service.operator.store.entries import entry_of
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
     AnswerRow,
-    AttestationRow,
     EnrolledKeys,
     EntryRow,
     Run,
@@ -55,8 +54,7 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         settlement=None if settlement is None else settlement.document,
         gain=_gain(operator, session, submission["body"]),
     )
-    signed = operator.identity.sign("attestation", body)
-    session.add(AttestationRow(run_id=run.run_id, document=signed.to_json()))
+    bundles.save(session, run, operator.identity.sign("attestation", body))
 
 
 def evidence_of(session: Session, run: Run) -> Evidence | None:

@@ -36,12 +36,14 @@ class CompiledTick:
     Attributes:
         sequence: of the tick.
         hash: of the signed document.
+        received_at: when its prices arrived.
         market: combined prices.
         terms: of the operator.
     """
 
     sequence: int
     hash: str
+    received_at: str
     market: Market
     terms: Terms
     _rows: dict[str, Rows] = field(default_factory=dict, compare=False, repr=False)
@@ -109,7 +111,7 @@ class CompiledTicks:
         Raises:
             MarginError: the terms and the prices do not go together.
         """
-        tick = CompiledTick(sequence, signed.body_hash(), market, self._terms)
+        tick = CompiledTick(sequence, signed.body_hash(), str(signed.body["received_at"]), market, self._terms)
         tick.rows(self._terms.universe.hash())
         return tick
 

@@ -5,8 +5,8 @@ interrupted evaluations are scheduled again, and breaches that were verified but
 """
 
 import fcntl
-import hashlib
 import hmac
+import logging
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,21 +15,34 @@ from typing import IO
 
 from sqlalchemy import select
 
+from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.strict import instant
-from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, EvaluatorPool, threads_of_each
+from atomic_margin.fhe.evaluator import DEFAULT_MEMORY_BYTES, Evaluator, remove_leftovers
+from atomic_margin.fhe.executors.cluster_settings import ClusterSettings
+from atomic_margin.fhe.executors.port import GRACE_SECONDS, EvaluationExecutor
+from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_each
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.market.market import InterpolatedQuote, Market, interpolated_quotes
 from atomic_margin.margin.market.universe import Universe
-from atomic_margin.service.errors import ConfigurationError, NotAuthorised, NotFound, Refused
+from atomic_margin.service.errors import ConfigurationError, NotFound, Refused
+from atomic_margin.service.http.limit_table import USUAL_LIMITS, Limits
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
+from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
-from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
+from atomic_margin.service.operator.staff import StaffKeys
+from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
-from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, SubmissionRow, UniverseRow
+from atomic_margin.service.operator.store.ownership import require_own
+from atomic_margin.service.operator.store.references import named_blobs
+from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
+from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, UniverseRow
+from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
@@ -41,7 +54,11 @@ from atomic_margin.service.protocol.waterfall import WaterfallRules, check_rules
 from atomic_margin.zk.groups import Group, load_group
 from atomic_margin.zk.verify.queue import VerificationQueue
 
+_log = logging.getLogger(__name__)
+
+DEFAULT_MIN_FREE_BYTES = 1 << 30
 DEFAULT_ORIGIN = "atomic-margin.log"
+KEY_FILE = "operator.key"
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,13 @@ class Settings:
         checkpoint_seconds: a checkpoint is published at least so often, also of a log that did not grow.
         waterfall: rules of the default waterfall; without them nothing is realised, contributed or closed out.
         breakers: rules about too many settlements at once; without them every breach settles at once.
+        blobs_url: where large bytes are, as fsspec names it; by default in the directory.
+        blob_cache_bytes: with a URL: room for copies of them in the directory.
+        cluster: where runs are evaluated instead of on this machine; key checks stay here.
+        grace_seconds: when it is stopped, time that runs in hand have to end before they are cut off and handed back.
+        limits: of its HTTP face, and of what institutions upload.
+        retention: how long what may go is kept.
+        min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
     """
 
     directory: Path
@@ -82,6 +106,13 @@ class Settings:
     allowances: Allowances = USUAL_ALLOWANCES
     waterfall: WaterfallRules | None = None
     breakers: BreakerRules | None = None
+    blobs_url: str | None = None
+    blob_cache_bytes: int = DEFAULT_CACHE_BYTES
+    grace_seconds: int = 30
+    cluster: ClusterSettings | None = None
+    limits: Limits = USUAL_LIMITS
+    min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
+    retention: RetentionRules = USUAL_RETENTION
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -106,18 +137,33 @@ class Operator:
         self.terms = terms
         self.compiled_ticks = CompiledTicks(terms)
         self.parsed = ParsedDocuments(terms.profile)
-        self.identity = Identity.load_or_create(settings.directory / "operator.key")
+        self.measures = Measures()
+        self.admin_token = load_token(settings.directory / "admin.token")
+        self.staff = StaffKeys(settings.directory)
+        self._directory_lock = _lock_directory(settings.directory / "lock")
+        url = settings.database_url
+        try:
+            self.store = Store.in_directory(settings.directory) if url is None else Store(url)
+            require_own(self.store, settings.directory / KEY_FILE)
+        except BaseException:
+            self._directory_lock.close()
+            raise
+        self.identity = Identity.load_or_create(settings.directory / KEY_FILE)
         self.log_key = log_key(
             settings.log_origin or f"{DEFAULT_ORIGIN}/{self.identity.public_key[:16]}", self.identity.public_key
         )
-        self.admin_token = load_token(settings.directory / "admin.token")
-        self._directory_lock = _lock_directory(settings.directory / "lock")
-        url = settings.database_url
-        self.store = Store.in_directory(settings.directory) if url is None else Store(url)
-        self.blobs = Blobs(settings.directory / "blobs")
-        self.evaluator = EvaluatorPool([evaluator] if evaluator is not None else self._new_evaluators())
+        clock.begin(self.store)
+        self.blobs = open_blobs(settings.directory, settings.blobs_url, settings.blob_cache_bytes)
+        layout = layout_of(terms.profile)
+        longest = max(layout.evaluation_key_bytes, layout.messages["input"].size)
+        self.uploads = Uploads(settings.directory / "uploads", settings.limits, longest)
+        self.evaluator = self._new_executor(evaluator)
         self._shared_evaluator = evaluator
+        self.claims = ClaimsInHand()
+        # Set when what is in hand is cut off, which is nobody's failure then.
+        self.stopping = threading.Event()
         self._key_checks = threading.Lock()
+        self._key_checker: Evaluator | None = None
         # Held by whoever announces a universe, and admits: an account is told of every one since its own.
         self.announcing = threading.Lock()
         self.ends: dict[str, datetime] = {}
@@ -149,7 +195,7 @@ class Operator:
 
     def _take_revisions(self) -> None:
         """Take the universes that were announced before this process began."""
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             rows = session.scalars(select(UniverseRow).order_by(UniverseRow.number)).all()
         for row in rows:
             self.ends[self.terms.universe.hash()] = instant(row.until)
@@ -166,15 +212,10 @@ class Operator:
         return self._shared_evaluator
 
     def remove_orphans(self) -> int:
-        """Remove files that no row names, left by a crash between file and commit."""
-        with self.store.unit_of_work() as session:
-            named = {
-                sha256
-                for keys in session.scalars(select(EnrolledKeys))
-                for sha256 in (keys.evaluation_keys, keys.known_answer_input)
-            }
-            named |= {row.document["body"]["ciphertext"] for row in session.scalars(select(SubmissionRow))}
-        return self.blobs.keep_only(named)
+        """Remove files that no row names, left by a crash: of blobs, of worker processes."""
+        with self.store.reading() as session:
+            named = named_blobs(session)
+        return self.blobs.keep_only(named) + remove_leftovers()
 
     def account(self, institution: str) -> Account:
         """Return an institution's account.
@@ -182,7 +223,7 @@ class Operator:
         Raises:
             NotFound: the operator never admitted it.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             account = session.get(Account, institution)
         if account is None:
             raise NotFound(f"institution {institution!r} is not admitted here; ask the operator to admit it")
@@ -194,7 +235,7 @@ class Operator:
         Raises:
             Refused: the institution has not enrolled them.
         """
-        with self.store.unit_of_work() as session:
+        with self.store.reading() as session:
             row = session.get(EnrolledKeys, evaluation_keys)
         if row is None or row.institution != institution or not row.confirmed:
             raise Refused(f"institution {institution!r} has not enrolled these evaluation keys", "evaluation_keys")
@@ -218,8 +259,25 @@ class Operator:
         with self._key_checks:
             if self._shared_evaluator is not None:
                 return self._shared_evaluator.check_keys(keys, challenges)
-            with self._new_evaluator() as apart:
-                return apart.check_keys(keys, challenges)
+            with self._new_evaluator() as self._key_checker:
+                return self._key_checker.check_keys(keys, challenges)
+
+    def _new_executor(self, evaluator: Evaluator | None) -> EvaluationExecutor:
+        settings = self.settings
+        if evaluator is not None:
+            return ProcessPool([evaluator])
+        if settings.cluster is None:
+            return ProcessPool(self._new_evaluators())
+        # Its library is of an extra.
+        from atomic_margin.fhe.executors.cluster import Cluster
+
+        if settings.cluster.exposed:
+            _log.warning(
+                "%s is plain TCP to another machine: whoever is on the way reads evaluation keys and ciphertexts, and "
+                "runs programs here; use tls:// and certificates",
+                settings.cluster.scheduler,
+            )
+        return Cluster(self.terms.profile, settings.cluster, jobs=settings.workers)
 
     def _new_evaluators(self) -> list[Evaluator]:
         workers = self.settings.workers
@@ -229,37 +287,15 @@ class Operator:
         return Evaluator(self.terms.profile, memory_bytes=self.settings.memory_bytes, threads=threads)
 
     def is_admin(self, token: str | None) -> bool:
-        """Return whether a token is the operator's own."""
+        """Return whether a token is the first of the staff's, which has every scope."""
         return token is not None and hmac.compare_digest(token.encode(), self.admin_token.encode())
 
-    def require_admin(self, token: str | None) -> None:
-        """Check the operator's own token.
-
-        Raises:
-            NotAuthorised: it is another one, or none.
-        """
-        if not self.is_admin(token):
-            raise NotAuthorised("this is for the operator: send `Authorization: Bearer` with the token in admin.token")
-
-    def require_account(self, institution: str, token: str | None) -> Account:
-        """Check an institution's token, or the operator's, and return the account.
-
-        Raises:
-            NotAuthorised: neither; also when there is no such institution, so that names cannot be probed.
-        """
-        with self.store.unit_of_work() as session:
-            account = session.get(Account, institution)
-        presented = hashlib.sha256((token or "").encode()).hexdigest()
-        is_admin = self.is_admin(token)
-        if account is not None and (is_admin or hmac.compare_digest(presented, account.token_sha256 or "")):
-            return account
-        if is_admin:
-            raise NotFound(f"institution {institution!r} is not admitted here")
-        raise NotAuthorised("send `Authorization: Bearer` with the token that enrolment returned")
-
-    def close(self) -> None:
-        """Stop the workers and release the database."""
-        self.evaluator.close()
+    def close(self, seconds: float = GRACE_SECONDS) -> None:
+        """Stop the workers, after `seconds` whatever they do, and release the database."""
+        self.evaluator.close(seconds)
+        if self._key_checker is not None:
+            # One that hangs must not keep the process from ending.
+            self._key_checker.close(0)
         self.store.close()
         self._directory_lock.close()
 

@@ -57,6 +57,8 @@ class Publisher:
         # When each witness may be asked again, and when all of this, by the monotonic clock.
         self._asked_again: dict[str, float] = {}
         self._resumed = 0.0
+        self.behind = False
+        """Whether a witness knew a longer or another log when it was last asked."""
 
     def require_newest(self) -> None:
         """Ask every witness what it cosigned last; one that does not answer is asked again before a checkpoint.
@@ -75,10 +77,13 @@ class Publisher:
         if time.monotonic() < self._resumed:
             return False
         try:
-            return self._publish()
+            published = self._publish()
+            self.behind = False
         except LogBehind:
+            self.behind = True
             self._resumed = time.monotonic() + RETRY_SECONDS
             raise
+        return published
 
     def _publish(self) -> bool:
         if not self._may_sign():
@@ -148,7 +153,7 @@ class Publisher:
         except LogError as error:
             _log.warning("witness %s shows no checkpoint of this log: %s", key.name, error)
             return None
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             size = log.size(session)
             same = known.head.size <= size and root(log.reader(session), known.head.size) == known.head.root
         if not same:
@@ -161,7 +166,7 @@ class Publisher:
     def _checkpoint(self) -> tuple[Checkpoint | None, bool]:
         """Return the newest checkpoint, and whether it was signed just now; None while the log is empty."""
         moment = now()
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             size, row = log.size(session), log.newest_checkpoint(session)
             if size == 0:
                 return None, False
@@ -209,7 +214,7 @@ class Publisher:
         old, size = self._sizes.get(key.name, 0), checkpoint.head.size
         if old > size:
             return None
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             proof = consistency_proof(log.reader(session), old, size)
         body = AddCheckpoint(old, tuple(proof), checkpoint)
         return self._send("POST", f"{url.rstrip('/')}/add-checkpoint", key, content=body.to_bytes())

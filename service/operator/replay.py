@@ -270,8 +270,9 @@ def _rows(session: Session, institution: str) -> Iterator[Row]:
         .order_by(EntryRow.number)
         .execution_options(yield_per=256)
     )
-    for row in session.execute(query):
-        yield row, row.stored
+    with session.execute(query) as rows:
+        for row in rows:
+            yield row, row.stored
 
 
 def _documents(session: Session, institution: str) -> dict[str, JsonObject]:
@@ -387,5 +388,6 @@ def _others(session: Session) -> Iterator[tuple[int, bytes]]:
         .order_by(LogLeaf.number)
         .execution_options(yield_per=256)
     )
-    for row in session.execute(query):
-        yield row.number, row.entry
+    with session.execute(query) as rows:
+        for row in rows:
+            yield row.number, row.entry

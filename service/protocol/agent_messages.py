@@ -8,10 +8,53 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from atomic_margin.documents.strict import ListOf
-from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
+from atomic_margin.service.protocol.messages import AccountStateName, Count, RequestBody, ResponseBody
 
 MAX_ASSETS = 64
 """Assets in one release."""
+
+
+class OwnAccountView(ResponseBody):
+    """The institution's account, as its entries make it."""
+
+    state: AccountStateName
+    entries: Count
+    """Number of the last one."""
+    submission: Count | None
+    """Number of the book in force."""
+    waiting: Count | None
+    """Number of the book that waits."""
+    owes: bool
+    """Whether an answer was not given in time, and is owed."""
+    free: dict[str, str]
+    """Smallest units by asset."""
+    posted: dict[str, str]
+
+
+class Settled(ResponseBody):
+    """What settled a breach."""
+
+    kind: str
+    """`margin_call` or `liquidation`."""
+    top_up_usd: str
+    settled_at: str
+    transfers: ListOf[str]
+
+
+class LastRun(ResponseBody):
+    """The newest run that has a record; figures are there once the agent has decided about it, and stay here."""
+
+    run_id: str
+    price_sequence: Count
+    state: str
+    """What the account's entries say of it last: `run recorded` while it takes an answer."""
+    deadline: str
+    outcome: str | None
+    """Of the answer; `silent` or `withheld` when there is none."""
+    surplus_true: str | None
+    shortfall_true: str | None
+    top_up: str | None
+    settlement: Settled | None
 
 
 class AgentStatus(ResponseBody):
@@ -29,19 +72,28 @@ class AgentStatus(ResponseBody):
     """Hash of the commitments to the FHE keys in use, for verifiers' trust files."""
     dispute: str | None = None
     """Which dispute of the institution's own holds the account."""
+    following: bool = False
+    """Whether the operator's event stream is open; if not, the agent asks every few seconds."""
+    account: OwnAccountView | None = None
+    last_run: LastRun | None = None
+    reminders: ListOf[str] = ()
+    """What has a date that is near."""
 
 
 class ReaderName(RequestBody):
     """Somebody who may read the institution's bundles."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["auditor"])
+    public_key: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="signs their requests; no token then"
+    )
 
 
 class ReaderToken(ResponseBody):
-    """What opens the bundles; it is not shown again."""
+    """What opens the bundles; it is not shown again. Null for who was named by a key."""
 
     name: str
-    token: str
+    token: str | None = None
 
 
 class ReaderNames(ResponseBody):

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from atomic_margin.service.protocol.messages import RequestBody, ResponseBody
+from atomic_margin.service.protocol.names import NAME
 
 JsonObject = dict[str, Any]
 
@@ -25,7 +26,7 @@ class AmendmentRequest(ResponseBody):
 class AmendmentAgreed(RequestBody):
     """The operator agrees to other terms of collateral that an institution signed."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     amendment: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["4d" * 32], description="hash of the document")
 
 

@@ -3,8 +3,9 @@
 from pydantic import Field
 
 from atomic_margin.service.protocol.messages import Count, JsonObject, RequestBody, ResponseBody
+from atomic_margin.service.protocol.names import NAME
 
-_NAME = r"^[A-Za-z0-9_-]{1,32}$"
+_NAME = NAME
 _WHOLE = r"^(0|[1-9][0-9]{0,17})$"
 _LABEL = r"^[ -~]{1,64}$"
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from atomic_margin.documents.strict import ListOf
 from atomic_margin.service.protocol.disputes import DisputeKind, Outcome
 from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
+from atomic_margin.service.protocol.names import NAME
 
 JsonObject = dict[str, Any]
 
@@ -79,21 +80,21 @@ class AccountDisputes(ResponseBody):
 class Proposed(Proposal):
     """What the operator would agree to, for one institution's dispute."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     dispute: str = Field(pattern=_HASH, examples=["4d" * 32], description="hash of the dispute")
 
 
 class Resolved(RequestBody):
     """The operator agrees to what ends a dispute."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     resolution: str = Field(pattern=_HASH, examples=["4d" * 32], description="hash of the document")
 
 
 class Lapsed(RequestBody):
     """The operator alone ends a dispute that stood for the longest time."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     dispute: str = Field(pattern=_HASH, examples=["4d" * 32], description="hash of the dispute")
 
 

@@ -29,6 +29,7 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainVa
 from atomic_margin.documents.errors import NotADecimal, OutOfRange
 from atomic_margin.documents.fields import MAX_COUNTER, require_public_key
 from atomic_margin.documents.strict import ListOf, Part, problem
+from atomic_margin.service.protocol.names import DISPLAY_NAME, NAME, display_name
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import AccountState, RunState, ShortfallState
 
@@ -191,10 +192,9 @@ class KnownAnswer(ResponseBody):
 
 
 class Challenge(ResponseBody):
-    """The known-answer test for the institution to check, and the token for its later reads."""
+    """The known-answer test for the institution to check."""
 
     known_answers: ListOf[KnownAnswer]
-    token: str
 
 
 class AccountStanding(ResponseBody):
@@ -331,8 +331,8 @@ class RunView(ResponseBody):
 class Admission(RequestBody):
     """Admit an institution."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$", examples=["fund"])
-    name: str = Field(pattern=r"^[ -~]{1,64}$", examples=["Example Fund LP"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
+    name: Annotated[str, AfterValidator(display_name)] = Field(pattern=DISPLAY_NAME, examples=["Example Fund LP"])
     identity: Annotated[str, AfterValidator(require_public_key)] = Field(
         pattern=r"^[0-9a-f]{64}$", examples=["9a" * 32], description="Ed25519 public key"
     )
@@ -374,7 +374,7 @@ class UniverseListed(ResponseBody):
 class Deposit(RequestBody):
     """Collateral that arrived."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     asset: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", examples=["USDC"])
     quantity: str = Field(pattern=r"^[1-9][0-9]{0,18}$", examples=["25000000000000"], description="smallest units")
     reference: str = Field(pattern=r"^[A-Za-z0-9._:/-]{1,64}$", examples=["custodian-2026-11-20-0017"])
@@ -383,7 +383,7 @@ class Deposit(RequestBody):
 class Agreement(RequestBody):
     """The operator gives up with an institution what that one asked to give up."""
 
-    institution: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["fund"])
+    institution: str = Field(pattern=NAME, examples=["fund"])
     giving_up: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["4d" * 32], description="hash of the document")
 
 

@@ -40,6 +40,8 @@ DocumentType = Literal[
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"
+# Every signature base of `service.http.signatures` begins so; no document does, and no note.
+_REQUEST = b'"@method": '
 
 
 class SignedDocument(Document):
@@ -148,9 +150,19 @@ class Identity:
         Raises:
             ValueError: the text begins like a document.
         """
-        if text.startswith(_DOMAIN):
-            raise ValueError("this text begins like a signed document")
+        if text.startswith((_DOMAIN, _REQUEST)):
+            raise ValueError("this text begins like a signed document or request")
         return self._key.sign(text)
+
+    def sign_request(self, base: bytes) -> bytes:
+        """Sign the signature base of an HTTP request (RFC 9421), see `service.http.signatures`.
+
+        Raises:
+            ValueError: it does not begin like one, so it might be a document or a note.
+        """
+        if not base.startswith(_REQUEST):
+            raise ValueError("this is no signature base of a request")
+        return self._key.sign(base)
 
 
 def _message(kind: str, body: dict[str, Any]) -> bytes:

@@ -104,7 +104,7 @@ class RunEvent(_Name):
     ACCOUNT_IN_DEFAULT = "account in default"
     """Its turn came, and its account has nothing left to settle."""
     INTERRUPTED = "interrupted"
-    """The process ended meanwhile; found at the next start."""
+    """The process ended meanwhile; found at the next start, or when its claim ran out."""
     RETRIED = "retried"
     """It could not be evaluated, and is tried again."""
     FAILED = "failed"
@@ -129,11 +129,13 @@ class ShortfallEvent(_Name):
     TAKEN = "taken"
     """Its turn came."""
     INTERRUPTED = "interrupted"
-    """The process ended meanwhile; found at the next start."""
+    """The process ended meanwhile; found at the next start, or when its claim ran out."""
     RETRIED = "retried"
     """It could not be evaluated, and is tried again."""
     FAILED = "failed"
     """It could not be evaluated, too often."""
+    WANTED_AGAIN = "wanted again"
+    """It was given up, and the operator wants it tried again."""
     RECORDED = "recorded"
     """Its record is signed, its words are stored."""
 
@@ -207,6 +209,7 @@ SHORTFALLS = Transitions(
         ShortfallEvent.INTERRUPTED: {_S.EVALUATING: _S.WAITING},
         ShortfallEvent.RETRIED: {_S.EVALUATING: _S.WAITING},
         ShortfallEvent.FAILED: {_S.EVALUATING: _S.FAILED},
+        ShortfallEvent.WANTED_AGAIN: {_S.FAILED: _S.WAITING},
         ShortfallEvent.RECORDED: {_S.EVALUATING: _S.RECORDED},
     },
 )

@@ -8,8 +8,10 @@ from fastapi.responses import PlainTextResponse, Response
 import atomic_margin
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
+from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
 from atomic_margin.service.protocol.delivery import DeliveryRequest
@@ -31,10 +33,14 @@ def create_app(witness: Witness) -> FastAPI:
     app = FastAPI(
         title="atomic-margin witness",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         summary="Cosigns checkpoints of logs that only grow",
         description=f"Key: `{witness.key}`. The protocol is C2SP tlog-witness.",
     )
     problems.install(app)
+    install_contract(app)
+    install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
 
     @app.exception_handler(WitnessError)

@@ -313,10 +313,12 @@ class Stage:
         return view
 
     def post(self, path: str, document: Json, token: str | None = None) -> tuple[int, str | None]:
-        """Post as anybody could; return status and the field that is named."""
+        """Post by a token, or signed by the institution; return status and the field that is named."""
         assert self.world.operator is not None
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        response = httpx.post(f"{self.world.operator.url}{path}", json=document, headers=headers, timeout=60)
+        caller: Any = (
+            {"auth": self.world.auth()} if token is None else {"headers": {"Authorization": f"Bearer {token}"}}
+        )
+        response = httpx.post(f"{self.world.operator.url}{path}", json=document, timeout=60, **caller)
         problem = response.json()
         return response.status_code, problem.get("field")
 

@@ -2,17 +2,17 @@
 
 import json
 import sqlite3
-import time
 from contextlib import closing
 
 import pytest
 
+from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_USAGE
 from atomic_margin.service.demo.parties import NAME
-from atomic_margin.service.protocol.agent_messages import AgentStatus
-from atomic_margin.service.protocol.messages import RunView
+from atomic_margin.service.demo.processes import free_port
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import RunState
 
+from ..e2e.commands import Commands
 from ..e2e.harness import World
 from .attacks import Stage, signed_again
 
@@ -37,18 +37,26 @@ def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: 
         state["private"]["free"]["USDC"] = str(free + 150_000_000_000)
         rows = (json.dumps(state["public"]), json.dumps(state["private"]))
         database.execute("update accounts set public_state = ?, private_state = ?", rows)
-    with world.both():
-        run_id = world.tick(1, 1)
-        world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
-        refused = world.agent.wait(
-            "/v1/status", AgentStatus, lambda seen: seen.contradiction is not None, 30, lambda _: None
-        )
-        assert refused.alarm is None
-        assert refused.problem is not None
-        assert refused.problem.startswith("EntryIllegal")
-        time.sleep(1)
-        assert world.operator.read(f"/v1/runs/{run_id}", RunView).state is RunState.AWAITING_ANSWER
+    commands = Commands(world.nursery, world.root)
+    with world.serving():
+        with world.answering():
+            run_id = world.tick(1, 1)
+            assert world.agent_process is not None
+            # No waiting mends it: the process ends with the status for that.
+            assert world.agent_process.wait(60) == EXIT_PERMANENT
+        assert "error: EntryIllegal: " in (world.root / "agent.log").read_text()
+        # Started again it answers nothing either.
+        said = commands.run(*world.agent_arguments(free_port()), status=EXIT_PERMANENT)
+        assert "error: EntryIllegal: " in said
+        assert "Traceback" not in said
+        assert world.wait_run(run_id, (RunState.AWAITING_ANSWER,)).settlement is None
         assert world.account().collateral.posted == {"USDC": 150_000_000_000}
+    # What the operator signed is shown without an agent, and so is the account as it was followed before.
+    directory = ("--dir", world.root / "institution")
+    refused = commands.run("institution", "status", *directory, "--agent", "http://127.0.0.1:9", status=EXIT_USAGE)
+    assert "the agent does not answer" in refused
+    assert "what the operator signed contradicts itself: entry-" in refused
+    assert "run-opened" not in commands.run("institution", "entries", *directory)
     (contradiction,) = (world.root / "institution" / "contradictions").glob("*.json")
     document = json.loads(contradiction.read_text())["document"]
     assert (document["type"], document["body"]["posted"]) == ("run-opened", {"USDC": "150000000000"})

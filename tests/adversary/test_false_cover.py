@@ -74,7 +74,6 @@ def enrol_others(agent: Agent, secrets: Secrets, second: InstitutionKeys) -> str
     )
     challenge = agent._client.enrol(body.signed_by(agent.identity).to_json(), data, known)
     _check_known_answers(second, challenge.known_answers)
-    agent._client.token = challenge.token
     done = EnrolmentConfirmation.parse({**parties, "evaluation_keys": sha256, "known_answers": "right"})
     agent._client.confirm(done.signed_by(agent.identity).to_json())
     return sha256

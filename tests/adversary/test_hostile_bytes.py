@@ -1,7 +1,6 @@
 """Row: "malformed bytes". Sizes before parsing, parsing in a worker process, canonical encodings only."""
 
 import hashlib
-import json
 from typing import Any
 
 import httpx
@@ -12,6 +11,7 @@ from atomic_margin.circuits.profile import TINY
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.protocol.documents import Enrolment
 
+from ..uploads import upload
 from .attacks import Stage, signed_again
 
 pytestmark = [pytest.mark.fhe, pytest.mark.usefixtures("unmoved")]
@@ -47,19 +47,21 @@ def test_words_of_another_length_are_refused(stage: Stage) -> None:
 def test_evaluation_keys_that_are_none_are_refused_and_the_operator_goes_on(stage: Stage) -> None:
     """Zeros would make every flag a 0 if they could be evaluated with."""
     size = layout_of(TINY).evaluation_key_bytes
-    for keys in (b"", bytes(100), bytes(size)):
+    # Nothing is no file, and a file that was not uploaded is none either.
+    assert enrol(stage, b"") == (409, "evaluation_keys")
+    for keys in (bytes(100), bytes(size)):
         assert enrol(stage, keys) == (422, "evaluation_keys")
     assert enrol(stage, bytes(size), known=bytes(7)) == (422, "known_answer_input")
-    assert enrol(stage, b"these", named=b"those") == (422, "evaluation_keys")
+    assert enrol(stage, b"these", named=b"those") == (409, "evaluation_keys")
 
 
 def test_documents_that_are_none_are_refused(stage: Stage) -> None:
     url = f"{stage.world.operator.url}/v1/institutions/{NAME}/submissions"
     for content in (b"", b"{", b"[]", b"\xff", b"NaN", b'{"a": 1, "a": 1}', b"[" * 100_000):
-        refused = httpx.post(url, content=content, headers={"content-type": "application/json"})
+        refused = httpx.post(url, content=content, auth=stage.world.auth())
         assert refused.status_code in (400, 422)
         assert refused.headers["content-type"] == "application/problem+json"
-    assert httpx.post(url, content=b"x" * (64 << 20)).status_code == 413
+    assert httpx.post(url, content=b"x" * (64 << 20), auth=stage.world.auth()).status_code == 413
 
 
 def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | None = None) -> Any:
@@ -77,8 +79,10 @@ def enrol(stage: Stage, keys: bytes, known: bytes | None = None, named: bytes | 
             "flag_key": [point.hex() for point in pair.flag.commitments],
         }
     )
-    document = json.dumps(body.signed_by(stage.agent.identity).to_json()).encode()
-    files = {"document": document, "evaluation_keys": keys, "known_answer_input": known}
-    url = f"{stage.world.operator.url}/v1/institutions/{NAME}/enrolment"
-    response = httpx.post(url, files=files, timeout=60)
+    base = f"{stage.world.operator.url}/v1/institutions/{NAME}"
+    auth = stage.world.auth()
+    for data in (keys, known):
+        upload(base, data, auth)
+    document = body.signed_by(stage.agent.identity).to_json()
+    response = httpx.post(f"{base}/enrolment", json=document, timeout=60, auth=auth)
     return response.status_code, response.json().get("field")

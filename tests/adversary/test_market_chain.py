@@ -87,11 +87,13 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
         evidence = read_json(path)
         assert (evidence["seen"], evidence["shown"]) == (told, second)
         # Not in a later round, and not by an agent that was restarted.
-        with world.own_agent() as again:
-            for other_agent in (agent, again):
-                with pytest.raises(OperatorContradicts):
-                    other_agent.answer_due()
-            assert again.contradiction == agent.contradiction
+        with pytest.raises(OperatorContradicts):
+            agent.answer_due()
+        shown = agent.contradiction
+    with world.serving() as operator, world.own_agent() as again:
+        with pytest.raises(OperatorContradicts):
+            again.answer_due()
+        assert again.contradiction == shown
         assert operator.read(f"/v1/runs/{SECOND}", RunView).state is RunState.AWAITING_ANSWER
 
 

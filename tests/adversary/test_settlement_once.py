@@ -23,7 +23,7 @@ def test_answers_at_once_and_again_settle_once(played: World, stage: Stage, tmp_
         url = f"{operator.url}/v1/runs/{stage.open}/answer"
 
         def send(_: int) -> httpx.Response:
-            return httpx.post(url, json=stage.answer, timeout=60)
+            return httpx.post(url, json=stage.answer, timeout=60, auth=world.auth())
 
         with ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(send, range(4)))
@@ -42,6 +42,6 @@ def test_answers_at_once_and_again_settle_once(played: World, stage: Stage, tmp_
         # Again, and with another signature over another body: nothing more.
         assert send(0).json() == taken[0]
         other = signed_again(stage.answer, stage.agent.identity, top_up=str(2 * int(stage.answer["body"]["top_up"])))
-        assert httpx.post(url, json=other).status_code == 409
+        assert httpx.post(url, json=other, auth=world.auth()).status_code == 409
         assert world.ledger() == ledger
         assert view.settlement["body"]["answer"] == SignedDocument.parse(stage.answer).body_hash()

@@ -16,6 +16,7 @@ from atomic_margin.service.demo.history import ORIGIN
 from atomic_margin.service.demo.parties import NAME, signed_prices
 from atomic_margin.service.demo.processes import Http, free_port
 from atomic_margin.service.files import read_json
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
@@ -28,6 +29,7 @@ from atomic_margin.service.protocol.states import OVER, RunState
 from atomic_margin.service.protocol.ticks import Place, PriceTick, place_after
 from atomic_margin.service.protocol.trust import TrustFile
 
+from .. import postgres
 from .preloaded import Nursery, Process
 from .small import GROSS_LIMIT, market
 
@@ -50,6 +52,7 @@ class World:
     operator_process: Process | None = None
     operator: Http | None = None
     agent: Http | None = None
+    agent_process: Process | None = None
 
     @property
     def examples(self) -> Path:
@@ -58,6 +61,12 @@ class World:
     @property
     def trust(self) -> Path:
         return self.root / "trust.json"
+
+    def auth(self, identity: Identity | None = None) -> RequestSigner:
+        """What signs requests to the operator by a key: the institution's, unless another is given."""
+        identity = identity or Identity.load_or_create(self.root / "institution" / "identity.key")
+        operator = Identity.load_or_create(self.root / "operator" / "operator.key").public_key
+        return RequestSigner(identity.public_key, identity.sign_request, operator)
 
     @property
     def temporary(self) -> Path:
@@ -82,6 +91,8 @@ class World:
             "--profile", "tiny", "--port", str(port), "--answer-seconds", str(answer_seconds),
             "--log-origin", ORIGIN, *options,
         ]  # fmt: skip
+        database = postgres.url_with_rows_of(self.root / "operator")
+        arguments += [] if database is None else ["--database", database]
         log = self.root / "operator.log"
         self.temporary.mkdir(exist_ok=True)
         environment = {"ATOMIC_MARGIN_FAULT": fault or "", "TMPDIR": str(self.temporary)}
@@ -93,19 +104,23 @@ class World:
             with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
                 yield self.operator
 
-    @contextmanager
-    def answering(self) -> Iterator[Http]:
-        """Run the institution's agent against the running operator."""
+    def agent_arguments(self, port: int) -> list[str]:
+        """The command line of the institution's agent against the running operator."""
         assert self.operator is not None
-        port, log = free_port(), self.root / "agent.log"
-        arguments = [
+        return [
             "institution", "serve", "--dir", str(self.root / "institution"), "--name", NAME,
             "--operator", self.operator.url, "--trust", str(self.trust), "--gross-limit", str(GROSS_LIMIT),
             "--port", str(port), "--max-tick-age", "unbounded",
         ]  # fmt: skip
+
+    @contextmanager
+    def answering(self) -> Iterator[Http]:
+        """Run the institution's agent against the running operator."""
+        port, log = free_port(), self.root / "agent.log"
         url, token = f"http://127.0.0.1:{port}", load_token(self.root / "institution" / "agent.token")
-        started = self.nursery.running("atomic_margin", arguments, log)
+        started = self.nursery.running("atomic_margin", self.agent_arguments(port), log)
         with started as process, Http(url, process, log, token) as self.agent:
+            self.agent_process = process
             self.agent.wait("/v1/status", AgentStatus, lambda status: status.enrolled, 120, lambda _: None)
             yield self.agent
 

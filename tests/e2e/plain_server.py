@@ -11,6 +11,7 @@ from typing import Any
 
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.fhe.errors import DecryptionOutOfRange, EvaluationFailed
+from atomic_margin.fhe.evaluator import Evaluator
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.service.cli import main
 
@@ -38,13 +39,11 @@ class Trusted(PlainEvaluator):
         raise EvaluationFailed(f"the ciphertext is under no key in {FOLDER}")
 
 
-def take_the_place_of_the_evaluator(evaluator: type[PlainEvaluator]) -> None:
+def take_the_place_of_the_evaluator(evaluator: type[Evaluator]) -> None:
     """Let this process make its evaluators of a class."""
     from atomic_margin.service.operator import operator
-    from atomic_margin.service.operator.runs import shortfalls
 
     operator.Evaluator = evaluator  # type: ignore[assignment,misc]
-    shortfalls.Evaluator = evaluator  # type: ignore[assignment,misc]
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.evaluator import Evaluator
-from atomic_margin.fhe.worker import Evaluation
+from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.service.cli import main
 from atomic_margin.service.operator.faults import EXIT_CODE
+from atomic_margin.service.operator.store.tables import SHORTFALL_FUNCTION
 
+from ..service.double import Ints
 from .plain_server import Trusted, take_the_place_of_the_evaluator
 
 ORDERS = Path(sys.argv[sys.argv.index("--dir") + 1]).parent / "shortfall" if "--dir" in sys.argv else Path("shortfall")
@@ -33,11 +34,21 @@ class Disloyal(Evaluator):
 
     earlier: Evaluation
 
-    def evaluate(self, *arguments: Any, **named: Any) -> Evaluation:
+    def evaluate(
+        self,
+        keys: KeyFile,
+        ciphertext: bytes,
+        A: Ints,
+        c: Ints,
+        functions: tuple[str, ...],
+        chosen: dict[str, int] | None = None,
+    ) -> Evaluation:
+        if functions != (SHORTFALL_FUNCTION,):
+            return super().evaluate(keys, ciphertext, A, c, functions, chosen)
         order = ORDERS.read_text() if ORDERS.exists() else "none"
         if order == "replay":
             return self.earlier
-        evaluation = Disloyal.earlier = super().evaluate(*arguments, **named)
+        evaluation = Disloyal.earlier = super().evaluate(keys, ciphertext, A, c, functions, chosen)
         if order == "die":
             os._exit(EXIT_CODE)
         if order != "tamper":
@@ -51,11 +62,6 @@ class DisloyalInTheClear(Disloyal, Trusted):
 
 
 if __name__ == "__main__":
-    from atomic_margin.service.operator.runs import shortfalls
-
-    if ORDERS.with_name("plain").exists():
-        take_the_place_of_the_evaluator(Trusted)
-        shortfalls.Evaluator = DisloyalInTheClear  # type: ignore[misc]
-    else:
-        shortfalls.Evaluator = Disloyal  # type: ignore[misc]  # the attack is to put another class in its place
+    # The attack is to put another class in its place.
+    take_the_place_of_the_evaluator(DisloyalInTheClear if ORDERS.with_name("plain").exists() else Disloyal)
     main()

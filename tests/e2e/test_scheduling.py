@@ -5,21 +5,15 @@ Processes, HTTP and proofs are the real ones in all.
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.cli.terms import read_terms
 from atomic_margin.service.demo.parties import NAME, signed_prices, verify_apart
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import read_json, write_json
-from atomic_margin.service.institution.agent import Agent
-from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -29,10 +23,6 @@ from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.messages import (
-    AccountStanding,
-    Admission,
-    Booked,
-    Deposit,
     OperatorView,
     RunView,
     TickAccepted,
@@ -42,21 +32,12 @@ from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.ticks import place_after
-from atomic_margin.service.protocol.trust import TrustFile
 
 from .harness import World, problem
-from .small import GROSS_LIMIT, PORTFOLIO, market
+from .second import SECOND, computing, eventually, join_second, workers_of
+from .small import market
 
 pytestmark = pytest.mark.fhe
-
-SECOND = "harbour"
-
-
-def eventually(good: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not good():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -90,37 +71,6 @@ def test_the_first_run_after_a_start_finds_its_keys_expanded(
     eventually(lambda: stored().state is RunState.AWAITING_ANSWER)
     # Loading and expanding them takes most of a second at least.
     assert float((stored().seconds or {})["load_keys"]) < 0.1
-
-
-def workers_of(world: World) -> list[int]:
-    """The evaluation workers' process numbers: children that compute."""
-    assert world.operator_process is not None
-    pid = world.operator_process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if int(Path(f"/proc/{child}/statm").read_text().split()[1]) > 30_000]
-
-
-def join_second(world: World) -> Agent:
-    """Have a second institution admitted, enrolled and watched with the same book; its agent is in this process."""
-    assert world.operator is not None
-    trust = TrustFile.parse(read_json(world.trust))
-    agent = Agent(AgentSettings(world.root / SECOND, SECOND, world.operator.url, trust, GROSS_LIMIT, None))
-    identity = agent.identity.public_key
-    admission = Admission(institution=SECOND, name="Harbour", identity=identity)
-    world.operator.send("/v1/admissions", admission, AccountStanding)
-    deposit = Deposit(institution=SECOND, asset="USDC", quantity="300000000000", reference="custodian-harbour")
-    world.operator.send("/v1/deposits", deposit, Booked)
-    agent.enrol()
-    agent.instruct("post", "USDC", 300_000_000_000)
-    agent.submit(Portfolio.parse(PORTFOLIO))
-    return agent
-
-
-def computing(view: RunView) -> tuple[datetime, datetime]:
-    """When the worker began and ended computing a run: its seconds, counted back from the recorded end."""
-    ended = datetime.fromisoformat(view.evaluation.ended_at)
-    assert datetime.fromisoformat(view.evaluation.started_at) < ended
-    return ended - timedelta(seconds=sum(map(float, view.seconds.values()))), ended
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ from atomic_margin.bench.service.plain import trivial_values as trivial_values
 from atomic_margin.bench.service.plain import trivial_words as trivial_words
 from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.errors import EvaluationFailed
-from atomic_margin.fhe.worker import Evaluation, KeyFile
+from atomic_margin.fhe.worker import Evaluation, Holdings, KeyFile
 
 Ints = npt.NDArray[np.int64]
 
@@ -28,13 +28,22 @@ class PlainEvaluator(plain.PlainEvaluator):
         self.failures = 0
         self.evaluated = 0
         self.warmed: list[str] = []
+        self.held: list[str] = []
+        self.places = 4
         self.unloadable: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None
+
+    def holdings(self) -> Holdings:
+        return Holdings(tuple(self.held), 1, self.places)
+
+    def _hold(self, keys: str) -> None:
+        self.held = [*(other for other in self.held if other != keys), keys][-self.places :]
 
     def warm_up(self, keys: KeyFile, functions: tuple[str, ...]) -> str:
         self.warmed.append(keys.sha256)
         if keys.sha256 in self.unloadable:
             raise EvaluationFailed("the test makes this expansion fail")
+        self._hold(keys.sha256)
         return super().warm_up(keys, functions)
 
     def evaluate(
@@ -52,6 +61,7 @@ class PlainEvaluator(plain.PlainEvaluator):
             raise EvaluationFailed("the test makes this evaluation fail")
         evaluation = super().evaluate(keys, ciphertext, A, c, functions, chosen)
         self.evaluated += 1
+        self._hold(keys.sha256)
         return evaluation
 
 

@@ -41,12 +41,11 @@ class Fund:
     name: str
     identity: Identity = field(default_factory=Identity.generate)
     sent: dict[int, Sent] = field(default_factory=dict)
-    token: str = ""
     secret: PlainKeys = field(default_factory=PlainKeys)
 
     def copy(self, sent: bool) -> "Fund":
         """Return the same institution for another test, with what it sent so far or without."""
-        other = Fund(self.name, self.identity, dict(self.sent) if sent else {}, self.token)
+        other = Fund(self.name, self.identity, dict(self.sent) if sent else {})
         other.__dict__["openings"] = self.openings
         return other
 

@@ -1,6 +1,7 @@
 """The real agent against the operator of a `World`, in one process: only FHE is a double, and the line may be cut."""
 
 import itertools
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.institution import answers, client, coverage, enrolment, keyring, releases, submissions
+from atomic_margin.service.institution import answers, client, coverage, key_sets, keyring, releases, submissions
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
 from atomic_margin.service.institution.store import OwnAnswer, OwnDocument, OwnEntry, OwnSubmission
@@ -73,7 +74,9 @@ class Line:
 
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[Any]:
-        self.asked.append((method, path, arguments.get("json")))
+        body = arguments.get("content") or b""
+        is_json = arguments.get("headers", {}).get("Content-Type") == "application/json"
+        self.asked.append((method, path, json.loads(body) if is_json else None))
         lost = self.lost(method, path)
         if lost == "request":
             raise httpx.ConnectError("the line is cut")
@@ -102,7 +105,7 @@ class Resident:
         self._patches = pytest.MonkeyPatch()
         self._patches.setattr(client, "httpx", SimpleNamespace(Client=self.line, HTTPError=httpx.HTTPError))
         self._patches.setattr(keyring, "InstitutionKeys", FileKeys)
-        self._patches.setattr(enrolment, "InstitutionKeys", FileKeys)
+        self._patches.setattr(key_sets, "InstitutionKeys", FileKeys)
         if not proofs:
             for module in (submissions, answers, coverage, releases):
                 for name in [name for name in vars(module) if name.startswith("prove_")]:

@@ -202,8 +202,8 @@ def test_the_keys_of_an_older_backup_are_replaced(residents: Residents, resident
     (resident.folder / "institution.db").write_bytes((residents.root / "institution" / "institution.db").read_bytes())
     resident._agent = None
     lost = resident.state.public.keys
-    # Its token came with the first keys.
-    with pytest.raises(RemoteError, match="with the token that enrolment returned"):
+    # It signs by its identity key, which is the same, and finds what it does not know.
+    with pytest.raises(EntryUnsent, match="a enrolment with this institution's signature that is not in its database"):
         resident.agent.answer_due()
     # Enrolment, confirmation and submission.
     assert resident.agent.adopt() == 3

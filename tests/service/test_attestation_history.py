@@ -176,7 +176,7 @@ def asking(world: Watched, threshold: int = 2) -> TrustFile:
 @pytest.mark.parametrize(("run", "leaves"), [(f"{FUND}.1", 3), (f"{FUND}.4", 5)])
 def test_a_trust_file_that_names_a_log_asks_for_it(watched: Watched, group: Group, run: str, leaves: int) -> None:
     def served() -> Any:
-        return watched.world.client.get(f"/v1/attestations/{run}", headers=watched.world.bearer()).json()
+        return watched.world.client.get(f"/v1/attestations/{run}", auth=watched.world.auth()).json()
 
     assert served()["log"] is None
     with pytest.raises(AttestationInvalid, match="does not show") as caught:

@@ -3,6 +3,7 @@
 That real workers choose plans so, and that their bytes agree, is shown in `tests/e2e/test_audit.py`.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,14 @@ class Scripted(Evaluator):
         plan = self.then or self.plans.get(functions, "any")
         return Evaluation({name: words(name, plan) for name in functions}, plan, {})
 
-    def close(self) -> None:
+    def close(self, seconds: float = 0) -> None:
         self.closed = True
 
 
 def recorded(plan: str, functions: tuple[str, ...] = OWN, **other: bytes) -> EvaluatedFunction:
-    return EvaluatedFunction(functions, plan, {**{name: words(name, plan) for name in functions}, **other}, SIGNED)
+    stored = {**{name: words(name, plan) for name in functions}, **other}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in stored.items()}
+    return EvaluatedFunction(functions, plan, stored, SIGNED, hashes)
 
 
 def audit(workers: list[Scripted], *evaluations: EvaluatedFunction) -> list[Repetition]:
@@ -101,6 +104,13 @@ def test_other_bytes_under_the_recorded_plan_are_refuted(starts: int) -> None:
 def test_other_bytes_of_what_has_no_plan_are_refuted_by_the_first_worker() -> None:
     (found,) = audit(with_plan("a", "c"), recorded("c", surplus=b"other"))
     assert (found.verdict, found.differs, found.plan_free, found.starts) == (Verdict.REFUTED, ("surplus",), (), 1)
+
+
+def test_words_that_are_kept_no_longer_are_compared_by_their_hash() -> None:
+    for stored, verdict in ((recorded("c"), Verdict.CONFIRMED), (recorded("c", breach=b"other"), Verdict.REFUTED)):
+        stored.words.clear()
+        (found,) = audit(with_plan("c"), stored)
+        assert found.verdict is verdict
 
 
 def test_the_plan_that_counts_is_that_of_the_words() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atomic_margin.service.errors import NotFound
+from atomic_margin.service.errors import BlobDamaged, NotFound
 from atomic_margin.service.operator.store.blobs import Blobs
 from atomic_margin.service.protocol.states import RunState
 
@@ -65,6 +65,19 @@ def test_orphans_are_removed(blobs: Blobs, tmp_path: Path) -> None:
     blobs.remove(kept)
     blobs.remove(kept)
     assert names(tmp_path) == []
+
+
+def test_bytes_that_changed_are_not_used(blobs: Blobs, tmp_path: Path) -> None:
+    name = blobs.put(b"data")
+    (tmp_path / "data" / "blobs" / name).write_bytes(b"dat4")
+    with pytest.raises(BlobDamaged, match=f"{name} has another hash than its name: it is damaged; restore it"):
+        blobs.get(name)
+
+
+def test_a_folder_of_other_files_does_not_lose_them(blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "data" / "blobs" / "readme.txt").write_bytes(b"not ours")
+    assert blobs.keep_only(()) == 0
+    assert (names(tmp_path), list(blobs.names())) == (["readme.txt"], [])
 
 
 def outside(tmp_path: Path) -> Path:

@@ -46,7 +46,7 @@ def world(made: tuple[Path, Sent], stages: Stages, tmp_path: Path) -> Iterator[W
 def receipt(world: World, number: int, **changes: object) -> None:
     """Let the source send its document for the next tick; the tick itself comes later."""
     (document,) = world.prices(number, **changes)["prices"]
-    assert world.client.post("/v1/prices", json=document).status_code == 201
+    assert world.client.post("/v1/prices", json=document, auth=world.signed_by(world.source)).status_code == 201
 
 
 def flat(world: World) -> Sent:

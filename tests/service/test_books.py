@@ -183,7 +183,11 @@ def test_the_agent_is_sent_the_json_that_csv_stands_for(
 ) -> None:
     sent: list[Any] = []
 
-    def call(*_: object, body: Any, **__: object) -> dict[str, str]:
+    status = {"stage": "enrolled", "problem": None, "enrolled": True, "alarm": None, "contradiction": None}
+
+    def call(_: str, method: str, *__: object, body: Any, **___: object) -> dict[str, Any]:
+        if method == "GET":
+            return {**status, "key_commitments": None}
         sent.append(body)
         return {"submission_sequence": "7"}
 

@@ -48,7 +48,7 @@ def test_a_default_by_the_commands(office: Office, world: World, tmp_path: Path)
     assert office.call("agree-loss", FUND).exit_code == 1
     assert office.call("close-out", FUND).exit_code == 1
     document = agreement(world, LOSS)
-    asked = world.client.post(f"/v1/institutions/{FUND}/loss", json=document.to_json())
+    asked = world.client.post(f"/v1/institutions/{FUND}/loss", json=document.to_json(), auth=world.auth())
     assert asked.status_code == 202, asked.json()
     shown = office.printed("agree-loss", FUND)
     assert (shown["agreement"], shown["problem"]) == (document.body_hash(), None)
@@ -90,10 +90,10 @@ def test_only_the_operator_and_the_institution_itself_see_a_default(world: World
     world.answer(f"{FUND}.4")
     path = f"/v1/institutions/{FUND}/default"
     assert world.client.get(path).status_code == 401
-    for headers in (world.admin, world.bearer()):
-        assert world.client.get(path, headers=headers).json()["state"] == "in_default"
+    for caller in ({"headers": world.admin}, {"auth": world.auth()}):
+        assert world.client.get(path, **caller).json()["state"] == "in_default"
     for call in ("sales", "fund", "losses", "close-outs"):
-        assert world.client.post(f"/v1/{call}", json={}, headers=world.bearer()).status_code == 401
+        assert world.client.post(f"/v1/{call}", json={}, auth=world.auth()).status_code == 401
     assert world.client.get("/v1/terms/waterfall").json() == RULES_JSON
     assert world.client.get(f"/v1/institutions/{FUND}/loss", headers=world.admin).status_code == 404
     defaults.add_capital(world.operator, 5, "x")

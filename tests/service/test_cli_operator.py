@@ -85,7 +85,8 @@ def test_an_institution_is_admitted_once(office: Office, world: World) -> None:
     options = ("--name", "New Fund LP", "--identity", key)
     assert office.printed("admit", "new-fund", *options) == {"state": "admitted"}
     assert world.state("new-fund") == "admitted"
-    assert office.printed("accounts")["new-fund"] == "admitted"
+    listed = {one["institution"]: one for one in office.printed("accounts", "--json")["accounts"]}
+    assert (listed["new-fund"]["state"], listed["new-fund"]["name"]) == ("admitted", "New Fund LP")
     again = office.call("admit", "new-fund", "--name", "Other", "--identity", Identity.generate().public_key)
     assert again.exit_code == 1
     problem = json.loads(again.stdout)
@@ -99,7 +100,7 @@ def test_a_deposit_is_booked_once_as_free(office: Office, world: World) -> None:
     account = office.printed("account", FUND)
     assert int(account["collateral"]["free"]["USDC"]) - int(before) == 1_000_000
     assert account["institution"] == FUND
-    ledger = office.printed("ledger")
+    ledger = office.printed("ledger", "--json")
     assert set(ledger["totals"].values()) == {"0"}
     twice = office.call("deposit", FUND, "USDC", "2000000", "--reference", "custodian-0042")
     assert twice.exit_code == 1

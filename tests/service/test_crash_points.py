@@ -13,8 +13,7 @@ from sqlalchemy import event
 
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import disputes, giving_up, releases
-from atomic_margin.service.operator.runs import answers, evaluation
-from atomic_margin.service.operator.runs import evaluation as runs
+from atomic_margin.service.operator.runs import answers, claims, evaluation
 from atomic_margin.service.protocol.states import RunState
 
 from .bundles import Remembering
@@ -149,7 +148,7 @@ def recover(world: World) -> None:
     """What the background work does at its start."""
     world.operator.remove_orphans()
     answers.settle_unfinished(world.operator)
-    runs.recover(world.operator)
+    claims.recover(world.operator)
 
 
 def check(world: World) -> None:

@@ -195,7 +195,7 @@ def test_nothing_is_sold_that_the_rules_do_not_name_or_for_nothing(world: World)
 
 def test_a_sale_waits_once_prices_for_the_next_tick_were_seen(world: World) -> None:
     (price,) = world.prices(4, sequence="5")["prices"]
-    assert world.client.post("/v1/prices", json=price).status_code == 201
+    assert world.client.post("/v1/prices", json=price, auth=world.signed_by(world.source)).status_code == 201
     with pytest.raises(WrongTick, match="sell after the next tick"):
         sold(world)
 

@@ -84,9 +84,9 @@ def replayed(world: World) -> None:
 def test_a_dispute_is_taken_offered_an_end_and_ended_over_http(world_at: WorldAt) -> None:
     world = world_at("calm-done")
     document = about(world, kind="amount", amount="1200", undisputed="400")
-    entry = world.client.post(PATH, json=document.to_json())
+    entry = world.client.post(PATH, json=document.to_json(), auth=world.auth())
     assert (entry.status_code, entry.json()["body"]["kind"]) == (201, "disputed")
-    assert world.client.post(PATH, json=document.to_json()).json() == entry.json()
+    assert world.client.post(PATH, json=document.to_json(), auth=world.auth()).json() == entry.json()
     (view,) = world.client.get("/v1/disputes", headers=world.admin).json()["disputes"]
     assert (view["document"], view["lapses_from"], view["lapses"]) == (document.to_json(), LATE, False)
     assert (view["proposed"], view["offered"]) == (None, None)
@@ -94,8 +94,8 @@ def test_a_dispute_is_taken_offered_an_end_and_ended_over_http(world_at: WorldAt
     with pytest.raises(AccountHeld, match="withdraw after it is resolved"):
         world.instruct(FUND, "withdraw", asset, free)
     proposal = {"institution": FUND, "dispute": document.body_hash(), "outcome": "agreed", "words": "half of it"}
-    for headers in ({}, world.bearer()):
-        assert world.client.post("/v1/disputes/proposals", json=proposal, headers=headers).status_code == 401
+    for caller in ({}, {"auth": world.auth()}):
+        assert world.client.post("/v1/disputes/proposals", json=proposal, **caller).status_code == 401
     wrong = world.client.post("/v1/disputes/proposals", json=proposal, headers=world.admin)
     assert (wrong.status_code, wrong.json()["field"]) == (422, "amount")
     proposed = world.client.post("/v1/disputes/proposals", json=proposal | {"amount": "600"}, headers=world.admin)
@@ -104,13 +104,13 @@ def test_a_dispute_is_taken_offered_an_end_and_ended_over_http(world_at: WorldAt
     with pytest.raises(NotFound, match="offered nothing that ends a dispute"):
         disputes.agree(world.operator, FUND, document.body_hash())
     offer = resolution(world, "agreed", amount="600", words="half of it")
-    offered = world.client.post(f"{PATH}/resolution", json=offer.to_json())
+    offered = world.client.post(f"{PATH}/resolution", json=offer.to_json(), auth=world.auth())
     assert (offered.status_code, offered.json()["open"]["offered"]["problem"]) == (202, None)
     assert world.client.get(PATH).status_code == 401
-    assert world.client.get(PATH, headers=world.bearer()).json() == offered.json()
+    assert world.client.get(PATH, auth=world.auth()).json() == offered.json()
     agreement = {"institution": FUND, "resolution": offer.body_hash()}
-    for headers in ({}, world.bearer()):
-        assert world.client.post("/v1/disputes/resolutions", json=agreement, headers=headers).status_code == 401
+    for caller in ({}, {"auth": world.auth()}):
+        assert world.client.post("/v1/disputes/resolutions", json=agreement, **caller).status_code == 401
     ended = world.client.post("/v1/disputes/resolutions", json=agreement, headers=world.admin)
     assert (ended.status_code, ended.json()["body"]["kind"]) == (201, "dispute resolved")
     assert world.client.post("/v1/disputes/resolutions", json=agreement, headers=world.admin).json() == ended.json()

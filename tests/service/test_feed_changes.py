@@ -203,12 +203,12 @@ def test_a_change_that_is_signed_for_already_stays(world: World) -> None:
     """No number has prices under two rules: what is receipted for it is under the rules of the tick."""
     first = last_tick(world)
     under_old = prices(2, *LATER, after=first)["prices"][0]
-    assert world.client.post("/v1/prices", json=under_old).status_code == 201
+    assert world.client.post("/v1/prices", json=under_old, auth=world.signed_by(SOURCES[0])).status_code == 201
     assert "tick 3 or later" in send(world, change(world.key, begins=2)).json()["detail"]
     assert send(world, change(world.key, begins=3)).status_code == 201
     assert post(world, prices(2, *LATER, after=first)).status_code == 202
     under_new = prices(3, *LATER, after=last_tick(world), rules=LOWER)["prices"][0]
-    assert world.client.post("/v1/prices", json=under_new).status_code == 201
+    assert world.client.post("/v1/prices", json=under_new, auth=world.signed_by(SOURCES[0])).status_code == 201
     assert "signed for already" in send(world, change(world.key, SWAPPED, begins=4)).json()["detail"]
     assert post(world, prices(3, *LATER, after=last_tick(world), rules=LOWER)).status_code == 202
 
@@ -283,7 +283,7 @@ def test_a_source_signs_under_what_it_is_shown_to_be_changed_to(world: World, tm
         with pytest.raises(AlreadySigned):
             memory.sign_once(old, source.fetch)
     for document in [signed.to_json(), *prices(2, *LATER, after=last_tick(world), rules=LOWER)["prices"][1:]]:
-        assert world.client.post("/v1/prices", json=document).status_code == 201
+        assert world.client.post("/v1/prices", json=document, auth=world.signed_by(SOURCES[0])).status_code == 201
     assert post(world, price_set([], 2).canonical()).status_code == 202
     with remembering(tmp_path / "memory.json", RULES) as memory:
         place = memory.catch_up(views.last_tick(world.operator), lambda number: ticks_of(world)[number - 1])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -46,7 +47,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def push(world: World, document: Json) -> Any:
-    return world.client.post("/v1/prices", json=document)
+    return world.client.post("/v1/prices", json=document, auth=world.signed_by(SOURCES[0]))
 
 
 def leaf_of(response: Any) -> int:
@@ -244,9 +245,12 @@ def test_the_command_prints_the_leaf(world: World, tmp_path: Path) -> None:
     (document,), (late,) = prices(1, GOOD[0])["prices"], prices(1, GOOD[0], named={"sequence": 4})["prices"]
     write_json(tmp_path / "signed.json", document)
     write_json(tmp_path / "late.json", late)
+    # The file of a key is its 32 bytes.
+    (tmp_path / "source.key").write_bytes(SOURCES[0]._key.private_bytes_raw())
     with serving(create_app(world.operator, background=False)) as url:
-        pushed = CliRunner().invoke(app, ["feed", "push", str(tmp_path / "signed.json"), "--operator", url])
-        refused = CliRunner().invoke(app, ["feed", "push", str(tmp_path / "late.json"), "--operator", url])
+        asked = ["--key", str(tmp_path / "source.key"), "--operator", url]
+        pushed = CliRunner().invoke(app, ["feed", "push", str(tmp_path / "signed.json"), *asked])
+        refused = CliRunner().invoke(app, ["feed", "push", str(tmp_path / "late.json"), *asked])
     assert (pushed.exit_code, json.loads(pushed.stdout)["leaf"]) == (0, "0")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "the next tick has number 1, this is for 4" in refused.stderr
@@ -263,4 +267,4 @@ def test_another_leaf_is_no_receipt(header: Json | None) -> None:
         return {"leaf": "7", "header": shown}
 
     with serving(other) as url, pytest.raises(MalformedResponse, match="leaf of"):
-        OperatorTicks(url).push(ours)
+        OperatorTicks(url).push(ours, httpx.Auth())

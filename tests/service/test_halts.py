@@ -164,9 +164,9 @@ def test_the_calls_of_the_operators_people(world_at: WorldAt, stages: Stages) ->
     calm = world.client.get("/v1/breakers", headers=world.admin).json()
     assert calm == {"staged": None, "halt": None, "rules": None, "waiting": []}
     for path in ("/v1/breakers/halts", "/v1/breakers/resumes"):
-        assert world.client.post(path, json={"reason": "mine"}, headers=world.bearer()).status_code == 401
+        assert world.client.post(path, json={"reason": "mine"}, auth=world.auth()).status_code == 401
         assert world.client.post(path, json={"reason": ""}, headers=world.admin).status_code == 422
-    assert world.client.get("/v1/breakers", headers=world.bearer()).status_code == 401
+    assert world.client.get("/v1/breakers", auth=world.auth()).status_code == 401
     refused = world.client.post("/v1/breakers/resumes", json={"reason": "over"}, headers=world.admin)
     assert (refused.status_code, refused.json()["field"]) == (409, "halt")
     for wrong in ({"scope": []}, {"scope": ["answers"]}, {"ticks": "2881"}, {"ticks": "-1"}):

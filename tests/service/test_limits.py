@@ -87,33 +87,23 @@ def test_a_length_that_understates_does_not_help(client: TestClient) -> None:
 
 
 def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
-    client = world_at("submitted").client
+    world = world_at("submitted")
+    client = world.client
     at_limit = client.post("/v1/ticks", content=b" " * MAX_DOCUMENT_BYTES)
     assert (at_limit.status_code, at_limit.json()["type"]) == (400, "urn:atomic-margin:problem:malformed")
     over = client.post("/v1/ticks", content=b" " * (MAX_DOCUMENT_BYTES + 1))
     assert (over.status_code, over.headers["content-type"]) == (413, MEDIA_TYPE)
+    too_long = MAX_DOCUMENT_BYTES + 1
+    path = "/v1/institutions/larkfield/collateral"
+    assert client.post(path, content=chunks(too_long, 1 << 20), auth=world.auth()).status_code == 413
+    assert client.post("/v1/admissions", content=chunks(too_long, 1 << 20), headers=world.admin).status_code == 413
+    # Of a stranger nothing is read, however long it says to be.
     for path in ("/v1/runs/larkfield.1/answer", "/v1/institutions/larkfield/collateral", "/v1/admissions"):
-        assert client.post(path, content=chunks(MAX_DOCUMENT_BYTES + 1, 1 << 20)).status_code == 413
-    layout = layout_of(TINY)
-    keys = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES
-    refused = client.post("/v1/institutions/larkfield/enrolment", content=b" " * (keys + 1))
+        assert client.post(path, content=chunks(too_long, 1 << 20)).status_code == 401
+    keys, auth = layout_of(TINY).evaluation_key_bytes, world.auth()
+    path = f"/v1/institutions/larkfield/uploads/{'00' * 32}"
+    assert client.patch(path, content=chunks(keys + 1, 1 << 20)).status_code == 401
+    refused = client.patch(path, content=chunks(keys + 1, 1 << 20), auth=auth)
+    assert refused.status_code == 422
+    refused = client.patch(path, content=b" " * (keys + 1), auth=auth)
     assert refused.status_code == 413
-
-
-def test_an_upload_over_its_limit_in_the_middle_of_a_form(world_at: Callable[[str], World]) -> None:
-    """The framework's form parser has handlers of its own; the limit must pass through them."""
-    client = world_at("submitted").client
-    head = b'--b\r\nContent-Disposition: form-data; name="evaluation_keys"; filename="c"\r\n\r\n'
-    layout = layout_of(TINY)
-    length = layout.evaluation_key_bytes + layout.messages["input"].size + MAX_DOCUMENT_BYTES + 1
-
-    def body() -> Iterator[bytes]:
-        yield head
-        yield from chunks(length, 1 << 20)
-
-    response = client.post(
-        "/v1/institutions/larkfield/enrolment",
-        content=body(),
-        headers={"content-type": "multipart/form-data; boundary=b"},
-    )
-    assert response.status_code == 413

@@ -14,15 +14,14 @@ from pathlib import Path
 import pytest
 
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.errors import AgentRefused, RemoteError
+from atomic_margin.service.errors import AgentRefused, OperatorBehind, RemoteError
 from atomic_margin.service.institution import submissions
-from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.operator.accounts import enrolment as admission
 from atomic_margin.service.operator.publishing import LogBehind, Publisher
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.runs.background import BackgroundWork
 from atomic_margin.service.protocol import verification
-from atomic_margin.service.protocol.account.errors import EntryUnsent
+from atomic_margin.service.protocol.account.errors import EntryRefused, EntryUnsent
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import AccountState, RunState
@@ -309,13 +308,15 @@ def test_an_operator_from_an_older_backup(
     with pytest.raises(LogBehind, match="Restore the newest backup"):
         work.start()
     work._publisher.close()
-    # Where witnesses do not stop it, agents do: at what they send,
-    with pytest.raises(RemoteError, match="names an entry that is none of this account's"):
+    # Where witnesses do not stop it, agents do: they know of entries that it has not,
+    with pytest.raises(OperatorBehind, match="was restored from an older backup"):
         resident.agent.instruct("post", "USDC", 1)
-    # and at a tick of a number that they have seen.
-    tick_at(resident, 1, prices=2)
-    with pytest.raises(OperatorContradicts, match="there are two ticks of number 1"):
+    # and once it has as many, these are others, at other ticks.
+    for number in range(4):
+        resident.world.deposit(resident.name, "USDC", 1, f"another history {number}")
+    with pytest.raises(EntryRefused, match="entry"):
         resident.agent.answer_due()
+    tick_at(resident, 1, prices=2)
     restored(resident, newest)
     publisher = Publisher(watched(resident.world, witness).operator)
     publisher.require_newest()

@@ -128,7 +128,7 @@ def test_a_message_cannot_be_changed() -> None:
 
 def client(answer: object) -> OperatorClient:
     """A client of an operator that answers everything with one JSON value."""
-    made = OperatorClient("http://127.0.0.1:1", "fund")
+    made = OperatorClient("http://127.0.0.1:1", "fund", httpx.Auth())
     data = json.dumps(answer)
     made._http.close()
     made._http = httpx.Client(

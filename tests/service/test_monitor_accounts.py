@@ -317,7 +317,7 @@ def test_several_operators_are_followed_in_one_call(others: tuple[Operators, Sto
     second.then(second.fund.next(second.newest))
     found = run(*named, "--dir", watched)
     assert found.exit_code == 1
-    assert "comes after 4" in found.stderr
+    assert "comes after 4" in found.stdout
     assert "9 leaves, 1 new" in found.stdout
     (contradiction,) = watched.glob("*/contradiction-*.json")
     assert [item["kind"] for item in read_json(contradiction)["documents"]] == ["checkpoint", "leaf", "leaf"]

@@ -27,10 +27,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
     """Leaves 0 and 1 were pushed, 2 came in the set of tick 1, which is leaf 3; then 4 and 5 for tick 2, a void one."""
     world = World(tmp_path / "operator", Identity.generate(), {}, RULES)
     for document in prices(1, "", "96420.5", "96420.5")["prices"]:
-        world.client.post("/v1/prices", json=document)
+        world.client.post("/v1/prices", json=document, auth=world.signed_by(SOURCES[0]))
     post(world, prices(1, *GOOD))
     for spot in ("88212.5", "88213.5"):
-        world.client.post("/v1/prices", json=prices(2, spot, after=last_tick(world))["prices"][0])
+        world.client.post(
+            "/v1/prices", json=prices(2, spot, after=last_tick(world))["prices"][0], auth=world.signed_by(SOURCES[0])
+        )
     world.void()
     served = Served(world, ticks_of(world))
     served.entries = entries(world)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.errors import Conflict, InsufficientFunds, MalformedRequest
+from atomic_margin.service.errors import Conflict, InsufficientFunds, Refused
 from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.operator.accounts import netting
 from atomic_margin.service.operator.store import entries
@@ -130,7 +130,7 @@ def test_a_principal_nets_over_parties_and_shows_nobody_others_lines(made: Made)
 def test_a_group_that_is_none_of_the_cycle_cannot_have_arrived(made: Made) -> None:
     netted = made()
     netted.promise("east", "delivery", 300)
-    with pytest.raises(MalformedRequest, match="no group"):
+    with pytest.raises(Refused, match="no group"):
         netted.net(netted.key("lei-two"))
 
 

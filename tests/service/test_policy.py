@@ -188,7 +188,7 @@ def test_a_breach_answer_to_a_run_that_was_not_evaluated_is_refused(asking: Call
     assert world.run(run_id).state == RunState.AWAITING_ANSWER
     assert world.settlements() == {}
     path = f"/v1/runs/{run_id}/outputs/breach"
-    assert world.client.get(path, headers=world.bearer()).status_code == 404
+    assert world.client.get(path, auth=world.auth()).status_code == 404
 
 
 def test_a_bundle_of_a_breach_without_evaluation_is_refused(
@@ -271,5 +271,5 @@ def test_the_policy_is_published(asking: Callable[[str], World], world_at: World
     for world, policy in ((asking("submitted"), Policy.UNLESS_PROVEN), (world_at("submitted"), Policy.ALWAYS)):
         shown = world.client.get("/v1/operator").json()
         assert (shown["policy"], shown["proof_seconds"]) == (policy, "10")
-        account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
+        account = world.client.get(f"/v1/institutions/{FUND}", auth=world.auth()).json()
         assert account["policy"] == policy

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.errors import Conflict, SignatureInvalid
 from atomic_margin.service.operator.accounts import readers
 from atomic_margin.service.protocol.account.errors import OutOfSequence
@@ -38,7 +39,8 @@ def status(world: World, token: str | None, run: str = RUN) -> int:
 
 def test_a_bundle_opens_for_its_institution_its_readers_and_the_operator(world_at: WorldAt) -> None:
     world = world_at("calm-done")
-    assert status(world, world.funds[FUND].token) == status(world, world.operator.admin_token) == 200
+    assert status(world, world.operator.admin_token) == 200
+    assert world.client.get(f"/v1/attestations/{RUN}", auth=world.auth()).status_code == 200
     assert [status(world, token) for token in (None, "", "auditor's", "x" * 64)] == [401] * 4
     entry = readers.name_readers(world.operator, FUND, listing(world, 1, auditor="auditor's").to_json())
     assert entry.body["kind"] == "readers named"
@@ -58,11 +60,30 @@ def test_an_institution_reads_its_own_bundles_alone(world_at: WorldAt) -> None:
     world = world_at("two")
     for run in (world.play(1), f"{OTHER}.1"):
         world.answer(run)
-    own = world.client.get("/v1/attestations", headers=world.bearer(OTHER)).json()
+    own = world.client.get("/v1/attestations", auth=world.auth(OTHER)).json()
     assert own == {"runs": [f"{OTHER}.1"]}
-    assert status(world, world.funds[OTHER].token) == 401
+    assert world.client.get(f"/v1/attestations/{RUN}", auth=world.auth(OTHER)).status_code == 401
     every = world.client.get("/v1/attestations", headers=world.admin).json()
     assert every == {"runs": [f"{OTHER}.1", RUN]}
+
+
+def test_a_reader_that_is_named_by_its_key_signs_until_the_key_is_replaced(world_at: WorldAt) -> None:
+    world = world_at("calm-done")
+    auditor, next_auditor = Identity.generate(), Identity.generate()
+    path = f"/v1/attestations/{RUN}"
+    for sequence, key in enumerate((auditor, next_auditor), 1):
+        assert world.client.get(path, auth=world.signed_by(key)).status_code == 401
+        named = [{"name": "auditor", "public_key": key.public_key}]
+        body = {**listing(world, sequence).body, "readers": named}
+        readers.name_readers(world.operator, FUND, world.funds[FUND].identity.sign("readers", body).to_json())
+        assert world.client.get(path, auth=world.signed_by(key)).status_code == 200
+        shown = world.client.get("/v1/attestations", auth=world.signed_by(key))
+        assert shown.json() == {"runs": [RUN]}
+        assert world.client.get(f"/v1/institutions/{FUND}", auth=world.signed_by(key)).status_code == 401
+    assert world.client.get(path, auth=world.signed_by(auditor)).status_code == 401
+    for wrong in ({}, {"token_sha256": "1a" * 32, "public_key": auditor.public_key}):
+        with pytest.raises(DocumentError):
+            Readers.parse({**listing(world, 3).body, "readers": [{"name": "auditor", **wrong}]})
 
 
 def test_lists_are_signed_numbered_and_entered_once(world_at: WorldAt) -> None:

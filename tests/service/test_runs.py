@@ -19,8 +19,8 @@ from atomic_margin.service.errors import (
     SignatureInvalid,
 )
 from atomic_margin.service.operator.accounts import enrolment
+from atomic_margin.service.operator.runs import claims, records, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
-from atomic_margin.service.operator.runs import records, ticks
 from atomic_margin.service.operator.runs.records import GENESIS
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.account.errors import WrongRun
@@ -323,7 +323,7 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
         assert world.run(f"{FUND}.1").state == RunState.EVALUATING
         assert world.evaluate() is None
         world = world.restarted()
-        assert runs.recover(world.operator) == [f"{FUND}.1"]
+        assert claims.recover(world.operator) == [f"{FUND}.1"]
         assert (world.run(f"{FUND}.1").state, world.run(f"{FUND}.1").attempts) == (RunState.SCHEDULED, 0)
     assert world.evaluate() == f"{FUND}.1"
     assert world.run(f"{FUND}.1").number == 1
@@ -367,7 +367,7 @@ def test_the_run_that_waits_is_shown_however_many_are_behind_it(world_at: WorldA
     world.play(1)
     for number in range(2, 42):
         world.tick(1, sequence=str(number), as_of=f"2026-11-22T00:{number:02}:00Z")
-    view = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
+    view = world.client.get(f"/v1/institutions/{FUND}", auth=world.auth()).json()
     assert view["runs"][0] == {"run_id": f"{FUND}.1", "state": "awaiting_answer", "price_sequence": "1"}
     assert [run["price_sequence"] for run in view["runs"][1:]] == [str(number) for number in range(10, 42)]
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +19,7 @@ from atomic_margin.service.protocol.states import AccountState, RunState
 
 from .documents import FUND, OTHER
 from .double import PlainEvaluator
+from .waiting import eventually
 from .world import World
 
 WorldAt = Callable[[str], World]
@@ -71,9 +71,9 @@ def test_the_keys_of_the_last_submission_come_before_newer_ones(world_at: WorldA
     assert warmed(world) == [hash_of(world, FUND), hashlib.sha256(keys).hexdigest()]
 
 
-def test_no_keys_make_way_for_others(world_at: WorldAt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_keys_make_way_for_others(world_at: WorldAt) -> None:
     world = world_at("two")
-    monkeypatch.setattr(worker, "WARM_KEYS", 1)
+    world.evaluator.places = 1
     assert len(warmed(world)) == 1
     assert warmed(world) == []
 
@@ -137,13 +137,6 @@ def test_a_due_run_comes_before_an_expansion_and_keys_are_warm_soon_after_the_st
 
 
 # Several workers
-
-
-def eventually(good: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not good():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -261,22 +261,22 @@ def test_background_work_finishes_what_a_crash_left(world_at: WorldAt, stages: S
 
 def test_over_http(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("fall-open")
-    first = world.client.post(f"/v1/runs/{FALL}/answer", json=stages.answers["fall"].to_json())
+    first = world.client.post(f"/v1/runs/{FALL}/answer", json=stages.answers["fall"].to_json(), auth=world.auth())
     assert first.status_code == 200
-    again = world.client.post(f"/v1/runs/{FALL}/answer", json=stages.answers["fall"].to_json())
+    again = world.client.post(f"/v1/runs/{FALL}/answer", json=stages.answers["fall"].to_json(), auth=world.auth())
     assert again.json() == first.json()
-    shown = world.client.get(f"/v1/runs/{FALL}", headers=world.bearer()).json()
+    shown = world.client.get(f"/v1/runs/{FALL}", auth=world.auth()).json()
     assert shown["state"] == "settled"
     assert shown["settlement"]["body"]["kind"] == "margin_call"
-    assert world.client.get(f"/v1/attestations/{FALL}", headers=world.bearer()).json() == {
+    assert world.client.get(f"/v1/attestations/{FALL}", auth=world.auth()).json() == {
         **world.bundle(FALL),
         "log": None,
     }
-    assert world.client.get("/v1/attestations", headers=world.bearer()).json() == {"runs": [f"{FUND}.1", FALL]}
-    account = world.client.get(f"/v1/institutions/{FUND}", headers=world.bearer()).json()
+    assert world.client.get("/v1/attestations", auth=world.auth()).json() == {"runs": [f"{FUND}.1", FALL]}
+    account = world.client.get(f"/v1/institutions/{FUND}", auth=world.auth()).json()
     assert [run["state"] for run in account["runs"]] == ["covered", "settled"]
     assert set(world.client.get("/v1/ledger", headers=world.admin).json()["totals"].values()) == {"0"}
-    words = world.client.get(f"/v1/runs/{FALL}/outputs/breach", headers=world.bearer())
+    words = world.client.get(f"/v1/runs/{FALL}/outputs/breach", auth=world.auth())
     assert words.headers["content-type"] == "application/octet-stream"
     assert words.content == world.run(FALL).breach_output
-    assert world.client.get(f"/v1/runs/{FALL}/outputs/secret", headers=world.bearer()).status_code == 404
+    assert world.client.get(f"/v1/runs/{FALL}/outputs/secret", auth=world.auth()).status_code == 404

@@ -14,10 +14,12 @@ from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.margin.rows.rounding import RunMatrices, round_down
 from atomic_margin.margin.rows.top_up import compute_top_up
 from atomic_margin.margin.rows.weights import TrueWeights
+from atomic_margin.service.errors import Conflict
 from atomic_margin.service.institution.shortfalls import within_top_up
 from atomic_margin.service.operator.runs.background import BackgroundWork
+from atomic_margin.service.operator.runs.claims import run_again
 from atomic_margin.service.operator.runs.records import recorded_matrices
-from atomic_margin.service.operator.runs.shortfalls import ShortfallWork, recover_shortfalls
+from atomic_margin.service.operator.runs.shortfalls import evaluate_shortfall, recover_shortfalls
 from atomic_margin.service.operator.store.tables import ShortfallRow
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
@@ -28,6 +30,7 @@ from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from .documents import FUND, GROSS_LIMIT, example
 from .double import trivial_values
 from .stages import Stages
+from .waiting import eventually
 from .world import World
 
 WorldAt = Callable[[str], World]
@@ -53,9 +56,8 @@ def test_only_a_settled_breach_has_a_shortfall(world_at: WorldAt) -> None:
 
 def test_it_is_of_the_run_s_own_inputs_and_signed(world_at: WorldAt, stages: Stages) -> None:
     world = world_at("fall-done")
-    work = ShortfallWork(world.operator)
-    assert work.evaluate_next() is True
-    assert work.evaluate_next() is False
+    assert evaluate_shortfall(world.operator) is True
+    assert evaluate_shortfall(world.operator) is False
     row, run = row_of(world, FALL), world.run(FALL)
     assert row is not None
     assert row.output is not None
@@ -73,17 +75,17 @@ def test_it_is_of_the_run_s_own_inputs_and_signed(world_at: WorldAt, stages: Sta
 
 def test_it_is_shown_to_the_institution_alone(world_at: WorldAt) -> None:
     world = world_at("fall-done")
-    path, mine = f"/v1/runs/{FALL}/outputs/shortfall", world.bearer()
+    path, mine = f"/v1/runs/{FALL}/outputs/shortfall", world.auth()
     account = f"/v1/institutions/{FUND}"
-    assert world.client.get(path, headers=mine).status_code == 404
-    assert world.client.get(account, headers=mine).json()["shortfalls"] == []
-    ShortfallWork(world.operator).evaluate_next()
+    assert world.client.get(path, auth=mine).status_code == 404
+    assert world.client.get(account, auth=mine).json()["shortfalls"] == []
+    evaluate_shortfall(world.operator)
     row = row_of(world, FALL)
     assert row is not None
-    assert world.client.get(path, headers=mine).content == row.output
+    assert world.client.get(path, auth=mine).content == row.output
     assert world.client.get(path).status_code == 401
-    assert world.client.get(account, headers=mine).json()["shortfalls"] == [FALL]
-    shown = world.client.get(f"/v1/runs/{FALL}", headers=mine).json()["shortfall"]
+    assert world.client.get(account, auth=mine).json()["shortfalls"] == [FALL]
+    shown = world.client.get(f"/v1/runs/{FALL}", auth=mine).json()["shortfall"]
     assert shown == {"state": "recorded", "record": row.record, "seconds": {"shortfall": "0.001"}, "problem": None}
 
 
@@ -92,27 +94,26 @@ def test_shortfalls_are_evaluated_in_the_order_of_their_runs(world_at: WorldAt) 
     crash = world.play(4)
     world.answer(crash)
     assert world.state() == AccountState.IN_DEFAULT
-    work, seen = ShortfallWork(world.operator), []
-    while work.evaluate_next():
+    seen = []
+    while evaluate_shortfall(world.operator):
         seen.append(sorted(run_id for run_id, (state, _) in states(world).items() if state == ShortfallState.RECORDED))
     assert seen == [[FALL], [FALL, crash]]
 
 
 def test_one_that_fails_is_tried_again_then_given_up_and_touches_nothing_else(world_at: WorldAt) -> None:
     world = world_at("fall-done")
-    work = ShortfallWork(world.operator)
     world.evaluator.failures = 1
-    work.evaluate_next()
+    evaluate_shortfall(world.operator)
     assert states(world) == {FALL: (ShortfallState.WAITING, 1)}
     world.evaluator.failures = 2
-    work.evaluate_next()
-    work.evaluate_next()
+    evaluate_shortfall(world.operator)
+    evaluate_shortfall(world.operator)
     assert states(world) == {FALL: (ShortfallState.FAILED, 3)}
     row = row_of(world, FALL)
     assert row is not None
     assert "EvaluationFailed" in str(row.problem)
     assert (row.record, row.output) == (None, None)
-    assert work.evaluate_next() is False
+    assert evaluate_shortfall(world.operator) is False
     assert (world.state(), world.run(FALL).state) == (AccountState.ACTIVE, RunState.SETTLED)
 
 
@@ -128,32 +129,42 @@ def test_a_crash_while_evaluating_costs_no_attempt(world_at: WorldAt) -> None:
     for _ in range(4):
         world.evaluator.meanwhile = cut
         with pytest.raises(PowerCut):
-            ShortfallWork(world.operator).evaluate_next()
+            evaluate_shortfall(world.operator)
         assert states(world) == {FALL: (ShortfallState.EVALUATING, 1)}
-        assert ShortfallWork(world.operator).evaluate_next() is False
+        assert evaluate_shortfall(world.operator) is False
         world = world.restarted()
         assert recover_shortfalls(world.operator) == [FALL]
         assert states(world) == {FALL: (ShortfallState.WAITING, 0)}
-    assert ShortfallWork(world.operator).evaluate_next() is True
+    assert evaluate_shortfall(world.operator) is True
     assert states(world) == {FALL: (ShortfallState.RECORDED, 1)}
     world.close()
 
 
-def test_one_that_is_stopped_half_way_is_found_at_the_next_start(world_at: WorldAt) -> None:
+def test_one_that_is_cut_off_is_handed_back_and_was_no_attempt(world_at: WorldAt) -> None:
     world = world_at("fall-done")
-    work = ShortfallWork(world.operator)
-    world.evaluator.failures, world.evaluator.meanwhile = 1, work.stop
-    assert work.evaluate_next() is False
-    assert states(world) == {FALL: (ShortfallState.EVALUATING, 1)}
+    world.evaluator.failures, world.evaluator.meanwhile = 1, world.operator.stopping.set
+    assert evaluate_shortfall(world.operator) is True
+    assert states(world) == {FALL: (ShortfallState.WAITING, 0)}
     world = world.restarted()
     background = BackgroundWork(world.operator, interval=0.01)
     background.start()
-    for thread in background._threads:
-        assert thread.is_alive()
-    while states(world) != {FALL: (ShortfallState.RECORDED, 1)}:
-        assert states(world)[FALL][0] != ShortfallState.FAILED
+    eventually(lambda: states(world) == {FALL: (ShortfallState.RECORDED, 1)})
     background.stop()
     world.close()
+
+
+def test_one_that_was_given_up_can_be_wanted_again(world_at: WorldAt) -> None:
+    world = world_at("fall-done")
+    with pytest.raises(Conflict, match="is covered; nothing of it waits"):
+        run_again(world.operator, f"{FUND}.1")
+    world.evaluator.failures = 3
+    while evaluate_shortfall(world.operator):
+        pass
+    assert states(world) == {FALL: (ShortfallState.FAILED, 3)}
+    run_again(world.operator, FALL)
+    assert states(world) == {FALL: (ShortfallState.WAITING, 0)}
+    assert evaluate_shortfall(world.operator) is True
+    assert states(world) == {FALL: (ShortfallState.RECORDED, 1)}
 
 
 # X against the shortfall.

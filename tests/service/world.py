@@ -15,6 +15,7 @@ from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.entries import EntryMap
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.feed.source import price_set, sign_market
+from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import gains as own_gains
 from atomic_margin.service.institution import submissions as own_submissions
 from atomic_margin.service.institution.answers import decide
@@ -26,6 +27,7 @@ from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, ticks
 from atomic_margin.service.operator.runs import evaluation as runs
 from atomic_margin.service.operator.settlement import ledger
+from atomic_margin.service.operator.store import bundles
 from atomic_margin.service.operator.store.entries import StoredEntry, entries_after, entry_of, newest, state_of
 from atomic_margin.service.operator.store.tables import AttestationRow, Run, SettlementRow, Tick
 from atomic_margin.service.operator.web import views
@@ -93,8 +95,13 @@ class World:
     def admin(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.operator.admin_token}"}
 
-    def bearer(self, name: str = FUND) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.funds[name].token}"}
+    def auth(self, name: str = FUND) -> RequestSigner:
+        """What signs an institution's requests."""
+        return self.signed_by(self.funds[name].identity)
+
+    def signed_by(self, identity: Identity) -> RequestSigner:
+        """What signs requests with a key."""
+        return RequestSigner(identity.public_key, identity.sign_request, self.key)
 
     def close(self) -> None:
         client = self.__dict__.pop("client", None)
@@ -134,11 +141,19 @@ class World:
         layout = self.evaluator.layout.messages["input"]
         return trivial_words([index % 32 for index in range(layout.count)], layout)
 
+    def upload(self, name: str, data: bytes) -> None:
+        uploads, sha256 = self.operator.uploads, hashlib.sha256(data).hexdigest()
+        at = uploads.declare(name, sha256, len(data))
+        writer = uploads.append(name, sha256, at.offset)
+        writer.write(data[at.offset :])
+        uploads.finish(name, writer)
+
     def start_enrolment(self, name: str, keys: bytes, sequence: int = 1) -> list[str]:
         known = self.known_answer_input()
         document = self.enrolment_document(name, keys, known, sequence).to_json()
-        challenge = enrolment.enrol(self.operator, name, document, keys, known)
-        self.funds[name].token = challenge.token
+        self.upload(name, keys)
+        self.upload(name, known)
+        challenge = enrolment.enrol(self.operator, name, document)
         layout = self.evaluator.layout.messages["known_answer"]
         return [str(trivial_values(bytes.fromhex(one.output), layout)[0]) for one in challenge.known_answers]
 
@@ -376,7 +391,9 @@ class World:
 
     def bundle(self, run_id: str) -> Json:
         with self.operator.store.unit_of_work() as session:
-            return session.get_one(AttestationRow, run_id).document
+            document: Json | None = bundles.load(session, run_id)
+            assert document is not None
+            return document
 
     def bundles(self) -> list[str]:
         with self.operator.store.unit_of_work() as session:

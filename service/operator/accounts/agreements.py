@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
-from atomic_margin.service.errors import Conflict, IllegalTransition, NotFound, Refused
+from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.operator.accounts.asked import asked_again, problem_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AmendmentRow
@@ -32,6 +33,9 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
     except (UnknownAsset, IneligibleAsset) as error:
         raise Refused(str(error), "agreement.eligible") from error
     with operator.store.unit_of_work() as session:
+        again = asked_again(session, institution, signed, session.get(AmendmentRow, institution))
+        if again is not None:
+            return AmendmentRequest(institution=institution, amendment=signed.body_hash(), **again._asdict())
         entries.check(session, session.get_one(Account, institution), signed)
         entries.require_known(session, institution, body.entry)
         session.merge(
@@ -48,13 +52,9 @@ def asked(operator: Operator, institution: str) -> AmendmentRequest:
     Raises:
         NotFound: nothing, or the operator agreed to it.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = _row(session, institution)
-        try:
-            entries.check(session, session.get_one(Account, institution), SignedDocument.parse(row.document))
-            problem = None
-        except IllegalTransition as error:
-            problem = str(error)
+        problem = problem_of(session, institution, row.document)
     return AmendmentRequest(
         institution=institution, amendment=row.sha256, document=row.document, asked_at=row.asked_at, problem=problem
     )

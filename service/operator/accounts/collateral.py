@@ -63,6 +63,11 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     account = operator.account(institution)
     signed, instruction = parse_signed(document, CollateralInstruction)
     signed.verify(frozenset({account.identity}))
+    with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+    if earlier is not None:
+        # Before anything that rests on the newest prices: what was taken stays taken.
+        return SignedDocument.parse(earlier.entry)
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
         check_accepted(operator.terms.schedule, instruction.asset, prices_as_of(operator))
@@ -87,6 +92,6 @@ def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:
 
 def prices_as_of(operator: Operator) -> datetime | None:
     """Return the time of the newest prices; None before there are any."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         tick = newest_market(session)
         return None if tick is None else instant(tick.document["body"]["market"]["as_of"])

@@ -32,7 +32,7 @@ def default_view(operator: Operator, institution: str) -> DefaultView:
         Conflict: the operator has no waterfall rules.
     """
     rules = rules_of(operator)
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         account = session.get(Account, institution)
         if account is None:
             raise NotFound(f"institution {institution!r} is not admitted here", "institution")

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
-from atomic_margin.service.errors import Conflict, IllegalTransition, MalformedRequest, NotFound, SaleRefused
+from atomic_margin.service.errors import Conflict, MalformedRequest, NotFound, SaleRefused
+from atomic_margin.service.operator.accounts.asked import asked_again, problem_of
 from atomic_margin.service.operator.accounts.segregation import segregate
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
@@ -177,6 +178,9 @@ def ask_to_agree(operator: Operator, institution: str, document: object) -> Loss
     signed.verify(frozenset({account.identity}))
     _check_agreement(operator, body)
     with operator.store.unit_of_work() as session:
+        again = asked_again(session, institution, signed, session.get(LossAgreementRow, institution))
+        if again is not None:
+            return LossOffered(institution=institution, agreement=signed.body_hash(), **again._asdict())
         entries.check(session, session.get_one(Account, institution), signed)
         entries.require_known(session, institution, body.entry)
         row = LossAgreementRow(
@@ -192,15 +196,11 @@ def offered(operator: Operator, institution: str) -> LossOffered:
     Raises:
         NotFound: there is none.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get(LossAgreementRow, institution)
         if row is None:
             raise NotFound(f"institution {institution!r} signed no loss that waits", "institution")
-        try:
-            entries.check(session, session.get_one(Account, institution), SignedDocument.parse(row.document))
-            problem = None
-        except IllegalTransition as error:
-            problem = str(error)
+        problem = problem_of(session, institution, row.document)
     return LossOffered(
         institution=institution,
         agreement=row.sha256,

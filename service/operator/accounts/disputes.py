@@ -80,7 +80,7 @@ def withdraw(operator: Operator, institution: str, document: object) -> SignedDo
 
 
 def offer(operator: Operator, institution: str, document: object) -> AccountDisputes:
-    """Keep what an institution offers to end its dispute by; nothing of the account changes.
+    """Keep what an institution offers to end its dispute by; nothing of the account changes. The same again is once.
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
@@ -89,10 +89,14 @@ def offer(operator: Operator, institution: str, document: object) -> AccountDisp
     signed, body = parse_signed(document, DisputeResolution)
     signed.verify(frozenset({account.identity}))
     with operator.store.unit_of_work() as session:
-        entries.check(session, session.get_one(Account, institution), signed)
-        entries.require_known(session, institution, body.entry)
-        row = _row(session, institution, body.dispute)
-        row.sha256, row.document, row.offered_at = signed.body_hash(), signed.to_json(), now_text()
+        sha256 = signed.body_hash()
+        offered = session.get(ResolutionRow, institution)
+        known = offered is not None and offered.sha256 == sha256
+        if not known and entries.entry_of(session, institution, sha256) is None:
+            entries.check(session, session.get_one(Account, institution), signed)
+            entries.require_known(session, institution, body.entry)
+            row = _row(session, institution, body.dispute)
+            row.sha256, row.document, row.offered_at = sha256, signed.to_json(), now_text()
     return shown(operator, institution)
 
 
@@ -176,7 +180,7 @@ def lapse(operator: Operator, institution: str, disputed: str) -> SignedDocument
 
 def all_open(operator: Operator) -> OpenDisputes:
     """Return every dispute that holds an account."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         accounts = session.scalars(select(Account).order_by(Account.institution))
         views = [_view(session, account) for account in accounts]
     return OpenDisputes(disputes=tuple(view for view in views if view is not None))
@@ -184,7 +188,7 @@ def all_open(operator: Operator) -> OpenDisputes:
 
 def shown(operator: Operator, institution: str) -> AccountDisputes:
     """Return the disputes of an account."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         query = select(EntryRow).where(EntryRow.institution == institution, EntryRow.kind.in_(_KINDS))
         rows = list(session.scalars(query.order_by(EntryRow.number.desc()).limit(SHOWN)))
         history = [

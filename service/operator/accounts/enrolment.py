@@ -4,12 +4,10 @@ Uploaded bytes are checked in a worker process before anything is stored. The in
 and says only whether they came out right; what it decrypts does not leave it.
 """
 
-import hashlib
 import secrets
-import tempfile
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.layout import layout_of
@@ -19,8 +17,9 @@ from atomic_margin.fhe.known_answer import KNOWN_ANSWERS
 from atomic_margin.fhe.messages import words_from_bytes
 from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
-from atomic_margin.service.errors import Conflict, NotFound, Refused
+from atomic_margin.service.errors import Conflict, NotFound, QuotaExceeded, Refused
 from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
@@ -83,13 +82,12 @@ def admit(
         halts.tell(operator, session, account)
 
 
-def enrol(
-    operator: Operator, institution: str, document: object, evaluation_keys: bytes, known_answer_input: bytes
-) -> Challenge:
-    """Check and store evaluation keys; return the known-answer outputs that the institution must decrypt.
+def enrol(operator: Operator, institution: str, document: object) -> Challenge:
+    """Check and store evaluation keys that were uploaded; return the known-answer outputs that must be decrypted.
 
     Raises:
         SignatureInvalid, Refused, Conflict, DocumentError: what is wrong with the document.
+        Conflict: what the document names is not uploaded; or the institution has as many keys as it may have.
         Refused: the bytes are no evaluation keys of the profile; nothing is stored.
     """
     signed, enrolment = parse_signed(document, Enrolment)
@@ -100,25 +98,21 @@ def enrol(
             f"({operator.terms.hashes['profile']})",
             "profile",
         )
+    require_room(operator.settings, layout_of(operator.terms.profile).evaluation_key_bytes)
     # The commitments fit the profile's keys; proofs will show what is inside them.
     key_pair(operator.terms.profile, enrolment.input_key, enrolment.flag_key)
-    for field, data, claimed in (
-        ("evaluation_keys", evaluation_keys, enrolment.evaluation_keys),
-        ("known_answer_input", known_answer_input, enrolment.known_answer_input),
-    ):
-        if hashlib.sha256(data).hexdigest() != claimed:
-            raise Refused(f"the uploaded bytes do not have the hash that the document names for {field}", field)
-    known_answers = _known_answers(operator, evaluation_keys, known_answer_input)
+    named = {field: getattr(enrolment, field) for field in ("evaluation_keys", "known_answer_input")}
+    files = {field: operator.uploads.whole(institution, sha256, field) for field, sha256 in named.items()}
+    known_answers = _known_answers(operator, enrolment, files)
 
-    token = secrets.token_hex(32)
-    for data in (evaluation_keys, known_answer_input):
-        operator.blobs.put(data)
+    for field, path in files.items():
+        if operator.blobs.put_file(path) != named[field]:
+            raise Conflict("the uploaded file was changed meanwhile; upload it again", field)
     with operator.store.unit_of_work() as session:
         row = session.get_one(Account, institution)
         if session.get(EnrolledKeys, enrolment.evaluation_keys) is not None:
             raise Conflict("these evaluation keys are enrolled already; make new ones", "evaluation_keys")
         entries.enter(session, operator.book, row, signed)
-        row.token_sha256 = hashlib.sha256(token.encode()).hexdigest()
         attempts = select(EnrolledKeys).where(
             EnrolledKeys.institution == institution, EnrolledKeys.confirmed.is_(False)
         )
@@ -134,10 +128,12 @@ def enrol(
                 document=signed.to_json(),
             )
         )
+    for sha256 in named.values():
+        operator.uploads.remove(institution, sha256)
     # Keys of an earlier attempt take tens of megabytes; what else no row names is removed at the next start.
     for attempt in abandoned:
         operator.blobs.remove(attempt.evaluation_keys)
-    return Challenge(known_answers=tuple(known_answers), token=token)
+    return Challenge(known_answers=tuple(known_answers))
 
 
 def confirm(operator: Operator, institution: str, document: object) -> None:
@@ -176,8 +172,11 @@ def issue_nonce(operator: Operator, institution: str) -> str:
         return row.nonce
 
 
-def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes) -> list[KnownAnswer]:
+def _known_answers(operator: Operator, enrolment: Enrolment, files: dict[str, Path]) -> list[KnownAnswer]:
     layout = layout_of(operator.terms.profile)
+    if files["known_answer_input"].stat().st_size > layout.messages["input"].size:
+        raise Refused("more words than an input of the profile has", "known_answer_input")
+    known_answer_input = files["known_answer_input"].read_bytes()
     try:
         words_from_bytes(known_answer_input, layout.messages["input"])
     except FheError as error:
@@ -185,14 +184,11 @@ def _known_answers(operator: Operator, keys: bytes, known_answer_input: bytes) -
     # Both flags occur, in an order that the institution knows.
     challenges = tuple((secrets.token_bytes(16), number % 2) for number in range(KNOWN_ANSWERS))
     # Outside the blob folder until they have passed: the worker is the first to parse them.
-    with tempfile.TemporaryDirectory(dir=operator.settings.directory) as folder:
-        path = Path(folder) / "evaluation.keys"
-        path.write_bytes(keys)
-        try:
-            file = KeyFile(path, hashlib.sha256(keys).hexdigest(), known_answer_input)
-            outputs = operator.check_keys(file, challenges)
-        except (FheError, CircuitError) as error:
-            raise Refused(str(error), "evaluation_keys") from error
+    file = KeyFile(files["evaluation_keys"], enrolment.evaluation_keys, known_answer_input)
+    try:
+        outputs = operator.check_keys(file, challenges)
+    except (FheError, CircuitError) as error:
+        raise Refused(str(error), "evaluation_keys") from error
     return [
         KnownAnswer(seed=seed.hex(), flag=str(flag), output=output.hex())
         for (seed, flag), output in zip(challenges, outputs, strict=True)
@@ -203,5 +199,9 @@ def _check(operator: Operator, institution: str, signed: SignedDocument) -> None
     """Refuse a document that could not be entered, before anything costly is done with it."""
     account = operator.account(institution)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         entries.check(session, account, signed)
+        confirmed = select(func.count()).where(EnrolledKeys.institution == institution, EnrolledKeys.confirmed)
+        if (session.scalar(confirmed) or 0) >= operator.settings.limits.key_sets:
+            most = operator.settings.limits.key_sets
+            raise QuotaExceeded(f"the operator keeps {most} sets of keys of an institution at most", "evaluation_keys")

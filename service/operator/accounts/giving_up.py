@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
-from atomic_margin.service.errors import Conflict, IllegalTransition, NotFound
+from atomic_margin.service.errors import Conflict, NotFound
+from atomic_margin.service.operator.accounts.asked import asked_again, problem_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, GivingUpRow, Run
@@ -23,6 +24,8 @@ from atomic_margin.service.protocol.states import RunEvent, RunState
 def ask(operator: Operator, institution: str, document: object) -> GivingUpRequest:
     """Keep what an institution asks to give up, in place of what it asked before; nothing of the account changes.
 
+    The same again is the same question, whatever became of it.
+
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
     """
@@ -30,6 +33,9 @@ def ask(operator: Operator, institution: str, document: object) -> GivingUpReque
     signed, body = parse_signed(document, GivingUp)
     signed.verify(frozenset({account.identity}))
     with operator.store.unit_of_work() as session:
+        again = asked_again(session, institution, signed, session.get(GivingUpRow, institution))
+        if again is not None:
+            return GivingUpRequest(institution=institution, giving_up=signed.body_hash(), **again._asdict())
         entries.check(session, session.get_one(Account, institution), signed)
         entries.require_known(session, institution, body.entry)
         row = GivingUpRow(
@@ -45,15 +51,11 @@ def asked(operator: Operator, institution: str) -> GivingUpRequest:
     Raises:
         NotFound: nothing, or the operator agreed to it.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get(GivingUpRow, institution)
         if row is None:
             raise NotFound(f"institution {institution!r} asks to give no book up", "institution")
-        try:
-            entries.check(session, session.get_one(Account, institution), SignedDocument.parse(row.document))
-            problem = None
-        except IllegalTransition as error:
-            problem = str(error)
+        problem = problem_of(session, institution, row.document)
     return GivingUpRequest(
         institution=institution,
         giving_up=row.sha256,

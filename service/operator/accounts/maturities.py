@@ -37,7 +37,7 @@ def mature(operator: Operator, asset: str) -> list[MaturedPool]:
     dated = schedule.dated.get(asset)
     if dated is None:
         raise Refused(f"{asset} has no end in the schedule; book what leaves and arrives by itself", "asset")
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         market = _market(session)
         names = session.scalars(select(Account.institution).order_by(Account.institution)).all()
     if market is None or not dated.has_matured(market.as_of):

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.collateral import check_accepted, check_holdings
-from atomic_margin.service.errors import Conflict, MalformedRequest
+from atomic_margin.service.errors import Conflict, MalformedRequest, Refused
 from atomic_margin.service.log.netted import CycleTree
 from atomic_margin.service.operator.accounts.collateral import prices_as_of
 from atomic_margin.service.operator.operator import Operator
@@ -75,6 +75,11 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
     account = operator.account(institution)
     signed, promised = parse_signed(document, Obligation)
     signed.verify(frozenset({account.identity}))
+    with operator.store.unit_of_work() as session:
+        earlier = entries.entry_of(session, institution, signed.body_hash())
+    if earlier is not None:
+        # Before anything that rests on the newest prices: what was promised stays promised.
+        return SignedDocument.parse(earlier.entry)
     check_holdings(operator.terms.schedule, {promised.asset: promised.quantity})
     if promised.quantity >= ledger.MAX_AMOUNT:
         raise MalformedRequest(f"a quantity is at most {ledger.MAX_AMOUNT - 1} smallest units", "quantity")
@@ -116,7 +121,7 @@ def net_cycle(
 
     Raises:
         Conflict: the day is before that of the last cycle, or has not come.
-        MalformedRequest: a group that arrived is none of the cycle's.
+        Refused: a group that arrived is none of the cycle's.
     """
     at = now_text()
     with operator.store.unit_of_work() as session:
@@ -138,7 +143,7 @@ def net_cycle(
         try:
             netted = net(lines, operator.identity.public_key, arrived, salt_of)
         except ValueError as error:
-            raise MalformedRequest(str(error), "arrived") from error
+            raise Refused(str(error), "arrived") from error
         number = 1 if last is None else last.number + 1
         shown = _shown(number, settles, netted)
         if dry_run or not netted:

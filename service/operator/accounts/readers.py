@@ -1,11 +1,7 @@
-"""Who may read the bundles of an institution: itself, the operator, and whom the institution names."""
-
-import hashlib
+"""Whom institutions name to read their bundles. Who may besides, and who is one of them, is for the web face."""
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
 
-from atomic_margin.service.errors import NotAuthorised
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AttestationRow, ReaderRow, Run
@@ -31,50 +27,15 @@ def name_readers(operator: Operator, institution: str, document: object) -> Sign
         entry = entries.enter(session, operator.book, session.get_one(Account, institution), signed)
         session.execute(delete(ReaderRow).where(ReaderRow.institution == institution))
         for reader in named.readers:
-            session.add(ReaderRow(institution=institution, name=reader.name, token_sha256=reader.token_sha256))
+            session.add(ReaderRow(institution=institution, **reader.model_dump()))
     return entry
 
 
-def readable(operator: Operator, token: str | None) -> list[str]:
-    """Return the runs whose bundles a token opens, in order.
-
-    Raises:
-        NotAuthorised: it opens none, whether there are any or not.
-    """
-    with operator.store.unit_of_work() as session:
+def readable(operator: Operator, institutions: frozenset[str] | None) -> list[str]:
+    """Return the runs whose bundles there are, in order, of some institutions or, with None, of all."""
+    with operator.store.reading() as session:
         query = select(AttestationRow.run_id).order_by(AttestationRow.run_id)
-        if not operator.is_admin(token):
+        if institutions is not None:
             query = query.join(Run, Run.run_id == AttestationRow.run_id)
-            query = query.where(Run.institution.in_(_institutions(session, token)))
+            query = query.where(Run.institution.in_(institutions))
         return list(session.scalars(query))
-
-
-def require_reader(operator: Operator, run_id: str, token: str | None) -> None:
-    """Make sure a token opens the bundle of a run.
-
-    Raises:
-        NotAuthorised: it does not, or there is no such run, so that names cannot be probed.
-    """
-    if operator.is_admin(token):
-        return
-    with operator.store.unit_of_work() as session:
-        run = session.get(Run, run_id)
-        if run is None or run.institution not in _institutions(session, token):
-            raise _refusal()
-
-
-def _institutions(session: Session, token: str | None) -> set[str]:
-    """Return whose bundles a token opens: its own, and of those that named it."""
-    presented = hashlib.sha256((token or "").encode()).hexdigest()
-    own = session.scalars(select(Account.institution).where(Account.token_sha256 == presented))
-    named = session.scalars(select(ReaderRow.institution).where(ReaderRow.token_sha256 == presented))
-    found = {*own, *named}
-    if not found:
-        raise _refusal()
-    return found
-
-
-def _refusal() -> NotAuthorised:
-    return NotAuthorised(
-        "bundles are for whom the institution names: send `Authorization: Bearer` with the token that it gave you"
-    )

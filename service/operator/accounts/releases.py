@@ -23,7 +23,7 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
     account = operator.account(institution)
     signed, release = parse_signed(document, Release)
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Account, institution)
         earlier = entries.entry_of(session, institution, signed.body_hash())
         if earlier is not None:

@@ -47,7 +47,7 @@ def submit(
     signed, submission = parse_signed(document, Submission)
     # Cheap checks first: a stranger's submission costs no proof verification.
     signed.verify(frozenset({account.identity}))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         earlier = _check(session, institution, signed, submission)
     if earlier is not None:
         return SignedDocument.parse(earlier.entry)
@@ -95,7 +95,7 @@ def submission_of(session: Session, sha256: str) -> SubmissionRow:
 def _compared(operator: Operator, submission: Submission) -> tuple[Submission | None, Market | None]:
     """Return the book and the prices that a submission's gain is counted by; the machine says that they are right."""
     gain = submission.gain
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         stored = None if gain.before is None else submission_of(session, gain.before)
         tick = None if gain.price_sequence == 0 else session.get_one(Tick, gain.price_sequence)
     before = None if stored is None else Submission.parse(stored.document["body"])

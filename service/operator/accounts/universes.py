@@ -18,6 +18,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.market_chain import newest_market
 from atomic_margin.service.operator.store.tables import Account, UniverseRow
+from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.protocol.account.events import UniverseRevision
 
 JsonObject = dict[str, Any]
@@ -40,7 +41,7 @@ def announce(operator: Operator, document: object, until: str) -> str:
     universe = Universe.parse(document)
     with operator.announcing:
         before = operator.terms.universe.hash()
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             market = _market(session)
             if market is not None and instant(until) <= market.as_of:
                 raise Refused("the universe before would end before the newest prices: give notice", "until")
@@ -72,6 +73,7 @@ def announce(operator: Operator, document: object, until: str) -> str:
             )
             for account in session.scalars(select(Account).order_by(Account.institution)):
                 entries.enter(session, operator.book, account, signed)
+            tell(session, "universe announced", universe=universe.name, number=number)
         operator.terms.take_revision(universe)
         operator.ends[before] = instant(until)
     return universe.hash()

@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from atomic_margin.service.errors import Conflict, NotFound
+from atomic_margin.service.errors import Conflict, NotFound, RequestError
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
+from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import compiled_tick
 from atomic_margin.service.operator.settlement import queue
@@ -38,7 +39,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
         SignatureInvalid, Refused, DocumentError: the answer does not hold; the run stays as it was.
     """
     signed, answer = parse_signed(document, Answer)
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         run = session.get(Run, run_id)
         if run is None or run.record is None:
             raise NotFound(f"no run {run_id!r} was evaluated")
@@ -57,6 +58,10 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     verified = _verify(operator, run, signed, answer)
     with operator.store.unit_of_work() as session:
         run, account = session.get_one(Run, run_id), session.get_one(Account, run.institution)
+        meanwhile = entries.entry_of(session, run.institution, signed.body_hash())
+        if meanwhile is not None:
+            # The same answer came twice at once; whoever took the other one settles it.
+            return SignedDocument.parse(meanwhile.entry)
         entry = entries.enter(session, operator.book, account, signed)
         session.add(AnswerRow(run_id=run_id, sha256=signed.body_hash(), document=signed.to_json()))
         session.flush()
@@ -73,16 +78,20 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
 
 def _settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], bool]) -> None:
     """Settle a breach if none that came before it waits; else all whose turn it is, in their order."""
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         first = [one.run_id for one in queue.waiting(session)][:1]
-    if first == [run_id]:
-        settle_it()
-    else:
+    if first != [run_id]:
         settle_unfinished(operator)
+        return
+    try:
+        settle_it()
+    except RequestError:
+        # The answer is stored, and its receipt is what the institution asks for; the background tries again.
+        _log.exception("run %s could not be settled", run_id)
 
 
 def _entry(operator: Operator, run: Run, answer: str) -> SignedDocument:
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = entries.entry_of(session, run.institution, answer)
     if row is None:
         raise NotFound(f"the answer to run {run.run_id} has no entry; restore the database from a backup")
@@ -95,7 +104,7 @@ def settle_unfinished(operator: Operator) -> list[str]:
     A crash or a full disk comes between the two commits, or they had to wait. They settle in the order of the log; one
     that cannot be settled does not keep the others waiting.
     """
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         # Those that wait are not verified again and again.
         runs = [session.get_one(Run, run_id) for run_id in queue.may_settle(operator, session)]
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
@@ -119,10 +128,11 @@ def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
     return settle(operator, verified)
 
 
+@timed("verify")
 def _verify(operator: Operator, run: Run, signed: SignedDocument, answer: Answer) -> VerifiedCoverage | VerifiedBreach:
     signed_run = SignedDocument.parse(run.record)
     record = RunRecord.parse(signed_run.body)
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         submission = operator.parsed.submission(session, record.submission).submission
         identity = session.get_one(Account, run.institution).identity
     keys = operator.enrolled_keys(run.institution, submission.evaluation_keys)

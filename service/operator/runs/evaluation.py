@@ -11,88 +11,88 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text, now_text
+from atomic_margin.fhe.executors.port import Job
+from atomic_margin.service.errors import ClaimLost
 from atomic_margin.service.operator.deadlines import Clock, clock
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs.claims import claim, give_back, hand_back
 from atomic_margin.service.operator.runs.records import NotDue, TimedEvaluation, ask, begin, record
 from atomic_margin.service.operator.store import entries, halted
+from atomic_margin.service.operator.store.claims import Claim
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.errors import Halted
-from atomic_margin.service.protocol.account.events import Overdue, RunVoid
+from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.documents import RunRecord, second_run_of
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.signing import SignedDocument
-from atomic_margin.service.protocol.states import ENDED, OPEN, RunEvent, RunState
+from atomic_margin.service.protocol.states import RunEvent, RunState
 
 FUNCTIONS = ("surplus", "breach")
 """What is evaluated in a run."""
-MAX_ATTEMPTS = 3
 
 _log = logging.getLogger(__name__)
 
 
 def evaluate_next(operator: Operator) -> str | None:
-    """Evaluate the oldest run that is due and to be evaluated; return its identifier, or None when none is.
+    """Evaluate the run that comes next of those to be evaluated; return its identifier, or None when none is due.
 
     Several threads may call it: a run is claimed by one of them, and an account's next run waits for it.
     """
     always = operator.settings.policy is Policy.ALWAYS
-    run = claim(operator, lambda run: always or run.second)
-    if run is None:
-        return None
-    run_id = run.run_id
-    try:
-        plan = begin(operator, run_id)
-        terms, submission, matrices = operator.terms, plan.submission, plan.matrices
-        A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
-        started = now()
-        evaluation = operator.evaluator.evaluate(
-            operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys)),
-            operator.blobs.get(submission.ciphertext),
-            A,
-            c,
-            FUNCTIONS,
-        )
-        record(operator, plan, TimedEvaluation(evaluation, started, now()), operator.settings.answer_seconds)
-    except NotDue as reason:
-        _end(operator, run_id, reason)
-        return run_id
-    except Halted as reason:
-        _wait(operator, run_id, reason)
-        return run_id
-    except Exception as error:
-        # Whatever it was must not leave the run half-way, nor stop the other accounts' runs.
-        _log.exception("run %s was not evaluated (attempt %d)", run_id, run.attempts)
-        give_back(operator, run_id, f"{type(error).__name__}: {error}")
-        return run_id
-    fault_point("run-evaluated")
-    return run_id
+    taken = claim(operator, lambda run: always or run.second)
+    if taken is not None:
+        with operator.claims.working(taken):
+            _worked(operator, taken, lambda: _evaluate(operator, taken))
+        fault_point("run-evaluated")
+    return None if taken is None else taken.run_id
 
 
 def ask_next(operator: Operator) -> str | None:
-    """Record the oldest due run that is to be proven first, without evaluating it; return its identifier, or None.
+    """Record the due run that comes next and is to be proven first, without evaluating it; return its identifier.
 
     The institution has `Settings.proof_seconds` to prove it covered. `sweep_deadlines` schedules the run that is
     evaluated when it does not.
     """
     if operator.settings.policy is not Policy.UNLESS_PROVEN:
         return None
-    run = claim(operator, lambda run: not run.second)
-    if run is None:
-        return None
-    run_id = run.run_id
+    taken = claim(operator, lambda run: not run.second)
+    if taken is not None:
+        with operator.claims.working(taken):
+            _worked(operator, taken, lambda: ask(operator, taken))
+    return None if taken is None else taken.run_id
+
+
+def _evaluate(operator: Operator, taken: Claim) -> None:
+    plan = begin(operator, taken.run_id)
+    terms, submission, matrices = operator.terms, plan.submission, plan.matrices
+    A, c = matrices.maintenance_fhe.padded(terms.profile.rows, terms.profile.entries, terms.profile.bits)
+    started = now()
+    keys = operator.key_file(operator.enrolled_keys(submission.institution, submission.evaluation_keys))
+    evaluation = operator.evaluator.evaluate(Job(keys, operator.blobs.get(submission.ciphertext), A, c, FUNCTIONS))
+    evaluated = TimedEvaluation(evaluation, started, now())
+    record(operator, plan, taken, evaluated)
+    _log.info("run %s recorded", taken.run_id)
+
+
+def _worked(operator: Operator, taken: Claim, work: Callable[[], None]) -> None:
+    """Do what a run was taken for. Whatever it was that failed must not leave it half-way, nor stop other runs."""
     try:
-        ask(operator, run_id)
-    except NotDue as reason:
-        _end(operator, run_id, reason)
-    except Halted as reason:
-        _wait(operator, run_id, reason)
-    except Exception as error:
-        _log.exception("run %s was not recorded (attempt %d)", run_id, run.attempts)
-        give_back(operator, run_id, f"{type(error).__name__}: {error}")
-    return run_id
+        try:
+            work()
+        except NotDue as reason:
+            hand_back(operator, taken, reason, RunEvent.NEWER_TICK)
+        except Halted as reason:
+            hand_back(operator, taken, reason)
+        except ClaimLost:
+            raise
+        except Exception as error:
+            # When not even this can be written, the claim ends by itself.
+            give_back(operator, taken, error)
+    except ClaimLost as lost:
+        _log.warning("run %s: %s", taken.run_id, lost)
 
 
 def sweep_deadlines(operator: Operator) -> list[str]:
@@ -102,7 +102,7 @@ def sweep_deadlines(operator: Operator) -> list[str]:
     that was not evaluated ends as not proven instead, and one that is evaluated takes its place.
     """
     late = select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER, Run.deadline < instant_text(now()))
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         candidates = list(session.scalars(late.order_by(Run.run_id)))
     swept = []
     for run_id in candidates:
@@ -138,7 +138,8 @@ def _overdue(operator: Operator, session: Session, run: Run) -> bool:
         declared_at=now_text(),
     )
     entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
-    if run.breach_output is None:
+    # By its record: words of a run that was evaluated may be lost, see `taking_back`.
+    if RunRecord.parse(SignedDocument.parse(run.record).body).outputs is None:
         move_run(run, RunEvent.PROOF_OVERDUE)
         session.add(_second_run(run))
     else:
@@ -152,48 +153,10 @@ def _elapsed(operator: Operator, session: Session, run: Run) -> Clock | None:
     return None if entry is None else clock(session, operator, entry.leaf, record.answer_seconds)
 
 
-def recover(operator: Operator) -> list[str]:
-    """Schedule again what a crash interrupted; return the identifiers."""
-    with operator.store.unit_of_work() as session:
-        interrupted = list(session.scalars(select(Run).where(Run.state == RunState.EVALUATING)))
-        for run in interrupted:
-            # The process died, not the evaluation: it is not the run's fault.
-            move_run(run, RunEvent.INTERRUPTED)
-            run.attempts = max(0, run.attempts - 1)
-        return [run.run_id for run in interrupted]
-
-
 def latest_evaluated(session: Session, institution: str) -> Run | None:
     """Return the account's run with the highest record number, if any was evaluated."""
     query = select(Run).where(Run.institution == institution, Run.number.is_not(None))
     return session.scalar(query.order_by(Run.number.desc()).limit(1))
-
-
-def claim(operator: Operator, wanted: Callable[[Run], bool]) -> Run | None:
-    """Take the oldest run that is due and `wanted`; one unit of work, so that no two callers take the same."""
-    with operator.store.unit_of_work() as session:
-        run = _next_due(session, wanted)
-        if run is not None:
-            move_run(run, RunEvent.TAKEN)
-            run.attempts += 1
-        return run
-
-
-def _next_due(session: Session, wanted: Callable[[Run], bool]) -> Run | None:
-    busy = select(Run.institution).where(Run.state.in_(OPEN))
-    query = select(Run).where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
-    passed = set()
-    for run in session.scalars(query.order_by(Run.price_sequence, Run.institution)):
-        account = session.get_one(Account, run.institution)
-        if account.state in ENDED:
-            move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
-            run.problem = "the account is in default"
-            continue
-        if run.institution not in passed and wanted(run) and not halted.stops(session, account, "runs"):
-            return run
-        # Its later runs wait for this one, whoever takes it.
-        passed.add(run.institution)
-    return None
 
 
 def _second_run(run: Run) -> Run:
@@ -204,45 +167,3 @@ def _second_run(run: Run) -> Run:
         price_sequence=run.price_sequence,
         second=True,
     )
-
-
-def give_back(operator: Operator, run_id: str, problem: str) -> None:
-    """Schedule a run again, or end it as failed, void and nothing owed, when it has failed too often."""
-    with operator.store.unit_of_work() as session:
-        run = session.get_one(Run, run_id)
-        run.problem = problem
-        if run.attempts < MAX_ATTEMPTS:
-            move_run(run, RunEvent.RETRIED)
-            return
-        move_run(run, RunEvent.FAILED)
-        account = session.get_one(Account, run.institution)
-        begun = entries.state_of(account).public.run
-        if begun is None or begun.run_id != run_id:
-            return
-        void = RunVoid.parse(
-            {
-                "run_id": run_id,
-                "operator": operator.identity.public_key,
-                "institution": run.institution,
-                "reason": f"not evaluated in {run.attempts} attempts",
-                "ended_at": now_text(),
-            }
-        )
-        entries.enter(session, operator.book, account, void.signed_by(operator.identity))
-
-
-def _wait(operator: Operator, run_id: str, reason: Halted) -> None:
-    """Give back a run that a halt came before; that was no attempt."""
-    with operator.store.unit_of_work() as session:
-        run = session.get_one(Run, run_id)
-        run.problem = str(reason)
-        run.attempts = max(0, run.attempts - 1)
-        move_run(run, RunEvent.RETRIED)
-
-
-def _end(operator: Operator, run_id: str, reason: NotDue) -> None:
-    with operator.store.unit_of_work() as session:
-        run = session.get_one(Run, run_id)
-        run.problem = str(reason)
-        move_run(run, RunEvent.RETRIED)
-        move_run(run, RunEvent.NEWER_TICK)

@@ -5,18 +5,21 @@ import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.worker import Evaluation
 from atomic_margin.margin.collateral.agreement import Agreed
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Conflict, IllegalTransition
 from atomic_margin.service.operator.compiled_ticks import CompiledTick
+from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store.claims import Claim, let_go, require
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.operator.store.transitions import move_run
@@ -76,6 +79,7 @@ class TimedEvaluation(NamedTuple):
     ended: datetime
 
 
+@timed("plan")
 def begin(operator: Operator, run_id: str) -> Plan:
     """Enter that a run begins to be evaluated: what it is on is fixed by that. One that has begun goes on.
 
@@ -112,7 +116,7 @@ def open_due(operator: Operator, institution: str) -> None:
     """
     if operator.settings.policy is not Policy.ALWAYS:
         return
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         waiting = select(Run.run_id).where(
             Run.institution == institution, Run.state == RunState.SCHEDULED, Run.second.is_(False)
         )
@@ -126,7 +130,7 @@ def open_due(operator: Operator, institution: str) -> None:
         _log.warning("run %s did not begin before another book came: %s", run_id, reason)
 
 
-def ask(operator: Operator, run_id: str) -> None:
+def ask(operator: Operator, claim: Claim) -> None:
     """Sign and chain the record of a run that is to be proven first, without evaluating it, and open it for its answer.
 
     Raises:
@@ -134,9 +138,9 @@ def ask(operator: Operator, run_id: str) -> None:
         MarginError: no unit fits, or the prices do not value the collateral.
     """
     while True:
-        plan = _planned(operator, run_id)
+        plan = _planned(operator, claim.run_id)
         try:
-            _record(operator, plan, None, operator.settings.proof_seconds)
+            _record(operator, plan, claim, None)
         except (WrongAgreement, WrongCollateral):
             continue
         except Halted:
@@ -147,7 +151,7 @@ def ask(operator: Operator, run_id: str) -> None:
 
 
 def _planned(operator: Operator, run_id: str) -> Plan:
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         row = session.get_one(Run, run_id)
         state = entries.state_of(session.get_one(Account, row.institution))
         public, begun = state.public, state.public.run
@@ -202,7 +206,7 @@ def compiled_tick(operator: Operator, record: RunRecord) -> CompiledTick:
     kept = operator.compiled_ticks.kept(record.price_sequence)
     if kept is not None:
         return kept
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         return tick_of(operator, session, record.price_sequence)
 
 
@@ -212,33 +216,39 @@ def tick_of(operator: Operator, session: Session, sequence: int) -> CompiledTick
     return operator.compiled_ticks.of(session.get_one(Tick, sequence)) if kept is None else kept
 
 
-def record(operator: Operator, plan: Plan, evaluated: TimedEvaluation, seconds: int) -> None:
+@timed("record")
+def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation) -> None:
     """Sign and chain the record of a run that was evaluated, and open it for its answer.
 
     Args:
         operator: who signs.
         plan: what the run began on.
+        claim: whose run it is.
         evaluated: what was evaluated.
-        seconds: time for the answer.
 
     Raises:
-        Conflict: the run is not this caller's any more.
+        ClaimLost: the run is not this caller's any more.
     """
-    _record(operator, plan, evaluated, seconds)
+    operator.measures.evaluated(plan.run_id, evaluated.started, evaluated.ended)
+    _record(operator, plan, claim, evaluated)
+    operator.measures.recorded(instant(plan.tick.received_at), now())
 
 
-def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, seconds: int) -> None:
-    recorded_at = now()
+def _record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation | None) -> None:
+    recorded_at, settings = now(), operator.settings
+    seconds = settings.proof_seconds if evaluated is None else settings.answer_seconds
     deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
-    with operator.store.unit_of_work() as session:
+
+    def work(session: Session) -> None:
         run = session.get_one(Run, plan.run_id)
-        if run.state is not RunState.EVALUATING:
-            raise Conflict(f"run {run.run_id} is {run.state}; another process evaluates it", "run_id")
-        last = session.scalar(select(Run).where(Run.number == select(func.max(Run.number)).scalar_subquery()))
+        require(run, claim.owner, f"run {run.run_id}")
+        last = session.execute(
+            select(Run.number, Run.record_hash).where(Run.number.is_not(None)).order_by(Run.number.desc()).limit(1)
+        ).one_or_none()
         body = RunRecord.parse(
             {
                 **_fields(operator, plan),
-                "number": str(1 if last is None or last.number is None else last.number + 1),
+                "number": str(1 if last is None else last.number + 1),
                 "previous": GENESIS if last is None else last.record_hash,
                 "submission_sequence": str(submission.sequence),
                 **operator.terms.hashes,
@@ -264,8 +274,11 @@ def _record(operator: Operator, plan: Plan, evaluated: TimedEvaluation | None, s
             run.surplus_output, run.breach_output = evaluation.outputs["surplus"], evaluation.outputs["breach"]
             run.seconds = {name: f"{spent:.3f}" for name, spent in evaluation.seconds.items()}
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
-        run.deadline = deadline
+        run.deadline, run.problem = deadline, None
+        let_go(run)
         move_run(run, RunEvent.RECORDED)
+
+    operator.store.run(work)
 
 
 def _evidence(evaluation: Evaluation) -> dict[str, Any]:

@@ -1,123 +1,79 @@
 """The encrypted shortfall of a settled breach, evaluated, signed and kept for the institution alone.
 
 Nothing that the operator does depends on it: the breach is settled by then, and only the institution can decrypt it. So
-it is evaluated in a process of its own of the lowest priority, and no run waits for it. A row is added by the
-settlement's own transaction, and words and record are stored in one; what a crash interrupts in between is found again
-at the next start.
+one is evaluated at a time, by the workers that evaluate runs, when `background` gives it a turn. A row is added by the
+settlement's own transaction, and words and record are stored in one; what is interrupted in between waits again.
 """
 
 import hashlib
 import logging
-import multiprocessing
-import os
-import threading
-from concurrent.futures import Executor
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from atomic_margin.circuits.profile import Profile
-from atomic_margin.documents.fields import now_text
-from atomic_margin.fhe import worker
-from atomic_margin.fhe.evaluator import Evaluator, WorkerProcess
+from atomic_margin.documents.fields import instant_text, now_text
+from atomic_margin.fhe.executors.port import Job
 from atomic_margin.fhe.worker import Evaluation
-from atomic_margin.service.errors import Conflict
+from atomic_margin.service.errors import ClaimLost
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.runs.evaluation import MAX_ATTEMPTS
+from atomic_margin.service.operator.runs.failures import Failure, count, failure_of, interrupted
 from atomic_margin.service.operator.runs.records import recorded_matrices
+from atomic_margin.service.operator.store.claims import Claim, expired_shortfalls, let_go, require, take
+from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import SHORTFALL_FUNCTION, Run, ShortfallRow
 from atomic_margin.service.operator.store.transitions import move_shortfall
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import ShortfallEvent, ShortfallState
 
-LONGEST_SECONDS = 3600.0
-"""Longest time of one evaluation: on a busy machine the process gets little of the cores."""
-
 _log = logging.getLogger(__name__)
 
 
-class ShortfallWork:
-    """Evaluates shortfalls one after the other, in the order of their runs, for one thread at a time."""
-
-    def __init__(self, operator: Operator) -> None:
-        """Prepare; the process starts when a shortfall waits, and ends when none does."""
-        self._operator = operator
-        self._evaluator: Evaluator | None = None
-        self._process: int | None = None
-        self._stopping = threading.Event()
-
-    def evaluate_next(self) -> bool:
-        """Evaluate the shortfall of the oldest run that waits for it; return False when none does.
-
-        One that is stopped half-way counts as interrupted; `recover_shortfalls` finds it at the next start.
-        """
-        run = None if self._stopping.is_set() else _take(self._operator)
-        if run is None:
-            self._end_process()
-            return False
+def evaluate_shortfall(operator: Operator) -> bool:
+    """Evaluate the shortfall of the oldest run that waits for it; return False when none does."""
+    taken = _take(operator)
+    if taken is None:
+        return False
+    with operator.claims.working(taken):
         try:
-            signed = SignedDocument.parse(run.record)
-            record, profile = RunRecord.parse(signed.body), self._operator.terms.profile
-            matrix = recorded_matrices(self._operator, record).maintenance_fhe
-            A, c = matrix.padded(profile.rows, profile.entries, profile.bits)
-            keys = self._operator.enrolled_keys(record.institution, record.evaluation_keys)
-            evaluation = self._started().evaluate(
-                self._operator.key_file(keys), self._operator.blobs.get(record.ciphertext), A, c, (SHORTFALL_FUNCTION,)
-            )
-            _record(self._operator, run.run_id, signed.body_hash(), record.ciphertext, evaluation)
-        except Exception as error:
-            if self._stopping.is_set():
-                _log.info("the shortfall of run %s was interrupted", run.run_id)
-                return False
-            # Whatever it was must not leave the row half-way, nor stop the other shortfalls.
-            _log.exception("the shortfall of run %s was not evaluated", run.run_id)
-            _give_back(self._operator, run.run_id, f"{type(error).__name__}: {error}")
-        return True
-
-    def stop(self) -> None:
-        """End the evaluation in hand at once; callable from another thread."""
-        self._stopping.set()
-        for process in multiprocessing.active_children():
-            if process.pid == self._process:
-                process.kill()
-
-    def _started(self) -> Evaluator:
-        """Return the evaluator, its process running."""
-        shared = self._operator.shared_evaluator
-        if shared is not None:
-            return shared
-        if self._evaluator is None:
-            self._evaluator = Evaluator(
-                self._operator.terms.profile, seconds=LONGEST_SECONDS, make_executor=self._make_executor
-            )
-        self._evaluator.start()
-        if self._stopping.is_set():
-            raise Conflict("the operator is being stopped")
-        return self._evaluator
-
-    def _make_executor(self) -> Executor:
-        executor = WorkerProcess(_start_patiently, self._operator.terms.profile, self._operator.settings.memory_bytes)
-        self._process = executor.submit(os.getpid).result()
-        return executor
-
-    def _end_process(self) -> None:
-        self._process = None
-        if self._evaluator is not None:
-            self._evaluator.close()
-            self._evaluator = None
+            try:
+                _evaluate(operator, taken)
+            except ClaimLost:
+                raise
+            except Exception as error:
+                # Whatever it was must not leave the row half-way, nor stop the other shortfalls.
+                failure = failure_of(error, stopping=operator.stopping.is_set())
+                _log.warning("the shortfall of run %s was not evaluated: %s", taken.run_id, failure)
+                _log.debug("the shortfall of run %s", taken.run_id, exc_info=error)
+                _give_back(operator, taken, failure)
+        except ClaimLost as lost:
+            _log.warning("the shortfall of run %s: %s", taken.run_id, lost)
+    return True
 
 
 def recover_shortfalls(operator: Operator) -> list[str]:
-    """Let what a crash interrupted wait again; return the identifiers of the runs."""
+    """Let what a crash interrupted wait again; return the identifiers of the runs. At the start."""
     with operator.store.unit_of_work() as session:
         query = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.EVALUATING)
-        interrupted = list(session.scalars(query))
-        for row in interrupted:
+        left = list(session.scalars(query))
+        for row in left:
             # The process died, not the evaluation: it is not the run's fault.
             move_shortfall(row, ShortfallEvent.INTERRUPTED)
+            let_go(row)
             row.attempts = max(0, row.attempts - 1)
-        return [row.run_id for row in interrupted]
+        return [row.run_id for row in left]
+
+
+def reclaim_shortfalls(operator: Operator) -> list[str]:
+    """Take back shortfalls whose claim nobody renewed in time; return the identifiers of the runs."""
+    with operator.store.reading() as session:
+        if not expired_shortfalls(session, operator.claims.owners(), now()):
+            return []
+    with operator.store.unit_of_work() as session:
+        late = expired_shortfalls(session, operator.claims.owners(), now())
+        for row in late:
+            _again_or_failed(row, interrupted("nobody has it in hand any more"))
+        return [row.run_id for row in late]
 
 
 def recorded(session: Session, institution: str, limit: int) -> list[str]:
@@ -127,26 +83,44 @@ def recorded(session: Session, institution: str, limit: int) -> list[str]:
     return list(session.scalars(query.order_by(Run.number.desc()).limit(limit)))[::-1]
 
 
-def _start_patiently(profile: Profile, memory_bytes: int) -> None:
-    """Initialise a worker process that leaves the cores to every other."""
-    os.nice(19)
-    worker.start(profile, memory_bytes)
-
-
-def _take(operator: Operator) -> Run | None:
-    """Take the shortfall of the oldest run that waits for it in hand; return the run."""
-    with operator.store.unit_of_work() as session:
-        waiting = select(ShortfallRow).where(ShortfallRow.state == ShortfallState.WAITING)
-        row = session.scalar(waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1))
-        if row is None:
+def _take(operator: Operator) -> Claim | None:
+    """Take the shortfall of the oldest run that waits for it in hand."""
+    due = or_(ShortfallRow.retry_at.is_(None), ShortfallRow.retry_at <= instant_text(now()))
+    waiting = select(ShortfallRow.run_id).where(ShortfallRow.state == ShortfallState.WAITING, due)
+    oldest = waiting.join(Run, Run.run_id == ShortfallRow.run_id).order_by(Run.number).limit(1)
+    with operator.store.reading() as session:
+        if session.scalar(oldest) is None:
             return None
+
+    def work(session: Session) -> Claim | None:
+        run_id = session.scalar(oldest)
+        if run_id is None:
+            return None
+        row = session.get_one(ShortfallRow, run_id)
         move_shortfall(row, ShortfallEvent.TAKEN)
-        row.attempts += 1
-        return session.get_one(Run, row.run_id)
+        return take(row, now())
+
+    return operator.store.run(work)
 
 
-def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluation: Evaluation) -> None:
-    """Sign and store the record of an evaluation together with its words."""
+def _evaluate(operator: Operator, taken: Claim) -> None:
+    with operator.store.reading() as session:
+        signed = SignedDocument.parse(session.get_one(Run, taken.run_id).record)
+    record, profile = RunRecord.parse(signed.body), operator.terms.profile
+    matrix = recorded_matrices(operator, record).maintenance_fhe
+    A, c = matrix.padded(profile.rows, profile.entries, profile.bits)
+    keys = operator.key_file(operator.enrolled_keys(record.institution, record.evaluation_keys))
+    job = Job(keys, operator.blobs.get(record.ciphertext), A, c, (SHORTFALL_FUNCTION,))
+    _record(operator, taken, signed.body_hash(), record.ciphertext, operator.evaluator.evaluate(job))
+    _log.info("shortfall of run %s recorded", taken.run_id)
+
+
+def _record(operator: Operator, taken: Claim, run: str, ciphertext: str, evaluation: Evaluation) -> None:
+    """Sign and store the record of an evaluation together with its words.
+
+    Raises:
+        ClaimLost: it is not this caller's any more.
+    """
     words = evaluation.outputs[SHORTFALL_FUNCTION]
     record = ShortfallRecord(
         run=run,
@@ -157,20 +131,32 @@ def _record(operator: Operator, run_id: str, run: str, ciphertext: str, evaluati
         evaluated_at=now_text(),
     )
     signed = record.signed_by(operator.identity)
-    with operator.store.unit_of_work() as session:
-        row = session.get_one(ShortfallRow, run_id)
-        if row.state is not ShortfallState.EVALUATING:
-            raise Conflict(f"the shortfall of run {run_id} is {row.state}; another process evaluates it", "run_id")
+
+    def work(session: Session) -> None:
+        row = session.get_one(ShortfallRow, taken.run_id)
+        require(row, taken.owner, f"the shortfall of run {taken.run_id}")
         row.record, row.output = signed.to_json(), words
         row.seconds = {name: f"{seconds:.3f}" for name, seconds in evaluation.seconds.items()}
         row.problem = None
+        let_go(row)
         move_shortfall(row, ShortfallEvent.RECORDED)
 
+    operator.store.run(work)
 
-def _give_back(operator: Operator, run_id: str, problem: str) -> None:
+
+def _give_back(operator: Operator, taken: Claim, failure: Failure) -> None:
     """Let a shortfall wait again, or give it up when it has failed too often. The account is not touched."""
-    with operator.store.unit_of_work() as session:
-        row = session.get_one(ShortfallRow, run_id)
-        row.problem = problem
-        failed = row.attempts >= MAX_ATTEMPTS
-        move_shortfall(row, ShortfallEvent.FAILED if failed else ShortfallEvent.RETRIED)
+
+    def work(session: Session) -> None:
+        row = session.get_one(ShortfallRow, taken.run_id)
+        require(row, taken.owner, f"the shortfall of run {taken.run_id}")
+        _again_or_failed(row, failure)
+
+    operator.store.run(work)
+
+
+def _again_or_failed(row: ShortfallRow, failure: Failure) -> None:
+    let_go(row)
+    given_up = count(row, failure, now())
+    row.problem = str(failure) if given_up is None else f"{given_up}; {failure}"
+    move_shortfall(row, ShortfallEvent.RETRIED if given_up is None else ShortfallEvent.FAILED)

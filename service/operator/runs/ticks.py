@@ -13,6 +13,7 @@ from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict, TooFewSources
 from atomic_margin.service.feed.combine import require_signed
 from atomic_margin.service.feed.tick import make_tick, make_void
+from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.prices import with_receipted
 from atomic_margin.service.operator.runs.rules import InForce, beginning, in_force
@@ -21,6 +22,7 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market, newest_tick
 from atomic_margin.service.operator.store.prices import prune, receipt, receipted
 from atomic_margin.service.operator.store.tables import Account, PriceRow, Run, SubmissionRow, Tick
+from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import is_due
@@ -58,7 +60,9 @@ def take_tick(operator: Operator, document: object) -> list[str]:
         PricesRefused: too few sources are fresh and agree, a price moved too far, or the time does not advance.
         Conflict: the number is not the next one.
         MarginError: the prices do not fit the universe, named by field. Nothing is stored.
+        OutOfSpace: there is too little room for the runs that would follow. Nothing is stored.
     """
+    require_room(operator.settings)
     while True:
         before, prices, received_at = _gathered(operator, document)
         rules, changes = before.in_force
@@ -88,6 +92,7 @@ def take_tick(operator: Operator, document: object) -> list[str]:
             if not _store(session, before, tick, signed, received_at):
                 continue
             scheduled = _schedule(session, tick.sequence)
+            tell(session, "tick taken", tick=tick.sequence, runs=len(scheduled), sources=len(tick.prices))
         operator.compiled_ticks.keep(compiled)
         _log_interpolated(operator, tick.sequence, tick.market)
         return scheduled
@@ -115,13 +120,14 @@ def void_tick(operator: Operator, document: object) -> SignedDocument:
         signed = tick.signed_by(operator.identity)
         with operator.store.unit_of_work() as session:
             if _store(session, before, tick, signed, received_at):
+                tell(session, "tick void", level=logging.WARNING, tick=tick.sequence)
                 return signed
 
 
 def _gathered(operator: Operator, document: object) -> tuple[_Before, PriceSet, datetime]:
     """Return what comes before, and what was receipted together with what was sent."""
     sent, received_at = PriceSet.parse(document), now()
-    with operator.store.unit_of_work() as session:
+    with operator.store.reading() as session:
         rows = (newest_tick(session), newest_market(session))
         last = _parsed(rows[0])
         # Nearly always the newest tick has a market: then it is the same row, and parsed once.

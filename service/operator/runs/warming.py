@@ -59,7 +59,7 @@ class KeyWarmer:
         return True
 
     def _cold(self) -> EnrolledKeys | None:
-        with self._operator.store.unit_of_work() as session:
+        with self._operator.store.reading() as session:
             for account in session.scalars(select(Account).where(Account.state.in_(WATCHED))):
                 public = entries.state_of(account).public
                 # Runs stay under the keys of their book until it is there under newer keys.

@@ -9,6 +9,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
+from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger, queue
 from atomic_margin.service.operator.store import entries
@@ -28,6 +29,7 @@ from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.verification import VerifiedBreach
 
 
+@timed("settle")
 def settle(operator: Operator, breach: VerifiedBreach) -> bool:
     """Settle a verified breach; return whether it is settled, or has to wait. One that is settled stays as it is.
 

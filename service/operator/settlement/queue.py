@@ -57,11 +57,12 @@ def _done(session: Session, rules: BreakerRules, moment: datetime) -> list[Done]
     """Return the settlements of the window, the last ones of the ledger."""
     begin, found = moment - timedelta(seconds=rules.window_seconds), []
     query = select(SettlementRow.document).order_by(SettlementRow.transaction_id.desc()).execution_options(yield_per=64)
-    for document in session.scalars(query):
-        one = Done(instant(document["body"]["settled_at"]), Decimal(document["body"]["top_up_usd"]))
-        if one.settled <= begin:
-            break
-        found.append(one)
+    with session.execute(query) as rows:
+        for (document,) in rows:
+            one = Done(instant(document["body"]["settled_at"]), Decimal(document["body"]["top_up_usd"]))
+            if one.settled <= begin:
+                break
+            found.append(one)
     return found
 
 

@@ -4,10 +4,11 @@
 log, all in the caller's unit of work. The state in the row is a cache of what the entries give; `replay` rebuilds it.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
@@ -24,6 +25,7 @@ from atomic_margin.service.operator.store.tables import (
     SettlementRow,
     SubmissionRow,
 )
+from atomic_margin.service.operator.store.told import tell, tell_entry
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
 from atomic_margin.service.protocol.account.events import EventKind, read_event
@@ -126,8 +128,12 @@ def enter_in_all(session: Session, book: Book, document: SignedDocument) -> None
     Raises:
         IllegalTransition: it is no legal event of one of them; then it is entered nowhere.
     """
+    accounts = 0
     for account in session.scalars(select(Account).order_by(Account.institution)):
-        _append(session, book, account, chain_of(account), document)
+        _append(session, book, account, chain_of(account), document, told=False)
+        accounts += 1
+    level = logging.WARNING if document.type == "halt" else logging.INFO
+    tell(session, document.type.replace("-", " "), level=level, accounts=accounts)
 
 
 def enter_in_new(session: Session, book: Book, account: Account, document: SignedDocument) -> None:
@@ -146,10 +152,20 @@ def open_account(session: Session, book: Book, account: Account, admission: Sign
     return _append(session, book, account, Chain(), admission)
 
 
-def _append(session: Session, book: Book, account: Account, before: Chain, document: SignedDocument) -> SignedDocument:
+def _append(
+    session: Session, book: Book, account: Account, before: Chain, document: SignedDocument, *, told: bool = True
+) -> SignedDocument:
     chain, entry = extended(
         before, document, newest(session), Salts(account.seed), book.log_key.name, book.identity, now_text()
     )
+    store(session, account, chain, entry, document)
+    if told:
+        tell_entry(session, account.institution, chain.number, EventKind(entry.body["kind"]), document)
+    return entry
+
+
+def store(session: Session, account: Account, chain: Chain, entry: SignedDocument, document: SignedDocument) -> None:
+    """Store an account with one more entry, which was computed: what `enter` does with it, and `taking_back`."""
     state = chain.state
     if state is None:
         raise TypeError("a chain with an entry has a state")
@@ -171,7 +187,6 @@ def _append(session: Session, book: Book, account: Account, before: Chain, docum
             leaf=log.append(session, entry_leaf(entry).to_bytes()),
         )
     )
-    return entry
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:
@@ -202,7 +217,9 @@ def require_known(session: Session, institution: str, entry: str) -> None:
 
 def entries_after(session: Session, institution: str, number: int, limit: int) -> Iterator[StoredEntry]:
     """Yield up to `limit` entries of an account after the one with that number."""
-    query = select(EntryRow).where(EntryRow.institution == institution, EntryRow.number > number)
+    # As wide as what a caller may send, whatever the column holds.
+    later = EntryRow.number > literal(number, BigInteger)
+    query = select(EntryRow).where(EntryRow.institution == institution, later)
     for row in session.scalars(query.order_by(EntryRow.number).limit(limit)):
         yield StoredEntry(SignedDocument.parse(row.entry), SignedDocument.parse(document_of(session, row)))
 

@@ -15,6 +15,9 @@ from atomic_margin.service.log.tiles import MAX_ENTRY_BYTES, TilePath, join_bund
 from atomic_margin.service.log.tree import TILE_WIDTH, ReadHashes, completed
 from atomic_margin.service.operator.store.tables import CheckpointRow, LogLeaf, LogTile
 
+GREW = "atomic-margin log grew"
+"""What the session of a unit of work that appended a leaf has in `info`, for who wants to know once it is committed."""
+
 # Made once: an append is four of them, and putting them together would take longer than carrying them out.
 _LAST = select(func.max(LogLeaf.number))
 _ADD_LEAF = insert(LogLeaf)
@@ -33,6 +36,7 @@ def append(session: Session, entry: bytes) -> int:
     if len(entry) > MAX_ENTRY_BYTES:
         raise ValueError(f"a leaf has at most {MAX_ENTRY_BYTES} bytes, got {len(entry)}")
     index = size(session)
+    session.info[GREW] = True
     session.connection().execute(_ADD_LEAF, {"number": index, "entry": entry})
     tile = _add(session, 0, index, leaf_hash(entry))
     for level, number in completed(index + 1):

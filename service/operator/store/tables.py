@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     ForeignKey,
+    Index,
     LargeBinary,
     String,
     UniqueConstraint,
@@ -43,6 +44,26 @@ class Base(DeclarativeBase):
     }
 
 
+class Claimable:
+    """What rows have that one caller at a time works on; `store.claims` says what it means.
+
+    Attributes:
+        attempts: how often it was tried, what failed for no fault of its own not counted.
+        claimed_by: a name that the claim alone has.
+        lease_until: when the claim ends, unless it is renewed.
+        interruptions: how often it was cut off for no fault of its own.
+        worker_deaths: how many of these were deaths of its worker.
+        retry_at: before then it is not tried again.
+    """
+
+    attempts: Mapped[int] = mapped_column(default=0)
+    claimed_by: Mapped[str | None] = mapped_column(String(32))
+    lease_until: Mapped[str | None] = mapped_column(String(20))
+    interruptions: Mapped[int] = mapped_column(default=0, server_default="0")
+    worker_deaths: Mapped[int] = mapped_column(default=0, server_default="0")
+    retry_at: Mapped[str | None] = mapped_column(String(20))
+
+
 class Account(Base):
     """An institution and its margin account."""
 
@@ -50,7 +71,6 @@ class Account(Base):
     institution: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str]
     identity: Mapped[str] = mapped_column(String(64), unique=True)
-    token_sha256: Mapped[str | None]
     nonce: Mapped[str | None]
     # What the account is follows from its entries; `store.entries` alone writes these, and `replay` compares them.
     seed: Mapped[str] = mapped_column(String(64))
@@ -197,11 +217,17 @@ class CosignedRow(Base):
     newest_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class Run(Base):
+class Run(Claimable, Base):
     """One account under one tick; `second` is the run that is evaluated after one that was not proven in time."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("institution", "price_sequence", "exact"),)
+    __table_args__ = (
+        UniqueConstraint("institution", "price_sequence", "exact"),
+        # Whoever looks for work asks for few of many rows; the words of a run are a third of a megabyte.
+        Index("ix_runs_state", "state", "price_sequence", "institution"),
+        Index("ix_runs_institution_state", "institution", "state"),
+        Index("ix_runs_institution_number", "institution", "number"),
+    )
     run_id: Mapped[str] = mapped_column(primary_key=True)
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
     submission_id: Mapped[int] = mapped_column(ForeignKey("submissions.id"))
@@ -209,7 +235,6 @@ class Run(Base):
     # The column keeps the name it has in databases that are there.
     second: Mapped[bool] = mapped_column("exact", default=False)
     state: Mapped[RunState] = mapped_column(default=RUNS.first)
-    attempts: Mapped[int] = mapped_column(default=0)
     number: Mapped[int | None] = mapped_column(unique=True)
     record: Mapped[JsonObject | None]
     record_hash: Mapped[str | None] = mapped_column(index=True)
@@ -249,21 +274,28 @@ SHORTFALL_FUNCTION = "shortfall"
 """What is evaluated once a breach is settled, where the profile has it."""
 
 
-class ShortfallRow(Base):
+class ShortfallRow(Claimable, Base):
     """The encrypted shortfall of a settled run; the row comes with the settlement, record and words once evaluated."""
 
     __tablename__ = "shortfalls"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first)
-    attempts: Mapped[int] = mapped_column(default=0)
+    state: Mapped[ShortfallState] = mapped_column(default=SHORTFALLS.first, index=True)
     record: Mapped[JsonObject | None]
     output: Mapped[bytes | None] = mapped_column(LargeBinary)
     seconds: Mapped[JsonObject | None]
     problem: Mapped[str | None]
 
 
+class BundlePart(Base):
+    """What several bundles have alike, once, compressed; `store.bundles` puts them together."""
+
+    __tablename__ = "bundle_parts"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AttestationRow(Base):
-    """The published bundle of a verified answer."""
+    """The published bundle of a verified answer, without what other rows and parts have (`store.bundles`)."""
 
     __tablename__ = "attestations"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
@@ -276,7 +308,8 @@ class ReaderRow(Base):
     __tablename__ = "readers"
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    token_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    token_sha256: Mapped[str | None] = mapped_column(String(64), index=True)
+    public_key: Mapped[str | None] = mapped_column(String(64), index=True)
 
 
 class GivingUpRow(Base):

@@ -4,20 +4,23 @@ Bodies are limited while they arrive; signed documents are parsed by our own str
 that what is verified is what was sent.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query, Response, UploadFile
+from fastapi import APIRouter, FastAPI, Path, Query, Response
 from fastapi.responses import PlainTextResponse
+from sqlalchemy.orm import defer
 
 import atomic_margin
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
+from atomic_margin.service import tracing
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
-from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.contract import install_contract
+from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import TileInvalid
 from atomic_margin.service.log.tiles import parse_path
 from atomic_margin.service.operator.accounts import (
@@ -30,6 +33,7 @@ from atomic_margin.service.operator.accounts import (
     releases,
     submissions,
 )
+from atomic_margin.service.operator.health import Watch
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import answers, prices, records, ticks
 from atomic_margin.service.operator.runs.background import BackgroundWork
@@ -37,15 +41,23 @@ from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.store.tables import Run, Tick
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.administration import administration_router
+from atomic_margin.service.operator.web.admission import admission_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.defaults import defaults_router
-from atomic_margin.service.operator.web.dependencies import JsonBody, Token
+from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
+from atomic_margin.service.operator.web.edge import install_edge
+from atomic_margin.service.operator.web.events import events_router
 from atomic_margin.service.operator.web.evidence import evidence_router
+from atomic_margin.service.operator.web.lists import lists_router
+from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
+from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
+from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
+from atomic_margin.service.operator.web.uploads import uploads_router
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     AccountView,
@@ -54,7 +66,6 @@ from atomic_margin.service.protocol.messages import (
     Challenge,
     Entries,
     GivingUpRequest,
-    Health,
     IssuedNonce,
     LastTick,
     OperatorView,
@@ -67,41 +78,63 @@ from atomic_margin.service.protocol.states import AccountState
 
 MAX_DOCUMENT_BYTES = 2 << 20
 
+_log = logging.getLogger(__name__)
+
 
 def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     """Return the application of an operator; with `background`, runs are evaluated while it serves."""
-    work = BackgroundWork(operator)
+    work, live = BackgroundWork(operator), Live(operator)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if background:
             work.start()
+        version, key = atomic_margin.__version__, operator.identity.public_key
+        _log.info("operator started", extra={"version": version, "key": key, "workers": operator.evaluator.workers})
+        live.start()
         yield
+        live.stop()
         if background:
             work.stop()
         operator.close()
+        _log.info("operator stopped")
 
     app = FastAPI(
         title="atomic-margin operator",
         version=atomic_margin.__version__,
+        docs_url=None,
+        redoc_url=None,
         summary="Margin verification that never sees a position",
         description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
         lifespan=lifespan,
         responses={"4XX": {"model": problems.Problem, "description": "what is wrong and what to do"}},
     )
+    app.state.live = live
     problems.install(app)
+    install_contract(app)
+    install_reference(app)
     profile_layout = layout_of(operator.terms.profile)
 
-    def limit_of(path: str) -> int:
-        if path.endswith("/enrolment"):
-            return profile_layout.evaluation_key_bytes + profile_layout.messages["input"].size + MAX_DOCUMENT_BYTES
-        return MAX_DOCUMENT_BYTES
+    longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
 
-    app.add_middleware(BodyLimit, limit_of=limit_of)
+    def limit_of(path: str) -> int:
+        if "/uploads/" in path:
+            return longest_file
+        of_form = form_limit(path)
+        return MAX_DOCUMENT_BYTES if of_form is None else of_form
+
+    install_edge(app, operator, limit_of)
+    count_requests(app, operator.measures)
+    tracing.watch(app)
+    watch = Watch(operator, lambda: not background or work.works(), work.is_behind)
+    app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
     app.include_router(universes_router(operator))
+    app.include_router(admission_router(operator))
+    app.include_router(events_router(operator, live))
     app.include_router(_institutions(operator, work))
+    app.include_router(uploads_router(operator))
     app.include_router(_runs(operator, work))
     app.include_router(administration_router(operator))
     app.include_router(disputes_router(operator))
@@ -112,16 +145,13 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
     app.include_router(breakers_router(operator))
+    app.include_router(lists_router(operator))
+    operator_pages(operator).install(app)
     return app
 
 
 def _public(operator: Operator) -> APIRouter:
     router = APIRouter(tags=["public"])
-
-    @router.get("/healthz")
-    def healthz() -> Health:
-        """Say that the server answers."""
-        return Health(status="ok", version=atomic_margin.__version__)
 
     @router.get("/v1/operator")
     def describe() -> OperatorView:
@@ -146,13 +176,13 @@ def _public(operator: Operator) -> APIRouter:
         """The newest tick, void or not: what a source has to name when it signs the next one."""
         return views.last_tick(operator)
 
-    @router.get("/v1/ticks/{sequence}")
+    @router.get("/v1/ticks/{sequence:int}")
     def tick(sequence: Annotated[int, Path(ge=0, le=MAX_COUNTER)]) -> SignedDocument:
         """A price tick: the sources' signed documents, and what the operator combined them to, signed by it.
 
         One without a market is void. Agents follow the ticks one by one.
         """
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = session.get(Tick, sequence)
         if row is None:
             raise NotFound(f"there is no tick {sequence}", "sequence")
@@ -161,7 +191,7 @@ def _public(operator: Operator) -> APIRouter:
     @router.get("/v1/log/checkpoint", response_class=PlainTextResponse)
     def checkpoint() -> PlainTextResponse:
         """The newest checkpoint of the log, a signed note with the cosignatures it has so far."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             row = log.newest_checkpoint(session)
         if row is None:
             raise NotFound("no checkpoint is published yet: the log is empty")
@@ -174,7 +204,7 @@ def _public(operator: Operator) -> APIRouter:
             wanted = parse_path(f"tile/{path}")
         except TileInvalid as error:
             raise NotFound(str(error), "path") from error
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             data = log.tile(session, wanted)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "max-age=31536000"})
 
@@ -187,22 +217,16 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     @router.post(
         "/enrolment",
         status_code=201,
-        openapi_extra=examples.upload("enrolment", "evaluation_keys", "known_answer_input"),
+        openapi_extra=examples.signed_json("enrolment"),
     )
-    def enrol(
-        institution: str, document: UploadFile, evaluation_keys: UploadFile, known_answer_input: UploadFile
-    ) -> Challenge:
-        """Bring evaluation keys (multipart: signed document, keys, known-answer words); check what comes back.
+    def enrol(institution: str, document: JsonBody, response: Response) -> Challenge:
+        """Enrol evaluation keys and known-answer words that were uploaded before; check what comes back.
 
         Takes some seconds: the keys are tried in a worker process before they are stored.
         """
-        return enrolment.enrol(
-            operator,
-            institution,
-            parse_json(document.file.read()),
-            evaluation_keys.file.read(),
-            known_answer_input.file.read(),
-        )
+        # It is large, and of use once.
+        response.headers["Cache-Control"] = "no-store"
+        return enrolment.enrol(operator, institution, document)
 
     @router.post(
         "/enrolment/confirmation",
@@ -215,9 +239,8 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         return AccountStanding(state=AccountState.ACTIVE)
 
     @router.post("/nonce", status_code=201)
-    def nonce(institution: str, token: Token) -> IssuedNonce:
+    def nonce(institution: str) -> IssuedNonce:
         """Get the nonce of the next submission."""
-        operator.require_account(institution, token)
         return IssuedNonce(nonce=enrolment.issue_nonce(operator, institution))
 
     @router.post("/submissions", status_code=201, openapi_extra=examples.signed_json("submission"))
@@ -268,19 +291,19 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         return giving_up.ask(operator, institution, document)
 
     @router.get("/giving-up")
-    def asked_to_give_up(institution: str, token: Token) -> GivingUpRequest:
+    def asked_to_give_up(institution: str) -> GivingUpRequest:
         """What the institution asks to give up, and whether it still can be."""
-        return giving_up.asked(operator, operator.require_account(institution, token).institution)
+        return giving_up.asked(operator, operator.account(institution).institution)
 
     @router.get("/entries")
-    def entries(institution: str, token: Token, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
+    def entries(institution: str, after: Annotated[int, Query(ge=0, le=MAX_COUNTER)] = 0) -> Entries:
         """Entries of an account after one of them, with the documents they are about: what an agent replays."""
-        return views.entries_view(operator, operator.require_account(institution, token), after)
+        return views.entries_view(operator, operator.account(institution), after)
 
     @router.get("")
-    def account(institution: str, token: Token) -> AccountView:
+    def account(institution: str) -> AccountView:
         """State, ledger balances, next sequence numbers and runs of an account."""
-        return views.account_view(operator, operator.require_account(institution, token))
+        return views.account_view(operator, operator.account(institution))
 
     return router
 
@@ -288,10 +311,10 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
 def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
 
-    def run_for(run_id: str, token: str | None) -> Run:
-        with operator.store.unit_of_work() as session:
-            run = session.get(Run, run_id)
-        operator.require_account("" if run is None else run.institution, token)
+    def run_for(run_id: str, *, words: bool = False) -> Run:
+        left = [] if words else [defer(Run.surplus_output), defer(Run.breach_output)]
+        with operator.store.reading() as session:
+            run = session.get(Run, run_id, options=left)
         if run is None:
             raise NotFound(f"there is no run {run_id!r}", "run_id")
         return run
@@ -304,8 +327,8 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     def take_tick(document: JsonBody) -> TickAccepted:
         """Combine the prices that sources signed into a tick and schedule a run for every watched account.
 
-        No token is needed: the sources' signatures count. A tick that fails is refused with the reason, and its number
-        stays free: other sources may still sign.
+        Anybody may bring it: the sources' signatures count. A tick that fails is refused with the reason, and
+        its number stays free: other sources may still sign.
         """
         scheduled = ticks.take_tick(operator, document)
         work.wake()
@@ -315,34 +338,33 @@ def _runs(operator: Operator, work: BackgroundWork) -> APIRouter:
     def take_price(document: JsonBody) -> PriceReceipt:
         """Take one source's signed prices for the next tick, which will combine them with all others it was sent.
 
-        No token is needed: the source's signature counts. The leaf, with `/v1/log/evidence` of it, is the receipt; the
-        same document again has the same one.
+        A source of the rules signs the request, too; what it brings may be another's. The leaf, with
+        `/v1/log/evidence` of it, is the receipt; the same document again has the same one.
         """
         return prices.take_price(operator, document)
 
     @router.get("/runs/{run_id}")
-    def run(run_id: str, token: Token) -> RunView:
+    def run(run_id: str) -> RunView:
         """State and signed record of a run and, once settled, settlement and shortfall record."""
-        return views.run_view(operator, run_for(run_id, token))
+        return views.run_view(operator, run_for(run_id))
 
     @router.get("/runs/{run_id}/outputs/{function}", response_class=Response)
-    def output(run_id: str, function: str, token: Token) -> Response:
+    def output(run_id: str, function: str) -> Response:
         """Raw words of an output ciphertext: `surplus` or `breach`, and `shortfall` once it is recorded."""
-        words = views.output_of(operator, run_for(run_id, token), function)
+        words = views.output_of(operator, run_for(run_id, words=True), function)
         return Response(words, media_type="application/octet-stream")
 
     @router.get("/attestations")
-    def attestations(token: Token) -> Attestations:
-        """Runs whose bundles the token opens: the institution's own, and of those that named its bearer a reader."""
-        return Attestations(runs=readers.readable(operator, token))
+    def attestations(caller: Calling) -> Attestations:
+        """Runs whose bundles the caller may read: the institution's own, and of those that named it a reader."""
+        return Attestations(runs=readers.readable(operator, None if caller.is_staff else caller.readable))
 
     @router.get("/attestations/{run_id}")
-    def attestation(run_id: str, token: Token) -> Bundle:
+    def attestation(run_id: str) -> Bundle:
         """A bundle for `atomic-margin verify`, for the operator, its institution, and whom that one names.
 
         Beside the signed document stands what shows its entries in the log, as soon as enough witnesses cosigned them.
         """
-        readers.require_reader(operator, run_id, token)
         return views.bundle(operator, run_id)
 
     @router.post(

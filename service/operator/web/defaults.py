@@ -1,11 +1,11 @@
 """Calls about defaults and the guarantee fund: the operator's own, and those of an institution in default."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from atomic_margin.service.operator.accounts import default_views, defaults
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.web import examples
-from atomic_margin.service.operator.web.dependencies import JsonBody, Token
+from atomic_margin.service.operator.web.dependencies import JsonBody
 from atomic_margin.service.protocol.default_messages import (
     AgreedLoss,
     ClosingOut,
@@ -27,10 +27,7 @@ def defaults_router(operator: Operator) -> APIRouter:
 
 
 def _own(operator: Operator) -> APIRouter:
-    def require_admin(token: Token) -> None:
-        operator.require_admin(token)
-
-    router = APIRouter(tags=["operator"], dependencies=[Depends(require_admin)])
+    router = APIRouter(tags=["operator"])
 
     @router.post("/sales", status_code=201)
     def realise(sold: Realisation) -> SignedDocument:
@@ -69,13 +66,13 @@ def _institutions(operator: Operator) -> APIRouter:
         return defaults.ask_to_agree(operator, institution, document)
 
     @router.get("/loss")
-    def offered(institution: str, token: Token) -> LossOffered:
+    def offered(institution: str) -> LossOffered:
         """The loss that the institution signed last, and whether it still can be agreed to."""
-        return defaults.offered(operator, operator.require_account(institution, token).institution)
+        return defaults.offered(operator, operator.account(institution).institution)
 
     @router.get("/default")
-    def standing(institution: str, token: Token) -> DefaultView:
+    def standing(institution: str) -> DefaultView:
         """Where the institution's default stands, with the file for `atomic-margin verify-default`."""
-        return default_views.default_view(operator, operator.require_account(institution, token).institution)
+        return default_views.default_view(operator, operator.account(institution).institution)
 
     return router

@@ -21,7 +21,7 @@ def evidence_router(operator: Operator) -> APIRouter:
     @router.get("/v1/log/evidence")
     def evidence(leaf: Annotated[list[LeafIndex], Query(min_length=1, max_length=MAX_LEAVES)]) -> LogEvidence:
         """That up to 8 leaves, named by their numbers, are in the newest checkpoint with enough cosignatures."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             found = checkpoints.evidence(session, leaf)
         if found is None:
             raise NotFound("no checkpoint with enough cosignatures holds these leaves yet; ask again", "leaf")

@@ -220,35 +220,61 @@ BODIES: dict[str, JsonObject] = {
 def signed_json(kind: str) -> JsonObject:
     """Describe a request whose body is a signed document."""
     example = _signed(kind)
-    schema = {
-        "type": "object",
-        "required": list(example),
-        "properties": {name: {"type": "object" if name == "body" else "string"} for name in example},
-    }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+    content = {"schema": _signed_schema(kind), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def price_set() -> JsonObject:
     """Describe a request whose body is what sources signed for one tick."""
     example = {"format": "atomic-margin/prices/2", "sequence": "7", "prices": [_signed("price")]}
-    types = {"format": "string", "sequence": "string", "prices": "array"}
-    properties: JsonObject = {name: {"type": kind} for name, kind in types.items()}
-    properties["prices"]["items"] = {"type": "object"}
-    schema = {"type": "object", "required": list(example), "properties": properties}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+    properties: JsonObject = {
+        "format": {"const": example["format"]},
+        "sequence": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,17})$"},
+        "prices": {"type": "array", "items": _signed_schema("price"), "maxItems": 64},
+    }
+    return _described(properties, example)
 
 
 def rules_change() -> JsonObject:
     """Describe a request whose body is a change of price rules."""
-    example = {"signed": [_signed("price-rules")]}
-    schema = {"type": "object", "required": ["signed"], "properties": {"signed": {"type": "array"}}}
+    signed = {"type": "array", "items": _signed_schema("price-rules"), "minItems": 1, "maxItems": 64}
+    return _described({"signed": signed}, {"signed": [_signed("price-rules")]})
+
+
+def _described(properties: JsonObject, example: JsonObject) -> JsonObject:
+    schema = {
+        "type": "object",
+        "required": list(properties),
+        "properties": properties,
+        "additionalProperties": False,
+    }
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
-def upload(kind: str, *parts: str) -> JsonObject:
-    """Describe a form with a signed document and parts of raw bytes."""
-    example = {"document": _signed(kind), **dict.fromkeys(parts, "(bytes)")}
-    return {"requestBody": {"content": {"multipart/form-data": {"example": example}}}}
+def _signed_schema(kind: str) -> JsonObject:
+    """Return the schema of a signed document; what its fields may hold is in docs/protocol.md."""
+    body = BODIES[kind]
+    types: dict[Any, str] = {str: "string", dict: "object", list: "array"}
+    fields = {name: _shape(value, types[type(value)]) for name, value in body.items()}
+    hex_ = {"type": "string"}
+    return {
+        "type": "object",
+        "required": ["type", "body", "signer", "signature"],
+        "properties": {
+            "type": {"const": kind},
+            "body": {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False},
+            "signer": {**hex_, "pattern": "^[0-9a-f]{64}$"},
+            "signature": {**hex_, "pattern": "^[0-9a-f]{128}$"},
+        },
+        "additionalProperties": False,
+    }
+
+
+def _shape(value: object, kind: str) -> JsonObject:
+    if kind == "string":
+        return {"type": kind, "pattern": "^[0-9a-f]{64}$"} if value in (_HASH, _KEY) else {"type": kind}
+    held: JsonObject = {"$ref": "#/components/schemas/Value"}
+    return {"type": kind, "items": held} if kind == "array" else {"type": kind, "additionalProperties": held}
 
 
 def _signed(kind: str) -> JsonObject:

@@ -21,7 +21,7 @@ def universes_router(operator: Operator) -> APIRouter:
     @router.get("/v1/universes")
     def universe_revisions() -> Revisions:
         """The signed revisions of the universe, in order: what leads from the one in a trust file to the newest."""
-        with operator.store.unit_of_work() as session:
+        with operator.store.reading() as session:
             return Revisions.parse({"revisions": universes.revisions(session)})
 
     return router

@@ -154,10 +154,23 @@ class Overdue(Body):
 
 
 class Reader(Part):
-    """Whom an institution lets read its bundles: a name that it chose, and the hash of the token that opens them."""
+    """Whom an institution lets read its bundles: a name that it chose, and what opens them, one of the two.
+
+    Attributes:
+        name: it has no meaning to anybody else.
+        token_sha256: hash of a bearer token.
+        public_key: Ed25519 key that signs requests.
+    """
 
     name: Identifier
-    token_sha256: Hash
+    token_sha256: Hash | None = None
+    public_key: PublicKey | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Reader":
+        if (self.token_sha256 is None) == (self.public_key is None):
+            raise MalformedDocument("token_sha256", "a reader has a token or a public key, one of the two")
+        return self
 
 
 class Readers(Body):

@@ -6,7 +6,12 @@ of them was called.
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,17 +22,19 @@ import pytest
 
 from atomic_margin.circuits import reference
 from atomic_margin.circuits.profile import TINY, Profile
-from atomic_margin.fhe import worker
-from atomic_margin.fhe.errors import EvaluationFailed
-from atomic_margin.fhe.evaluator import Evaluator, EvaluatorPool, IntArray, threads_of_each
+from atomic_margin.fhe.errors import ExecutorUnavailable, WorkerLost
+from atomic_margin.fhe.evaluator import Evaluator, IntArray, remove_leftovers
+from atomic_margin.fhe.executors.port import Job
+from atomic_margin.fhe.executors.process_pool import ProcessPool, threads_of_each
 from atomic_margin.fhe.institution import InstitutionKeys
-from atomic_margin.fhe.worker import Evaluation, KeyFile
+from atomic_margin.fhe.worker import Evaluation, Holdings, KeyFile
 
 from ..circuits.cases import cases
 
 FUNCTIONS = ("surplus", "breach")
+PLACES = 4
 
-Doubles = tuple[EvaluatorPool, "list[Noted]", list[int]]
+Doubles = tuple[ProcessPool, "list[Noted]", list[int]]
 
 
 class Noted(Evaluator):
@@ -37,6 +44,10 @@ class Noted(Evaluator):
         super().__init__(TINY)
         self.calls, self.number = calls, number
         self.meanwhile: Callable[[], None] = lambda: None
+        self.held: list[str] = []
+
+    def holdings(self) -> Holdings:
+        return Holdings(tuple(self.held), 1 << 30, PLACES << 30)
 
     def evaluate(
         self,
@@ -49,6 +60,7 @@ class Noted(Evaluator):
     ) -> Evaluation:
         self.calls.append(self.number)
         self.meanwhile()
+        self.held = [*(other for other in self.held if other != keys.sha256), keys.sha256][-PLACES:]
         return Evaluation({}, "f0" * 32, {})
 
 
@@ -56,16 +68,16 @@ class Noted(Evaluator):
 def noted() -> Doubles:
     calls: list[int] = []
     evaluators = [Noted(calls, number) for number in range(3)]
-    return EvaluatorPool(evaluators), evaluators, calls
+    return ProcessPool(evaluators), evaluators, calls
 
 
 def some_keys(number: int) -> KeyFile:
     return KeyFile(Path("nowhere"), hashlib.sha256(bytes([number])).hexdigest(), b"")
 
 
-def call(pool: EvaluatorPool, number: int) -> None:
+def call(pool: ProcessPool, number: int) -> None:
     zero = np.zeros((1, 1), dtype=np.int64)
-    pool.evaluate(some_keys(number), b"", zero, zero, FUNCTIONS)
+    pool.evaluate(Job(some_keys(number), b"", zero, zero, FUNCTIONS))
 
 
 def test_an_account_stays_with_the_worker_that_has_its_keys(
@@ -117,7 +129,7 @@ def test_with_no_free_worker_a_call_queues_at_the_shortest(noted: Doubles) -> No
 
 def test_room_ends_and_old_keys_make_way(noted: Doubles) -> None:
     pool, _, _ = noted
-    places = 3 * worker.WARM_KEYS
+    places = 3 * PLACES
     for number in range(places):
         assert pool.has_room()
         call(pool, number)
@@ -144,12 +156,12 @@ def test_workers_share_the_cores(
 
 def test_a_pool_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="an evaluator at least"):
-        EvaluatorPool([])
+        ProcessPool([])
 
 
 @pytest.fixture(scope="module")
-def pool(profile: Profile) -> Iterator[EvaluatorPool]:
-    with EvaluatorPool([Evaluator(profile, threads=threads_of_each(2)) for _ in range(2)]) as running:
+def pool(profile: Profile) -> Iterator[ProcessPool]:
+    with ProcessPool([Evaluator(profile, threads=threads_of_each(2)) for _ in range(2)]) as running:
         running.start()
         yield running
 
@@ -189,7 +201,7 @@ def test_a_worker_uses_the_threads_it_is_given(
 @pytest.mark.long
 @pytest.mark.fhe
 def test_two_calls_run_at_once_in_two_workers_and_are_right(
-    pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile
+    pool: ProcessPool, keys: InstitutionKeys, key_file: KeyFile
 ) -> None:
     work = list(cases(keys.profile, 2, seed=5))
     pool.warm_up(key_file, FUNCTIONS)
@@ -200,7 +212,7 @@ def test_two_calls_run_at_once_in_two_workers_and_are_right(
         z, A, c = case
         ciphertext = keys.encrypt(z)
         started.wait(60)
-        return pool.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
+        return pool.evaluate(Job(key_file, ciphertext, A, c, FUNCTIONS))
 
     with ThreadPoolExecutor(2) as threads:
         evaluations = list(threads.map(evaluate, work))
@@ -215,7 +227,7 @@ def test_two_calls_run_at_once_in_two_workers_and_are_right(
 @pytest.mark.long
 @pytest.mark.fhe
 def test_a_worker_that_dies_costs_its_own_call_alone(
-    pool: EvaluatorPool, keys: InstitutionKeys, key_file: KeyFile
+    pool: ProcessPool, keys: InstitutionKeys, key_file: KeyFile
 ) -> None:
     z, A, c = next(cases(keys.profile, 1, seed=6))
     ciphertext = keys.encrypt(z)
@@ -223,23 +235,103 @@ def test_a_worker_that_dies_costs_its_own_call_alone(
     victim, other = (slot.evaluator for slot in pool._slots)
     survivor = process_of(other)
     next(iter(victim._executor._processes.values())).kill()  # type: ignore[union-attr]
-    with pytest.raises(EvaluationFailed, match="died and is replaced"):
+    with pytest.raises(WorkerLost, match="died and is replaced"):
         victim.evaluate(key_file, ciphertext, A, c, FUNCTIONS)
     assert victim.replaced == 1
     # The pool goes on, and so do the victim's successor and the other one, whichever it chose.
-    for evaluator in (pool, victim, other):
-        words = evaluator.evaluate(key_file, ciphertext, A, c, ("surplus",)).outputs["surplus"]
+    job = Job(key_file, ciphertext, A, c, ("surplus",))
+    for evaluate in (
+        lambda: pool.evaluate(job),
+        lambda: victim.evaluate(key_file, ciphertext, A, c, job.functions),
+        lambda: other.evaluate(key_file, ciphertext, A, c, job.functions),
+    ):
+        words = evaluate().outputs["surplus"]
         assert np.array_equal(keys.decrypt("surplus", words).values, reference.surplus(z, A, c))
     assert process_of(other) == survivor
 
 
 @pytest.mark.fhe
-def test_keys_that_cannot_be_loaded_do_not_count_as_warm(
-    pool: EvaluatorPool, key_file: KeyFile, tmp_path: Path
-) -> None:
+def test_keys_that_cannot_be_loaded_do_not_count_as_warm(pool: ProcessPool, key_file: KeyFile, tmp_path: Path) -> None:
     path = tmp_path / "cut"
     path.write_bytes(key_file.path.read_bytes()[:-1])
     broken = replace(key_file, path=path, sha256="0" * 64)
     with pytest.raises(Exception, match="make keys for this profile"):
         pool.warm_up(broken, FUNCTIONS)
     assert not pool.is_warm("0" * 64)
+
+
+# A worker's life
+
+
+@pytest.mark.parametrize(("held", "each", "room"), [(0, 9, True), (1, 4, True), (2, 4, False), (1, 5, False)])
+def test_room_is_counted_in_bytes(held: int, each: int, room: bool) -> None:
+    assert Holdings(tuple("abc"[:held]), each, 8).has_room is room
+
+
+def test_a_closed_pool_takes_no_job(noted: Doubles) -> None:
+    pool, _, _ = noted
+    pool.close()
+    assert not pool.available()
+    with pytest.raises(ExecutorUnavailable, match="being stopped"):
+        call(pool, 1)
+
+
+@pytest.mark.fhe
+def test_a_worker_that_hangs_is_killed_when_its_time_is_over(profile: Profile) -> None:
+    evaluator = Evaluator(profile)
+    evaluator.start()
+    process = process_of(evaluator)
+    os.kill(process, signal.SIGSTOP)
+    evaluator.close(seconds=0.5)
+    assert not Path(f"/proc/{process}").exists()
+
+
+@pytest.mark.fhe
+def test_ctrl_c_is_not_for_the_worker(profile: Profile) -> None:
+    with Evaluator(profile) as evaluator:
+        evaluator.start()
+        process = process_of(evaluator)
+        os.kill(process, signal.SIGINT)
+        evaluator.start()
+        assert (process_of(evaluator), evaluator.replaced) == (process, 0)
+
+
+PARENT = """
+import sys
+from atomic_margin.circuits.profile import TINY
+from atomic_margin.fhe.evaluator import Evaluator
+if __name__ == "__main__":
+    evaluator = Evaluator(TINY)
+    executor = evaluator._executor = evaluator._make_executor()
+    executor.submit(int)
+    print(*executor._processes, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.fhe
+@pytest.mark.parametrize("after", [0.0, 0.5])
+def test_a_worker_ends_with_its_parent_however_early_that_is_killed(tmp_path: Path, after: float) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    )
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    child = Path("/proc", parent.stdout.readline().strip())
+    time.sleep(after)
+    parent.kill()
+    parent.wait()
+    parent.stdin.close()
+    parent.stdout.close()
+    deadline = time.monotonic() + 60
+    while child.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # What the worker could not remove itself is removed by the next operator.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["parent.py"]

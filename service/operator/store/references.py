@@ -1,0 +1,14 @@
+"""Which blobs the rows of the database name: what is kept at a start, and what goes into a backup."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atomic_margin.service.operator.store.tables import EnrolledKeys, SubmissionRow
+
+
+def named_blobs(session: Session) -> set[str]:
+    """Return the hash of every blob that a row names."""
+    keys = session.execute(select(EnrolledKeys.evaluation_keys, EnrolledKeys.known_answer_input))
+    named = {sha256 for row in keys for sha256 in row}
+    documents = session.scalars(select(SubmissionRow.document).execution_options(yield_per=64))
+    return named | {document["body"]["ciphertext"] for document in documents}

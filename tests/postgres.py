@@ -1,0 +1,239 @@
+"""Tests on PostgreSQL: `ATOMIC_MARGIN_TEST_DATABASE=postgresql` gives every operator of a test a database of its own.
+
+Debian's server is started for the run, in a temporary folder, as a user without privileges, on loopback alone. A data
+directory has the database that is named after it; copying the directory copies the database, as it would a file. Where
+no server is installed, what wants one is skipped, and every run ends by saying so in red.
+"""
+
+import atexit
+import ctypes
+import functools
+import glob
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atomic_margin.service.demo.processes import free_port
+from atomic_margin.service.operator import portable
+from atomic_margin.service.operator.store.database import Store
+
+VARIABLE = "ATOMIC_MARGIN_TEST_DATABASE"
+TEMPLATE = "margin_template"
+START_SECONDS = 60
+
+_absent: list[str] = []
+_servers: list["Server"] = []
+_copytree = shutil.copytree
+in_file = Store.in_directory
+"""Opens the SQLite database of a directory, whatever this run is on: for what is about that file."""
+
+
+def wanted() -> bool:
+    """Whether operators of tests have their databases on PostgreSQL."""
+    chosen = os.environ.get(VARIABLE, "sqlite")
+    assert chosen in ("sqlite", "postgresql"), f"{VARIABLE} is sqlite or postgresql, not {chosen!r}"
+    return chosen == "postgresql"
+
+
+def programs() -> Path | None:
+    """Return the folder of the newest server that is installed."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=lambda path: int(path.split("/")[4]))
+    if found:
+        return Path(found[-1]).parent
+    # Other systems have them on the path.
+    initdb = shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb and shutil.which("postgres") else None
+
+
+class Server:
+    """A running server, for this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.directories: dict[str, Path] = {}
+        self.root = Path(tempfile.mkdtemp(prefix="margin-postgres-", dir="/tmp"))  # others have to reach it
+        self.port = free_port()
+        who: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            # It does not run as root.
+            names = {user.pw_name: user for user in pwd.getpwall()}
+            user = names.get("postgres") or names["nobody"]
+            os.chown(self.root, user.pw_uid, user.pw_gid)
+            who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        environment = {"LC_ALL": "C.UTF-8", "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
+        data = self.root / "data"
+        subprocess.run(
+            [folder / "initdb", "-D", data, "-U", "margin", "-A", "trust", "-N", "--locale=C.UTF-8", "-E", "UTF8"],
+            check=True, capture_output=True, cwd=self.root, env=environment, **who,
+        )  # fmt: skip
+        settings = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
+        with (self.root / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [folder / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self.root,
+                 *(part for setting in settings for part in ("-c", setting))],
+                stdout=subprocess.DEVNULL, stderr=log, cwd=self.root, env=environment,
+                preexec_fn=_die_with_parent, **who,
+            )  # fmt: skip
+        atexit.register(self.stop)
+        self._wait()
+        self.execute(f"CREATE DATABASE {TEMPLATE}")
+        Store(self.url(TEMPLATE)).close()
+
+    def url(self, name: str) -> str:
+        return f"postgresql://margin@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str) -> None:
+        import psycopg
+
+        address = {"host": "127.0.0.1", "port": self.port, "user": "margin", "dbname": "postgres"}
+        with psycopg.connect(**address, autocommit=True) as connection:  # type: ignore[arg-type]
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def of(self, directory: Path) -> str:
+        """Return the URL of a directory's database, made if there is none."""
+        name = _name(directory)
+        if name not in self.directories:
+            self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+            self.directories[name] = directory.resolve()
+        return self.url(name)
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Give what is under a folder's copy copies of the databases of what is under the folder."""
+        source, target = source.resolve(), target.resolve()
+        for name, directory in list(self.directories.items()):
+            if directory.is_relative_to(source):
+                copied = target / directory.relative_to(source)
+                self.drop(_name(copied))
+                self.execute(f"CREATE DATABASE {_name(copied)} TEMPLATE {name}")
+                self.directories[_name(copied)] = copied
+
+    def drop(self, name: str) -> None:
+        if self.directories.pop(name, None) is not None:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def drop_under(self, folder: Path) -> None:
+        for name, directory in list(self.directories.items()):
+            if directory.is_relative_to(folder.resolve()):
+                self.drop(name)
+
+    def kill(self, number: int = signal.SIGQUIT) -> None:
+        """Have the server die at once, with all its connections."""
+        self._process.send_signal(number)
+        self._process.wait(30)
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self.kill(signal.SIGINT)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _wait(self) -> None:
+        import psycopg
+
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.root / "log").read_text()
+                assert time.monotonic() < end, (self.root / "log").read_text()
+                time.sleep(0.05)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+
+
+def _name(directory: Path) -> str:
+    return f"t_{hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:24]}"
+
+
+@functools.cache
+def _why_absent() -> str | None:
+    if programs() is None:
+        return "PostgreSQL's server is not installed (on Debian: apt-get install postgresql)"
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "the extra `postgres` is not installed"
+    return None
+
+
+def server() -> Server:
+    """Return the server of this run, started when it is first wanted; skip the test, loudly, where there is none."""
+    why = _why_absent()
+    if why is not None:
+        _absent.append(why)
+        pytest.skip(why)
+    if not _servers:
+        folder = programs()
+        assert folder is not None
+        _servers.append(Server(folder))
+    return _servers[0]
+
+
+def url_of(directory: Path) -> str | None:
+    """Return the URL of the database that an operator's directory has in this run, None for the one in it."""
+    return server().of(directory) if wanted() else None
+
+
+def url_with_rows_of(directory: Path) -> str | None:
+    """Return the same, with the rows of the SQLite database in the directory if the one on the server is new."""
+    if not wanted():
+        return None
+    running = server()
+    new, url = _name(directory) not in running.directories, running.of(directory)
+    if new and (directory / "operator.db").is_file():
+        file, store = in_file(directory), Store(url)
+        with closing(file), closing(store), file.reading() as rows, store.unit_of_work() as session:
+            for table in portable.export(rows.connection()):
+                portable.fill(session.connection(), table.name, table.columns, table.lines)
+        (directory / "operator.db").unlink()
+    return url
+
+
+def fresh_store(directory: Path) -> Store:
+    """Open an empty database of the kind that this run is on."""
+    return Store.in_directory(directory)
+
+
+def _in_directory(directory: Path) -> Store:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Store(server().of(directory))
+
+
+def _copytree_with_databases(source: Any, target: Any, *arguments: Any, **options: Any) -> Any:
+    copied = _copytree(source, target, *arguments, **options)
+    if _servers:
+        _servers[0].copy(Path(source), Path(target))
+    return copied
+
+
+def take_the_place_of_sqlite() -> None:
+    """Let directories have databases on the server."""
+    Store.in_directory = _in_directory  # type: ignore[method-assign,assignment]
+    shutil.copytree = _copytree_with_databases
+
+
+@pytest.fixture(autouse=wanted())
+def databases_dropped(tmp_path: Path) -> Iterator[None]:
+    """Drop what a test made in its own folder: each takes eight megabytes."""
+    yield
+    if _servers:
+        _servers[0].drop_under(tmp_path)
+
+
+def summary() -> str | None:
+    """Return what to say at the end of a run, None when there is nothing."""
+    if not _absent:
+        return None
+    return f"{len(_absent)} TESTS WERE NOT RUN ON POSTGRESQL: {_absent[0]}"
