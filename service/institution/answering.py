@@ -135,7 +135,7 @@ def _words(party: Party, run_id: str, function: str) -> bytes:
     try:
         return party.client.output(run_id, function)
     except RemoteError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
+        if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             raise
         raise WordsLost(
             f"the operator signed the record of run {run_id!r} and has no words of {function} any more, as after an "

@@ -19,11 +19,15 @@ from atomic_margin.service.http.pages import Entry, Pages
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.ladders import OwnLadder, own_ladder
 from atomic_margin.service.protocol.agent_messages import RunFigures
+from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.service.reports.charts import bar, line_chart, stacked_chart
 
 LOOK_SECONDS = 2.0
 """How long a page waits for an agent that is at work."""
 MOST_RUNS = 50
+
+
+_IN_ORDER = (AccountState.ADMITTED, AccountState.PENDING, AccountState.ACTIVE)
 
 
 class Process(Protocol):
@@ -79,11 +83,11 @@ def _alarms(process: Process, agent: Agent | None) -> list[tuple[str, str]]:
     found = [("the last round failed", process.problem)]
     if agent is not None:
         state = agent.history.state
-        status = None if state is None else str(state.public.status)
+        status = None if state is None else state.public.status
         found += [
             ("no flag leaves", agent.alarm),
             ("the operator contradicts itself", agent.contradiction),
-            ("the account is not active", status if status not in (None, "active", "admitted", "pending") else None),
+            ("the account is not active", None if status in (None, *_IN_ORDER) else str(status)),
         ]
     return [(what, detail) for what, detail in found if detail is not None]
 

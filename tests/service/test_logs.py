@@ -69,7 +69,7 @@ def test_a_whole_story_is_told_a_line_an_event_and_without_a_secret(world_at: Ca
     with written(LogSettings(LogFormat.JSON, LogLevel.DEBUG, debug=True)) as stream, served(world) as client:
 
         def post(path: str, body: object, headers: dict[str, str] | None = None) -> httpx.Response:
-            return client.post(path, json=body, headers=headers)
+            return client.post(path, json=body, headers=headers, auth=world.auth() if headers is None else None)
 
         stranger = Identity.generate()
         admission = {"institution": added, "name": "Second", "identity": stranger.public_key}
@@ -80,7 +80,7 @@ def test_a_whole_story_is_told_a_line_an_event_and_without_a_secret(world_at: Ca
         assert post("/v1/deposits", arrived, world.admin).status_code == 201
         nonce = client.post(f"/v1/institutions/{FUND}/nonce", auth=world.auth()).json()["nonce"]
         sent = world.prepare_submission(FUND, (0,) * 16)
-        again = client.post(f"/v1/institutions/{FUND}/submissions", json=sent.signed.to_json())
+        again = client.post(f"/v1/institutions/{FUND}/submissions", json=sent.signed.to_json(), auth=world.auth())
         assert again.status_code == 201, again.text
         fund.sent[sent.submission.sequence] = sent
         for number in range(1, 2):
@@ -94,12 +94,16 @@ def test_a_whole_story_is_told_a_line_an_event_and_without_a_secret(world_at: Ca
             assert post(f"/v1/runs/{run}/answer", forged).status_code == 403
         with world.operator.store.unit_of_work() as session:
             seeds = {account.seed for account in session.query(Account)}
-        secrets |= {world.operator.admin_token, fund.token, nonce, "5e" * 32, "c2VjcmV0OnNlY3JldA", *seeds}
+        secrets |= {world.operator.admin_token, nonce, "5e" * 32, "c2VjcmV0OnNlY3JldA", *seeds}
         secrets |= {sent.signed.signature, answer.signature, "ab" * 64}
         secrets |= {str(blinding) for blinding in sent.blindings}
         secrets |= {value for value in answer.body.values() if isinstance(value, str) and len(value) > 128}
         # Whatever an error of ours or of a library quotes.
-        for secret in (f"Bearer {fund.token}", f"admin_token={world.operator.admin_token}", sent.signed.to_json()):
+        for secret in (
+            f"Bearer {world.operator.admin_token}",
+            f"admin_token={world.operator.admin_token}",
+            sent.signed.to_json(),
+        ):
             log.warning("refused: %s", secret)
             log.error("failed", exc_info=ValueError(secret))
             log.error("failed", extra={"headers": {"Authorization": secret}})

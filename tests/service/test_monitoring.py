@@ -70,12 +70,12 @@ def test_a_run_shows_in_the_figures(world_at: Callable[[str], World]) -> None:
 def test_requests_are_counted_by_the_template_of_their_route(world_at: Callable[[str], World]) -> None:
     world = world_at("bare")
     for path in ("/v1/runs/a.1", "/v1/runs/b.2", "/no/such/thing", "/v1/institutions/../../x"):
-        world.client.get(path)
+        world.client.get(path, headers=world.admin)
     world.client.request("BREW", "/coffee")
     counted = {labels: value for (name, labels), value in figures(world).items() if name == "requests_total"}
     routes = {dict(labels)["route"] for labels in counted}
     assert routes <= {"/v1/runs/{run_id}", "unknown", "/metrics"}
-    runs = (("method", "GET"), ("route", "/v1/runs/{run_id}"), ("status", "401"))
+    runs = (("method", "GET"), ("route", "/v1/runs/{run_id}"), ("status", "404"))
     assert counted[runs] == 2
     assert {dict(labels)["method"] for labels in counted} == {"GET", "unknown"}
 

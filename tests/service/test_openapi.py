@@ -184,6 +184,8 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
         ("get", "/v1/log/checkpoint"),
         ("get", "/v1/log/tile/{path}"),
         ("get", "/metrics"),
+        ("get", "/v1/events"),
+        ("get", "/v1/institutions/{institution}/events"),
     }
     named = {
         call: content["application/json"]["schema"]["$ref"].rpartition("/")[2]

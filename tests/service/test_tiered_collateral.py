@@ -89,7 +89,9 @@ def test_no_more_is_taken_of_what_is_not_accepted(world_at: WorldAt, status: str
     refusals = [
         world.client.post("/v1/deposits", json=arrived, headers=world.admin),
         world.client.post(
-            f"/v1/institutions/{FUND}/collateral", json=world.instruction(FUND, "post", "USDC", 5).to_json()
+            f"/v1/institutions/{FUND}/collateral",
+            json=world.instruction(FUND, "post", "USDC", 5).to_json(),
+            auth=world.auth(),
         ),
     ]
     for response in refusals:

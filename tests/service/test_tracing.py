@@ -30,7 +30,7 @@ def spans() -> Iterator[Any]:
 def test_all_steps_of_a_run_are_in_one_trace(world_at: Callable[[str], World], spans: Any) -> None:
     world = world_at("submitted")
     run_id = world.play(1)
-    world.client.post(f"/v1/runs/{run_id}/answer", json=world.prove_answer(run_id).to_json())
+    world.client.post(f"/v1/runs/{run_id}/answer", json=world.prove_answer(run_id).to_json(), auth=world.auth())
     steps = [span for span in spans.get_finished_spans() if span.context.trace_id == tracing.trace_of(run_id)]
     assert [span.name for span in steps] == ["plan", "evaluate", "record", "verify"]
     for span in steps:
@@ -38,7 +38,8 @@ def test_all_steps_of_a_run_are_in_one_trace(world_at: Callable[[str], World], s
         assert span.start_time <= span.end_time
     assert steps[0].end_time <= steps[1].end_time <= steps[2].end_time <= steps[3].start_time
     requests = [span for span in spans.get_finished_spans() if span.name.startswith("POST")]
-    assert [span.name for span in requests] == ["POST /v1/runs/{run_id}/answer"]
+    # Twice: the first is refused, and tells the epoch that requests are signed under.
+    assert [span.name for span in requests] == ["POST /v1/runs/{run_id}/answer"] * 2
     # Whoever collects traces is told nothing that the operator keeps to itself.
     told = str([span.to_json() for span in spans.get_finished_spans()])
     assert world.operator.admin_token not in told

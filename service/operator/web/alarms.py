@@ -95,7 +95,7 @@ def alarms_of(operator: Operator, session: Session, tick: Tick | None, head: Log
         yield Alarm("halted", f"{', '.join(body['scope'])} until tick {body['until']}: {body['reason']}")
     frozen = select(Account.institution).where(Account.state == AccountState.FROZEN).order_by(Account.institution)
     for name in session.scalars(frozen.limit(20)):
-        yield Alarm("frozen", f"{name} owes a proof of its book")
+        yield Alarm(str(AccountState.FROZEN), f"{name} owes a proof of its book")
     lost = select(Account.institution).where(Account.state == AccountState.IN_DEFAULT).order_by(Account.institution)
     for name in session.scalars(lost.limit(20)):
         yield Alarm("in default", f"{name} was liquidated; its default is to be closed out")
