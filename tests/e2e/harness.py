@@ -148,6 +148,14 @@ class World:
             stack.enter_context(self.answering())
             yield self
 
+    def post(self, path: str, document: dict[str, Any]) -> Any:
+        """Post a document to the operator as the institution's agent does: signed by its key."""
+        assert self.operator is not None
+        assert self.operator_process is not None
+        with Http(self.operator.url, self.operator_process, self.root / "operator.log") as http:
+            http._client.auth = self.auth()
+            return http.post(path, document)
+
     def tick(self, number: int, sequence: int) -> str:
         """Send one of the example markets under a sequence number; return the run it schedules."""
         assert self.operator is not None

@@ -75,7 +75,7 @@ def test_collateral_lives_from_deposit_to_archive(tmp_path: Path, nursery: Nurse
             archived = written(there)
             there.assert_conserved()
             account = there.operators("account", NAME)
-            keys = json.loads(there.institution("status"))["key_commitments"]
+            keys = json.loads(there.institution("status", "--json"))["key_commitments"]
         verified(there, archived, account, keys)
 
 
@@ -121,8 +121,7 @@ def released(there: CommandedWorld) -> None:
     assert int(after["free"][USDC]) == int(before["free"][USDC]) + usdc(50_000)
     # The same document again is the same entry, and what remains is not enough for as much again.
     sent = newest(there, "release")
-    assert there.world.operator is not None
-    there.world.operator.post(f"/v1/institutions/{NAME}/releases", sent.to_json())
+    there.world.post(f"/v1/institutions/{NAME}/releases", sent.to_json())
     assert "has no initial margin with what remains" in there.refused("release", f"{USDC}={usdc(50_000)}")["detail"]
     assert there.assert_conserved() == after
 
@@ -256,6 +255,6 @@ def assert_refused(there: CommandedWorld, signed: SignedDocument, field: str, wo
     before = there.world.account()
     assert there.world.operator is not None
     with pytest.raises(RemoteError, match=words) as refused:
-        there.world.operator.post(f"/v1/institutions/{NAME}/releases", signed.to_json())
+        there.world.post(f"/v1/institutions/{NAME}/releases", signed.to_json())
     assert (refused.value.status, problem(str(refused.value))["field"]) == (409, field)
     assert there.world.account() == before

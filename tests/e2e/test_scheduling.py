@@ -188,5 +188,5 @@ def breach_without_outputs(world: World, asked: RunView) -> dict[str, Any]:
     }
     identity = Identity.load_or_create(world.root / "institution" / "identity.key")
     with pytest.raises(RemoteError) as caught:
-        world.operator.post(f"/v1/runs/{record['run_id']}/answer", Answer.parse(body).signed_by(identity).to_json())
+        world.post(f"/v1/runs/{record['run_id']}/answer", Answer.parse(body).signed_by(identity).to_json())
     return {**problem(str(caught.value)), "status": caught.value.status}
