@@ -14,6 +14,7 @@ from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_pages import PAGE_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
@@ -334,7 +335,7 @@ MUTANTS = (
            call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
     *BOOK_MUTANTS,
-    *READER_MUTANTS,
+    *PAGE_MUTANTS, *READER_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
