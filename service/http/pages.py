@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import atomic_margin
 from atomic_margin.service.errors import NotAuthorised, RequestError, ServiceError
 from atomic_margin.service.files import web_folder
+from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.sessions import Sessions
 
 PREFIX = "/pages"
@@ -269,6 +270,18 @@ class PageHeaders:
         await self._app(scope, receive, tell)
 
 
+ELSEWHERE = Refusal(
+    HTTPStatus.MISDIRECTED_REQUEST,
+    "another-host",
+    "Another host is asked for",
+    "this is served under 127.0.0.1 and localhost alone; call it by one of these",
+    "Host",
+    close=True,
+    headers=tuple(HEADERS.items()),
+)
+"""What who names another host is told."""
+
+
 class OwnHost:
     """ASGI middleware that answers only under names of this machine's loopback.
 
@@ -287,9 +300,7 @@ class OwnHost:
         if scope["type"] == "http":
             named = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
             if len(named) != 1 or _without_port(named[0]) not in self.NAMES:
-                text = "this is served under 127.0.0.1 and localhost alone\n"
-                response = Response(text, HTTPStatus.MISDIRECTED_REQUEST, HEADERS, media_type="text/plain")
-                await response(scope, receive, send)
+                await ELSEWHERE.send(scope, send)
                 return
         await self._app(scope, receive, send)
 

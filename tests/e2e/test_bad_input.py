@@ -366,10 +366,13 @@ def test_submission_types_are_what_the_tests_spoil() -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/status"), ("GET", "/v1/runs"), ("POST", "/v1/portfolio")])
 def test_the_agent_answers_nobody_without_its_token(unchanged: World, method: str, path: str) -> None:
     """Another user of the machine, or a page in a browser, can reach loopback but does not have the token."""
-    for headers in ({}, {"Authorization": "Bearer 0000"}, {"Origin": "http://page.example", "Host": "page.example"}):
-        empty = FLAT
-        response = httpx.request(method, unchanged.agent.url + path, headers=headers, json=empty)
+    for headers in ({}, {"Authorization": "Bearer 0000"}, {"Origin": "http://page.example"}):
+        response = httpx.request(method, unchanged.agent.url + path, headers=headers, json=FLAT)
         assert_problem(response, None, 401)
+    # A page whose name leads here is told apart by that name, whatever token it has.
+    headers = {"Host": "page.example", "Authorization": unchanged.agent._client.headers["Authorization"]}
+    response = httpx.request(method, unchanged.agent.url + path, headers=headers, json=FLAT)
+    assert_problem(response, "Host", 421)
 
 
 @pytest.mark.parametrize(

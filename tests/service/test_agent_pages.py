@@ -91,6 +91,8 @@ def test_a_session_calls_no_route_of_the_agent(client: TestClient) -> None:
 def test_another_name_for_this_machine_is_refused(client: TestClient, host: str, path: str) -> None:
     answer = client.get(path, headers={"host": host, "Authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 421
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["field"] == "Host"
 
 
 @pytest.mark.parametrize("host", ["localhost:8401", "127.0.0.1:8401", "[::1]:8401", "LOCALHOST", "[::1]"])
