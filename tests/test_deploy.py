@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 
-from atomic_margin.service.cli.main import COMMANDS, app
+from atomic_margin.service.cli.main import app
 from atomic_margin.service.files import read_document
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.trust import TrustFile
@@ -135,8 +135,6 @@ def test_a_unit_starts_what_is_there_and_may_little(unit: Path, tmp_path: Path) 
     assert start is not None
     words = start[1].split()
     assert words[0] == PROGRAM
-    if words[1] == "worker" and "worker" not in COMMANDS:
-        pytest.skip("this version has no workers on other machines")
     require_command([word for word in words[1:] if not word.startswith("$OPTIONS")])
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here: the unit's own form is not checked")

@@ -22,6 +22,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would go, and remove nothing.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Print the rules, and look at nothing.")] = False,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` had it.")] = None,
+    blobs: Annotated[str | None, typer.Option(help="URL of large bytes, as `serve` had it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
     """Remove output words, keys and ciphertexts that nothing is owed on, by rules that say how long they are kept.
@@ -36,8 +37,8 @@ def prune(
     needs_extras("operator prune", "service")
     from atomic_margin.service.operator.retention import Retention
     from atomic_margin.service.operator.retention_rules import RetentionRules
-    from atomic_margin.service.operator.store.blobs import Blobs
-    from atomic_margin.service.operator.store.database import Store
+        from atomic_margin.service.operator.store.database import Store
+    from atomic_margin.service.operator.store.remote_blobs import open_blobs
 
     with plain_errors():
         kept = RetentionRules() if retention is None else read_document(retention, RetentionRules.parse)
@@ -48,7 +49,7 @@ def prune(
             raise ConfigurationError(f"{directory / KEY_FILE} is not there; --dir is the folder of `serve --dir`")
         store = Store.in_directory(directory) if database is None else Store(database)
         try:
-            pruned = Retention(store, Blobs(directory / "blobs"), kept).prune(dry_run=dry_run)
+            pruned = Retention(store, open_blobs(directory, blobs), kept).prune(dry_run=dry_run)
         finally:
             store.close()
     if as_json:

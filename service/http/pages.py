@@ -132,7 +132,7 @@ class Pages:
         """Return an endpoint that shows a page to whoever is signed in, and the sign-in form to others."""
 
         async def endpoint(request: Request) -> Response:
-            if self._token(request) is None:
+            if self._is_stranger(request):
                 return self._sign_in_page(request, None)
             return await run_in_threadpool(show, request)
 
@@ -142,7 +142,7 @@ class Pages:
         """Return an endpoint that takes a form of whoever is signed in; nobody else's is even read."""
 
         async def endpoint(request: Request) -> Response:
-            if self._token(request) is None:
+            if self._is_stranger(request):
                 return self._sign_in_page(request, None)
             form = await self._form(request)
             try:
@@ -175,6 +175,9 @@ class Pages:
             Route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False),
         ]
 
+    def _is_stranger(self, request: Request) -> bool:
+        return self._token(request) is None
+
     def _token(self, request: Request) -> str | None:
         """Return the token of a session that is still good."""
         cookie = request.cookies.get(COOKIE)
@@ -194,12 +197,21 @@ class Pages:
             form = await asyncio.wait_for(request.form(max_files=FILES, max_fields=FIELDS), FORM_SECONDS)
         except asyncio.TimeoutError:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the form took too long to arrive; send it again") from None
+        try:
+            self._check_form(request, form)
+        except HTTPException:
+            await form.close()
+            raise
+        return form
+
+    def _check_form(self, request: Request, form: FormData) -> None:
         presented = form.get("form_token")
         if not isinstance(presented, str) or not self.sessions.is_own_form(request.cookies.get(COOKIE), presented):
-            await form.close()
-            raise HTTPException(HTTPStatus.FORBIDDEN, "this form is not one of these pages, or of an older session; "
-                                "go back, load the page again, and send the form once more")  # fmt: skip
-        return form
+            raise HTTPException(
+                HTTPStatus.FORBIDDEN,
+                "this form is not one of these pages, or of an older session; go back, load the page again, and send "
+                "the form once more",
+            )
 
     async def _sign_in(self, request: Request) -> Response:
         form = await self._form(request)
@@ -297,12 +309,15 @@ class OwnHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse requests that name another host, with status 421."""
-        if scope["type"] == "http":
-            named = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
-            if len(named) != 1 or _without_port(named[0]) not in self.NAMES:
-                await ELSEWHERE.send(scope, send)
-                return
+        if scope["type"] == "http" and not self.is_named(scope):
+            await ELSEWHERE.send(scope, send)
+            return
         await self._app(scope, receive, send)
+
+    def is_named(self, scope: Scope) -> bool:
+        """Return whether a request names this machine."""
+        named = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+        return len(named) == 1 and _without_port(named[0]) in self.NAMES
 
 
 def _without_port(host: str) -> str:
