@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from atomic_margin.circuits.profile import TINY, Profile
 from atomic_margin.fhe import evaluator as evaluators
-from atomic_margin.fhe.evaluator import Evaluator, IntArray
+from atomic_margin.fhe.evaluator import CLOSE_SECONDS, Evaluator, IntArray
 from atomic_margin.fhe.worker import Evaluation, KeyFile
 from atomic_margin.service.audit.decrypt import compare
 from atomic_margin.service.audit.errors import BytesMissing, RecordInconsistent, RunUnknown
@@ -66,7 +66,7 @@ class Kept(Evaluator):
         found = self.recorded[asked]
         return found.outputs, found.fingerprint
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         pass
 
     def end(self) -> None:

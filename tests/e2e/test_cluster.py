@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,25 @@ def counted(world: World) -> dict[str, tuple[str, int, int]]:
     return {run_id: tuple(rest) for run_id, *rest in rows}
 
 
+def processes_of(worker: "subprocess.Popen[bytes]") -> list[int]:
+    return [worker.pid, *children(worker.pid)]
+
+
+def idle(scheduler: Client) -> bool:
+    """Whether no worker has anything to do, and none gets anything for a while."""
+    for _ in range(5):
+        if any(scheduler.processing().values()):
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def evaluates(scheduler: Client, name: str) -> bool:
+    """Whether the worker of a name was given a run, and has not said that it is done."""
+    (address,) = (key for key, one in scheduler.scheduler_info()["workers"].items() if one["name"] == name)
+    return any(task.startswith("evaluate-") for task in scheduler.processing().get(address, ()))
+
+
 def test_two_institutions_are_evaluated_in_parallel_and_a_killed_worker_s_run_is_finished_by_the_other(
     world: World, ready_made_keys: None, tmp_path: Path
 ) -> None:
@@ -47,24 +68,28 @@ def test_two_institutions_are_evaluated_in_parallel_and_a_killed_worker_s_run_is
                 assert first.answer_due()
             assert second.answer_due()
 
-        # Both workers are there before anything is due, so that neither run waits for one.
+        # Both workers are there before anything is due, and have expanded keys before anything is held.
         eventually(lambda: all(any(map(listens_at_all, children(one.pid))) for one in cluster.workers))
-        # One is held in the middle of its run: the other run is evaluated beside it, and not after it.
-        victim = [cluster.workers[0].pid, *children(cluster.workers[0].pid)]
-        with held(victim):
-            runs = tick(1)
-            assert runs == [f"{SECOND}.1", f"{NAME}.1"]
-            eventually(lambda: one_beside_the_other(world, runs))
+        runs = tick(1)
+        assert runs == [f"{SECOND}.1", f"{NAME}.1"]
         for run_id in runs:
             world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
         answer()
+        eventually(lambda: idle(scheduler))
 
-        # One machine is gone with the run that it was given, and with whatever would start its worker again.
-        with held(victim):
+        # One is held with a run that the scheduler gave it: the other run is evaluated beside it, and not after it.
+        with held(processes_of(cluster.workers[0])):
             runs = tick(2)
-            eventually(lambda: one_beside_the_other(world, runs))
-            # The scheduler gave it that run, and does not hear of it.
-            eventually(lambda: any(scheduler.processing().values()))
+            eventually(lambda: evaluates(scheduler, "w0") and one_beside_the_other(world, runs))
+        for run_id in runs:
+            world.wait_run(run_id, (RunState.AWAITING_ANSWER,))
+        answer()
+        eventually(lambda: idle(scheduler))
+
+        # One machine is gone in the middle of a run, with whatever would start its worker again.
+        with held(victim := processes_of(cluster.workers[0])):
+            runs = tick(3)
+            eventually(lambda: evaluates(scheduler, "w0") and one_beside_the_other(world, runs))
             for process in victim:
                 os.kill(process, signal.SIGKILL)
         for run_id in runs:
