@@ -28,8 +28,18 @@ _SEEN = "id of the last event that was seen"
 LastEntry = Annotated[str | None, Header(alias="Last-Event-ID", pattern="^(0|[1-9][0-9]{0,17})$", description=_SEEN)]
 LastLeaf = Annotated[str | None, Header(alias="Last-Event-ID", pattern="^(-1|0|[1-9][0-9]{0,17})$", description=_SEEN)]
 
+_EVENT: dict[str, Any] = {
+    "description": "One event of the stream: its data is JSON in a text, its id a number.",
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^(0|[1-9][0-9]*)$"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "events, as they happen", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "events, as they happen", "content": {MEDIA_TYPE: {"schema": _EVENT}}}
 }
 _log = logging.getLogger(__name__)
 
