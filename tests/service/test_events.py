@@ -235,7 +235,7 @@ def test_a_place_beyond_the_newest_is_a_conflict(world_at: Callable[[str], World
             assert kept.status_code == 200
         for text in ("x", "1.5", "", "9" * 19, "-1", "--1", "1e3"):
             response = get(server.url + MINE, world.auth(), {"Last-Event-ID": text})
-            # The framework itself looks at the length.
+            # The framework itself looks at its form.
             assert response.status_code in (400, 422), text
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from atomic_margin.service.errors import Conflict, NotFound, QuotaExceeded, Refused, RemoteError, TooLarge
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.institution import uploading
+from atomic_margin.service.operator.runs import pruning
+from atomic_margin.service.operator.runs.pruning import PruningRounds
 from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.upload_messages import UploadView
 
@@ -266,6 +269,26 @@ def test_an_enrolment_names_what_was_uploaded(world: World) -> None:
     assert world.operator.blobs.get(hashlib.sha256(keys).hexdigest()) == keys
     # Blobs have them now.
     assert not any(path.is_file() for path in (world.directory / "uploads").rglob("*"))
+    # Whoever did not get the answer sends it again, and is told the same: the known answers are not evaluated twice.
+    again = world.client.post(enrol, json=document, headers=headers, auth=world.auth())
+    assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+    assert again.json() == taken.json()
+    assert len(again.json()["known_answers"]) == 4
+
+
+def test_uploads_are_removed_on_a_timer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, uploads, moment = PruningRounds(world.operator), world.operator.uploads, time.monotonic()
+    monkeypatch.setattr(pruning.time, "monotonic", lambda: moment)
+    uploads.declare(FUND, HASH, len(DATA))
+    written = time.time() + 1
+    monkeypatch.setattr(uploads, "_clock", lambda: written + Limits().upload_seconds)
+    rounds.look()
+    assert uploads.at(FUND, HASH).offset == 0
+    for _ in range(60):  # a look a minute, one of all an hour
+        moment += pruning.WORDS_SECONDS
+        rounds.look()
+    with pytest.raises(NotFound):
+        uploads.at(FUND, HASH)
 
 
 def test_an_institution_has_so_many_sets_of_keys_at_most(

@@ -1,4 +1,7 @@
-"""Prune while the operator serves: output words every minute, since they grow fastest, all else every hour."""
+"""Prune while the operator serves: output words every minute, since they grow fastest, all else every hour.
+
+Uploads that nothing was added to go, too: those that come later would make them go, if any did.
+"""
 
 import logging
 import time
@@ -19,6 +22,7 @@ class PruningRounds:
 
     def __init__(self, operator: Operator) -> None:
         """Prepare; the first look comes after the first pause, when a start is over."""
+        self._uploads = operator.uploads
         self._retention = Retention(operator.store, operator.blobs, operator.settings.retention)
         self._words_at = time.monotonic() + WORDS_SECONDS
         self._all_at = self._words_at
@@ -34,6 +38,7 @@ class PruningRounds:
         else:
             self._all_at = moment + ALL_SECONDS
             self._tell(self._retention.prune())
+            self._uploads.prune()
         return False
 
     def _tell(self, pruned: Pruned) -> None:

@@ -219,13 +219,11 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
         status_code=201,
         openapi_extra=examples.signed_json("enrolment"),
     )
-    def enrol(institution: str, document: JsonBody, response: Response) -> Challenge:
+    def enrol(institution: str, document: JsonBody) -> Challenge:
         """Enrol evaluation keys and known-answer words that were uploaded before; check what comes back.
 
         Takes some seconds: the keys are tried in a worker process before they are stored.
         """
-        # It is large, and of use once.
-        response.headers["Cache-Control"] = "no-store"
         return enrolment.enrol(operator, institution, document)
 
     @router.post(

@@ -24,10 +24,22 @@ OF_ANYBODY = (4, 128)
 AGAIN_SECONDS = 30
 """After which whoever found no seat is to ask again."""
 
-LastEventId = Annotated[str | None, Header(max_length=20, description="id of the last event that was seen")]
+_SEEN = "id of the last event that was seen"
+LastEntry = Annotated[str | None, Header(alias="Last-Event-ID", pattern="^(0|[1-9][0-9]{0,17})$", description=_SEEN)]
+LastLeaf = Annotated[str | None, Header(alias="Last-Event-ID", pattern="^(-1|0|[1-9][0-9]{0,17})$", description=_SEEN)]
 
+_EVENT: dict[str, Any] = {
+    "description": "One event of the stream: its data is JSON in a text, its id a number.",
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^(0|[1-9][0-9]*)$"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "events, as they happen", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
+    200: {"description": "events, as they happen", "content": {MEDIA_TYPE: {"schema": _EVENT}}}
 }
 _log = logging.getLogger(__name__)
 
@@ -54,7 +66,7 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         institution: Annotated[str, Path(max_length=64)],
         calling: Calling,
         after: Annotated[int | None, Query(ge=0, le=MAX_COUNTER)] = None,
-        last_event_id: LastEventId = None,
+        last_event_id: LastEntry = None,
     ) -> Response:
         """Entries of an account as they are made: number, kind, hashes, and the deadline of a recorded run.
 
@@ -73,7 +85,7 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         request: Request,
         calling: Calling,
         after: Annotated[int | None, Query(ge=-1, le=MAX_COUNTER)] = None,
-        last_event_id: LastEventId = None,
+        last_event_id: LastLeaf = None,
     ) -> Response:
         """Leaves of the log as they are appended, each as the tiles have it, with its number as `id`.
 
