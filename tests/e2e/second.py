@@ -21,7 +21,7 @@ from .small import GROSS_LIMIT, PORTFOLIO
 SECOND = "harbour"
 
 
-def eventually(good: Callable[[], bool], seconds: float = 60) -> None:
+def eventually(good: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not good():
         assert time.monotonic() < deadline
