@@ -92,7 +92,8 @@ class RequestSigner(httpx.Auth):
         if told == self._epoch or not _EPOCH.fullmatch(told):
             return
         self._epoch = told
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        # Under another epoch it was a stranger's, whose address may be sending too much.
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.TOO_MANY_REQUESTS):
             self.sign(request)
             yield request
 

@@ -289,9 +289,9 @@ def test_rates_are_said_and_kept(world_at: WorldAt) -> None:
     assert refused.headers["content-type"] == PROBLEM
     assert refused.headers["ratelimit"] == '"reads";r=0;t=1'
     assert int(refused.headers["retry-after"]) >= 1
-    # One who shows a token has a rate of its own; one who shows nothing that opens anything has the address's.
+    # One who signs, or shows a token, has a rate of its own; one whose token opens nothing has the address's.
     path = f"/v1/institutions/{FUND}"
-    assert world.client.get(path, headers=world.bearer()).status_code == 200
+    assert world.client.get(path, auth=world.auth()).status_code == 200
     assert world.client.get(path, headers=world.admin).status_code == 200
     assert world.client.get(path, headers={"Authorization": "Bearer " + "00" * 32}).status_code == 429
 
@@ -302,8 +302,10 @@ def test_rates_are_said_and_kept(world_at: WorldAt) -> None:
 @pytest.mark.parametrize("path", ["/v1/deposits", "/v1/admissions", "/v1/ticks/void", "/v1/breakers/halts"])
 def test_the_operator_s_own_calls_take_no_body_of_anybody_else(world_at: WorldAt, path: str) -> None:
     world = world_at("submitted")
-    for headers in ({}, world.bearer(), {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}):
-        refused = world.client.post(path, content=b"x" * (3 << 20), headers=headers)
+    nobodies: list[dict[str, Any]] = [{}, {"auth": world.auth()}]
+    nobodies += [{"headers": {"Authorization": said}} for said in ("Bearer x", "Basic x")]
+    for who in nobodies:
+        refused = world.client.post(path, content=b"x" * (3 << 20), **who)
         # Not 413: it is not even looked at how long it is.
         assert (refused.status_code, refused.headers["content-type"]) == (401, PROBLEM)
     assert world.client.post(path, content=b"x" * (3 << 20), headers=world.admin).status_code == 413
@@ -312,9 +314,10 @@ def test_the_operator_s_own_calls_take_no_body_of_anybody_else(world_at: WorldAt
 def test_bodies_for_institutions_that_are_not_admitted_are_refused(world_at: WorldAt) -> None:
     world = world_at("submitted")
     for path in ("submissions", "enrolment", "uploads", "nonce"):
-        refused = world.client.post(f"/v1/institutions/nobody/{path}", content=b"x" * (3 << 20))
-        assert refused.status_code == 404
-        assert "not admitted" in refused.json()["detail"]
+        for who in (None, world.auth()):
+            refused = world.client.post(f"/v1/institutions/nobody/{path}", content=b"x" * (3 << 20), auth=who)
+            # Not 413, and not 404: nobody learns who is admitted.
+            assert (refused.status_code, refused.headers["content-type"]) == (401, PROBLEM)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Recorded:
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[Any]:
         with self._stream(method, path, **arguments) as response:
-            # An enrolment is answered with a token once; `test_uploads` has it.
+            # What an enrolment names is gone from the uploads when it is taken; `test_uploads` has it.
             if (
                 method == "POST"
                 and b'"signature"' in (arguments.get("content") or b"")
@@ -63,7 +63,7 @@ class Recorded:
         for number, (content, (path, status, said)) in enumerate(self.taken.items()):
             for key in ({}, {"Idempotency-Key": f"again-{number}"}):
                 headers = {"Content-Type": "application/json", **key}
-                again = world.client.post(path, content=content, headers=headers)
+                again = world.client.post(path, content=content, headers=headers, auth=world.auth())
                 assert again.status_code == status, (path, again.text)
                 got = again.json()
                 assert {name: got[name] for name in got if name not in CHANGES} == {
@@ -145,14 +145,14 @@ def test_a_breach_is_answered_alike_before_and_after_settlement_and_after_later_
 ) -> None:
     world, answer = world_at("fall-open"), stages.answers["fall"]
     path = f"/v1/runs/{FALL}/answer"
-    first = world.client.post(path, json=answer.to_json())
+    first = world.client.post(path, json=answer.to_json(), auth=world.auth())
     assert first.status_code == 200
     assert world.run(FALL).state is RunState.SETTLED
     settlement, before = world.settlements()[FALL], effects(world)
 
     def again() -> None:
         for headers in ({}, {"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
-            repeated = world.client.post(path, json=answer.to_json(), headers=headers)
+            repeated = world.client.post(path, json=answer.to_json(), headers=headers, auth=world.auth())
             assert (repeated.status_code, repeated.json()) == (200, first.json())
 
     again()
@@ -166,7 +166,7 @@ def test_a_breach_is_answered_alike_before_and_after_settlement_and_after_later_
     assert world.settlements()[CRASH]["body"]["kind"] == "liquidation"
     after = effects(world)
     again()
-    taken = world.client.post(f"/v1/runs/{CRASH}/answer", json=crash.to_json())
+    taken = world.client.post(f"/v1/runs/{CRASH}/answer", json=crash.to_json(), auth=world.auth())
     assert taken.status_code == 200
     assert world.settlements()[FALL] == settlement
     assert effects(world) == after > before
@@ -184,12 +184,12 @@ def test_a_breach_that_waits_for_its_settlement_is_answered_alike(
 
     with monkeypatch.context() as patched:
         patched.setattr(answers, "settle", fails)
-        first = world.client.post(path, json=answer.to_json())
-        again = world.client.post(path, json=answer.to_json())
+        first = world.client.post(path, json=answer.to_json(), auth=world.auth())
+        again = world.client.post(path, json=answer.to_json(), auth=world.auth())
     assert (first.status_code, again.status_code) == (200, 200)
     assert first.json() == again.json()
     assert world.run(FALL).state is RunState.BREACH_VERIFIED
-    settled = world.client.post(path, json=answer.to_json())
+    settled = world.client.post(path, json=answer.to_json(), auth=world.auth())
     assert settled.json() == first.json()
     assert world.run(FALL).state is RunState.SETTLED
 
@@ -236,11 +236,11 @@ def test_a_question_that_was_agreed_to_is_the_same_question(world_at: WorldAt, l
     runs.sweep_deadlines(world.operator)
     document = asking(world)
     path = f"/v1/institutions/{FUND}/giving-up"
-    first = world.client.post(path, json=document.to_json())
-    again = world.client.post(path, json=document.to_json())
+    first = world.client.post(path, json=document.to_json(), auth=world.auth())
+    again = world.client.post(path, json=document.to_json(), auth=world.auth())
     assert (first.status_code, again.json()) == (202, first.json())
     giving_up.agree(world.operator, FUND, document.body_hash())
-    after = world.client.post(path, json=document.to_json())
+    after = world.client.post(path, json=document.to_json(), auth=world.auth())
     assert after.status_code == 202
     assert (after.json()["giving_up"], after.json()["document"]) == (document.body_hash(), document.to_json())
     assert "agreed to it" in after.json()["problem"]

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from atomic_margin.service.errors import ConfigurationError, NotAuthorised, RequestError, TooManyRequests
 from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.replays import Replays
-from atomic_margin.service.http.signatures import EPOCH_HEADER, Received, check
+from atomic_margin.service.http.signatures import Received, check
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
@@ -64,9 +64,7 @@ class Callers:
         return None
 
     def _refusal(self, error: RequestError, scope: Scope) -> Refusal:
-        headers = [(EPOCH_HEADER, self.replays.epoch)]
-        if error.status == NotAuthorised.status:
-            headers.append(("WWW-Authenticate", "Bearer"))
+        headers = [("WWW-Authenticate", "Bearer")] if error.status == NotAuthorised.status else []
         return Refusal(
             error.status,
             error.slug,

@@ -17,7 +17,7 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
 from atomic_margin.service.operator.web.access import takes_staff_alone
 from atomic_margin.service.operator.web.callers import Callers, peer_of
-from atomic_margin.service.operator.web.signed_bodies import SignedBodies
+from atomic_margin.service.operator.web.signed_bodies import SignedBodies, TellsEpoch
 
 
 def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int]) -> None:
@@ -30,8 +30,9 @@ def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int
     )
     # The last one that is added is the outermost.
     app.add_middleware(Idempotency, caller_of=caller_of, keeper=KeptAnswers(operator.store.unit_of_work, now))
-    app.add_middleware(SignedBodies, epoch=lambda: callers.replays.epoch)
+    app.add_middleware(SignedBodies)
     app.add_middleware(
         BodyLimit, limit_of=limit_of, idle_seconds=limits.idle_seconds, total_seconds=limits.body_seconds
     )
     app.add_middleware(Gate, limits=limits, name_of=callers.name_of, admit=callers.admit, peer_of=peer_of)
+    app.add_middleware(TellsEpoch, epoch=lambda: callers.replays.epoch)
