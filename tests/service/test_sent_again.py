@@ -45,7 +45,7 @@ class Recorded:
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[Any]:
         with self._stream(method, path, **arguments) as response:
-            # An enrolment is answered with a token once; `test_uploads` has it.
+            # What an enrolment names is gone from the uploads when it is taken; `test_uploads` has it.
             if (
                 method == "POST"
                 and b'"signature"' in (arguments.get("content") or b"")
@@ -63,7 +63,7 @@ class Recorded:
         for number, (content, (path, status, said)) in enumerate(self.taken.items()):
             for key in ({}, {"Idempotency-Key": f"again-{number}"}):
                 headers = {"Content-Type": "application/json", **key}
-                again = world.client.post(path, content=content, headers=headers)
+                again = world.client.post(path, content=content, headers=headers, auth=world.auth())
                 assert again.status_code == status, (path, again.text)
                 got = again.json()
                 assert {name: got[name] for name in got if name not in CHANGES} == {

@@ -332,13 +332,14 @@ def answering(respond: Callable[[httpx.Request], httpx.Response], identity: Iden
     return httpx.Client(transport=httpx.MockTransport(respond), auth=auth, base_url="http://operator")
 
 
-def test_a_request_of_another_epoch_is_signed_once_more(identity: Identity) -> None:
+@pytest.mark.parametrize("refused", [401, 429])
+def test_a_request_of_another_epoch_is_signed_once_more(identity: Identity, refused: int) -> None:
     epochs, asked = ["1" * 16, "2" * 16, "3" * 16], []
 
     def respond(request: httpx.Request) -> httpx.Response:
         signed = check(received(request), OPERATOR)
         asked.append((signed.epoch, request.content))
-        return httpx.Response(200 if signed.epoch == epochs[0] else 401, headers={EPOCH_HEADER: epochs[0]})
+        return httpx.Response(200 if signed.epoch == epochs[0] else refused, headers={EPOCH_HEADER: epochs[0]})
 
     with answering(respond, identity) as client:
         assert client.post("/x", content=BODY).status_code == 200

@@ -13,7 +13,6 @@ from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import checkpoints, entries, log
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.reading import reading
 from atomic_margin.service.operator.store.tables import Account, Run, Tick
 from atomic_margin.service.protocol.states import AccountState, RunState
 
@@ -48,7 +47,7 @@ class LogHead:
 
 def log_head(operator: Operator) -> LogHead:
     """Return where the log is."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         return head_of(operator, session)
 
 

@@ -14,7 +14,6 @@ from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AttestationInvalid, Conflict, RequestError
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store.reading import reading
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, EntryRow
 from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.trust import TrustFile
@@ -86,7 +85,7 @@ def _institution(value: Any) -> str:
 
 def _trust(operator: Operator, institution: str) -> TrustFile:
     """Return what this operator knows of itself and of one institution, as a trust file."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         account = session.get(Account, institution)
         query = select(EnrolledKeys).where(EnrolledKeys.institution == institution, EnrolledKeys.confirmed)
         keys = session.scalars(query.order_by(EnrolledKeys.sequence.desc()).limit(MOST_KEYS)).all()

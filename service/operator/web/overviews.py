@@ -15,7 +15,6 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.market_chain import newest_tick
-from atomic_margin.service.operator.store.reading import reading
 from atomic_margin.service.operator.store.tables import (
     Account,
     AttestationRow,
@@ -52,7 +51,7 @@ _RUN_COLUMNS = (
 
 def accounts(operator: Operator, after: str = "", most: int = MOST_ACCOUNTS) -> AccountLines:
     """Return accounts by name, those after one."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         return _accounts(session, after, min(most, MOST_ACCOUNTS))
 
 
@@ -88,7 +87,7 @@ def _lines(session: Session, rows: list[Account]) -> tuple[AccountLine, ...]:
 
 def runs(operator: Operator, institution: str | None = None, most: int = MOST_RUNS) -> RunLines:
     """Return the newest runs, of all accounts or of one, the newest ticks first."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         return _runs(session, institution, most)
 
 
@@ -145,7 +144,7 @@ class Series:
 
 def series(operator: Operator) -> Series:
     """Return what happened at the newest ticks."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         return _series(session)
 
 
@@ -202,7 +201,7 @@ class LedgerPage:
 
 def ledger_page(operator: Operator, after: str = "") -> LedgerPage:
     """Return balances by account, those after one, and the sums over all."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         query = (
             select(LedgerPosting.account, LedgerPosting.asset, func.sum(LedgerPosting.amount))
             .where(LedgerPosting.account > after)
@@ -246,7 +245,7 @@ class Overview:
 
 def overview(operator: Operator) -> Overview:
     """Return the first page."""
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         states = {
             row[0]: row[1] for row in session.execute(select(Account.state, func.count()).group_by(Account.state))
         }
@@ -284,7 +283,7 @@ def account(operator: Operator, institution: str) -> OneAccount:
     Raises:
         NotFound: it was never admitted.
     """
-    with reading(operator.store) as session:
+    with operator.store.reading() as session:
         row = session.get(Account, institution)
         if row is None:
             raise NotFound("no institution of this name is admitted here", "institution")
