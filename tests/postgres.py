@@ -56,38 +56,46 @@ def programs() -> Path | None:
     return Path(initdb).resolve().parent if initdb and shutil.which("postgres") else None
 
 
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+"""What is committed may be lost with the server: for tests in which it does not die."""
+
+
 class Server:
     """A running server, for this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: tuple[str, ...] = FAST) -> None:
         self.directories: dict[str, Path] = {}
+        self._folder, self._settings = folder, (*settings, "max_connections=200")
         self.root = Path(tempfile.mkdtemp(prefix="margin-postgres-", dir="/tmp"))  # others have to reach it
         self.port = free_port()
-        who: dict[str, Any] = {}
+        self._who: dict[str, Any] = {}
         if os.geteuid() == 0:
             # It does not run as root.
             names = {user.pw_name: user for user in pwd.getpwall()}
             user = names.get("postgres") or names["nobody"]
             os.chown(self.root, user.pw_uid, user.pw_gid)
-            who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        environment = {"LC_ALL": "C.UTF-8", "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
-        data = self.root / "data"
+            self._who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self._environment = {"LC_ALL": "C.UTF-8", "HOME": str(self.root), "PATH": "/usr/bin:/bin"}
         subprocess.run(
-            [folder / "initdb", "-D", data, "-U", "margin", "-A", "trust", "-N", "--locale=C.UTF-8", "-E", "UTF8"],
-            check=True, capture_output=True, cwd=self.root, env=environment, **who,
+            [folder / "initdb", "-D", self.root / "data", "-U", "margin", "-A", "trust", "-N", "--locale=C.UTF-8",
+             "-E", "UTF8"],
+            check=True, capture_output=True, cwd=self.root, env=self._environment, **self._who,
         )  # fmt: skip
-        settings = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
-        with (self.root / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [folder / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self.root,
-                 *(part for setting in settings for part in ("-c", setting))],
-                stdout=subprocess.DEVNULL, stderr=log, cwd=self.root, env=environment,
-                preexec_fn=_die_with_parent, **who,
-            )  # fmt: skip
+        self.start()
         atexit.register(self.stop)
         self._wait()
         self.execute(f"CREATE DATABASE {TEMPLATE}")
         Store(self.url(TEMPLATE)).close()
+
+    def start(self) -> None:
+        """Start it, or start it again; it may not answer yet."""
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._folder / "postgres", "-D", self.root / "data", "-h", "127.0.0.1", "-p", str(self.port),
+                 "-k", self.root, *(part for setting in self._settings for part in ("-c", setting))],
+                stdout=subprocess.DEVNULL, stderr=log, cwd=self.root, env=self._environment,
+                preexec_fn=_die_with_parent, **self._who,
+            )  # fmt: skip
 
     def url(self, name: str) -> str:
         return f"postgresql://margin@127.0.0.1:{self.port}/{name}"
@@ -128,11 +136,11 @@ class Server:
 
     def kill(self, number: int = signal.SIGQUIT) -> None:
         """Have the server die at once, with all its connections."""
-        self._process.send_signal(number)
-        self._process.wait(30)
+        self.process.send_signal(number)
+        self.process.wait(30)
 
     def stop(self) -> None:
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             self.kill(signal.SIGINT)
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -144,7 +152,7 @@ class Server:
             try:
                 return self.execute("SELECT 1")
             except psycopg.OperationalError:
-                assert self._process.poll() is None, (self.root / "log").read_text()
+                assert self.process.poll() is None, (self.root / "log").read_text()
                 assert time.monotonic() < end, (self.root / "log").read_text()
                 time.sleep(0.05)
 
@@ -170,15 +178,24 @@ def _why_absent() -> str | None:
 
 def server() -> Server:
     """Return the server of this run, started when it is first wanted; skip the test, loudly, where there is none."""
-    why = _why_absent()
-    if why is not None:
-        _absent.append(why)
-        pytest.skip(why)
+    folder = _present_programs()
     if not _servers:
-        folder = programs()
-        assert folder is not None
         _servers.append(Server(folder))
     return _servers[0]
+
+
+def server_of_its_own() -> Server:
+    """Start another server, which keeps what is committed when it dies; skip the test, loudly, where there is none."""
+    return Server(_present_programs(), ("synchronous_commit=on",))
+
+
+def _present_programs() -> Path:
+    why, folder = _why_absent(), programs()
+    if why is not None or folder is None:
+        why = why or "PostgreSQL's server is gone"
+        _absent.append(why)
+        pytest.skip(why)
+    return folder
 
 
 def url_of(directory: Path) -> str | None:

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterable
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -31,6 +32,9 @@ ALWAYS = ("@method", "@authority", "@path", "@query", OPERATOR_HEADER.lower())
 """What every signature covers."""
 WHERE_PRESENT = ("content-digest", "content-type", "idempotency-key", "content-range", "upload-offset")
 """Fields that a signature covers where a request has them: what changes its meaning."""
+
+FAR_SECONDS = 15.0
+"""How far the time of a refusal is from the signer's, at least, for it to be the cause: half of what may be apart."""
 
 _MAX_SIGNATURE_CHARACTERS = 4096
 _EPOCH = re.compile(r"[0-9a-f]{16}")
@@ -65,6 +69,8 @@ class RequestSigner(httpx.Auth):
     """Signs every request of an httpx client.
 
     It learns the operator's epoch from any answer, and signs once more when a request was refused under another one.
+    So it does with the operator's time, which is in every answer: a signature is for the operator alone, whose clock it
+    has to please, and nobody has to set a clock right before requests go through again.
     """
 
     requires_request_body = True
@@ -82,20 +88,43 @@ class RequestSigner(httpx.Auth):
         """
         self.key, self._sign, self._operator, self._clock = key, sign, operator, clock
         self._epoch = _NO_EPOCH
+        self._behind = 0.0
         self._signer = HTTPMessageSigner(signature_algorithm=algorithms.ED25519)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign a request, and once more under a new epoch."""
-        self.sign(request)
-        response = yield request
+        """Sign a request, once more under a new epoch, and once more by another time."""
+        learns = [self._learn_epoch, self._learn_time]
+        while True:
+            self.sign(request)
+            response = yield request
+            # 429: under the old epoch the request counted as its address's, whose rate others may have used up.
+            refused = response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.TOO_MANY_REQUESTS)
+            # Each is tried once: an operator that says something else every time is not followed for ever.
+            learnt = [learn for learn in learns if learn(response)]
+            if not learnt or not refused:
+                return
+            learns = [learn for learn in learns if learn not in learnt]
+
+    def _learn_epoch(self, response: httpx.Response) -> bool:
+        """Take over the epoch that an answer tells; return whether it is another."""
         told = response.headers.get(EPOCH_HEADER, self._epoch)
         if told == self._epoch or not _EPOCH.fullmatch(told):
-            return
+            return False
         self._epoch = told
-        # 429: under the old epoch the request counted as its address's, whose rate others may have used up.
-        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.TOO_MANY_REQUESTS):
-            self.sign(request)
-            yield request
+        return True
+
+    def _learn_time(self, response: httpx.Response) -> bool:
+        """Take over the time of a refusal, if it is far from the one that was signed; return whether it is.
+
+        Only what an operator refuses is learnt from, so that a clock that is a little off stays as it is.
+        """
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return False
+        told = _time_of(response)
+        if told is None or abs(told - (self._clock() + self._behind)) <= FAR_SECONDS:
+            return False
+        self._behind = told - self._clock()
+        return True
 
     def sign(self, request: httpx.Request) -> None:
         """Sign a request whose body is there."""
@@ -103,7 +132,7 @@ class RequestSigner(httpx.Auth):
         request.headers.pop("Content-Digest", None)
         if request.content:
             request.headers["Content-Digest"] = digest_field(hashlib.sha256(request.content).digest())
-        now = int(self._clock())
+        now = int(self._clock() + self._behind)
         prepared = self._signer.prepare(
             request,
             key_id=self.key,
@@ -213,6 +242,14 @@ class _Verifier(HTTPMessageVerifier):
 
 
 _verifier = _Verifier(signature_algorithm=algorithms.ED25519, key_resolver=_NamedKeys())
+
+
+def _time_of(response: httpx.Response) -> float | None:
+    """Return when an answer was made, by the clock of whoever made it."""
+    try:
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _instant(seconds: int) -> datetime:

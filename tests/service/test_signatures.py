@@ -1,8 +1,10 @@
 """Signed requests: what a signature covers, how long it holds, and that each is taken once."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -365,6 +367,44 @@ def test_it_is_not_signed_for_ever(identity: Identity) -> None:
         for _ in range(3):
             assert client.get("/x").status_code == 401
     assert all(stated.count("keyid") == 1 for stated in asked)
+
+
+@pytest.mark.parametrize("ahead", [-10_800, -20, 20, 7200, 93_600])
+def test_a_request_that_is_refused_for_its_time_is_signed_by_the_operators(identity: Identity, ahead: int) -> None:
+    asked: list[int] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        signed, now = check(received(request), OPERATOR), time.time() + ahead
+        asked.append(signed.created)
+        good = abs(signed.created - now) < 15
+        headers = {EPOCH_HEADER: "0" * 16, "Date": formatdate(now, usegmt=True)}
+        return httpx.Response(200 if good else 401, headers=headers)
+
+    with answering(respond, identity) as client:
+        for _ in range(3):
+            assert client.get("/x").status_code == 200
+    # The first is refused, and those after it are not.
+    assert len(asked) == 4
+    assert abs(asked[-1] - time.time() - ahead) < 15
+
+
+def test_times_are_learnt_of_refusals_alone_and_not_for_ever(identity: Identity) -> None:
+    asked: list[int] = []
+    dates = [formatdate(time.time() + 1000 * number, usegmt=True) for number in range(1, 4)]
+    answers = [(200, dates[0]), (401, dates[1]), (401, dates[2]), (401, "the 30th of Brumaire"), (401, "")]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(check(received(request), OPERATOR).created)
+        status, date = answers[len(asked) - 1]
+        return httpx.Response(status, headers={"Date": date})
+
+    with answering(respond, identity) as client:
+        assert client.get("/x").status_code == 200
+        # Signed by its own time, refused, signed by that of the refusal, refused again.
+        assert client.get("/x").status_code == 401
+        assert client.get("/x").status_code == 401
+        assert client.get("/x").status_code == 401
+    assert [round((created - time.time()) / 1000) for created in asked] == [0, 0, 2, 2, 2]
 
 
 def test_what_is_no_request_is_not_signed_as_one(identity: Identity) -> None:
