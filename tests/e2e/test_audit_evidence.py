@@ -32,7 +32,7 @@ def break_blob(directory: Path, field: str, data: bytes | None, evidence: Eviden
 
 
 def break_chain(directory: Path) -> None:
-    restate(directory, BREACHED, evidence_of(directory, BREACHED).evaluations[0].words, NO_PLAN)
+    restate(directory, BREACHED, {"surplus": b"other", "breach": b"words"}, NO_PLAN)
 
 
 def break_row(**values: Any) -> Callable[[Path], None]:
@@ -74,7 +74,6 @@ def break_database(directory: Path) -> None:
         (lambda d: break_blob(d, "ciphertext", None), COVERED, "BytesMissing: the ciphertext"),
         (lambda d: break_blob(d, "evaluation_keys", None), COVERED, "BytesMissing: the file of evaluation keys"),
         (lambda d: break_blob(d, "evaluation_keys", b"other"), COVERED, "is damaged"),
-        (break_row(breach_output=None), COVERED, "BytesMissing: the breach output"),
         (break_row(breach_output=b"other"), COVERED, "RecordInconsistent: the run record does not hold: the breach"),
         (break_row(record_hash="0" * 64), COVERED, "RecordInconsistent: the run record does not hold: the stored hash"),
         (break_signature, COVERED, "SignatureInvalid: run: the signature does not match"),
@@ -99,6 +98,14 @@ def test_what_is_missing_or_does_not_hold_is_named(
     assert result.exit_code == 2
     assert said in result.output
     assert read_json(tmp_path / "audit.json")["verdict"] == "error"
+
+
+def test_words_that_are_kept_no_longer_are_known_by_their_hashes(operator: Path) -> None:
+    break_row(surplus_output=None, breach_output=None)(operator)
+    found = evidence_of(operator, COVERED)
+    (evaluation,) = found.evaluations
+    assert (evaluation.words, evaluation.functions) == ({}, ("surplus", "breach"))
+    assert evaluation.hashes == dict(found.signed.body["outputs"])
 
 
 def test_a_trust_file_pins_operator_terms_prices_and_keys(audited: World, operator: Path, tmp_path: Path) -> None:
