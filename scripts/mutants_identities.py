@@ -30,7 +30,7 @@ IDENTITY_MUTANTS = (
     _signature("the digest of the body", "signatures:check_digest", condition("digest"),
                "a_signature_holds_for_the_request_that_was_signed"),
     _signature("the epoch", _TAKE, condition("epoch"), "nothing_that_was_signed_for_another_process_is_taken"),
-    _signature("a full address", "signatures:RequestSigner.auth_flow", condition("TOO_MANY_REQUESTS"),
+    _signature("a full address", "signatures:RequestSigner.auth_flow", value("refused"),
                "a_request_of_another_epoch_is_signed_once_more", "response.status_code == 401"),
     _signature("the time", _TAKE, condition("created"), "the_window_is_by_the_operator_s_clock"),
     _signature("twice", _TAKE, condition("nonce"), "a_request_is_taken_once_as_long_as_it_could_be_taken_at_all"),
