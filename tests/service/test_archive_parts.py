@@ -28,8 +28,8 @@ def unproven() -> Iterator[None]:
         for module in (answers, gains, submissions):
             for name in [name for name in vars(module) if name.startswith("prove_")]:
                 patched.setattr(module, name, lambda *_, **__: bytes(1))
-        for name in ("portfolio", "encryption", "sufficiency", "claim"):
-            patched.setattr(verification, f"verify_{name}", lambda *_, **__: None)
+        for name in ("verify_portfolio", "verify_encryption", "verify_sufficiency", "require_proven"):
+            patched.setattr(verification, name, lambda *_, **__: None)
         patched.setattr(archived_documents, "verify_batch", lambda *_, **__: None)
         yield
 
