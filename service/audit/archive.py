@@ -25,7 +25,7 @@ from atomic_margin.service.audit.stored import ReadOnlyStore
 from atomic_margin.service.audit.terms import TermsDocuments, parse_documents
 from atomic_margin.service.log.tree import ReadHashes, inclusion_proof
 from atomic_margin.service.operator.store import checkpoints, log
-from atomic_margin.service.operator.store.entries import document_of
+from atomic_margin.service.operator.store.entries import document_of, rotations
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -316,7 +316,7 @@ class _Making:
             yield document
 
     def earlier(self) -> list[CanonicalValue]:
-        """Return submissions and enrolments from before the first entry that later documents rest on."""
+        """Return rotations, submissions and enrolments from before the first entry that later documents rest on."""
         here = {row.subject for row in self.rows}
         wanted = [
             row.subject for row in self.rows if EventKind(row.kind) in (EventKind.SUBMITTED, EventKind.LOSSES_SETTLED)
@@ -337,7 +337,7 @@ class _Making:
                 enrolment = SignedDocument.parse(keys).body_hash()
                 if enrolment not in here:
                     found[enrolment] = keys
-        return list(found.values())
+        return [*rotations(self._session, self._institution, self.rows[0].number), *found.values()]
 
     def _submission(self, sha256: str) -> JsonObject:
         found: JsonObject = self._session.scalars(

@@ -24,6 +24,8 @@ from atomic_margin.service.audit.terms import TermsDocuments, terms_of
 from atomic_margin.service.errors import UnknownUniverse
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.operator.runs.records import GENESIS
+from atomic_margin.service.protocol.account.identities import keys_of, keys_shown
+from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Enrolment, OutputHashes, RunRecord, ShortfallRecord, second_run_of
 from atomic_margin.service.protocol.keys import key_pair
@@ -216,7 +218,7 @@ def _check_tick(stored: StoredRun, record: RunRecord, anchor: Anchors) -> Market
 
 def _check_submission(stored: StoredRun, record: RunRecord, anchor: Anchors) -> None:
     signed, submission = parse_signed(stored.submission, Submission)
-    signed.verify(frozenset({_identity(stored, record, anchor)}))
+    signed.verify(_identities(stored, record, anchor))
     _require(signed.body_hash() == record.submission, "it names another submission than is stored")
     for name in record.differing_from(submission):
         _require(False, f"it has another {name} than its submission")
@@ -226,7 +228,7 @@ def _keys(store: ReadOnlyStore, stored: StoredRun, record: RunRecord, anchor: An
     if stored.keys is None:
         raise BytesMissing(f"the store has no enrolled keys {record.evaluation_keys[:16]}…; restore it from a backup")
     signed, enrolment = parse_signed(stored.keys.document, Enrolment)
-    signed.verify(frozenset({_identity(stored, record, anchor)}))
+    signed.verify(_identities(stored, record, anchor))
     for name in ("institution", "operator", "profile", "evaluation_keys"):
         _require(getattr(enrolment, name) == getattr(record, name), f"it has another {name} than the keys' enrolment")
     commitments = key_pair(profile, enrolment.input_key, enrolment.flag_key).hash
@@ -238,12 +240,15 @@ def _keys(store: ReadOnlyStore, stored: StoredRun, record: RunRecord, anchor: An
     return KeyFile(store.blob_path(record.evaluation_keys), record.evaluation_keys, known_answer_input)
 
 
-def _identity(stored: StoredRun, record: RunRecord, anchor: Anchors) -> str:
+def _identities(stored: StoredRun, record: RunRecord, anchor: Anchors) -> frozenset[str]:
+    """Return the identity keys of an institution: as the account says, and led over by rotations to the trusted one."""
+    public = PublicState.parse(stored.account.public_state)
     if anchor.trust is None:
-        return stored.account.identity
-    if record.institution not in anchor.trust.institutions:
+        return frozenset(keys_of(public))
+    pinned = anchor.trust.institutions.get(record.institution)
+    if pinned is None:
         raise AnchorMissing(f"institution {record.institution!r} is not in the trust file; add it with its key")
-    return anchor.trust.institutions[record.institution]
+    return frozenset(keys_shown(pinned, stored.rotations, record.institution, anchor.operator))
 
 
 def _run_evaluation(

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.service.audit.errors import BytesMissing, RunNotEvaluated, RunUnknown, StoreMissing
 from atomic_margin.service.operator.store import bundles
+from atomic_margin.service.operator.store.entries import rotations
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -38,6 +39,7 @@ class StoredRun:
         before: signed record of the run before it in the chain, None for the first or when it is not there.
         after: signed record of the run after it, None for the last.
         account: of the institution.
+        rotations: of its identity key, signed, as JSON, in order.
         submission: signed, as JSON.
         tick: signed, as JSON.
         last_market: the tick it names as the last one with a market, signed, as JSON; None if it names none.
@@ -50,6 +52,7 @@ class StoredRun:
     before: JsonObject | None
     after: JsonObject | None
     account: Account
+    rotations: list[JsonObject]
     submission: JsonObject
     tick: JsonObject
     last_market: JsonObject | None
@@ -109,12 +112,14 @@ class ReadOnlyStore:
                 raise RunNotEvaluated(f"run {run_id!r} is {run.state}{problem}: it has no record that could be audited")
             shortfall = session.get(ShortfallRow, run_id)
             tick = session.get_one(Tick, run.price_sequence)
+            account = session.get_one(Account, run.institution)
             return StoredRun(
                 run,
                 run.record,
                 _record_of(session, run.number - 1),
                 _record_of(session, run.number + 1),
-                session.get_one(Account, run.institution),
+                account,
+                rotations(session, run.institution, account.entries + 1),
                 session.get_one(SubmissionRow, run.submission_id).document,
                 tick.document,
                 last_market_of(session, tick),

@@ -24,6 +24,7 @@ from atomic_margin.service.institution import (
     readers,
     releases,
     renewals,
+    rotation,
     shortfalls,
     waiting,
 )
@@ -84,21 +85,28 @@ class Agent:
         """
         self._lock_taken = None if lock is not None else DirectoryLock(settings.directory)
         self.settings = settings
-        self.identity = Identity.load_or_create(settings.directory / "identity.key")
+        self.identity = Identity.load_or_create(settings.directory / rotation.KEY)
         self._secret = load_secret(settings.directory / "commitment.secret")
         self._store = InstitutionStore(settings.directory)
-        signer = RequestSigner(self.identity.public_key, self.identity.sign_request, settings.trust.operator)
-        self._client = OperatorClient(settings.operator_url, settings.institution, signer, verify=settings.verify)
+        self._client = _client_of(settings, self.identity)
         self._stage = on_stage
         self._lock = threading.RLock()
         try:
             require_own(settings, self._store)
+            replaced = rotation.in_force(self._client, settings.directory)
+            if replaced is not None:
+                self._client.close()
+                self.identity, self._client = replaced, _client_of(settings, replaced)
             key = self.identity.public_key
             self.terms = pinned_terms(settings.trust, self._client, settings.institution, key)
             self._keys = KeyRing(settings, self.terms.profile, self._store)
             self._chain = MarketChain(settings, self._store, self._client.tick)
             universes, fetch = Universes(settings.directory, self.terms, self._client.universe), self._client.entries
             self.history = History(settings, self.terms, key, self._store, self._chain, fetch, universes)
+            if replaced is not None:
+                # So the operator says; its entries, followed under the new key, let the old one go.
+                self.history.sync()
+                rotation.swap(settings.directory)
         except BaseException:
             self.close()
             raise
@@ -263,6 +271,11 @@ class Agent:
             self.enrol()
             self._renew()
 
+    def send_rotation(self) -> None:
+        """Have the operator enter another identity key. This agent ends with it: see `rotation.rotate`."""
+        with self.signing() as (party, outbox):
+            rotation.send(party, outbox, rotation.make_next(self.settings.directory))
+
     def adopt(self) -> int:
         """Take over what this institution signed and this directory does not know; return how many documents.
 
@@ -400,3 +413,8 @@ class Agent:
         else:
             number = self._followed().public.submissions + 1
             self._submit(number, renewal.portfolio, renewal.committed, renewal.submission)
+
+
+def _client_of(settings: AgentSettings, identity: Identity) -> OperatorClient:
+    signer = RequestSigner(identity.public_key, identity.sign_request, settings.trust.operator)
+    return OperatorClient(settings.operator_url, settings.institution, signer, verify=settings.verify)

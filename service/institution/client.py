@@ -129,6 +129,10 @@ class OperatorClient:
         """Send the loss of a default that the institution agrees to; return what the operator keeps of it."""
         return self._message(LossOffered, "POST", f"{self._path}/loss", json=document)
 
+    def rotate_identity(self, document: JsonObject) -> SignedDocument:
+        """Send a rotation of the identity key; return its entry. From then on the new key signs requests."""
+        return self._message(SignedDocument, "POST", f"{self._path}/identity", json=document)
+
     def ask_to_amend(self, document: JsonObject) -> AmendmentRequest:
         """Send an amendment of the account's agreement; return what the operator keeps of it."""
         return self._message(AmendmentRequest, "POST", f"{self._path}/amendment", json=document)

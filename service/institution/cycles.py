@@ -83,6 +83,8 @@ def file_of(party: Party, cycle: int) -> JsonObject:
         if netting.cycle == cycle:
             due = [one for one in promised.values() if one["document"]["body"]["settles"] <= netting.settles]
             file = {"format": FORMAT, "institution": party.settings.institution, "netting": shown, "obligations": due}
+            rotations = _rows(party, [EventKind.IDENTITY_ROTATED])
+            file |= {"rotations": [_document(party, one).to_json() for one in rotations]} if rotations else {}
             if party.watch is None:
                 return file
             party.watch.require(salts.account, row.number, lambda number: _leaf(party, number))

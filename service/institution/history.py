@@ -142,10 +142,20 @@ class History:
             for item in page.entries:
                 adopted += self._take(item, salts, adopt)
             if not page.more:
+                self._require_key()
                 return adopted
             if not page.entries:
                 raise MalformedResponse("the operator says there are more entries, and sends none", "entries")
         raise AgentRefused(f"{MAX_PAGES} responses full of entries were followed; the rest comes next")
+
+    def _require_key(self) -> None:
+        """Make sure that this directory has the key that the account is under."""
+        state = self._account.state
+        if state is not None and state.public.identity != self._identity:
+            raise AgentRefused(
+                f"the account is under the identity key {state.public.identity}, and this directory has "
+                f"{self._identity}: copy the identity.key here that it was replaced by"
+            )
 
     def expect(self, answer: SignedDocument, document: SignedDocument) -> None:
         """Follow the account, and make sure that it has a document by the entry that the operator answered with.
@@ -298,9 +308,11 @@ class History:
             raise type(refusal)(f"entry {entry.number}: {refusal}", **shown | refusal.evidence) from refusal
 
     def _check_admission(self, admission: AdmissionRecord) -> None:
+        # The key may have been replaced since, if the trust file names the first one: `_require_key` asks at the end.
+        first = self._settings.trust.institutions.get(self._settings.institution, self._identity)
         for name, wanted in (
             ("institution", self._settings.institution),
-            ("identity", self._identity),
+            ("identity", first),
             ("operator", self._operator),
             ("terms", terms_hash(self._terms)),
             ("universe", self._settings.trust.universe),

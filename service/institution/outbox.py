@@ -236,6 +236,8 @@ def _obstacle(signed: SignedDocument, account: Account | None, head: str) -> str
         return obstacle_of_dispute(signed, public)
     if public.status in ENDED and (public.status is AccountState.IN_DEFAULT or signed.type != "collateral-instruction"):
         return "the account is in default"
+    if signed.signer != public.identity:
+        return "the identity key that signed it was replaced"
     if signed.type == "submission":
         submission = Submission.parse(signed.body)
         if submission.sequence <= public.submissions:

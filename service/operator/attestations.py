@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import bundles, checkpoints
-from atomic_margin.service.operator.store.entries import entry_of
+from atomic_margin.service.operator.store.entries import entry_of, rotations
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -34,7 +34,7 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         raise ValueError(f"run {run.run_id} has no record")
     settlement = session.get(SettlementRow, run.run_id)
     submitted = session.get_one(SubmissionRow, run.submission_id)
-    submission = submitted.document
+    submission, answer = submitted.document, session.get_one(AnswerRow, run.run_id)
     flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
     tick = session.get_one(Tick, run.price_sequence)
     universe = operator.terms.universe_of(run.record["body"]["universe"])
@@ -49,10 +49,11 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         submission=submission,
         run=run.record,
         history=_history(session, run, submitted, settlement),
-        answer=session.get_one(AnswerRow, run.run_id).document,
+        answer=answer.document,
         flag_words=flag_words,
         settlement=None if settlement is None else settlement.document,
         gain=_gain(operator, session, submission["body"]),
+        rotations=rotations(session, run.institution, _entry(session, run, answer.sha256).number),
     )
     bundles.save(session, run, operator.identity.sign("attestation", body))
 

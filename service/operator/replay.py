@@ -7,7 +7,7 @@ them anew. Compared are, of every account and entry,
 - number, hash and place of each entry in its chain, its hashes of the document and of the state that the machine gives,
 - the leaf of the log that it is, and the hash of that leaf in the log's tiles,
 - the newest tick that it names, and the tick that it says was receipted last, with the leaves before it,
-- the columns of the account: head, number, status, both parts of the state,
+- the columns of the account: identity key, head, number, status, both parts of the state,
 - free, posted and segregated collateral of the ledger, and shares in the fund, which is one chain of documents,
 - the state of every run.
 
@@ -46,6 +46,7 @@ from atomic_margin.service.operator.store.tables import (
     EntryRow,
     LogLeaf,
     NettingCycleRow,
+    ReplacedKey,
     Run,
     SettlementRow,
     SubmissionRow,
@@ -136,6 +137,7 @@ def check(session: Session, operator: str, processes: int = 1) -> Compared:
     entries = runs = balances = 0
     halted: dict[str, Halts | None] = {}
     shares: dict[str, FundShare | None] = {}
+    replaced: dict[str, str] = {}
     for account, replayed in _each(session, accounts, operator, read, processes):
         _compare_columns(account, replayed.chain)
         balances += _compare_balances(account.institution, replayed.chain, held)
@@ -144,7 +146,10 @@ def check(session: Session, operator: str, processes: int = 1) -> Compared:
         public = None if replayed.chain.state is None else replayed.chain.state.public
         halted[account.institution] = None if public is None else public.halts
         shares[account.institution] = None if public is None else public.fund
+        replaced |= dict.fromkeys(() if public is None else public.former or (), account.institution)
     _compare_halts(halted)
+    if {row.key: row.institution for row in session.scalars(select(ReplacedKey))} != replaced:
+        raise HistoryDiffers("the identity keys stored as replaced are not those that entries say; restore a backup")
     compare_fund(session, operator, shares)
     _compare_leaves(session)
     return Compared(len(accounts), entries, runs, balances)
@@ -294,6 +299,7 @@ def _columns(chain: Chain) -> dict[str, Any]:
     return {
         "entries": chain.number,
         "head": chain.head,
+        "identity": chain.state.public.identity,
         "state": chain.state.public.status,
         "public_state": as_object(chain.state.public),
         "private_state": as_object(chain.state.private),

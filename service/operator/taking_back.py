@@ -184,6 +184,10 @@ def _instructed(taken: _Taken) -> None:
     ledger.book(taken.session, f"instruction/{said.institution}/{said.sequence}", said.action, [move])
 
 
+def _nothing_else(taken: _Taken) -> None:
+    """What is stored with the entry is all."""
+
+
 def _readers_named(taken: _Taken) -> None:
     said = Readers.parse(taken.document.body)
     taken.session.execute(delete(ReaderRow).where(ReaderRow.institution == said.institution))
@@ -309,6 +313,7 @@ _BELONGINGS: dict[EventKind, Callable[[_Taken], None]] = {
     EventKind.POSTED: _instructed,
     EventKind.WITHDRAWN: _instructed,
     EventKind.READERS_NAMED: _readers_named,
+    EventKind.IDENTITY_ROTATED: _nothing_else,
     EventKind.SUBMITTED: _submitted,
     EventKind.RUN_OPENED: _opened,
     EventKind.RUN_RECORDED: _recorded,

@@ -37,6 +37,7 @@ DocumentType = Literal[
     "archive", "agreement-amendment",
     "halt", "resume",
     "segregation",
+    "identity-rotation",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

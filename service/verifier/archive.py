@@ -24,6 +24,8 @@ from atomic_margin.service.log.evidence import check_cosigned
 from atomic_margin.service.log.proofs import check_inclusion
 from atomic_margin.service.protocol.account.entries import Chain, Entry, followed, salted_hash
 from atomic_margin.service.protocol.account.events import UniverseRevision, read_event
+from atomic_margin.service.protocol.account.identities import keys_shown, require_keys, signer_among
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.archive import (
     EARLIER_FILE,
@@ -130,10 +132,11 @@ def verify_archive(
     manifest = reader.manifest
     # (1) The trusted operator, or the institution, signed what the archive is.
     with step("manifest"):
-        identity = trust.institutions.get(manifest.institution)
-        if identity is None:
+        pinned = trust.institutions.get(manifest.institution)
+        if pinned is None:
             raise ArchiveInvalid(f"institution {manifest.institution!r} is not in the trust file")
-        reader.signed.verify(frozenset({trust.operator, identity}))
+        keys = keys_shown(pinned, _rotations(reader), manifest.institution, trust.operator)
+        reader.signed.verify(frozenset({trust.operator, *keys}))
         if manifest.operator != trust.operator:
             raise ArchiveInvalid("it is of another operator than the trust file's")
     # (2) Model, schedule and profile are the trusted ones; the trusted universe is one that the operator listed.
@@ -146,7 +149,7 @@ def verify_archive(
     # (4) Ticks have no gap, and enough trusted sources signed each.
     with step("ticks"):
         ticks = _Ticks(reader, said, trust)
-    replay = _Replay(reader, trust, terms, ticks, believed, group)
+    replay = _Replay(reader, trust, terms, ticks, believed, group, keys)
     # (5) The operator signed the state before the first entry, and what rests on documents from before has them.
     with step("opening"):
         replay.open()
@@ -167,6 +170,20 @@ def verify_archive(
     signed_by: Literal["operator", "institution"]
     signed_by = "operator" if reader.signed.signer == trust.operator else "institution"
     return ArchiveReport(manifest, replay.account, *found, believed, trust.log is not None, signed_by, count, without)
+
+
+def _rotations(reader: ArchiveReader) -> Iterator[object]:
+    """Yield the rotations of the institution's identity key that an archive has, in order."""
+    named = IdentityRotation.TYPE.encode()
+    for name in (EARLIER_FILE, ENTRIES_FILE):
+        for line in reader.lines(name):
+            # Few lines have one, and the others are read later.
+            if named not in line:
+                continue
+            value = parse_json(line, name)
+            document = value if name == EARLIER_FILE else ArchivedEntry.parse(value).document
+            if isinstance(document, dict) and document.get("type") == IdentityRotation.TYPE:
+                yield document
 
 
 def _check_reports(reader: ArchiveReader, made: Iterator[tuple[str, bytes]]) -> int:
@@ -268,8 +285,16 @@ class _Replay:
     """Follows the entries of an archive."""
 
     def __init__(
-        self, reader: ArchiveReader, trust: TrustFile, terms: Terms, ticks: _Ticks, believed: Believed, group: Group
+        self,
+        reader: ArchiveReader,
+        trust: TrustFile,
+        terms: Terms,
+        ticks: _Ticks,
+        believed: Believed,
+        group: Group,
+        keys: tuple[str, ...],
     ) -> None:
+        self._identities = keys
         self._reader, self._trust, self._terms, self._ticks, self._believed = reader, trust, terms, ticks, believed
         self._leaf = -1
         self.chain, self.kinds = Chain(), Tally[str]()
@@ -290,7 +315,7 @@ class _Replay:
 
     def open(self) -> None:
         """Take the state before the first entry, and the documents from before."""
-        manifest, identity = self._reader.manifest, self._trust.institutions[self._reader.manifest.institution]
+        manifest = self._reader.manifest
         if self._reader.has(OPENING_FILE):
             opening = ArchiveOpening.parse(parse_json(self._reader.data(OPENING_FILE), OPENING_FILE))
             signed, entry = parse_signed(opening.entry, Entry)
@@ -313,9 +338,11 @@ class _Replay:
         earlier = {}
         for line in self._reader.lines(EARLIER_FILE):
             document = SignedDocument.parse(parse_json(line, EARLIER_FILE))
-            self.documents.take_earlier(document, identity)
+            if document.type == IdentityRotation.TYPE:
+                continue
+            self.documents.take_earlier(document, signer_among(document, self._identities))
             earlier[document.body_hash()] = document
-        self.documents.check_earlier(earlier, identity)
+        self.documents.check_earlier(earlier, self._identities)
 
     def follow(self, on_progress: Callable[[int, int], None]) -> None:
         """Follow every entry, and check what its document proves."""
@@ -366,9 +393,9 @@ class _Replay:
         public, manifest = account.public, self._reader.manifest
         for name, found, wanted in (
             ("institution", public.institution, manifest.institution),
-            ("identity", public.identity, self._trust.institutions.get(manifest.institution)),
             ("operator", public.operator, self._trust.operator),
             ("terms", public.terms, terms_hash(self._terms)),
         ):
             if found != wanted:
                 raise ArchiveInvalid(f"the account has another {name} than the trust file")
+        require_keys(public, self._identities, "identity")

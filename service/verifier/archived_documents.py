@@ -19,6 +19,7 @@ from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.events import Coverage, EventKind, Overdue
+from atomic_margin.service.protocol.account.identities import signer_among
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.release_documents import Release
@@ -104,12 +105,12 @@ class ArchivedDocuments:
         else:
             raise Refused(f"nothing rests on a {document.type} from before the archive", "type")
 
-    def check_earlier(self, documents: Mapping[str, SignedDocument], identity: str) -> None:
+    def check_earlier(self, documents: Mapping[str, SignedDocument], keys: tuple[str, ...]) -> None:
         """Check the proofs of the submissions from before, whose keys are known by now."""
         for name, document in documents.items():
             submission = self._submissions.get(name)
             if submission is not None:
-                self._check_submission(document, submission, identity)
+                self._check_submission(document, submission, signer_among(document, keys))
 
     def take(self, happened: Happened) -> None:
         """Check what one document proves, or put its proofs off.
@@ -141,12 +142,6 @@ class ArchivedDocuments:
             raise ArchiveInvalid(f"entry {number}: {name}: {error.culprits[index]}", "documents") from error
         self.proofs += len(self._waiting)
         self._waiting.clear()
-
-    def admitted(self, happened: Happened) -> None:
-        """The trust file names the institution's key, and the account is under the trusted terms."""
-        public, trust = happened.after.public, self.ground.trust
-        if trust.institutions.get(public.institution) != public.identity:
-            raise Refused(f"the trust file does not name this key of {public.institution!r}", "identity")
 
     def enrolled(self, happened: Happened) -> None:
         """Keep the commitments to the keys."""
@@ -328,7 +323,6 @@ class ArchivedDocuments:
 
 
 _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
-    EventKind.ADMITTED: ArchivedDocuments.admitted,
     EventKind.KEYS_ENROLLED: ArchivedDocuments.enrolled,
     EventKind.SUBMITTED: ArchivedDocuments.submitted,
     EventKind.LOSSES_SETTLED: ArchivedDocuments.submitted,

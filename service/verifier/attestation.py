@@ -21,6 +21,7 @@ from atomic_margin.margin.market.universe import Universe
 from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
+from atomic_margin.service.protocol.account.identities import keys_shown, require_keys
 from atomic_margin.service.protocol.account.state import AgreementInForce
 from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
@@ -76,6 +77,8 @@ class Attestation(Body):
     Attributes:
         revisions: signed revisions of the universe, in order; absent where there are none. They lead from the one in a
             trust file to that of the run.
+        rotations: signed rotations of the institution's identity key up to the answer, in order; absent where there
+            are none. They lead over the key in a trust file to those that signed what the bundle has.
         gain: what the submission's gain is compared with, and at which prices; absent where there is neither.
     """
 
@@ -96,6 +99,7 @@ class Attestation(Body):
     flag_words: WordsHex | None = None
     settlement: JsonObject | None = None
     gain: GainParts | None = None
+    rotations: ListOf[JsonObject] | None = None
 
 
 def bundle_body(
@@ -113,11 +117,13 @@ def bundle_body(
     flag_words: str | None,
     settlement: JsonObject | None,
     gain: JsonObject,
+    rotations: list[JsonObject],
 ) -> JsonObject:
     """Return the body the operator signs as a bundle.
 
     `universe` is that of the run, `revisions` are the signed ones that lead to the newest, in order. Flag words, in
     hex, and settlement go with a breach; `last_market` with a tick that names one; `gain` has fields of `GainParts`.
+    `rotations` are those of the institution's identity key before the entry with the answer.
     """
     body = {
         "version": BUNDLE_VERSION,
@@ -137,6 +143,7 @@ def bundle_body(
         "flag_words": flag_words,
         "settlement": settlement,
         "gain": gain or None,
+        "rotations": rotations or None,
     }
     return body | {name: value for name, value in extra.items() if value is not None}
 
@@ -228,11 +235,16 @@ def verify_attestation(
         _require(record.tick == signed_tick.body_hash(), "tick", "the run was made with another price tick")
         _require(record.price_sequence == market.sequence, "price_sequence", "the run names another price sequence")
     # (5) The trusted institution enrolled the keys the run was made with, and the trust file pins their commitments.
+    #     Where its identity key was replaced, each key signed the one after it, and each that the one before was its.
     with step("enrolment"):
-        identity = trust.institutions.get(record.institution)
-        if identity is None:
+        pinned = trust.institutions.get(record.institution)
+        if pinned is None:
             raise AttestationInvalid("enrolment", f"institution {record.institution!r} is not in the trust file")
-        signed_enrolment.verify(frozenset({identity}))
+        identities = keys_shown(pinned, bundle.rotations or (), record.institution, trust.operator)
+        # Under the key in force at its entry, see (8); enrolled it was under that or one before.
+        submitter = bundle.history.submitted.entered.public.identity
+        until = identities.index(submitter) + 1 if submitter in identities else 1
+        signed_enrolment.verify(frozenset(identities[:until]))
         for name, expected in (
             ("institution", record.institution),
             ("operator", record.operator),
@@ -249,21 +261,23 @@ def verify_attestation(
         _require(record.submission == signed_submission.body_hash(), "submission", "the run names another submission")
         for name in record.differing_from(submission):
             _require(False, name, f"submission and run differ in {name}")
-        verify_submission(signed_submission, submission, terms, identity, keys, group)
+        verify_submission(signed_submission, submission, terms, identities[until - 1], keys, group)
     # (7) The matrices the run names are what these prices and this collateral give, to the bit.
     with step("matrices"):
         matrices = terms.matrices_of(record, market)
     # (8) The operator entered the run into the account: it was open there on this book, at this tick, with this
     #     collateral.
     with step("account"):
-        recorded = check_recorded(bundle.history, signed_run, record, submission, trust, terms)
+        recorded = check_recorded(bundle.history, signed_run, record, submission, trust, terms, identities)
+        for part in (bundle.history.submitted.before, bundle.history.submitted.entered):
+            require_keys(part.public, identities, "submitted.identity")
         report.agreement = bundle.history.recorded.public.agreement
     # (9) The operator entered the submission when the machine allowed it: compared with the right book, at the newest
     #     prices, within what the account is allowed. The proof holds that it gained no more than it says.
     with step("gain"):
         check_gain(bundle.gain or GainParts(), bundle.history, signed_submission, trust, terms, bundle.revisions, group)
-    # (10) The institution signed the answer to this run, and its proofs hold: sufficiency, and on a breach decryption
-    #     and breach too.
+    # (10) The institution signed the answer to this run, under the last of its keys that is shown, and its proofs hold:
+    #     sufficiency, and on a breach decryption and breach too.
     with step("answer"):
         breached = answer.outcome == "breach"
         check_answered(answer, recorded)
@@ -277,7 +291,7 @@ def verify_attestation(
             market=market,
             matrices=matrices,
             terms=terms,
-            identity=identity,
+            identity=identities[-1],
             keys=keys,
             flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
             group=group,

@@ -20,6 +20,7 @@ from atomic_margin.service.protocol.account.default_documents import CloseOut, L
 from atomic_margin.service.protocol.account.default_state import Default, FundShare
 from atomic_margin.service.protocol.account.defaults import segregated
 from atomic_margin.service.protocol.account.events import read_event
+from atomic_margin.service.protocol.account.identities import keys_shown, signer_among
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import At, updated
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -56,6 +57,7 @@ class DefaultFile(Document):
         ticks: those that sales are at.
         events: what was segregated later, sales, agreements on the loss and the close-out, signed, in order.
         fund: documents of the guarantee fund, signed, in order, up to the close-out.
+        rotations: of the institution's identity key, signed, in order; absent where there are none.
     """
 
     TAG: ClassVar[str] = "default-file"
@@ -68,6 +70,7 @@ class DefaultFile(Document):
     ticks: ListOf[PricedTick]
     events: ListOf[JsonObject]
     fund: ListOf[JsonObject]
+    rotations: ListOf[JsonObject] | None = None
 
 
 class DefaultReport(NamedTuple):
@@ -117,9 +120,9 @@ def verify_default(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         events = [SignedDocument.parse(event) for event in file.events]
         fund = [SignedDocument.parse(document) for document in file.fund]
     with step("trust anchors"):
-        rules, identity, schedule = _anchors(file, events, trust)
+        rules, keys, schedule = _anchors(file, events, trust)
     with step("liquidation"):
-        begun = _liquidated(file, trust, identity)
+        begun, keys = _liquidated(file, trust, keys)
     with step("prices"):
         places, markets = _prices(file, trust)
     sales = list[Sale]()
@@ -138,7 +141,10 @@ def verify_default(value: Any, trust: TrustFile, held: Callable[[str], None] = l
     with step("loss"):
         for signed in events:
             if signed.type == LossAgreement.TYPE:
-                signed.verify(frozenset({identity}))
+                # A key that another agreement, or the answer, shows as replaced signs nothing more.
+                key = signer_among(signed, keys)
+                signed.verify(frozenset({key}))
+                keys = keys[keys.index(key) :]
                 agreement = signed.body_hash()
         if closing is not None and closing.agreement != agreement:
             raise Refused("the close-out is not of the loss that the institution signed", "agreement")
@@ -147,26 +153,32 @@ def verify_default(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         if closing is not None and (not fund or after.head != _hash_of(events, CloseOut.TYPE)):
             raise Refused("the fund's last document has to be the close-out", "fund")
     with step("waterfall"):
-        account = _account(file.institution, identity, trust.operator, begun, rules, closing)
+        account = _account(file.institution, keys[0], trust.operator, begun, rules, closing)
         at = At()
         for signed in events:
             if signed.type == Sale.TYPE:
                 at = places[signed.body["tick"]]
             elif signed.type == Segregation.TYPE:
                 account = _with_free(account, Segregation.parse(signed.body).taken)
-            account = machine.apply(account, read_event(signed), at)
+            event = read_event(signed)
+            if signed.type == LossAgreement.TYPE:
+                account = updated(account, public=updated(account.public, identity=event.signer))
+            account = machine.apply(account, event, at)
     return DefaultReport(file.institution, rules, account.public.default, tuple(sales), agreement, closing, after.head)
 
 
-def _anchors(file: DefaultFile, events: list[SignedDocument], trust: TrustFile) -> tuple[str, str, CollateralSchedule]:
+def _anchors(
+    file: DefaultFile, events: list[SignedDocument], trust: TrustFile
+) -> tuple[str, tuple[str, ...], CollateralSchedule]:
     if trust.waterfall is None:
         raise Refused("the trust file pins no waterfall rules; add their hash as `waterfall`", "waterfall")
     schedule = CollateralSchedule.parse(file.schedule)
     if schedule.hash() != trust.schedule:
         raise Refused("not the collateral schedule of the trust file", "schedule")
-    identity = trust.institutions.get(file.institution)
-    if identity is None:
+    pinned = trust.institutions.get(file.institution)
+    if pinned is None:
         raise Refused(f"the trust file has no key of {file.institution!r}", "institution")
+    keys = keys_shown(pinned, file.rotations or (), file.institution, trust.operator)
     for signed in events:
         if signed.type == LossAgreement.TYPE:
             named = LossAgreement.parse(signed.body).rules
@@ -178,12 +190,13 @@ def _anchors(file: DefaultFile, events: list[SignedDocument], trust: TrustFile) 
             named = parse_signed(signed.to_json(), Sale)[1].rules.hash()
         if named != trust.waterfall:
             raise Refused("it is under other waterfall rules than those of the trust file", "rules")
-    return trust.waterfall, identity, schedule
+    return trust.waterfall, keys, schedule
 
 
-def _liquidated(file: DefaultFile, trust: TrustFile, identity: str) -> Default:
+def _liquidated(file: DefaultFile, trust: TrustFile, keys: tuple[str, ...]) -> tuple[Default, tuple[str, ...]]:
     signed_answer, answer = parse_signed(file.answer, Answer)
-    signed_answer.verify(frozenset({identity}))
+    key = signer_among(signed_answer, keys)
+    signed_answer.verify(frozenset({key}))
     signed, settlement = parse_signed(file.settlement, Settlement)
     signed.verify(frozenset({trust.operator}))
     if (settlement.kind, settlement.institution) != ("liquidation", file.institution):
@@ -191,7 +204,7 @@ def _liquidated(file: DefaultFile, trust: TrustFile, identity: str) -> Default:
     if settlement.answer != signed_answer.body_hash() or answer.outcome != "breach":
         raise Refused("the settlement is of another answer", "answer")
     check_settled(settlement, answer)
-    return segregated(settlement, signed.body_hash())
+    return segregated(settlement, signed.body_hash()), keys[keys.index(key) :]
 
 
 def _prices(file: DefaultFile, trust: TrustFile) -> tuple[dict[str, At], dict[str, Any]]:

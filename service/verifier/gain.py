@@ -16,6 +16,7 @@ from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import read_event
+from atomic_margin.service.protocol.account.identities import keys_of, signer_among
 from atomic_margin.service.protocol.account.state import Account, PrivateState
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.revisions import check_lineage
@@ -71,14 +72,14 @@ def check_gain(
         SignatureInvalid, Refused, IllegalTransition, DocumentError, MarginError: it does not follow.
     """
     _, submission = parse_signed(signed, Submission)
-    identity = check_entered(history, signed, trust.operator)
-    terms, before = _compared(parts, submission, identity, terms, revisions or (), trust.operator, group)
+    keys = check_entered(history, signed, trust.operator)
+    terms, before = _compared(parts, submission, keys, terms, revisions or (), trust.operator, group)
     market = _priced(parts, submission.gain, trust)
     verify_gain(submission, before, market, terms, group)
 
 
-def check_entered(history: History, signed: SignedDocument, operator: str) -> str:
-    """Run the machine from the state before a submission to the one after; return the account's identity.
+def check_entered(history: History, signed: SignedDocument, operator: str) -> tuple[str, ...]:
+    """Run the machine from the state before a submission to the one after; return the keys that the account had.
 
     Args:
         history: entries of the account.
@@ -105,13 +106,13 @@ def check_entered(history: History, signed: SignedDocument, operator: str) -> st
     made = machine.apply(Account(public=public, private=PrivateState()), event, entry.at).public
     if (made, event.kind, made.allowances) != (after, entry.kind, history.recorded.public.allowances):
         raise Refused("the account after the submission is another than follows", "submitted.entered")
-    return public.identity
+    return keys_of(public)
 
 
 def _compared(
     parts: GainParts,
     submission: Submission,
-    identity: str,
+    keys: tuple[str, ...],
     terms: Terms,
     revisions: tuple[JsonObject, ...],
     operator: str,
@@ -132,7 +133,7 @@ def _compared(
         universe = Universe.parse(parts.universe)
         _check_revised(universe.hash(), submission.universe, revisions, operator)
         terms = Terms(terms.model, [universe, *terms.universes], terms.schedule, terms.profile)
-    verify_committed(signed, before, terms, identity, group)
+    verify_committed(signed, before, terms, signer_among(signed, keys), group)
     return terms, before
 
 

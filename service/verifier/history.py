@@ -16,6 +16,7 @@ from atomic_margin.service.log.evidence import check_evidence
 from atomic_margin.service.protocol.account.agreements import agreed_in_force, eligible_assets
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.identities import require_keys
 from atomic_margin.service.protocol.account.state import PrivateState, PublicState
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -107,8 +108,18 @@ def check_recorded(
     submission: Submission,
     trust: TrustFile,
     terms: Terms,
+    keys: tuple[str, ...],
 ) -> str:
     """Make sure the account was one in which this run was open; return the hash of the entry that says so.
+
+    Args:
+        history: what is shown of the account.
+        signed_run: the record.
+        record: the same.
+        submission: that the run is on.
+        trust: the verifier's anchors.
+        terms: of the run.
+        keys: identity keys of the institution that are shown, oldest first.
 
     Raises:
         SignatureInvalid, Refused, DocumentError: it does not follow.
@@ -121,7 +132,6 @@ def check_recorded(
         raise Refused("the run was not the account's open one", "recorded.public.run")
     for name, found, wanted in (
         ("institution", public.institution, record.institution),
-        ("identity", public.identity, trust.institutions.get(record.institution)),
         ("operator", public.operator, trust.operator),
         ("terms", public.terms, terms_hash(terms)),
         ("run_id", run.run_id, record.run_id),
@@ -145,6 +155,7 @@ def check_recorded(
             raise Refused(f"the account at the run had another {name} than the bundle shows", f"recorded.{name}")
     if run.price_sequence <= book.tick:
         raise Refused("the run is at a tick from before its book", "recorded.price_sequence")
+    require_keys(public, keys, "recorded.identity")
     check_agreement(public, trust)
     return SignedDocument.parse(history.recorded.entry).body_hash()
 

@@ -12,13 +12,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.fields import Hash
-from atomic_margin.documents.strict import Document, Identifier, NonEmptyListOf, Part
+from atomic_margin.documents.strict import Document, Identifier, ListOf, NonEmptyListOf, Part
 from atomic_margin.service.errors import AttestationInvalid, Refused, ServiceError
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.log.evidence import check_evidence
 from atomic_margin.service.log.netted import check_netting
 from atomic_margin.service.protocol.account.entries import Entry, salted_hash
 from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.netting import check_shown, group_key, sums
 from atomic_margin.service.protocol.account.netting_documents import Group, Line, Netting, Obligation
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -56,6 +57,7 @@ class NettingFile(Document):
         netting: what the operator entered about the cycle.
         obligations: all that were promised by the cycle's day and in no earlier one, as they were entered.
         evidence: that the leaves of cycle and entry, in this order, are in the log; absent where none was asked for.
+        rotations: of the institution's identity key, signed, in order; absent where there are none.
     """
 
     TAG: ClassVar[str] = "netting-file"
@@ -65,6 +67,7 @@ class NettingFile(Document):
     netting: Entered
     obligations: NonEmptyListOf[Entered]
     evidence: JsonObject | None = None
+    rotations: ListOf[JsonObject] | None = None
 
 
 class OwnGroup(NamedTuple):
@@ -124,9 +127,10 @@ def verify_netting(value: Any, trust: TrustFile, held: Callable[[str], None] = l
     with step("format"):
         file = NettingFile.parse(value)
     with step("trust anchors"):
-        identity = trust.institutions.get(file.institution)
-        if identity is None:
+        pinned = trust.institutions.get(file.institution)
+        if pinned is None:
             raise Refused(f"the trust file has no key of {file.institution!r}; add it with `trust`", "institution")
+        keys = frozenset(keys_shown(pinned, file.rotations or (), file.institution, trust.operator))
     with step("entry"):
         signed, entry, document = _entered(file.netting, trust)
         document.verify(frozenset({trust.operator}))
@@ -138,7 +142,7 @@ def verify_netting(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         if netting.entry != entry.previous:
             raise Refused("the document was made for another moment than that of its entry", "entry")
     with step("obligations"):
-        promised = [_promised(one, file, entry, netting, identity, trust) for one in file.obligations]
+        promised = [_promised(one, file, entry, netting, keys, trust) for one in file.obligations]
     with step("lines"):
         _check_lines(netting, dict(promised))
         check_netting(netting)
@@ -196,10 +200,10 @@ def _entered(one: Entered, trust: TrustFile) -> tuple[SignedDocument, Entry, Sig
 
 
 def _promised(
-    one: Entered, file: NettingFile, netted: Entry, netting: Netting, identity: str, trust: TrustFile
+    one: Entered, file: NettingFile, netted: Entry, netting: Netting, keys: frozenset[str], trust: TrustFile
 ) -> tuple[str, Obligation]:
     _, entry, document = _entered(one, trust)
-    document.verify(frozenset({identity}))
+    document.verify(keys)
     _, body = parse_signed(document, Obligation)
     if (body.institution, body.operator) != (file.institution, trust.operator):
         raise Refused(f"obligation {body.sequence} is of another account", "obligations")

@@ -24,9 +24,11 @@ from atomic_margin.service.protocol.account.default_documents import Sale
 from atomic_margin.service.protocol.account.entries import Entry
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.events import Event, EventKind, Overdue, read_event
+from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import body_of
 from atomic_margin.service.protocol.disputes import DisputeLapse
@@ -68,12 +70,18 @@ def check_documents(history: ReleasedHistory, trust: TrustFile, log: LogRead) ->
     """
     documents = _Documents(trust, log)
     with _pinned(""):
-        documents.require_terms(history.entries[0].public)
+        rotations = [item.document for item in history.entries if item.public.former and _rotates(item)]
+        documents.require_terms(history.entries[0].public, rotations)
         documents.require_universe([one.universe for item in history.entries for one in item.public.universes])
     for item in history.entries:
         documents.take(item)
     with _pinned(""):
         return documents.agreements.conclude(history.entries[-1].public)
+
+
+def _rotates(item: ReleasedEntry) -> bool:
+    """Return whether an entry is about another identity key."""
+    return item.document is not None and item.document.get("type") == IdentityRotation.TYPE
 
 
 class _Documents:
@@ -87,8 +95,12 @@ class _Documents:
         self._answer: tuple[str, Answer, ReleasedEntry] | None = None
         self._evaluated = True
 
-    def require_terms(self, public: PublicState) -> None:
+    def require_terms(self, public: PublicState, rotations: Sequence[object]) -> None:
         """Make sure that the account is of the pinned key and under the pinned terms.
+
+        Args:
+            public: the first state.
+            rotations: of its key, which the machine took.
 
         Raises:
             Refused: it is not.
@@ -100,7 +112,7 @@ class _Documents:
                 "`trust --institution NAME=KEY`",
                 "identity",
             )
-        if key != public.identity:
+        if public.identity != keys_shown(key, rotations, public.institution, trust.operator)[0]:
             raise Refused(f"the trust file names another key of {public.institution!r}", "identity")
         profile = self._terms.profile
         if profile is None or named_terms(trust.model, trust.schedule, profile) != public.terms:

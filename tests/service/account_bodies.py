@@ -17,6 +17,7 @@ from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 
@@ -171,6 +172,13 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
         "sequence": "1",
         "entry": H,
         "readers": [],
+    },
+    IdentityRotation: {
+        **_PARTY,
+        "entry": H,
+        "old": KEY,
+        "new": "7d4a8f0e" * 8,
+        "possession": "5c" * 64,
     },
     Coverage: {
         "institution": "fund",

@@ -115,7 +115,9 @@ def _evidence(
     fund, closed = fund_documents(session), next((one for one in events if one.type == "close-out"), None)
     if closed is not None:
         fund = fund[: int(closed.body["number"])]
+    replaced = entries.rotations(session, institution, session.get_one(Account, institution).entries + 1)
     return {
+        **({"rotations": replaced} if replaced else {}),
         "format": "atomic-margin/default/1",
         "institution": institution,
         "schedule": operator.terms.schedule.canonical(),

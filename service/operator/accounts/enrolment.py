@@ -19,6 +19,7 @@ from atomic_margin.fhe.worker import KeyFile
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.errors import Conflict, NotFound, QuotaExceeded, Refused
 from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.accounts.identities import require_free
 from atomic_margin.service.operator.disk import require_room
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
@@ -63,8 +64,7 @@ def admit(
     with operator.announcing, operator.store.unit_of_work() as session:
         if session.get(Account, institution) is not None:
             raise Conflict(f"institution {institution!r} is admitted already", "institution")
-        if session.query(Account).filter_by(identity=identity).first() is not None:
-            raise Conflict("another institution has this identity key", "identity")
+        require_free(session, identity, "identity")
         admission = AdmissionRecord.parse(
             {
                 "institution": institution,

@@ -21,6 +21,7 @@ from atomic_margin.service.operator.store.tables import (
     Account,
     AnswerRow,
     EntryRow,
+    ReplacedKey,
     Run,
     SettlementRow,
     SubmissionRow,
@@ -172,9 +173,12 @@ def store(session: Session, account: Account, chain: Chain, entry: SignedDocumen
     kind = EventKind(entry.body["kind"])
     account.entries, account.head, account.state = chain.number, chain.head, state.public.status
     account.public_state, account.private_state = as_object(state.public), as_object(state.private)
+    before, account.identity = account.identity, state.public.identity
     session.add(account)
     # The row of an account comes before those that name it.
     session.flush()
+    if before != account.identity:
+        session.add(ReplacedKey(key=before, institution=account.institution))
     session.add(
         EntryRow(
             institution=account.institution,
@@ -202,6 +206,16 @@ def entry_of(session: Session, institution: str, subject: str) -> EntryRow | Non
     return session.scalar(
         select(EntryRow).where(EntryRow.institution == institution, EntryRow.subject == subject).limit(1)
     )
+
+
+def rotations(session: Session, institution: str, before: int) -> list[JsonObject]:
+    """Return how an institution's identity key was replaced before an entry: signed documents, in order."""
+    query = select(EntryRow.document).where(
+        EntryRow.institution == institution,
+        EntryRow.kind == str(EventKind.IDENTITY_ROTATED),
+        EntryRow.number < before,
+    )
+    return [document for document in session.scalars(query.order_by(EntryRow.number)) if document is not None]
 
 
 def require_known(session: Session, institution: str, entry: str) -> None:

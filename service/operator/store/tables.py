@@ -81,6 +81,17 @@ class Account(Base):
     private_state: Mapped[JsonObject]
 
 
+class ReplacedKey(Base):
+    """An identity key that another one took the place of: it signs nothing more, and is never any institution's again.
+
+    `store.entries` writes it with the entry; `replay` compares it.
+    """
+
+    __tablename__ = "replaced_keys"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))
+
+
 class EntryRow(Base):
     """An entry of an account. Its document is here, unless the table of its kind has it (`store.entries`)."""
 

@@ -93,6 +93,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", f"{_ACCOUNT}/coverage"): OWN,
     ("POST", f"{_ACCOUNT}/releases"): OWN,
     ("POST", f"{_ACCOUNT}/readers"): OWN,
+    ("POST", f"{_ACCOUNT}/identity"): OWN,
     ("POST", f"{_ACCOUNT}/obligations"): OWN,
     ("POST", f"{_ACCOUNT}/giving-up"): OWN,
     ("GET", f"{_ACCOUNT}/giving-up"): SHOWN,
@@ -203,7 +204,7 @@ def _advice(access: Access) -> str:
             "or sign the request with the key that it named"
         )
     if access.institution:
-        return "sign the request (RFC 9421) with the identity key that the institution is admitted under"
+        return "sign the request (RFC 9421) with the identity key of the institution that is in force"
     return (
         "this is for the operator: send `Authorization: Bearer` with the token in admin.token, or one of "
         "`atomic-margin operator key new`"

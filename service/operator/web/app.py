@@ -28,6 +28,7 @@ from atomic_margin.service.operator.accounts import (
     coverage,
     enrolment,
     giving_up,
+    identities,
     netting,
     readers,
     releases,
@@ -277,6 +278,14 @@ def _institutions(operator: Operator, work: BackgroundWork) -> APIRouter:
     def name_readers(institution: str, document: JsonBody) -> SignedDocument:
         """Say who may read the institution's bundles, all of them by name; returns the signed entry."""
         return readers.name_readers(operator, institution, document)
+
+    @router.post("/identity", status_code=201, openapi_extra=examples.signed_json("identity-rotation"))
+    def rotate_identity(institution: str, document: JsonBody) -> SignedDocument:
+        """Put another identity key in the place of the one that signs this request; returns the signed entry.
+
+        Both keys sign the document. The old one opens nothing from then on.
+        """
+        return identities.rotate(operator, institution, document)
 
     @router.post("/obligations", status_code=201, openapi_extra=examples.signed_json("obligation"))
     def promise(institution: str, document: JsonBody) -> SignedDocument:

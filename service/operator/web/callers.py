@@ -20,7 +20,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
 from atomic_margin.service.operator.store.market_chain import newest_tick
-from atomic_margin.service.operator.store.tables import Account, ReaderRow
+from atomic_margin.service.operator.store.tables import Account, ReaderRow, ReplacedKey
 from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, Access, access_of, require
 from atomic_margin.service.operator.web.dependencies import CALLER, STRANGER, Caller
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -133,6 +133,9 @@ class Callers:
         """
         operator = self._operator
         with operator.store.reading() as session:
+            if session.get(ReplacedKey, key) is not None:
+                # Whoever names it a reader, or a source: it is not its institution's alone any more.
+                raise NotAuthorised("the key that signed was replaced; sign with the one that took its place")
             institution = session.scalar(select(Account.institution).where(Account.identity == key))
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.public_key == key)))
             is_source = False

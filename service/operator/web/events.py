@@ -75,8 +75,8 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         ends as soon as it has given what there is.
         """
         wanted = place(last_event_id, after, 0)
-        start = await asyncio.to_thread(_start_of_account, operator, institution, wanted)
-        source = AccountSource(live, operator, institution, start)
+        start, newest = await asyncio.to_thread(_start_of_account, operator, institution, wanted)
+        source = AccountSource(live, operator, institution, start, None if calling.is_staff else newest)
         seats, caller = (staff, "the operator's staff") if calling.is_staff else (institutions, institution)
         return opened(request, source, seats, caller)
 
@@ -104,12 +104,12 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
     return router
 
 
-def _start_of_account(operator: Operator, institution: str, wanted: int | None) -> int:
-    """Return after which entry a stream goes on."""
+def _start_of_account(operator: Operator, institution: str, wanted: int | None) -> tuple[int, int]:
+    """Return after which entry a stream goes on, and the account's last one."""
     newest = operator.account(institution).entries
     if wanted is not None and wanted > newest:
         raise Conflict(f"the account has {newest} entries, and {wanted} were seen", "after")
-    return newest if wanted is None else wanted
+    return (newest if wanted is None else wanted), newest
 
 
 def _start_of_log(operator: Operator, wanted: int | None) -> int:

@@ -28,6 +28,14 @@ BODIES: dict[str, JsonObject] = {
         },
         "until": "107",
     },
+    "identity-rotation": {
+        "institution": "fund",
+        "operator": _KEY,
+        "entry": _HASH,
+        "old": _KEY,
+        "new": "3c" * 32,
+        "possession": _SIGNATURE,
+    },
     "price": {
         "rules": _HASH,
         "previous": _HASH,

@@ -36,6 +36,7 @@ KEPT = 4096
 PAGE = 256
 """Events that are read from the database at once."""
 KEPT_REMINDERS = 1024
+_REPLACED = str(EventKind.IDENTITY_ROTATED)
 REMINDED_AT = (50, 90)
 """Per cent of the time to answer."""
 
@@ -268,8 +269,14 @@ def _entries(session: Session, *conditions: object, limit: int = PAGE) -> Iterab
 class AccountSource:
     """The entries of one account, for its institution and the operator's people."""
 
-    def __init__(self, live: Live, operator: Operator, institution: str, after: int) -> None:
-        """Go on after an entry."""
+    def __init__(
+        self, live: Live, operator: Operator, institution: str, after: int, key_until: int | None = None
+    ) -> None:
+        """Go on after an entry; `key_until` is the last entry that the key which opened the stream is known to reach.
+
+        Nothing comes after an entry beyond that by which the key is replaced.
+        """
+        self._key_until, self._over = key_until, False
         self._live, self._operator = live, operator
         self._institution, self._after = institution, after
         # Nothing in memory was looked at yet: what came before this stream is read.
@@ -287,7 +294,8 @@ class AccountSource:
             return None
         self._leaf = found[-1].leaf if found else self._leaf
         mine = [one.entry for one in found if one.institution == self._institution and one.entry is not None]
-        return self._events(mine) + self._reminders()
+        events = self._events(mine)
+        return events if self._over else events + self._reminders()
 
     def read(self) -> list[Event]:
         """Return a page of what comes next."""
@@ -300,9 +308,13 @@ class AccountSource:
         return self._events(page)
 
     def _events(self, entries: list[EntryEvent]) -> list[Event]:
-        new = [one for one in entries if one.number > self._after]
+        new = [] if self._over else [one for one in entries if one.number > self._after]
         if new:
             self._after = new[-1].number
+        for place, one in enumerate(new, 1):
+            if self._key_until is not None and one.number > self._key_until and one.kind == _REPLACED:
+                self._over, new = True, new[:place]
+                break
         return [Event(one.number, one.kind, _shown(one.to_json())) for one in new]
 
     def _reminders(self) -> list[Event]:

@@ -3,6 +3,7 @@
 IllegalTransition            409  the table has no such event in that status
 └── IllegalEvent             409  the status would allow it, the rest of the state does not
     ├── WrongSigner               it is not signed by the party whose event it is
+    ├── WrongIdentity             it replaces another key than the one in force, or by one that may not take its place
     ├── OutOfSequence             a number is not the next one
     ├── WrongKeys                 it names other keys than those in force
     ├── WrongBook                 it is about another book than the one in force
@@ -43,6 +44,10 @@ class IllegalEvent(IllegalTransition):
 
 class WrongSigner(IllegalEvent):
     """It is not signed by the party whose event it is."""
+
+
+class WrongIdentity(IllegalEvent):
+    """It replaces another identity key than the one in force, or by one that may not take its place."""
 
 
 class OutOfSequence(IllegalEvent):

@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
@@ -282,6 +283,7 @@ _BODIES: dict[str, type[Body]] = {
         AgreementAmendment,
         Halt, Resume,
         Segregation,
+        IdentityRotation,
     )
 }  # fmt: skip
 
@@ -312,6 +314,7 @@ _KINDS = {
     "halt": EventKind.HALTED,
     "resume": EventKind.RESUMED,
     "segregation": EventKind.COLLATERAL_SEGREGATED,
+    "identity-rotation": EventKind.IDENTITY_ROTATED,
 }
 
 

@@ -96,7 +96,17 @@ def _check_place(state: Account, body: Halt | Resume, at: At) -> None:
 def _is_new(state: Account) -> bool:
     """Return whether nothing happened since the account was opened."""
     public = state.public
-    fresh = {"key_sequence", "submissions", "instructions", "readers", "posted", "disputes", "fund", "default"}
+    fresh = {
+        "key_sequence",
+        "submissions",
+        "instructions",
+        "readers",
+        "posted",
+        "disputes",
+        "fund",
+        "default",
+        "former",
+    }
     amended = public.agreement is not None and public.agreement.sequence > 0
     touched = amended or len(public.universes) > 1 or state.private != PrivateState()
     return not touched and not any(getattr(public, name) for name in fresh)

@@ -95,5 +95,8 @@ class EventKind(str, Enum):
     COLLATERAL_SEGREGATED = "collateral segregated"
     """What became free of a defaulter's collateral since its liquidation was segregated too."""
 
+    IDENTITY_ROTATED = "identity rotated"
+    """Another identity key took the place of the institution's."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -32,6 +32,8 @@ checked that it is the right document at this moment:
   became free since.
 - A run counts the figures of the collateral agreement in force; threshold and minimum transfer are 0 for an account
   that is frozen, owed or in default. The agreement is amended by a document that both sides sign, between runs.
+- An institution's documents are signed by its key in force. The key goes by a document that it signs itself, with a
+  signature of the one in its place, at the account's last entry; it never comes back.
 - While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
 - An event is under the ticks of the one before, or under newer ones.
 """
@@ -45,6 +47,7 @@ from atomic_margin.service.protocol.account import (
     disputes,
     halts,
     holdings,
+    identities,
     maturity,
     netting,
     releases,
@@ -120,6 +123,7 @@ OF_INSTITUTION = frozenset(
         EventKind.LOSS_AGREED,
         EventKind.RELEASED, EventKind.SUBSTITUTED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP, EventKind.AGREEMENT_AMENDED,
+        EventKind.IDENTITY_ROTATED,
     }
 )  # fmt: skip
 """Events that are the institution's own documents. All others are the operator's."""
@@ -212,4 +216,5 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.HALTED: halts.halted,
     EventKind.RESUMED: halts.resumed,
     EventKind.COLLATERAL_SEGREGATED: defaults.collateral_segregated,
+    EventKind.IDENTITY_ROTATED: identities.identity_rotated,
 }

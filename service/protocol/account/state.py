@@ -214,7 +214,7 @@ class PublicState(Document):
 
     Attributes:
         institution: whose account.
-        identity: its Ed25519 key.
+        identity: its Ed25519 key in force.
         operator: at whom.
         terms: hash of the terms it is under.
         universes: those that its books may be in, the newest last; of replaced ones the newest few.
@@ -242,6 +242,7 @@ class PublicState(Document):
         agreement: terms of collateral between both sides; absent where there are none.
         halts: absent until there was one.
         called: number of the tick of its last margin call, where its agreement has a cool-down.
+        former: identity keys that were replaced, oldest first; absent where there are none.
     """
 
     TAG = "account-public"
@@ -275,6 +276,7 @@ class PublicState(Document):
     agreement: AgreementInForce | None = None
     halts: Halts | None = None
     called: Counter | None = None
+    former: ListOf[PublicKey] | None = None
 
 
 class Pending(Part):

@@ -69,6 +69,8 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.HALTED: _stays(*_ALL),
     K.RESUMED: _stays(*_ALL),
     K.COLLATERAL_SEGREGATED: _stays(S.IN_DEFAULT),
+    # Whoever has lost a key to somebody else does not wait.
+    K.IDENTITY_ROTATED: _stays(*_ALL),
 }
 
 

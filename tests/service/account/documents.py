@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.account.events import (
     UniverseRevision,
 )
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation, rotation
 from atomic_margin.service.protocol.account.state import OpenDispute
 from atomic_margin.service.protocol.account.values import book_at, commitments_hash
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
@@ -33,7 +34,7 @@ from atomic_margin.service.protocol.documents import (
     Settlement,
     second_run_of,
 )
-from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.submissions import Submission, SubmissionClaim
 
 from .chained import INSTITUTION as INSTITUTION
@@ -382,6 +383,11 @@ class Parties(Chained):
         }
         body |= {} if before is None else {"before": before.agreement}
         return self.by_institution(AgreementAmendment, body | changes)
+
+    def rotation(self, new: Identity, **changes: Any) -> SignedDocument:
+        """Another identity key, signed by both."""
+        signed = rotation(INSTITUTION, self.operator.public_key, self.chain.head, self.institution, new)
+        return IdentityRotation.parse(signed.body | changes).signed_by(self.institution)
 
     def coverage(self, **changes: Any) -> SignedDocument:
         public, book = self.state.public, book_at(self.state, self.at)

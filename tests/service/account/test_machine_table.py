@@ -88,6 +88,7 @@ live(K.FREE_MATURED)(lambda: _with(covered(), lambda p: maturity(p, "free")))
 live(K.HALTED)(lambda: _with(covered(), Parties.halt))
 live(K.RESUMED)(lambda: _with(halted(covered()), Parties.resume))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
+live(K.IDENTITY_ROTATED)(lambda: _with(covered(), lambda p: p.rotation(Identity.generate())))
 live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
 
@@ -153,6 +154,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "halted": EVERYWHERE,
     "resumed": EVERYWHERE,
     "collateral segregated": {"in_default": "in_default"},
+    "identity rotated": EVERYWHERE,
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 
