@@ -40,7 +40,7 @@ expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422]
 HOOKS = "tests.service.contract_hooks"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("caller", ["operator", "institution", "source", "stranger"])
 def test_no_fault_and_no_breach_of_the_contract(world_at: Callable[[str], World], tmp_path: Path, caller: str) -> None:
     world = world_at("fall-done")

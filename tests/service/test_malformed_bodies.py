@@ -203,7 +203,7 @@ def refused(response: httpx.Response, said: object) -> int:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_malformed_bodies_are_the_sender_s_mistake(world: World) -> None:
     chance, calls = random.Random(SEED), posts(world)
     assert len(calls) > 30
