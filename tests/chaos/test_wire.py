@@ -47,7 +47,7 @@ def test_requests_are_lost_late_doubled_cut_and_out_of_order(plain_world: World)
     choices = random_of("wire")
     with wired(plain_world, choices) as (house, wire):
         calm(house)
-        wire.share = 0.45
+        wire.share = 0.15
         for number in range(2, 10):
             if number % 2 == 0:
                 house.falling()
