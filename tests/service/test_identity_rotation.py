@@ -83,9 +83,7 @@ def test_the_account_goes_on_under_the_new_key(resident: Resident) -> None:
 def test_requests_of_the_old_key_open_nothing(resident: Resident) -> None:
     world, old = resident.world, resident.world.funds[FUND].identity
     # Somebody named it a reader too.
-    body = {"institution": FUND, "operator": world.key, "sequence": "1", "entry": world.head()}
-    body |= {"readers": [{"name": "own", "public_key": old.public_key}]}
-    readers.name_readers(world.operator, FUND, Readers.parse(body).signed_by(old).to_json())
+    resident.agent.name_reader("own", old.public_key)
     path = f"/v1/institutions/{FUND}/entries"
     assert world.client.get(path, auth=world.signed_by(old)).status_code == 200
     rotate(resident)
