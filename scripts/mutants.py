@@ -23,6 +23,7 @@ from mutants_pages import PAGE_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
+from mutants_rotation import ROTATION_MUTANTS
 from mutants_store import STORE_MUTANTS
 
 
@@ -348,6 +349,7 @@ MUTANTS = (
     Mutant("operator: asks witnesses at its start", "service.operator.publishing:Publisher.require_newest",
            call("_may_sign"), "None", _tests("service", ("liveness", "an_operator_from_an_older_backup"))),
     *ACCOUNT_MUTANTS,
+    *ROTATION_MUTANTS,
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *LIVE_MUTANTS,

@@ -165,7 +165,7 @@ DEFAULT_MUTANTS = (
     _shown("sources of prices", "verifier.default:_prices", call("verify_tick"), "prices_that_no_source_signed",
            "tick.market"),
     _shown("sales", "verifier.default:verify_default", call("check_sale"), "a_limit_that_is_not_of_the_tick", "None"),
-    _shown("the loss is signed", "verifier.default:verify_default", call("signed.verify", "identity"),
+    _shown("the loss is signed", "verifier.default:verify_default", call("signed.verify", "key"),
            "a_loss_that_the_institution_did_not_sign", "None"),
     _shown("the close-out ends the fund's chain", "verifier.default:verify_default", condition("head"),
            "documents_of_the_fund_follow_one_another"),

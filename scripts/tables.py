@@ -30,6 +30,7 @@ from atomic_margin.service.protocol.account import (
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
@@ -127,6 +128,7 @@ MODELS: tuple[type[Part], ...] = (
     BreakerRules,
     state.Halts,
     default_documents.Segregation,
+    IdentityRotation,
 )
 END = "<!-- end of fields -->"
 
@@ -136,6 +138,7 @@ WORDS = {
     "Hash": "hash",
     "Label": "text",
     "PublicKey": "public key",
+    "Signature": "64 bytes in hex",
     "Nonce": "32 bytes in hex",
     "PointHex": "point in hex",
     "ProofHex": "bytes in hex",

@@ -12,6 +12,7 @@ from atomic_margin.service.cli import (
     institution_collateral,
     institution_default,
     institution_entries,
+    institution_identity,
     institution_shown,
     log_options,
     tls,
@@ -176,6 +177,7 @@ def promise(
 
 institution_collateral.register(app)
 institution_shown.register(app)
+institution_identity.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
 app.command()(institution_entries.export)

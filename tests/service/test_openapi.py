@@ -17,6 +17,7 @@ from atomic_margin.service.protocol.account.default_documents import LossAgreeme
 from atomic_margin.service.protocol.account.events import Coverage, GivingUp, Readers
 from atomic_margin.service.protocol.account.netting_documents import Obligation
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.agent_messages import (
     Adopted,
     AgentStatus,
@@ -63,6 +64,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/loss": LossAgreement,
     f"{INSTITUTION}/releases": Release,
     f"{INSTITUTION}/amendment": AgreementAmendment,
+    f"{INSTITUTION}/identity": IdentityRotation,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }

@@ -308,14 +308,21 @@ class AccountSource:
         return self._events(page)
 
     def _events(self, entries: list[EntryEvent]) -> list[Event]:
-        new = [] if self._over else [one for one in entries if one.number > self._after]
+        new = [one for one in entries if one.number > self._after]
         if new:
             self._after = new[-1].number
-        for place, one in enumerate(new, 1):
-            if self._key_until is not None and one.number > self._key_until and one.kind == _REPLACED:
-                self._over, new = True, new[:place]
+        return [Event(one.number, one.kind, _shown(one.to_json())) for one in self._allowed(new)]
+
+    def _allowed(self, entries: list[EntryEvent]) -> list[EntryEvent]:
+        """Return what comes until the key that opened the stream is replaced."""
+        allowed: list[EntryEvent] = []
+        for one in entries:
+            if self._over:
                 break
-        return [Event(one.number, one.kind, _shown(one.to_json())) for one in new]
+            allowed.append(one)
+            later = self._key_until is not None and one.number > self._key_until
+            self._over = later and one.kind == _REPLACED
+        return allowed
 
     def _reminders(self) -> list[Event]:
         found = self._live.reminded(self._serial, self._institution)
