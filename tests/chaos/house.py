@@ -41,9 +41,10 @@ GENEROUS_SECONDS = 240.0
 """Longest time that anything may take before a story says that it is stuck."""
 FREE_USDC = "5000000000000"
 """Smallest units: enough for every call of a story."""
-FALL, LEAST = Decimal("0.11"), Decimal("0.2")
-"""By how much of the first prices they are lower from one falling tick to the next: each brings a margin call, as long
-as they are not below the least."""
+FIRST_FALL, FALL, LEAST = Decimal("0.08"), Decimal("0.11"), Decimal("0.2")
+"""By how much of the first prices they are lower from one falling tick to the next, as long as they are not below the
+least. Calls are of 100,000 USD here: the first fall asks for one, and each of the others eats it up and a little more.
+"""
 
 
 class Fresh:
@@ -214,9 +215,10 @@ class House:
 
     def falling(self) -> bool:
         """Let the next ticks' prices be lower, so that the book is short of margin; return whether there is a way."""
-        if self.fallen - FALL < LEAST:
+        fallen = self.fallen - (FIRST_FALL if self.fallen == 1 else FALL)
+        if fallen < LEAST:
             return False
-        self.fallen -= FALL
+        self.fallen = fallen
         return True
 
     def prices(self, sequence: int) -> dict[str, Any]:

@@ -47,18 +47,19 @@ def test_requests_are_lost_late_doubled_cut_and_out_of_order(plain_world: World)
     choices = random_of("wire")
     with wired(plain_world, choices) as (house, wire):
         calm(house)
-        wire.share = 0.15
+        # A round of the agent reads a few times and sends once: what it sends is what this is about.
+        wire.shares = {"GET": 0.1, "POST": 0.7}
         for number in range(2, 10):
             if number % 2 == 0:
                 house.falling()
             assert house.tick() == number
             print(f"{NAME}.{number}: {house.wait_over(number, ENDS)}")
-        wire.share = 0.0
+        wire.shares = {}
         calm(house)
-        happened = {fate for _, fate in wire.fates}
         print(wire.fates)
-        assert happened >= {Fate.LOST, Fate.DELAYED, Fate.DOUBLED, Fate.AGAIN_LATER}
-        assert happened & {Fate.ANSWER_LOST, Fate.ANSWER_CUT}
+        # Of answers to runs too, and more than one kind of it.
+        assert len({fate for method, fate in wire.fates if method == "POST"} - {Fate.PASSED}) >= 3
+        assert {fate for _, fate in wire.fates} & {Fate.ANSWER_LOST, Fate.ANSWER_CUT}
         # All that the agent ever sent comes once more, in another order: by now somebody could have kept it.
         target = int(house.url.rpartition(":")[2])
         posted = [request for request in wire.recorded if request.startswith(b"POST")]
@@ -127,7 +128,7 @@ def test_sources_send_the_same_tick_twice_at_once_and_older_ones_again(plain_wor
             for thread in threads:
                 thread.join()
             print(f"tick {number}: {statuses}")
-            assert statuses.count(200) + statuses.count(201) >= 1
+            assert statuses.count(202) >= 1
             assert max(statuses) < 500
             house.ticks.append(number)
             house.wait_over(number, ENDS)

@@ -45,14 +45,14 @@ class Wire:
     Attributes:
         target: port of the operator.
         choices: of fates.
-        share: of requests that something happens to.
+        shares: of requests that something happens to, by their method.
         fates: what happened, counted by method and fate.
         recorded: requests that went through, whole.
     """
 
     target: int
     choices: random.Random
-    share: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
     fates: Counter[tuple[str, Fate]] = field(default_factory=Counter)
     recorded: list[bytes] = field(default_factory=list)
     port: int = 0
@@ -110,10 +110,6 @@ class Wire:
             yield
         finally:
             self.heal()
-
-    def of(self, fate: Fate, method: str = "POST") -> int:
-        """Return how often that happened to requests of a method."""
-        return self.fates[method, fate]
 
     # In the thread
 
@@ -175,7 +171,7 @@ class Wire:
     def _fate(self, method: str, request: bytes) -> Fate:
         # A stream is cut by partitions; it never ends, so that nothing else can happen to it.
         stream = b"/events" in request.split(b"\r\n", 1)[0]
-        if stream or self.choices.random() >= self.share:
+        if stream or self.choices.random() >= self.shares.get(method, 0.0):
             return Fate.PASSED
         return self.choices.choice([fate for fate in Fate if fate is not Fate.PASSED])
 
