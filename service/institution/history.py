@@ -312,7 +312,7 @@ class History:
         first = self._settings.trust.institutions.get(self._settings.institution, self._identity)
         for name, wanted in (
             ("institution", self._settings.institution),
-            ("identity", first),
+            ("identity", self._identity if admission.identity == self._identity else first),
             ("operator", self._operator),
             ("terms", terms_hash(self._terms)),
             ("universe", self._settings.trust.universe),
