@@ -199,7 +199,7 @@ def test_what_anybody_could_have_sent_is_refused_and_proves_nothing(told: Told) 
 
 @pytest.mark.parametrize("name", ["identity", "terms", "institution"])
 def test_an_account_of_somebody_else_or_under_other_terms_is_none_of_ours(told: Told, name: str) -> None:
-    other = {"identity": "9b" * 32, "terms": "1a" * 32, "institution": "harbour"}[name]
+    other = {"identity": Identity.generate().public_key, "terms": "1a" * 32, "institution": "harbour"}[name]
     told.enter(told.admission(**{name: other}))
     with pytest.raises(EntryIllegal, match=f"opened for another {name}"):
         told.history.sync()
