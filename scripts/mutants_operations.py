@@ -24,6 +24,8 @@ OPERATIONS_MUTANTS = (
                 "logs:a_traceback_takes_debug", "None"),
     _operations("log: what is rolled back", "service.operator.store.told:_rolled_back", call("session.info.pop"),
                 "logs:what_is_rolled_back_is_not_told", "None"),
+    _operations("log: fields tell events apart", "service.logs:_Repeats.filter", call("sorted", "fields"),
+                "logs:events_with_other_fields_are_not_the_same", "[]"),
     _operations("disk: room is asked for", "service.operator.disk:require_room", condition("free"), _FULL),
     _operations("disk: before a tick", "service.operator.runs.ticks:take_tick", call("require_room"), _FULL, "None"),
     _operations("disk: before an enrolment", "service.operator.accounts.enrolment:enrol", call("require_room"), _FULL,

@@ -174,18 +174,26 @@ class _Once(logging.Filter):
         return True
 
 
+_OF_EVERY_RECORD = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"})
+
+
 class _Repeats(logging.Filter):
-    """Counts warnings and errors that say the same as one within the last minute; the next one tells how many."""
+    """Counts warnings and errors that say the same as one within the last minute; the next one tells how many.
+
+    Fields are part of what is said: calls of two institutions in a minute are two events.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        key = (record.name, record.getMessage(), "" if error is None else f"{type(error).__name__}: {error}"[:500])
+        fields = {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
+        said = "" if error is None else f"{type(error).__name__}: {error}"[:500]
+        key = (record.name, record.getMessage(), said, str(sorted(fields.items()))[:500])
         moment = time.monotonic()
         since, count = self._seen.get(key, (-REPEAT_SECONDS, 0))
         if moment - since < REPEAT_SECONDS:

@@ -178,6 +178,13 @@ def test_the_same_failure_is_counted_and_not_written_again(monkeypatch: pytest.M
     assert len(found) == 3 + logs.MAX_REMEMBERED + 9
 
 
+def test_events_with_other_fields_are_not_the_same() -> None:
+    with written(LogSettings(LogFormat.JSON)) as stream:
+        for run in ("fund.1", "fund.1", "fund.2", "desk.2"):
+            log.warning("margin called", extra={"run": run})
+    assert [line["run"] for line in lines(stream)] == ["fund.1", "fund.2", "desk.2"]
+
+
 def test_an_unexpected_error_of_a_request_is_one_line(
     world_at: Callable[[str], World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
