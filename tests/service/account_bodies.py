@@ -177,7 +177,7 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
         **_PARTY,
         "entry": H,
         "old": KEY,
-        "new": "7d4a8f0e" * 8,
+        "new": "01" * 32,
         "possession": "5c" * 64,
     },
     Coverage: {

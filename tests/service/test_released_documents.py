@@ -285,7 +285,7 @@ def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties], monkey
 
 PROOF, MACHINE = "a proof or the operator's reckoning: in bundles and archives", "nothing that the machine does not say"
 CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
-    K.ADMITTED: (True, True, True),
+    K.ADMITTED: (True, True, "its keys lead over the pinned one: of the whole archive, before the entries"),
     K.UNIVERSE_REVISED: (True, "no book is looked at", "of the archive's terms, before the entries"),
     K.DEPOSITED: ("what arrived, the institution knows", "kept back", "what arrived, the institution knows"),
     K.RUN_OPENED: ("what the record says is compared with it", MACHINE, "what the record says is compared with it"),

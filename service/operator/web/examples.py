@@ -33,7 +33,7 @@ BODIES: dict[str, JsonObject] = {
         "operator": _KEY,
         "entry": _HASH,
         "old": _KEY,
-        "new": "3c" * 32,
+        "new": "01" * 32,
         "possession": _SIGNATURE,
     },
     "price": {

@@ -105,7 +105,15 @@ class BeforeReaders(BeforeAgent):
             entries[at][1] == run and book.body["commitments"] == self.parties.books[record.submission]["commitments"]
         )
         try:
-            shown = check_recorded(history, run, record, Submission.parse(book.body), agent.trust, TERMS)
+            shown = check_recorded(
+                history,
+                run,
+                record,
+                Submission.parse(book.body),
+                agent.trust,
+                TERMS,
+                (self.parties.institution.public_key,),
+            )
         except Refused:
             assert not whole
             return
