@@ -74,6 +74,11 @@ class Seen:
         """Return the hashes of the entries."""
         return [entry.body_hash() for entry, _ in self.entries]
 
+    def overtaken(self, number: int) -> bool:
+        """Return whether something came in place of the run under a tick: another tick, or a proof without a run."""
+        unasked = [entry for entry, _ in self.entries if entry.body["kind"] == str(EventKind.COVERED_UNASKED)]
+        return number < max(self.ticks) or any(int(entry.body["tick_sequence"]) >= number for entry in unasked)
+
     def of_runs(self) -> dict[str, tuple[EventKind, ...]]:
         """Return what entries say of each run, in their order."""
         found: dict[str, tuple[EventKind, ...]] = {}
@@ -160,6 +165,8 @@ def _runs(session: Session, seen: Seen) -> Iterator[str]:
             yield f"run {run_id} is {state}, and entries say {told}: it is not over, or it is more than over"
         elif STORIES[kinds] is not state:
             yield f"run {run_id} is {state or 'lost'}, and entries say {told}"
+        elif not kinds and not seen.overtaken(int(run_id.rpartition(".")[2])):
+            yield f"run {run_id} is {state}, and neither a later tick nor a proof that nobody asked for came instead"
 
 
 def _settlements(session: Session, seen: Seen) -> Iterator[str]:

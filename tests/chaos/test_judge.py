@@ -82,6 +82,10 @@ DAMAGE: dict[str, tuple[tuple[str, ...], str]] = {
         ("UPDATE runs SET state = 'settled' WHERE run_id = 'COVERED'",),
         f"run {COVERED} is settled, and entries say",
     ),
+    "a run is given up for nothing": (
+        ("UPDATE runs SET state = 'superseded' WHERE run_id = 'CALLED'",),
+        f"run {CALLED} is superseded, and entries say run opened",
+    ),
     "a run is lost": (("DELETE FROM runs WHERE run_id = 'COVERED'",), f"run {COVERED} is lost: its tick was taken"),
     "a tick is lost": (("DELETE FROM ticks WHERE sequence = 2",), "tick 2 was taken and is lost"),
     "an answer is lost": (("DELETE FROM answers WHERE run_id = 'COVERED'",), f"run {COVERED} has no answer"),
@@ -164,6 +168,10 @@ def _with_two_settlements(seen: Seen) -> Seen:
     return Seen((*seen.entries, seen.entries[-1]), seen.ticks)
 
 
+def _without_the_last_run(seen: Seen) -> Seen:
+    return Seen(tuple(one for one in seen.entries if one[1].body.get("run_id") != CALLED), seen.ticks)
+
+
 def _with_another_tick(seen: Seen) -> Seen:
     return Seen(seen.entries, (*seen.ticks, len(seen.ticks) + 1))
 
@@ -173,6 +181,7 @@ def _with_another_tick(seen: Seen) -> Seen:
     [
         (_without_the_settlement, f"run {CALLED} is settled, and entries say run opened, run recorded, breach proven"),
         (_with_two_settlements, f"run {CALLED}: entries say 2 times that it is margin called"),
+        (_without_the_last_run, f"run {CALLED} is settled, and entries say nothing"),
         (_with_another_tick, "tick 3 was taken and is lost"),
     ],
 )

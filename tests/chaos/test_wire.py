@@ -26,6 +26,16 @@ from .wire import Fate, Wire, send_again
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
+MOST_TICKS = 40
+
+
+def enough(wire: Wire) -> bool:
+    """Whether answers to runs were lost on both ways, doubled, late and out of order; what is read is so by the way."""
+    sent = {fate for method, fate in wire.fates if method == "POST"}
+    back = {Fate.ANSWER_LOST, Fate.ANSWER_CUT}
+    return sent >= {Fate.LOST, Fate.DELAYED, Fate.DOUBLED, Fate.AGAIN_LATER} and bool(sent & back)
+
+
 @contextmanager
 def wired(world: World, choices: random.Random) -> Iterator[tuple[House, Wire]]:
     """A house whose agent reaches its operator through a wire."""
@@ -49,7 +59,10 @@ def test_requests_are_lost_late_doubled_cut_and_out_of_order(plain_world: World)
         calm(house)
         # A round of the agent reads a few times and sends once: what it sends is what this is about.
         wire.shares = {"GET": 0.1, "POST": 0.7}
-        for number in range(2, 10):
+        number = 1
+        while not enough(wire):
+            number += 1
+            assert number < MOST_TICKS, f"too little happened: {wire.fates}"
             if number % 2 == 0:
                 house.falling()
             assert house.tick() == number
@@ -57,13 +70,10 @@ def test_requests_are_lost_late_doubled_cut_and_out_of_order(plain_world: World)
         wire.shares = {}
         calm(house)
         print(wire.fates)
-        # Of answers to runs too, and more than one kind of it.
-        assert len({fate for method, fate in wire.fates if method == "POST"} - {Fate.PASSED}) >= 3
-        assert {fate for _, fate in wire.fates} & {Fate.ANSWER_LOST, Fate.ANSWER_CUT}
         # All that the agent ever sent comes once more, in another order: by now somebody could have kept it.
         target = int(house.url.rpartition(":")[2])
         posted = [request for request in wire.recorded if request.startswith(b"POST")]
-        assert len(posted) >= 8
+        assert len(posted) >= number
         choices.shuffle(posted)
         statuses = {send_again(target, request) for request in posted}
         print(f"sent again: {statuses}")
@@ -73,7 +83,7 @@ def test_requests_are_lost_late_doubled_cut_and_out_of_order(plain_world: World)
         assert house.operator.starts == house.agent.starts == 1
     seen = judged()
     # Nothing came of what was sent again: every run has its own answer and no more.
-    assert len(seen.ticks) == 11
+    assert len(seen.ticks) == number + 2
 
 
 def test_the_way_between_agent_and_operator_is_cut_at_moments_of_runs(plain_world: World) -> None:
@@ -94,7 +104,7 @@ def test_the_way_between_agent_and_operator_is_cut_at_moments_of_runs(plain_worl
         # Ticks come while nobody can answer: the newest counts, and the account is covered when the way is back.
         with wire.parted(silent=False):
             ticks = [house.tick() for _ in range(3)]
-        house.wait_over(ticks[-1], (RunState.COVERED,))
+        house.wait_over(ticks[-1], (RunState.COVERED, RunState.SUPERSEDED))
         calm(house)
         judged = verdict(house)
         assert house.operator.starts == house.agent.starts == 1
