@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import typer
-from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from atomic_margin.service.cli import agent_calls
@@ -21,6 +20,7 @@ from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.account.errors import Halted
 
+from .client import TestClient
 from .documents import FUND
 from .netting import Netted as Accounts
 from .netting import day
@@ -77,7 +77,7 @@ def promised(party: str = "lei-one", quantity: int = 300) -> tuple[str, ...]:
 
 def test_a_cycle_by_the_commands_of_both_sides(office: Office, desk: Desk, watched: Watched, tmp_path: Path) -> None:
     early = desk.run(*promised())
-    assert (early.exit_code, "no legal party" in early.output) == (1, True)
+    assert (early.exit_code, "no legal party" in early.output) == (1, True), early.output
     entry = office.printed("name-party", FUND, "--party", "lei-one")
     assert entry["body"]["kind"] == "party named"
     other = desk.run(*promised("lei-two"))
