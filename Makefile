@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check test-all bench-all fuzz mutate wheel lint format lock clean
+.PHONY: help install demo test check chaos test-all bench-all fuzz mutate wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -25,6 +25,9 @@ test: $(VENV)/.installed ## the tests, but for those that take a core for long
 
 check: $(VENV)/.installed ## the tests CI runs: those that take long too
 	scripts/test.sh -m "not slow"
+
+chaos: $(VENV)/.installed ## faults in real processes: kills, full disks, clocks, partitions; nothing else should run
+	$(BIN)/python -m pytest -m "not slow" tests/chaos
 
 test-all: $(VENV)/.installed ## all tests, hours
 	ATOMIC_MARGIN_EXAMPLES=full scripts/test.sh
