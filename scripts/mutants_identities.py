@@ -23,6 +23,8 @@ IDENTITY_MUTANTS = (
     _signature("the operator it is for", "signatures:check", condition("operator"),
                "a_request_to_one_operator_is_none_to_another"),
     _signature("one signature", "signatures:check", condition("results"), "one_signature_is_taken"),
+    _signature("times of refusals alone", "signatures:RequestSigner._learn_time", condition("status_code"),
+               "times_are_learnt_of_refusals_alone_and_not_for_ever"),
     _signature("how long it holds", _SIGNED, condition("expires"), "what_a_signature_must_say"),
     _signature("the form of a nonce", _SIGNED, value("nonce"), "what_a_signature_must_say", '{"epoch": "", 0: ""}'),
     _signature("a body without a digest", "signatures:_digest", condition("content-length"),

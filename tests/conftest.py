@@ -16,6 +16,7 @@ from atomic_margin.service.protocol.messages import AccountView
 from atomic_margin.service.protocol.states import AccountState
 
 from . import outside, postgres
+from .chaos import untried
 from .e2e.harness import PLAIN, World, copy_world
 from .e2e.preloaded import Nursery
 from .e2e.small import write_small_examples
@@ -26,7 +27,7 @@ if postgres.wanted():
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for said in (outside.summary(), postgres.summary()):
+    for said in (outside.summary(), postgres.summary(), untried.summary()):
         if said is not None:
             terminalreporter.write_line(said, red=True, bold=True)
 

@@ -17,6 +17,7 @@ from ..e2e.harness import World
 from .house import NAME, open_house
 from .moments import MOMENTS, random_of
 from .stories import ENDS, calm, sending, verdict, watching
+from .untried import skip
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -27,7 +28,7 @@ def library() -> str:
     """Return where libfaketime is; skip the test, loudly, where it is not installed."""
     found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") + glob.glob("/usr/lib/faketime/libfaketimeMT.so.1")
     if not found:
-        pytest.skip("CLOCKS THAT JUMP WERE NOT TRIED: on Debian, apt-get install libfaketime")
+        skip("a clock that jumps", "on Debian, apt-get install libfaketime")
     return found[0]
 
 

@@ -14,6 +14,7 @@ from ..e2e.harness import World
 from .house import NAME, House, open_house
 from .moments import MOMENTS, random_of
 from .stories import ENDS, calm, sending, verdict, watching
+from .untried import skip
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -24,7 +25,7 @@ ROOM_BYTES = 24 << 20
 def small_disk(folder: Path) -> Iterator[Path]:
     """Put a folder on a disk of its own that has little room; skip the test, loudly, where that is not allowed."""
     if os.geteuid() != 0:
-        pytest.skip("A FULL DISK WAS NOT TRIED: a file system can be mounted by root alone")
+        skip("a full disk", "a file system can be mounted by root alone")
     apart = folder.with_name(f"{folder.name}-apart")
     folder.rename(apart)
     folder.mkdir(mode=0o700)
@@ -34,7 +35,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        pytest.skip(f"A FULL DISK WAS NOT TRIED: {done.stderr.strip()}")
+        skip("a full disk", done.stderr.strip())
     try:
         shutil.copytree(apart, folder, dirs_exist_ok=True)
         yield folder
