@@ -1,5 +1,6 @@
 """Worlds for the end-to-end and adversary tests: one enrolled with an accepted portfolio, copied for every test."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 settings.register_profile("full", suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("brief", settings.get_profile("full"), max_examples=40)
 settings.load_profile(os.environ.get("ATOMIC_MARGIN_EXAMPLES", "brief"))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that a test runs in this process configures what is logged: for itself, not for the next test."""
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
+    yield
+    root.setLevel(before[0])
+    for handler in set(root.handlers) - set(before[1]):
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -89,8 +89,8 @@ class PlainEvaluator(Evaluator):
         """Stop nothing."""
 
     def holdings(self) -> Holdings:
-        """Return that it holds nothing."""
-        return Holdings()
+        """Return that it has no room: there are no keys to be expanded, so nobody should look for cold ones."""
+        return Holdings(("none",), bytes_each=1, bytes_limit=1)
 
     def check_keys(self, keys: KeyFile, challenges: tuple[tuple[bytes, int], ...]) -> tuple[bytes, ...]:
         """Return the right answers."""

@@ -15,6 +15,8 @@ from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.protocol.messages import M, RequestBody
 
 POLL_SECONDS = 0.1
+TOO_MANY_ATTEMPTS = 30
+"""How often a call is made that the other side has too many of."""
 
 
 def command(*arguments: str) -> list[str]:
@@ -118,10 +120,15 @@ class Http:
         self._client.close()
 
     def _call(self, method: str, path: str, body: Any) -> Any:
-        try:
-            response = self._client.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise RemoteError(f"{self.url} does not answer: {error}{self._tail()}") from error
+        for again in reversed(range(TOO_MANY_ATTEMPTS)):
+            try:
+                response = self._client.request(method, path, json=body)
+            except httpx.HTTPError as error:
+                raise RemoteError(f"{self.url} does not answer: {error}{self._tail()}") from error
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or not again:
+                break
+            # Nothing of it was done, and it says when to come again.
+            time.sleep(float(response.headers.get("Retry-After", 1)))
         if response.is_error:
             raise RemoteError(f"{method} {path}: {response.text}", response.status_code)
         return response.json()

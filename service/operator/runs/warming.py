@@ -11,7 +11,6 @@ from sqlalchemy import select
 
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.evaluation import FUNCTIONS
-from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.states import WATCHED
 
@@ -59,15 +58,16 @@ class KeyWarmer:
         return True
 
     def _cold(self) -> EnrolledKeys | None:
+        """Return keys that no worker holds. Columns of accounts are read, not their states: there may be thousands."""
+        # Runs stay under the keys of their book until it is there under newer keys.
+        places = (("book", "evaluation_keys"), ("waiting", "evaluation_keys"), ("keys",))
+        wanted = (Account.public_state[place].as_string() for place in places)
+        held = self._operator.evaluator.held().values()
+        passed_over = self._in_hand.union(self._given_up, *(holdings.keys for holdings in held))
         with self._operator.store.reading() as session:
-            for account in session.scalars(select(Account).where(Account.state.in_(WATCHED))):
-                public = entries.state_of(account).public
-                # Runs stay under the keys of their book until it is there under newer keys.
-                books = (book.evaluation_keys for book in (public.book, public.waiting) if book is not None)
-                for wanted in filter(None, (*books, public.keys)):
-                    if wanted in self._in_hand | self._given_up or self._operator.evaluator.is_warm(wanted):
-                        continue
-                    keys = session.get(EnrolledKeys, wanted)
-                    if keys is not None and keys.confirmed:
-                        return keys
+            of_accounts = session.execute(select(*wanted).where(Account.state.in_(WATCHED))).all()
+            for keys in dict.fromkeys(one for row in of_accounts for one in row if one is not None):
+                enrolled = None if keys in passed_over else session.get(EnrolledKeys, keys)
+                if enrolled is not None and enrolled.confirmed:
+                    return enrolled
         return None
