@@ -6,6 +6,7 @@ a failure is in `failures`.
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,7 +15,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.failures import Failure, count, failure_of, forget, interrupted
-from atomic_margin.service.operator.runs.priority import Waiting, next_due
+from atomic_margin.service.operator.runs.priority import Due, Waiting, is_free, next_due
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.claims import Claim, expired_runs, let_go, require, take
 from atomic_margin.service.operator.store.database import now
@@ -27,25 +28,33 @@ _log = logging.getLogger(__name__)
 
 
 def claim(operator: Operator, wanted: Callable[[Waiting], bool]) -> Claim | None:
-    """Take the run that comes next of those `wanted`; one unit of work, so that no two callers take the same."""
-    with operator.store.reading() as session:
-        # Most looks find nothing, and must not keep anybody from writing.
-        if not any(next_due(session, now(), wanted)):
-            return None
+    """Take the run that comes next of those `wanted`.
 
-    def work(session: Session) -> Claim | None:
-        due = next_due(session, now(), wanted)
-        for run_id in due.pointless:
-            ended = session.get_one(Run, run_id)
+    It is looked for without keeping anybody from writing; who takes it looks, in one unit of work, whether nobody has
+    taken it meanwhile. So no two callers take the same.
+    """
+    while True:
+        with operator.store.reading() as session:
+            due = next_due(session, now(), wanted)
+        taken = operator.store.run(partial(_take, due)) if any(due) else None
+        if taken is not None or due.next is None:
+            return taken
+
+
+def _take(due: Due, session: Session) -> Claim | None:
+    """End the runs that are pointless and take the next one; None if there is none, or it is not to be had any more."""
+    for run_id in due.pointless:
+        ended = session.get_one(Run, run_id)
+        if ended.state is RunState.SCHEDULED:
             move_run(ended, RunEvent.ACCOUNT_IN_DEFAULT)
             ended.problem = "the account is in default"
-        if due.next is None:
-            return None
-        run = session.get_one(Run, due.next)
-        move_run(run, RunEvent.TAKEN)
-        return take(run, now())
-
-    return operator.store.run(work)
+    if due.next is None:
+        return None
+    run = session.get_one(Run, due.next)
+    if not is_free(session, run):
+        return None
+    move_run(run, RunEvent.TAKEN)
+    return take(run, now())
 
 
 def give_back(operator: Operator, claim: Claim, error: Exception) -> None:

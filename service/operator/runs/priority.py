@@ -77,6 +77,14 @@ def next_due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) 
     return Due(pointless, None)
 
 
+def is_free(session: Session, run: Run) -> bool:
+    """Return whether a run that was due a moment ago still waits, and its account has no other in hand."""
+    if run.state is not RunState.SCHEDULED or session.get_one(Account, run.institution).state in ENDED:
+        return False
+    busy = select(Run.run_id).where(Run.institution == run.institution, Run.state.in_(OPEN))
+    return session.scalar(busy.limit(1)) is None
+
+
 def _waiting(session: Session) -> list[Waiting]:
     """Return scheduled runs in the order of their ticks; a few columns of each."""
     busy = select(Run.institution).where(Run.state.in_(OPEN))
