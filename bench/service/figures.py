@@ -1,6 +1,7 @@
 """Figures of a load: tick to flag and to settled, runs a second, what of a run was FHE and proofs, memory, disk."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,23 @@ def memory(operator: int, players: Sequence[int]) -> dict[str, Any]:
         "workers": [_resident(pid) for pid in _children(operator)],
         "institutions": [_resident(pid) for pid in players],
     }
+
+
+def processor(operator: int, players: Sequence[int]) -> dict[str, float]:
+    """Return the seconds that processors have worked for the operator and its workers, and for institutions, so far."""
+    return {
+        "operator": sum(map(_worked, [operator, *_children(operator)])),
+        "institutions": sum(map(_worked, players)),
+    }
+
+
+def _worked(pid: int) -> float:
+    try:
+        # After the name, which is in brackets and may have spaces; in user mode and in the system.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(pid: int) -> list[int]:

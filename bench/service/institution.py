@@ -14,9 +14,11 @@ from typing import Any
 from atomic_margin.bench.service.plain import PlainKeys
 from atomic_margin.bench.service.scene import ASSET, Scene
 from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.documents.clock import CLOCK
+from atomic_margin.documents.strict import instant
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.margin.market.portfolio import Portfolio
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import AgentRefused, RemoteError
 from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution.answers import decide
 from atomic_margin.service.institution.client import OperatorClient
@@ -97,7 +99,7 @@ class Institution:
 
         Raises:
             RemoteError: the operator refuses the answer.
-            AgentRefused: the run is not what the agent takes.
+            AgentRefused: the run is not what the agent takes, or its time is over.
         """
         entry = self._entry_of(run_id)
         ground, submission = self._ground, Submission.parse(self._state["submission"]["body"])
@@ -105,6 +107,8 @@ class Institution:
         presented = present(self.client.run(run_id))
         book = Portfolio.parse(ground.scene.portfolio())
         run = check_run(presented, ground.trust, ground.terms, submission, signed.body_hash(), book)
+        if instant(run.record.deadline) <= CLOCK.now():
+            raise AgentRefused("the time to answer the run is over")
         flag = None
         if run.record.outputs is not None:
             flag = decrypt_and_compare(run, self.keys, lambda name: self.client.output(run_id, name))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from atomic_margin.bench.environment import command_line, environment
-from atomic_margin.bench.service.figures import disk_bytes, figures, memory
+from atomic_margin.bench.service.figures import disk_bytes, figures, memory, processor
 from atomic_margin.bench.service.institution import IDENTITY
 from atomic_margin.bench.service.outcome import outcome, unfinished
 from atomic_margin.bench.service.players import PlayerProcess, Share, shares_of, write_shared_openings
@@ -145,6 +145,7 @@ class _Load:
             operator, pid = self._serve(stack)
             players = self._players(stack, operator)
             self._wait(players)
+            worked = processor(pid, [player.pid for player in players])
             started = time.monotonic()
             for number in range(1, self.plan.ticks + 1):
                 due = started + (number - 1) * self.plan.period
@@ -156,6 +157,7 @@ class _Load:
             drained = self._drain(players)
             elapsed = time.monotonic() - started
             held = memory(pid, [player.pid for player in players])
+            ended = processor(pid, [player.pid for player in players])
             for player in players:
                 player.stop()
         store = self._store()
@@ -175,6 +177,7 @@ class _Load:
             "drained": drained,
             "elapsed_s": elapsed,
             **figures(scheduled, ticks, trace, receipts, elapsed),
+            "processor_s": {name: ended[name] - worked[name] for name in ended},
             "memory": held,
             "disk_per_institution_bytes": prepared_bytes // self.plan.institutions,
             "disk_grown_bytes": grown,

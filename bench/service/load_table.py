@@ -45,6 +45,7 @@ def _lines(figures: Figures) -> Iterator[str]:
         yield f"A run at the operator: {', '.join(parts)}, of which the processor worked {cpu:.1f} ms."
         if figures["plain"]:
             yield "The evaluation was in the clear, which takes no time: only the last two figures say something."
+    yield _processor(figures)
     yield _memory(figures)
     yield (
         f"Disk: {figures['disk_per_institution_bytes'] / 1000:.0f} kB an institution before the first tick, "
@@ -62,6 +63,12 @@ def _load(figures: Figures) -> str:
         f"{figures['institutions']} institutions, {figures['ticks']} ticks, one every {figures['period']:g} s, profile "
         f"{figures['profile']}, policy {figures['policy']}, {kind}"
     )
+
+
+def _processor(figures: Figures) -> str:
+    spent, answered = figures["processor_s"], max(1, figures["runs_answered"])
+    each = ", ".join(f"{name} {seconds:.0f} s, {1000 * seconds / answered:.0f} ms" for name, seconds in spent.items())
+    return f"Processors worked, in all and for a run that was answered: {each}; {figures['elapsed_s']:.0f} s went by."
 
 
 def _memory(figures: Figures) -> str:

@@ -38,6 +38,7 @@ from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.claims import ClaimsInHand
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.entries import Book
+from atomic_margin.service.operator.store.line import Line
 from atomic_margin.service.operator.store.ownership import require_own
 from atomic_margin.service.operator.store.references import named_blobs
 from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
@@ -160,6 +161,8 @@ class Operator:
         self.evaluator = self._new_executor(evaluator)
         self._shared_evaluator = evaluator
         self.claims = ClaimsInHand()
+        # Runs to be evaluated, and those that are to be proven first.
+        self.line, self.line_to_ask = Line(), Line()
         # Set when what is in hand is cut off, which is nobody's failure then.
         self.stopping = threading.Event()
         self._key_checks = threading.Lock()

@@ -83,6 +83,7 @@ def test_three_institutions_and_three_ticks(tmp_path: Path) -> None:
     assert found["answers_refused"] == []
     assert found["share_evaluation"] + found["share_proofs"] + found["share_rest"] == pytest.approx(1)
     assert found["memory"]["operator"]["peak_bytes"] > 1 << 20
+    assert all(0.0 < seconds < 600.0 for seconds in found["processor_s"].values())
     assert len(found["memory"]["institutions"]) == 2
     assert found["disk_grown_bytes"] > 0
     assert "plain evaluator (overhead only, nothing is encrypted)" in result.output

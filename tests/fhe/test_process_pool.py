@@ -195,7 +195,7 @@ def test_a_worker_uses_the_threads_it_is_given(
     with Evaluator(profile, threads=threads) as evaluator:
         evaluator.warm_up(key_file, FUNCTIONS)
         process = process_of(evaluator)
-        # Where others compute too, one thread may take what the other one does not come to: the most even of some counts.
+        # Where others compute too, one thread may take what the other does not come to: the most even of some counts.
         share = min(
             busiest_share(process, lambda: evaluator.evaluate(key_file, ciphertext, A, c, FUNCTIONS)) for _ in range(8)
         )

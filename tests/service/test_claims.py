@@ -137,7 +137,7 @@ def test_what_a_lost_claim_found_is_not_recorded(world_at: WorldAt, at: Callable
             at(LEASE_SECONDS + 1)
             assert claims.reclaim(world.operator) == [FIRST]
             at(LEASE_SECONDS + 3)
-        second = claims.claim(world.operator, lambda run: True)
+        second = claims.claim(world.operator, world.operator.line, lambda run: True)
         assert second is not None
         found.append(second.owner)
 
@@ -398,7 +398,7 @@ def test_stopping_waits_for_the_run_in_hand(world_at: WorldAt) -> None:
 def test_a_record_names_the_claim_it_is_made_under(world_at: WorldAt) -> None:
     world = world_at("submitted")
     world.tick(1)
-    taken = claims.claim(world.operator, lambda run: True)
+    taken = claims.claim(world.operator, world.operator.line, lambda run: True)
     assert taken is not None
     plan = records.begin(world.operator, FIRST)
     with world.operator.store.unit_of_work() as session:

@@ -289,7 +289,7 @@ def test_an_operator_that_has_nothing_to_agree_to_says_so(resident: Resident) ->
     resident.world.tick(1)
     closed(resident)
     resident.world.evaluator.failures = 1
-    run = runs.claim(resident.world.operator, lambda run: True)
+    run = runs.claim(resident.world.operator, resident.world.operator.line, lambda run: True)
     assert run is not None
     runs.begin(resident.world.operator, run.run_id)
     with pytest.raises(RemoteError, match="is being evaluated or settled"):

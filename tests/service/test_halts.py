@@ -93,7 +93,7 @@ def test_a_run_that_a_halt_comes_before_is_given_back_and_was_no_attempt(world_a
         session.get_one(runs.Run, FALL).deadline = "2020-01-01T00:00:00Z"
     runs.sweep_deadlines(world.operator)
     world.tick(3)
-    run = runs.claim(world.operator, lambda run: True)
+    run = runs.claim(world.operator, world.operator.line, lambda run: True)
     assert run is not None
     halts.halt(world.operator, "an incident", ("runs",))
     with pytest.MonkeyPatch.context() as patch:

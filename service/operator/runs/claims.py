@@ -15,10 +15,11 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.failures import Failure, count, failure_of, forget, interrupted
-from atomic_margin.service.operator.runs.priority import Due, Waiting, is_free, next_due
+from atomic_margin.service.operator.runs.priority import Waiting, due, is_free
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.claims import Claim, expired_runs, let_go, require, take
 from atomic_margin.service.operator.store.database import now
+from atomic_margin.service.operator.store.line import Line
 from atomic_margin.service.operator.store.tables import Account, Run, ShortfallRow
 from atomic_margin.service.operator.store.transitions import move_run, move_shortfall
 from atomic_margin.service.protocol.account.events import RunVoid
@@ -27,30 +28,38 @@ from atomic_margin.service.protocol.states import RunEvent, RunState, ShortfallE
 _log = logging.getLogger(__name__)
 
 
-def claim(operator: Operator, wanted: Callable[[Waiting], bool]) -> Claim | None:
+def claim(operator: Operator, line: Line, wanted: Callable[[Waiting], bool]) -> Claim | None:
     """Take the run that comes next of those `wanted`.
 
-    It is looked for without keeping anybody from writing; who takes it looks, in one unit of work, whether nobody has
-    taken it meanwhile. So no two callers take the same.
+    It is looked for, in a line of their own, without keeping anybody from writing. Who takes it looks, in one unit of
+    work, whether it still waits, so no two callers take the same.
     """
-    while True:
-        with operator.store.reading() as session:
-            due = next_due(session, now(), wanted)
-        taken = operator.store.run(partial(_take, due)) if any(due) else None
-        if taken is not None or due.next is None:
+    while (run_id := line.next(lambda: _due(operator, wanted))) is not None:
+        taken = operator.store.run(partial(_take, run_id))
+        if taken is not None:
             return taken
+    return None
 
 
-def _take(due: Due, session: Session) -> Claim | None:
-    """End the runs that are pointless and take the next one; None if there is none, or it is not to be had any more."""
-    for run_id in due.pointless:
-        ended = session.get_one(Run, run_id)
-        if ended.state is RunState.SCHEDULED:
-            move_run(ended, RunEvent.ACCOUNT_IN_DEFAULT)
-            ended.problem = "the account is in default"
-    if due.next is None:
-        return None
-    run = session.get_one(Run, due.next)
+def _due(operator: Operator, wanted: Callable[[Waiting], bool]) -> list[str]:
+    """Return the runs that are due, after ending those that are pointless."""
+    with operator.store.reading() as session:
+        found = due(session, now(), wanted)
+    if found.pointless:
+        operator.store.run(partial(_end, found.pointless))
+    return found.next
+
+
+def _end(pointless: list[str], session: Session) -> None:
+    for run_id in pointless:
+        run = session.get_one(Run, run_id)
+        if run.state is RunState.SCHEDULED:
+            move_run(run, RunEvent.ACCOUNT_IN_DEFAULT)
+            run.problem = "the account is in default"
+
+
+def _take(run_id: str, session: Session) -> Claim | None:
+    run = session.get_one(Run, run_id)
     if not is_free(session, run):
         return None
     move_run(run, RunEvent.TAKEN)

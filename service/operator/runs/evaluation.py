@@ -42,7 +42,7 @@ def evaluate_next(operator: Operator) -> str | None:
     Several threads may call it: a run is claimed by one of them, and an account's next run waits for it.
     """
     always = operator.settings.policy is Policy.ALWAYS
-    taken = claim(operator, lambda run: always or run.second)
+    taken = claim(operator, operator.line, lambda run: always or run.second)
     if taken is not None:
         with operator.claims.working(taken):
             _worked(operator, taken, lambda: _evaluate(operator, taken))
@@ -58,7 +58,7 @@ def ask_next(operator: Operator) -> str | None:
     """
     if operator.settings.policy is not Policy.UNLESS_PROVEN:
         return None
-    taken = claim(operator, lambda run: not run.second)
+    taken = claim(operator, operator.line_to_ask, lambda run: not run.second)
     if taken is not None:
         with operator.claims.working(taken):
             _worked(operator, taken, lambda: ask(operator, taken))

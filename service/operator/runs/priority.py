@@ -25,6 +25,7 @@ class Waiting(NamedTuple):
         state: of the account.
         last_run: number of the last tick that the account had a run for.
         covered: number of the newest tick at which its book was proven covered; 0 for none.
+        halted: whether there was a halt, which may have ended.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Waiting(NamedTuple):
     state: AccountState
     last_run: int
     covered: int
+    halted: bool = False
 
 
 def rank(run: Waiting) -> tuple[bool, bool, int, int, int, str]:
@@ -51,14 +53,14 @@ def rank(run: Waiting) -> tuple[bool, bool, int, int, int, str]:
 
 
 class Due(NamedTuple):
-    """What a look at scheduled runs finds: those of accounts in default, and the one that comes next, if one does."""
+    """What a look at scheduled runs finds: those of accounts in default, and those that are due, the next one first."""
 
     pointless: list[str]
-    next: str | None
+    next: list[str]
 
 
-def next_due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) -> Due:
-    """Return the run that comes next of those that are due and `wanted`, and those to be ended; nothing is written.
+def due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) -> Due:
+    """Return the runs that are due and `wanted`, in their order, and those to be ended; nothing is written.
 
     Runs of one account keep their order: the later ones wait for the first, whoever takes it.
     """
@@ -69,12 +71,14 @@ def next_due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) 
         if run.state not in ENDED:
             first.setdefault(run.institution, run)
     present = instant_text(at)
-    for run in sorted(first.values(), key=rank):
-        if (run.retry_at is None or run.retry_at <= present) and wanted(run):
-            account = session.get_one(Account, run.institution)
-            if not halted.stops(session, account, "runs"):
-                return Due(pointless, run.run_id)
-    return Due(pointless, None)
+    ready = (run for run in first.values() if (run.retry_at is None or run.retry_at <= present) and wanted(run))
+    return Due(
+        pointless, [run.run_id for run in sorted(ready, key=rank) if not (run.halted and _stopped(session, run))]
+    )
+
+
+def _stopped(session: Session, run: Waiting) -> bool:
+    return halted.stops(session, session.get_one(Account, run.institution), "runs")
 
 
 def is_free(session: Session, run: Run) -> bool:
@@ -88,16 +92,17 @@ def is_free(session: Session, run: Run) -> bool:
 def _waiting(session: Session) -> list[Waiting]:
     """Return scheduled runs in the order of their ticks; a few columns of each."""
     busy = select(Run.institution).where(Run.state.in_(OPEN))
+    paths = (("last_run",), ("book", "covered"), ("halts", "halt"))
+    of_state = (Account.public_state[path].as_string() for path in paths)
     query = (
         select(
-            Run.run_id, Run.institution, Run.second, Run.price_sequence, Run.retry_at, Account.state,
-            Account.public_state["last_run"].as_string(), Account.public_state["book"]["covered"].as_string(),
+            Run.run_id, Run.institution, Run.second, Run.price_sequence, Run.retry_at, Account.state, *of_state
         )
         .join(Account, Account.institution == Run.institution)
         .where(Run.state == RunState.SCHEDULED, Run.institution.not_in(busy))
         .order_by(Run.price_sequence, Run.institution)
     )  # fmt: skip
     return [
-        Waiting(run_id, institution, second, sequence, retry_at, state, int(last_run or 0), int(covered or 0))
-        for run_id, institution, second, sequence, retry_at, state, last_run, covered in session.execute(query)
+        Waiting(run_id, whose, second, sequence, retry_at, state, int(last_run or 0), int(covered or 0), bool(halt))
+        for run_id, whose, second, sequence, retry_at, state, last_run, covered, halt in session.execute(query)
     ]

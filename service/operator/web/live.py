@@ -6,11 +6,12 @@ resumes from further back reads pages of it. Nothing here says more than the ent
 operator's own calls say to the same caller.
 """
 
+import heapq
 import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -68,10 +69,12 @@ class Reminded(NamedTuple):
 
 
 class _Owed(NamedTuple):
+    """An answer that is to come: whose, until when, and the moments of its reminders with their per cent."""
+
     institution: str
-    begins: datetime
-    ends: datetime
     deadline: str
+    ends: datetime
+    moments: tuple[tuple[datetime, int], ...]
 
 
 class Live:
@@ -87,7 +90,8 @@ class Live:
         self._reminded: deque[Reminded] = deque(maxlen=KEPT_REMINDERS)
         self._serial = 0
         self._owed: dict[str, _Owed] = {}
-        self._said: set[tuple[str, int]] = set()
+        # Moments of reminders, the next one first; those of answers that came meanwhile stay until it is their turn.
+        self._ahead: list[tuple[datetime, int, str]] = []
         self._grew, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="live", daemon=True)
 
@@ -167,15 +171,22 @@ class Live:
                 page = leaves_after(session, self._last, PAGE)
                 grew = grew or bool(page)
                 if grew and len(page) < PAGE:
-                    owed = _owed(session)
+                    self._now_owed(session)
             if page:
                 self._take(page)
             if len(page) < PAGE:
                 break
-        if grew:
-            self._owed = owed
-            self._said = {said for said in self._said if said[0] in owed}
         self._remind()
+
+    def _now_owed(self, session: Session) -> None:
+        """Find out which answers are to come; of those that were to come before, nothing is read again."""
+        awaited = set(session.scalars(select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER)))
+        new = awaited - self._owed.keys()
+        self._owed = {run_id: owed for run_id, owed in self._owed.items() if run_id in awaited}
+        for run_id, owed in _owed(session, sorted(new)):
+            self._owed[run_id] = owed
+            for moment, percent in owed.moments:
+                heapq.heappush(self._ahead, (moment, percent, run_id))
 
     def _take(self, page: list[Happened]) -> None:
         with self._lock:
@@ -187,41 +198,42 @@ class Live:
         self.wakes.wake([LOG, *{one.institution for one in page if one.institution is not None}])
 
     def _remind(self) -> None:
-        moment, institutions = now(), []
-        for run_id, owed in self._owed.items():
-            passed = [percent for percent in REMINDED_AT if _moment(owed, percent) <= moment < owed.ends]
-            if not passed or (run_id, passed[-1]) in self._said:
+        moment, due = now(), dict[str, int]()
+        while self._ahead and self._ahead[0][0] <= moment:
+            _, percent, run_id = heapq.heappop(self._ahead)
+            # Of two that are due at once, the later one.
+            due[run_id] = percent
+        institutions = []
+        for run_id, percent in due.items():
+            owed = self._owed.get(run_id)
+            if owed is None or owed.ends <= moment:
                 continue
-            self._said.add((run_id, passed[-1]))
-            reminder = OwedReminder(run_id=run_id, deadline=owed.deadline, percent=passed[-1])
+            reminder = OwedReminder(run_id=run_id, deadline=owed.deadline, percent=percent)
             with self._lock:
                 self._serial += 1
                 self._reminded.append(Reminded(self._serial, owed.institution, reminder))
             institutions.append(owed.institution)
-            _log.info("run %s has no answer after %d %% of its time", run_id, passed[-1])
+            _log.info("run %s has no answer after %d %% of its time", run_id, percent)
         if institutions:
             self.wakes.wake([LOG, *institutions])
 
     def _until_reminder(self) -> float:
-        moment = now()
-        ahead = [
-            (_moment(owed, percent) - moment).total_seconds() for owed in self._owed.values() for percent in REMINDED_AT
-        ]
-        return min([seconds for seconds in ahead if seconds > 0], default=NET_SECONDS)
+        return (self._ahead[0][0] - now()).total_seconds() if self._ahead else NET_SECONDS
 
 
-def _moment(owed: _Owed, percent: int) -> datetime:
-    return owed.begins + (owed.ends - owed.begins) * percent / 100
-
-
-def _owed(session: Session) -> dict[str, _Owed]:
+def _owed(session: Session, run_ids: Sequence[str]) -> Iterator[tuple[str, _Owed]]:
+    """Yield what is owed of runs."""
     begins = Run.record["body"]["evaluated_at"].as_string()
-    query = select(Run.run_id, Run.institution, begins, Run.deadline).where(Run.state == RunState.AWAITING_ANSWER)
-    return {
-        run_id: _Owed(institution, instant(begun), instant(deadline), deadline)
-        for run_id, institution, begun, deadline in session.execute(query)
-        if begun is not None and deadline is not None
-    }
+    for first in range(0, len(run_ids), PAGE):
+        query = select(Run.run_id, Run.institution, begins, Run.deadline).where(
+            Run.run_id.in_(run_ids[first : first + PAGE])
+        )
+        for run_id, institution, begun, deadline in session.execute(query):
+            if begun is None or deadline is None:
+                continue
+            begin, end = instant(begun), instant(deadline)
+            moments = tuple((begin + (end - begin) * percent / 100, percent) for percent in REMINDED_AT)
+            yield run_id, _Owed(institution, deadline, end, moments)
 
 
 def leaves_after(session: Session, leaf: int, limit: int) -> list[Happened]:
