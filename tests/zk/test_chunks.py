@@ -13,7 +13,7 @@ from atomic_margin.zk.bits import prove as prove_module
 from atomic_margin.zk.bits.challenges import ChallengeSequence, VectorChallenges
 from atomic_margin.zk.bits.chunks import JoinWeights
 from atomic_margin.zk.bits.parameters import CHUNKS, MAX_BITS, ONE_CHUNK_BITS, BitParameters
-from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.proof import CHUNKS_VERSION, BitProof
 from atomic_margin.zk.bits.prove import argue, prove_bits
 from atomic_margin.zk.bits.statement import BitStatement, LinearForm, Relation
 from atomic_margin.zk.bits.verify import verify_bits
@@ -70,7 +70,7 @@ def test_any_relations_over_any_shape(bits: int, rounds: int, chunks: int, value
     whole, witness = random_case(group, bits, rounds, values, 3, seed)
     statement = in_chunks(whole, rounds, chunks)
     proof = prove_bits(statement, witness, group)
-    assert proof[0] == 2
+    assert proof[0] == CHUNKS_VERSION
     assert len(proof) == statement.parameters.proof_bytes
     assert BitProof.from_bytes(proof, statement.parameters).to_bytes() == proof
     verify_bits(statement, proof, group)
@@ -145,8 +145,8 @@ def test_lengths_and_versions(group: Group) -> None:
     for changed in (b"", proof[:-1], proof + b"\x00", proof * 2):
         with pytest.raises(ProofEncodingError, match=f"got {len(changed)}$"):
             verify_bits(statement, changed, group)
-    for version in (0, 1, 3, 255):
-        with pytest.raises(ProofEncodingError, match=f"version {version} is unknown, this release reads 2"):
+    for version in (0, 3, 5, 255):
+        with pytest.raises(ProofEncodingError, match=f"version {version} is unknown; this release reads 4"):
             verify_bits(statement, bytes([version]) + proof[1:], group)
 
 

@@ -19,7 +19,7 @@ from atomic_margin.zk import (
 )
 from atomic_margin.zk import generators as generators_module
 from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS, BitParameters
-from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.proof import PROOF_VERSION, BitProof
 from atomic_margin.zk.errors import PortfolioProofInvalid, ProofEncodingError, StatementError
 from atomic_margin.zk.groups import ORDER, POINT_BYTES, SCALAR_BYTES, Group
 
@@ -74,7 +74,7 @@ def test_one_byte_more_or_moved(portfolio: Case, group: Group) -> None:
             verify_portfolio(portfolio.statement, proof, group)
 
 
-@pytest.mark.parametrize("version", [0, 2, 127, 255])
+@pytest.mark.parametrize("version", [0, 4, 127, 255])
 def test_unknown_versions(portfolio: Case, group: Group, version: int) -> None:
     with pytest.raises(ProofEncodingError, match=f"version {version} is unknown"):
         verify_portfolio(portfolio.statement, bytes([version]) + portfolio.proof[1:], group)
@@ -165,7 +165,7 @@ def test_the_identity_in_place_of_every_point(
 
 def test_all_zero_proofs(portfolio: Case, group: Group, layout: list[tuple[str, int, int]]) -> None:
     with pytest.raises(ProofEncodingError):
-        verify_portfolio(portfolio.statement, b"\x01" + bytes(len(portfolio.proof) - 1), group)
+        verify_portfolio(portfolio.statement, bytes([PROOF_VERSION]) + bytes(len(portfolio.proof) - 1), group)
     proof = portfolio.proof
     for _, start in scalars(layout):
         proof = replaced(proof, start, bytes(SCALAR_BYTES))
