@@ -87,10 +87,16 @@ ROTATION_MUTANTS = (
     ),
     _service(
         "replay compares keys",
-        "operator.replay:_columns",
-        value("identity"),
-        "an_operator_that_says_so_without_an_entry_swaps_nothing",
-        "None",
+        "operator.replay:_compare_columns",
+        condition("found", "wanted"),
+        "replay_finds_another_key_and_another_list_of_replaced_ones",
+        "found != wanted and name != 'identity'",
+    ),
+    _service(
+        "replay compares replaced keys",
+        "operator.replay:check",
+        condition("ReplacedKey"),
+        "replay_finds_another_key_and_another_list_of_replaced_ones",
     ),
     _service(
         "an answer is under the last key",

@@ -202,6 +202,25 @@ def test_an_operator_that_says_so_without_an_entry_swaps_nothing(
         replay.check(session, resident.world.key)
 
 
+def test_replay_finds_another_key_and_another_list_of_replaced_ones(resident: Resident) -> None:
+    resident.agent.answer_due()
+    world, old = resident.world, resident.world.funds[FUND].identity.public_key
+    new = rotate(resident)
+    checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        session.get_one(Account, FUND).identity = old
+    with pytest.raises(HistoryDiffers, match=f"the column identity is '?{old[:8]}"):
+        checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        assert replay.rewrite(session, world.key) == [FUND]
+    assert world.operator.account(FUND).identity == new
+    checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        session.delete(session.get_one(ReplacedKey, old))
+    with pytest.raises(HistoryDiffers, match="identity keys stored as replaced are not those"):
+        checked(resident)
+
+
 def test_a_directory_without_the_new_key_signs_nothing(resident: Resident, tmp_path: Path) -> None:
     resident.agent.answer_due()
     shutil.copy(resident.folder / "identity.key", tmp_path / "old.key")
