@@ -27,8 +27,8 @@ run() {
     "tests/service, a to g") named=(tests/service/test_[a-g]*.py) ;;
     "tests/service, the rest") named=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
     "$on_postgresql")
-        for part in accounts backup concurrency contract crash_points database feed_receipts holds identity_rotation limits \
-            log malformed_bodies migrations policy problems runs scheduling settlement taking_back; do named+=("tests/service/test_$part.py"); done
+        for part in accounts backup concurrency contract crash_points database feed_receipts holds identity_rotation \
+            limits log malformed_bodies migrations policy problems runs scheduling settlement taking_back; do named+=("tests/service/test_$part.py"); done
         local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
         ;;
     *) read -ra named <<<"$1" ;;
