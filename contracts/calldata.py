@@ -9,7 +9,7 @@ all its checks, and sent uncompressed, because a contract cannot take square roo
 >>> statement = BreachStatement((bytes.fromhex(VALUE_BASE),), numpy.array([[-3], [2]]), (1, 0), 20, {"run": "1"})
 >>> data = statement_calldata(statement)
 >>> data[:14].hex(), len(data)
-('0014000000000000000000020001', 154)
+('0014000000000000000000020001', 153)
 >>> expected(statement).rows
 2
 """

@@ -40,6 +40,7 @@ def test_a_source_that_was_changed_since_is_noticed(tmp_path: Path, monkeypatch:
         load_artifact("Nothing")
 
 
+@pytest.mark.long
 def test_the_compiler_makes_what_is_committed() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "contracts.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

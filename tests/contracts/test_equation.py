@@ -72,7 +72,9 @@ def changed_scalar(proof: bytes, end: int) -> bytes:
     return proof[:start] + value.to_bytes(32, "big") + proof[start + 32 :]
 
 
-@pytest.mark.parametrize(("make", "bits"), [(sufficiency, 6), (breach, 17)])
+@pytest.mark.parametrize(
+    ("make", "bits"), [pytest.param(sufficiency, 6, marks=pytest.mark.long), pytest.param(breach, 17)]
+)
 def test_every_point_has_the_same_scalar(
     on_tester: Verifier, multiplied: list[bytes], make: Callable[[int, int, int], Case], bits: int
 ) -> None:
