@@ -51,6 +51,10 @@ contract MarginVerifier is IMarginVerifier, Generators {
     uint256 private constant MAX_ENTRIES = 8192;
     uint256 private constant MAX_BREACH_ROWS = 256;
     uint256 private constant MAX_BREACH_ENTRIES = 4096;
+    /// Of each of four weights in a word: bits 0 to 47; 48; and 49 to 63.
+    uint256 private constant LOWER = 0x0000ffffffffffff0000ffffffffffff0000ffffffffffff0000ffffffffffff;
+    uint256 private constant SIGN = 0x0001000000000000000100000000000000010000000000000001000000000000;
+    uint256 private constant UPPER = 0xfffe000000000000fffe000000000000fffe000000000000fffe000000000000;
 
     constructor(address[] memory blocks) Generators(blocks) {}
 
@@ -86,7 +90,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
         Challenges memory challenges = BitArgument.converse(transcript, proof, shape, own);
 
         // (4) Row r, times rho^r:  sum over its bits 2^t b = sum over j of A_rj z_j + c_r + X.
-        uint256[] memory rowWeights = new uint256[](header.rows);
+        uint256[] memory rowWeights = _factors(header.rows);
         uint256 constantTerm = 0;
         uint256 power = 1;
         for (uint256 row = 0; row < header.rows; ++row) {
@@ -249,7 +253,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
         uint256 power = 1;
         uint256 value = 0;
         uint256 blinding = 0;
-        uint256[] memory weighted = new uint256[](header.rows);
+        uint256[] memory weighted = _factors(header.rows);
         for (uint256 row = 0; row < header.rows; ++row) {
             power = mulmod(power, delta, ORDER);
             uint256 weight = mulmod(power, breach.shares[row], ORDER);
@@ -297,17 +301,23 @@ contract MarginVerifier is IMarginVerifier, Generators {
         }
     }
 
-    /// Sets the scalar of each commitment to the sum over all rows of their factor times their weight.
+    /// Room for a factor of each row, and zeros up to a multiple of four.
+    function _factors(uint256 rows) private pure returns (uint256[] memory) {
+        return new uint256[]((rows + 3) / 4 * 4);
+    }
+
+    /// Sets the scalar of each commitment to the sum over all rows of their factor times their weight. Four rows are
+    /// taken at a time: what is read behind the last one counts zero.
     function _columns(bytes calldata weights, uint256 entries, uint256[] memory factors, uint256 pair) private pure {
         unchecked {
+            _checkWeights(weights);
             // Weights are made non-negative by a bias, whose share is taken away beforehand.
-            uint256 bias = Statements.BOUND - 1;
+            uint256 bias = Statements.BOUND;
             uint256 start = 0;
             for (uint256 row = 0; row < factors.length; ++row) {
                 start = addmod(start, factors[row], ORDER);
             }
             start = Field.negate(mulmod(start, bias, ORDER));
-            uint256 seen = 0;
             assembly ("memory-safe") {
                 let end := add(add(factors, 32), shl(5, mload(factors)))
                 let stride := shl(3, entries)
@@ -315,19 +325,48 @@ contract MarginVerifier is IMarginVerifier, Generators {
                 for { let column := weights.offset } lt(column, last) { column := add(column, 8) } {
                     let sum := start
                     let cell := column
-                    for { let factor := add(factors, 32) } lt(factor, end) { factor := add(factor, 32) } {
-                        let weight := add(sar(192, calldataload(cell)), bias)
-                        // Above 2^49 if the weight is out of range on either side.
-                        seen := or(seen, or(weight, sub(shl(1, bias), weight)))
-                        sum := addmod(sum, mulmod(mload(factor), weight, ORDER), ORDER)
+                    for { let factor := add(factors, 32) } lt(factor, end) { factor := add(factor, 128) } {
+                        // Two of them, below r, have a sum below 2^256.
+                        let two := mulmod(mload(factor), add(sar(192, calldataload(cell)), bias), ORDER)
                         cell := add(cell, stride)
+                        let term := add(sar(192, calldataload(cell)), bias)
+                        two := add(two, mulmod(mload(add(factor, 32)), term, ORDER))
+                        cell := add(cell, stride)
+                        sum := addmod(sum, two, ORDER)
+                        two := mulmod(mload(add(factor, 64)), add(sar(192, calldataload(cell)), bias), ORDER)
+                        cell := add(cell, stride)
+                        term := add(sar(192, calldataload(cell)), bias)
+                        two := add(two, mulmod(mload(add(factor, 96)), term, ORDER))
+                        cell := add(cell, stride)
+                        sum := addmod(sum, two, ORDER)
                     }
                     mstore(add(pair, 128), sum)
                     pair := add(pair, 160)
                 }
             }
-            if (seen >> 49 != 0) revert WeightOutOfRange();
         }
+    }
+
+    /// Checks that all weights are below 2^48 in absolute value, four at a time.
+    function _checkWeights(bytes calldata weights) private pure {
+        uint256 unequal = 0;
+        uint256 least = 0;
+        assembly ("memory-safe") {
+            let end := add(weights.offset, weights.length)
+            for { let place := weights.offset } lt(place, end) { place := add(place, 32) } {
+                let four := calldataload(place)
+                let length := sub(end, place)
+                if lt(length, 32) {
+                    let behind := shl(3, sub(32, length))
+                    four := shl(behind, shr(behind, four))
+                }
+                // Upper bits that are not all the sign's.
+                unequal := or(unequal, xor(four, shl(1, four)))
+                // -2^48 is left, the one negative number whose lower 48 bits are all zero: others carry into bit 48.
+                least := or(least, and(four, not(add(and(four, LOWER), LOWER))))
+            }
+        }
+        if (((unequal & UPPER) | (least & SIGN)) != 0) revert WeightOutOfRange();
     }
 
     /// Where the bytes of an array in memory begin.
