@@ -4,7 +4,7 @@
 # Whoever is free takes the next part, so the longest come first. The tests of whole processes are one part, so that one
 # enrolled world serves both folders; those of the service are two, or one of them would outlast all others. Circuits and
 # FHE are parts of their own: compiled circuits are freed with their process. What the parts in the background print
-# comes after all others. Faults (tests/chaos) want the machine for themselves: `make chaos`.
+# comes after all others; then faults are played, alone.
 set -uo pipefail
 # Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
@@ -57,6 +57,8 @@ work || failed=1
 echo "waiting for what runs in the background"
 wait "$second" || failed=1
 cat "$state/output"
+# Faults come at moments of runs, and what recovers has its time: nothing runs beside them. None is in the quick run.
+[[ "$*" == *"not slow and not long"* ]] || run tests/chaos || failed=1
 # A test that wants them has said so in its part.
 [ -d "${ATOMIC_MARGIN_VECTORS:-../shared/data}" ] ||
     echo "Vectors of others are absent, and what compares with them was not run: see tests/outside.py."

@@ -1,7 +1,8 @@
-"""Fiat-Shamir transcript over SHAKE256 (FIPS 202). Prover and verifier drive it alike.
+"""Fiat-Shamir transcript over SHA-256 (FIPS 180-4), version 2. Prover and verifier drive it alike.
 
 The whole statement is a constructor argument, so nothing of it can be forgotten until after the first challenge. Every
-piece is absorbed with its label and both lengths; a challenge is absorbed again, so later ones depend on it.
+piece is absorbed with its label and both lengths into a state of 32 bytes, so whoever has SHA-256 of whole messages
+alone, a browser or a chain, can follow. docs/proofs.md has it byte by byte, with vectors.
 
 >>> def first(limit):
 ...     transcript = Transcript("example", [("limit", limit)])
@@ -17,10 +18,10 @@ from collections.abc import Iterable
 from atomic_margin.zk.errors import TranscriptError
 from atomic_margin.zk.groups.interface import ORDER
 
-_DOMAIN = b"atomic-margin/v1/zk/transcript"
-# 64 bytes reduced modulo a 255-bit prime are within 2^-257 of uniform.
-_CHALLENGE_BYTES = 64
-_ABSORB, _CHALLENGE = b"\x01", b"\x02"
+_DOMAIN = b"atomic-margin/v2/zk/transcript"
+# Two digests reduced modulo a 255-bit prime are within 2^-257 of uniform.
+_HALVES = (b"\x00", b"\x01")
+_ABSORB, _CHALLENGE, _SQUEEZE = b"\x01", b"\x02", b"\x03"
 
 
 class Transcript:
@@ -32,7 +33,7 @@ class Transcript:
         Raises:
             TranscriptError: the statement is empty or names one part twice.
         """
-        self._state = hashlib.shake_256()
+        self._state = bytes(32)
         self._put(_ABSORB, _DOMAIN, protocol.encode())
         self._fresh = False
         seen: set[str] = set()
@@ -61,13 +62,15 @@ class Transcript:
         if not self._fresh:
             raise TranscriptError(f"challenge {label!r} before any message of the prover: absorb its commitments first")
         self._put(_CHALLENGE, label.encode(), b"")
-        digest = self._state.copy().digest(_CHALLENGE_BYTES)
-        self._put(_ABSORB, label.encode(), digest)
-        value = int.from_bytes(digest, "big") % ORDER
+        value = int.from_bytes(b"".join(_sha256(self._state + _SQUEEZE + half) for half in _HALVES), "big") % ORDER
         if value == 0:
             raise TranscriptError(f"challenge {label!r} is zero: the proof is refused; prove again")
         return value
 
     def _put(self, kind: bytes, label: bytes, data: bytes) -> None:
-        self._state.update(kind + len(label).to_bytes(4, "big") + label + len(data).to_bytes(8, "big"))
-        self._state.update(data)
+        lengths = len(label).to_bytes(4, "big"), len(data).to_bytes(8, "big")
+        self._state = _sha256(b"".join((self._state, kind, lengths[0], label, lengths[1], data)))
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

@@ -65,6 +65,7 @@ class Institution:
         self.identity = Identity.load_or_create(folder / IDENTITY)
         self._keys: InstitutionKeys | None = PlainKeys(ground.scene.profile, name) if ground.plain else None
         self._openings, self._entries = shared, 0
+        self._recorded: dict[str, str] = {}
         self._state: JsonObject = {}
         if (folder / STATE).is_file():
             self._state = json.loads((folder / STATE).read_text())
@@ -153,18 +154,16 @@ class Institution:
 
     def _entry_of(self, run_id: str) -> str:
         """Return the hash of the entry that has a run's record, from the entries that came since the last one seen."""
-        found = None
-        while True:
+        while run_id not in self._recorded:
             page = self.client.entries(self._entries)
             for item in page.entries:
                 self._entries += 1
-                if item.document["type"] == "run" and item.document["body"]["run_id"] == run_id:
-                    found = SignedDocument.parse(item.entry).body_hash()
-            if not page.more:
-                break
-        if found is None:
-            raise RemoteError(f"no entry of {self.name} has the record of run {run_id}")
-        return found
+                if item.document["type"] == "run":
+                    # Perhaps of a run after this one: its entry is not read again.
+                    self._recorded[item.document["body"]["run_id"]] = SignedDocument.parse(item.entry).body_hash()
+            if not page.more and run_id not in self._recorded:
+                raise RemoteError(f"no entry of {self.name} has the record of run {run_id}")
+        return self._recorded.pop(run_id)
 
     def _head(self) -> str:
         """Return the hash of the account's last entry."""

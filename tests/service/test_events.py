@@ -17,6 +17,7 @@ from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.following import EventFollower
 from atomic_margin.service.operator.store import log
 from atomic_margin.service.operator.web import live as lively
+from atomic_margin.service.operator.web import owed
 from atomic_margin.service.operator.web.live import leaves_after
 from atomic_margin.service.protocol.signing import SignedDocument
 
@@ -348,7 +349,7 @@ def test_a_run_without_answer_is_reminded_of_at_half_and_at_ninety_per_cent(
     from datetime import datetime, timedelta, timezone
 
     world, passed = world_at("submitted"), [0]
-    monkeypatch.setattr(lively, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=passed[0]))
+    monkeypatch.setattr(owed, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=passed[0]))
     with served(world) as server:
         before = log_size(world)
         mine = Follower(server.url, MINE, world.auth())

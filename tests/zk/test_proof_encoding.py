@@ -74,7 +74,7 @@ def test_one_byte_more_or_moved(portfolio: Case, group: Group) -> None:
             verify_portfolio(portfolio.statement, proof, group)
 
 
-@pytest.mark.parametrize("version", [0, 2, 127, 255])
+@pytest.mark.parametrize("version", [0, 4, 127, 255])
 def test_unknown_versions(portfolio: Case, group: Group, version: int) -> None:
     with pytest.raises(ProofEncodingError, match=f"version {version} is unknown"):
         verify_portfolio(portfolio.statement, bytes([version]) + portfolio.proof[1:], group)

@@ -15,7 +15,9 @@ from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.errors import ProofEncodingError
 from atomic_margin.zk.groups import POINT_BYTES, SCALAR_BYTES
 
-PROOF_VERSION, CHUNKS_VERSION = 1, 2
+PROOF_VERSION, CHUNKS_VERSION = 3, 4
+RETIRED_VERSIONS = frozenset({1, 2})
+"""Proofs whose challenges were of another transcript (docs/adr/0078-one-transcript-everywhere.md)."""
 """First byte of a proof whose bits are in one piece, and in several chunks."""
 
 
@@ -64,8 +66,7 @@ class BitProof:
                 f"a proof about {parameters.bits} bits is {parameters.proof_bytes} bytes, got {len(data)}"
             )
         version = PROOF_VERSION if parameters.chunks == 1 else CHUNKS_VERSION
-        if data[0] != version:
-            raise ProofEncodingError(f"proof version {data[0]} is unknown, this release reads {version} at this size")
+        require_version(data[0], version, " at this size")
         position = 1
 
         def take(size: int) -> bytes:
@@ -81,3 +82,14 @@ class BitProof:
         left = tuple(take(SCALAR_BYTES) for _ in range(parameters.tail))
         right = tuple(take(SCALAR_BYTES) for _ in range(parameters.tail))
         return cls(A, S, T1, T2, t_hat, tau_x, mu, folds, left, right, crosses)
+
+
+def require_version(found: int, read: int, where: str = "") -> None:
+    """Make sure that a proof's first byte is what this release reads.
+
+    Raises:
+        ProofEncodingError: it is not.
+    """
+    if found != read:
+        what = "is retired: its transcript was SHAKE256, prove again" if found in RETIRED_VERSIONS else "is unknown"
+        raise ProofEncodingError(f"proof version {found} {what}; this release reads {read}{where}")

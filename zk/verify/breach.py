@@ -13,6 +13,7 @@ from dataclasses import replace
 from atomic_margin.zk.bits.combine import combine
 from atomic_margin.zk.bits.components import proof_point, proof_scalar
 from atomic_margin.zk.bits.final import FinalCheck
+from atomic_margin.zk.bits.proof import require_version
 from atomic_margin.zk.bits.verify import gather
 from atomic_margin.zk.choice import ChoiceProof, choice_bytes, choice_challenge, last_share
 from atomic_margin.zk.commitments import decode_commitments
@@ -23,7 +24,7 @@ from atomic_margin.zk.transcript import Transcript
 from atomic_margin.zk.vectors import inner, powers, times
 from atomic_margin.zk.verify.conclude import conclude
 
-PROOF_VERSION = 1
+PROOF_VERSION = 3
 
 
 def verify_breach(statement: BreachStatement, proof: bytes, group: Group | None = None) -> None:
@@ -104,8 +105,7 @@ def split(statement: BreachStatement, proof: bytes) -> tuple[bytes, bytes]:
         raise ProofEncodingError(
             f"a breach proof about {rows} and {statement.bits} bits is {size} bytes, got {len(proof)}"
         )
-    if proof[0] != PROOF_VERSION:
-        raise ProofEncodingError(f"proof version {proof[0]} is unknown, this release reads {PROOF_VERSION}")
+    require_version(proof[0], PROOF_VERSION)
     return proof[1:first], proof[first:]
 
 

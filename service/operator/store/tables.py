@@ -238,6 +238,8 @@ class Run(Claimable, Base):
         Index("ix_runs_state", "state", "price_sequence", "institution"),
         Index("ix_runs_institution_state", "institution", "state"),
         Index("ix_runs_institution_number", "institution", "number"),
+        # Rows are long, and those that are late are looked for several times a second.
+        Index("ix_runs_state_deadline", "state", "deadline"),
     )
     run_id: Mapped[str] = mapped_column(primary_key=True)
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"))

@@ -6,27 +6,23 @@ resumes from further back reads pages of it. Nothing here says more than the ent
 operator's own calls say to the same caller.
 """
 
-import heapq
 import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from atomic_margin.documents.strict import instant
 from atomic_margin.service.http.events import Event, Wakes
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import EntryRow, LogLeaf, Run
+from atomic_margin.service.operator.web.owed import OwedAnswers
 from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.live_messages import EntryEvent, LogEvent, OwedReminder
-from atomic_margin.service.protocol.states import RunState
 
 LOG = ""
 """Topic of what everybody may see; that of an institution is its name."""
@@ -38,8 +34,6 @@ PAGE = 256
 """Events that are read from the database at once."""
 KEPT_REMINDERS = 1024
 _REPLACED = str(EventKind.IDENTITY_ROTATED)
-REMINDED_AT = (50, 90)
-"""Per cent of the time to answer."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +62,6 @@ class Reminded(NamedTuple):
     reminder: OwedReminder
 
 
-class _Owed(NamedTuple):
-    """An answer that is to come: whose, until when, and the moments of its reminders with their per cent."""
-
-    institution: str
-    deadline: str
-    ends: datetime
-    moments: tuple[tuple[datetime, int], ...]
-
-
 class Live:
     """The operator's newest leaves, and who is told of them."""
 
@@ -89,9 +74,7 @@ class Live:
         self._floor = self._last = -1
         self._reminded: deque[Reminded] = deque(maxlen=KEPT_REMINDERS)
         self._serial = 0
-        self._owed: dict[str, _Owed] = {}
-        # Moments of reminders, the next one first; those of answers that came meanwhile stay until it is their turn.
-        self._ahead: list[tuple[datetime, int, str]] = []
+        self._owed = OwedAnswers(operator)
         self._grew, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="live", daemon=True)
 
@@ -162,31 +145,18 @@ class Live:
                     _log.warning("events are late: %s: %s", type(error).__name__, error)
                     _log.debug("it came from", exc_info=error)
                 failing = True
-            self._grew.wait(min(NET_SECONDS, self._until_reminder()))
+            self._grew.wait(NET_SECONDS if failing else min(NET_SECONDS, self._owed.until_next()))
 
     def _look(self) -> None:
-        grew = False
         while True:
             with self._operator.store.reading() as session:
                 page = leaves_after(session, self._last, PAGE)
-                grew = grew or bool(page)
-                if grew and len(page) < PAGE:
-                    self._now_owed(session)
             if page:
                 self._take(page)
+                self._owed.changed()
             if len(page) < PAGE:
                 break
         self._remind()
-
-    def _now_owed(self, session: Session) -> None:
-        """Find out which answers are to come; of those that were to come before, nothing is read again."""
-        awaited = set(session.scalars(select(Run.run_id).where(Run.state == RunState.AWAITING_ANSWER)))
-        new = awaited - self._owed.keys()
-        self._owed = {run_id: owed for run_id, owed in self._owed.items() if run_id in awaited}
-        for run_id, owed in _owed(session, sorted(new)):
-            self._owed[run_id] = owed
-            for moment, percent in owed.moments:
-                heapq.heappush(self._ahead, (moment, percent, run_id))
 
     def _take(self, page: list[Happened]) -> None:
         with self._lock:
@@ -198,42 +168,15 @@ class Live:
         self.wakes.wake([LOG, *{one.institution for one in page if one.institution is not None}])
 
     def _remind(self) -> None:
-        moment, due = now(), dict[str, int]()
-        while self._ahead and self._ahead[0][0] <= moment:
-            _, percent, run_id = heapq.heappop(self._ahead)
-            # Of two that are due at once, the later one.
-            due[run_id] = percent
         institutions = []
-        for run_id, percent in due.items():
-            owed = self._owed.get(run_id)
-            if owed is None or owed.ends <= moment:
-                continue
-            reminder = OwedReminder(run_id=run_id, deadline=owed.deadline, percent=percent)
+        for institution, reminder in self._owed.due():
             with self._lock:
                 self._serial += 1
-                self._reminded.append(Reminded(self._serial, owed.institution, reminder))
-            institutions.append(owed.institution)
-            _log.info("run %s has no answer after %d %% of its time", run_id, percent)
+                self._reminded.append(Reminded(self._serial, institution, reminder))
+            institutions.append(institution)
+            _log.info("run %s has no answer after %d %% of its time", reminder.run_id, reminder.percent)
         if institutions:
             self.wakes.wake([LOG, *institutions])
-
-    def _until_reminder(self) -> float:
-        return (self._ahead[0][0] - now()).total_seconds() if self._ahead else NET_SECONDS
-
-
-def _owed(session: Session, run_ids: Sequence[str]) -> Iterator[tuple[str, _Owed]]:
-    """Yield what is owed of runs."""
-    begins = Run.record["body"]["evaluated_at"].as_string()
-    for first in range(0, len(run_ids), PAGE):
-        query = select(Run.run_id, Run.institution, begins, Run.deadline).where(
-            Run.run_id.in_(run_ids[first : first + PAGE])
-        )
-        for run_id, institution, begun, deadline in session.execute(query):
-            if begun is None or deadline is None:
-                continue
-            begin, end = instant(begun), instant(deadline)
-            moments = tuple((begin + (end - begin) * percent / 100, percent) for percent in REMINDED_AT)
-            yield run_id, _Owed(institution, deadline, end, moments)
 
 
 def leaves_after(session: Session, leaf: int, limit: int) -> list[Happened]:

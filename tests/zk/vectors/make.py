@@ -1,7 +1,8 @@
-"""How the frozen proofs were made, those in one piece and those in chunks.
+"""How the frozen proofs were made, those in one piece and those in chunks, and the vectors of the transcript.
 
     python -m tests.zk.vectors.make > tests/zk/vectors/proofs.json
     python -m tests.zk.vectors.make chunks > tests/zk/vectors/chunks.json
+    python -m tests.zk.vectors.make transcript > tests/zk/vectors/transcript.json
 
 They are frozen. Making one again (with fresh nonces) is right only when the version of its proof format changes.
 """
@@ -30,6 +31,7 @@ from atomic_margin.zk.prove.key import commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.transcript import Transcript
 
 
 def record(name: str, statement: Any, proof: bytes) -> dict[str, Any]:
@@ -103,5 +105,34 @@ def chunks() -> None:
     print(json.dumps(made))
 
 
+def transcript() -> None:
+    """Empty messages, long ones, labels outside ASCII, challenges one after the other and between messages."""
+    told: list[tuple[str, list[tuple[str, bytes]], list[tuple[str, bytes] | str]]] = [
+        ("shortest", [("a", b"")], [("m", b""), "x"]),
+        ("committed bits/example", [("limit", b"10"), ("run", b"7")], [("A", b"\x01" * 48), "rho", "y", "z"]),
+        (
+            "Größe",
+            [("Menge €", bytes(range(256)) * 5)],
+            [("T1", bytes(48)), ("T2", b"\xff" * 48), "x", ("mu", b"1"), "w"],
+        ),
+    ]
+    vectors = []
+    for protocol, statement, steps in told:
+        speaker, said = Transcript(protocol, statement), []
+        for step in steps:
+            if isinstance(step, str):
+                value = speaker.challenge(step)
+                said.append({"challenge": step, "state": speaker._state.hex(), "value": f"{value:064x}"})
+            else:
+                speaker.absorb(*step)
+                said.append({"absorb": step[0], "data": step[1].hex()})
+        vectors.append(
+            {"protocol": protocol, "statement": [(label, data.hex()) for label, data in statement], "steps": said}
+        )
+    print(json.dumps(vectors, indent=1, ensure_ascii=False))
+
+
+MAKERS = {"chunks": chunks, "transcript": transcript}
+
 if __name__ == "__main__":
-    chunks() if sys.argv[1:] == ["chunks"] else main()
+    MAKERS.get(" ".join(sys.argv[1:]), main)()
