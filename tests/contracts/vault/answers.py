@@ -1,5 +1,6 @@
 """Real answers of a small book: a breach proof and a sufficiency proof of its top-up, as the contracts take them."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ def answer(
     context = {"institution": f"institution {owner}", "run": run, "top_up": str(top_up)}
     drawn = np.random.default_rng(owner)
     values = tuple(int(one) for one in drawn.integers(1, 32, entries))
-    commitments, blindings = commit_values(values, bytes([owner]) * 32, {"owner": str(owner)})
+    commitments, blindings = _committed(values, owner)
     weights = drawn.integers(-1000, 1000, (rows, entries)).astype(np.int64)
     worth = [int(row @ np.array(values)) for row in weights]
     initial = tuple(-one - top_up + (number % 5) for number, one in enumerate(worth))
@@ -67,3 +68,9 @@ def answer(
         proof_calldata(second, top_up_proof),
     )
     return Answered(proofs, expected(first), expected(second))
+
+
+@functools.cache
+def _committed(values: tuple[int, ...], owner: int) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Commit to a book once: blindings are fresh each time."""
+    return commit_values(values, bytes([owner]) * 32, {"owner": str(owner)})

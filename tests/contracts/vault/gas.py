@@ -9,8 +9,8 @@ from atomic_margin.contracts.deploy import deploy_verifier
 
 from .answers import answer
 from .chain import Chain, new_chain
-from .test_attested import CHALLENGE_SECONDS, attested, proposing
-from .world import AGENT, GUARDIAN, HOLDER, OPERATOR, PEOPLE, SIGNERS, THRESHOLD, World, digest, settings, world
+from .test_attested import attested, proposing
+from .world import CHALLENGE_SECONDS, GUARDIAN, HOLDER, OPERATOR, PEOPLE, World, attesting_world, digest, world
 
 ROWS, ENTRIES, BITS = 24, 64, 32
 
@@ -66,10 +66,7 @@ def settlements(vault: World) -> None:
 
 def without_proofs(chain: Chain) -> None:
     """Print what the vault that verifies no proof takes."""
-    token = chain.deploy("test/Token")
-    oracle = chain.deploy("MatrixOracle", [one.address for one in SIGNERS], THRESHOLD)
-    made = chain.deploy("AttestedVault", settings(token.address, oracle.address), AGENT.address, 1)
-    vault = World(chain, token, oracle, token, made)
+    vault = attesting_world(chain)
     vault.enrol(1000, 500)
     vault.open()
     line("`AttestedVault.propose`", vault.send(proposing(vault, attested(vault))))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from .chain import Chain
 from .world import (
     AGENT,
     BOOK,
+    CHALLENGE_SECONDS,
     GUARDIAN,
     HOLDER,
     LOG,
@@ -19,32 +19,12 @@ from .world import (
     RUN_SECONDS,
     SIGNERS,
     STRANGER,
-    THRESHOLD,
     WATERFALL,
     World,
     digest,
     second_form,
     settings,
 )
-
-CHALLENGE_SECONDS = 900
-
-
-@pytest.fixture
-def vault(chain: Chain) -> World:
-    """An attested vault; there is no verifier, and the token stands in its place."""
-    token = chain.deploy("test/Token")
-    oracle = chain.deploy("MatrixOracle", [one.address for one in SIGNERS], THRESHOLD)
-    made = chain.deploy("AttestedVault", settings(token.address, oracle.address), AGENT.address, CHALLENGE_SECONDS)
-    return World(chain, token, oracle, token, made)
-
-
-@pytest.fixture
-def opened(vault: World) -> World:
-    """A holder with 1,000 free and 500 posted, and its run."""
-    vault.enrol(1000, 500)
-    vault.open()
-    return vault
 
 
 def attested(vault: World, /, **changed: Any) -> dict[str, Any]:
@@ -79,105 +59,105 @@ def proposing(vault: World, message: dict[str, Any] | None = None, signer: Any =
         (AGENT.address, 7 * 86400 + 1, "challengeSeconds"),
     ],
 )
-def test_settings_are_looked_at(vault: World, agent: str, seconds: int, name: str) -> None:
-    given = settings(vault.token.address, vault.oracle.address)
-    assert vault.chain.refused_deployment("AttestedVault", given, agent, seconds) == ("BadSetting", (name,))
+def test_settings_are_looked_at(pending: World, agent: str, seconds: int, name: str) -> None:
+    given = settings(pending.token.address, pending.oracle.address)
+    assert pending.chain.refused_deployment("AttestedVault", given, agent, seconds) == ("BadSetting", (name,))
 
 
-def test_what_nobody_challenges_settles_after_the_window(opened: World, chain: Chain) -> None:
-    receipt = opened.send(proposing(opened))
-    from_ = chain.now() + CHALLENGE_SECONDS
+def test_what_nobody_challenges_settles_after_the_window(pending: World) -> None:
+    receipt = pending.send(proposing(pending))
+    from_ = pending.chain.now() + CHALLENGE_SECONDS
     same = {"run": RUN, "account": HOLDER.address, "log": LOG}
-    assert opened.events(receipt) == [("SettlementProposed", same | {"amount": 200, "executableFrom": from_})]
-    execute = opened.vault.functions.execute(RUN)
-    refusal = opened.refused(execute)
+    assert pending.events(receipt) == [("SettlementProposed", same | {"amount": 200, "executableFrom": from_})]
+    execute = pending.vault.functions.execute(RUN)
+    refusal = pending.refused(execute)
     assert (refusal.name, refusal.arguments[0]) == ("StillChallengeable", from_)
-    assert opened.balances() == (1000, 500)
-    chain.travel(CHALLENGE_SECONDS)
-    receipt = opened.send(execute)
-    assert opened.events(receipt) == [
+    assert pending.balances() == (1000, 500)
+    pending.chain.travel(CHALLENGE_SECONDS)
+    receipt = pending.send(execute)
+    assert pending.events(receipt) == [
         ("SettlementDetermined", same | {"topUp": 100, "amount": 200}),
         ("SettlementTransferred", same | {"amount": 200}),
     ]
-    assert (opened.balances(), opened.run_state()) == ((800, 700), "Settled")
-    assert opened.refused(execute) == ("RunNotOpen", (RUN,))
-    assert opened.refused(opened.vault.functions.lapse(RUN)) == ("RunNotOpen", (RUN,))
+    assert (pending.balances(), pending.run_state()) == ((800, 700), "Settled")
+    assert pending.refused(execute) == ("RunNotOpen", (RUN,))
+    assert pending.refused(pending.vault.functions.lapse(RUN)) == ("RunNotOpen", (RUN,))
 
 
-def test_it_liquidates_too(opened: World, chain: Chain) -> None:
-    opened.send(proposing(opened, attested(opened, topUp=501, amount=1002)))
-    chain.travel(CHALLENGE_SECONDS)
-    opened.send(opened.vault.functions.execute(RUN))
-    assert (opened.state(), opened.tokens(WATERFALL.address)) == ("Terminated", 1500)
+def test_it_liquidates_too(pending: World) -> None:
+    pending.send(proposing(pending, attested(pending, topUp=501, amount=1002)))
+    pending.chain.travel(CHALLENGE_SECONDS)
+    pending.send(pending.vault.functions.execute(RUN))
+    assert (pending.state(), pending.tokens(WATERFALL.address)) == ("Terminated", 1500)
 
 
-def test_what_arrives_in_the_window_meets_the_call(opened: World, chain: Chain) -> None:
-    opened.send(proposing(opened, attested(opened, topUp=501, amount=1002)))
-    opened.deposit(2)
-    chain.travel(CHALLENGE_SECONDS)
-    opened.send(opened.vault.functions.execute(RUN))
-    assert opened.balances() == (0, 1502)
+def test_what_arrives_in_the_window_meets_the_call(pending: World) -> None:
+    pending.send(proposing(pending, attested(pending, topUp=501, amount=1002)))
+    pending.deposit(2)
+    pending.chain.travel(CHALLENGE_SECONDS)
+    pending.send(pending.vault.functions.execute(RUN))
+    assert pending.balances() == (0, 1502)
 
 
 @pytest.mark.parametrize("challenger", [SIGNERS[0], SIGNERS[4], GUARDIAN], ids=["signer", "another", "guardian"])
 @pytest.mark.parametrize("late", [False, True], ids=["in the window", "until it is executed"])
-def test_one_signer_or_the_guardian_stops_it(opened: World, chain: Chain, challenger: Any, late: bool) -> None:
-    opened.send(proposing(opened))
+def test_one_signer_or_the_guardian_stops_it(pending: World, challenger: Any, late: bool) -> None:
+    pending.send(proposing(pending))
     if late:
-        chain.travel(CHALLENGE_SECONDS)
-    functions = opened.vault.functions
-    receipt = opened.send(functions.challenge(RUN), challenger)
-    assert opened.events(receipt) == [("RunEnded", {"run": RUN, "account": HOLDER.address, "state": 4})]
-    chain.travel(CHALLENGE_SECONDS)
-    assert opened.refused(functions.execute(RUN)) == ("RunNotOpen", (RUN,))
-    assert opened.refused(functions.challenge(RUN), challenger) == ("RunNotOpen", (RUN,))
-    assert opened.refused(proposing(opened)) == ("RunNotOpen", (RUN,))
-    assert (opened.balances(), opened.state(), opened.run_state()) == ((1000, 500), "Settled", "Challenged")
+        pending.chain.travel(CHALLENGE_SECONDS)
+    functions = pending.vault.functions
+    receipt = pending.send(functions.challenge(RUN), challenger)
+    assert pending.events(receipt) == [("RunEnded", {"run": RUN, "account": HOLDER.address, "state": 4})]
+    pending.chain.travel(CHALLENGE_SECONDS)
+    assert pending.refused(functions.execute(RUN)) == ("RunNotOpen", (RUN,))
+    assert pending.refused(functions.challenge(RUN), challenger) == ("RunNotOpen", (RUN,))
+    assert pending.refused(proposing(pending)) == ("RunNotOpen", (RUN,))
+    assert (pending.balances(), pending.state(), pending.run_state()) == ((1000, 500), "Settled", "Challenged")
 
 
 @pytest.mark.parametrize("caller", [HOLDER, OPERATOR, AGENT, STRANGER], ids=["holder", "operator", "agent", "stranger"])
-def test_nobody_else_challenges(opened: World, caller: Any) -> None:
-    opened.send(proposing(opened))
-    refusal = opened.refused(opened.vault.functions.challenge(RUN), caller)
+def test_nobody_else_challenges(pending: World, caller: Any) -> None:
+    pending.send(proposing(pending))
+    refusal = pending.refused(pending.vault.functions.challenge(RUN), caller)
     assert refusal == ("NotAChallenger", (caller.address.lower(),))
 
 
-def test_there_is_nothing_to_challenge_or_execute_without_a_proposal(opened: World) -> None:
-    functions = opened.vault.functions
-    assert opened.refused(functions.challenge(RUN), GUARDIAN) == ("NoProposal", (RUN,))
-    assert opened.refused(functions.execute(RUN)) == ("NoProposal", (RUN,))
+def test_there_is_nothing_to_challenge_or_execute_without_a_proposal(pending: World) -> None:
+    functions = pending.vault.functions
+    assert pending.refused(functions.challenge(RUN), GUARDIAN) == ("NoProposal", (RUN,))
+    assert pending.refused(functions.execute(RUN)) == ("NoProposal", (RUN,))
 
 
-def test_a_proposal_keeps_the_run_open(opened: World, chain: Chain) -> None:
-    opened.send(proposing(opened))
-    functions = opened.vault.functions
-    assert opened.refused(proposing(opened, attested(opened, amount=300))) == ("ProposalPending", (RUN,))
-    assert opened.refused(functions.endCovered(RUN), OPERATOR) == ("ProposalPending", (RUN,))
-    chain.travel(RUN_SECONDS + 1)
-    assert opened.refused(functions.lapse(RUN)) == ("ProposalPending", (RUN,))
-    assert opened.refused(functions.withdraw(HOLDER.address, 1), HOLDER) == ("RunIsOpen", (RUN,))
+def test_a_proposal_keeps_the_run_open(pending: World) -> None:
+    pending.send(proposing(pending))
+    functions = pending.vault.functions
+    assert pending.refused(proposing(pending, attested(pending, amount=300))) == ("ProposalPending", (RUN,))
+    assert pending.refused(functions.endCovered(RUN), OPERATOR) == ("ProposalPending", (RUN,))
+    pending.chain.travel(RUN_SECONDS + 1)
+    assert pending.refused(functions.lapse(RUN)) == ("ProposalPending", (RUN,))
+    assert pending.refused(functions.withdraw(HOLDER.address, 1), HOLDER) == ("RunIsOpen", (RUN,))
 
 
-def test_a_run_without_a_proposal_ends_as_in_the_other_vault(opened: World, chain: Chain) -> None:
-    chain.travel(RUN_SECONDS + 1)
-    assert opened.refused(proposing(opened)).name == "RunOver"
-    opened.send(opened.vault.functions.lapse(RUN))
-    assert opened.run_state() == "Lapsed"
+def test_a_run_without_a_proposal_ends_as_in_the_other_vault(pending: World) -> None:
+    pending.chain.travel(RUN_SECONDS + 1)
+    assert pending.refused(proposing(pending)).name == "RunOver"
+    pending.send(pending.vault.functions.lapse(RUN))
+    assert pending.run_state() == "Lapsed"
 
 
-def test_no_time_passes_for_the_window_while_the_vault_is_paused(opened: World, chain: Chain) -> None:
-    opened.send(proposing(opened))
-    functions = opened.vault.functions
-    opened.send(functions.pause(), GUARDIAN)
+def test_no_time_passes_for_the_window_while_the_vault_is_paused(pending: World) -> None:
+    pending.send(proposing(pending))
+    functions = pending.vault.functions
+    pending.send(functions.pause(), GUARDIAN)
     for call, sender in (
         (functions.challenge(RUN), SIGNERS[0]),
         (functions.execute(RUN), STRANGER),
-        (proposing(opened), STRANGER),
+        (proposing(pending), STRANGER),
     ):
-        assert opened.refused(call, sender).name == "IsPaused"
-    chain.travel(2 * CHALLENGE_SECONDS)
-    opened.send(functions.unpause(), GUARDIAN)
-    assert opened.refused(functions.execute(RUN)).name == "StillChallengeable"
+        assert pending.refused(call, sender).name == "IsPaused"
+    pending.chain.travel(2 * CHALLENGE_SECONDS)
+    pending.send(functions.unpause(), GUARDIAN)
+    assert pending.refused(functions.execute(RUN)).name == "StillChallengeable"
 
 
 ATTESTED: dict[str, tuple[dict[str, Any], tuple[str, tuple[Any, ...]]]] = {
@@ -195,27 +175,27 @@ ATTESTED: dict[str, tuple[dict[str, Any], tuple[str, tuple[Any, ...]]]] = {
 
 
 @pytest.mark.parametrize("name", ATTESTED)
-def test_what_is_attested_of_another_run_is_refused(opened: World, name: str) -> None:
+def test_what_is_attested_of_another_run_is_refused(pending: World, name: str) -> None:
     changed, (error, arguments) = ATTESTED[name]
-    wanted = tuple(opened.chain.id if one is None else one for one in arguments)
-    assert opened.refused(proposing(opened, attested(opened, **changed))) == (error, wanted)
+    wanted = tuple(pending.chain.id if one is None else one for one in arguments)
+    assert pending.refused(proposing(pending, attested(pending, **changed))) == (error, wanted)
 
 
-def test_an_expired_attestation_is_refused(opened: World, chain: Chain) -> None:
-    message = attested(opened, expiry=chain.now() + 50)
-    chain.travel(60)
-    assert opened.refused(proposing(opened, message)).name == "Expired"
+def test_an_expired_attestation_is_refused(pending: World) -> None:
+    message = attested(pending, expiry=pending.chain.now() + 50)
+    pending.chain.travel(60)
+    assert pending.refused(proposing(pending, message)).name == "Expired"
 
 
-def test_only_the_agent_s_word_counts_and_in_one_form(opened: World) -> None:
-    refusal = opened.refused(proposing(opened, signer=STRANGER))
+def test_only_the_agent_s_word_counts_and_in_one_form(pending: World) -> None:
+    refusal = pending.refused(proposing(pending, signer=STRANGER))
     assert refusal == ("NotAgent", (STRANGER.address.lower(),))
-    message = attested(opened)
-    (signed,) = opened.sign("AgentAttestation", message, [AGENT], contract=opened.vault.address)
-    propose = opened.vault.functions.propose
-    assert opened.refused(propose(message, second_form(signed))) == ("MalleableSignature", (0,))
-    assert opened.refused(propose(message, (signed[0], signed[1], 0))) == ("NotAgent", (NOBODY,))
-    assert opened.refused(propose(message | {"amount": 201}, signed)).name == "NotAgent"
+    message = attested(pending)
+    (signed,) = pending.sign("AgentAttestation", message, [AGENT], contract=pending.vault.address)
+    propose = pending.vault.functions.propose
+    assert pending.refused(propose(message, second_form(signed))) == ("MalleableSignature", (0,))
+    assert pending.refused(propose(message, (signed[0], signed[1], 0))) == ("NotAgent", (NOBODY,))
+    assert pending.refused(propose(message | {"amount": 201}, signed)).name == "NotAgent"
     # For the domain of another contract it is no word of the agent's.
-    (signed,) = opened.sign("AgentAttestation", message, [AGENT], contract=opened.oracle.address)
-    assert opened.refused(propose(message, signed)).name == "NotAgent"
+    (signed,) = pending.sign("AgentAttestation", message, [AGENT], contract=pending.oracle.address)
+    assert pending.refused(propose(message, signed)).name == "NotAgent"

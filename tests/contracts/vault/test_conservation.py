@@ -104,7 +104,14 @@ class Play:
         assert self.vault.tokens(WATERFALL.address) == self.seized
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(1, marks=pytest.mark.long),
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(3, marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_made_or_lost(chain: Chain, seed: int) -> None:
     play = Play(world(chain), random.Random(seed))
     done = set()

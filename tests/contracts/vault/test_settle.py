@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from .chain import Chain
 from .world import (
     BOOK,
     CAP,
@@ -24,15 +23,6 @@ from .world import (
     digest,
     settings,
 )
-
-
-@pytest.fixture
-def opened(vault: World) -> World:
-    """A holder with 1,000 free and 500 posted, and its run."""
-    vault.enrol(1000, 500)
-    vault.open()
-    return vault
-
 
 # What moves
 
@@ -154,10 +144,10 @@ def test_a_run_that_was_not_opened_does_not_settle(vault: World) -> None:
 
 
 @pytest.mark.parametrize("lapsed", [False, True])
-def test_a_stale_run_does_not_settle(opened: World, chain: Chain, lapsed: bool) -> None:
+def test_a_stale_run_does_not_settle(opened: World, lapsed: bool) -> None:
     settle = opened.settling(opened.decided(100))
     deadline = opened.vault.functions.runOf(RUN).call()[2]
-    chain.travel(RUN_SECONDS + 1)
+    opened.chain.travel(RUN_SECONDS + 1)
     if lapsed:
         opened.send(opened.vault.functions.lapse(RUN))
         assert opened.refused(settle) == ("RunNotOpen", (RUN,))
@@ -220,10 +210,10 @@ def test_what_is_attested_of_another_run_is_refused(opened: World, name: str) ->
     assert refusal == (error, wanted)
 
 
-def test_an_expired_attestation_is_refused(opened: World, chain: Chain) -> None:
-    message = opened.matrices(expiry=chain.now() + 50)
+def test_an_expired_attestation_is_refused(opened: World) -> None:
+    message = opened.matrices(expiry=opened.chain.now() + 50)
     settle = opened.settling(opened.decided(100), message)
-    chain.travel(60)
+    opened.chain.travel(60)
     refusal = opened.refused(settle)
     assert (refusal.name, refusal.arguments[0]) == ("Expired", message["expiry"])
 

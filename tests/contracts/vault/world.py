@@ -291,3 +291,14 @@ def world(chain: Chain, kind: str = "Token", verifier: Contract | None = None) -
     verifier = verifier or chain.deploy("test/DecidedVerifier")
     vault = chain.deploy("Vault", settings(held.address, oracle.address), verifier.address)
     return World(chain, held, oracle, verifier, vault)
+
+
+CHALLENGE_SECONDS = 900
+
+
+def attesting_world(chain: Chain, challenge_seconds: int = CHALLENGE_SECONDS) -> World:
+    """Deploy a vault that believes an agent; there is no verifier, and the token stands in its place."""
+    token = chain.deploy("test/Token")
+    oracle = chain.deploy("MatrixOracle", [one.address for one in SIGNERS], THRESHOLD)
+    about = settings(token.address, oracle.address)
+    return World(chain, token, oracle, token, chain.deploy("AttestedVault", about, AGENT.address, challenge_seconds))
