@@ -10,6 +10,7 @@ from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
+from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
@@ -114,7 +115,7 @@ MUTANTS = (
         "sufficiency", "a_negative_row_is_refused_by_the_verifier"),
     _zk("proof length", "bits.proof:BitProof.from_bytes", condition("proof_bytes"),
         "len(data) < parameters.proof_bytes", "proof_encoding", "one_byte_more_or_moved"),
-    _zk("proof version", "bits.proof:BitProof.from_bytes", condition("data", "version"), "False",
+    _zk("proof version", "bits.proof:require_version", condition("found", "read"), "False",
         "proof_encoding", "unknown_versions"),
     _zk("chunks are absorbed", "bits.challenges:ChallengeSequence.__init__", condition("chunks"), "False",
         "chunks", "shapes_share_no_challenge"),
@@ -146,6 +147,10 @@ MUTANTS = (
         "transcript", "a_zero_challenge_is_refused"),
     _zk("challenge before a message", "transcript:Transcript.challenge", condition("_fresh"), "False",
         "transcript", "a_challenge_before_any_message_is_refused"),
+    _zk("the state goes on", "transcript:Transcript._put", call("_sha256", "_state"),
+        "_sha256(b''.join((kind, lengths[0], label, lengths[1], data)))", "transcript", "vectors_for_other_languages"),
+    _zk("two digests", "transcript:Transcript.challenge", call("_sha256", "_SQUEEZE"),
+        "_sha256(self._state + _SQUEEZE)", "transcript", "vectors_for_other_languages"),
     _zk("S is absorbed", "bits.challenges:ChallengeSequence.after_vectors", call(".absorb", "S"), "None",
         "binding", "every_message_changes_the_challenges_after_it_and_none_before"),
     _zk("mu is absorbed", "bits.challenges:ChallengeSequence.after_evaluation", call(".absorb", "mu"), "None",
@@ -324,6 +329,7 @@ MUTANTS = (
     Mutant("agent: age of prices", "service.institution.answering:_checked", call("require_fresh"), "None",
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     *CIRCUIT_MUTANTS,
+    *CONTRACT_MUTANTS,
     Mutant("log: leaves and nodes apart", "service.log.hashing:leaf_hash", RETURNED, "hashlib.sha256(entry).digest()",
            _tests("service/log", ("tree", "a_node_is_no_entry", "roots_are_those_of_the_text"))),
     Mutant("log: inclusion leads to the root", "service.log.proofs:check_leaf", condition("found", "root"), "False",

@@ -36,6 +36,8 @@ LOOK_SECONDS = 1.0
 """What is known of the cluster's workers is at most so old."""
 SENDING_SECONDS = 300.0
 """Longest time that keys take to a worker."""
+STRANDED_SECONDS = 5.0
+"""Time between two looks whether somebody has a job that is waited for."""
 SENT_AT_MOST = 3
 """How often keys are sent for one job: a worker may be replaced meanwhile."""
 
@@ -168,14 +170,39 @@ class Cluster(EvaluationExecutor):
 
     def _result(self, client: Any, address: str, seconds: float, task: Callable[..., T], *arguments: Any) -> T:
         """Run a task on one worker, or on any if that one has just left, and wait for it."""
+        ends = time.monotonic() + seconds
         with self._errors(client, address, seconds):
             future = client.submit(task, *arguments, workers=[address], allow_other_workers=True, pure=False, retries=0)
-            try:
-                result: T = future.result(timeout=max(0.0, seconds))
-            except TIMEOUTS:
-                future.cancel(force=True)
-                raise
-            return result
+            while True:
+                try:
+                    result: T = future.result(timeout=max(0.0, min(STRANDED_SECONDS, ends - time.monotonic())))
+                    return result
+                except TIMEOUTS:
+                    if future.done():
+                        # Just now; or the error is the job's own, and comes again.
+                        ended: T = future.result()
+                        return ended
+                    if time.monotonic() >= ends:
+                        future.cancel(force=True)
+                        raise
+                    if self._is_stranded(client, address, future):
+                        future.cancel(force=True)
+                        self._forget(address)
+                        raise ExecutorUnavailable(f"the worker {address} left before it took the job") from None
+
+    def _is_stranded(self, client: Any, address: str, future: Any) -> bool:
+        """Return whether a job waits for a worker that is gone.
+
+        When the last worker has just left, the scheduler keeps the job for it, and gives it to none that comes later.
+        """
+        try:
+            if address in client.ncores():
+                return False
+            taken = any(future.key in keys for keys in client.processing().values())
+        except (OSError, *TIMEOUTS, CancelledError) as error:
+            self._drop(client)
+            raise ExecutorUnavailable(f"the scheduler {self._settings.scheduler} went away: {error}") from error
+        return not taken and not future.done()
 
     @contextmanager
     def _errors(self, client: Any, address: str, seconds: float) -> Iterator[None]:

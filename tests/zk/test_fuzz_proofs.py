@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from atomic_margin.zk import BatchInvalid, KeyCommitments, load_group, verify_batch
 from atomic_margin.zk.bits.parameters import BitParameters
-from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.proof import CHUNKS_VERSION, PROOF_VERSION, BitProof
 from atomic_margin.zk.choice import ChoiceProof, choice_bytes
 from atomic_margin.zk.commitments import decode_commitments
 from atomic_margin.zk.errors import PointEncodingError, ProofEncodingError, ProofError, StatementError
@@ -98,7 +98,7 @@ def test_the_bit_proof_parser(data: bytes, bits: int, chunks: int) -> None:
     try:
         proof = BitProof.from_bytes(data, parameters)
     except ProofEncodingError:
-        version = b"\x01" if parameters.chunks == 1 else b"\x02"
+        version = bytes([PROOF_VERSION if parameters.chunks == 1 else CHUNKS_VERSION])
         padded = (version + data + bytes(parameters.proof_bytes))[: parameters.proof_bytes]
         proof = BitProof.from_bytes(padded, parameters)
         assert proof.to_bytes() == padded

@@ -19,7 +19,7 @@ from atomic_margin.zk import (
 )
 from atomic_margin.zk import generators as generators_module
 from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS, BitParameters
-from atomic_margin.zk.bits.proof import BitProof
+from atomic_margin.zk.bits.proof import PROOF_VERSION, BitProof
 from atomic_margin.zk.errors import PortfolioProofInvalid, ProofEncodingError, StatementError
 from atomic_margin.zk.groups import ORDER, POINT_BYTES, SCALAR_BYTES, Group
 
@@ -165,7 +165,7 @@ def test_the_identity_in_place_of_every_point(
 
 def test_all_zero_proofs(portfolio: Case, group: Group, layout: list[tuple[str, int, int]]) -> None:
     with pytest.raises(ProofEncodingError):
-        verify_portfolio(portfolio.statement, b"\x01" + bytes(len(portfolio.proof) - 1), group)
+        verify_portfolio(portfolio.statement, bytes([PROOF_VERSION]) + bytes(len(portfolio.proof) - 1), group)
     proof = portfolio.proof
     for _, start in scalars(layout):
         proof = replaced(proof, start, bytes(SCALAR_BYTES))
