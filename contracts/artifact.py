@@ -15,7 +15,23 @@ from typing import Any
 
 from atomic_margin.contracts.errors import ArtifactError
 
-CONTRACTS = ("MarginVerifier",)
+CONTRACTS = (
+    "AttestedVault",
+    "MarginVerifier",
+    "MatrixOracle",
+    "Vault",
+    # For tests alone: nobody deploys them.
+    "test/Batch",
+    "test/CallingToken",
+    "test/DecidedVerifier",
+    "test/FalseToken",
+    "test/FeeToken",
+    "test/LyingToken",
+    "test/OddToken",
+    "test/SilentToken",
+    "test/SurchargeToken",
+    "test/Token",
+)
 """What is compiled: one file of that name in `SOURCES`, and one in `COMPILED`."""
 SOURCES = Path(__file__).parent / "solidity"
 COMPILED = Path(__file__).parent / "compiled"

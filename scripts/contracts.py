@@ -7,6 +7,7 @@ no compiler.
 import argparse
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -41,17 +42,18 @@ def sources_of(name: str, folder: Path) -> dict[str, str]:
         source = waiting.pop()
         if source not in found:
             found[source] = (folder / source).read_text()
-            waiting += re.findall(r'from "\./(\w+\.sol)"', found[source])
+            named = re.findall(r'from "(\.\.?/[\w/]+\.sol)"', found[source])
+            waiting += [os.path.normpath(Path(source).parent / other) for other in named]
     return dict(sorted(found.items()))
 
 
 def compile_contract(name: str, folder: Path) -> str:
     """Return what is committed of a contract: JSON."""
-    sources = sources_of(name, folder)
+    sources, contract = sources_of(name, folder), Path(name).name
     question = {
         "language": "Solidity",
         "sources": {source: {"content": text} for source, text in sources.items()},
-        "settings": {**SETTINGS, "outputSelection": {f"{name}.sol": {name: ["abi", "evm.bytecode.object"]}}},
+        "settings": {**SETTINGS, "outputSelection": {f"{name}.sol": {contract: ["abi", "evm.bytecode.object"]}}},
     }
     node = shutil.which("node")
     if node is None or not SOLC.exists():
@@ -66,7 +68,7 @@ def compile_contract(name: str, folder: Path) -> str:
     if problems:
         # Warnings too: there are none to get used to.
         sys.exit("\n".join(problems))
-    made = answer["output"]["contracts"][f"{name}.sol"][name]
+    made = answer["output"]["contracts"][f"{name}.sol"][contract]
     fields = {
         "name": name,
         "compiler": answer["version"],
@@ -92,7 +94,7 @@ def main() -> None:
         if given.shown:
             print(text, end="")
         elif not given.check:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
             different.append(path.name)
