@@ -42,7 +42,7 @@ fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside by
 	    tests/service/test_fuzz_documents.py
 
 contracts: $(VENV)/.installed ## compile the contracts anew, and fetch a local chain for their tests (needs node)
-	npm ci
+	npm install --no-save
 	$(BIN)/python scripts/contracts.py
 
 mutate: $(VENV)/.installed ## disable the protocol's checks one by one; a test must fail each time

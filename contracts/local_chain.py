@@ -1,7 +1,7 @@
 """A chain on this machine, for tests and demonstrations. Needs web3 (the extra `chain`).
 
 Two can be had: eth-tester, in this process and in Python, slow where proofs are large; and anvil, a process of its own
-that `npm ci` installs (package.json), as fast as a node.
+that `make contracts` installs (package.json), as fast as a node.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from web3 import Web3
 from atomic_margin.contracts.errors import ChainUnavailable
 
 ANVIL = Path(__file__).resolve().parents[1] / "node_modules" / ".bin" / "anvil"
-"""Where `npm ci` puts it, in a checkout."""
+"""Where `make contracts` puts it, in a checkout."""
 BLOCK_GAS = 60_000_000
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -51,7 +51,7 @@ def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
         ChainUnavailable: it is not installed, or does not answer.
     """
     if not executable.exists():
-        raise ChainUnavailable(f"there is no {executable}: `npm ci` installs it")
+        raise ChainUnavailable(f"there is no {executable}: `make contracts` installs it")
     port = _free_port()
     command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--hardfork", hardfork, "--silent"]
     command += ["--gas-limit", str(BLOCK_GAS)]

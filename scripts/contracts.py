@@ -1,6 +1,6 @@
 """Compile the contracts by the pinned compiler, and write what is committed: `--check` compares instead.
 
-Needs node, and what `npm ci` installs. Exit status 1 if something committed is not what the sources make, 3 if there is
+Needs node, and what `make contracts` installs. Exit status 1 if something committed is not what the sources make, 3 if there is
 no compiler.
 """
 
@@ -57,7 +57,7 @@ def compile_contract(name: str, folder: Path) -> str:
     }
     node = shutil.which("node")
     if node is None or not SOLC.exists():
-        print("no compiler: install node, then run `npm ci`", file=sys.stderr)
+        print("no compiler: install node, then run `make contracts`", file=sys.stderr)
         sys.exit(NO_COMPILER)
     # The compiler is asked on its own for each contract: what else is compiled beside it must not matter.
     done = subprocess.run(  # noqa: S603 - the compiler that package.json pins

@@ -1,4 +1,4 @@
-"""Chains with the verifier on them: anvil where `npm ci` was run, eth-tester everywhere."""
+"""Chains with the verifier on them: anvil where `make contracts` was run, eth-tester everywhere."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from .chains import Verifier
 def on_anvil() -> Iterator[Verifier]:
     """Skipped, loudly, where anvil is not installed."""
     if not local_chain.ANVIL.exists():
-        outside.absent("anvil, by `npm ci`")
+        outside.absent("anvil, by `make contracts`")
     with local_chain.anvil() as web3:
         yield Verifier(web3, deploy_verifier(web3, web3.eth.accounts[0]))
 

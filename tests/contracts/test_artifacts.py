@@ -45,7 +45,7 @@ def test_the_compiler_makes_what_is_committed() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "contracts.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 3:
-        outside.absent("the Solidity compiler, by `npm ci`")
+        outside.absent("the Solidity compiler, by `make contracts`")
     assert (done.returncode, done.stderr) == (0, "")
 
 

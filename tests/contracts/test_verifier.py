@@ -216,7 +216,7 @@ def test_proofs_of_another_kind_or_statement(on_anvil: Verifier, small_sufficien
 
 def test_a_chain_without_the_precompiles_is_refused(case: Case) -> None:
     if not local_chain.ANVIL.exists():
-        outside.absent("anvil, by `npm ci`")
+        outside.absent("anvil, by `make contracts`")
     with local_chain.anvil(hardfork="cancun") as web3:
         verifier = Verifier(web3, deploy_verifier(web3, web3.eth.accounts[0]))
         assert verifier.says(case.function, *case.calldata) == "PrecompileMissing()"

@@ -92,7 +92,7 @@ def compiled(sources: Path) -> Artifact:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 3:
-        outside.absent("the Solidity compiler, by `npm ci`")
+        outside.absent("the Solidity compiler, by `make contracts`")
     assert done.returncode == 0, done.stderr
     made: dict[str, Any] = json.loads(done.stdout)
     return Artifact(made["name"], made["abi"], bytes.fromhex(made["bytecode"]), made["compiler"], made["sources"])
