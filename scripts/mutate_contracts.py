@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from atomic_margin.contracts.artifact import CONTRACTS, load_artifact
+from atomic_margin.contracts.artifact import COMPILED, CONTRACTS, load_artifact
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLIDITY = Path("contracts/solidity")
@@ -164,6 +164,7 @@ def main() -> None:
             path.write_text(mutant.apply(text))
             passed, _ = tried(tree, mutant.source)
             path.write_text(text)
+            shutil.copytree(COMPILED, tree / COMPILED.resolve().relative_to(ROOT), dirs_exist_ok=True)
             print(f"{'SURVIVED' if passed else 'noticed '}  {mutant.name}", flush=True)
             survived += [mutant.name] if passed else []
     print(f"{len(wanted)} mutants, {len(survived)} survived")
