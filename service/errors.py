@@ -10,6 +10,8 @@ ServiceError
 │   │   ├── RequestSignatureInvalid 401 a request's signature is malformed or wrong, or covers too little
 │   │   ├── BodyDiffers          401  the body is not the one that was signed
 │   │   ├── EpochPast            401  signed for an earlier process, or before the clock was set back
+│   │   ├── KeyReplaced          401  the identity key that signed was replaced
+│   │   ├── KeyUnknown           401  the key that signed is nobody's here
 │   │   ├── RequestExpired       401  signed too long ago, or in the future
 │   │   └── RequestReplayed      401  the very request was taken before
 │   ├── NotPermitted             403  a key of the operator's staff without the scope for this
@@ -21,6 +23,7 @@ ServiceError
 │   │   ├── QuotaExceeded        409  an institution has as much of something as it may have
 │   │   ├── InsufficientFunds    409  a ledger account would go below zero
 │   │   ├── ClaimLost            409  a run that another caller has in hand by now
+│   │   ├── AccountHeld          409  the operator holds an account whose identity key somebody else may have
 │   │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
 │   ├── TooLarge                 413  a body over its limit
 │   ├── TooManyRequests          429  more requests than are taken from one caller
@@ -120,6 +123,18 @@ class EpochPast(NotAuthorised):
     slug, title = "epoch-past", "The request was signed for another epoch"
 
 
+class KeyReplaced(NotAuthorised):
+    """The identity key that signed a request was replaced by another one."""
+
+    slug, title = "key-replaced", "The key that signed was replaced"
+
+
+class KeyUnknown(NotAuthorised):
+    """The key that signed a request is no institution's, reader's or source's here."""
+
+    slug, title = "key-unknown", "The key that signed is not known here"
+
+
 class RequestExpired(NotAuthorised):
     """A request was signed too long ago, or in the future, by the operator's clock."""
 
@@ -176,6 +191,12 @@ class ClaimLost(Conflict):
     """A run that another caller has in hand by now; see `operator.store.claims`."""
 
     slug, title = "claim-lost", "Another caller has it in hand"
+
+
+class AccountHeld(Conflict):
+    """The operator holds an account whose identity key may be somebody else's; see `operator.holds`."""
+
+    slug, title = "account-held", "The account is held"
 
 
 class QuotaExceeded(Conflict):

@@ -45,7 +45,7 @@ error CoordinateNotCanonical(Part part, uint256 index);
 error PointIsIdentity(Part part, uint256 index);
 /// A scalar is not below the group order.
 error ScalarNotCanonical(Part part, uint256 index);
-/// A point is not on the curve, or not in the subgroup: the precompile refused one of them.
+/// A point is not on the curve, or not in the subgroup: the precompile refused one of them. Or it had too little gas.
 error PointsRefused();
 /// This chain has no multi-scalar multiplication over BLS12-381 (EIP-2537).
 error PrecompileMissing();

@@ -13,6 +13,7 @@ from atomic_margin.service.cli import (
     maturities,
     netting,
     operator_backup,
+    operator_holds,
     operator_keys,
     operator_lists,
     operator_prune,
@@ -321,6 +322,7 @@ app.command()(maturities.mature)
 app.command()(breakers.halt)
 app.command()(breakers.resume)
 app.command(name="breakers")(breakers.breakers)
+operator_holds.register(app)
 app.command()(operator_prune.prune)
 app.command()(operator_backup.backup)
 app.command()(operator_backup.restore)

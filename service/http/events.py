@@ -61,6 +61,10 @@ class Source(Protocol):
     def topic(self) -> str:
         """What wakes the stream."""
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes any more for whoever opened the stream: it ends then."""
+
     def at_hand(self) -> list[Event] | None:
         """Return what comes next, from memory; None if it has to be read."""
 
@@ -190,7 +194,7 @@ class Stream(EventSourceResponse):
                 for event in events:
                     yield event.encoded()
                 left = end - time.monotonic()
-                if left <= 0 or not (events or follow):
+                if left <= 0 or source.over or not (events or follow):
                     return
                 if not events:
                     await self._wait(woken, left)

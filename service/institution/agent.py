@@ -98,7 +98,7 @@ class Agent:
                 self._client.close()
                 self.identity, self._client = replaced, _client_of(settings, replaced)
             key = self.identity.public_key
-            self.terms = pinned_terms(settings.trust, self._client, settings.institution, key)
+            self.terms = pinned_terms(settings.trust, self._client, self._store, settings.institution, key)
             self._keys = KeyRing(settings, self.terms.profile, self._store)
             self._chain = MarketChain(settings, self._store, self._client.tick)
             universes, fetch = Universes(settings.directory, self.terms, self._client.universe), self._client.entries
@@ -271,10 +271,13 @@ class Agent:
             self.enrol()
             self._renew()
 
-    def send_rotation(self) -> None:
+    def send_rotation(self, adopt: bool = False) -> None:
         """Have the operator enter another identity key. This agent ends with it: see `rotation.rotate`."""
-        with self.signing() as (party, outbox):
-            rotation.send(party, outbox, rotation.make_next(self.settings.directory))
+        with self._lock:
+            if adopt:
+                self.history.sync(adopt=True)
+            self._caught_up()
+            rotation.send(self._party, self._outbox, rotation.make_next(self.settings.directory), adopt)
 
     def adopt(self) -> int:
         """Take over what this institution signed and this directory does not know; return how many documents.

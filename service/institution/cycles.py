@@ -74,8 +74,7 @@ def file_of(party: Party, cycle: int) -> JsonObject:
     promised: dict[str, JsonObject] = {}
     salts = _salts(party)
     for row in _rows(party, [*PROMISED, EventKind.NETTED]):
-        document = _document(party, row)
-        shown = {"entry": row.entry, "document": document.to_json(), "salt": salts.of("document", row.number)}
+        document, shown = _document(party, row), _shown(party, salts, row)
         if row.kind != EventKind.NETTED:
             promised[document.body_hash()] = shown
             continue
@@ -83,8 +82,8 @@ def file_of(party: Party, cycle: int) -> JsonObject:
         if netting.cycle == cycle:
             due = [one for one in promised.values() if one["document"]["body"]["settles"] <= netting.settles]
             file = {"format": FORMAT, "institution": party.settings.institution, "netting": shown, "obligations": due}
-            rotations = _rows(party, [EventKind.IDENTITY_ROTATED])
-            file |= {"rotations": [_document(party, one).to_json() for one in rotations]} if rotations else {}
+            rotations = [_shown(party, salts, one) for one in _rows(party, [EventKind.IDENTITY_ROTATED])]
+            file |= {"rotations": rotations} if rotations else {}
             if party.watch is None:
                 return file
             party.watch.require(salts.account, row.number, lambda number: _leaf(party, number))
@@ -96,6 +95,12 @@ def file_of(party: Party, cycle: int) -> JsonObject:
         f"the account was in no cycle {cycle} of netting, as far as its entries were followed; the operator's table "
         "(`operator net`) has the number"
     )
+
+
+def _shown(party: Party, salts: Salts, row: OwnEntry) -> JsonObject:
+    """Return an entry with its document, and what opens the one for the other."""
+    document = _document(party, row).to_json()
+    return {"entry": row.entry, "document": document, "salt": salts.of("document", row.number)}
 
 
 def _was_shown(watch: LogWatch, seen: dict[int, CycleSeen], row: OwnEntry) -> bool:

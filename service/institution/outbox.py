@@ -115,7 +115,7 @@ class Outbox:
         """
         answered = []
         for row in self.outstanding():
-            signed = SignedDocument.parse(row.document)
+            signed = self._under_key_in_force(row)
             reason = _obstacle(signed, self._party.history.state, self._party.history.head)
             if reason is not None and isinstance(row, OwnAnswer) and self._entered(row):
                 answered.append(row.run_id)
@@ -179,6 +179,21 @@ class Outbox:
         if signed.type == "answer":
             return client.answer(str(signed.body["run_id"]), document)
         raise AgentRefused(f"a document of type {signed.type!r} is not sent from here")
+
+    def _under_key_in_force(self, row: Own) -> SignedDocument:
+        """Return a stored document; an answer that a replaced key signed is signed by the one in its place.
+
+        A rotation that was on its way longer than anybody waited can come before an answer. A run is answered once:
+        what the answer says stays the same, and so does its hash.
+        """
+        signed, state, identity = SignedDocument.parse(row.document), self._party.history.state, self._party.identity
+        in_force = None if state is None else state.public.identity
+        if not isinstance(row, OwnAnswer) or signed.signer == in_force or identity.public_key != in_force:
+            return signed
+        signed = identity.sign("answer", signed.body)
+        with self._party.store.unit_of_work() as session:
+            session.get_one(OwnAnswer, row.run_id).document = signed.to_json()
+        return signed
 
     def _entered(self, row: OwnAnswer) -> bool:
         """Read the run, and return whether an entry has its answer: one that was sent before, whose reply was lost.

@@ -2,9 +2,18 @@
 
 from http import HTTPStatus
 
-from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.errors import ConfigurationError, KeyReplaced, RemoteError
 from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.protocol.account.errors import EntryForked, EntryIllegal, EntryUnsent
+
+_REPLACED = f"urn:atomic-margin:problem:{KeyReplaced.slug}"
+ROBBED = (
+    "if `atomic-margin institution rotate-identity` was begun on this directory, start the agent again: it goes on "
+    "with the new key; if another directory of yours has the new key, copy its identity.key here; if neither, somebody "
+    'else has the key: have the operator hold the account at once, and see "If somebody else has the key" in '
+    "docs/institution.md"
+)
+"""What is left to an agent whose key was replaced."""
 
 
 def advice(error: Exception, enrolled: bool) -> str | None:
@@ -18,6 +27,8 @@ def advice(error: Exception, enrolled: bool) -> str | None:
         return f"{error}; then start the agent again"
     if isinstance(error, RemoteError):
         # It signs with one key: another one will not be found by asking again.
+        if error.problem.get("type") == _REPLACED:
+            return f"{error}; {ROBBED}"
         refused = error.status == HTTPStatus.FORBIDDEN and not enrolled
         return f"{error}; have the operator admit the key that `institution init` prints" if refused else None
     # What the directory does not know may be taken over, by asking this very process.

@@ -7,19 +7,23 @@ from atomic_margin.circuits.profile import PROFILES
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.institution.settings import AgentSettings
-from atomic_margin.service.institution.store import InstitutionStore
+from atomic_margin.service.institution.store import InstitutionStore, OwnAccount
+from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.generators import generators_hash
 
 
-def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, identity: str) -> Terms:
+def pinned_terms(
+    trust: TrustFile, client: OperatorClient, store: InstitutionStore, institution: str, identity: str
+) -> Terms:
     """Fetch the operator's terms and compare them with the pinned hashes.
 
     Args:
         trust: the pins.
         client: of the operator.
+        store: of the directory.
         institution: this institution's name.
         identity: its public key.
 
@@ -40,9 +44,17 @@ def pinned_terms(trust: TrustFile, client: OperatorClient, institution: str, ide
     if generators_hash() != trust.generators:
         raise ConfigurationError("the pinned generators are not this version's; update atomic-margin or the pin")
     # Trust files go on naming the first key after it was replaced; the account's entries lead from there: `History`.
-    if trust.institutions.get(institution, identity) != identity and not client.admitted(identity):
+    pinned = trust.institutions.get(institution, identity)
+    if pinned != identity and not _followed(store, identity) and not client.admitted(identity):
         raise ConfigurationError("the trust file pins another identity key for this institution")
     return terms
+
+
+def _followed(store: InstitutionStore, identity: str) -> bool:
+    """Return whether the account's entries, as far as they were followed here, put an identity key in force."""
+    with store.unit_of_work() as session:
+        row = session.get(OwnAccount, 1)
+    return row is not None and row.public is not None and PublicState.parse(row.public).identity == identity
 
 
 def require_own(settings: AgentSettings, store: InstitutionStore) -> None:

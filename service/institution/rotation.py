@@ -30,19 +30,21 @@ class Rotates(Protocol):
 
     identity: Identity
 
-    def send_rotation(self) -> None:
+    def send_rotation(self, adopt: bool = False) -> None:
         """Make the next key, and have the operator enter it."""
 
     def close(self) -> None:
         """End."""
 
 
-def rotate(directory: Path, opened: Callable[[], Rotates]) -> str:
+def rotate(directory: Path, opened: Callable[[], Rotates], adopt: bool = False) -> str:
     """Replace the identity key of a directory, or finish what was begun; return the new public key.
 
     Args:
         directory: of the institution.
         opened: opens an agent on it; whoever calls holds the directory.
+        adopt: take over what the key in force signed elsewhere: whoever was robbed has to follow what the thief did
+            before anything can be entered after it.
 
     Raises:
         RemoteError, EntryRefused, AgentRefused: as `send`. Whatever arrived, the directory goes on.
@@ -52,7 +54,7 @@ def rotate(directory: Path, opened: Callable[[], Rotates]) -> str:
         return before
     agent = opened()
     try:
-        agent.send_rotation()
+        agent.send_rotation(adopt)
     finally:
         agent.close()
     after = _opened(directory, opened)
@@ -102,13 +104,14 @@ def in_force(client: OperatorClient, directory: Path) -> Identity | None:
     return found if found is not None and client.admitted(found.public_key) else None
 
 
-def send(party: Party, outbox: Outbox, new: Identity) -> None:
+def send(party: Party, outbox: Outbox, new: Identity, adopt: bool = False) -> None:
     """Sign a rotation to a key at the account's last entry, and send it until the operator has entered it.
 
     Args:
         party: of the agent.
         outbox: keeps what is signed.
         new: the key.
+        adopt: take over what the key in force signed elsewhere, and give up what has no entry yet.
 
     Raises:
         AgentRefused: something else is on its way, or the account goes on faster than it can be signed.
@@ -116,8 +119,9 @@ def send(party: Party, outbox: Outbox, new: Identity) -> None:
     """
     settings = party.settings
     for _ in range(_ATTEMPTS):
-        party.history.sync()
-        if outbox.outstanding():
+        party.history.sync(adopt)
+        # Whoever was robbed waits for nothing: what has no entry by then can have none, and answers are signed anew.
+        if outbox.outstanding() and not adopt:
             raise AgentRefused(
                 "something that the key in force signed is not entered yet, and could not be afterwards; let the agent "
                 "run until it is, then rotate the key"

@@ -31,6 +31,7 @@ from atomic_margin.service.log.checkpoints import WitnessPolicy, log_key
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator import clock
 from atomic_margin.service.operator.compiled_ticks import CompiledTicks
+from atomic_margin.service.operator.holds import Holds
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
 from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
@@ -141,6 +142,7 @@ class Operator:
         self.measures = Measures()
         self.admin_token = load_token(settings.directory / "admin.token")
         self.staff = StaffKeys(settings.directory)
+        self.holds = Holds(settings.directory)
         self._directory_lock = _lock_directory(settings.directory / "lock")
         url = settings.database_url
         try:

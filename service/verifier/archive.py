@@ -24,7 +24,7 @@ from atomic_margin.service.log.evidence import check_cosigned
 from atomic_margin.service.log.proofs import check_inclusion
 from atomic_margin.service.protocol.account.entries import Chain, Entry, followed, salted_hash
 from atomic_margin.service.protocol.account.events import UniverseRevision, read_event
-from atomic_margin.service.protocol.account.identities import keys_shown, require_keys, signer_among
+from atomic_margin.service.protocol.account.identities import keys_of, keys_shown, require_keys, signer_among
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import NOTHING, Account
 from atomic_margin.service.protocol.archive import (
@@ -136,7 +136,8 @@ def verify_archive(
         if pinned is None:
             raise ArchiveInvalid(f"institution {manifest.institution!r} is not in the trust file")
         keys = keys_shown(pinned, _rotations(reader), manifest.institution, trust.operator)
-        reader.signed.verify(frozenset({trust.operator, *keys}))
+        # An archive that shows a rotation was made after it.
+        reader.signed.verify(frozenset({trust.operator, keys[-1]}))
         if manifest.operator != trust.operator:
             raise ArchiveInvalid("it is of another operator than the trust file's")
     # (2) Model, schedule and profile are the trusted ones; the trusted universe is one that the operator listed.
@@ -335,14 +336,16 @@ class _Replay:
             raise ArchiveInvalid(
                 f"it begins with entry {manifest.first}, and shows the state after {self.chain.number}"
             )
+        # What is from before was entered under the keys that the account had by then.
+        keys = self._identities[:1] if self.chain.state is None else keys_of(self.chain.state.public)
         earlier = {}
         for line in self._reader.lines(EARLIER_FILE):
             document = SignedDocument.parse(parse_json(line, EARLIER_FILE))
             if document.type == IdentityRotation.TYPE:
                 continue
-            self.documents.take_earlier(document, signer_among(document, self._identities))
+            self.documents.take_earlier(document, signer_among(document, keys))
             earlier[document.body_hash()] = document
-        self.documents.check_earlier(earlier, self._identities)
+        self.documents.check_earlier(earlier, keys)
 
     def follow(self, on_progress: Callable[[int, int], None]) -> None:
         """Follow every entry, and check what its document proves."""
@@ -375,6 +378,8 @@ class _Replay:
             on_progress(self.chain.number - manifest.first + 1, manifest.last - manifest.first + 1)
         if self.chain.number != manifest.last:
             raise ArchiveInvalid(f"it ends with entry {self.chain.number}, the manifest says {manifest.last}")
+        if keys_of(self.account.public) != self._identities:
+            raise ArchiveInvalid("it shows rotations of the identity key that the account does not have")
 
     def _check_placed(self, signed: SignedDocument, entry: Entry, place: LeafPath) -> bytes:
         """Make sure that an entry is of the account and the log, and that its leaf is in the checkpoint."""

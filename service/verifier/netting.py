@@ -6,6 +6,7 @@ document that the operator signed, its entry in the account, and the leaves of c
 That the log has no second cycle of the number is for whoever reads all of it: `atomic-margin monitor`, every agent.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -57,7 +58,7 @@ class NettingFile(Document):
         netting: what the operator entered about the cycle.
         obligations: all that were promised by the cycle's day and in no earlier one, as they were entered.
         evidence: that the leaves of cycle and entry, in this order, are in the log; absent where none was asked for.
-        rotations: of the institution's identity key, signed, in order; absent where there are none.
+        rotations: of the institution's identity key, in order, as they were entered; absent where there are none.
     """
 
     TAG: ClassVar[str] = "netting-file"
@@ -67,7 +68,7 @@ class NettingFile(Document):
     netting: Entered
     obligations: NonEmptyListOf[Entered]
     evidence: JsonObject | None = None
-    rotations: ListOf[JsonObject] | None = None
+    rotations: ListOf[Entered] | None = None
 
 
 class OwnGroup(NamedTuple):
@@ -130,7 +131,8 @@ def verify_netting(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         pinned = trust.institutions.get(file.institution)
         if pinned is None:
             raise Refused(f"the trust file has no key of {file.institution!r}; add it with `trust`", "institution")
-        keys = frozenset(keys_shown(pinned, file.rotations or (), file.institution, trust.operator))
+        rotated = [one.document for one in file.rotations or ()]
+        keys = keys_shown(pinned, rotated, file.institution, trust.operator)
     with step("entry"):
         signed, entry, document = _entered(file.netting, trust)
         document.verify(frozenset({trust.operator}))
@@ -142,7 +144,8 @@ def verify_netting(value: Any, trust: TrustFile, held: Callable[[str], None] = l
         if netting.entry != entry.previous:
             raise Refused("the document was made for another moment than that of its entry", "entry")
     with step("obligations"):
-        promised = [_promised(one, file, entry, netting, keys, trust) for one in file.obligations]
+        replaced = _replaced(file, entry, trust)
+        promised = [_promised(one, file, entry, netting, (keys, replaced), trust) for one in file.obligations]
     with step("lines"):
         _check_lines(netting, dict(promised))
         check_netting(netting)
@@ -199,11 +202,31 @@ def _entered(one: Entered, trust: TrustFile) -> tuple[SignedDocument, Entry, Sig
     return signed, entry, document
 
 
+def _replaced(file: NettingFile, netted: Entry, trust: TrustFile) -> list[int]:
+    """Return the numbers of the entries by which the institution's identity key was replaced, in order."""
+    numbers: list[int] = []
+    for one in file.rotations or ():
+        _, entry, _ = _entered(one, trust)
+        if entry.account != netted.account or entry.kind is not EventKind.IDENTITY_ROTATED:
+            raise Refused(f"entry {entry.number} replaces no identity key of this account", "rotations")
+        if numbers and entry.number <= numbers[-1]:
+            raise Refused("rotations are not in the order of their entries", "rotations")
+        numbers.append(entry.number)
+    return numbers
+
+
 def _promised(
-    one: Entered, file: NettingFile, netted: Entry, netting: Netting, keys: frozenset[str], trust: TrustFile
+    one: Entered,
+    file: NettingFile,
+    netted: Entry,
+    netting: Netting,
+    keys: tuple[tuple[str, ...], list[int]],
+    trust: TrustFile,
 ) -> tuple[str, Obligation]:
     _, entry, document = _entered(one, trust)
-    document.verify(keys)
+    # Under the key in force at its entry: what a replaced one signed later is nobody's promise.
+    shown, replaced = keys
+    document.verify(frozenset({shown[bisect_left(replaced, entry.number)]}))
     _, body = parse_signed(document, Obligation)
     if (body.institution, body.operator) != (file.institution, trust.operator):
         raise Refused(f"obligation {body.sequence} is of another account", "obligations")

@@ -233,3 +233,13 @@ def test_other_generators_are_refused_at_deployment(on_anvil: Verifier) -> None:
         with pytest.raises(Web3Exception) as caught:
             web3.eth.call({"from": sender, "data": data, "gas": TRANSACTION_GAS})
         assert on_anvil.named(caught.value).startswith("WrongGenerators(")
+
+
+def test_nothing_is_accepted_for_lack_of_gas(on_anvil: Verifier, case: Case) -> None:
+    """Every call of a precompile fails at some amount: none of them may look like a result."""
+    statement, proof = case.calldata
+    needed = on_anvil.gas(case.function, statement, proof)
+    call = on_anvil.contract.functions[case.function](statement, proof)
+    for percent in range(4, 100, 3):
+        with pytest.raises(Web3Exception):
+            call.call({"gas": needed * percent // 100})

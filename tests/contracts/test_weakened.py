@@ -44,8 +44,8 @@ WEAKENED: tuple[tuple[str, str, str, Noticed], ...] = (
     ("Statement", "|| amount >= int256(BOUND)", "", CELLS),
     ("Statement", "if (bits == 0 || bits > MAX_BITS) revert", "if (bits == 0) revert", SIZES),
     ("Statement", "if (topUp >= BOUND) revert", "if (false) revert", SIZES),
-    ("Statement", "if (rows == 0 || rows > maxRows) revert", "if (rows == 0) revert", SIZES),
-    ("Statement", "if (entries == 0 || entries > maxEntries) revert", "if (entries == 0) revert", SIZES),
+    ("Statement", "rows > maxRows)", "rows > maxRows + 100)", SIZES),
+    ("Statement", "entries > maxEntries)", "entries > maxEntries + 100)", SIZES),
     ("Statement", "if (data.length > start + MAX_CONTEXT) revert", "if (false) revert", SIZES),
 )
 

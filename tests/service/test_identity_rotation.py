@@ -1,6 +1,7 @@
 """An institution replaces its identity key: at the operator, in its directory, and for everybody who follows."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from atomic_margin.service.errors import (
     ConfigurationError,
     Conflict,
     HistoryDiffers,
+    OperatorBehind,
     RemoteError,
     SignatureInvalid,
 )
 from atomic_margin.service.institution import rotation
 from atomic_margin.service.institution.export import exported
+from atomic_margin.service.institution.permanent import advice
 from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import enrolment, identities, readers
+from atomic_margin.service.operator.store import behind
 from atomic_margin.service.operator.store.tables import Account, ReplacedKey
 from atomic_margin.service.operator.taking_back import take_back
-from atomic_margin.service.protocol.account.errors import OutOfSequence, WrongSigner
+from atomic_margin.service.protocol.account.errors import EntryUnsent, OutOfSequence, WrongSigner
 from atomic_margin.service.protocol.account.events import Readers
 from atomic_margin.service.protocol.account.rotation_documents import rotation as signed_rotation
 from atomic_margin.service.protocol.signing import Identity
@@ -31,19 +35,20 @@ from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import load_group
 
 from .documents import FUND
-from .resident import Resident
+from .resident import Resident, Residents
 from .rounds import lose, mend
 from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
+from .test_taking_back import restore
 
 
-def rotate(resident: Resident) -> str:
+def rotate(resident: Resident, adopt: bool = False) -> str:
     """Stop the agent, replace the key as the command does, and start the agent again."""
     if resident._agent is not None:
         resident._agent.close()
         resident._agent = None
-    return rotation.rotate(resident.folder, resident.started)
+    return rotation.rotate(resident.folder, resident.started, adopt)
 
 
 def key_in(folder: Path) -> str:
@@ -197,6 +202,25 @@ def test_an_operator_that_says_so_without_an_entry_swaps_nothing(
         replay.check(session, resident.world.key)
 
 
+def test_replay_finds_another_key_and_another_list_of_replaced_ones(resident: Resident) -> None:
+    resident.agent.answer_due()
+    world, old = resident.world, resident.world.funds[FUND].identity.public_key
+    new = rotate(resident)
+    checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        session.get_one(Account, FUND).identity = old
+    with pytest.raises(HistoryDiffers, match=f"the column identity is '?{old[:8]}"):
+        checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        assert replay.rewrite(session, world.key) == [FUND]
+    assert world.operator.account(FUND).identity == new
+    checked(resident)
+    with world.operator.store.unit_of_work() as session:
+        session.delete(session.get_one(ReplacedKey, old))
+    with pytest.raises(HistoryDiffers, match="identity keys stored as replaced are not those"):
+        checked(resident)
+
+
 def test_a_directory_without_the_new_key_signs_nothing(resident: Resident, tmp_path: Path) -> None:
     resident.agent.answer_due()
     shutil.copy(resident.folder / "identity.key", tmp_path / "old.key")
@@ -268,3 +292,140 @@ def test_another_pin_is_another_institution(resident: Resident) -> None:
     (resident.folder / "identity.key").unlink()
     with pytest.raises(ConfigurationError, match="another identity key"):
         resident.started()
+
+
+def problem_type(response: Any) -> str:
+    return str(response.json()["type"]).rpartition(":")[2]
+
+
+def test_an_answer_that_a_late_rotation_overtook_is_signed_by_the_new_key(resident: Resident) -> None:
+    """The rotation was lost on its way, the agent went on, and then it arrived after all: before an answer did."""
+    world, old = resident.world, resident.world.funds[FUND].identity
+    resident.agent.answer_due()
+    run_id = world.play(1)
+    lose(resident, "/identity", "request")
+    with pytest.raises(RemoteError):
+        rotate(resident)
+    (late,) = resident.line.sent("/identity")
+    lose(resident, "/answer", "request")
+    with pytest.raises(RemoteError):
+        resident.agent.answer_due()
+    (before,) = [row for row in resident.answers if row.run_id == run_id]
+    assert before.document is not None
+    assert before.document["signer"] == old.public_key
+    identities.rotate(world.operator, FUND, late)
+    mend(resident)
+    # This process has the key that went. It ends, and says how to go on: whoever starts it again has the next one.
+    with pytest.raises(RemoteError, match="was replaced") as refused:
+        resident.agent.answer_due()
+    said = advice(refused.value, enrolled=True)
+    assert said is not None
+    assert "start the agent again" in said
+    assert resident.restarted().answer_due() == [run_id]
+    (after,) = [row for row in resident.answers if row.run_id == run_id]
+    assert after.document is not None
+    assert after.document["signer"] == key_in(resident.folder) == world.operator.account(FUND).identity
+    assert (after.document["body"], after.sha256) == (before.document["body"], before.sha256)
+    assert world.states()[run_id] == "covered"
+    checked(resident)
+
+
+def test_whoever_was_robbed_takes_over_what_the_thief_did_and_rotates(resident: Resident) -> None:
+    resident.agent.answer_due()
+    world, old = resident.world, resident.world.funds[FUND].identity
+
+    def thief(sequence: int) -> None:
+        body = {
+            "institution": FUND, "operator": world.key, "sequence": str(sequence), "entry": world.head(),
+            "readers": [{"name": f"thief-{sequence}", "public_key": Identity.generate().public_key}],
+        }  # fmt: skip
+        readers.name_readers(world.operator, FUND, Readers.parse(body).signed_by(old).to_json())
+
+    thief(1)
+    with pytest.raises(EntryUnsent, match="identity key is used elsewhere"):
+        rotate(resident)
+    assert rotation.next_identity(resident.folder) is None
+    new = rotate(resident, adopt=True)
+    assert (key_in(resident.folder), resident.state.public.former) == (new, (old.public_key,))
+    # Between two attempts too, and what was begun keeps its key.
+    stolen = resident.agent.identity
+    begun = rotation.make_next(resident.folder).public_key
+    resident.world.funds[FUND].identity = old = stolen
+    thief(2)
+    assert rotate(resident, adopt=True) == begun
+    # What the thief did before stays: the list of readers names it, until the institution makes another.
+    assert resident.agent.readers() == ["thief-2"]
+    resident.agent.remove_reader("thief-2")
+    assert resident.agent.readers() == []
+    checked(resident)
+
+
+def test_a_thief_who_rotates_first_is_noticed(resident: Resident) -> None:
+    resident.agent.answer_due()
+    world, old = resident.world, resident.world.funds[FUND].identity
+    identities.rotate(world.operator, FUND, document(resident, Identity.generate()))
+    with pytest.raises(RemoteError, match="was replaced") as refused:
+        resident.agent.answer_due()
+    said = advice(refused.value, enrolled=True)
+    assert said is not None
+    assert "somebody else has the key: have the operator hold the account at once" in said
+    # Nothing is signed, nothing is made, and the key is kept.
+    with pytest.raises(RemoteError, match="was replaced"):
+        rotate(resident)
+    assert (key_in(resident.folder), rotation.next_identity(resident.folder)) == (old.public_key, None)
+
+
+def test_a_restore_to_before_the_rotation_is_named(
+    residents: Residents, resident: Resident, caplog: pytest.LogCaptureFixture
+) -> None:
+    resident.agent.answer_due()
+    old = resident.world.funds[FUND].identity
+    new = rotate(resident)
+    resident.agent.answer_due()
+    restore(resident, residents.root / "operator")
+    behind._said.clear()
+    world, path = resident.world, f"/v1/institutions/{FUND}/entries"
+    with caplog.at_level(logging.WARNING):
+        for agent in (resident.agent, resident.restarted()):
+            with pytest.raises(OperatorBehind, match=r"the one that put this directory's identity key in force"):
+                agent.answer_due()
+    said = [record.getMessage() for record in caplog.records if "is not known here" in record.getMessage()]
+    assert len(said) == 1
+    assert f"a request about {FUND} is signed by a key that is not known here" in said[0]
+    # Another rotation is none either, and no key is made or lost for it.
+    with pytest.raises(OperatorBehind):
+        rotate(resident)
+    assert (key_in(resident.folder), rotation.next_identity(resident.folder)) == (new, None)
+    # Until it is taken back the replaced key opens the account: the documents say so.
+    assert world.client.get(path, auth=world.signed_by(old)).status_code == 200
+    assert take_back(world.operator, [exported(resident.folder)])[FUND] >= 1
+    refused = world.client.get(path, auth=world.signed_by(old))
+    assert (refused.status_code, problem_type(refused)) == (401, "key-replaced")
+    run_id = world.play(1)
+    assert resident.agent.answer_due() == [run_id]
+    checked(resident)
+
+
+def test_a_stranger_provokes_no_line_about_what_is_not_there(
+    resident: Resident, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, stranger = resident.world, Identity.generate()
+    behind._said.clear()
+    with caplog.at_level(logging.WARNING):
+        for name in ("nobody", FUND, FUND):
+            refused = world.client.get(f"/v1/institutions/{name}/entries", auth=world.signed_by(stranger))
+            assert (refused.status_code, problem_type(refused)) == (401, "key-unknown")
+    assert [record.getMessage().split(" is signed")[0] for record in caplog.records] == [f"a request about {FUND}"]
+
+
+def test_a_book_in_force_is_brought_under_new_fhe_keys_after_the_rotation(resident: Resident) -> None:
+    """What the directory keeps of the time before goes on: books, their openings, FHE keys."""
+    resident.agent.answer_due()
+    rotate(resident)
+    resident.agent.rotate_keys()
+    run_id = resident.world.play(1)
+    assert resident.agent.answer_due() == [run_id]
+    rotate(resident)
+    resident.agent.instruct("post", "USDC", 1)
+    assert resident.agent.answer_due() == []
+    checked(resident)

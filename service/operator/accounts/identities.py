@@ -17,7 +17,8 @@ def rotate(operator: Operator, institution: str, document: object) -> SignedDocu
     From the entry on requests and documents count under the new key alone: `store.entries` writes it with the entry.
 
     Raises:
-        SignatureInvalid, Conflict, DocumentError: what is wrong; nothing is stored.
+        SignatureInvalid, Conflict, DocumentError: what is wrong; nothing is stored. AccountHeld: it is held, and the
+            operator's people agreed on another key, or on none.
     """
     operator.account(institution)
     signed, rotation = parse_signed(document, IdentityRotation)
@@ -27,6 +28,7 @@ def rotate(operator: Operator, institution: str, document: object) -> SignedDocu
             return SignedDocument.parse(earlier.entry)
         account = session.get_one(Account, institution)
         signed.verify(frozenset({account.identity}))
+        operator.holds.require_open(institution, rotation.new)
         require_free(session, rotation.new, "new")
         return entries.enter(session, operator.book, account, signed)
 

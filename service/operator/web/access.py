@@ -139,6 +139,9 @@ TABLE: dict[tuple[str, str], Access] = {
 }
 
 _COMPILED = [(method, compile_path(path)[0], access) for (method, path), access in TABLE.items()]
+_HARMLESS = [
+    compile_path(path)[0] for path in (f"{_ACCOUNT}/identity", f"{_ACCOUNT}/coverage", "/v1/runs/{run_id}/answer")
+]
 
 
 def access_of(method: str, path: str) -> tuple[Access, dict[str, str]] | None:
@@ -149,6 +152,14 @@ def access_of(method: str, path: str) -> tuple[Access, dict[str, str]] | None:
             if match is not None:
                 return access, match.groupdict()
     return None
+
+
+def harmless(method: str, path: str) -> bool:
+    """Return whether a call of an institution does no harm whoever has its key: it reads, or proves what is so.
+
+    A rotation is looked at where it is entered.
+    """
+    return method in ("GET", "HEAD") or any(pattern.match(path) for pattern in _HARMLESS)
 
 
 def takes_staff_alone(method: str, path: str) -> bool:

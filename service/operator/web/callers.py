@@ -12,16 +12,24 @@ from sqlalchemy import select
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from atomic_margin.service.errors import ConfigurationError, NotAuthorised, RequestError, TooManyRequests
+from atomic_margin.service.errors import (
+    ConfigurationError,
+    KeyReplaced,
+    KeyUnknown,
+    NotAuthorised,
+    RequestError,
+    TooManyRequests,
+)
 from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.replays import Replays
 from atomic_margin.service.http.signatures import Received, check
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
+from atomic_margin.service.operator.store import behind
 from atomic_margin.service.operator.store.market_chain import newest_tick
 from atomic_margin.service.operator.store.tables import Account, ReaderRow, ReplacedKey
-from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, Access, access_of, require
+from atomic_margin.service.operator.web.access import ANYBODY, NOT_LISTED, Access, access_of, harmless, require
 from atomic_margin.service.operator.web.dependencies import CALLER, STRANGER, Caller
 from atomic_margin.service.protocol.ticks import PriceTick
 
@@ -91,9 +99,13 @@ class Callers:
 
         Raises:
             NotAuthorised, NotPermitted: it may not.
+            AccountHeld: its account is held, and the call may do harm if somebody else has its key.
         """
         access, named = self._access(scope)
-        require(self._operator, access, named, scope[CALLER])
+        caller: Caller = scope[CALLER]
+        require(self._operator, access, named, caller)
+        if caller.institution is not None and not access.anybody and not harmless(scope["method"], scope["path"]):
+            self._operator.holds.require_open(caller.institution, scope[SIGNED].key)
 
     def _access(self, scope: Scope) -> tuple[Access, dict[str, str]]:
         found = access_of(scope["method"], scope["path"])
@@ -120,22 +132,36 @@ class Callers:
 
     def _signed(self, scope: Scope, received: Received, access: Access) -> Caller:
         signed = check(received, self._operator.identity.public_key)
-        caller = self.by_key(signed.key, source=access.sources)
+        try:
+            caller = self.by_key(signed.key, source=access.sources)
+        except KeyUnknown:
+            self._say_unknown(scope)
+            raise
         self.replays.take(signed)
         scope[SIGNED] = signed
         return caller
+
+    def _say_unknown(self, scope: Scope) -> None:
+        """Have the log say that somebody signs for an account that there is, with a key that is nobody's."""
+        institution = self._access(scope)[1].get("institution")
+        if institution is None:
+            return
+        with self._operator.store.reading() as session:
+            known = session.get(Account, institution) is not None
+        if known:
+            behind.say_unknown(institution)
 
     def by_key(self, key: str, *, source: bool) -> Caller:
         """Return whose key it is; `source` also asks whether it is a price source's.
 
         Raises:
-            NotAuthorised: it is nobody's that is known here.
+            KeyReplaced, KeyUnknown: it is nobody's that is known here.
         """
         operator = self._operator
         with operator.store.reading() as session:
             if session.get(ReplacedKey, key) is not None:
                 # Whoever names it a reader, or a source: it is not its institution's alone any more.
-                raise NotAuthorised("the key that signed was replaced; sign with the one that took its place")
+                raise KeyReplaced("the key that signed was replaced; sign with the one that took its place")
             institution = session.scalar(select(Account.institution).where(Account.identity == key))
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.public_key == key)))
             is_source = False
@@ -144,7 +170,7 @@ class Callers:
                 last = None if row is None else PriceTick.parse(row.document["body"])
                 is_source = key in in_force(operator, session, last).rules.sources
         if institution is None and not reads and not is_source:
-            raise NotAuthorised("the key that signed is not known here; sign with the one that the operator enrolled")
+            raise KeyUnknown("the key that signed is not known here; sign with the one that the operator enrolled")
         kind = "source" if is_source else "reader"
         name = f"{kind}/{key}" if institution is None else f"institution/{institution}"
         return Caller(name, institution=institution, reads=reads, source=is_source)

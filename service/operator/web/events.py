@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from atomic_margin.documents.fields import MAX_COUNTER
-from atomic_margin.service.errors import Conflict, TooManyStreams
+from atomic_margin.service.errors import Conflict, KeyReplaced, TooManyStreams
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.events import MEDIA_TYPE, Seats, Source, Stream, place
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.store import log
+from atomic_margin.service.operator.web.callers import SIGNED
 from atomic_margin.service.operator.web.dependencies import Calling
 from atomic_margin.service.operator.web.live import AccountSource, Live, LogSource
 
@@ -75,7 +76,9 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
         ends as soon as it has given what there is.
         """
         wanted = place(last_event_id, after, 0)
-        start, newest = await asyncio.to_thread(_start_of_account, operator, institution, wanted)
+        signed = None if calling.is_staff else request.scope.get(SIGNED)
+        key = None if signed is None else signed.key
+        start, newest = await asyncio.to_thread(_start_of_account, operator, institution, wanted, key)
         source = AccountSource(live, operator, institution, start, None if calling.is_staff else newest)
         seats, caller = (staff, "the operator's staff") if calling.is_staff else (institutions, institution)
         return opened(request, source, seats, caller)
@@ -104,9 +107,19 @@ def events_router(operator: Operator, live: Live) -> APIRouter:
     return router
 
 
-def _start_of_account(operator: Operator, institution: str, wanted: int | None) -> tuple[int, int]:
-    """Return after which entry a stream goes on, and the account's last one."""
-    newest = operator.account(institution).entries
+def _start_of_account(
+    operator: Operator, institution: str, wanted: int | None, key: str | None = None
+) -> tuple[int, int]:
+    """Return after which entry a stream goes on, and the account's last one.
+
+    Raises:
+        Conflict: there is no such entry.
+        KeyReplaced: the key that asks for it was replaced since it was let in: its stream would have no end.
+    """
+    account = operator.account(institution)
+    newest = account.entries
+    if key is not None and account.identity != key:
+        raise KeyReplaced("the key that signed was replaced; sign with the one that took its place")
     if wanted is not None and wanted > newest:
         raise Conflict(f"the account has {newest} entries, and {wanted} were seen", "after")
     return (newest if wanted is None else wanted), newest

@@ -242,6 +242,11 @@ class AccountSource:
         """What wakes the stream."""
         return self._institution
 
+    @property
+    def over(self) -> bool:
+        """Whether the key that opened the stream was replaced."""
+        return self._over
+
     def at_hand(self) -> list[Event] | None:
         """Return what comes next from memory, with reminders; None if it has to be read."""
         found = self._live.since(self._leaf) if self._leaf >= -1 else None
@@ -298,6 +303,11 @@ class LogSource:
     def topic(self) -> str:
         """What wakes the stream."""
         return LOG
+
+    @property
+    def over(self) -> bool:
+        """Never: it is for anybody."""
+        return False
 
     def at_hand(self) -> list[Event] | None:
         """Return what comes next from memory, with reminders; None if it has to be read."""

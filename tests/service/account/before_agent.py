@@ -135,9 +135,12 @@ class BeforeAgent(CheatingOperator):
         return super().is_rightful(document)
 
     def is_taken(self, document: SignedDocument, entry: SignedDocument, after: Chain) -> bool:
-        if self.hidden and document.type not in ("settlement", "overdue"):
+        if self.hidden and document.type not in ("settlement", "overdue", "identity-rotation"):
             return True
         self.hidden = False
+        if document.type == "identity-rotation":
+            # Its process is another one from here on, and follows under the new key.
+            self.agent.begin_under(self.made_keys[document.body["new"]])
         try:
             self.show((entry, document))
         except EntryRefused:

@@ -19,6 +19,7 @@ from atomic_margin.service.errors import Refused, RemoteError
 from atomic_margin.service.institution.log_watch import MEMORY, LogContradicts, LogWatch
 from atomic_margin.service.log.checkpoints import TreeHead, WitnessPolicy, log_key, sign_head, witness_key
 from atomic_margin.service.log.tree import root
+from atomic_margin.service.protocol.account.identities import keys_of, keys_shown
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -40,7 +41,7 @@ from atomic_margin.service.verifier.monitor import Monitor, Seen
 
 from ..log.logs import MemoryLog
 from .before_agent import BeforeAgent
-from .documents import LOG
+from .documents import INSTITUTION, LOG
 from .genuine import MARKET, RULES, TERMS
 from .played import ANY, K
 from .story import forged
@@ -100,9 +101,13 @@ class BeforeReaders(BeforeAgent):
         book = next(one for one in books if one.body_hash() == record.submission)
         book = book if right[2] else books[which[2] % len(books)]
         history = self.shown_submission(at, book, which[2], right[2])
+        keys, state = self.shown_keys(0 if right[3] else which[4]), self.parties.chains[at].state
+        assert state is not None
         # The same book under other keys is told apart by the step before (`verify_attestation`).
         whole = (
-            entries[at][1] == run and book.body["commitments"] == self.parties.books[record.submission]["commitments"]
+            entries[at][1] == run
+            and book.body["commitments"] == self.parties.books[record.submission]["commitments"]
+            and {*keys_of(state.public)} <= {*keys}
         )
         try:
             shown = check_recorded(
@@ -112,7 +117,7 @@ class BeforeReaders(BeforeAgent):
                 Submission.parse(book.body),
                 agent.trust,
                 TERMS,
-                (self.parties.institution.public_key,),
+                keys,
             )
         except Refused:
             assert not whole
@@ -127,6 +132,16 @@ class BeforeReaders(BeforeAgent):
             else:
                 assert answer.body["run"] == run.body_hash()
                 self.show_a_liquidation(history, answer, record, which, right[3])
+
+    def shown_keys(self, left_out: int) -> tuple[str, ...]:
+        """What rotations lead to that a bundle has, from whichever key a trust file names; the last are left out."""
+        parties = self.parties
+        rotations = [document.to_json() for _, document in parties.entries if document.type == "identity-rotation"]
+        shown = rotations[: len(rotations) - left_out % (len(rotations) + 1)]
+        known = [self.agent.pinned["institutions"][INSTITUTION], *(one["body"]["new"] for one in shown)]
+        found = {keys_shown(key, shown, INSTITUTION, parties.operator.public_key) for key in known}
+        assert found == {tuple(known)}
+        return tuple(known)
 
     def shown_submission(self, at: int, book: SignedDocument, which: int, right: bool) -> History:
         """Parts round a submission: the one pair that is its own, and before the run, is believed."""

@@ -1,5 +1,7 @@
 """An account's chain for tests of the machine: who signs, where the ticks are, and entries one after the other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,3 +115,12 @@ class Chained:
         """Return a document of the institution's."""
         whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **body}
         return kind.parse(whole).signed_by(self.institution)
+
+    @contextmanager
+    def signing(self, identity: Identity) -> Iterator[None]:
+        """Let somebody else sign in the institution's place."""
+        own, self.institution = self.institution, identity
+        try:
+            yield
+        finally:
+            self.institution = own

@@ -11,6 +11,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 
 from . import in_netting
 from .played import ANY, KINDS, REFUSED, SELDOM, TICKS, K, Played, held, places, total
+from .rotating import BY_THIEVES
 from .truth import GOOD, WORTHLESS, settled, worth
 
 ASSETS, AMOUNTS = st.sampled_from(["USDC", "USDC", GOOD, WORTHLESS]), st.sampled_from([10, 40, 100])
@@ -32,6 +33,8 @@ ACTS = (
     "promise",
     "net",
     "halt",
+    "rotate",
+    "thief",
 )
 
 
@@ -87,6 +90,10 @@ class CheatingInstitution(Played):
             self.operator_nets()
         elif act == "halt":
             self.operator_halts_or_resumes()
+        elif act == "rotate":
+            self.play(self.rotation())
+        elif act == "thief":
+            self.a_thief_brings(data.draw(ANY), data.draw(BY_THIEVES))
         elif act == "release":
             self.institution_wants_back(data.draw(ASSETS), data.draw(AMOUNTS), data.draw(INSTEAD))
         else:
@@ -152,6 +159,40 @@ class CheatingInstitution(Played):
         self.institution_answers(-1)
         self.institution_wants_back("USDC", min(left, 100), None)
         self.institution_instructs("withdraw", left)
+
+    @rule(needs=TICKS, early=st.sampled_from(["none", "post", "submit", "answer"]), what=BY_THIEVES, which=ANY)
+    def the_key_is_replaced(self, needs: tuple[int, ...], early: str, what: str, which: int) -> None:
+        """While a run is open, mostly: by a rotation that is brought twice, with what was signed before in between."""
+        self.next_tick(needs, False)
+        self.operator_begins(False)
+        self.operator_goes_on(False)
+        run, public = self.state.public.run, self.state.public
+        kept: SignedDocument | None = None
+        if early == "post":
+            kept = self.made(self.parties.instruction(public.instructions + 1, "post", self.parties.unit))
+        elif early == "submit":
+            kept = self.submission(self.new_name(0), public.submissions + 1)
+        elif early == "answer" and run is not None and run.record in self.records:
+            kept = self.truth.answer(self.parties, self.records[run.record], run.entry or self.parties.chain.head)
+        for document in self.rotations_of_elsewhere():
+            self.is_refused(document)
+        self.play(signed := self.rotation())
+        assert self.state.public.identity == signed.body["new"], "a rightful rotation was not taken"
+        self.is_refused(signed)
+        if kept is not None:
+            self.is_refused(kept)
+        self.a_thief_brings(which, what)
+        self.institution_answers(-1)
+
+    def a_thief_brings(self, which: int, what: str) -> None:
+        document = self.by_a_thief(which, what)
+        if document is not None:
+            self.is_refused(document)
+
+    def is_refused(self, document: SignedDocument) -> None:
+        before = self.parties.chain
+        self.play(self.made(document))
+        assert self.parties.chain == before, f"a {document.type} of another key or place was taken"
 
     def operator_begins(self, proven: bool) -> None:
         public, parties = self.state.public, self.parties
@@ -242,7 +283,7 @@ class CheatingInstitution(Played):
     def institution_plays_any_document(self, index: int) -> None:
         document = self.documents[index % len(self.documents)]
         # What the operator signs it enters itself, and once: its ledger knows each deposit.
-        if document.signer == self.parties.institution.public_key:
+        if document.signer != self.parties.operator.public_key:
             self.play(document)
 
     def play(self, document: SignedDocument) -> None:
@@ -258,6 +299,7 @@ class CheatingInstitution(Played):
 
     def check(self, before: Account | None, document: SignedDocument, kind: EventKind) -> None:
         run = self.state.public.run
+        self.require_in_force(before, document)
         if before is not None:
             change = total(self.state) - total(before)
             assert change == came_in(before, document, kind), f"'{kind}' changed what there is by {change}"
@@ -289,6 +331,9 @@ class CheatingInstitution(Played):
         elif kind in (K.RELEASED, K.SUBSTITUTED):
             assert before is not None
             self.came_back(before)
+        elif kind is K.IDENTITY_ROTATED:
+            assert before is not None
+            self.rotated(before)
 
     def came_back(self, before: Account) -> None:
         """A verifier that believes proofs alone is convinced of the margin of the last book, at the newest prices."""

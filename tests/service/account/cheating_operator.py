@@ -16,6 +16,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 
 from .documents import INSTITUTION, LOG, TIME, named
 from .played import ANY, KINDS, OFTEN_RIGHT, REFUSED, SELDOM, TICKS, K, Played, total
+from .rotating import BY_THIEVES
 from .story import everything, forged
 from .truth import settled
 
@@ -48,7 +49,8 @@ class CheatingOperator(Played):
 
     @rule(data=st.data())
     def the_operator_acts(self, data: st.DataObject) -> None:
-        act = data.draw(st.sampled_from(["tick", "run", "run", "go on", "go on", "settle", "any", "any", "forge"]))
+        acts = ["tick", "run", "run", "go on", "go on", "settle", "any", "any", "forge", "thief"]
+        act = data.draw(st.sampled_from(acts))
         if act == "tick":
             self.tick_comes(data.draw(TICKS), data.draw(SELDOM))
         elif act == "run":
@@ -61,6 +63,8 @@ class CheatingOperator(Played):
             self.operator_settles(data.draw(SELDOM))
         elif act == "any":
             self.operator_plays_any_document(data.draw(ANY), data.draw(st.sampled_from([0, 0, 1, 2])))
+        elif act == "thief":
+            self.operator_takes_from_a_thief(data.draw(ANY), data.draw(BY_THIEVES))
         else:
             how = data.draw(st.sampled_from(["state", "number", "fork", "previous", "kind", "earlier"]))
             self.operator_forges_an_entry(data.draw(ANY), how, data.draw(st.sampled_from(list(K))))
@@ -128,6 +132,36 @@ class CheatingOperator(Played):
         # On each of the books before, and with less collateral, before it is as it should be.
         for book, collateral in (("older", "right"), ("old", "right"), ("right", "older"), ("right", "right")):
             self.operator_begins(book, "right", collateral, False, False, False)
+
+    @rule(needs=TICKS, what=BY_THIEVES, which=ANY, withheld=st.booleans())
+    def the_key_is_replaced(self, needs: tuple[int, ...], what: str, which: int, withheld: bool) -> None:
+        """While a run is open; the operator keeps an answer back that the old key signed, or enters it before."""
+        self.next_tick(needs, False)
+        self.operator_begins("right", "right", "right", False, False, False)
+        self.operator_goes_on("record", "")
+        self.institution_answers(withheld)
+        for document in self.rotations_of_elsewhere():
+            self.is_refused(document)
+        self.send(signed := self.rotation(), False)
+        assert self.state.public.identity == signed.body["new"], "a rightful rotation was not taken"
+        self.is_refused(signed)
+        # What there is of the old key, the answer that was kept back among it.
+        old = [one for one in self.documents if one.signer == self.replaced[-1].public_key]
+        for document in [*old[-2:], *[one for one in old if one.type == "answer"][-1:]]:
+            self.is_refused(document)
+        self.operator_takes_from_a_thief(which, what)
+        self.institution_answers(False)
+        self.operator_settles(False)
+
+    def operator_takes_from_a_thief(self, which: int, what: str) -> None:
+        document = self.by_a_thief(which, what)
+        if document is not None:
+            self.is_refused(document)
+
+    def is_refused(self, document: SignedDocument) -> None:
+        before = self.parties.chain
+        self.deliver(document if document in self.documents else self.made(document))
+        assert self.parties.chain == before, f"a {document.type} of another key or place was taken"
 
     def operator_begins(self, book: str, at: str, collateral: str, second: bool, proven: bool, bent: bool) -> None:
         public, parties = self.state.public, self.parties
@@ -203,7 +237,9 @@ class CheatingOperator(Played):
         return self.state
 
     @rule(
-        act=st.sampled_from(["submit", "settle", "keys", "instruct", "answer", "unasked", "give up", "release"]),
+        act=st.sampled_from(
+            ["submit", "settle", "keys", "instruct", "answer", "unasked", "give up", "release", "rotate"]
+        ),
         withheld=SELDOM,
         kind=KINDS,
     )
@@ -223,6 +259,8 @@ class CheatingOperator(Played):
             self.institution_proves_unasked(withheld)
         elif act == "release":
             self.institution_has_back(10 * (kind + 1), withheld)
+        elif act == "rotate":
+            self.send(self.rotation(), withheld)
         elif self.replica.public.book is not None:
             self.send(self.made(self.parties.giving_up()), withheld)
 
@@ -316,6 +354,10 @@ class CheatingOperator(Played):
     def check(self, before: Chain, document: SignedDocument, entry: Entry) -> None:
         """Hold what the institution took against what is so."""
         public, kind = self.state.public, entry.kind
+        self.require_in_force(before.state, document)
+        if kind is K.IDENTITY_ROTATED:
+            assert before.state is not None
+            self.rotated(before.state)
         if kind in (K.SUBMITTED, K.LOSSES_SETTLED):
             self.took(self.truth.names[document.body_hash()], entry.market_sequence)
         if kind in (K.POSTED, K.WITHDRAWN, K.MARGIN_CALLED, K.LOSSES_SETTLED, K.RELEASED):

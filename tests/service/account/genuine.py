@@ -4,7 +4,8 @@ Ticks are signed by a source, combined and chained; each is made once and kept. 
 game and not to its prices: the terms here are the example's, but for the matrices, which say what the game says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -181,6 +182,21 @@ class GenuineParties(Parties):
         if signed.type == "submission":
             self.books[signed.body_hash()] = signed.body
         return signed
+
+    def rotation(self, new: Identity, **changes: Any) -> SignedDocument:
+        signed = super().rotation(new, **changes)
+        self.sent(signed)
+        return signed
+
+    @contextmanager
+    def signing(self, identity: Identity) -> Iterator[None]:
+        """What somebody else signs the institution's agent does not know."""
+        sent, self.sent = self.sent, keep_nothing
+        try:
+            with super().signing(identity):
+                yield
+        finally:
+            self.sent = sent
 
     def admission(self) -> SignedDocument:
         body = super().admission().body | {"terms": TERMS_HASH}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine
 
 from atomic_margin.service.errors import IllegalTransition, InsufficientFunds
 from atomic_margin.service.protocol.account.events import EventKind, read_event
@@ -13,6 +12,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 
 from .documents import Parties
 from .releasing import release
+from .rotating import Rotating
 from .truth import NEEDS, Truth, brought_home, worth
 
 K = EventKind
@@ -25,7 +25,7 @@ SELDOM = st.sampled_from([False, False, False, True])
 ANY = st.integers(0, 10**6)
 
 
-class Played(RuleBasedStateMachine):
+class Played(Rotating):
     """What both games share: an account, its documents, and what is so."""
 
     def __init__(self) -> None:
@@ -110,6 +110,7 @@ class Played(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.parties.chain.state is not None:
             brought_home(self.parties, self.truth, self.records)
+            self.replayed()
 
 
 def total(state: Account) -> int:

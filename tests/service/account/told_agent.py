@@ -142,6 +142,12 @@ class ToldAgent:
             "institutions": {INSTITUTION: parties.institution.public_key},
         }
         self.trust = TrustFile.parse(self.pinned)
+        self.begin_under(parties.institution)
+        self.kinds: dict[str, int] = {}
+
+    def begin_under(self, identity: Identity) -> None:
+        """Begin as another process on the folder does, which has this key there."""
+        parties = self.parties
         settings = AgentSettings(
             self.folder,
             INSTITUTION,
@@ -153,13 +159,12 @@ class ToldAgent:
             unasked_after=0,
         )
         chain = MarketChain(settings, self.store, self.shown.tick)
-        identity = parties.institution.public_key
         universes = Universes(self.folder, TERMS, lambda hash_: None)
-        self.history = History(settings, TERMS, identity, self.store, chain, self.shown.page, universes)
+        self.history = History(settings, TERMS, identity.public_key, self.store, chain, self.shown.page, universes)
         self.party = Party(
             settings,
             TERMS,
-            parties.institution,
+            identity,
             Keys(),  # type: ignore[arg-type]
             self.store,
             self.shown,  # type: ignore[arg-type]
@@ -169,7 +174,6 @@ class ToldAgent:
             None,
         )
         self.unasked = Unasked(self.party)
-        self.kinds: dict[str, int] = {}
 
     def know(self, signed: SignedDocument) -> None:
         """Store what the institution signs, before anybody has it."""
