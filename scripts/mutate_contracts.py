@@ -16,10 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from atomic_margin.contracts.artifact import COMPILED, CONTRACTS, load_artifact
+
 ROOT = Path(__file__).resolve().parents[1]
 SOLIDITY = Path("contracts/solidity")
 SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "Vault")
 TESTS = "tests/contracts/vault"
+CHOSEN = "not slow and not long"
+FIRST = {
+    "AttestedVault": ("test_attested.py",),
+    "CollateralVault": ("test_vault.py", "test_settle.py", "test_tokens.py"),
+    "HeldToken": ("test_tokens.py",),
+    "MatrixOracle": ("test_oracle.py",),
+    "Vault": ("test_settle.py",),
+}
+"""Tests that are likely to notice, and run before the others."""
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "demo-out")
 MODIFIERS = ("nonReentrant", "whenNotPaused", "onlyOperator")
 STATEMENTS = (
@@ -99,12 +110,12 @@ def _alternatives(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return [*places, (begun, end)]
 
 
-def tried(tree: Path) -> tuple[bool, str]:
-    """Compile a tree and run its tests; return whether they pass, and the last lines."""
-    for command in (
-        [sys.executable, "scripts/contracts.py"],
-        [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", "not slow", TESTS],
-    ):
+def tried(tree: Path, source: str | None = None) -> tuple[bool, str]:
+    """Compile what is made of a source and run the tests; return whether they pass, and the last lines."""
+    compiling = [[sys.executable, "scripts/contracts.py", *made_of(source)]] if source else []
+    testing = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", CHOSEN]
+    testing += [f"{TESTS}/{name}" for name in FIRST.get(source or "", ())] + [TESTS]
+    for command in (*compiling, testing):
         done = subprocess.run(  # noqa: S603 - our interpreter
             command, cwd=tree, env=_environment(tree), capture_output=True, text=True, check=False
         )
@@ -116,8 +127,17 @@ def tried(tree: Path) -> tuple[bool, str]:
     return done.returncode == 0, last
 
 
+def made_of(source: str) -> list[str]:
+    """Return the contracts that a source is part of."""
+    return [name for name in CONTRACTS if f"{source}.sol" in load_artifact(name).sources]
+
+
 def _environment(tree: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{tree / 'src'}:{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def main() -> None:
@@ -142,8 +162,9 @@ def main() -> None:
             path = tree / SOLIDITY / f"{mutant.source}.sol"
             text = path.read_text()
             path.write_text(mutant.apply(text))
-            passed, _ = tried(tree)
+            passed, _ = tried(tree, mutant.source)
             path.write_text(text)
+            shutil.copytree(COMPILED, tree / COMPILED.resolve().relative_to(ROOT), dirs_exist_ok=True)
             print(f"{'SURVIVED' if passed else 'noticed '}  {mutant.name}", flush=True)
             survived += [mutant.name] if passed else []
     print(f"{len(wanted)} mutants, {len(survived)} survived")

@@ -43,7 +43,7 @@ class Case:
 def sufficiency(rows: int, entries: int, bits: int, seed: int = 0, top_up: int = 0) -> Case:
     """Rows with any surplus that fits, the least and the largest one among them."""
     drawn = random.Random(seed)
-    values, weights = _book(rows, entries, drawn)
+    values, weights = book(rows, entries, drawn)
     surpluses = [drawn.randrange(1 << bits) for _ in range(rows)]
     surpluses[0], surpluses[-1] = 0, (1 << bits) - 1
     offsets = tuple(surplus - int(row @ values) - top_up for surplus, row in zip(surpluses, weights, strict=True))
@@ -55,7 +55,7 @@ def sufficiency(rows: int, entries: int, bits: int, seed: int = 0, top_up: int =
 def breach(rows: int, entries: int, bits: int, seed: int = 0) -> Case:
     """One row is negative at least; the others are anything."""
     drawn = random.Random(seed)
-    values, weights = _book(rows, entries, drawn)
+    values, weights = book(rows, entries, drawn)
     surpluses = [drawn.randrange(-(1 << bits), 1 << bits) for _ in range(rows)]
     surpluses[drawn.randrange(rows)] = -drawn.randint(1, 1 << bits)
     offsets = tuple(surplus - int(row @ values) for surplus, row in zip(surpluses, weights, strict=True))
@@ -64,10 +64,10 @@ def breach(rows: int, entries: int, bits: int, seed: int = 0) -> Case:
     return Case(statement, prove_breach(statement, BreachWitness(tuple(map(int, values)), blindings)))
 
 
-def _book(rows: int, entries: int, drawn: random.Random) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def book(rows: int, entries: int, drawn: random.Random) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Entries, and weights with the widest there are where they count nothing."""
     values = np.array([drawn.randrange(32) for _ in range(entries)], dtype=np.int64)
     weights = [[drawn.randrange(-(1 << 20), 1 << 20) for _ in range(entries)] for _ in range(rows)]
-    # The widest there are, where they count nothing.
     values[0] = 0
     weights[0][0], weights[-1][0] = 1 - (1 << 48), (1 << 48) - 1
     return values, np.array(weights, dtype=np.int64)

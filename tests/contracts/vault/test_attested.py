@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from eth_utils import keccak
 
+from .chain import Chain
 from .world import (
     AGENT,
     BOOK,
@@ -21,6 +23,7 @@ from .world import (
     STRANGER,
     WATERFALL,
     World,
+    attesting_world,
     digest,
     second_form,
     settings,
@@ -199,3 +202,16 @@ def test_only_the_agent_s_word_counts_and_in_one_form(pending: World) -> None:
     # For the domain of another contract it is no word of the agent's.
     (signed,) = pending.sign("AgentAttestation", message, [AGENT], contract=pending.oracle.address)
     assert pending.refused(propose(message, signed)).name == "NotAgent"
+
+
+def test_a_hostile_token_gets_in_nowhere_while_it_is_called(chain: Chain) -> None:
+    vault = attesting_world(chain, "CallingToken")
+    vault.enrol(1000, 500)
+    vault.open()
+    vault.fund(OTHER, 1000)
+    functions = vault.vault.functions
+    for call in (proposing(vault), functions.challenge(RUN), functions.execute(RUN)):
+        vault.send(vault.token.functions.call(vault.vault.address, vault.message(call)))
+        vault.send(functions.deposit(OTHER.address, 10), OTHER)
+        assert not vault.token.functions.reached().call()
+        assert bytes(vault.token.functions.answer().call()) == keccak(text="Reentered()")[:4]

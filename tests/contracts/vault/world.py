@@ -296,9 +296,9 @@ def world(chain: Chain, kind: str = "Token", verifier: Contract | None = None) -
 CHALLENGE_SECONDS = 900
 
 
-def attesting_world(chain: Chain, challenge_seconds: int = CHALLENGE_SECONDS) -> World:
+def attesting_world(chain: Chain, kind: str = "Token") -> World:
     """Deploy a vault that believes an agent; there is no verifier, and the token stands in its place."""
-    token = chain.deploy("test/Token")
+    token = chain.deploy(f"test/{kind}")
     oracle = chain.deploy("MatrixOracle", [one.address for one in SIGNERS], THRESHOLD)
     about = settings(token.address, oracle.address)
-    return World(chain, token, oracle, token, chain.deploy("AttestedVault", about, AGENT.address, challenge_seconds))
+    return World(chain, token, oracle, token, chain.deploy("AttestedVault", about, AGENT.address, CHALLENGE_SECONDS))
