@@ -1,7 +1,7 @@
 """Compile the contracts by the pinned compiler, and write what is committed: `--check` compares instead.
 
-Needs node, and what `make contracts` installs. Exit status 1 if something committed is not what the sources make, 3 if there is
-no compiler.
+Needs node, and what `make contracts` installs. Exit status 1 if something committed is not what the sources make, 3 if
+there is no compiler.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
 Every `if (...) revert` of the sources below, every modifier of a function and every statement that a mutant names is
 taken out in a copy of the tree, which is compiled anew. Exit status 1 if a mutant survives, or if the tests fail
-without any. Needs node, and what `make contracts` installs. `--list` runs nothing; `--only TEXT` those with a text in a name.
+without any. Needs node, and what `make contracts` installs. `--list` runs nothing; `--only TEXT` those with a text in a
+name.
 """
 
 import argparse
