@@ -10,6 +10,7 @@ from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
+from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
@@ -328,6 +329,7 @@ MUTANTS = (
     Mutant("agent: age of prices", "service.institution.answering:_checked", call("require_fresh"), "None",
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     *CIRCUIT_MUTANTS,
+    *CONTRACT_MUTANTS,
     Mutant("log: leaves and nodes apart", "service.log.hashing:leaf_hash", RETURNED, "hashlib.sha256(entry).digest()",
            _tests("service/log", ("tree", "a_node_is_no_entry", "roots_are_those_of_the_text"))),
     Mutant("log: inclusion leads to the root", "service.log.proofs:check_leaf", condition("found", "root"), "False",

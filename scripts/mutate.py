@@ -23,7 +23,9 @@ from mutant import Mutant, NotFound
 from mutants import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "demo-out")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", "demo-out", "node_modules"
+)
 
 
 def pytest(tree: Path, tests: list[str], extra: dict[str, str]) -> tuple[str, str]:

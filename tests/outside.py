@@ -9,7 +9,7 @@ them has companions that do not: formulas computed by hand in `tests/margin`, en
 import importlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -38,6 +38,12 @@ def optional(module: str) -> Any:
     except ImportError:
         _not_installed.append(module)
         pytest.skip(f"not installed: {module}")
+
+
+def absent(what: str) -> NoReturn:
+    """Skip the test, loudly: a program is not installed, and ``what`` says how it is."""
+    _not_installed.append(what)
+    pytest.skip(f"not installed: {what}")
 
 
 def summary() -> str | None:

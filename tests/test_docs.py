@@ -233,7 +233,7 @@ def test_commands_and_options_exist(document: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= known | {"--help"}, call
 
 
-PACKAGES = ("documents", "margin", "circuits", "fhe", "zk", "service", "bench")
+PACKAGES = ("documents", "margin", "circuits", "contracts", "fhe", "zk", "service", "bench")
 FOLDERS = (*PACKAGES, "docs", "examples", "tests", "scripts", "src")
 SOURCES = sorted(source for package in PACKAGES for source in (ROOT / package).rglob("*.py"))
 
