@@ -2,8 +2,8 @@
 
 Every `if (...) revert` of the sources below, every modifier of a function and every statement that a mutant names is
 taken out in a copy of the tree, which is compiled anew. Exit status 1 if a mutant survives, or if the tests fail
-without any. Needs node, and what `make contracts` installs. `--list` runs nothing; `--only TEXT` those with a text in a
-name.
+without any. Needs node, and what `make contracts` installs. `--list` runs nothing; `--only PATTERN` tries those whose
+names have it.
 """
 
 import argparse
@@ -145,9 +145,9 @@ def main() -> None:
     """Try all mutants."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="name the mutants, and run nothing")
-    parser.add_argument("--only", default="", help="a text in the name of those that are wanted")
+    parser.add_argument("--only", default="", help="a pattern in the name of those that are wanted")
     arguments = parser.parse_args()
-    wanted = [mutant for mutant in mutants() if arguments.only in mutant.name]
+    wanted = [mutant for mutant in mutants() if re.search(arguments.only, mutant.name)]
     if arguments.list:
         print("\n".join(mutant.name for mutant in wanted))
         return

@@ -43,7 +43,7 @@ class AgentSettings:
     gross_limit: int
     max_tick_age: int | None
     clock: Callable[[], datetime] = present_time
-    unasked_after: int = 30
+    unasked_after: int = 120
     deliver_after: int = 60
     columns: ColumnChoice | None = None
     verify: ssl.SSLContext | bool = True
