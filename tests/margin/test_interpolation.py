@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atomic_margin.margin.market.elementary import SCALARS
@@ -31,13 +31,19 @@ def test_arrays_and_plain_floats_give_the_same_bits(line: tuple[list[float], lis
     assert found.tolist() == [interpolate(each, *line, SCALARS) for each in both]
 
 
+@example(([0.0, 1.0, 1.0], [0.0, 0.0, 1.0]), 1.0)
+@example(([0.0, 1.0, 1.0, 2.0], [0.0, 0.0, 1.0, 2.0]), 1.0)
 @given(nodes(), numbers)
 def test_values_stay_between_neighbours_and_flat_outside(line: tuple[list[float], list[float]], at: float) -> None:
     places, values = line
     found = interpolate(at, places, values, SCALARS)
-    if at <= places[0]:
+    there = [value for place, value in zip(places, values, strict=True) if place == at]
+    if there:
+        # Several nodes at one place are a step, and it is taken behind the place.
+        assert found == there[0]
+    elif at < places[0]:
         assert found == values[0]
-    elif at >= places[-1]:
+    elif at > places[-1]:
         assert found == values[-1]
     else:
         right = next(index for index, place in enumerate(places) if place > at)
