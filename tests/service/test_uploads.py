@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.institution import uploading
 from atomic_margin.service.operator.runs import pruning
 from atomic_margin.service.operator.runs.pruning import PruningRounds
+from atomic_margin.service.operator.store import uploads as stored
 from atomic_margin.service.operator.store.uploads import Uploads
 from atomic_margin.service.protocol.upload_messages import UploadView
 
@@ -380,3 +381,41 @@ def test_appends_at_the_same_time_write_every_byte_once(uploads: Uploads) -> Non
         thread.join(30)
     assert len(done) == 4
     assert uploads.whole(FUND, HASH, "f").read_bytes() == DATA
+
+
+def test_somebody_finishes_it_while_it_is_hashed(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads.declare(FUND, HASH, len(DATA))
+    writer = uploads.append(FUND, HASH, 0)
+    writer.write(DATA)
+    hashed = stored._sha256
+
+    def meanwhile(file: BinaryIO) -> str:
+        monkeypatch.setattr(stored, "_sha256", hashed)
+        assert uploads.finish(FUND, writer).offset == len(DATA)
+        return hashed(file)
+
+    monkeypatch.setattr(stored, "_sha256", meanwhile)
+    assert uploads.finish(FUND, writer).offset == len(DATA)
+    assert uploads.whole(FUND, HASH, "f").read_bytes() == DATA
+
+
+def test_another_upload_begun_while_it_is_hashed_is_not_taken_for_it(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads.declare(FUND, HASH, len(DATA))
+    writer = uploads.append(FUND, HASH, 0)
+    writer.write(DATA)
+    hashed = stored._sha256
+
+    def meanwhile(file: BinaryIO) -> str:
+        uploads.remove(FUND, HASH)
+        uploads.declare(FUND, HASH, len(DATA))
+        other = uploads.append(FUND, HASH, 0)
+        other.write(bytes(len(DATA)))
+        other.end()
+        return hashed(file)
+
+    monkeypatch.setattr(stored, "_sha256", meanwhile)
+    uploads.finish(FUND, writer)
+    with pytest.raises(Conflict, match="is uploaded up to"):
+        uploads.whole(FUND, HASH, "f")

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from atomic_margin.service.errors import Conflict, MalformedRequest, NotFound, Refused, TooLarge
 from atomic_margin.service.http.limit_table import Limits
@@ -133,19 +133,22 @@ class Uploads:
             if self._writers.get(key) is writer:
                 del self._writers[key]
             found = self._get(institution, writer.sha256)
-        if found.whole or found.offset < found.size:
-            return found.at
-        # Nobody writes to a part that has all its bytes.
-        right = _sha256(found.path) == writer.sha256
-        with self._lock:
-            found = self._get(institution, writer.sha256)
-            if found.whole:
+            if found.whole or found.offset < found.size:
                 return found.at
-            if not right:
-                found.path.unlink()
-                raise Refused("the uploaded bytes have another hash than was declared; send them anew", "sha256")
-            found.path.replace(found.path.with_suffix(".whole"))
-            _sync_folder(found.path.parent)
+            # Open, for whoever finishes it first renames it. Nobody writes to a part that has all its bytes.
+            part = found.path.open("rb")
+        with part:
+            right = _sha256(part) == writer.sha256
+            with self._lock:
+                found = self._get(institution, writer.sha256)
+                if found.whole or not os.path.samestat(os.fstat(part.fileno()), found.path.stat()):
+                    # Somebody finished it, or removed it and began another, whose bytes these are not.
+                    return found.at
+                if not right:
+                    found.path.unlink()
+                    raise Refused("the uploaded bytes have another hash than was declared; send them anew", "sha256")
+                found.path.replace(found.path.with_suffix(".whole"))
+                _sync_folder(found.path.parent)
         _log.info("upload %s of %s: whole", writer.sha256[:16], institution)
         return UploadAt(writer.sha256, found.size, found.size)
 
@@ -259,11 +262,10 @@ class UploadWriter:
                 self._file = None
 
 
-def _sha256(path: Path) -> str:
+def _sha256(file: BinaryIO) -> str:
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            hashed.update(block)
+    while block := file.read(_BLOCK):
+        hashed.update(block)
     return hashed.hexdigest()
 
 
