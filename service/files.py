@@ -4,8 +4,10 @@ Text is UTF-8, with a byte order mark or without, or UTF-16 with one, as spreads
 """
 
 import codecs
+import fcntl
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -126,3 +128,23 @@ def replace_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Keep other processes that ask so too out of a file meanwhile: two commands at once lose nothing of each other."""
+    with open(path.with_suffix(".lock"), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def replace_private_json(path: Path, value: Any) -> None:
+    """Replace a file that only its owner reads, so that a crash leaves the old one or the new one."""
+    other = path.with_suffix(f".{secrets.token_hex(4)}.new")
+    descriptor = os.open(other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(other, path)

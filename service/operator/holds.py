@@ -6,10 +6,8 @@ operator's directory, beside the database: a backup that is restored ends none. 
 a server reads it again when it changes.
 """
 
-import fcntl
 import json
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.fields import PublicKey, Time, now_text
 from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, Part, require_unique
 from atomic_margin.service.errors import AccountHeld, ConfigurationError, NotFound
+from atomic_margin.service.files import alone_with, replace_private_json
 
 FILE = "holds.json"
 _FORMAT = "atomic-margin/holds/1"
@@ -134,20 +133,12 @@ class Holds:
     @contextmanager
     def _writing(self) -> Iterator[list[Hold]]:
         """Keep others out meanwhile: two commands at once lose nothing of each other."""
-        with open(self._path.with_suffix(".lock"), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone_with(self._path):
             yield list(_read(self._path)) if self._path.exists() else []
 
     def _write(self, holds: list[Hold]) -> None:
         document = HoldFile.parse({"format": _FORMAT, "holds": [one.canonical() for one in holds]})
-        other = self._path.with_suffix(f".{secrets.token_hex(4)}.new")
-        descriptor = os.open(other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(document.canonical(), file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(other, self._path)
+        replace_private_json(self._path, document.canonical())
 
 
 def _read(path: Path) -> tuple[Hold, ...]:

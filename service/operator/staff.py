@@ -5,7 +5,6 @@ back. `admin.token` is the first key, with every scope and no end; who has it ma
 operator key`. A server reads the file again when it changes.
 """
 
-import fcntl
 import hashlib
 import hmac
 import json
@@ -25,6 +24,7 @@ from atomic_margin.documents.errors import DocumentError, MalformedDocument
 from atomic_margin.documents.fields import Hash, Time, instant_text
 from atomic_margin.documents.strict import Document, Identifier, ListOf, Part, instant, require_unique
 from atomic_margin.service.errors import ConfigurationError, Conflict, NotFound
+from atomic_margin.service.files import alone_with, replace_private_json
 
 FILE = "staff-keys.json"
 _FORMAT = "atomic-margin/staff-keys/1"
@@ -170,20 +170,12 @@ class StaffKeys:
         """Hold the keys: two commands at once lose nothing of each other."""
         if not self._path.parent.is_dir():
             raise ConfigurationError(f"{self._path.parent} is not there; --dir is the folder of `serve --dir`")
-        with open(self._path.with_suffix(".lock"), "wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone_with(self._path):
             yield list(_read(self._path)) if self._path.exists() else []
 
     def _write(self, keys: list[StaffKey]) -> None:
         document = StaffKeyFile.parse({"format": _FORMAT, "keys": [key.canonical() for key in keys]})
-        other = self._path.with_suffix(f".{secrets.token_hex(4)}.new")
-        descriptor = os.open(other, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(document.canonical(), file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(other, self._path)
+        replace_private_json(self._path, document.canonical())
 
 
 def _read(path: Path) -> tuple[StaffKey, ...]:
