@@ -3,7 +3,11 @@
 ContractsError
 ├── CalldataError        a statement that the contracts do not verify
 ├── ArtifactError        a compiled contract that is not there, or not what was compiled
-└── ChainUnavailable     no local chain can be started
+├── ChainUnavailable     no local chain can be started
+├── AddressesInvalid     a file of addresses that cannot be read, or a field of it
+└── KeystoreError        a keystore file that cannot be read or made
+    ├── KeystoreNotPrivate   somebody else may read or change it
+    └── WrongPassword        a password that opens nothing
 
 >>> issubclass(CalldataError, ContractsError)
 True
@@ -24,3 +28,19 @@ class ArtifactError(ContractsError):
 
 class ChainUnavailable(ContractsError):
     """What a local chain needs is not installed, or does not start."""
+
+
+class AddressesInvalid(ContractsError):
+    """A file of addresses that cannot be read, or a field of it that is none."""
+
+
+class KeystoreError(ContractsError):
+    """A keystore file that cannot be read, made or opened."""
+
+
+class KeystoreNotPrivate(KeystoreError):
+    """A keystore, or the file with its password, that others may read or change."""
+
+
+class WrongPassword(KeystoreError):
+    """A password that opens nothing, or none."""
