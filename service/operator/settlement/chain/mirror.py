@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from atomic_margin.documents.fields import instant_text
+from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import ServiceError
 from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.settlement import ledger
@@ -133,6 +134,10 @@ class Mirror:
         if final is None:
             return
         read = self._book_deposits(final)
+        if read < final:
+            # What was there so long ago is not asked for; the rest comes at once.
+            self._next_look = 0.0
+            return
         for institution, account in self._accounts.items():
             chain_free, chain_posted = self._vault.balances(account, read)
             with self._store.reading() as session:
@@ -189,7 +194,7 @@ class Mirror:
                 return
         try:
             self._deposit(institution, self._vault.addresses.asset, arrived.amount, reference)
-        except ServiceError as error:
+        except (MarginError, ServiceError) as error:
             # It stays in the vault and differs, until somebody books it.
             _log.warning("a deposit of %s in block %d is not booked: %s", institution, arrived.block, error)
         else:

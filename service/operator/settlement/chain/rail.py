@@ -25,10 +25,12 @@ from atomic_margin.service.operator.settlement.chain.mirror import Mirror
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Task, Transactions
 from atomic_margin.service.operator.settlement.chain.vault import Outcome, VaultOnChain
+from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailTransfer
-from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.protocol.settlements import Rightful
+from atomic_margin.service.protocol.states import RunState
 
 _log = logging.getLogger(__name__)
 
@@ -136,8 +138,13 @@ class ChainRail:
         return frozenset(session.scalars(query))
 
     def finals(self, session: Session) -> frozenset[str]:
-        """Return the runs that are final; those that are booked, too."""
-        return frozenset(session.scalars(select(RailTransfer.run_id).where(RailTransfer.state == RailState.FINAL)))
+        """Return the runs that are final and not booked."""
+        query = (
+            select(RailTransfer.run_id)
+            .join(Run, Run.run_id == RailTransfer.run_id)
+            .where(RailTransfer.state == RailState.FINAL, Run.state == RunState.BREACH_VERIFIED)
+        )
+        return frozenset(session.scalars(query))
 
     def troubles(self, session: Session) -> list[Trouble]:
         """Return what keeps it from going on."""
@@ -191,12 +198,15 @@ class ChainRail:
             row = session.get_one(RailTransfer, run_id)
             tick = session.get_one(Run, run_id).price_sequence
             institution = session.get_one(Run, run_id).institution
+            stopped = halted.stops(session, session.get_one(Account, institution), "settlements")
         key = run_key(row.run_hash, row.round)
         final = self.vault.final_block(self.settings.file.finality)
         settled = None if final is None else self.vault.run(key, final)
         if final is not None and settled is not None and settled.state in ("Settled", "Terminated"):
             self._finish(row, key, final)
             return True
+        if stopped:
+            raise NotCarriable("settlements are halted: nothing is sent until that is over")
         seen = self.vault.run(key)
         if seen.state == "Unknown":
             self._preparing.check(run_id)

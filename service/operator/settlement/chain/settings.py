@@ -85,6 +85,7 @@ class RailFile(Document):
         signers: URLs of the oracle's signers.
         sender: who signs transactions, and pays for them.
         finality: what cannot be undone: `finalized` as the node says, or so many blocks on top.
+        first_block: in which the vault was deployed: nothing of it is in an earlier one.
         max_fee_gwei: a transaction offers at most this for a unit of gas.
         stuck_seconds: a transaction that is not mined for so long is replaced by one that offers more.
         attestation_seconds: how long signers' attestations count.
@@ -100,6 +101,7 @@ class RailFile(Document):
     signers: NonEmptyListOf[Url]
     sender: Sender
     finality: Finality
+    first_block: Annotated[int, integer_in(0, 2**62)]
     max_fee_gwei: Annotated[int, integer_in(1, 1_000_000)]
     stuck_seconds: Annotated[int, integer_in(1, 86_400)]
     attestation_seconds: Annotated[int, integer_in(60, 86_400)]
