@@ -17,6 +17,7 @@ from atomic_margin.service.cli import (
     operator_keys,
     operator_lists,
     operator_prune,
+    operator_rail,
     tls,
 )
 from atomic_margin.service.cli.admitting import admit
@@ -45,6 +46,7 @@ DATABASE_FILE = "operator.db"
 
 app.command()(admit)
 operator_lists.register(app)
+operator_rail.register(app)
 
 
 @app.command()

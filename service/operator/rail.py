@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
 
 
@@ -83,6 +84,9 @@ class Rail(Protocol):
     def troubles(self, session: Session) -> list[Trouble]:
         """Return what keeps it from going on, a limited number."""
 
+    def view(self, session: Session) -> RailView:
+        """Return what the operator's staff are shown."""
+
     def rounds(self) -> list[tuple[str, Callable[[], bool]]]:
         """Return what is done again and again in the background, by the name of its thread."""
 
@@ -112,6 +116,20 @@ class LedgerRail:
         """Return none."""
         del session
         return []
+
+    def view(self, session: Session) -> RailView:
+        """Return that there is no other rail."""
+        del session
+        return RailView(
+            rail="ledger",
+            chain=None,
+            vault=None,
+            asset=None,
+            sender=None,
+            transfers=[],
+            accounts=[],
+            troubles=[],
+        )
 
     def rounds(self) -> list[tuple[str, Callable[[], bool]]]:
         """Return none."""

@@ -25,10 +25,12 @@ from atomic_margin.service.operator.settlement.chain.mirror import Mirror
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Task, Transactions
 from atomic_margin.service.operator.settlement.chain.vault import Outcome, VaultOnChain
+from atomic_margin.service.operator.settlement.chain.views import view_of
 from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailTransfer
 from atomic_margin.service.operator.store.tables import Account, Run
+from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
 from atomic_margin.service.protocol.states import RunState
 
@@ -151,6 +153,16 @@ class ChainRail:
         query = select(RailTransfer.run_id, RailTransfer.problem).where(RailTransfer.problem.is_not(None))
         found = [Trouble(run, str(what)) for run, what in session.execute(query.order_by(RailTransfer.run_id).limit(SHOWN))]
         return found + [Trouble("", what) for what in self.mirror.problems()[:SHOWN]]
+
+    def view(self, session: Session) -> RailView:
+        """Return what the operator's staff are shown."""
+        return view_of(
+            session,
+            addresses=self.settings.addresses,
+            sender=self._transactions.signer.address,
+            lines=self.mirror.lines(),
+            troubles=self.troubles(session),
+        )
 
     def rounds(self) -> list[tuple[str, Callable[[], bool]]]:
         """Return its work in the background."""

@@ -149,6 +149,11 @@ class VaultOnChain:
             found = self._vault.functions.accountOf(account).call(block_identifier=block)
         return int(found[0]), int(found[1])
 
+    def commitments(self, account: str) -> bytes:
+        """Return hash(V) of the book that an account has registered; zeros for none."""
+        with node_problems():
+            return bytes(self._vault.functions.accountOf(account).call()[2])
+
     def signers(self) -> tuple[tuple[str, ...], int, int]:
         """Return the oracle's signers, how many of them have to sign, and the number of the set."""
         with node_problems():
