@@ -27,6 +27,7 @@ COMMANDS = {
     "verify-default": "Replay a default offline: sales, loss, waterfall.",
     "verify-netting": "Check an account's lines of a netting cycle offline.",
     "archive": "Write all of an account into one signed file.",
+    "chain": "Put a vault on a chain, or look at one.",
     "audit": "Evaluate a stored run again, byte for byte.",
     "report": "Notices, statements and totals, as JSON, page or PDF.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",
