@@ -1,11 +1,12 @@
 """Put a rail on a chain together, from its file. `serve --rail` calls it."""
 
 import logging
+from typing import Any
 
 from web3 import HTTPProvider, Web3
 
-from atomic_margin.contracts.collect import collect
-from atomic_margin.contracts.errors import ContractsError
+from atomic_margin.contracts.collect import Collected, SignerSet, collect
+from atomic_margin.contracts.errors import ContractsError, TooFewSignatures
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement.chain.errors import NodeProblem, SignersSilent
@@ -15,7 +16,7 @@ from atomic_margin.service.operator.settlement.chain.rail import ChainRail
 from atomic_margin.service.operator.settlement.chain.senders import TransactionSigner, signer_of
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Transactions
-from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain
+from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain, node_problems
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +79,12 @@ def new_rail(
 def _asking(settings: RailSettings, vault: VaultOnChain) -> Collecting:
     """Return what asks the signers that the file names."""
 
-    def ask(request: dict[str, object]) -> tuple[dict[str, object], list[tuple[bytes, bytes, int]]]:
-        signers, threshold, number = vault.signers()
+    def ask(request: dict[str, Any]) -> Collected:
+        with node_problems():
+            signers = SignerSet.read(vault.web3, settings.addresses.oracle)
         try:
-            return collect(settings.file.signers, request, threshold, signers, number)
-        except ContractsError as error:
-            raise SignersSilent(str(error)) from error
+            return collect(settings.file.signers, request, signers.threshold, signers)
+        except TooFewSignatures as error:
+            raise SignersSilent(f"{error}: {', '.join(f'{url} {said}' for url, said in error.said.items())}") from error
 
     return ask

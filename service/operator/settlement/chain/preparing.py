@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from atomic_margin.contracts.collect import Collected
 from atomic_margin.service.operator.attestations import unsettled_bundle
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement.chain.errors import NotCarriable, SignersSilent
@@ -17,8 +18,8 @@ REQUEST_FORMAT = "atomic-margin/settlement-request/1"
 class Collecting(Protocol):
     """Asks signers for their attestations."""
 
-    def __call__(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[bytes, bytes, int]]]:
-        """Return the message that k of n signed, and their signatures by ascending signer.
+    def __call__(self, request: dict[str, Any]) -> Collected:
+        """Return what the oracle takes.
 
         Raises:
             SignersSilent: fewer did, and what each said.
@@ -68,9 +69,7 @@ class Preparation:
         if bundle is None:
             raise SignersSilent("too few witnesses have cosigned the run's entries so far: signers ask for them")
         expiry = self._vault.time() + file.attestation_seconds
-        message, signatures = self._collect(
-            {"format": REQUEST_FORMAT, "bundle": bundle, "run": "0x" + key.hex(), "expiry": str(expiry)}
-        )
+        message, signatures = self._collect({"format": REQUEST_FORMAT, "bundle": bundle, "expiry": str(expiry)})
         found = proven(operator, run_id)
         breach, top_up = found.said()
         for name, wanted in (

@@ -89,9 +89,6 @@ class VaultOnChain:
         self.web3, self.addresses = web3, addresses
         self.address = cast(ChecksumAddress, addresses.vault)
         self._vault = web3.eth.contract(address=self.address, abi=load_artifact("Vault").abi)
-        self._oracle = web3.eth.contract(
-            address=cast(ChecksumAddress, addresses.oracle), abi=load_artifact("MatrixOracle").abi
-        )
 
     def require_ours(self) -> None:
         """Make sure that the node is on the chain of the addresses, and that these go together.
@@ -153,13 +150,6 @@ class VaultOnChain:
         """Return hash(V) of the book that an account has registered; zeros for none."""
         with node_problems():
             return bytes(self._vault.functions.accountOf(account).call()[2])
-
-    def signers(self) -> tuple[tuple[str, ...], int, int]:
-        """Return the oracle's signers, how many of them have to sign, and the number of the set."""
-        with node_problems():
-            signers = self._oracle.functions.signers().call()
-            threshold, number = self._oracle.functions.threshold().call(), self._oracle.functions.signerSet().call()
-        return tuple(signers), int(threshold), int(number)
 
     def outcome(self, key: bytes, first: int, last: int) -> Outcome | None:
         """Return what the settlement of a run moved; None if there is none in these blocks."""
