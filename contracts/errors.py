@@ -5,6 +5,8 @@ ContractsError
 ├── ArtifactError        a compiled contract that is not there, or not what was compiled
 ├── ChainUnavailable     no local chain can be started
 ├── AddressesInvalid     a file of addresses that cannot be read, or a field of it
+├── MessageInvalid       a message or a signature of another form than the oracle takes
+├── TooFewSignatures     fewer of the oracle's signers signed one message than it wants
 └── KeystoreError        a keystore file that cannot be read or made
     ├── KeystoreNotPrivate   somebody else may read or change it
     └── WrongPassword        a password that opens nothing
@@ -44,3 +46,19 @@ class KeystoreNotPrivate(KeystoreError):
 
 class WrongPassword(KeystoreError):
     """A password that opens nothing, or none."""
+
+
+class MessageInvalid(ContractsError):
+    """A message or a signature of another form than the oracle takes."""
+
+
+class TooFewSignatures(ContractsError):
+    """Fewer signers of the set signed one and the same message than the oracle wants.
+
+    Attributes:
+        answers: what each of those that were asked answered, by its address.
+    """
+
+    def __init__(self, reason: str, answers: dict[str, str]) -> None:
+        super().__init__("; ".join([reason, *(f"{url}: {said}" for url, said in answers.items())]))
+        self.answers = answers
