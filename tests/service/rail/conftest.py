@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ...contracts.vault.chain import new_chain
-from ...contracts.vault.world import PEOPLE, world
+from ...contracts.vault.world import PEOPLE
 from ...contracts.vault.world import World as Vault
 from ..world import World
-from .settling import Settling, settling
+from .settling import Settling, new_vault, settling
 
 
 @pytest.fixture(scope="session")
 def deployed_vault() -> Vault:
-    return world(new_chain(PEOPLE))
+    return new_vault(new_chain(PEOPLE))
 
 
 @pytest.fixture

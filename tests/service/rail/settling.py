@@ -6,7 +6,7 @@ machine in Python would verify for minutes; `tests/e2e/test_chain.py` has the re
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from atomic_margin.service.operator.settlement.chain.settings import RailFile, R
 from atomic_margin.service.operator.settlement.chain.transactions import Transactions
 from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain
 from atomic_margin.service.operator.store.rail_tables import RailTransaction, RailTransfer
-from atomic_margin.service.operator.store.tables import AnswerRow, Run
+from atomic_margin.service.operator.store.tables import AnswerRow, Run, Tick
 from atomic_margin.service.protocol.settlements import rightful_transfers
 
-from ...contracts.vault.world import HOLDER, OPERATOR
+from ...contracts.vault.chain import Chain
+from ...contracts.vault.world import HOLDER, OPERATOR, settings
 from ...contracts.vault.world import World as Vault
+from ...contracts.vault.world import world as world_of
 from ..documents import FUND
 from ..world import World
 
@@ -91,8 +93,8 @@ class Decided:
         operator = self.world.operator
         with operator.store.reading() as session:
             run, answer = session.get_one(Run, run_id), session.get_one(AnswerRow, run_id).document["body"]
-        market = operator.compiled_ticks.kept(run.price_sequence)
-        assert market is not None and run.record is not None
+            market = operator.compiled_ticks.of(session.get_one(Tick, run.price_sequence))
+        assert run.record is not None
         counted = {asset: int(held) for asset, held in run.record["body"]["posted"].items()}
         due = rightful_transfers(
             operator.terms, market.market, Decimal(answer["top_up_usd"]), counted=counted, free={ASSET: PLENTY}, posted={}
@@ -149,6 +151,13 @@ class Settling:
     def restarted(self) -> "Settling":
         """Return the same by another process's worth of objects of the operator."""
         return _joined(self.world.restarted(), self.vault, self.rail.settings.file)
+
+
+def new_vault(chain: Chain) -> Vault:
+    """Deploy a vault that takes as much as a book of the examples may need."""
+    made = world_of(chain)
+    about = settings(made.token.address, made.oracle.address, blockCap=10 * PLENTY)
+    return replace(made, vault=chain.deploy("Vault", about, made.verifier.address))
 
 
 def _joined(world: World, vault: Vault, file: RailFile, signer: TransactionSigner | None = None) -> Settling:

@@ -19,10 +19,9 @@ from ... import outside
 from ...contracts.vault.chain import new_chain
 from ...contracts.vault.world import GUARDIAN, HOLDER, OPERATOR, PEOPLE, STRANGER
 from ...contracts.vault.world import World as Vault
-from ...contracts.vault.world import world as new_vault
 from ..documents import FUND
 from ..world import World
-from .settling import ASSET, PLENTY, Settling, rail_file, settling
+from .settling import ASSET, PLENTY, Settling, new_vault, rail_file, settling
 
 
 def ask(vault: Vault, method: str, *arguments: Any) -> Any:

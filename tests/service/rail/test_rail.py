@@ -76,7 +76,7 @@ def test_the_hook_settles_nothing_that_is_on_its_way(joined: Settling) -> None:
 def test_a_settlement_is_entered_once_however_often_one_looks(joined: Settling) -> None:
     run_id = breached(joined)
     joined.settle(12)
-    settled = [one for one in joined.world.entries() if one.entry["body"]["kind"] == "margin called"]
+    settled = [one for one in joined.world.entries() if one.entry.body["kind"] == "margin called"]
     assert len(settled) == 1
     assert list(joined.world.settlements()) == [run_id]
     assert len(joined.sent(run_id)) == 2

@@ -85,6 +85,6 @@ def _asking(settings: RailSettings, vault: VaultOnChain) -> Collecting:
         try:
             return collect(settings.file.signers, request, signers.threshold, signers)
         except TooFewSignatures as error:
-            raise SignersSilent(f"{error}: {', '.join(f'{url} {said}' for url, said in error.said.items())}") from error
+            raise SignersSilent(str(error)) from error
 
     return ask

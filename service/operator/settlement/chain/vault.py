@@ -71,7 +71,7 @@ class Arrived(NamedTuple):
     Attributes:
         account: it is for.
         amount: that arrived.
-        reference: the transaction and the place of its event in the block, which no other deposit has.
+        reference: chain, vault, block and place of its event, which no other deposit has.
         block: number.
     """
 
@@ -177,7 +177,8 @@ class VaultOnChain:
         """Yield the deposits of some blocks, in their order."""
         for begin, end in _ranges(first, last):
             for found in self._events("Deposited", {}, begin, end):
-                place = f"{found['transactionHash'].to_0x_hex()}/{found['logIndex']}"
+                # Short enough for a label, and of a final block: no other event ever has it.
+                place = f"{self.addresses.chain}/{self.address[:10]}/{found['blockNumber']}.{found['logIndex']}"
                 arrived = int(found["args"]["arrived"])
                 yield Arrived(found["args"]["account"], arrived, place, int(found["blockNumber"]))
 
