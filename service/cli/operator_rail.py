@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def rail(
     directory: Directory, as_json: AsJson = False, watch: Watch = None, operator: Address = DEFAULT_OPERATOR
 ) -> None:
-    """Show what carries settlements out: on a chain each one's state, its transactions, and what keeps it from going on.
+    """Show what carries settlements out: on a chain each one's state, its transactions, and what it waits for.
 
         atomic-margin operator rail --dir operator-data --watch 2
 

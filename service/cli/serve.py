@@ -105,7 +105,9 @@ def serve(
     ] = None,
     rail: Annotated[
         Path | None,
-        typer.Option(help="Settle in the vault on a chain that this file describes (docs/chain.md); else in the ledger."),
+        typer.Option(
+            help="Settle in the vault on a chain that this file describes (docs/chain.md); else in the ledger."
+        ),
     ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
     blobs: Annotated[

@@ -126,9 +126,9 @@ class LedgerRail:
             vault=None,
             asset=None,
             sender=None,
-            transfers=[],
-            accounts=[],
-            troubles=[],
+            transfers=(),
+            accounts=(),
+            troubles=(),
         )
 
     def rounds(self) -> list[tuple[str, Callable[[], bool]]]:

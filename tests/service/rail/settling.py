@@ -97,7 +97,12 @@ class Decided:
         assert run.record is not None
         counted = {asset: int(held) for asset, held in run.record["body"]["posted"].items()}
         due = rightful_transfers(
-            operator.terms, market.market, Decimal(answer["top_up_usd"]), counted=counted, free={ASSET: PLENTY}, posted={}
+            operator.terms,
+            market.market,
+            Decimal(answer["top_up_usd"]),
+            counted=counted,
+            free={ASSET: PLENTY},
+            posted={},
         )
         assert due.kind == "margin_call"
         return int(answer["top_up"]), sum(move.quantity for move in due.transfers)

@@ -97,7 +97,8 @@ def test_one_that_offers_too_little_is_replaced_by_one_that_offers_more(joined: 
     joined.look()
     first, second = joined.sent(RUN)
     assert (first.nonce, first.purpose) == (second.nonce, second.purpose)
-    assert second.max_fee > first.max_fee * 11 // 10 and second.priority_fee > first.priority_fee * 11 // 10
+    assert second.max_fee > first.max_fee * 11 // 10
+    assert second.priority_fee > first.priority_fee * 11 // 10
     finish(joined)
     assert sum(1 for one in joined.sent(RUN) if one.purpose == "open" and one.block is not None) <= 1
 

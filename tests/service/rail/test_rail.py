@@ -49,7 +49,10 @@ def test_a_call_that_free_collateral_does_not_reach_liquidates_on_both_sides(joi
     assert joined.vault.state() == "Terminated"
     assert joined.world.state() == AccountState.IN_DEFAULT
     assert joined.world.held(f"{FUND}/liquidation") == {ASSET: 1000}
-    assert joined.transfer(run_id).outcome == joined.transfer(run_id).outcome | {"kind": "liquidation", "amount": "1000"}
+    assert joined.transfer(run_id).outcome == joined.transfer(run_id).outcome | {
+        "kind": "liquidation",
+        "amount": "1000",
+    }
 
 
 def test_the_ledger_does_not_move_before_the_block_is_final(joined: Settling) -> None:
@@ -113,7 +116,8 @@ def test_a_vault_that_refuses_is_asked_again_and_its_error_is_said(joined: Settl
     joined.preparing.changed = {"expiry": 1}
     joined.settle(3)
     problem = joined.transfer(run_id).problem
-    assert problem is not None and problem.startswith("the vault refuses: Expired(1, ")
+    assert problem is not None
+    assert problem.startswith("the vault refuses: Expired(1, ")
     assert [one.purpose for one in joined.sent(run_id)] == ["open"]
     joined.preparing.changed = {}
     joined.again_at_once()

@@ -99,14 +99,16 @@ class Mirror:
     def problems(self) -> list[str]:
         """Return what somebody should look at."""
         found = [] if self._problem is None else [self._problem]
-        for line in self.lines():
-            if line.differs:
-                found.append(
-                    f"{line.institution}: the vault has {line.chain_free} free and {line.chain_posted} posted as of "
-                    f"block {line.block}, the ledger {line.free} and {line.posted}, since {line.since}"
-                )
-        for arrived in self._strangers.values():
-            found.append(f"{arrived.amount} arrived for {arrived.account}, which is nobody's here ({arrived.reference})")
+        found += [
+            f"{line.institution}: the vault has {line.chain_free} free and {line.chain_posted} posted as of "
+            f"block {line.block}, the ledger {line.free} and {line.posted}, since {line.since}"
+            for line in self.lines()
+            if line.differs
+        ]
+        found += [
+            f"{arrived.amount} arrived for {arrived.account}, which is nobody's here ({arrived.reference})"
+            for arrived in self._strangers.values()
+        ]
         return found
 
     def look(self) -> bool:

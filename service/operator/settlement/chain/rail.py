@@ -151,7 +151,9 @@ class ChainRail:
     def troubles(self, session: Session) -> list[Trouble]:
         """Return what keeps it from going on."""
         query = select(RailTransfer.run_id, RailTransfer.problem).where(RailTransfer.problem.is_not(None))
-        found = [Trouble(run, str(what)) for run, what in session.execute(query.order_by(RailTransfer.run_id).limit(SHOWN))]
+        found = [
+            Trouble(run, str(what)) for run, what in session.execute(query.order_by(RailTransfer.run_id).limit(SHOWN))
+        ]
         return found + [Trouble("", what) for what in self.mirror.problems()[:SHOWN]]
 
     def view(self, session: Session) -> RailView:
@@ -185,7 +187,8 @@ class ChainRail:
         )
         with self._store.reading() as session:
             due = session.scalars(query.order_by(RailTransfer.taken_at, RailTransfer.run_id)).all()
-        return any([self._step(run_id) for run_id in due])
+        finished = [self._step(run_id) for run_id in due]
+        return any(finished)
 
     def _step(self, run_id: str) -> bool:
         """Take one settlement on; whatever keeps it is written down and tried again later, ever more rarely."""
@@ -271,7 +274,9 @@ class ChainRail:
         first = self.mirror.first_block if row.first_block is None else row.first_block
         outcome = self.vault.outcome(key, first, final)
         if outcome is None:
-            raise NotCarriable(f"the vault says that the run is settled, and there is no event of it from block {first}")
+            raise NotCarriable(
+                f"the vault says that the run is settled, and there is no event of it from block {first}"
+            )
         fault_point("settlement-final")
         with self._store.unit_of_work() as session:
             found = session.get_one(RailTransfer, row.run_id)

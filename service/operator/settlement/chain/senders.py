@@ -1,4 +1,4 @@
-"""Who signs the rail's transactions: a key from a keystore file, or a signer beside the operator. It signs, and only."""
+"""Who signs the rail's transactions: a key from a keystore file, or a signer beside the operator."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -63,7 +63,9 @@ class ExternalSigner:
         try:
             answer = self._provider.make_request(RPCEndpoint("eth_signTransaction"), [numbers | {"from": self.address}])
         except UNREACHABLE as error:
-            raise SenderProblem(f"the external signer does not answer: {type(error).__name__}: {error}"[:300]) from error
+            raise SenderProblem(
+                f"the external signer does not answer: {type(error).__name__}: {error}"[:300]
+            ) from error
         result = answer.get("result")
         raw = result.get("raw") if isinstance(result, dict) else result
         if not isinstance(raw, str):

@@ -21,7 +21,7 @@ from atomic_margin.documents.strict import instant
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.settlement.chain.errors import NodeProblem, SenderProblem, VaultRefuses
 from atomic_margin.service.operator.settlement.chain.senders import TransactionSigner
-from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain, asked
+from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain, asked, node_problems
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailTransaction
 
@@ -120,12 +120,10 @@ class Transactions:
 
     def _any_receipt(self, live: Sequence[RailTransaction]) -> TxReceipt | None:
         for row in live:
-            try:
-                receipt = asked(lambda row=row: self._receipt(row))  # type: ignore[misc]
-            except TransactionNotFound:
-                continue
+            with node_problems():
+                receipt = self._receipt(row)
             if receipt is not None:
-                return cast(TxReceipt, receipt)
+                return receipt
         return None
 
     def _receipt(self, row: RailTransaction) -> TxReceipt | None:
@@ -243,6 +241,8 @@ class Transactions:
             if not isinstance(cause, (Web3RPCError, ValueError)) or isinstance(cause, OSError):
                 raise
             said = str(cause)
-            if any(word in said.lower() for word in ("already known", "already imported", "nonce too low", "known tran")):
+            if any(
+                word in said.lower() for word in ("already known", "already imported", "nonce too low", "known tran")
+            ):
                 return
             raise SenderProblem(f"the node does not take the transaction: {said}"[:400]) from cause

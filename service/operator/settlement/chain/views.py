@@ -37,9 +37,9 @@ def view_of(
         vault=addresses.vault,
         asset=addresses.asset,
         sender=sender,
-        transfers=[_transfer(session, row) for row in session.scalars(query)],
-        accounts=[_account(line) for line in lines],
-        troubles=[f"run {one.run_id}: {one.what}" if one.run_id else one.what for one in troubles],
+        transfers=tuple(_transfer(session, row) for row in session.scalars(query)),
+        accounts=tuple(_account(line) for line in lines),
+        troubles=tuple(f"run {one.run_id}: {one.what}" if one.run_id else one.what for one in troubles),
     )
 
 
@@ -59,7 +59,7 @@ def _transfer(session: Session, row: RailTransfer) -> RailTransferLine:
         problem=row.problem,
         taken_at=row.taken_at,
         final_at=row.final_at,
-        transactions=[_transaction(one) for one in session.scalars(query.limit(MOST_TRANSACTIONS))],
+        transactions=tuple(_transaction(one) for one in session.scalars(query.limit(MOST_TRANSACTIONS))),
     )
 
 
