@@ -34,7 +34,7 @@ BOUNDARY = (
 )
 
 
-class _Screen:
+class Screen:
     """A progress bar for what is going on, and a line for each finished tick.
 
     The library that makes keys and evaluates does not report progress: the bar runs against the time it usually takes,
@@ -121,13 +121,13 @@ def demo(
     with plain_errors():
         staging = Staging.read(examples or _example_of(model))
         profile = profile or staging.story.profile
-        _prepare(outputs)
+        prepare(outputs)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with (
             tempfile.TemporaryDirectory(prefix="atomic-margin-") as data,
             Progress(*columns, console=out, transient=True) as progress,
         ):
-            screen = _Screen(progress)
+            screen = Screen(progress)
             logs = outputs.directory / "logs"
             with parties(staging, Path(data), logs, outputs.trust, screen.stage, profile) as running:
                 enrolled = time.perf_counter()
@@ -181,7 +181,7 @@ def demo(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _prepare(outputs: "Outputs") -> None:
+def prepare(outputs: "Outputs") -> None:
     """Make the output folder, or clear an earlier demo's; leave anything else alone."""
     directory = outputs.directory
     if directory.exists() and any(directory.iterdir()) and not outputs.trust.exists():

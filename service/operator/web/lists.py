@@ -36,7 +36,7 @@ def lists_router(operator: Operator) -> APIRouter:
 
     @router.get("/rail")
     def rail() -> RailView:
-        """What carries settlements out: the ledger alone, or a chain, with the state of the newest settlements there."""
+        """What carries settlements out: the ledger, or a chain with the state of the newest settlements there."""
         with operator.store.reading() as session:
             return operator.rail.view(session)
 

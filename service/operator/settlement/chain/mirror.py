@@ -25,7 +25,7 @@ from atomic_margin.service.protocol.states import RunState
 
 _log = logging.getLogger(__name__)
 
-MIRROR_SECONDS = 15.0
+MIRROR_SECONDS = 5.0
 """Between two looks."""
 MAX_BLOCKS = 20_000
 """That are read in one look; what is left comes with the next."""
