@@ -1,8 +1,7 @@
 """Ask the oracle's signers for one attestation, and keep what the oracle will take. For operators and institutions.
 
-Signers trust nobody and are trusted one by one no more: k of n have to sign the same message, to the bit. Who sends what
-is returned here to a vault compares the message with what it knows itself before it pays for the transaction; the vault
-compares it once more.
+No signer is trusted alone: k of n have to sign the same message, to the bit. Who sends what is returned here to a vault
+compares the message with what it knows itself before it pays for the transaction; the vault compares it once more.
 """
 
 import json

@@ -64,7 +64,9 @@ def _value(name: str, type_: str, value: object) -> Any:
     if type_.startswith("uint"):
         bits = int(type_.removeprefix("uint"))
         if not isinstance(value, str) or not _NUMBER.fullmatch(value) or int(value) >> bits:
-            raise MessageInvalid(f"{name}: write a whole number below 2^{bits} as a decimal string, got {_shown(value)}")
+            raise MessageInvalid(
+                f"{name}: write a whole number below 2^{bits} as a decimal string, got {_shown(value)}"
+            )
         return int(value)
     if type_ == "bytes32":
         if not isinstance(value, str) or not _BYTES32.fullmatch(value):

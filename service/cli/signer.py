@@ -146,8 +146,8 @@ def status(
             response.raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RemoteError(
-                f"the signer does not answer at {url}: {error}; start it with `atomic-margin signer serve`, or give its "
-                "address with --signer"
+                f"the signer does not answer at {url}: {error}; start it with `atomic-margin signer serve`, or give "
+                "its address with --signer"
             ) from error
         print_json(SignerStatus.parse(parse_json(response.content, url)).to_json())
 

@@ -12,7 +12,13 @@ from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import write_json
-from atomic_margin.service.protocol.public_files import InstitutionPublic, OperatorPublic, WitnessPublic, fingerprint
+from atomic_margin.service.protocol.public_files import (
+    InstitutionPublic,
+    OperatorPublic,
+    PublicFile,
+    WitnessPublic,
+    fingerprint,
+)
 
 KEYSTORE, ADDRESSES, TRUST = "keystore.json", "addresses.json", "trust.json"
 
@@ -53,11 +59,10 @@ def init(
                 raise ConfigurationError(
                     f"the public file of {one.name} has no hash of its keys: ask for the one from after its enrolment"
                 )
-        for whose, document in [
-            (f"operator {of.name}", of),
-            *((f"witness {one.name}", one) for one in witnesses),
-            *((f"institution {one.name}", one) for one in institutions),
-        ]:
+        taken: list[tuple[str, PublicFile]] = [(f"operator {of.name}", of)]
+        taken += [(f"witness {one.name}", one) for one in witnesses]
+        taken += [(f"institution {one.name}", one) for one in institutions]
+        for whose, document in taken:
             out.print(f"taken: {whose}, fingerprint {fingerprint(document)}", soft_wrap=True, markup=False)
         ChainAddresses.load(addresses)
         if (folder / ADDRESSES).resolve() != addresses.resolve():

@@ -66,7 +66,9 @@ class Journal:
         self._database.execute("PRAGMA synchronous=FULL")
         self._database.executescript(_SCHEMA)
 
-    def remember(self, kind: str, about: Mapping[str, str], message: Mapping[str, str], now: int, stored_at: int) -> None:
+    def remember(
+        self, kind: str, about: Mapping[str, str], message: Mapping[str, str], now: int, stored_at: int
+    ) -> None:
         """Store a message that is to be signed, unless it is there already.
 
         Args:
@@ -125,7 +127,9 @@ class Journal:
 
     def _store(self, kind: str, key: str, text: str, expiry: int, now: int, stored_at: int) -> None:
         over = now - REARRANGED_SECONDS
-        found = self._database.execute("SELECT message, expiry FROM messages WHERE about = ? AND expiry >= ?", (key, over))
+        found = self._database.execute(
+            "SELECT message, expiry FROM messages WHERE about = ? AND expiry >= ?", (key, over)
+        )
         for earlier, until in found.fetchall():
             if earlier == text:
                 return

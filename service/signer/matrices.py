@@ -215,7 +215,8 @@ def require_posted(counted: Mapping[str, int], posted: int, asset: str) -> None:
     others = sorted(name for name, quantity in counted.items() if name != asset and quantity)
     if others:
         raise CollateralDiffers(
-            f"the run counts posted {', '.join(others)}, which the vault does not hold; it holds {asset} alone", "posted"
+            f"the run counts posted {', '.join(others)}, which the vault does not hold; it holds {asset} alone",
+            "posted",
         )
     if counted.get(asset, 0) != posted:
         raise ChainDiffers(
@@ -235,10 +236,13 @@ def moved(run: VerifiedRun, place: Place) -> int:
     asset, ground = place.addresses.asset, run.ground
     scheduled = ground.terms.schedule.by_id.get(asset)
     if scheduled is None:
-        raise CollateralDiffers(f"the collateral schedule has no {asset}, which the vault's token is said to be", "asset")
+        raise CollateralDiffers(
+            f"the collateral schedule has no {asset}, which the vault's token is said to be", "asset"
+        )
     if scheduled.decimals != place.decimals:
         raise CollateralDiffers(
-            f"the schedule counts {asset} with {scheduled.decimals} decimals, and the token has {place.decimals}", "asset"
+            f"the schedule counts {asset} with {scheduled.decimals} decimals, and the token has {place.decimals}",
+            "asset",
         )
     counted = ground.record.posted
     try:

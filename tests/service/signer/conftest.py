@@ -1,10 +1,12 @@
 """The run, played once, and a vault in which it is open, as cheap as a snapshot for every test."""
 
+import ast
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eth_tester.exceptions import TransactionFailed
 from web3 import Web3
 
 from atomic_margin.contracts.addresses import ChainAddresses
@@ -87,14 +89,19 @@ def addresses_of(vault: World) -> ChainAddresses:
 
 
 def threaded_tester() -> Web3:
-    """Return a chain in this process that several threads may ask, one after the other: it is no server."""
+    """Return a chain in this process that several threads may ask, and that answers a revert as nodes do."""
     web3 = tester()
     provider: Any = web3.provider
     lock, ask = threading.Lock(), provider.make_request
 
     def asked(method: Any, params: Any) -> Any:
         with lock:
-            return ask(method, params)
+            try:
+                return ask(method, params)
+            except TransactionFailed as failed:
+                said = ast.literal_eval(str(failed.args[0]).removeprefix("execution reverted: "))
+                error = {"code": 3, "message": "execution reverted", "data": "0x" + said.hex()}
+                return {"jsonrpc": "2.0", "id": 1, "error": error}
 
     provider.make_request = asked
     return web3

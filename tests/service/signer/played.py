@@ -31,7 +31,8 @@ class Played:
     """What was played, as JSON.
 
     Attributes:
-        covered, unsettled, settled: published bundles: of the run before; of the breach before and after its settlement.
+        covered: published bundle of the run before.
+        unsettled, settled: those of the breach, before and after its settlement.
         trust: a trust file with the log.
         identity: of the institution.
         operator: the operator's.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from atomic_margin.contracts.addresses import ChainAddresses
+from atomic_margin.service.errors import AttestationInvalid, Conflict
 from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, sign_head
 from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.attestations import unsettled_bundle
@@ -34,7 +35,6 @@ from atomic_margin.service.signer.matrices import (
     verified_run,
 )
 from atomic_margin.service.signer.vault import Moment, RunOnChain
-from atomic_margin.service.errors import AttestationInvalid, Conflict
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 

@@ -18,6 +18,7 @@ from atomic_margin.contracts.attestations import Kind
 from atomic_margin.contracts.collect import SignerSet, collect
 from atomic_margin.contracts.errors import TooFewSignatures
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.signer import journal as journals
 from atomic_margin.service.signer import signer as signers
@@ -26,7 +27,6 @@ from atomic_margin.service.signer.matrices import SettlementRequest
 from atomic_margin.service.signer.signer import Signer
 from atomic_margin.service.signer.vault import VaultReader
 from atomic_margin.service.signer.web import LIMITS, create_app
-from atomic_margin.service.http.limit_table import Limits
 
 from ...contracts.vault.world import HOLDER, SIGNERS, THRESHOLD, World, key
 from ..world import TestClient
@@ -104,7 +104,7 @@ def test_k_of_n_sign_what_the_oracle_takes(played: Played, opened: World, make: 
         # Another expiry is another message, and nobody signs it while the first one counts.
         with pytest.raises(TooFewSignatures, match="0 of 5 signers") as few:
             collect(urls, request(played, soon + 1), THRESHOLD, signer_set)
-        assert all(f"status 409: another message about it was signed" in said for said in few.value.answers.values())
+        assert all("status 409: another message about it was signed" in said for said in few.value.answers.values())
 
 
 def test_a_run_that_is_not_open_is_refused_before_anything_is_verified(
