@@ -121,16 +121,19 @@ def _private(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise KeystoreError(f"cannot read {path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # Of what was opened, not of what stands there now.
-        about = os.fstat(file.fileno())
+        about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise KeystoreError(f"{path} is no regular file")
         if about.st_uid not in (os.geteuid(), 0):
             raise KeystoreNotPrivate(f"{path} is another user's: make it yours, by chown")
         if about.st_mode & 0o077:
             raise KeystoreNotPrivate(f"{path} may be read or changed by others: chmod 600 {path}")
-        data = file.read(limit + 1)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
         raise KeystoreError(f"{path} is larger than {limit} bytes")
     return data

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eth_account import Account
-from eth_account.messages import encode_typed_data
+from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_keys.exceptions import BadSignature
 
@@ -73,3 +73,12 @@ def parse_signature(value: object) -> Signature:
     if int.from_bytes(s, "big") > HALF_ORDER:
         raise MessageInvalid("signature: s is the higher of its two values; the oracle takes the lower one alone")
     return r, s, v
+
+
+def possession(key: LocalAccount, *, chain: int, oracle: str) -> tuple[str, str]:
+    """Return a text about a signer and its signature (ERC-191), for who puts it into an oracle's set.
+
+    No contract takes it: a domain of EIP-712 begins otherwise.
+    """
+    text = f"atomic-margin signer {key.address} for oracle {oracle} on chain {chain}"
+    return text, "0x" + key.sign_message(encode_defunct(text=text)).signature.hex()

@@ -118,7 +118,7 @@ def portfolio_message(
         expiry: likewise.
 
     Raises:
-        ChainDiffers: the account goes on with another number, has a run open or is liquidated, or somebody has the book.
+        ChainDiffers: the account goes on with another number, has a run open or is liquidated, or another has the book.
         ExpiryRefused, NotInTheSet: by the chain's clock and set.
     """
     require_counted(chain.at)
