@@ -29,7 +29,7 @@ from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.files import write_json
 from atomic_margin.service.protocol.messages import Health
 
-ASSET = "USDC"
+ASSET, DECIMALS = "USDC", 6
 SIGNERS, THRESHOLD = 3, 2
 BLOCK_CAP = 10**14
 RUN_SECONDS = 86_400
@@ -177,6 +177,7 @@ def signing(local: LocalVault, trust: Path, logs: Path) -> Iterator[None]:
             serve = command(
                 "signer", "serve", "--dir", str(local.folder / f"signer-{number}"), *key.options,
                 "--trust", str(trust), "--rpc", local.rpc, "--addresses", str(local.addresses_file),
+                "--decimals", str(DECIMALS),
                 "--port", str(port),
             )  # fmt: skip
             process = stack.enter_context(running(serve, log))

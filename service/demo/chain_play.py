@@ -48,7 +48,7 @@ def bring_collateral(parties: Parties, local: LocalVault, watcher: Watcher, foun
     parties.operator.wait(
         "/v1/ledger",
         LedgerView,
-        lambda seen: seen.accounts.get(account, {}).get(ASSET) == str(posted + free),
+        lambda seen: seen.accounts.get(account, {}).get(ASSET) == posted + free,
         ARRIVAL_SECONDS,
         lambda _: watcher.stage("the ledger waits until the deposit is final"),
     )
@@ -96,7 +96,7 @@ def differences(parties: Parties, local: LocalVault) -> list[str]:
     accounts = parties.operator.read("/v1/ledger", LedgerView).accounts
     found = []
     for name, held in (("free", free), ("posted", posted)):
-        booked = int(accounts.get(f"{NAME}/{name}", {}).get(ASSET, "0"))
+        booked = accounts.get(f"{NAME}/{name}", {}).get(ASSET, 0)
         if booked != held:
             found.append(f"{name}: the vault has {held}, the ledger {booked}")
     return found
