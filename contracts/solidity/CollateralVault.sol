@@ -202,7 +202,8 @@ abstract contract CollateralVault is HeldToken {
         emit Posted(msg.sender, amount);
     }
 
-    /// Frees posted collateral that k of n attest may come back. Anyone may bring it.
+    /// Frees posted collateral that k of n attest may come back. Anyone may bring it, until the account's next run is
+    /// opened: what covered an account before is no reason to release after, however that run ended.
     function release(ReleaseAttestation calldata document, Signature[] calldata signatures)
         external
         nonReentrant
@@ -211,6 +212,7 @@ abstract contract CollateralVault is HeldToken {
         Account storage held = _attested(document.vault, document.account, document.sequence);
         if (document.posted != held.posted) revert WrongBalances(held.free, document.posted, held.free, held.posted);
         if (document.amount > held.posted) revert InsufficientPosted(held.posted, document.amount);
+        if (document.tick != held.tick) revert StaleTick(document.tick, held.tick);
         oracle.checkRelease(document, signatures);
         held.sequence = document.sequence;
         held.posted -= document.amount;
