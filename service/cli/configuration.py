@@ -141,6 +141,19 @@ def addressed(role: str, address: str) -> type[TyperGroup]:
     return Addressed
 
 
+def told(role: str, key: str, directory: Path) -> str | None:
+    """Return what the server of a folder is told about an option by the environment or its file, None for nothing.
+
+    Raises:
+        ConfigurationError: the file is wrong.
+    """
+    said = os.environ.get(_variable(role, key))
+    if said is None:
+        file = find_file(role, None, str(directory))
+        said = None if file is None else read_file(file, role, options_of(role)).get(key)
+    return str(said) if said else None
+
+
 def find_file(role: str, config: str | None, directory: str | None) -> Path | None:
     """Return the file that holds a role's options, if there is one.
 

@@ -61,6 +61,7 @@ def baseline(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.sqlite_only("versions before the steps had no PostgreSQL")
 def test_a_database_of_before_the_steps_keeps_its_rows_and_gets_what_it_lacks(tmp_path: Path) -> None:
     baseline(tmp_path)
     store = in_file(tmp_path)
@@ -71,6 +72,7 @@ def test_a_database_of_before_the_steps_keeps_its_rows_and_gets_what_it_lacks(tm
     store.close()
 
 
+@pytest.mark.sqlite_only("versions before the steps had no PostgreSQL")
 def test_a_database_of_before_the_steps_with_other_tables_is_refused(tmp_path: Path) -> None:
     path = baseline(tmp_path)
     with closing(sqlite3.connect(path)) as connection, connection:
