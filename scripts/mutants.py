@@ -26,6 +26,7 @@ from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 from mutants_rotation import ROTATION_MUTANTS
+from mutants_sharing import SHARING_MUTANTS
 from mutants_store import STORE_MUTANTS
 
 
@@ -376,4 +377,5 @@ MUTANTS = (
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
     *OPERATIONS_MUTANTS,
+    *SHARING_MUTANTS,
 )  # fmt: skip
