@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check chaos test-all bench-all fuzz contracts mutate wheel lint format lock clean
+.PHONY: help install demo test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -44,6 +44,9 @@ fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside by
 contracts: $(VENV)/.installed ## compile the contracts anew, and fetch a local chain for their tests (needs node)
 	npm install --no-save
 	$(BIN)/python scripts/contracts.py
+
+coverage-contracts: $(VENV)/.installed ## name the branches of the contracts that no test takes (needs `make contracts`)
+	$(BIN)/python scripts/coverage_contracts.py
 
 mutate: $(VENV)/.installed ## disable the protocol's checks one by one; a test must fail each time
 	$(BIN)/python scripts/mutate.py

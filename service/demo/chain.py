@@ -120,7 +120,7 @@ def local_vault(folder: Path) -> Iterator[LocalVault]:
         ChainUnavailable: anvil is not installed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with local_chain.anvil(block_seconds=BLOCK_SECONDS) as web3:
+    with local_chain.anvil(options=["--block-time", str(BLOCK_SECONDS)]) as web3:
         operator, guardian, waterfall, holder = (_key(folder, name) for name in ("operator", "guardian", "pool", NAME))
         signers = tuple(_key(folder, f"signer-{number}") for number in range(1, SIGNERS + 1))
         rich = web3.eth.accounts[0]

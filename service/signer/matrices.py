@@ -197,6 +197,7 @@ def matrix_message(run: VerifiedRun, chain: RunOnChain, place: Place, expiry: in
         "topUpMatrix": run.top_up_checked.matrix,
         "breachContext": run.breach_checked.context,
         "topUpContext": run.top_up_checked.context,
+        "topUp": run.top_up_checked.top_up,
         "free": chain.free,
         "posted": chain.posted,
         "rate": rate,
