@@ -47,6 +47,7 @@ class Screen:
         self._since = time.monotonic()
 
     def stage(self, text: str) -> None:
+        """Say what is being done now."""
         if self._progress.tasks[self._task].description != text:
             usual = next((seconds for part, seconds in USUAL_SECONDS.items() if part in text), None)
             self._progress.reset(self._task, description=text, total=usual)
@@ -56,6 +57,7 @@ class Screen:
             self._progress.update(self._task, completed=min(time.monotonic() - self._since, 0.98 * total))
 
     def tick(self, entry: dict[str, Any], private: "RunFigures", verdict: dict[str, Any]) -> None:
+        """Show a finished tick."""
         outcome = {
             "none": "[green]covered[/]",
             "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
@@ -74,6 +76,7 @@ class Screen:
         )
 
     def said(self, text: str) -> None:
+        """Show that something else happened."""
         self._progress.console.print(text, soft_wrap=True)
 
 

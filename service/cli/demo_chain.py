@@ -91,8 +91,11 @@ def demo_chain(
     out.print(f"{time.perf_counter() - started:.0f} s in all; written: {outputs.summary}, {outputs.trust}, "
               f"{outputs.attestations}/*.json", soft_wrap=True)  # fmt: skip
     problems = [f"ledger and vault differ: {one}" for one in differ]
-    problems += [f"tick {entry['tick']}: the bundle does not verify" for entry in entries if not entry["answer_verified"]]
-    problems += [f"{what} took {gas:,} gas, over the cap of a transaction" for what, gas in found.gas if gas > TRANSACTION_GAS]
+    unverified = [entry["tick"] for entry in entries if not entry["answer_verified"]]
+    problems += [f"tick {tick}: the bundle does not verify" for tick in unverified]
+    problems += [
+        f"{what} took {gas:,} gas, over a transaction's cap" for what, gas in found.gas if gas > TRANSACTION_GAS
+    ]
     kinds = [one["kind"] for one in found.settled]
     if kinds != ["margin_call", "liquidation"] and examples is None:
         problems.append(f"the chain settled {kinds}, and not a call and a liquidation")

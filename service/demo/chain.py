@@ -98,7 +98,7 @@ class LocalVault:
         Raises:
             RemoteError: it was reverted.
         """
-        sent = call.transact({"from": cast(ChecksumAddress, self.holder.account.address), "gas": 1_000_000})
+        sent = call.transact({"from": self.holder.account.address, "gas": 1_000_000})
         receipt = self.web3.eth.wait_for_transaction_receipt(sent)
         if receipt["status"] != 1:
             raise RemoteError(f"{call.fn_name} was reverted")
@@ -194,7 +194,8 @@ def _key(folder: Path, name: str) -> Key:
 
 
 def _pay(web3: Web3, rich: ChecksumAddress, address: str) -> None:
-    sent = web3.eth.send_transaction({"from": rich, "to": cast(ChecksumAddress, address), "value": Web3.to_wei(100, "ether")})
+    to = cast(ChecksumAddress, address)
+    sent = web3.eth.send_transaction({"from": rich, "to": to, "value": Web3.to_wei(100, "ether")})
     web3.eth.wait_for_transaction_receipt(sent)
 
 

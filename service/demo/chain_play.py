@@ -102,9 +102,7 @@ def differences(parties: Parties, local: LocalVault) -> list[str]:
     return found
 
 
-def _settled(
-    parties: Parties, local: LocalVault, run_id: str, watcher: Watcher, found: OnChain
-) -> JsonObject:
+def _settled(parties: Parties, local: LocalVault, run_id: str, watcher: Watcher, found: OnChain) -> JsonObject:
     rail = parties.operator.read("/v1/rail", RailView)
     line: RailTransferLine = next(one for one in rail.transfers if one.run_id == run_id)
     gas = {one.purpose: _gas_of(local, one.hash) for one in reversed(line.transactions) if one.block is not None}
@@ -128,4 +126,3 @@ def _settled(
 
 def _gas_of(local: LocalVault, transaction: str) -> int:
     return int(local.web3.eth.get_transaction_receipt(transaction)["gasUsed"])  # type: ignore[arg-type]
-
