@@ -20,7 +20,9 @@ install: $(VENV)/.installed ## create .venv from requirements.lock
 demo: $(VENV)/.installed ## one institution, price ticks, everything real; results in demo-out/ (MODEL=pmrm2 for others)
 	$(BIN)/atomic-margin demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
 
-demo-chain: $(VENV)/.installed contracts ## a call and a liquidation on a chain that verifies the proofs; needs node, see docs/chain.md
+demo-chain: $(VENV)/.installed ## a call and a liquidation on a chain that verifies the proofs; results in demo-out-chain/
+	@test -x node_modules/.bin/anvil || command -v npm >/dev/null || { echo "demo-chain wants npm, to fetch anvil" >&2; exit 2; }
+	@test -x node_modules/.bin/anvil || npm install --no-save
 	$(BIN)/atomic-margin demo-chain --out $(OUT)-chain
 
 test: $(VENV)/.installed ## the tests, but for those that take a core for long
