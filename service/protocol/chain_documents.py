@@ -55,7 +55,10 @@ class RegistrationRequest(Document):
     """What a signer is asked about a book, format ``atomic-margin/registration-request/1``.
 
     Attributes:
-        model, universe, schedule: terms that the book is under.
+        format: of the request.
+        model: terms that the book is under.
+        universe: likewise.
+        schedule: likewise.
         revisions: signed ones of the universe, in order, from the one in a trust file on; absent where there are none.
         enrolment: that the book's keys are of, signed by the institution.
         submission: the book, signed by the institution.

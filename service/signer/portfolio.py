@@ -99,7 +99,7 @@ def verified_book(request: RegistrationRequest, trust: TrustFile, place: Place, 
         raise BundleRefused("submission", str(error)) from error
     if submission.institution != account.institution:
         raise AccountNotNamed(
-            f"the account is {account.institution!r}'s, and the submission {submission.institution!r}'s", "account"
+            f"the account is of {account.institution!r}, and the submission of {submission.institution!r}", "account"
         )
     points = b"".join(map(bytes.fromhex, submission.commitments))
     return VerifiedBook(account.institution, account.account, hashlib.sha256(points).digest())
