@@ -97,7 +97,10 @@ def _watch(web3: Web3) -> None:
     def asked(method: str, params: Sequence[Any]) -> Any:
         answer = ask(method, params)
         if method == "eth_call":
-            _note_all(ask("debug_traceCall", [params[0], params[1], _TRACER]))
+            traced = ask("debug_traceCall", [params[0], params[1], _TRACER])
+            # What is refused before it begins, such as too little gas to be sent, took no branch.
+            if "result" in traced or "result" in answer:
+                _note_all(traced)
         elif method in ("eth_sendTransaction", "eth_sendRawTransaction") and "result" in answer:
             # A block is mined for each at once.
             _note_all(ask("debug_traceTransaction", [answer["result"], _TRACER]))
