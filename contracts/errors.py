@@ -3,7 +3,8 @@
 ContractsError
 ├── CalldataError        a statement that the contracts do not verify
 ├── ArtifactError        a compiled contract that is not there, or not what was compiled
-└── ChainUnavailable     no local chain can be started
+├── ChainUnavailable     no local chain can be started
+└── KeyReferenceError    a key of a transfer over two chains that is of another one, or cannot be opened
 
 >>> issubclass(CalldataError, ContractsError)
 True
@@ -24,3 +25,7 @@ class ArtifactError(ContractsError):
 
 class ChainUnavailable(ContractsError):
     """What a local chain needs is not installed, or does not start."""
+
+
+class KeyReferenceError(ContractsError):
+    """A reference to a key that is not of this transfer, or parts that are not of this key."""

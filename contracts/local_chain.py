@@ -20,6 +20,8 @@ from atomic_margin.contracts.errors import ChainUnavailable
 ANVIL = Path(__file__).resolve().parents[1] / "node_modules" / ".bin" / "anvil"
 """Where `make contracts` puts it, in a checkout."""
 BLOCK_GAS = 60_000_000
+ANVIL_CHAIN = 31_337
+"""Chain id that anvil has unless it is told another."""
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 CALL_SECONDS = 120
@@ -44,7 +46,7 @@ def tester() -> Web3:
 
 
 @contextlib.contextmanager
-def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
+def anvil(hardfork: str = "osaka", executable: Path = ANVIL, chain: int = ANVIL_CHAIN) -> Iterator[Web3]:
     """Run anvil on a free port of loopback for the length of the block, with ten unlocked accounts.
 
     Raises:
@@ -54,7 +56,7 @@ def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
         raise ChainUnavailable(f"there is no {executable}: `make contracts` installs it")
     port = _free_port()
     command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--hardfork", hardfork, "--silent"]
-    command += ["--gas-limit", str(BLOCK_GAS)]
+    command += ["--gas-limit", str(BLOCK_GAS), "--chain-id", str(chain)]
     # What npm installs starts the program as a child of its own, which ends with the group alone.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours, by its path
     try:

@@ -24,6 +24,9 @@ from atomic_margin.contracts.local_chain import tester
 
 NAMED = (
     "AttestedVault",
+    "CollateralPayment",
+    "KeyLock",
+    "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
     "Vault",
