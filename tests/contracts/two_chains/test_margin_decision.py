@@ -104,6 +104,7 @@ def test_what_is_incepted_is_looked_at(chains: Pair, trade: Trade) -> None:
         ({"success": other.encrypted(SUCCESS)}, ("ForeignReference", ("decision",))),
         ({"failure": other.encrypted(FAILURE)}, ("ForeignReference", ("decision",))),
         ({"failure": trade.with_(lock=second).encrypted(FAILURE)}, ("ReferencesDiffer", ())),
+        ({"failure": back[:32] + bytes(32) + back[64:]}, ("ReferencesDiffer", ())),
         ({"success": alike}, ("SameKey", ())),
     ]
     for changed, wanted in wrong:
