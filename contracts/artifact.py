@@ -17,6 +17,9 @@ from atomic_margin.contracts.errors import ArtifactError
 
 CONTRACTS = (
     "AttestedVault",
+    "CollateralPayment",
+    "KeyLock",
+    "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
     "Vault",
@@ -29,9 +32,11 @@ CONTRACTS = (
     "test/FeeToken",
     "test/LyingToken",
     "test/OddToken",
+    "test/SecondFeeToken",
     "test/SilentToken",
     "test/SurchargeToken",
     "test/Token",
+    "test/UnapprovingToken",
 )
 """What is compiled: one file of that name in `SOURCES`, and one in `COMPILED`."""
 SOURCES = Path(__file__).parent / "solidity"

@@ -27,6 +27,9 @@ MOST_FEE = 10**11
 """What is paid for gas at most: said, so that nobody has to be asked."""
 NAMED = (
     "AttestedVault",
+    "CollateralPayment",
+    "KeyLock",
+    "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
     "Vault",
