@@ -19,6 +19,7 @@ CONTRACTS = (
     "AttestedVault",
     "MarginVerifier",
     "MatrixOracle",
+    "PointerResolver",
     "Vault",
     # For tests alone: nobody deploys them.
     "test/Batch",
@@ -28,6 +29,7 @@ CONTRACTS = (
     "test/FeeToken",
     "test/LyingToken",
     "test/OddToken",
+    "test/Registry",
     "test/SilentToken",
     "test/SurchargeToken",
     "test/Token",
