@@ -1,4 +1,4 @@
-"""Disable the checks of vaults and oracle one by one, and expect a failing test each time.
+"""Disable the checks of vaults, oracle and resolver one by one, and expect a failing test each time.
 
 Every `if (...) revert` of the sources below, every modifier of a function and every statement that a mutant names is
 taken out in a copy of the tree, which is compiled anew. Exit status 1 if a mutant survives, or if the tests fail
@@ -21,7 +21,7 @@ from atomic_margin.contracts.artifact import COMPILED, CONTRACTS, load_artifact
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLIDITY = Path("contracts/solidity")
-SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "Vault")
+SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "PointerResolver", "Vault")
 TESTS = "tests/contracts/vault"
 NO_COMPILER = 3
 CHOSEN = "not slow and not long"
@@ -30,6 +30,7 @@ FIRST = {
     "CollateralVault": ("test_vault.py", "test_settle.py", "test_tokens.py"),
     "HeldToken": ("test_tokens.py",),
     "MatrixOracle": ("test_oracle.py",),
+    "PointerResolver": ("../test_pointer_resolver.py",),
     "Vault": ("test_settle.py",),
 }
 """Tests that are likely to notice, and run before the others."""

@@ -173,7 +173,6 @@ contract PointerResolver {
     /// ENSIP-10: a call of `text` or `contenthash` about the very name, not about names below it.
     function resolve(bytes calldata name, bytes calldata data) external view returns (bytes memory) {
         if (name.length > MAX_NAME) revert NameMalformed();
-        if (data.length < 4) revert UnsupportedCall();
         bytes4 selector = bytes4(data);
         if (selector == TEXT) {
             (bytes32 node, string memory key) = abi.decode(data[4:], (bytes32, string));
@@ -229,9 +228,8 @@ contract PointerResolver {
     function _ofPublisher(bytes32 node) private view returns (Record storage) {
         address owner = registry.owner(node);
         Record storage record = _records[node][owner];
-        if (owner == address(0) || (record.publisher != msg.sender && !_speaksFor(owner))) {
-            revert NotPublisher(node, msg.sender);
-        }
+        // Nobody calls as the zero address, so a name without publisher or owner has nobody here.
+        if (record.publisher != msg.sender && !_speaksFor(owner)) revert NotPublisher(node, msg.sender);
         return record;
     }
 
