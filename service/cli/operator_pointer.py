@@ -63,6 +63,7 @@ def own(
 
     Exit status 0: all of it is mined. 2: something is not, and the sentence says why.
     """
+    needs_extras("operator pointer own", "chain")
     with plain_errors():
         calls: list[tuple[str, tuple[Any, ...]]] = []
         if log is not None:
@@ -78,7 +79,7 @@ def own(
         if not calls:
             raise ConfigurationError("say what is to be set: --log, --publisher, --gateway or --no-gateway")
         downloads = Downloads(trusted=trusted)
-        _send_all("own", name, rpc, registry, keystore, password_file, downloads, None, lambda _: calls)
+        _send_all(name, rpc, registry, keystore, password_file, downloads, None, lambda _: calls)
 
 
 @app.command()
@@ -109,6 +110,7 @@ def publish(
 
     Exit status 0: it is mined. 2: it is not, and the sentence says why.
     """
+    needs_extras("operator pointer publish", "chain")
     with plain_errors():
         if bundle is None and (bundle_file is not None or tiles):
             raise ConfigurationError("--bundle-file and --tiles go with --bundle")
@@ -125,11 +127,10 @@ def publish(
             hash_ = b"" if bundle_file is None else _hash_of(bundle_file, new)
             return [("publish", (note, bundle, tiles, hash_))]
 
-        _send_all("publish", name, rpc, registry, keystore, password_file, downloads, gateway, calls)
+        _send_all(name, rpc, registry, keystore, password_file, downloads, gateway, calls)
 
 
 def _send_all(
-    command: str,
     name: str,
     rpc: str | None,
     registry: str,
@@ -140,7 +141,6 @@ def _send_all(
     calls: Callable[[Resolver], list[tuple[str, tuple[Any, ...]]]],
 ) -> None:
     """Find the name's resolver, open the key, and carry out every call about the name, one by one."""
-    needs_extras(f"operator pointer {command}", "chain")
     from atomic_margin.service.pointer.keystore import load_account
     from atomic_margin.service.pointer.publish import send
 

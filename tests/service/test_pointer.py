@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from eth_abi.abi import encode
 from eth_account import Account
 
 from atomic_margin.contracts import local_chain
@@ -16,7 +18,7 @@ from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, sign_hea
 from atomic_margin.service.log.tree import root
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.store import checkpoints, log
-from atomic_margin.service.pointer.gateway import Gateway, GatewaySettings
+from atomic_margin.service.pointer.gateway import POINTER, Gateway, GatewaySettings
 from atomic_margin.service.pointer.records import RAW_SHA256
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.trust import TrustFile
@@ -57,6 +59,9 @@ class Files:
                 self.send_header("Content-Length", str(len(found or b"")))
                 self.end_headers()
                 self.wfile.write(found or b"")
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -188,6 +193,7 @@ def test_a_checkpoint_of_another_history_is_a_fork(home: Home, more: int) -> Non
     home.fails(AFTER, "CheckpointForked: ")
 
 
+@pytest.mark.long
 def test_tiles_of_another_log_show_nothing(home: Home) -> None:
     path = f"/v1/log/tile/0/001.p/{home.size - 256}"
     tiles = {
@@ -283,6 +289,7 @@ def test_names_without_a_resolver_or_with_none_of_ours(home: Home) -> None:
     assert (result.exit_code, "no registry" in result.stderr) == (2, True)
 
 
+@pytest.mark.long
 def test_addresses_that_are_not_followed(home: Home) -> None:
     home.publish()
     home.undecided("https is wanted", "--allow-host", "example.org")
@@ -374,10 +381,6 @@ def test_an_answer_that_is_over_is_not_believed(gated: Home, monkeypatch: pytest
 
 def test_an_answer_to_another_question_is_not_believed(gated: Home) -> None:
     """The gateway gives the signed bundle's address where the checkpoint is asked for."""
-    from eth_abi import encode
-
-    from atomic_margin.service.pointer.gateway import POINTER  # the call that is answered
-
     asked = POINTER + encode(["bytes32", "string"], [gated.names.node, "atomic-margin.bundle"])
     gateway = gated.world.operator.settings.ens_gateway
     assert gateway is not None
@@ -390,14 +393,11 @@ def test_an_answer_to_another_question_is_not_believed(gated: Home) -> None:
 
 def calls(home: Home) -> list[bytes]:
     """What a resolver asks a gateway about every record."""
-    from eth_abi import encode
-
-    from atomic_margin.service.pointer.gateway import POINTER
-
     keys = [f"atomic-margin.{key}" for key in ("checkpoint", "bundle", "tiles")] + ["contenthash"]
     return [POINTER + encode(["bytes32", "string"], [home.names.node, key]) for key in keys]
 
 
+@pytest.mark.long
 def test_hostile_gateways(gated: Home) -> None:
     files = gated.files
 
@@ -419,23 +419,39 @@ def test_hostile_gateways(gated: Home) -> None:
         (redirecting("https://gateway.example/"), "which is not followed"),
         (redirecting("http://10.0.0.1/"), "which is not followed"),
         (redirecting("http://localhost/"), "which is not followed"),
-        (redirecting(f"{files.url}/gateway"), "leads on and on"),
+        (redirecting("/gateway?again"), "leads on and on"),
         (endless, "with more than 65536 bytes"),
         (b"[" * 60_000, "is no JSON"),
         (b"{}", "has no `data` in hex"),
         (b'{"data": "0x1"}', "has no `data` in hex"),
         (b'{"data": 7}', "has no `data` in hex"),
     ):
-        files.found["/gateway"] = answer
-        point(gated, f"{files.url}/gateway")
-        # By POST, which is not sent on: nobody leads it anywhere.
-        gated.undecided("")
-        files.found = {f"/gateway?0x{call_.hex()}": answer for call_ in calls(gated)}
+        files.found = {f"/gateway?0x{call_.hex()}": answer for call_ in calls(gated)} | {"/gateway?again": answer}
         point(gated, f"{files.url}/gateway?{{data}}")
-        gated.undecided(said if "leads on" not in said else "")
+        gated.undecided(said)
+    files.found = {"/gateway": redirecting("/other")}
+    point(gated, f"{files.url}/gateway")
+    gated.undecided("sends what was posted to it elsewhere")
     for url in ("https://10.1.2.3/{data}", "http://example.org/{data}", "ftp://example.org/{data}", "{data}"):
         point(gated, url)
         gated.undecided("is not followed")
+
+
+def test_a_gateway_without_data_in_its_address_is_asked_by_post(gated: Home) -> None:
+    gateway = gated.world.operator.settings.ens_gateway
+    assert gateway is not None
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        body = gateway.answer(asked["sender"], asked["data"], lambda: gated.checkpoint(gated.size))
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(json.dumps({"data": body, "more": 7}).encode())
+
+    gated.files.found["/gateway"] = answer
+    point(gated, f"{gated.files.url}/gateway")
+    result = gated.verify()
+    assert result.exit_code == 0, result.output
 
 
 def test_gateways_are_tried_in_turn_but_not_after_a_no(gated: Home) -> None:
@@ -454,8 +470,6 @@ def test_gateways_are_tried_in_turn_but_not_after_a_no(gated: Home) -> None:
 
 
 def test_the_gateway_answers_nothing_else(gated: Home) -> None:
-    import httpx
-
     (checkpoint, *_), resolver = calls(gated), gated.names.resolver.address
     good = f"{gated.server.url}/v1/ens/{resolver}/0x{checkpoint.hex()}.json"
     answer = httpx.get(good)

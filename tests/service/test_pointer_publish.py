@@ -11,16 +11,21 @@ from eth_account import Account
 from web3 import Web3
 
 from atomic_margin.contracts import local_chain
+from atomic_margin.service.cli.extras import EXTRAS
+from atomic_margin.service.log.checkpoints import TreeHead, sign_head
+from atomic_margin.service.log.tree import root
+from atomic_margin.service.operator.store import log
 from atomic_margin.service.pointer.errors import KeystoreUnusable
 from atomic_margin.service.pointer.keystore import load_account
 from atomic_margin.service.pointer.records import BUNDLE, CHECKPOINT, LOG, RAW_SHA256, TILES
 
 from .. import outside
-from ..contracts.names import NAME, SIGNER, Names, new_names
+from ..contracts.names import NAME, SIGNER, Names, new_names, serving
 from .following import served
 from .stages import Stages
 from .test_cli import call
 from .test_log_evidence import Watched
+from .test_pointer import Files
 from .world import World
 
 PASSWORD = "correct horse"  # noqa: S105
@@ -88,6 +93,18 @@ def test_an_operator_publishes_its_log(keys: Path, names: tuple[str, Names], sta
         assert text(chain.node, BUNDLE).call() == "https://files.example.org/bundle.json"
         assert text(chain.node, TILES).call() == server.url
         assert chain.resolver.functions.contenthash(chain.node).call()[: len(RAW_SHA256)] == RAW_SHA256
+        # Whoever has the trust file follows it, where its bundle is on this machine.
+        files = Files()
+        with serving(files.handler) as files.url:
+            files.found = {"/bundle.json": file.read_bytes()}
+            local = ("--bundle", f"{files.url}/bundle.json", "--bundle-file", file, "--tiles", server.url)
+            assert pointer("publish", "owner", *at, *local).exit_code == 0
+            (tmp_path / "trust.json").write_text(json.dumps(world.trust()))
+            seen = call(
+                "verify", f"ens:{NAME}", "--trust", tmp_path / "trust.json", "--rpc", rpc, "--registry",
+                chain.registry.address, "--allow-host", "127.0.0.1",
+            )  # fmt: skip
+            assert (seen.exit_code, "valid" in seen.stdout) == (0, True), seen.output
         # The log goes on, and the name with it, but not back.
         watched.append(3)
         watched.publish()
@@ -123,9 +140,6 @@ def test_a_bundle_that_the_checkpoint_does_not_hold_is_not_published(
     bundle = world.client.get(f"/v1/attestations/{run}", headers=world.admin).json()
     chain.w3.provider.make_request("anvil_impersonateAccount", [OWNER.address])  # type: ignore[arg-type]
     chain.do("setLog", chain.node, str(world.operator.log_key), by=OWNER.address)
-    from atomic_margin.service.log.checkpoints import TreeHead, sign_head
-    from atomic_margin.service.log.tree import root
-    from atomic_margin.service.operator.store import log
 
     newest = max(int(leaf["index"]) for leaf in bundle["log"]["leaves"])
     with world.operator.store.reading() as session:
@@ -163,3 +177,22 @@ def test_keys_come_from_encrypted_files_alone(keys: Path, tmp_path: Path, monkey
             load_account(keystore, password)
         assert OWNER.key.hex() not in str(caught.value)
         assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("verify", f"ens:{NAME}", "--trust", "trust.json"),
+        ("operator", "pointer", "own", NAME, "--keystore", "key.json", "--publisher", OWNER.address),
+        ("operator", "pointer", "publish", NAME, "--keystore", "key.json"),
+    ],
+)
+def test_without_the_extra_it_is_named(
+    command: tuple[str, ...], stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXTRAS, "chain", ("not_installed_anywhere",))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trust.json").write_text(json.dumps(stages.trust))
+    result = call(*command, "--rpc", "http://127.0.0.1:9")
+    assert result.exit_code == 2
+    assert "needs the extra chain: pip install 'atomic-margin[chain]'" in " ".join(result.stderr.split())
