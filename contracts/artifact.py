@@ -22,6 +22,7 @@ CONTRACTS = (
     "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
+    "PointerResolver",
     "Vault",
     # For tests alone: nobody deploys them.
     "test/Batch",
@@ -33,6 +34,7 @@ CONTRACTS = (
     "test/LyingToken",
     "test/OddToken",
     "test/SecondFeeToken",
+    "test/Registry",
     "test/SilentToken",
     "test/SurchargeToken",
     "test/Token",

@@ -1,4 +1,4 @@
-"""Disable the checks of vaults and oracle one by one, and expect a failing test each time.
+"""Disable the checks of vaults, oracle and resolver one by one, and expect a failing test each time.
 
 Every `if (...) revert` of the sources below, every modifier of a function and every statement that a mutant names is
 taken out in a copy of the tree, which is compiled anew. Exit status 1 if a mutant survives, or if the tests fail
@@ -31,6 +31,7 @@ SOURCES = (
     "KeyLock",
     "MarginDecision",
     "MatrixOracle",
+    "PointerResolver",
     "TwoChains",
     "Vault",
 )
@@ -47,6 +48,7 @@ FIRST = {
     "MarginDecision": ("test_margin_decision.py",),
     "MatrixOracle": ("test_oracle.py",),
     "TwoChains": ("test_key_lock.py", "test_margin_decision.py", "test_faults.py"),
+    "PointerResolver": ("../test_pointer_resolver.py",),
     "Vault": ("test_settle.py",),
 }
 """Tests that are likely to notice, and run before the others."""
