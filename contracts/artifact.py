@@ -17,8 +17,11 @@ from atomic_margin.contracts.errors import ArtifactError
 
 CONTRACTS = (
     "AttestedVault",
+    "ChunkedSufficiency",
     "MarginVerifier",
     "MatrixOracle",
+    "PartialVerifier",
+    "PartsVault",
     "Vault",
     # For tests alone: nobody deploys them.
     "test/Batch",

@@ -21,7 +21,7 @@ from atomic_margin.contracts.artifact import COMPILED, CONTRACTS, load_artifact
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLIDITY = Path("contracts/solidity")
-SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "Vault")
+SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "PartsVault", "Vault")
 TESTS = "tests/contracts/vault"
 NO_COMPILER = 3
 CHOSEN = "not slow and not long"
@@ -30,6 +30,7 @@ FIRST = {
     "CollateralVault": ("test_vault.py", "test_settle.py", "test_tokens.py"),
     "HeldToken": ("test_tokens.py",),
     "MatrixOracle": ("test_oracle.py",),
+    "PartsVault": ("test_parts.py",),
     "Vault": ("test_settle.py",),
 }
 """Tests that are likely to notice, and run before the others."""
@@ -46,6 +47,12 @@ STATEMENTS = (
     ("CollateralVault", "oracle.checkPortfolio(document, signatures);"),
     ("HeldToken", "_entered = false;"),
     ("MatrixOracle", "last = signer;"),
+    ("PartsVault", "_openRun(run);"),
+    ("PartsVault", "_requireAttested(attestation, signatures);"),
+    ("PartsVault", "_requireHolds(name, Claim.Breach, breachSlices, breachSum);"),
+    ("PartsVault", "_requireHolds(name, Claim.TopUp, topUpSlices, topUpSum);"),
+    ("PartsVault", "delete _recorded[part];"),
+    ("PartsVault", "if (part == bytes32(0)) return;"),
     ("Vault", "oracle.checkMatrices(attestation, signatures);"),
 )
 """Statements that security rests on, besides checks."""

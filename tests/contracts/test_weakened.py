@@ -80,12 +80,12 @@ def test_what_is_left_out_is_noticed(
     assert failures > 0
 
 
-def compiled(sources: Path) -> Artifact:
-    """The verifier as `scripts/contracts.py` makes it of other sources."""
+def compiled(sources: Path, name: str = "MarginVerifier") -> Artifact:
+    """The verifier, or another contract, as `scripts/contracts.py` makes it of other sources."""
     command = [
         sys.executable,
         str(ROOT / "scripts" / "contracts.py"),
-        "MarginVerifier",
+        name,
         "--sources",
         str(sources),
         "--print",

@@ -24,8 +24,11 @@ from atomic_margin.contracts.local_chain import tester
 
 NAMED = (
     "AttestedVault",
+    "ChunkedSufficiency",
     "MarginVerifier",
     "MatrixOracle",
+    "PartialVerifier",
+    "PartsVault",
     "Vault",
     "test/DecidedVerifier",
 )
