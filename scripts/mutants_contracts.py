@@ -26,7 +26,7 @@ CONTRACT_MUTANTS = (
     Mutant(
         "parts: what a transaction may take",
         "contracts.parts:plan",
-        condition("settling_gas"),
+        condition("most", "budget"),
         "True",
         ("tests/contracts/test_parts_plan.py::test_a_plan_has_the_fewest_parts_that_fit",),
     ),

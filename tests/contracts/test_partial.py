@@ -241,10 +241,12 @@ def test_bits_and_top_up_of_chunks_are_bound(whole: Sliced, small_chunked: Case)
     assert said == KINDS[small_chunked.function]
 
 
-def test_a_chain_without_the_precompiles_is_refused(case: Case) -> None:
+def test_a_chain_without_the_precompiles_is_refused(
+    small_sufficiency: Case, small_breach: Case, small_chunked: Case
+) -> None:
     if not local_chain.ANVIL.exists():
         outside.absent("anvil, by `make contracts`")
     with local_chain.anvil(hardfork="cancun") as web3:
-        whole = Verifier(web3, deploy_verifier(web3, web3.eth.accounts[0]))
-        for slices in (1, 2):
-            assert Sliced(web3, whole, slices).says(case.function, *case.calldata) == "PrecompileMissing()"
+        sliced = Sliced(web3, Verifier(web3, deploy_verifier(web3, web3.eth.accounts[0])), slices=2)
+        for case in (small_sufficiency, small_breach, small_chunked):
+            assert sliced.says(case.function, *case.calldata) == "PrecompileMissing()"

@@ -15,7 +15,7 @@ SIZES = (
     (64, 33, 38, BUDGET),
     (64, 33, 38, 5_500_000),
     (64, 128, 38, BUDGET),
-    (64, 256, 38, BUDGET),
+    (256, 32, 32, BUDGET),
     (256, 64, 32, BUDGET),
 )
 """Entries, rows, bits, and the gas that a transaction may take."""
