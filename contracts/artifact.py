@@ -17,11 +17,14 @@ from atomic_margin.contracts.errors import ArtifactError
 
 CONTRACTS = (
     "AttestedVault",
+    "ChunkedSufficiency",
     "CollateralPayment",
     "KeyLock",
     "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
+    "PartialVerifier",
+    "PartsVault",
     "PointerResolver",
     "Vault",
     # For tests alone: nobody deploys them.

@@ -2,6 +2,7 @@
 
 ContractsError
 ├── CalldataError        a statement that the contracts do not verify
+├── PartsError           proofs that no plan of parts fits, or a part that a chain refused
 ├── ArtifactError        a compiled contract that is not there, or not what was compiled
 ├── ChainUnavailable     no local chain can be started
 ├── AddressesInvalid     a file of addresses that cannot be read, or a field of it
@@ -23,6 +24,10 @@ class ContractsError(Exception):
 
 class CalldataError(ContractsError):
     """A statement with slack, with weighted top-ups, or of more bits than a proof in one piece has."""
+
+
+class PartsError(ContractsError):
+    """Proofs of which not even one slice fits a transaction, or a part that the chain refused to record."""
 
 
 class ArtifactError(ContractsError):

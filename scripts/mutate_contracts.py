@@ -31,6 +31,7 @@ SOURCES = (
     "KeyLock",
     "MarginDecision",
     "MatrixOracle",
+    "PartsVault",
     "PointerResolver",
     "TwoChains",
     "Vault",
@@ -49,6 +50,7 @@ FIRST = {
     "MatrixOracle": ("test_oracle.py",),
     "TwoChains": ("test_key_lock.py", "test_margin_decision.py", "test_faults.py"),
     "PointerResolver": ("../test_pointer_resolver.py",),
+    "PartsVault": ("test_parts.py",),
     "Vault": ("test_settle.py",),
 }
 """Tests that are likely to notice, and run before the others."""
@@ -72,6 +74,12 @@ STATEMENTS = (
     ("KeyLock", "_requireHash(keyHashedSeller, keyEncryptedSeller);"),
     ("MatrixOracle", "last = signer;"),
     ("TwoChains", "next = holder + 1;"),
+    ("PartsVault", "_openRun(run);"),
+    ("PartsVault", "_requireAttested(attestation, signatures);"),
+    ("PartsVault", "_requireHolds(name, Claim.Breach, breachSlices, breachSum);"),
+    ("PartsVault", "_requireHolds(name, Claim.TopUp, topUpSlices, topUpSum);"),
+    ("PartsVault", "delete _recorded[part];"),
+    ("PartsVault", "if (part == bytes32(0)) return;"),
     ("Vault", "oracle.checkMatrices(attestation, signatures);"),
 )
 """Statements that security rests on, besides checks."""
