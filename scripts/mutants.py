@@ -21,8 +21,8 @@ from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
-from mutants_rail import RAIL_MUTANTS
 from mutants_pointer import POINTER_MUTANTS
+from mutants_rail import RAIL_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
