@@ -6,6 +6,7 @@ ContractsError
 ├── ChainUnavailable     no local chain can be started
 ├── AddressesInvalid     a file of addresses that cannot be read, or a field of it
 ├── MessageInvalid       a message or a signature of another form than the oracle takes
+├── RegistrationRefused  signers or vault do not take a book as it was meant
 ├── TooFewSignatures     fewer of the oracle's signers signed one message than it wants
 └── KeystoreError        a keystore file that cannot be read or made
     ├── KeystoreNotPrivate   somebody else may read or change it
@@ -62,3 +63,7 @@ class TooFewSignatures(ContractsError):
     def __init__(self, reason: str, answers: dict[str, str]) -> None:
         super().__init__("; ".join([reason, *(f"{url}: {said}" for url, said in answers.items())]))
         self.answers = answers
+
+
+class RegistrationRefused(ContractsError):
+    """Signers attest another book than was meant, or the chain does not take it."""
