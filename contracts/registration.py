@@ -14,6 +14,7 @@ from web3.exceptions import Web3Exception
 
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import load_artifact
+from atomic_margin.contracts.attestations import Kind
 from atomic_margin.contracts.collect import Collected, SignerSet, collect
 from atomic_margin.contracts.errors import RegistrationRefused
 from atomic_margin.contracts.signatures import sign_message
@@ -21,7 +22,7 @@ from atomic_margin.contracts.signatures import sign_message
 EXPIRY_SECONDS = 3600
 CALL_SECONDS = 60
 WAIT_SECONDS = 300
-KIND = "PortfolioAttestation"
+KIND: Kind = "PortfolioAttestation"
 
 
 def register_book(
@@ -80,7 +81,10 @@ def _registered(
     )
     own = sign_message(key, KIND, collected.message, chain=chain, contract=addresses.oracle)
     call = vault.functions.registerPortfolio(collected.message, own, collected.signatures)
-    transaction = call.build_transaction({"from": key.address, "nonce": web3.eth.get_transaction_count(key.address)})
+    # Another type by name than the one that signs.
+    transaction: Any = call.build_transaction(
+        {"from": key.address, "nonce": web3.eth.get_transaction_count(key.address)}
+    )
     sent = web3.eth.send_raw_transaction(key.sign_transaction(transaction).raw_transaction)
     receipt = web3.eth.wait_for_transaction_receipt(sent, timeout=WAIT_SECONDS)
     if receipt["status"] != 1:
