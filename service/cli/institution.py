@@ -179,6 +179,7 @@ def promise(
 institution_collateral.register(app)
 institution_shown.register(app)
 institution_identity.register(app)
+institution_chain.register(app)
 institution_default.register(app)
 institution_chain.register(app)
 app.command()(institution_entries.entries)

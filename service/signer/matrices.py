@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.calldata import Checked, expected
 from atomic_margin.contracts.errors import CalldataError
+from atomic_margin.contracts.run_keys import MAX_ROUNDS, run_key
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.documents.strict import MAX_QUANTITY, Document, integer_in
 from atomic_margin.margin.errors import MarginError
@@ -55,6 +56,7 @@ class SettlementRequest(Document):
     Attributes:
         bundle: as published, with what shows its entries in the log; of a breach that is not settled.
         expiry: last second at which the attestation counts, by the chain's clock.
+        round: how often the run lapsed on the chain before.
     """
 
     TAG: ClassVar[str] = "settlement-request"
@@ -62,6 +64,7 @@ class SettlementRequest(Document):
     format: Literal["atomic-margin/settlement-request/1"]
     bundle: JsonObject
     expiry: Annotated[int, integer_in(0, 2**63 - 1)]
+    round: Annotated[int, integer_in(0, MAX_ROUNDS - 1)]
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,9 @@ class VerifiedRun:
     log: bytes
     eligible: tuple[str, ...] | None
 
-    @property
-    def run(self) -> bytes:
-        """Name of the run on the chain: the hash of its record."""
-        return bytes.fromhex(self.breach.run_hash)
+    def run(self, number: int) -> bytes:
+        """Return the name of the run on the chain, in its round of this number."""
+        return run_key(bytes.fromhex(self.breach.run_hash), number)
 
 
 def claimed_run(bundle: object, operator: str) -> bytes:
@@ -150,7 +152,7 @@ def verified_run(bundle: object, trust: TrustFile, group: Group) -> VerifiedRun:
     )
 
 
-def matrix_message(run: VerifiedRun, chain: RunOnChain, place: Place, expiry: int) -> dict[str, Any]:
+def matrix_message(run: VerifiedRun, chain: RunOnChain, place: Place, expiry: int, number: int = 0) -> dict[str, Any]:
     """Return the `MatrixAttestation` of a verified run that the vault has open.
 
     Args:
@@ -158,6 +160,7 @@ def matrix_message(run: VerifiedRun, chain: RunOnChain, place: Place, expiry: in
         chain: the vault's picture of it.
         place: what is signed for.
         expiry: that was asked for.
+        number: of the run's round on the chain.
 
     Raises:
         RunNotOpen, ChainDiffers: the vault has it otherwise.
@@ -189,7 +192,7 @@ def matrix_message(run: VerifiedRun, chain: RunOnChain, place: Place, expiry: in
         "chain": addresses.chain,
         "vault": addresses.vault,
         "account": chain.account,
-        "run": run.run,
+        "run": run.run(number),
         "tick": record.price_sequence,
         "log": run.log,
         "commitments": run.breach_checked.commitments,

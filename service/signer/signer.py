@@ -18,6 +18,7 @@ from eth_account.signers.local import LocalAccount
 
 from atomic_margin.contracts.attestations import Kind
 from atomic_margin.contracts.message_json import message_json
+from atomic_margin.contracts.run_keys import run_key
 from atomic_margin.contracts.signatures import sign_message, signature_text
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.protocol.chain_documents import RegistrationRequest
@@ -107,15 +108,15 @@ class Signer:
             SigningRefused: something is wrong with the bundle, or the vault has the run otherwise.
         """
         with self._noting("MatrixAttestation") as subject, self._alone():
-            run = claimed_run(request.bundle, self._trust.operator)
+            run = run_key(claimed_run(request.bundle, self._trust.operator), request.round)
             subject.name = "0x" + run.hex()
             if not self.vault.run(run, self.address).open:
                 raise RunNotOpen(
                     f"the vault does not have run 0x{run.hex()} open: open it by that name, and ask in time", "run"
                 )
             verified = verified_run(request.bundle, self._trust, self._group)
-            chain = self.vault.run(verified.run, self.address)
-            message = matrix_message(verified, chain, self.place, request.expiry)
+            chain = self.vault.run(verified.run(request.round), self.address)
+            message = matrix_message(verified, chain, self.place, request.expiry, request.round)
             return self._sign("MatrixAttestation", message, chain.at.now)
 
     def sign_portfolio(self, request: RegistrationRequest) -> Signed:

@@ -26,7 +26,7 @@ from atomic_margin.service.operator.store.tables import AnswerRow, Run, Tick
 from atomic_margin.service.protocol.settlements import rightful_transfers
 
 from ...contracts.vault.chain import Chain
-from ...contracts.vault.world import HOLDER, OPERATOR, settings
+from ...contracts.vault.world import BOOK, HOLDER, OPERATOR, settings
 from ...contracts.vault.world import World as Vault
 from ...contracts.vault.world import world as world_of
 from ..documents import FUND
@@ -65,14 +65,16 @@ class Decided:
     problem: RailProblem | None = None
     changed: Mapping[str, Any] = field(default_factory=dict)
 
-    def check(self, run_id: str) -> None:
-        """Find nothing in the way."""
+    def book(self, run_id: str) -> bytes:
+        """Find nothing in the way of the book that is registered."""
         assert run_id
         if self.problem is not None:
             raise self.problem
+        return BOOK
 
-    def ready(self, run_id: str, key: bytes) -> Ready:
+    def ready(self, run_id: str, key: bytes, number: int) -> Ready:
         """Sign what a vault's run says, for the top-up of the stored answer."""
+        assert number >= 0
         if self.problem is not None:
             raise self.problem
         top_up, quantity = self.due(run_id)
@@ -82,6 +84,7 @@ class Decided:
             tick=seen[1],
             free=seen[5],
             posted=seen[6],
+            topUp=top_up,
             rate=quantity * RATE_UNIT // top_up,
             **self.changed,
         )

@@ -1,12 +1,13 @@
 """A rail on a chain: pending, submitted, final; then the ledger, which moves what the chain moved."""
 
+from atomic_margin.contracts.run_keys import run_key
 from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain.errors import NotCarriable
 from atomic_margin.service.protocol.states import AccountState, RunState
 
-from ...contracts.vault.world import HOLDER, OPERATOR
+from ...contracts.vault.world import HOLDER, OPERATOR, RUN_SECONDS, digest
 from ..documents import FUND
 from .settling import ASSET, PLENTY, Settling
 
@@ -206,3 +207,28 @@ def test_a_halt_comes_too_late_for_what_is_final(joined: Settling) -> None:
     halts.halt(joined.world.operator, "drill", ("settlements",))
     answers.settle_unfinished(joined.world.operator)
     assert joined.state(run_id) == RailState.FINAL
+
+
+def test_a_run_that_lapses_on_the_chain_is_opened_anew_and_settled(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.preparing.changed = {"expiry": 1}
+    joined.settle(2)
+    first = bytes.fromhex(joined.transfer(run_id).run_hash)
+    joined.vault.chain.travel(RUN_SECONDS + 1)
+    joined.vault.send(joined.vault.vault.functions.lapse(first))
+    joined.preparing.changed = {}
+    for _ in range(6):
+        joined.again_at_once()
+        joined.look()
+    transfer = joined.transfer(run_id)
+    assert (transfer.round, transfer.state) == (1, "final")
+    assert joined.vault.run_state(first) == "Lapsed"
+    assert joined.vault.run_state(run_key(bytes.fromhex(transfer.run_hash), 1)) == "Settled"
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_a_book_that_is_replaced_in_the_vault_before_its_run_is_opened_is_settled(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.vault.register(HOLDER, digest("another book"))
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED

@@ -72,6 +72,7 @@ def test_what_is_attested_is_what_bundle_and_vault_say(
         "topUpMatrix": verified.top_up_checked.matrix,
         "breachContext": verified.breach_checked.context,
         "topUpContext": verified.top_up_checked.context,
+        "topUp": verified.breach.top_up,
         "free": FREE,
         "posted": POSTED,
         "rate": rate,
@@ -79,7 +80,7 @@ def test_what_is_attested_is_what_bundle_and_vault_say(
         "expiry": SOON,
     }
     assert verified.top_up_checked.top_up == top_up > 0
-    assert claimed_run(played.unsettled, played.operator.public_key) == verified.run == played.run
+    assert claimed_run(played.unsettled, played.operator.public_key) == verified.run(0) == played.run
 
 
 @pytest.mark.parametrize(

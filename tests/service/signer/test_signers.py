@@ -70,7 +70,12 @@ def serving(signer: Signer) -> Iterator[str]:
 
 
 def request(played: Played, expiry: int, **changed: Any) -> Json:
-    said = {"format": "atomic-margin/settlement-request/1", "bundle": played.unsettled, "expiry": str(expiry)}
+    said = {
+        "format": "atomic-margin/settlement-request/1",
+        "bundle": played.unsettled,
+        "round": "0",
+        "expiry": str(expiry),
+    }
     return {**said, **changed}
 
 

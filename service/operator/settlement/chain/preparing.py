@@ -33,8 +33,8 @@ class Preparation:
         """Take what is needed; nothing is asked yet."""
         self._operator, self._settings, self._vault, self._collect = operator, settings, vault, collect
 
-    def check(self, run_id: str) -> None:
-        """Make sure that this chain can settle a run, before it is opened.
+    def book(self, run_id: str) -> bytes:
+        """Return hash(V) of a run that this chain can settle, before it is opened.
 
         Raises:
             NotCarriable: other collateral is posted, the proofs are of a form that the contract does not verify, or the
@@ -48,16 +48,17 @@ class Preparation:
                 "by hand; have it substitute its collateral"
             )
         breach, _ = found.said()
-        account = self._settings.file.accounts.get(found.record.institution, "")
-        registered = self._vault.commitments(account) if account else b""
-        if registered != breach.commitments:
+        holder = self._vault.holder(breach.commitments)
+        if holder is None or holder != self._settings.file.accounts.get(found.record.institution):
+            whose = "not registered in the vault" if holder is None else f"registered by {holder}"
             raise NotCarriable(
-                f"the vault has book {registered.hex()[:16] or 'none'} of {found.record.institution}, the run is on "
-                f"{breach.commitments.hex()[:16]}: have the institution register it (`institution register-book`)"
+                f"book {breach.commitments.hex()[:16]} of {found.record.institution} is {whose}: have the institution "
+                "register it from its account (`institution register-book`)"
             )
+        return breach.commitments
 
-    def ready(self, run_id: str, key: bytes) -> Ready:
-        """Return what settles a run that is open on the chain.
+    def ready(self, run_id: str, key: bytes, number: int) -> Ready:
+        """Return what settles a run that is open on the chain, in its round of this number.
 
         Raises:
             SignersSilent: too few witnesses or signers so far.
@@ -69,7 +70,9 @@ class Preparation:
         if bundle is None:
             raise SignersSilent("too few witnesses have cosigned the run's entries so far: signers ask for them")
         expiry = self._vault.time() + file.attestation_seconds
-        message, signatures = self._collect({"format": REQUEST_FORMAT, "bundle": bundle, "expiry": str(expiry)})
+        message, signatures = self._collect(
+            {"format": REQUEST_FORMAT, "bundle": bundle, "round": str(number), "expiry": str(expiry)}
+        )
         found = proven(operator, run_id)
         breach, top_up = found.said()
         for name, wanted in (

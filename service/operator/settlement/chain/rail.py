@@ -5,7 +5,6 @@ on after any crash, reorganisation or lost transaction by looking again: a run t
 one that is open is settled, one that is settled in a final block is handed to the hook.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from eth_typing import HexStr
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from atomic_margin.contracts.run_keys import MAX_ROUNDS, run_key
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.faults import fault_point
@@ -39,22 +39,9 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """Between two looks at the chain while something is under way."""
 MAX_WAIT_SECONDS = 300
-MAX_ROUNDS = 8
-"""So often a run is opened anew after it lapsed."""
 REORGANISED_BLOCKS = 128
 """Events of a run are looked for from so many blocks before its opening was sent."""
 SHOWN = 20
-ROUND_TAG = b"atomic-margin/round"
-
-
-def run_key(run_hash: str, number: int) -> bytes:
-    """Return the identifier of a run on the chain: the hash of its record, or made of it after it lapsed there.
-
-    >>> run_key("00" * 32, 0) == bytes(32), run_key("00" * 32, 1) == bytes(32)
-    (True, False)
-    """
-    record = bytes.fromhex(run_hash)
-    return record if number == 0 else hashlib.sha256(ROUND_TAG + record + number.to_bytes(2, "big")).digest()
 
 
 class Ready(NamedTuple):
@@ -68,15 +55,15 @@ class Ready(NamedTuple):
 class Preparing(Protocol):
     """Gets together what `settle` takes."""
 
-    def check(self, run_id: str) -> None:
-        """Make sure that this chain can settle a run, before it is opened.
+    def book(self, run_id: str) -> bytes:
+        """Return hash(V) of a run that this chain can settle, before it is opened.
 
         Raises:
             NotCarriable: it cannot.
         """
 
-    def ready(self, run_id: str, key: bytes) -> Ready:
-        """Return what settles a run that is open on the chain.
+    def ready(self, run_id: str, key: bytes, number: int) -> Ready:
+        """Return what settles a run that is open on the chain, in its round of this number.
 
         Raises:
             RailProblem: what is missing.
@@ -214,7 +201,7 @@ class ChainRail:
             tick = session.get_one(Run, run_id).price_sequence
             institution = session.get_one(Run, run_id).institution
             stopped = halted.stops(session, session.get_one(Account, institution), "settlements")
-        key = run_key(row.run_hash, row.round)
+        key = run_key(bytes.fromhex(row.run_hash), row.round)
         final = self.vault.final_block(self.settings.file.finality)
         settled = None if final is None else self.vault.run(key, final)
         if final is not None and settled is not None and settled.state in ("Settled", "Terminated"):
@@ -224,17 +211,16 @@ class ChainRail:
             raise NotCarriable("settlements are halted: nothing is sent until that is over")
         seen = self.vault.run(key)
         if seen.state == "Unknown":
-            self._preparing.check(run_id)
-            account = self._account_of(institution)
+            book, account = self._preparing.book(run_id), self._account_of(institution)
             self._begin(run_id, account)
             task = Task(run_id, "open", row.round)
-            self._transactions.advance(task, lambda: self.vault.opening(key, account, tick))
+            self._transactions.advance(task, lambda: self.vault.opening(key, account, tick, book))
         elif seen.state == "Valuation":
             if seen.account != self._account_of(institution):
                 raise NotCarriable(f"the vault opened this run for {seen.account}, the rail file says another address")
             self._begin(run_id, seen.account)
             task = Task(run_id, "settle", row.round)
-            self._transactions.advance(task, lambda: self._settling(run_id, key))
+            self._transactions.advance(task, lambda: self._settling(run_id, key, row.round))
         elif seen.state == "Lapsed" and settled is not None and settled.state == "Lapsed":
             self._again(run_id, row.round)
         elif seen.state in ("Covered", "Challenged"):
@@ -244,8 +230,8 @@ class ChainRail:
             )
         return False
 
-    def _settling(self, run_id: str, key: bytes) -> HexStr:
-        ready = self._preparing.ready(run_id, key)
+    def _settling(self, run_id: str, key: bytes, number: int) -> HexStr:
+        ready = self._preparing.ready(run_id, key, number)
         return self.vault.settling(ready.message, ready.signatures, ready.proofs)
 
     def _account_of(self, institution: str) -> str:
@@ -278,11 +264,11 @@ class ChainRail:
                 f"the vault says that the run is settled, and there is no event of it from block {first}"
             )
         fault_point("settlement-final")
+        self._transactions.forget(row.run_id)
         with self._store.unit_of_work() as session:
             found = session.get_one(RailTransfer, row.run_id)
             found.state, found.outcome = str(RailState.FINAL), _written(outcome)
             found.final_at = instant_text(now())
-        self._transactions.forget(row.run_id)
         _log.info("run %s: %s is final in block %d", row.run_id, outcome.kind, outcome.block)
 
     def _require_same(self, row: RailTransfer, instruction: Instruction) -> None:

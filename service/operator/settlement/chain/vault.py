@@ -146,10 +146,11 @@ class VaultOnChain:
             found = self._vault.functions.accountOf(account).call(block_identifier=block)
         return int(found[0]), int(found[1])
 
-    def commitments(self, account: str) -> bytes:
-        """Return hash(V) of the book that an account has registered; zeros for none."""
+    def holder(self, commitments: bytes) -> str | None:
+        """Return the account that has registered a book, by its hash(V); None if nobody has."""
         with node_problems():
-            return bytes(self._vault.functions.accountOf(account).call()[2])
+            found = str(self._vault.functions.holderOf(commitments).call())
+        return found if int(found, 16) else None
 
     def outcome(self, key: bytes, first: int, last: int) -> Outcome | None:
         """Return what the settlement of a run moved; None if there is none in these blocks."""
@@ -184,9 +185,9 @@ class VaultOnChain:
 
     # What is sent
 
-    def opening(self, key: bytes, account: str, tick: int) -> HexStr:
-        """Return the data of a call that opens a run."""
-        return HexStr(self._vault.encode_abi("openRun", [key, account, tick]))
+    def opening(self, key: bytes, account: str, tick: int, commitments: bytes) -> HexStr:
+        """Return the data of a call that opens a run on a book."""
+        return HexStr(self._vault.encode_abi("openRun", [key, account, tick, commitments]))
 
     def settling(
         self, message: Mapping[str, Any], signatures: Sequence[tuple[bytes, bytes, int]], proofs: Sequence[bytes]
