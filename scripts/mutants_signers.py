@@ -29,11 +29,11 @@ SIGNER_MUTANTS = (
     Mutant(
         "bundles: an unsettled one has no settlement",
         "service.verifier.attestation:verify_attestation",
-        condition("settled is None", "unsettled"),
-        "False",
+        call("_require", "settled", "settlement"),
+        "None",
         _tests("matrices", "a_settlement_in_an_unsettled_bundle_is_refused"),
     ),
-    _matrices("open", "matrix_message", condition("chain.open"), "False", _OTHERWISE),
+    _matrices("open", "matrix_message", condition("open"), "False", _OTHERWISE),
     _matrices("tick and commitments", "matrix_message", condition("said", "wanted"), "False", _OTHERWISE),
     _matrices("posted on the chain", "require_posted", condition("counted", "posted"), "False", _OTHERWISE),
     _matrices("other assets", "require_posted", condition("others"), "False", "only_the_tokens_asset_may_count"),
@@ -95,7 +95,7 @@ SIGNER_MUTANTS = (
     ),
     _collect("members alone", "_counted", condition("members"), "False", "what_does_not_count_says_why"),
     _collect("chain and set", "_counted", condition("message", "wanted"), "False", "what_does_not_count_says_why"),
-    _collect("each once", "collect", condition("answer.signer"), "False", "nobody_counts_twice"),
+    _collect("each once", "collect", condition("signer"), "False", "nobody_counts_twice"),
     _collect("k of them", "collect", condition("most"), "False", "too_few_say_what_each_answered"),
     Mutant(
         "signatures: the lower s",
@@ -107,7 +107,7 @@ SIGNER_MUTANTS = (
     Mutant(
         "keystores: private files",
         "contracts.keystore:_private",
-        condition("0o077"),
+        condition(str(0o077)),
         "False",
         ("tests/contracts/test_keystore.py::test_what_others_may_read_or_change_is_not_used",),
     ),

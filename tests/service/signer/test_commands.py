@@ -184,7 +184,7 @@ def test_a_book_is_registered_by_command_with_signers_that_run(
         assert (refused.exit_code, "for ever: submit the book anew" in refused.output) == (2, True)
         status = json.loads(done("signer", "status", "--signer", urls[0]))
         assert (status["signer"], status["counted"]) == (SIGNERS[0].address, True)
-        assert int(status["signed"]) in (2, 3)
+        assert int(status["signed"]) >= 1
         assert [one["said"] for one in status["newest"]].count("ChainDiffers") == 1
     assert "does not answer" in call("signer", "status", "--signer", urls[0]).output
 
