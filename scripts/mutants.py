@@ -28,6 +28,7 @@ from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 from mutants_rotation import ROTATION_MUTANTS
 from mutants_sharing import SHARING_MUTANTS
+from mutants_signers import SIGNER_MUTANTS
 from mutants_store import STORE_MUTANTS
 
 
@@ -380,4 +381,5 @@ MUTANTS = (
     *AGREEMENT_MUTANTS,
     *OPERATIONS_MUTANTS,
     *SHARING_MUTANTS,
+    *SIGNER_MUTANTS,
 )  # fmt: skip

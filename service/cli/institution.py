@@ -179,8 +179,8 @@ def promise(
 institution_collateral.register(app)
 institution_shown.register(app)
 institution_identity.register(app)
-institution_chain.register(app)
 institution_default.register(app)
+institution_chain.register(app)
 app.command()(institution_entries.entries)
 app.command()(institution_entries.export)
 

@@ -16,6 +16,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 
 if TYPE_CHECKING:
     from atomic_margin.contracts.collect import Collected
+    from atomic_margin.service.institution.registration import Place
 
 SECONDS = 60
 DEFAULT_EXPIRY_SECONDS = 3600
@@ -86,6 +87,7 @@ def register_book(
                 return
             err.print(f"asking {len(signer)} signers to verify the book", highlight=False)
             collected = _collected(web3, place, signer, request)
+            _require_meant(collected.message, own, request)
             given = collected.signatures
             call = vault.functions.registerPortfolio(collected.message, given[0], given)
             sent = call.transact({"from": key.address, "gas": GAS})
@@ -115,3 +117,17 @@ def _collected(web3: Any, place: Any, signers: list[str], request: dict[str, Any
 
     believed = SignerSet.read(web3, place.oracle)
     return collect(signers, request, believed.threshold, believed)
+
+
+def _require_meant(message: dict[str, Any], own: "Place", request: dict[str, Any]) -> None:
+    """Make sure that the account sends the book that was asked about, whatever k of n signed."""
+    from atomic_margin.service.institution.registration import book_hash
+
+    for name, wanted in (
+        ("vault", own.vault),
+        ("account", own.account),
+        ("commitments", book_hash(request)),
+        ("sequence", int(request["sequence"])),
+    ):
+        if message[name] != wanted:
+            raise ConfigurationError(f"{name}: the signers attest another one than was asked for; nothing was sent")

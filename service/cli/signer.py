@@ -1,6 +1,7 @@
 """`atomic-margin signer`: attest for a vault on a chain what was verified here."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,10 +110,10 @@ def register(
     from atomic_margin.service.signer.vault import VaultReader
 
     with plain_errors():
-        place = ChainAddresses.load(addresses)
-        reader, key = VaultReader.by_url(rpc, place), _key(keystore, password_file)
-        reader.check()
-        moment = reader.moment(key.address)
+        place, key = ChainAddresses.load(addresses), _key(keystore, password_file)
+        with closing(VaultReader.by_url(rpc, place)) as reader:
+            reader.check()
+            moment = reader.moment(key.address)
         text, signature = possession(key, chain=place.chain, oracle=place.oracle)
         print_json(
             {

@@ -134,6 +134,7 @@ class Signer:
 
     def close(self) -> None:
         """Release the folder."""
+        self.vault.close()
         self.journal.close()
         self._lock_file.close()
 

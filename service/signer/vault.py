@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eth_typing import BlockNumber
+from requests import Session
 from requests.exceptions import RequestException
 from web3 import Web3
 from web3.exceptions import ContractLogicError, Web3Exception
@@ -94,9 +95,9 @@ class AccountOnChain:
 class VaultReader:
     """Reads one vault."""
 
-    def __init__(self, web3: Web3, addresses: ChainAddresses) -> None:
-        """Read the vault of ``addresses`` by a connection."""
-        self.addresses = addresses
+    def __init__(self, web3: Web3, addresses: ChainAddresses, session: Session | None = None) -> None:
+        """Read the vault of ``addresses`` by a connection, whose session is closed with this."""
+        self.addresses, self._session = addresses, session
         self._web3 = web3
         self._vault = web3.eth.contract(address=_address(addresses.vault), abi=load_artifact("Vault").abi)
         self._oracle = web3.eth.contract(address=_address(addresses.oracle), abi=load_artifact("MatrixOracle").abi)
@@ -105,7 +106,14 @@ class VaultReader:
     @classmethod
     def by_url(cls, url: str, addresses: ChainAddresses) -> "VaultReader":
         """Read by a node's address."""
-        return cls(Web3(Web3.HTTPProvider(url, request_kwargs={"timeout": CALL_SECONDS})), addresses)
+        session = Session()
+        provider = Web3.HTTPProvider(url, request_kwargs={"timeout": CALL_SECONDS}, session=session)
+        return cls(Web3(provider), addresses, session)
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._session is not None:
+            self._session.close()
 
     def check(self) -> None:
         """Make sure that the node is of this chain, and that the contracts there are each other's.
