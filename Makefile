@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
+.PHONY: help install demo demo-chain test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -19,6 +19,11 @@ install: $(VENV)/.installed ## create .venv from requirements.lock
 
 demo: $(VENV)/.installed ## one institution, price ticks, everything real; results in demo-out/ (MODEL=pmrm2 for others)
 	$(BIN)/atomic-margin demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
+
+demo-chain: $(VENV)/.installed ## a call and a liquidation on a chain that verifies the proofs; results in demo-out-chain/
+	@test -x node_modules/.bin/anvil || command -v npm >/dev/null || { echo "demo-chain wants npm, to fetch anvil" >&2; exit 2; }
+	@test -x node_modules/.bin/anvil || npm install --no-save
+	$(BIN)/atomic-margin demo-chain --out $(OUT)-chain
 
 test: $(VENV)/.installed ## the tests, but for those that take a core for long
 	scripts/test.sh -m "not slow and not long"
