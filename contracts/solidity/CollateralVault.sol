@@ -39,6 +39,7 @@ abstract contract CollateralVault is HeldToken {
         uint64 sequence; // of the last attested document
         uint64 tick; // of the last run
         AccountState state;
+        bool lapsed; // whether that run ended by time alone
     }
 
     /// What an account had when a run was opened: what its matrices are made for.
@@ -136,6 +137,7 @@ abstract contract CollateralVault is HeldToken {
     error ForeignVault(address attested);
     error WrongSequence(uint64 attested, uint64 expected);
     error WrongBalances(uint256 attestedFree, uint256 attestedPosted, uint256 free, uint256 posted);
+    error NotTheBook(bytes32 commitments, address holder);
     error NoCommitments();
     error CommitmentsTaken(address holder);
     error NotTheHolder(address recovered, address account);
@@ -252,21 +254,33 @@ abstract contract CollateralVault is HeldToken {
 
     // Runs
 
-    /// Opens a run at a later tick than the account's last: takes the picture and locks what is in it.
-    function openRun(bytes32 run, address account, uint64 tick) external nonReentrant whenNotPaused onlyOperator {
+    /// Opens a run on a book of the account: takes the picture and locks what is in it.
+    ///
+    /// At a later tick than the account's last run, or at the same one if that ended by time alone. The book is one that
+    /// the account registered, at any time: whoever answers for a book cannot get rid of it by registering another. That
+    /// it is the run's, signers attest.
+    function openRun(bytes32 run, address account, uint64 tick, bytes32 commitments)
+        external
+        nonReentrant
+        whenNotPaused
+        onlyOperator
+    {
         Account storage held = _accounts[account];
         if (held.state == AccountState.Inactive) revert UnknownAccount(account);
         _requireNoRun(held);
         if (held.state == AccountState.Terminated) revert AccountTerminated(account);
         if (run == bytes32(0) || _runs[run].state != RunState.Unknown) revert RunKnown(run);
-        if (tick <= held.tick) revert StaleTick(tick, held.tick);
+        if (tick < held.tick || (tick == held.tick && !held.lapsed)) revert StaleTick(tick, held.tick);
+        address holder = holderOf[commitments];
+        if (holder != account) revert NotTheBook(commitments, holder);
         uint64 deadline = clock() + runSeconds;
         _runs[run] =
-            Run(account, tick, deadline, RunState.Valuation, held.commitments, held.free, held.posted);
+            Run(account, tick, deadline, RunState.Valuation, commitments, held.free, held.posted);
         held.run = run;
         held.tick = tick;
+        held.lapsed = false;
         held.state = AccountState.Valuation;
-        emit SettlementRequested(run, account, tick, held.commitments, held.free, held.posted, deadline);
+        emit SettlementRequested(run, account, tick, commitments, held.free, held.posted, deadline);
     }
 
     /// Ends a run that was answered as covered.
@@ -362,6 +376,7 @@ abstract contract CollateralVault is HeldToken {
         opened.state = state;
         Account storage held = _accounts[opened.account];
         held.run = bytes32(0);
+        held.lapsed = state == RunState.Lapsed;
         held.state = AccountState.Settled;
         emit RunEnded(run, opened.account, state);
     }

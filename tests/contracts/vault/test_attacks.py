@@ -16,6 +16,7 @@ from atomic_margin.contracts.deploy import TRANSACTION_GAS
 from .chain import Chain
 from .test_attested import attested, proposing
 from .world import (
+    BOOK,
     CAP,
     CHALLENGE_SECONDS,
     GUARDIAN,
@@ -151,9 +152,8 @@ def test_the_operator_s_last_tick_ends_runs_and_locks_nothing(vault: World) -> N
     vault.enrol(1000, 500)
     vault.open(tick=2**64 - 1)
     functions = vault.vault.functions
-    vault.chain.travel(RUN_SECONDS + 1)
-    vault.send(functions.lapse(RUN))
-    call = functions.openRun(digest("next"), HOLDER.address, 2**64 - 1)
+    vault.send(functions.endCovered(RUN), OPERATOR)
+    call = functions.openRun(digest("next"), HOLDER.address, 2**64 - 1, BOOK)
     assert vault.refused(call, OPERATOR) == ("StaleTick", (2**64 - 1, 2**64 - 1))
     message = vault.release(500)
     vault.send(functions.release(message, vault.sign("ReleaseAttestation", message)))

@@ -209,9 +209,12 @@ class World:
         if posted:
             self.send(self.vault.functions.post(posted), holder)
 
-    def open(self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1) -> TxReceipt:
-        """Open a run."""
-        return self.send(self.vault.functions.openRun(run, holder.address, tick), OPERATOR)
+    def open(
+        self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1, book: bytes | None = None
+    ) -> TxReceipt:
+        """Open a run, on the book in force unless it is another."""
+        book = self.account(holder)["commitments"] if book is None else book
+        return self.send(self.vault.functions.openRun(run, holder.address, tick, book), OPERATOR)
 
     def settling(
         self,
@@ -247,7 +250,7 @@ class World:
 
     def account(self, holder: LocalAccount = HOLDER) -> dict[str, Any]:
         """Return an account of the vault."""
-        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state")
+        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state", "lapsed")
         return dict(zip(names, self.vault.functions.accountOf(holder.address).call(), strict=True))
 
     def balances(self, holder: LocalAccount = HOLDER) -> tuple[int, int]:
