@@ -118,12 +118,12 @@ def publish(
         note = _note(checkpoint, operator, downloads)
 
         def calls(resolver: Resolver) -> list[tuple[str, tuple[Any, ...]]]:
-            from atomic_margin.service.pointer.publish import newer_checkpoint, require_lengths
+            from atomic_margin.service.pointer.publish import newer_checkpoint, require_addresses
 
             new = newer_checkpoint(resolver, note)
             if bundle is None:
                 return [("publishCheckpoint", (note,))]
-            require_lengths(bundle, tiles)
+            require_addresses(bundle, tiles)
             hash_ = b"" if bundle_file is None else _hash_of(bundle_file, new)
             return [("publish", (note, bundle, tiles, hash_))]
 
