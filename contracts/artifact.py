@@ -24,6 +24,7 @@ CONTRACTS = (
     # For tests alone: nobody deploys them.
     "test/Batch",
     "test/CallingToken",
+    "test/Creator",
     "test/DecidedVerifier",
     "test/FalseToken",
     "test/FeeToken",

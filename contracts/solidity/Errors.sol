@@ -56,5 +56,5 @@ error ShareIsZero(uint256 row);
 error SufficiencyProofInvalid();
 /// Everything is well formed, and the equation of the breach proof does not hold.
 error BreachProofInvalid();
-/// The data contracts do not hold the generators: SHA-256 of what they hold.
-error WrongGenerators(bytes32 got);
+/// A data contract is not, or is not any more, what holds the generators: Keccak-256 of its code.
+error WrongGenerators(uint256 index, bytes32 got);

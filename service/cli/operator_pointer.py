@@ -35,7 +35,7 @@ app = typer.Typer(no_args_is_help=True, help="The operator's ENS name: its log, 
 Name = Annotated[str, typer.Argument(help="The ENS name, as in fund.example.eth.")]
 Keystore = Annotated[Path, typer.Option("--keystore", help="Encrypted key file of whoever signs and pays.")]
 PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", help="Its password, in the first line; it is asked for otherwise.")
+    Path | None, typer.Option("--password-file", help="A file with its password; it is asked for otherwise.")
 ]
 
 

@@ -58,7 +58,7 @@ class GatewaySettings(Document):
         chain: id of the chain.
         resolver: address of the `PointerResolver` there.
         keystore: encrypted key that signs, the one that the owner of the name named.
-        password_file: with its password in the first line.
+        password_file: with its password.
         bundle: address of the bundle.
         tiles: address under which this operator serves `v1/log/tile/`; absent for none.
         bundle_sha256: of the bundle; absent where it is replaced by newer ones under the same address.

@@ -34,14 +34,19 @@ PASSWORD = "correct horse"  # noqa: S105
 OWNER, PUBLISHER, POOR = (Account.from_key(f"0x{digits * 32}") for digits in ("61", "62", "63"))
 
 
+def private(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keystores, with a derivation of keys that is quick and no good elsewhere."""
     folder = tmp_path_factory.mktemp("keys")
     for name, account in (("owner", OWNER), ("publisher", PUBLISHER), ("poor", POOR), ("gateway", SIGNER)):
         encrypted = Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=10)
-        (folder / f"{name}.json").write_text(json.dumps(encrypted))
-    (folder / "password").write_text(f"{PASSWORD}\n")
+        private(folder / f"{name}.json", json.dumps(encrypted))
+    private(folder / "password", f"{PASSWORD}\n")
     return folder
 
 
@@ -165,11 +170,13 @@ def test_keys_come_from_encrypted_files_alone(keys: Path, tmp_path: Path, monkey
     assert load_account(keys / "owner.json", keys / "password").address == OWNER.address
     monkeypatch.setattr("getpass.getpass", lambda prompt: PASSWORD)
     assert load_account(keys / "owner.json", None).address == OWNER.address
-    (tmp_path / "wrong").write_text("wrong\n")
-    (tmp_path / "empty").write_text("\n")
-    (tmp_path / "plain.json").write_text(json.dumps({"key": OWNER.key.hex()}))
-    (tmp_path / "list.json").write_text("[]")
-    (tmp_path / "broken.json").write_text(json.dumps({"version": 3, "crypto": {}}))
+    private(tmp_path / "wrong", "wrong\n")
+    private(tmp_path / "empty", "\n")
+    private(tmp_path / "plain.json", json.dumps({"key": OWNER.key.hex()}))
+    private(tmp_path / "list.json", "[]")
+    private(tmp_path / "broken.json", json.dumps({"version": 3, "crypto": {}}))
+    (tmp_path / "open.json").write_text((keys / "owner.json").read_text())
+    (tmp_path / "open.json").chmod(0o644)
     for keystore, password in (
         (keys / "owner.json", tmp_path / "wrong"),
         (keys / "owner.json", tmp_path / "empty"),
@@ -177,6 +184,7 @@ def test_keys_come_from_encrypted_files_alone(keys: Path, tmp_path: Path, monkey
         (tmp_path / "list.json", keys / "password"),
         (tmp_path / "broken.json", keys / "password"),
         (tmp_path / "absent.json", keys / "password"),
+        (tmp_path / "open.json", keys / "password"),
     ):
         with pytest.raises(KeystoreUnusable) as caught:
             load_account(keystore, password)
