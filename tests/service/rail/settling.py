@@ -142,6 +142,7 @@ class Settling:
         """Look until everything that can be done is done."""
         for _ in range(looks):
             self.look()
+            self.again_at_once()
 
     def again_at_once(self) -> None:
         """Have what waits for another try not wait."""

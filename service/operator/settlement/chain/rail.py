@@ -20,7 +20,7 @@ from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.rail import Instruction, RailState, Trouble
-from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NotCarriable, RailProblem
+from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NodeProblem, NotCarriable, RailProblem
 from atomic_margin.service.operator.settlement.chain.mirror import Mirror
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Task, Transactions
@@ -287,8 +287,10 @@ class ChainRail:
         first = self.mirror.first_block if row.first_block is None else row.first_block
         outcome = self.vault.outcome(key, first, final)
         if outcome is None:
-            raise NotCarriable(
-                f"the vault says that the run is settled, and there is no event of it from block {first}"
+            # Nodes answer about a block while they take in the next one.
+            raise NodeProblem(
+                f"the node says that the run is settled by block {final}, and has no event of it from block {first} on: "
+                "it is asked again"
             )
         fault_point("settlement-final")
         self._transactions.forget(row.run_id)

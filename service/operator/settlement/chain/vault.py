@@ -12,6 +12,7 @@ from web3.types import BlockIdentifier, TxParams
 
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import load_artifact
+from atomic_margin.contracts.attestations import FIELDS
 from atomic_margin.contracts.deploy import TRANSACTION_GAS
 from atomic_margin.contracts.parts import Answer, Part, Plan
 from atomic_margin.contracts.recording import Recorder
@@ -208,8 +209,7 @@ class VaultOnChain:
         self, message: Mapping[str, Any], signatures: Sequence[tuple[bytes, bytes, int]], proofs: Sequence[bytes]
     ) -> HexStr:
         """Return the data of a call that settles a run."""
-        attestation = tuple(message.values())
-        return HexStr(self._vault.encode_abi("settle", [attestation, list(signatures), *proofs]))
+        return HexStr(self._vault.encode_abi("settle", [_attestation(message), list(signatures), *proofs]))
 
     def missing_part(self, answer: Answer, plan: Plan, key: bytes) -> Part | None:
         """Return the first part of an answer that is to be recorded for a run and is not; None if all are there."""
@@ -230,7 +230,7 @@ class VaultOnChain:
         key: bytes,
     ) -> HexStr:
         """Return the data of a call that settles a run whose parts are recorded."""
-        return _data(self._recorder(answer, plan, key).settling(message, signatures))
+        return _data(self._recorder(answer, plan, key).settling(cast(Any, _attestation(message)), signatures))
 
     def _recorder(self, answer: Answer, plan: Plan, key: bytes) -> Recorder:
         # It sends nothing here.
@@ -260,6 +260,11 @@ class VaultOnChain:
     def _events(self, name: str, wanted: Mapping[str, Any], first: int, last: int) -> list[Any]:
         with node_problems():
             return list(self._vault.events[name]().get_logs(argument_filters=wanted, from_block=first, to_block=last))
+
+
+def _attestation(message: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the fields of a struct in its order."""
+    return tuple(message[name] for name, _ in FIELDS["MatrixAttestation"])
 
 
 def _data(call: ContractFunction) -> HexStr:
