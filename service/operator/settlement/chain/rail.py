@@ -289,7 +289,7 @@ class ChainRail:
         if outcome is None:
             # Nodes answer about a block while they take in the next one.
             raise NodeProblem(
-                f"the node says that the run is settled by block {final}, and has no event of it from block {first} on: "
+                f"the node says that the run is settled by block {final}, and has no event of it since block {first}; "
                 "it is asked again"
             )
         fault_point("settlement-final")
