@@ -111,7 +111,9 @@ def deploy_vault(
     verifier: str | None = None,
     said: Callable[[str], None] = lambda _: None,
 ) -> Deployed:
-    """Deploy a vault with its oracle, and the verifier unless there is one: twelve transactions, or two.
+    """Deploy a vault with its oracle, and the verifier unless there is one: fourteen transactions, or four.
+
+    It is a `PartsVault`: proofs that are too large for one transaction are recorded in parts before.
 
     Args:
         web3: a connection whose node or middleware signs for `sender`.
@@ -137,6 +139,9 @@ def deploy_vault(
     settings = (
         token, oracle, roles.operator, roles.guardian, roles.waterfall, roles.block_cap, roles.run_seconds,
     )  # fmt: skip
-    vault = str(deploy(web3, sender, load_artifact("Vault"), settings, verifier).address)
+    whole = web3.eth.contract(address=Web3.to_checksum_address(verifier), abi=load_artifact("MarginVerifier").abi)
+    partial = str(deploy_partial_verifier(web3, sender, whole).address)
+    said(f"verifier of parts {partial}")
+    vault = str(deploy(web3, sender, load_artifact("PartsVault"), settings, verifier, partial).address)
     said(f"vault {vault}")
     return Deployed(ChainAddresses(int(web3.eth.chain_id), vault, oracle, verifier, token, asset), first)

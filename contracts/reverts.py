@@ -11,7 +11,7 @@ from web3.exceptions import ContractLogicError
 
 from atomic_margin.contracts.artifact import load_artifact
 
-NAMED = ("AttestedVault", "MarginVerifier", "MatrixOracle", "Vault")
+NAMED = ("AttestedVault", "ChunkedSufficiency", "MarginVerifier", "MatrixOracle", "PartialVerifier", "PartsVault")
 """Contracts whose errors are known."""
 
 

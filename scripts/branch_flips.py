@@ -61,6 +61,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
 
 def _run(session: pytest.Session, item: pytest.Item, *, log: bool) -> float | None:
     """Run a test; return how long it took, None if it failed."""
+    # Another module's fixtures may be left of the test before.
+    session._setupstate.teardown_exact(item)
     reports = runtestprotocol(item, log=log, nextitem=_neighbour(session.items, item))
     return None if any(one.failed for one in reports) else sum(one.duration for one in reports)
 

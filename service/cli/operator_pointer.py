@@ -35,7 +35,7 @@ app = typer.Typer(no_args_is_help=True, help="The operator's ENS name: its log, 
 Name = Annotated[str, typer.Argument(help="The ENS name, as in fund.example.eth.")]
 Keystore = Annotated[Path, typer.Option("--keystore", help="Encrypted key file of whoever signs and pays.")]
 PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", help="Its password, in the first line; it is asked for otherwise.")
+    Path | None, typer.Option("--password-file", help="A file with its password; it is asked for otherwise.")
 ]
 
 
@@ -118,12 +118,12 @@ def publish(
         note = _note(checkpoint, operator, downloads)
 
         def calls(resolver: Resolver) -> list[tuple[str, tuple[Any, ...]]]:
-            from atomic_margin.service.pointer.publish import newer_checkpoint, require_lengths
+            from atomic_margin.service.pointer.publish import newer_checkpoint, require_addresses
 
             new = newer_checkpoint(resolver, note)
             if bundle is None:
                 return [("publishCheckpoint", (note,))]
-            require_lengths(bundle, tiles)
+            require_addresses(bundle, tiles)
             hash_ = b"" if bundle_file is None else _hash_of(bundle_file, new)
             return [("publish", (note, bundle, tiles, hash_))]
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
 
@@ -69,6 +70,13 @@ class Trouble(NamedTuple):
 class Rail(Protocol):
     """What carries settlements out."""
 
+    def require_carriable(self, run_id: str, answer: Answer) -> None:
+        """Make sure that a breach could be settled on an answer, before it is taken.
+
+        Raises:
+            Refused: where the collateral is, its proofs would settle nothing.
+        """
+
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what moved once that is final, inside the hook's unit of work; None while it is not.
 
@@ -96,6 +104,10 @@ class Rail(Protocol):
 
 class LedgerRail:
     """The operator's ledger is where the collateral is: what is booked has moved."""
+
+    def require_carriable(self, run_id: str, answer: Answer) -> None:
+        """Take every answer: the operator verifies all kinds of proof itself."""
+        del run_id, answer
 
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what has to move: the hook books it in the same transaction."""

@@ -10,7 +10,7 @@ PointerError
 ├── DownloadFailed          nothing is there, or it does not answer as it should: `.status`
 │   ├── DownloadTooLarge    longer than what may be there
 │   └── DownloadTooSlow     not all there in time
-├── KeystoreUnusable        a key file that is not encrypted, or not by this password
+├── KeystoreUnusable        a key file that is not encrypted or private, or not opened by this password
 ├── PublishRefused          a transaction that would take a name back, was reverted, or is not mined
 └── PointerRefused          what the name says does not hold
     ├── AnswerRefused       the resolver does not accept what the gateway answered
@@ -81,7 +81,7 @@ class DownloadTooSlow(DownloadFailed):
 
 
 class KeystoreUnusable(PointerError):
-    """A key file that is no encrypted keystore, or that the password does not open."""
+    """A key file that is no encrypted keystore, that others may read, or that the password does not open."""
 
 
 class PublishRefused(PointerError):

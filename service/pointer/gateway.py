@@ -17,6 +17,7 @@ from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import Hash
 from atomic_margin.documents.strict import Document, integer_in, problem
 from atomic_margin.service.errors import NotFound
+from atomic_margin.service.pointer.addresses import parse_address
 from atomic_margin.service.pointer.keystore import load_account
 from atomic_margin.service.pointer.names import parse_name
 from atomic_margin.service.pointer.records import BUNDLE, CHECKPOINT, CONTENTHASH, MAX_BYTES, RAW_SHA256, TILES
@@ -57,7 +58,7 @@ class GatewaySettings(Document):
         chain: id of the chain.
         resolver: address of the `PointerResolver` there.
         keystore: encrypted key that signs, the one that the owner of the name named.
-        password_file: with its password in the first line.
+        password_file: with its password.
         bundle: address of the bundle.
         tiles: address under which this operator serves `v1/log/tile/`; absent for none.
         bundle_sha256: of the bundle; absent where it is replaced by newer ones under the same address.
@@ -88,7 +89,14 @@ class Gateway:
     """Answers for one name."""
 
     def __init__(self, settings: GatewaySettings, account: "LocalAccount") -> None:
-        """Answer by the settings, signed by a key."""
+        """Answer by the settings, signed by a key.
+
+        Raises:
+            NameInvalid: the name is none.
+            AddressRefused: what it would answer with is no address.
+        """
+        for url in (settings.bundle, settings.tiles or settings.bundle):
+            parse_address(url)
         self._settings, self._account = settings, account
         self._node = parse_name(settings.name).node
         self._signing = threading.Lock()
@@ -100,7 +108,7 @@ class Gateway:
 
         Raises:
             KeystoreUnusable: it cannot be read.
-            NameInvalid: the name is none.
+            NameInvalid, AddressRefused: the settings are wrong.
         """
         return cls(settings, load_account(folder / settings.keystore, folder / settings.password_file))
 

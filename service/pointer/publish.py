@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from atomic_margin.contracts.artifact import load_artifact
 from atomic_margin.service.log.checkpoints import Checkpoint
+from atomic_margin.service.pointer.addresses import parse_address
 from atomic_margin.service.pointer.errors import ChainUnreachable, PublishRefused
 from atomic_margin.service.pointer.lookups import Resolver, error_name
 from atomic_margin.service.pointer.records import BUNDLE, CHECKPOINT, MAX_BYTES, TILES, parse_checkpoint, read_log
@@ -60,13 +61,15 @@ def newer_checkpoint(resolver: Resolver, note: str) -> Checkpoint:
     return new
 
 
-def require_lengths(bundle: str, tiles: str) -> None:
-    """Make sure that the resolver takes both addresses.
+def require_addresses(bundle: str, tiles: str) -> None:
+    """Make sure that both are addresses that the resolver takes; that of the tiles may be empty.
 
     Raises:
         PublishRefused: one is too long.
+        AddressRefused: one is no address.
     """
-    for key, value in ((BUNDLE, bundle), (TILES, tiles)):
+    for key, value in ((BUNDLE, bundle), (TILES, tiles or bundle)):
+        parse_address(value)
         if len(value.encode()) > MAX_BYTES[key]:
             raise PublishRefused(f"{key} has at most {MAX_BYTES[key]} bytes, this has {len(value.encode())}")
 

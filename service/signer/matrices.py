@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from atomic_margin.contracts.addresses import ChainAddresses
-from atomic_margin.contracts.calldata import Checked, expected
+from atomic_margin.contracts.calldata import PARTIAL_BITS, Checked, expected
 from atomic_margin.contracts.errors import CalldataError
 from atomic_margin.contracts.run_keys import MAX_ROUNDS, run_key
 from atomic_margin.documents.errors import DocumentsError
@@ -298,6 +298,7 @@ def _expected(statement: object) -> Checked:
     if not isinstance(statement, (BreachStatement, SufficiencyStatement)):
         raise NotForTheChain("the contract verifies breaches and sufficiency alone", "answer")
     try:
-        return expected(statement)
+        # A vault that takes fewer bits refuses the proof itself.
+        return expected(statement, most_bits=PARTIAL_BITS)
     except CalldataError as error:
         raise NotForTheChain(str(error), "answer") from error

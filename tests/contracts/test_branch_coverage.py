@@ -129,7 +129,8 @@ def test_what_is_counted_is_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
     coverage, probes = __import__("coverage_contracts"), __import__("branch_probes")
     made = coverage.probed({"Shapes.sol": SHAPES})
     taken: set[int] = set()
-    monkeypatch.setattr(PragueComputation, "opcodes", probes.watched_opcodes(taken))
+    turned: set[int] = set()
+    monkeypatch.setattr(PragueComputation, "opcodes", probes.watched_opcodes(taken, turned))
     web3 = local_chain.tester()
 
     def deployed(sources: dict[str, str]) -> Any:
@@ -151,6 +152,11 @@ def test_what_is_counted_is_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
         assert said(probed, name, arguments) == wanted_answer
         found = {f"{made.outcomes[number].text}: {made.outcomes[number].outcome}" for number in taken}
         assert found == wanted, (name, arguments)
+    # Turned round, a check is gone, in the one function.
+    refused = said(probed, "one", (10,))
+    named = [(one.function, one.text, one.outcome) for one in made.outcomes]
+    turned.add(named.index(("Shapes.one", "small: limit > NINE", "true")))
+    assert (refused, said(probed, "one", (10,)), said(probed, "one", (5,))) == (said(plain, "one", (10,)), [], [])
     assert [one.line for one in made.outcomes if one.text == "n == 8"] == [28, 28]
     assert {one.function for one in made.outcomes} == {
         f"Shapes.{name}" for name in ("ifs", "loops", "assembled", "tries", "needs", "one", "two")

@@ -9,15 +9,16 @@ from eth.vm.forks.prague.computation import PragueComputation
 from eth_tester.exceptions import TransactionFailed
 
 from atomic_margin.contracts.artifact import load_artifact
-from atomic_margin.contracts.calldata import expected
 from atomic_margin.contracts.deploy import deploy
+from atomic_margin.contracts.errors import ContractsError
 from atomic_margin.contracts.generator_blocks import generator_blocks
+from atomic_margin.contracts.points import uncompressed
 from atomic_margin.zk import BreachStatement, verify_breach
 from atomic_margin.zk.choice import ChoiceProof, choice_bytes, choice_challenge
 from atomic_margin.zk.errors import BreachProofInvalid
 from atomic_margin.zk.groups import ORDER
 
-from .cases import Case, statement_places
+from .cases import Case, statement_places, sufficiency
 from .chains import Verifier
 
 SHA256, MODEXP, G1MSM = 0x02, 0x05, 0x0C
@@ -93,6 +94,39 @@ def test_a_challenge_of_zero_is_none(on_tester: Verifier, replaced: Replace, sma
     assert on_tester.says(small_breach.function, *small_breach.calldata) == "ChallengeIsZero()"
 
 
+def test_scalars_are_right_where_weights_of_rows_cancel(on_tester: Verifier, replaced: Replace) -> None:
+    """With all challenges -1 the factors of two rows sum to zero: what is multiplied is the difference of weights."""
+    case = sufficiency(rows=2, entries=1, bits=4)
+    multiplied: list[bytes] = []
+
+    def minus_one(genuine: Precompile) -> Precompile:
+        def sha256(computation: PragueComputation) -> PragueComputation:
+            data = bytes(computation.msg.data)
+            computation = genuine(computation)
+            if len(data) == HALF_OF_A_CHALLENGE:
+                computation.output = (ORDER - 1 if data[-1] else 0).to_bytes(32, "big")
+            return computation
+
+        return sha256
+
+    def watched(genuine: Precompile) -> Precompile:
+        def multiply(computation: PragueComputation) -> PragueComputation:
+            multiplied.append(bytes(computation.msg.data))
+            return genuine(computation)
+
+        return multiply
+
+    replaced(SHA256, minus_one)
+    replaced(G1MSM, watched)
+    assert on_tester.says(case.function, *case.calldata) == "SufficiencyProofInvalid()"
+    (commitment,) = case.statement.commitments
+    point = uncompressed(commitment)
+    pair = multiplied[0].index(bytes(16) + point[:48] + bytes(16) + point[48:])
+    scalar = int.from_bytes(multiplied[0][pair + 128 : pair + 160], "big")
+    first, second = case.statement.weights[:, 0].tolist()
+    assert scalar == (first - second) % ORDER
+
+
 def test_the_last_share_is_not_zero_either(on_tester: Verifier, small_breach: Case) -> None:
     """It stands in no proof: the first shares can be chosen so that nothing is left for it."""
     statement, rows = small_breach.statement, small_breach.statement.rows
@@ -108,8 +142,9 @@ def test_the_last_share_is_not_zero_either(on_tester: Verifier, small_breach: Ca
         verify_breach(statement, case.proof)
 
 
-def test_a_block_behind_the_generators_is_not_looked_at(on_tester: Verifier, small_breach: Case) -> None:
+@pytest.mark.parametrize("more", [-1, 1])
+def test_there_are_as_many_blocks_of_generators_as_are_pinned(on_tester: Verifier, more: int) -> None:
     web3, sender = on_tester.web3, on_tester.web3.eth.accounts[0]
     blocks = [on_tester.contract.functions.generatorBlocks(number).call() for number in range(len(generator_blocks()))]
-    other = Verifier(web3, deploy(web3, sender, load_artifact("MarginVerifier"), [*blocks, sender]))
-    assert other.says(small_breach.function, *small_breach.calldata) == expected(small_breach.statement)
+    with pytest.raises(ContractsError, match="created no contract"):
+        deploy(web3, sender, load_artifact("MarginVerifier"), [*blocks, sender][: len(blocks) + more])

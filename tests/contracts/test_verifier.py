@@ -56,6 +56,8 @@ def other_points(data: bytes, place: Place) -> Iterator[tuple[bytes, str | None]
     yield beyond + y, f"CoordinateNotCanonical{name}"
     yield x + PRIME.to_bytes(48, "big"), f"CoordinateNotCanonical{name}"
     yield x + b"\xff" * 48, f"CoordinateNotCanonical{name}"
+    # The largest coordinate there is; its upper half is the prime's.
+    yield (PRIME - 1).to_bytes(48, "big") + y, "PointsRefused()"
     yield NO_POINT, "PointsRefused()"
     yield off_subgroup(), "PointsRefused()"
 

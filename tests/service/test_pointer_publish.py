@@ -11,11 +11,13 @@ from eth_account import Account
 from web3 import Web3
 
 from atomic_margin.contracts import local_chain
+from atomic_margin.documents.errors import DocumentError
 from atomic_margin.service.cli.extras import EXTRAS
 from atomic_margin.service.log.checkpoints import TreeHead, sign_head
 from atomic_margin.service.log.tree import root
 from atomic_margin.service.operator.store import log
-from atomic_margin.service.pointer.errors import KeystoreUnusable
+from atomic_margin.service.pointer.errors import AddressRefused, KeystoreUnusable, NameInvalid
+from atomic_margin.service.pointer.gateway import Gateway, GatewaySettings
 from atomic_margin.service.pointer.keystore import load_account
 from atomic_margin.service.pointer.records import BUNDLE, CHECKPOINT, LOG, RAW_SHA256, TILES
 
@@ -32,14 +34,19 @@ PASSWORD = "correct horse"  # noqa: S105
 OWNER, PUBLISHER, POOR = (Account.from_key(f"0x{digits * 32}") for digits in ("61", "62", "63"))
 
 
+def private(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o600)
+
+
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keystores, with a derivation of keys that is quick and no good elsewhere."""
     folder = tmp_path_factory.mktemp("keys")
     for name, account in (("owner", OWNER), ("publisher", PUBLISHER), ("poor", POOR), ("gateway", SIGNER)):
         encrypted = Account.encrypt(account.key, PASSWORD, kdf="pbkdf2", iterations=10)
-        (folder / f"{name}.json").write_text(json.dumps(encrypted))
-    (folder / "password").write_text(f"{PASSWORD}\n")
+        private(folder / f"{name}.json", json.dumps(encrypted))
+    private(folder / "password", f"{PASSWORD}\n")
     return folder
 
 
@@ -110,6 +117,7 @@ def test_an_operator_publishes_its_log(keys: Path, names: tuple[str, Names], sta
         watched.publish()
         assert pointer("publish", "publisher", *at).exit_code == 0
         assert text(chain.node, CHECKPOINT).call() == world.client.get("/v1/log/checkpoint").text != first
+        (tmp_path / "newest").write_text(world.client.get("/v1/log/checkpoint").text)
         back = pointer("publish", "publisher", "--checkpoint", tmp_path / "first")
         assert (back.exit_code, "does not go on from it" in back.stderr) == (2, True)
         poor = pointer("publish", "poor", *at)
@@ -128,6 +136,8 @@ def test_an_operator_publishes_its_log(keys: Path, names: tuple[str, Names], sta
     ):
         assert pointer("own", "owner", *options).exit_code == 2
     assert pointer("publish", "owner", "--tiles", "https://x.example").exit_code == 2
+    odd = pointer("publish", "owner", "--checkpoint", tmp_path / "newest", "--bundle", "files.example.org/b.json")
+    assert (odd.exit_code, "https is wanted" in odd.stderr) == (2, True), odd.stderr
 
 
 def test_a_bundle_that_the_checkpoint_does_not_hold_is_not_published(
@@ -160,11 +170,13 @@ def test_keys_come_from_encrypted_files_alone(keys: Path, tmp_path: Path, monkey
     assert load_account(keys / "owner.json", keys / "password").address == OWNER.address
     monkeypatch.setattr("getpass.getpass", lambda prompt: PASSWORD)
     assert load_account(keys / "owner.json", None).address == OWNER.address
-    (tmp_path / "wrong").write_text("wrong\n")
-    (tmp_path / "empty").write_text("\n")
-    (tmp_path / "plain.json").write_text(json.dumps({"key": OWNER.key.hex()}))
-    (tmp_path / "list.json").write_text("[]")
-    (tmp_path / "broken.json").write_text(json.dumps({"version": 3, "crypto": {}}))
+    private(tmp_path / "wrong", "wrong\n")
+    private(tmp_path / "empty", "\n")
+    private(tmp_path / "plain.json", json.dumps({"key": OWNER.key.hex()}))
+    private(tmp_path / "list.json", "[]")
+    private(tmp_path / "broken.json", json.dumps({"version": 3, "crypto": {}}))
+    (tmp_path / "open.json").write_text((keys / "owner.json").read_text())
+    (tmp_path / "open.json").chmod(0o644)
     for keystore, password in (
         (keys / "owner.json", tmp_path / "wrong"),
         (keys / "owner.json", tmp_path / "empty"),
@@ -172,11 +184,38 @@ def test_keys_come_from_encrypted_files_alone(keys: Path, tmp_path: Path, monkey
         (tmp_path / "list.json", keys / "password"),
         (tmp_path / "broken.json", keys / "password"),
         (tmp_path / "absent.json", keys / "password"),
+        (tmp_path / "open.json", keys / "password"),
     ):
         with pytest.raises(KeystoreUnusable) as caught:
             load_account(keystore, password)
         assert OWNER.key.hex() not in str(caught.value)
         assert PASSWORD not in str(caught.value)
+
+
+def test_a_gateway_is_opened_from_its_file(keys: Path) -> None:
+    settings = {
+        "format": "atomic-margin/ens-gateway/1",
+        "name": NAME,
+        "chain": "1",
+        "resolver": "0x" + "33" * 20,
+        "keystore": "gateway.json",
+        "password_file": "password",
+        "bundle": "https://files.example.org/bundle.json",
+    }
+    assert Gateway.open(GatewaySettings.parse(settings), keys).address == SIGNER.address
+    for name, value, error in (
+        ("name", "fund..example", NameInvalid),
+        ("bundle", "files.example.org/bundle.json", AddressRefused),
+        ("tiles", "ftp://example.org", AddressRefused),
+        ("keystore", "absent.json", KeystoreUnusable),
+        ("resolver", "0x12", DocumentError),
+        ("chain", "0", DocumentError),
+        ("valid_seconds", "3601", DocumentError),
+        ("bundle_sha256", "12", DocumentError),
+        ("more", "1", DocumentError),
+    ):
+        with pytest.raises(error):
+            Gateway.open(GatewaySettings.parse({**settings, name: value}), keys)
 
 
 @pytest.mark.parametrize(

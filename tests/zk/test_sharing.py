@@ -213,7 +213,7 @@ def test_two_deals_of_one_book_do_not_mix(group: Group) -> None:
     [
         {"context": {**CONTEXT, "submission": "30"}},
         {"context": {**CONTEXT, "run": "1"}},
-        {"custodians": custodians(1, 2, 5, 9, 301)},
+        {"custodians": (*custodians(1, 2, 5, 9), dataclasses.replace(custodians(300)[0], point=301))},
         {"custodians": custodians(1, 2, 5, 9)},
         {"custodians": custodians(1, 2, 5, 9, 300, 301)},
         {"custodians": (*custodians(1, 2, 5, 9), dataclasses.replace(custodians(300)[0], identity=bytes(32)))},

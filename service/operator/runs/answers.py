@@ -58,6 +58,8 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
             _settle_in_turn(operator, run_id, partial(_settle_stored, operator, run, stored))
         return _entry(operator, run, stored.sha256)
     verified = _verify(operator, run, signed, answer)
+    if isinstance(verified, VerifiedBreach):
+        operator.rail.require_carriable(run_id, answer)
     with operator.store.unit_of_work() as session:
         run, account = session.get_one(Run, run_id), session.get_one(Account, run.institution)
         meanwhile = entries.entry_of(session, run.institution, signed.body_hash())

@@ -114,14 +114,16 @@ def load(session: Session, run_id: str) -> JsonObject | None:
 def published_terms(session: Session) -> Iterator[JsonObject]:
     """Yield model, universe and schedule of the bundles that are stored, each set once."""
     seen: set[tuple[str, ...]] = set()
-    for document in session.scalars(select(AttestationRow.document).execution_options(yield_per=1)):
-        if "parts" not in document:
-            yield {name: document["body"][name] for name in TERMS}
-            continue
-        named = tuple(document["parts"][name] for name in TERMS)
-        if named not in seen:
-            seen.add(named)
-            yield {name: _part(session, sha256) for name, sha256 in zip(TERMS, named, strict=True)}
+    # Whoever found the terms they want reads no further.
+    with session.execute(select(AttestationRow.document).execution_options(yield_per=1)) as rows:
+        for (document,) in rows:
+            if "parts" not in document:
+                yield {name: document["body"][name] for name in TERMS}
+                continue
+            named = tuple(document["parts"][name] for name in TERMS)
+            if named not in seen:
+                seen.add(named)
+                yield {name: _part(session, sha256) for name, sha256 in zip(TERMS, named, strict=True)}
 
 
 def _keep(session: Session, value: Any) -> str:

@@ -11,18 +11,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from eth_typing import HexStr
+
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain.errors import RailProblem
 from atomic_margin.service.operator.settlement.chain.mirror import Mirror
-from atomic_margin.service.operator.settlement.chain.rail import ChainRail, Ready
+from atomic_margin.service.operator.settlement.chain.rail import ChainRail, Recording
 from atomic_margin.service.operator.settlement.chain.senders import KeySigner, TransactionSigner
 from atomic_margin.service.operator.settlement.chain.settings import RailFile, RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Transactions
 from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain
 from atomic_margin.service.operator.store.rail_tables import RailTransaction, RailTransfer
 from atomic_margin.service.operator.store.tables import AnswerRow, Run, Tick
+from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.settlements import rightful_transfers
 
 from ...contracts.vault.chain import Chain
@@ -62,8 +65,17 @@ class Decided:
 
     world: World
     vault: Vault
+    on_chain: VaultOnChain
     problem: RailProblem | None = None
     changed: Mapping[str, Any] = field(default_factory=dict)
+
+    def require_carriable(self, run_id: str, answer: Answer) -> None:
+        """Take every answer."""
+
+    def missing_part(self, run_id: str, key: bytes) -> Recording | None:
+        """Have nothing recorded."""
+        assert run_id
+        assert key
 
     def book(self, run_id: str) -> bytes:
         """Find nothing in the way of the book that is registered."""
@@ -72,7 +84,7 @@ class Decided:
             raise self.problem
         return BOOK
 
-    def ready(self, run_id: str, key: bytes, number: int) -> Ready:
+    def ready(self, run_id: str, key: bytes, number: int) -> HexStr:
         """Sign what a vault's run says, for the top-up of the stored answer."""
         assert number >= 0
         if self.problem is not None:
@@ -89,7 +101,7 @@ class Decided:
             **self.changed,
         )
         signed = self.vault.sign("MatrixAttestation", message)
-        return Ready(message, signed, self.vault.decided(top_up).arguments)
+        return self.on_chain.settling(message, signed, self.vault.decided(top_up).arguments)
 
     def due(self, run_id: str) -> tuple[int, int]:
         """Return X of a run's answer, and what it is in the asset."""
@@ -130,6 +142,7 @@ class Settling:
         """Look until everything that can be done is done."""
         for _ in range(looks):
             self.look()
+            self.again_at_once()
 
     def again_at_once(self) -> None:
         """Have what waits for another try not wait."""
@@ -190,7 +203,7 @@ def _joined(world: World, vault: Vault, file: RailFile, signer: TransactionSigne
         first_block=file.first_block,
         deposit=world.deposit,
     )
-    preparing = Decided(world, vault)
+    preparing = Decided(world, vault, on_chain)
     rail = ChainRail(operator.store, RailSettings(file, addresses, Path()), on_chain, transactions, preparing, mirror)
     operator.rail = rail
     return Settling(world, vault, rail, preparing)

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from atomic_margin.contracts.calldata import Checked, expected, proof_calldata, statement_calldata
-from atomic_margin.contracts.errors import CalldataError
+from atomic_margin.contracts import parts
+from atomic_margin.contracts.calldata import PARTIAL_BITS, Checked, expected, proof_calldata, statement_calldata
+from atomic_margin.contracts.errors import CalldataError, PartsError
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement.chain.errors import NotCarriable
 from atomic_margin.service.operator.store.tables import AnswerRow, Run, Tick
@@ -11,6 +12,7 @@ from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_cl
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
 
@@ -30,19 +32,40 @@ class Proven(NamedTuple):
     top_up: SufficiencyStatement
     top_up_proof: bytes
 
-    def said(self) -> tuple[Checked, Checked]:
+    def said(self, most_bits: int = ONE_CHUNK_BITS) -> tuple[Checked, Checked]:
         """Return what the contract says of both proofs.
+
+        Args:
+            most_bits: that it takes.
 
         Raises:
             NotCarriable: it does not verify such statements.
         """
         try:
-            return expected(self.breach), expected(self.top_up)
+            return expected(self.breach), expected(self.top_up, most_bits=most_bits)
         except CalldataError as error:
             raise NotCarriable(str(error)) from error
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the top-up is proven in one piece, as `settle` takes it."""
+        return self.top_up.rows * self.top_up.bits <= ONE_CHUNK_BITS
+
+    def in_parts(self) -> tuple[parts.Answer, parts.Plan]:
+        """Return both proofs as a `PartsVault` takes them, and the plan with the fewest parts.
+
+        Raises:
+            NotCarriable: it does not verify such statements, or no plan fits.
+        """
+        self.said(PARTIAL_BITS)
+        answer = parts.answer(self.breach, self.breach_proof, self.top_up, self.top_up_proof)
+        try:
+            return answer, parts.plan(answer)
+        except PartsError as error:
+            raise NotCarriable(str(error)) from error
+
     def calldata(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """Return statement and proof of the breach, then of the top-up.
+        """Return statement and proof of the breach, then of the top-up, as `settle` takes them.
 
         Raises:
             NotCarriable: the contract does not verify such statements.
@@ -59,15 +82,25 @@ class Proven(NamedTuple):
 def proven(operator: Operator, run_id: str) -> Proven:
     """Return what the stored answer of a run with a verified breach proved."""
     with operator.store.reading() as session:
+        stored = session.get_one(AnswerRow, run_id).document
+    _, answer = parse_signed(stored, Answer)
+    return claimed(operator, run_id, answer)
+
+
+def claimed(operator: Operator, run_id: str, answer: Answer) -> Proven:
+    """Return what an answer with a breach claims to prove; whether its proofs hold is not looked at.
+
+    Raises:
+        Refused: it is about another run, or no proof can show it.
+    """
+    with operator.store.reading() as session:
         run = session.get_one(Run, run_id)
-        answer_row = session.get_one(AnswerRow, run_id)
         signed_run = SignedDocument.parse(run.record)
         record = RunRecord.parse(signed_run.body)
         submission = operator.parsed.submission(session, record.submission).submission
         kept = operator.compiled_ticks.kept(record.price_sequence)
         tick = kept or operator.compiled_ticks.of(session.get_one(Tick, record.price_sequence))
     keys = operator.key_pair(operator.enrolled_keys(run.institution, submission.evaluation_keys))
-    _, answer = parse_signed(answer_row.document, Answer)
     ground = AnswerGround(
         record,
         signed_run.body_hash(),

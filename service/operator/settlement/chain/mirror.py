@@ -4,6 +4,7 @@ What a settlement moved is booked by the hook. What institutions post and withdr
 they have, their line differs, and says so.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -18,9 +19,10 @@ from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.settlement.chain.errors import NodeProblem
 from atomic_margin.service.operator.settlement.chain.vault import Arrived, VaultOnChain
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailCursor, RailTransfer
-from atomic_margin.service.operator.store.tables import LedgerTransaction, Run
+from atomic_margin.service.operator.store.tables import Account, LedgerTransaction, Run, SubmissionRow
 from atomic_margin.service.protocol.states import RunState
 
 _log = logging.getLogger(__name__)
@@ -89,6 +91,9 @@ class Mirror:
         self._confirmations, self.first_block, self._deposit = confirmations, first_block, deposit
         self._lines: dict[str, Line] = {}
         self._strangers: dict[str, Arrived] = {}
+        self._unregistered: dict[str, str] = {}
+        # Of each institution the submission whose book the vault is known to have.
+        self._registered: dict[str, str] = {}
         self._problem: str | None = None
         self._next_look = 0.0
 
@@ -109,6 +114,7 @@ class Mirror:
             f"{arrived.amount} arrived for {arrived.account}, which is nobody's here ({arrived.reference})"
             for arrived in self._strangers.values()
         ]
+        found += [self._unregistered[name] for name in sorted(self._unregistered)]
         return found
 
     def look(self) -> bool:
@@ -141,6 +147,7 @@ class Mirror:
             self._next_look = 0.0
             return
         for institution, account in self._accounts.items():
+            self._look_at_book(institution, account)
             chain_free, chain_posted = self._vault.balances(account, read)
             with self._store.reading() as session:
                 free = ledger.balances(session, ledger.free(institution)).get(self._vault.addresses.asset, 0)
@@ -166,6 +173,25 @@ class Mirror:
                 # One side has moved and the other not yet: what is on the way says so itself.
                 line = self._lines.get(institution, line._replace(chain_free=free, chain_posted=posted))
             self._lines[institution] = line
+
+    def _look_at_book(self, institution: str, account: str) -> None:
+        """Find out whether the vault has the book in force: a run on another one cannot be settled there."""
+        with self._store.reading() as session:
+            row = session.get(Account, institution)
+            book = None if row is None else entries.state_of(row).public.book
+            if book is None or self._registered.get(institution) == book.submission:
+                self._unregistered.pop(institution, None)
+                return
+            document = session.scalar(select(SubmissionRow.document).where(SubmissionRow.sha256 == book.submission))
+        points = b"".join(map(bytes.fromhex, document["body"]["commitments"] if document else ()))
+        if self._vault.holder(hashlib.sha256(points).digest()) == account:
+            self._registered[institution] = book.submission
+            self._unregistered.pop(institution, None)
+        else:
+            self._unregistered[institution] = (
+                f"{institution} has not registered its book in force in the vault: a breach of it could not be settled "
+                "there (`institution register-book`)"
+            )
 
     def _book_deposits(self, final: int) -> int:
         """Book what arrived up to a block; return the block up to which that is done."""

@@ -7,9 +7,9 @@ one that is open is settled, one that is settled in a final block is handed to t
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from eth_typing import HexStr
 from sqlalchemy import or_, select
@@ -20,7 +20,7 @@ from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.rail import Instruction, RailState, Trouble
-from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NotCarriable, RailProblem
+from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NodeProblem, NotCarriable, RailProblem
 from atomic_margin.service.operator.settlement.chain.mirror import Mirror
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
 from atomic_margin.service.operator.settlement.chain.transactions import Task, Transactions
@@ -30,6 +30,7 @@ from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailTransfer
 from atomic_margin.service.operator.store.tables import Account, Run
+from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
 from atomic_margin.service.protocol.states import RunState
@@ -44,16 +45,27 @@ REORGANISED_BLOCKS = 128
 SHOWN = 20
 
 
-class Ready(NamedTuple):
-    """What `settle` takes: an attestation, its signatures by ascending signer, statements and proofs."""
+class Recording(NamedTuple):
+    """A part of a proof that is to be recorded before its run can settle.
 
-    message: dict[str, Any]
-    signatures: Sequence[tuple[bytes, bytes, int]]
-    proofs: Sequence[bytes]
+    Attributes:
+        purpose: what its transaction is called.
+        data: returns the data of the call.
+    """
+
+    purpose: str
+    data: Callable[[], HexStr]
 
 
 class Preparing(Protocol):
     """Gets together what `settle` takes."""
+
+    def require_carriable(self, run_id: str, answer: Answer) -> None:
+        """Make sure that this chain can settle on an answer, before it is taken.
+
+        Raises:
+            Refused: it cannot.
+        """
 
     def book(self, run_id: str) -> bytes:
         """Return hash(V) of a run that this chain can settle, before it is opened.
@@ -62,8 +74,15 @@ class Preparing(Protocol):
             NotCarriable: it cannot.
         """
 
-    def ready(self, run_id: str, key: bytes, number: int) -> Ready:
-        """Return what settles a run that is open on the chain, in its round of this number.
+    def missing_part(self, run_id: str, key: bytes) -> Recording | None:
+        """Return what is to be recorded next before a run can settle; None if nothing is.
+
+        Raises:
+            RailProblem: this chain cannot settle it, or the node does not answer.
+        """
+
+    def ready(self, run_id: str, key: bytes, number: int) -> HexStr:
+        """Return the data of the call that settles a run, open on the chain in its round of this number.
 
         Raises:
             RailProblem: what is missing.
@@ -88,6 +107,14 @@ class ChainRail:
         self._next_look = 0.0
 
     # What the hook asks, inside its unit of work
+
+    def require_carriable(self, run_id: str, answer: Answer) -> None:
+        """Make sure that the chain can settle on an answer, before it is taken.
+
+        Raises:
+            Refused: the contract does not verify its proofs.
+        """
+        self._preparing.require_carriable(run_id, answer)
 
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what moved once that is final; None while it is not, or while the ledger would move something else.
@@ -219,8 +246,12 @@ class ChainRail:
             if seen.account != self._account_of(institution):
                 raise NotCarriable(f"the vault opened this run for {seen.account}, the rail file says another address")
             self._begin(run_id, seen.account)
+            part = self._preparing.missing_part(run_id, key)
+            if part is not None:
+                self._transactions.advance(Task(run_id, part.purpose, row.round), part.data)
+                return False
             task = Task(run_id, "settle", row.round)
-            self._transactions.advance(task, lambda: self._settling(run_id, key, row.round))
+            self._transactions.advance(task, lambda: self._preparing.ready(run_id, key, row.round))
         elif seen.state == "Lapsed" and settled is not None and settled.state == "Lapsed":
             self._again(run_id, row.round)
         elif seen.state in ("Covered", "Challenged"):
@@ -229,10 +260,6 @@ class ChainRail:
                 "operator's key ended it; settle it by hand and book that"
             )
         return False
-
-    def _settling(self, run_id: str, key: bytes, number: int) -> HexStr:
-        ready = self._preparing.ready(run_id, key, number)
-        return self.vault.settling(ready.message, ready.signatures, ready.proofs)
 
     def _account_of(self, institution: str) -> str:
         account = self.settings.file.accounts.get(institution)
@@ -260,8 +287,10 @@ class ChainRail:
         first = self.mirror.first_block if row.first_block is None else row.first_block
         outcome = self.vault.outcome(key, first, final)
         if outcome is None:
-            raise NotCarriable(
-                f"the vault says that the run is settled, and there is no event of it from block {first}"
+            # Nodes answer about a block while they take in the next one.
+            raise NodeProblem(
+                f"the node says that the run is settled by block {final}, and has no event of it from block {first} on: "
+                "it is asked again"
             )
         fault_point("settlement-final")
         self._transactions.forget(row.run_id)

@@ -6,12 +6,16 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from eth_typing import ChecksumAddress, HexStr
 from web3 import Web3
-from web3.exceptions import BlockNotFound, Web3Exception
+from web3.contract.contract import ContractFunction
+from web3.exceptions import BlockNotFound, ContractLogicError, Web3Exception
 from web3.types import BlockIdentifier, TxParams
 
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import load_artifact
+from atomic_margin.contracts.attestations import FIELDS
 from atomic_margin.contracts.deploy import TRANSACTION_GAS
+from atomic_margin.contracts.parts import Answer, Part, Plan
+from atomic_margin.contracts.recording import Recorder
 from atomic_margin.contracts.reverts import revert_of
 from atomic_margin.service.operator.settlement.chain.errors import NodeProblem, VaultRefuses
 
@@ -88,7 +92,9 @@ class VaultOnChain:
         """Take a connection; nothing is asked yet."""
         self.web3, self.addresses = web3, addresses
         self.address = cast(ChecksumAddress, addresses.vault)
-        self._vault = web3.eth.contract(address=self.address, abi=load_artifact("Vault").abi)
+        # What a `Vault` has, it has too.
+        self._vault = web3.eth.contract(address=self.address, abi=load_artifact("PartsVault").abi)
+        self._takes_parts: bool | None = None
 
     def require_ours(self) -> None:
         """Make sure that the node is on the chain of the addresses, and that these go together.
@@ -106,6 +112,16 @@ class VaultOnChain:
                 found, wanted = self._vault.functions[name]().call(), getattr(self.addresses, name)
                 if found != wanted:
                     raise NodeProblem(f"the vault's {name} is {found}, the addresses say {wanted}")
+
+    def takes_parts(self) -> bool:
+        """Return whether it is a `PartsVault`, which takes proofs in parts and in chunks."""
+        if self._takes_parts is None:
+            with node_problems():
+                try:
+                    self._takes_parts = bool(self._vault.functions.partialVerifier().call())
+                except ContractLogicError:
+                    self._takes_parts = False
+        return self._takes_parts
 
     # What is there
 
@@ -193,8 +209,32 @@ class VaultOnChain:
         self, message: Mapping[str, Any], signatures: Sequence[tuple[bytes, bytes, int]], proofs: Sequence[bytes]
     ) -> HexStr:
         """Return the data of a call that settles a run."""
-        attestation = tuple(message.values())
-        return HexStr(self._vault.encode_abi("settle", [attestation, list(signatures), *proofs]))
+        return HexStr(self._vault.encode_abi("settle", [_attestation(message), list(signatures), *proofs]))
+
+    def missing_part(self, answer: Answer, plan: Plan, key: bytes) -> Part | None:
+        """Return the first part of an answer that is to be recorded for a run and is not; None if all are there."""
+        recorder = self._recorder(answer, plan, key)
+        with node_problems():
+            return next(iter(recorder.missing()), None)
+
+    def recording(self, answer: Answer, plan: Plan, key: bytes, part: Part) -> HexStr:
+        """Return the data of a call that records a part."""
+        return _data(self._recorder(answer, plan, key).recording(part))
+
+    def settling_parts(
+        self,
+        message: dict[str, Any],
+        signatures: list[tuple[bytes, bytes, int]],
+        answer: Answer,
+        plan: Plan,
+        key: bytes,
+    ) -> HexStr:
+        """Return the data of a call that settles a run whose parts are recorded."""
+        return _data(self._recorder(answer, plan, key).settling(cast(Any, _attestation(message)), signatures))
+
+    def _recorder(self, answer: Answer, plan: Plan, key: bytes) -> Recorder:
+        # It sends nothing here.
+        return Recorder(self.web3, self._vault, self.address, key, answer, plan)
 
     def gas_of(self, sender: str, data: HexStr) -> int:
         """Return the gas that a call of the vault takes now, with room.
@@ -220,6 +260,16 @@ class VaultOnChain:
     def _events(self, name: str, wanted: Mapping[str, Any], first: int, last: int) -> list[Any]:
         with node_problems():
             return list(self._vault.events[name]().get_logs(argument_filters=wanted, from_block=first, to_block=last))
+
+
+def _attestation(message: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the fields of a struct in its order."""
+    return tuple(message[name] for name, _ in FIELDS["MatrixAttestation"])
+
+
+def _data(call: ContractFunction) -> HexStr:
+    """Return the data of a call, without asking anybody."""
+    return HexStr(call._encode_transaction_data())
 
 
 def _refusal(error: Exception) -> Exception:
