@@ -1,7 +1,7 @@
 """One signer: verifies what it is asked about, reads the vault, remembers, and signs. Any thread may ask.
 
 Cheap checks come first: who signed the outside, and whether the vault has the run open at all. Then the documents are
-verified, one request at a time, since that takes a core for seconds. The vault is read again behind that, and what is
+verified, one request at a time, since that takes a whole core. The vault is read again behind that, and what is
 signed is what it says then.
 """
 

@@ -1,6 +1,6 @@
 """The HTTP face of a signer: what it attests, and what it did. Anybody may ask; what is signed is public.
 
-Errors are RFC 9457. A request costs seconds of a core, so few are taken at once, and few from one address.
+Errors are RFC 9457. A request costs much of a core, so few are taken at once, and few from one address.
 """
 
 from typing import Annotated
