@@ -82,6 +82,7 @@ UNTAKEN: tuple[Untaken, ...] = (
         ("ChunkArgument.converse", "round < shape.rounds"),
         ("ChunkArgument._joined", "index < shape.length"),
         ("ChunkArgument._vectors", "index < shape.length"),
+        ("ChunkArgument._power", "exponent > 0"),
     ),
     *_always("every number has a digit", ("Statements.append", "gt(place, start)")),
     *_always(
