@@ -93,8 +93,8 @@ def _traced(genuine: Callable[..., contextlib.AbstractContextManager[Web3]]) -> 
     """Return what starts anvil for contracts of any size, and traces all that is called and sent."""
 
     @contextlib.contextmanager
-    def anvil(hardfork: str = "osaka", executable: Path = local_chain.ANVIL) -> Iterator[Web3]:
-        with genuine(hardfork, executable, ["--disable-code-size-limit"]) as web3:
+    def anvil(*given: Any, options: Sequence[str] = (), **named: Any) -> Iterator[Web3]:
+        with genuine(*given, options=[*options, "--disable-code-size-limit"], **named) as web3:
             _watch(web3)
             yield web3
 

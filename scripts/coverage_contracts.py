@@ -100,16 +100,20 @@ def probed(sources: dict[str, str]) -> Instrumented:
 
 def compiled(sources: dict[str, str], names: Collection[str]) -> dict[str, dict[str, Any]]:
     """Return interface and code of contracts, by name."""
-    question = {
-        "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": {
-            **SETTINGS,
-            "outputSelection": {f"{name}.sol": {Path(name).name: ["abi", "evm.bytecode.object"]} for name in names},
-        },
-    }
-    made = _without_errors(asked(question)["output"])["contracts"]
-    return {name: made[f"{name}.sol"][Path(name).name] for name in names}
+    content = {name: {"content": text} for name, text in sources.items()}
+
+    def one(name: str) -> dict[str, Any]:
+        contract = Path(name).name
+        wanted = {f"{name}.sol": {contract: ["abi", "evm.bytecode.object"]}}
+        settings = {**SETTINGS, "outputSelection": wanted}
+        question = {"language": "Solidity", "sources": content, "settings": settings}
+        output = _without_errors(asked(question)["output"])
+        made: dict[str, Any] = output["contracts"][f"{name}.sol"][contract]
+        return made
+
+    # The compiler has a process for each, as many at a time as there are cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(names, pool.map(one, names), strict=True))
 
 
 def write_into(folder: Path, made: dict[str, dict[str, Any]]) -> None:
