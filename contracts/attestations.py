@@ -58,7 +58,7 @@ FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
         *_PLACE,
         ("amount", "uint256"),
         ("posted", "uint256"),
-        ("tick", "uint64"),
+        ("runs", "uint64"),
         ("log", "bytes32"),
         ("sequence", "uint64"),
         ("signerSet", "uint64"),

@@ -46,7 +46,8 @@ def shown_vault(web3: Web3, addresses: ChainAddresses) -> dict[str, Any]:
 
 def shown_account(web3: Web3, addresses: ChainAddresses, account: str) -> dict[str, Any]:
     """Return an account of a vault."""
-    free, posted, commitments, run, sequence, tick, state = _vault(web3, addresses).functions.accountOf(account).call()
+    found = _vault(web3, addresses).functions.accountOf(account).call()
+    free, posted, commitments, run, sequence, tick, state, *_ = found
     return {
         "account": account,
         "state": ACCOUNT_STATES[state],

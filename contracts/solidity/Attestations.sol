@@ -48,7 +48,7 @@ struct ReleaseAttestation {
     address account;
     uint256 amount; // what becomes free
     uint256 posted; // posted balance before, so that nothing is released twice or on another balance
-    uint64 tick; // of the account's last run: whatever that run found, a later one makes this void
+    uint64 runs; // so many of the account's were opened: whatever it finds, the next one makes this void
     bytes32 log; // root of the cosigned checkpoint that holds the entry
     uint64 sequence; // one more than that of the account's last attested document
     uint64 signerSet;
@@ -81,7 +81,7 @@ library Attestations {
         "uint64 signerSet,uint64 expiry)"
     );
     bytes32 internal constant RELEASE_TYPE = keccak256(
-        "ReleaseAttestation(uint256 chain,address vault,address account,uint256 amount,uint256 posted,uint64 tick,"
+        "ReleaseAttestation(uint256 chain,address vault,address account,uint256 amount,uint256 posted,uint64 runs,"
         "bytes32 log,uint64 sequence,uint64 signerSet,uint64 expiry)"
     );
     bytes32 internal constant ROTATION_TYPE =

@@ -40,6 +40,7 @@ abstract contract CollateralVault is HeldToken {
         uint64 tick; // of the last run
         AccountState state;
         bool lapsed; // whether that run ended by time alone
+        uint64 runs; // so many were opened
     }
 
     /// What an account had when a run was opened: what its matrices are made for.
@@ -130,6 +131,7 @@ abstract contract CollateralVault is HeldToken {
     error RunOver(bytes32 run, uint64 deadline);
     error RunNotOver(bytes32 run, uint64 deadline);
     error StaleTick(uint64 tick, uint64 last);
+    error StaleRelease(uint64 attested, uint64 runs);
     error InsufficientFree(uint256 free, uint256 asked);
     error InsufficientPosted(uint256 posted, uint256 asked);
     error VaultFull(uint256 held, uint256 limit);
@@ -214,7 +216,7 @@ abstract contract CollateralVault is HeldToken {
         Account storage held = _attested(document.vault, document.account, document.sequence);
         if (document.posted != held.posted) revert WrongBalances(held.free, document.posted, held.free, held.posted);
         if (document.amount > held.posted) revert InsufficientPosted(held.posted, document.amount);
-        if (document.tick != held.tick) revert StaleTick(document.tick, held.tick);
+        if (document.runs != held.runs) revert StaleRelease(document.runs, held.runs);
         oracle.checkRelease(document, signatures);
         held.sequence = document.sequence;
         held.posted -= document.amount;
@@ -279,6 +281,7 @@ abstract contract CollateralVault is HeldToken {
         held.run = run;
         held.tick = tick;
         held.lapsed = false;
+        ++held.runs;
         held.state = AccountState.Valuation;
         emit SettlementRequested(run, account, tick, commitments, held.free, held.posted, deadline);
     }

@@ -57,7 +57,7 @@ def test_a_return_held_back_frees_nothing_after_a_later_run(vault: World, ended:
     vault.open()
     assert vault.refused(held_back) == ("RunIsOpen", (RUN,))
     ended(vault)
-    assert vault.refused(held_back) == ("StaleTick", (0, 1))
+    assert vault.refused(held_back) == ("StaleRelease", (0, 1))
     assert vault.balances() == (0, 500)
     # Attested anew, after the run, it is free.
     message = vault.release(500)
@@ -67,9 +67,24 @@ def test_a_return_held_back_frees_nothing_after_a_later_run(vault: World, ended:
 
 def test_a_return_attested_before_a_call_frees_nothing_after_it(opened: World) -> None:
     opened.settle(100)
-    message = opened.release(200, tick=0)
+    message = opened.release(200, runs=0)
     call = opened.vault.functions.release(message, opened.sign("ReleaseAttestation", message))
-    assert opened.refused(call) == ("StaleTick", (0, 1))
+    assert opened.refused(call) == ("StaleRelease", (0, 1))
+
+
+def test_a_return_attested_between_two_rounds_of_a_tick_frees_nothing_after_the_second(vault: World) -> None:
+    vault.enrol(0, 500)
+    vault.open()
+    lapsed(vault)
+    message = vault.release(500)
+    held_back = vault.vault.functions.release(message, vault.sign("ReleaseAttestation", message))
+    held_back.call({"from": HOLDER.address})
+    again = digest("the same tick again")
+    vault.open(again)
+    vault.chain.travel(RUN_SECONDS + 1)
+    vault.send(vault.vault.functions.lapse(again))
+    assert vault.refused(held_back) == ("StaleRelease", (1, 2))
+    assert vault.balances() == (0, 500)
 
 
 def test_of_two_documents_with_one_number_one_counts(vault: World) -> None:
@@ -102,16 +117,19 @@ def test_a_proof_of_another_x_than_the_answer_s_settles_nothing(opened: World) -
 # Books around a run
 
 
-def test_a_book_registered_just_before_a_run_is_the_run_s(vault: World) -> None:
-    """Proofs on the book before do not settle it: the operator evaluates the book that the event names."""
+def test_a_book_registered_just_before_a_run_gets_rid_of_none(vault: World) -> None:
+    """What was attested before is brought when the run is about to be opened: it is on the book it was evaluated on."""
     vault.enrol(1000, 500)
     vault.register(book=OTHER_BOOK)
-    receipt = vault.open()
-    assert vault.events(receipt)[0][1]["commitments"] == OTHER_BOOK
-    message = vault.matrices()
-    assert vault.refused(vault.settling(vault.decided(100), message)).name == "WrongCommitments"
-    book = {"commitments": OTHER_BOOK}
-    vault.send(vault.settling(vault.decided(100, breach=book, topped=book), vault.matrices(**book)))
+    receipt = vault.open(book=BOOK)
+    assert vault.events(receipt)[0][1]["commitments"] == BOOK
+    other = {"commitments": OTHER_BOOK}
+    proofs = vault.decided(100, breach=other, topped=other)
+    assert vault.refused(vault.settling(proofs, vault.matrices(**other))) == (
+        "WrongCommitments",
+        (OTHER_BOOK, BOOK),
+    )
+    vault.settle(100)
     assert vault.balances() == (800, 700)
 
 
@@ -279,7 +297,7 @@ def test_signatures_of_a_book_are_over_every_field(vault: World, name: str) -> N
     assert refusal.name == {"chain": "ForeignChain", "signerSet": "WrongSignerSet"}.get(name, "NotASigner")
 
 
-@pytest.mark.parametrize("name", ["account", "amount", "posted", "tick", "log", "sequence", "expiry", "vault"])
+@pytest.mark.parametrize("name", ["account", "amount", "posted", "runs", "log", "sequence", "expiry", "vault"])
 def test_signatures_of_a_return_are_over_every_field(vault: World, name: str) -> None:
     message = vault.release(5)
     signed = vault.sign("ReleaseAttestation", message)

@@ -84,7 +84,7 @@ class Drawer:
         holder = self.drawn.choice(HOLDERS)
         account = self.vault.account(holder)
         amount = self.drawn.randint(0, account["posted"])
-        about = {name: account[name] for name in ("posted", "tick")} | {"sequence": account["sequence"] + 1}
+        about = {name: account[name] for name in ("posted", "runs")} | {"sequence": account["sequence"] + 1}
         message = self.vault.release(amount, account=holder.address, signerSet=self.version, **about)
         signed = self.signed("ReleaseAttestation", message)
         return self.keep("ReleaseAttestation", message, self.vault.vault.functions.release(message, signed))
@@ -223,7 +223,7 @@ class Drawer:
         if account["state"] not in (0, 1) or message["sequence"] != account["sequence"] + 1:
             return False
         if one.kind == "ReleaseAttestation":
-            return (message["posted"], message["tick"]) == (account["posted"], account["tick"])
+            return (message["posted"], message["runs"]) == (account["posted"], account["runs"])
         return True
 
     def compare(self, one: Kept, address: str, before: tuple[int, int], after: tuple[int, int]) -> None:

@@ -153,7 +153,7 @@ def test_posted_collateral_comes_back_when_k_of_n_say_so(vault: World) -> None:
         ({"sequence": 3}, ("WrongSequence", (3, 2))),
         ({"posted": 499}, ("WrongBalances", (1000, 499, 1000, 500))),
         ({"amount": 501}, ("InsufficientPosted", (500, 501))),
-        ({"tick": 1}, ("StaleTick", (1, 0))),
+        ({"runs": 1}, ("StaleRelease", (1, 0))),
         ({"signerSet": 2}, ("WrongSignerSet", (2, 1))),
         ({"chain": 1}, ("ForeignChain", (1, None))),
     ],

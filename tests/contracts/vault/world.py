@@ -154,7 +154,7 @@ class World:
             "account": HOLDER.address,
             "amount": amount,
             "posted": account["posted"],
-            "tick": account["tick"],
+            "runs": account["runs"],
             "log": LOG,
             "sequence": account["sequence"] + 1,
             "signerSet": 1,
@@ -254,7 +254,7 @@ class World:
 
     def account(self, holder: LocalAccount = HOLDER) -> dict[str, Any]:
         """Return an account of the vault."""
-        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state", "lapsed")
+        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state", "lapsed", "runs")
         return dict(zip(names, self.vault.functions.accountOf(holder.address).call(), strict=True))
 
     def balances(self, holder: LocalAccount = HOLDER) -> tuple[int, int]:
