@@ -26,6 +26,7 @@ CONTRACTS = (
     # For tests alone: nobody deploys them.
     "test/Batch",
     "test/CallingToken",
+    "test/Creator",
     "test/DecidedVerifier",
     "test/FalseToken",
     "test/FeeToken",

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from web3 import Web3
@@ -44,8 +44,13 @@ def tester() -> Web3:
 
 
 @contextlib.contextmanager
-def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
+def anvil(hardfork: str = "osaka", executable: Path = ANVIL, options: Sequence[str] = ()) -> Iterator[Web3]:
     """Run anvil on a free port of loopback for the length of the block, with ten unlocked accounts.
+
+    Args:
+        hardfork: whose rules it plays.
+        executable: where it is.
+        options: more of its own.
 
     Raises:
         ChainUnavailable: it is not installed, or does not answer.
@@ -54,7 +59,7 @@ def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
         raise ChainUnavailable(f"there is no {executable}: `make contracts` installs it")
     port = _free_port()
     command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--hardfork", hardfork, "--silent"]
-    command += ["--gas-limit", str(BLOCK_GAS)]
+    command += ["--gas-limit", str(BLOCK_GAS), *options]
     # What npm installs starts the program as a child of its own, which ends with the group alone.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours, by its path
     try:

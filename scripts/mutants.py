@@ -21,10 +21,12 @@ from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
+from mutants_rail import RAIL_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 from mutants_rotation import ROTATION_MUTANTS
+from mutants_sharing import SHARING_MUTANTS
 from mutants_store import STORE_MUTANTS
 
 
@@ -359,7 +361,8 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *LIVE_MUTANTS,
-    *PAGE_MUTANTS, *READER_MUTANTS,
+    *PAGE_MUTANTS,
+    *RAIL_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
@@ -374,4 +377,5 @@ MUTANTS = (
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
     *OPERATIONS_MUTANTS,
+    *SHARING_MUTANTS,
 )  # fmt: skip

@@ -3,35 +3,33 @@
 #
 # Whoever is free takes the next part, so the longest come first. The tests of whole processes are one part, so that one
 # enrolled world serves both folders; those of the service are two, or one of them would outlast all others. Circuits and
-# FHE are parts of their own: compiled circuits are freed with their process. What the parts in the background print
-# comes after all others; then faults are played, alone.
+# FHE are parts of their own: compiled circuits are freed with their process. In all but the quick run, every part whose
+# tests open an operator's database is run on PostgreSQL too: see tests/postgres.py. What the parts in the background
+# print comes after all others; then faults are played, alone.
 set -uo pipefail
 # Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
 cd "$(dirname "$0")/.."
-parts=("tests/service, a to g" "tests/service, the rest" "tests/e2e tests/adversary" "all other tests" tests/circuits tests/fhe)
 options=("$@")
-# What depends on the database, once more on PostgreSQL: in all but the quick run. See tests/postgres.py.
-on_postgresql="tests/service, on PostgreSQL"
-[[ "$*" == *"not slow and not long"* ]] || parts+=("$on_postgresql")
+processes="tests/e2e tests/adversary tests/bench/test_load.py"
+stored=("tests/service, a to g" "$processes" "tests/service, the rest")
+on_postgresql=", on PostgreSQL"
+parts=("${stored[@]}" "all other tests" tests/fhe tests/circuits)
+[[ "$*" == *"not slow and not long"* ]] || parts=("${stored[@]/%/$on_postgresql}" "${parts[@]}")
 state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
 
 # Runs one part, by its name.
 run() {
     local named=() part
-    case "$1" in
+    [[ "$1" != *"$on_postgresql" ]] || local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
+    case "${1%"$on_postgresql"}" in
     "all other tests")
-        for part in tests/e2e tests/adversary tests/chaos tests/service tests/fhe tests/circuits; do named+=("--ignore=$part"); done
+        for part in $processes tests/chaos tests/service tests/fhe tests/circuits; do named+=("--ignore=$part"); done
         ;;
     "tests/service, a to g") named=(tests/service/test_[a-g]*.py) ;;
     "tests/service, the rest") named=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
-    "$on_postgresql")
-        for part in accounts backup concurrency contract crash_points database feed_receipts holds identity_rotation \
-            limits log malformed_bodies migrations policy problems runs scheduling settlement taking_back; do named+=("tests/service/test_$part.py"); done
-        local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
-        ;;
-    *) read -ra named <<<"$1" ;;
+    *) read -ra named <<<"${1%"$on_postgresql"}" ;;
     esac
     echo "== $1"
     time .venv/bin/python -m pytest "${options[@]}" "${named[@]}"

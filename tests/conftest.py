@@ -27,6 +27,10 @@ if postgres.wanted():
     postgres.take_the_place_of_sqlite()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    postgres.leave_out(items)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for said in (outside.summary(), postgres.summary(), untried.summary()):
         if said is not None:
@@ -64,7 +68,10 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Worl
     """An operator and an institution that has enrolled, posted collateral and submitted its portfolio; both stopped."""
     root = tmp_path_factory.mktemp("enrolled")
     examples = write_small_examples(root / "examples")
-    with parties(Staging.read(examples), root, root, root / "trust.json", lambda _: None) as running:
+    with (
+        postgres.operator_s_database(root / "operator"),
+        parties(Staging.read(examples), root, root, root / "trust.json", lambda _: None) as running,
+    ):
         running.post_collateral()
         running.submit("portfolio.json")
         account = running.operator.read(f"/v1/institutions/{NAME}", AccountView)

@@ -3,6 +3,10 @@
 Debian's server is started for the run, in a temporary folder, as a user without privileges, on loopback alone. A data
 directory has the database that is named after it; copying the directory copies the database, as it would a file. Where
 no server is installed, what wants one is skipped, and every run ends by saying so in red.
+
+A test need not know of it: whoever opens the database of a directory in the test's own process gets the one on the
+server. Processes are given its URL (`options`, `operator_s_database`). A test that leaves an operator's database in a
+file fails, and one that is about the file is marked `sqlite_only`, with the reason.
 """
 
 import atexit
@@ -18,15 +22,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atomic_margin.service.demo.processes import free_port
-from atomic_margin.service.operator import portable
+from atomic_margin.service.operator.store.addresses import DATABASE_FILE
 from atomic_margin.service.operator.store.database import Store
+from atomic_margin.service.operator.store.migrations import NEWEST
 
 VARIABLE = "ATOMIC_MARGIN_TEST_DATABASE"
 TEMPLATE = "margin_template"
@@ -34,9 +39,8 @@ START_SECONDS = 60
 
 _absent: list[str] = []
 _servers: list["Server"] = []
+_files: set[Path] = set()
 _copytree = shutil.copytree
-in_file = Store.in_directory
-"""Opens the SQLite database of a directory, whatever this run is on: for what is about that file."""
 
 
 def wanted() -> bool:
@@ -203,19 +207,17 @@ def url_of(directory: Path) -> str | None:
     return server().of(directory) if wanted() else None
 
 
-def url_with_rows_of(directory: Path) -> str | None:
-    """Return the same, with the rows of the SQLite database in the directory if the one on the server is new."""
-    if not wanted():
-        return None
-    running = server()
-    new, url = _name(directory) not in running.directories, running.of(directory)
-    if new and (directory / "operator.db").is_file():
-        file, store = in_file(directory), Store(url)
-        with closing(file), closing(store), file.reading() as rows, store.unit_of_work() as session:
-            for table in portable.export(rows.connection()):
-                portable.fill(session.connection(), table.name, table.columns, table.lines)
-        (directory / "operator.db").unlink()
-    return url
+def in_file(directory: Path, version: str = NEWEST) -> Store:
+    """Open the SQLite database of a directory, whatever this run is on: for what has both kinds."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _files.add(directory.resolve())
+    return Store(f"sqlite:///{directory / DATABASE_FILE}", version)
+
+
+def options(directory: Path) -> list[str]:
+    """Return what tells a command where the database of an operator's directory is in this run."""
+    url = url_of(directory)
+    return [] if url is None else ["--database", url]
 
 
 def fresh_store(directory: Path) -> Store:
@@ -241,12 +243,34 @@ def take_the_place_of_sqlite() -> None:
     shutil.copytree = _copytree_with_databases
 
 
+def leave_out(items: list[pytest.Item]) -> None:
+    """Skip what is about an SQLite file alone, in a run on PostgreSQL."""
+    for item in items:
+        marker = item.get_closest_marker("sqlite_only")
+        if marker is not None:
+            (reason,) = marker.args
+            if wanted():
+                item.add_marker(pytest.mark.skip(reason=f"SQLite alone: {reason}"))
+
+
 @pytest.fixture(autouse=wanted())
 def databases_dropped(tmp_path: Path) -> Iterator[None]:
-    """Drop what a test made in its own folder: each takes eight megabytes."""
+    """Drop what a test made in its own folder: each takes eight megabytes. None may be in a file there."""
     yield
     if _servers:
         _servers[0].drop_under(tmp_path)
+    in_files = [path for path in tmp_path.rglob(DATABASE_FILE) if path.parent.resolve() not in _files]
+    assert not in_files, f"in a run on PostgreSQL {in_files[0]} is an operator's database: see tests/postgres.py"
+
+
+@contextmanager
+def operator_s_database(directory: Path) -> Iterator[None]:
+    """Have the one operator that a block's processes start find the database of its directory by the environment."""
+    with pytest.MonkeyPatch.context() as patched:
+        url = url_of(directory)
+        if url is not None:
+            patched.setenv("ATOMIC_MARGIN_OPERATOR_DATABASE", url)
+        yield
 
 
 def summary() -> str | None:

@@ -61,5 +61,5 @@ error SufficiencyProofInvalid();
 error BreachProofInvalid();
 /// A multiplication has at most 64 slices, numbered from 0; the last one is not recorded.
 error SliceOutOfRange(uint256 slice, uint256 slices);
-/// The data contracts do not hold the generators: SHA-256 of what they hold.
-error WrongGenerators(bytes32 got);
+/// A data contract is not, or is not any more, what holds the generators: Keccak-256 of its code.
+error WrongGenerators(uint256 index, bytes32 got);

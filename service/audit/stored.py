@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, select
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.audit.errors import BytesMissing, RunNotEvaluated, RunUnknown, StoreMissing
 from atomic_margin.service.operator.store import bundles
+from atomic_margin.service.operator.store.addresses import DATABASE_FILE, named_errors, parse_url
 from atomic_margin.service.operator.store.entries import rotations
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
@@ -68,16 +69,17 @@ class ReadOnlyStore:
 
         Raises:
             StoreMissing: there is none.
+            DatabaseUnusable: the URL is none, or a server does not answer at it.
         """
         self._blobs = directory / "blobs"
-        url = make_url(database) if database is not None else None
+        url = parse_url(database) if database is not None else None
         if url is None or url.get_backend_name() == "sqlite":
-            path = directory / "operator.db" if url is None else Path(url.database or "")
+            path = directory / DATABASE_FILE if url is None else Path(url.database or "")
             if not path.is_file():
                 raise StoreMissing(f"there is no database {path}; give the folder that `serve --dir` was given")
             self._engine = _read_only_sqlite(path)
         else:
-            self._engine = create_engine(url, isolation_level="SERIALIZABLE")
+            self._engine = _read_only_postgresql(url)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -179,4 +181,16 @@ def _read_only_sqlite(path: Path) -> Engine:
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", begin)
+    return engine
+
+
+def _read_only_postgresql(url: URL) -> Engine:
+    with named_errors(url):
+        engine = create_engine(
+            url,
+            execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+            hide_parameters=True,
+            poolclass=NullPool,
+        )
+        engine.connect().close()
     return engine

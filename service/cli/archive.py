@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import err, out, plain_errors, print_json
+from atomic_margin.service.cli.stored import Database, database_of
 from atomic_margin.service.cli.terms import read_documents
 from atomic_margin.service.errors import ConfigurationError
 
@@ -44,7 +45,7 @@ def archive(
     model: Annotated[Path | None, typer.Option(help="Margin model.", show_default="from a stored bundle")] = None,
     universe: Annotated[Path | None, typer.Option(help="Instruments.", show_default="from a stored bundle")] = None,
     schedule: Annotated[Path | None, typer.Option(help="Collateral.", show_default="from a stored bundle")] = None,
-    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    database: Database = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written for machines.")] = False,
 ) -> None:
     """Write an archive; `HELP` is what the user reads."""
@@ -71,7 +72,7 @@ def archive(
         if not key.is_file():
             raise ConfigurationError(f"{key} is not there; --dir is the folder of `serve --dir`")
         written = path or Path(f"{account}.archive.zip")
-        store = ReadOnlyStore(directory, database)
+        store = ReadOnlyStore(directory, database_of(directory, database))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         try:
             with Progress(*columns, console=err, transient=True) as progress:

@@ -14,6 +14,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.audit import DEFAULT_STARTS
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import EXIT_REFUSED, EXIT_USAGE, err, fail, out, plain_errors
+from atomic_margin.service.cli.stored import Database, database_of
 from atomic_margin.service.cli.terms import read_documents
 from atomic_margin.service.errors import ConfigurationError, ServiceError
 from atomic_margin.service.files import read_document, write_json
@@ -64,7 +65,7 @@ def audit(
     model: Annotated[Path | None, typer.Option(help="Margin model.", show_default="from a stored bundle")] = None,
     universe: Annotated[Path | None, typer.Option(help="Instruments.", show_default="from a stored bundle")] = None,
     schedule: Annotated[Path | None, typer.Option(help="Collateral.", show_default="from a stored bundle")] = None,
-    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
+    database: Database = None,
     memory_gib: Annotated[int, typer.Option(help="Address-space limit of a worker.", min=4)] = 16,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
 ) -> None:
@@ -101,7 +102,7 @@ def _evidence(
 
     pinned = None if trust is None else read_document(trust, TrustFile.parse)
     documents = _documents(*terms)
-    store = ReadOnlyStore(directory, database)
+    store = ReadOnlyStore(directory, database_of(directory, database))
     held: list[str] = []
 
     def step(name: str) -> None:

@@ -31,11 +31,12 @@ ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "source": (("feed", "sign"), ("feed", "tick"), ("feed", "push")),
     "witness": (("witness",),),
     "verifier": (("verify",),),
+    "signer": (("signer", "serve"),),
 }
 """The commands whose options each role has."""
 NOT_OPTIONS = {"help", "config"}
 WATCH_SECONDS = "2"
-DEFAULT_PORTS = {"operator": 8400, "institution": 8401}
+DEFAULT_PORTS = {"operator": 8400, "institution": 8401, "signer": 8420}
 
 SourceFolder = Annotated[
     Path | None, typer.Option("--dir", help="The source's folder, for its options.", show_default="here")
@@ -138,6 +139,19 @@ def addressed(role: str, address: str) -> type[TyperGroup]:
             return super().resolve_command(ctx, args)
 
     return Addressed
+
+
+def told(role: str, key: str, directory: Path) -> str | None:
+    """Return what the server of a folder is told about an option by the environment or its file, None for nothing.
+
+    Raises:
+        ConfigurationError: the file is wrong.
+    """
+    said = os.environ.get(_variable(role, key))
+    if said is None:
+        file = find_file(role, None, str(directory))
+        said = None if file is None else read_file(file, role, options_of(role)).get(key)
+    return str(said) if said else None
 
 
 def find_file(role: str, config: str | None, directory: str | None) -> Path | None:

@@ -17,6 +17,7 @@ from atomic_margin.service.cli import (
     operator_keys,
     operator_lists,
     operator_prune,
+    operator_rail,
     tls,
 )
 from atomic_margin.service.cli.admitting import admit
@@ -25,6 +26,7 @@ from atomic_margin.service.cli.configuration import addressed
 from atomic_margin.service.cli.defaults import add_defaults
 from atomic_margin.service.cli.operator_lists import DEFAULT_OPERATOR, TOKEN_FILE, Address, Directory
 from atomic_margin.service.cli.output import fail, plain_errors, print_json
+from atomic_margin.service.cli.stored import Database, open_store
 from atomic_margin.service.errors import ConfigurationError, HistoryDiffers
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.http.tokens import read_token
@@ -41,10 +43,10 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(help="The institution's name at the operator.")]
 
 KEY_FILE = "operator.key"
-DATABASE_FILE = "operator.db"
 
 app.command()(admit)
 operator_lists.register(app)
+operator_rail.register(app)
 
 
 @app.command()
@@ -274,7 +276,7 @@ def replay(
     directory: Directory,
     check: Annotated[bool, typer.Option("--check", help="Compare, and write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write what differs, without asking again.")] = False,
-    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` had it.")] = None,
+    database: Database = None,
 ) -> None:
     """Rebuild every account from its entries, and compare what is stored beside them.
 
@@ -289,19 +291,16 @@ def replay(
     """
     from atomic_margin.service.operator.replay import check as compare
     from atomic_margin.service.operator.replay import rewrite
-    from atomic_margin.service.operator.store.database import Store
     from atomic_margin.service.protocol.signing import Identity
 
     with plain_errors():
-        needed = [KEY_FILE] if database else [KEY_FILE, DATABASE_FILE]
-        for name in needed:
-            if not (directory / name).is_file():
-                raise ConfigurationError(f"{directory / name} is not there; --dir is the folder of `serve --dir`")
+        if not (directory / KEY_FILE).is_file():
+            raise ConfigurationError(f"{directory / KEY_FILE} is not there; --dir is the folder of `serve --dir`")
         if not check and not yes:
             raise ConfigurationError("this writes the states of accounts anew; look with --check, then say --yes")
         operator = Identity.load_or_create(directory / KEY_FILE).public_key
         cores = len(os.sched_getaffinity(0))
-        store = Store.in_directory(directory) if database is None else Store(database)
+        store = open_store(directory, database)
         try:
             with store.unit_of_work() as session:
                 if check:

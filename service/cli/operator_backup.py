@@ -7,17 +7,18 @@ import typer
 
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import err, plain_errors, print_json
+from atomic_margin.service.cli.stored import Blobs, Database, blobs_of, database_of
 
 Directory = Annotated[Path, typer.Option("--dir", help="The operator's folder, as `serve --dir` had it.")]
-Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` has it; by default SQLite in --dir.")]
-BlobFolder = Annotated[str | None, typer.Option("--blobs", help="URL, as `serve` has it; by default in --dir.")]
+NewDatabase = Annotated[str | None, typer.Option("--database", help="SQLAlchemy URL; by default SQLite in --dir.")]
+NewBlobs = Annotated[str | None, typer.Option("--blobs", help="URL of large bytes; by default in --dir.")]
 
 
 def backup(
     directory: Directory,
     to: Annotated[Path, typer.Option("--to", help="The file to write; it replaces none.")],
     database: Database = None,
-    blobs: BlobFolder = None,
+    blobs: Blobs = None,
     with_keys: Annotated[
         bool, typer.Option("--with-keys", help="Put operator.key and admin.token in: the file is then the operator.")
     ] = False,
@@ -35,14 +36,15 @@ def backup(
     from atomic_margin.service.operator.backup import Place, back_up
 
     with plain_errors():
-        print_json(back_up(Place(directory, database, blobs), to, with_keys=with_keys))
+        place = Place(directory, database_of(directory, database), blobs_of(directory, blobs))
+        print_json(back_up(place, to, with_keys=with_keys))
 
 
 def restore(
     file: Annotated[Path, typer.Argument(help="What `operator backup` wrote.")],
     directory: Directory,
-    database: Database = None,
-    blobs: BlobFolder = None,
+    database: NewDatabase = None,
+    blobs: NewBlobs = None,
 ) -> None:
     """Make an operator's folder anew from a backup. Folder and database must be empty.
 

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from atomic_margin.service.cli.output import EXIT_REFUSED, fail, plain_errors, print_json
+from atomic_margin.service.cli.stored import Database, open_store
 from atomic_margin.service.errors import ConfigurationError, NotFound
 
 Directory = Annotated[Path, typer.Option("--dir", help="The operator's folder, as `serve --dir` had it.")]
-Database = Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` had it.")]
 Institution = Annotated[str, typer.Argument(metavar="INSTITUTION", help="Its name here.")]
 
 
@@ -98,13 +98,9 @@ def _require_account(directory: Path, database: str | None, institution: str) ->
     """
     from sqlalchemy import select
 
-    from atomic_margin.service.operator.store.addresses import DATABASE_FILE
-    from atomic_margin.service.operator.store.database import Store
     from atomic_margin.service.operator.store.tables import Account
 
-    if database is None and not (directory / DATABASE_FILE).is_file():
-        raise ConfigurationError(f"{directory / DATABASE_FILE} is not there; --dir is the folder of `serve --dir`")
-    store = Store.in_directory(directory) if database is None else Store(database)
+    store = open_store(directory, database)
     try:
         with store.reading() as session:
             if session.get(Account, institution) is None:

@@ -8,6 +8,7 @@ import typer
 from atomic_margin.service.cli.agent_calls import Directory
 from atomic_margin.service.cli.extras import needs_extras
 from atomic_margin.service.cli.output import out, plain_errors, print_json
+from atomic_margin.service.cli.stored import Blobs, Database, blobs_of, open_store
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 
@@ -21,8 +22,8 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would go, and remove nothing.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="Print the rules, and look at nothing.")] = False,
-    database: Annotated[str | None, typer.Option(help="SQLAlchemy URL, as `serve` had it.")] = None,
-    blobs: Annotated[str | None, typer.Option(help="URL of large bytes, as `serve` had it.")] = None,
+    database: Database = None,
+    blobs: Blobs = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
     """Remove output words, keys and ciphertexts that nothing is owed on, by rules that say how long they are kept.
@@ -37,7 +38,6 @@ def prune(
     needs_extras("operator prune", "service")
     from atomic_margin.service.operator.retention import Retention
     from atomic_margin.service.operator.retention_rules import RetentionRules
-    from atomic_margin.service.operator.store.database import Store
     from atomic_margin.service.operator.store.remote_blobs import open_blobs
 
     with plain_errors():
@@ -47,9 +47,9 @@ def prune(
             return
         if not (directory / KEY_FILE).is_file():
             raise ConfigurationError(f"{directory / KEY_FILE} is not there; --dir is the folder of `serve --dir`")
-        store = Store.in_directory(directory) if database is None else Store(database)
+        store = open_store(directory, database)
         try:
-            pruned = Retention(store, open_blobs(directory, blobs), kept).prune(dry_run=dry_run)
+            pruned = Retention(store, open_blobs(directory, blobs_of(directory, blobs)), kept).prune(dry_run=dry_run)
         finally:
             store.close()
     if as_json:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,9 @@ from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
+
+if TYPE_CHECKING:
+    from atomic_margin.service.operator.operator import Operator
 
 DEFAULT_MIN_FREE_MIB = 1024
 
@@ -100,6 +103,12 @@ def serve(
     limits: Annotated[
         Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
     ] = None,
+    rail: Annotated[
+        Path | None,
+        typer.Option(
+            help="Settle in the vault on a chain that this file describes (docs/chain.md); else in the ledger."
+        ),
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
     blobs: Annotated[
         str | None,
@@ -132,7 +141,7 @@ def serve(
     The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
     an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
-    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
+    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []), *(["chain"] if rail else []))
     from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
@@ -177,6 +186,8 @@ def serve(
             tracing.start("atomic-margin operator", collector)
         exports = [AccountExport.parse(read_json(path, limit=MAX_EXPORT_BYTES)) for path in take_back or []]
         operator = Operator(settings, terms)
+        if rail is not None:
+            _open_rail(operator, rail)
         for name, count in (taking_back.take_back(operator, exports) if exports else {}).items():
             err.print(f"took {count} entries of {name} back", soft_wrap=True, highlight=False)
     key = operator.identity.public_key
@@ -189,3 +200,23 @@ def serve(
         serve(create_app(operator), listener, files, **server_settings(settings.limits))
     finally:
         tracing.stop()
+
+
+def _open_rail(operator: "Operator", path: Path) -> None:
+    """Have settlements carried out on a chain.
+
+    Raises:
+        ConfigurationError: the file, or what it names, is wrong.
+    """
+    from atomic_margin.contracts.errors import ContractsError
+    from atomic_margin.service.operator.accounts.collateral import deposit
+    from atomic_margin.service.operator.settlement.chain.opening import open_rail
+    from atomic_margin.service.operator.settlement.chain.settings import RailSettings
+
+    def arrived(institution: str, asset: str, quantity: int, reference: str) -> None:
+        deposit(operator, institution, asset, quantity, reference)
+
+    try:
+        open_rail(operator, RailSettings.load(path), arrived)
+    except ContractsError as error:
+        raise ConfigurationError(str(error)) from error

@@ -34,6 +34,7 @@ from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.holds import Holds
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
+from atomic_margin.service.operator.rail import LedgerRail, Rail
 from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
 from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.claims import ClaimsInHand
@@ -163,6 +164,8 @@ class Operator:
         self.evaluator = self._new_executor(evaluator)
         self._shared_evaluator = evaluator
         self.claims = ClaimsInHand()
+        # Whoever starts an operator on a chain puts that rail here, before anything settles.
+        self.rail: Rail = LedgerRail()
         # Runs to be evaluated, and those that are to be proven first.
         self.line, self.line_to_ask = Line(), Line()
         # Set when what is in hand is cut off, which is nobody's failure then.
@@ -298,6 +301,7 @@ class Operator:
     def close(self, seconds: float = GRACE_SECONDS) -> None:
         """Stop the workers, after `seconds` whatever they do, and release the database."""
         self.evaluator.close(seconds)
+        self.rail.close()
         if self._key_checker is not None:
             # One that hangs must not keep the process from ending.
             self._key_checker.close(0)

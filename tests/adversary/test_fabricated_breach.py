@@ -1,14 +1,13 @@
 """Row: "server or a third party fabricates a breach". The hook fires on the institution's own proven answer alone."""
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 
 from atomic_margin.service.cli.output import EXIT_PERMANENT, EXIT_USAGE
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.demo.processes import free_port
+from atomic_margin.service.operator.store.tables import Account, LedgerPosting
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import RunState
 
@@ -23,20 +22,15 @@ pytestmark = pytest.mark.fhe
 def test_a_server_that_leaves_out_posted_collateral_gets_no_answer(plain_world: World) -> None:
     """The record would show a breach; the agent replays what was entered, and keeps what contradicts it."""
     world = plain_world
-    with closing(sqlite3.connect(world.root / "operator" / "operator.db")) as database, database:
+    with world.stored() as session:
         # Half of what was posted goes back to free, in account and ledger: the run is duly signed and entered.
-        for account, sign in ((f"{NAME}/posted", -1), (f"{NAME}/free", 1)):
-            database.execute(
-                "insert into ledger_postings (transaction_id, account, asset, amount) values (1, ?, 'USDC', ?)",
-                (account, sign * 150_000_000_000),
-            )
-        public, private = database.execute("select public_state, private_state from accounts").fetchone()
-        state = {"public": json.loads(public), "private": json.loads(private)}
-        state["public"]["posted"]["USDC"] = "150000000000"
-        free = int(state["private"]["free"].get("USDC", "0"))
-        state["private"]["free"]["USDC"] = str(free + 150_000_000_000)
-        rows = (json.dumps(state["public"]), json.dumps(state["private"]))
-        database.execute("update accounts set public_state = ?, private_state = ?", rows)
+        for name, amount in ((f"{NAME}/posted", -150_000_000_000), (f"{NAME}/free", 150_000_000_000)):
+            session.add(LedgerPosting(transaction_id=1, account=name, asset="USDC", amount=amount))
+        account = session.get_one(Account, NAME)
+        posted, free = account.public_state["posted"], account.private_state["free"]
+        more = str(int(free.get("USDC", "0")) + 150_000_000_000)
+        account.public_state = {**account.public_state, "posted": {**posted, "USDC": "150000000000"}}
+        account.private_state = {**account.private_state, "free": {**free, "USDC": more}}
     commands = Commands(world.nursery, world.root)
     with world.serving():
         with world.answering():

@@ -4,10 +4,6 @@ Operator, agent, sources and their documents are real; the operator's database i
 operator that lies would.
 """
 
-import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +16,7 @@ from atomic_margin.service.files import read_json
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.chain import OperatorContradicts
 from atomic_margin.service.institution.store import OwnAnswer
+from atomic_margin.service.operator.store.tables import Tick
 from atomic_margin.service.protocol.messages import LastTick, RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
@@ -33,17 +30,11 @@ pytestmark = [pytest.mark.fhe, pytest.mark.long]
 FIRST, SECOND, THIRD = (f"{NAME}.{number}" for number in (1, 2, 3))
 
 
-@contextmanager
-def database(world: World) -> Iterator[sqlite3.Connection]:
-    """The operator's own database."""
-    with closing(sqlite3.connect(world.root / "operator" / "operator.db", timeout=30)) as connection, connection:
-        yield connection
-
-
-def replace_tick(connection: sqlite3.Connection, tick: SignedDocument) -> None:
+def replace_tick(world: World, tick: SignedDocument) -> None:
     """Put another tick in the place of the one of its number, as if it had always been that."""
-    row = (json.dumps(tick.to_json()), tick.body_hash(), int(tick.body["sequence"]))
-    connection.execute("UPDATE ticks SET document = ?, sha256 = ? WHERE sequence = ?", row)
+    with world.stored() as session:
+        row = session.get_one(Tick, int(tick.body["sequence"]))
+        row.document, row.sha256 = tick.to_json(), tick.body_hash()
 
 
 def due(world: World, number: int, sequence: int) -> str:
@@ -72,9 +63,8 @@ def test_a_forked_chain_gets_no_answer_and_costs_no_keys(plain_world: World) -> 
         # Two of the three that signed are enough, and the prices are the same.
         fewer = PriceTick.parse(told["body"] | {"prices": told["body"]["prices"][1:]})
         assert fewer.market == PriceTick.parse(told["body"]).market
-        with database(world) as connection:
-            other = signed_by_operator(world, fewer).to_json()
-            replace_tick(connection, SignedDocument.parse(other))
+        other = signed_by_operator(world, fewer).to_json()
+        replace_tick(world, SignedDocument.parse(other))
         assert due(world, 2, 2) == SECOND
         second = operator.get("/v1/ticks/2")
         assert second["body"]["previous"] == SignedDocument.parse(other).body_hash()
@@ -105,11 +95,9 @@ def test_after_two_ticks_of_one_number_nothing_is_answered(plain_world: World) -
         told = operator.get("/v1/ticks/1")
         fewer = PriceTick.parse(told["body"] | {"prices": told["body"]["prices"][1:]})
         other = signed_by_operator(world, fewer)
-        with database(world) as connection:
-            replace_tick(connection, other)
+        replace_tick(world, other)
         agent._chain.newest_market(operator.read("/v1/ticks", LastTick).document or {})
-        with database(world) as connection:
-            replace_tick(connection, SignedDocument.parse(told))
+        replace_tick(world, SignedDocument.parse(told))
         for _ in range(2):
             with pytest.raises(OperatorContradicts, match="two ticks of number 1"):
                 agent.answer_due()
@@ -128,14 +116,15 @@ def test_a_skipped_tick_gets_no_answer_and_after_a_void_one_the_account_goes_on(
             operator.post("/v1/ticks", {**world.prices(2, 2), "prices": world.prices(2, 2)["prices"][:1]})
         void = operator.post("/v1/ticks/void", {"format": "atomic-margin/prices/2", "sequence": "2", "prices": []})
         assert due(world, 2, 3) == THIRD
-        with database(world) as connection:
-            row = connection.execute("SELECT * FROM ticks WHERE sequence = 2").fetchone()
-            connection.execute("DELETE FROM ticks WHERE sequence = 2")
+        with world.stored() as session:
+            row = session.get_one(Tick, 2)
+            kept = {column.key: getattr(row, column.key) for column in Tick.__table__.columns}
+            session.delete(row)
         with pytest.raises(AgentRefused, match="shows no tick 2"):
             agent.answer_due()
         assert answered(agent) == [1]
-        with database(world) as connection:
-            connection.execute(f"INSERT INTO ticks VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        with world.stored() as session:
+            session.add(Tick(**kept))
         assert agent.answer_due() == [THIRD]
         assert agent.contradiction is None
         assert world.wait_run(THIRD).state is RunState.SETTLED
@@ -171,8 +160,8 @@ def test_rules_are_swapped_for_nobody(plain_world: World) -> None:
         wide["move"] = {"price": "9", "volatility": "9", "rate": "1"}
         for changes in ({"rules": PriceRules.parse(wide).hash()}, {"last_market": NO_TICK}):
             bent = signed_by_operator(world, PriceTick.parse(told["body"] | changes)).to_json()
-            with database(world) as connection:
-                connection.execute("UPDATE ticks SET document = ? WHERE sequence = 2", (json.dumps(bent),))
+            with world.stored() as session:
+                session.get_one(Tick, 2).document = bent
             with pytest.raises(AgentRefused, match="does not follow"):
                 agent.answer_due()
             assert answered(agent) == [1]

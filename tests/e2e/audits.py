@@ -18,12 +18,14 @@ from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import ShortfallState
 
+from .. import postgres
+
 COVERED, BREACHED, LAST, SCHEDULED = (f"{NAME}.{sequence}" for sequence in (1, 2, 3, 4))
 NO_PLAN = "0" * 64
 
 
 def evidence_of(directory: Path, run_id: str) -> Evidence:
-    store = ReadOnlyStore(directory)
+    store = ReadOnlyStore(directory, postgres.url_of(directory))
     try:
         return gather(store, run_id, anchors(directory, None))
     finally:

@@ -1,12 +1,14 @@
 """A stopped world whose runs are audited."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from atomic_margin.service.protocol.states import RunState
 
+from .. import postgres
 from .audits import COVERED, evidence_of
 from .harness import World, copy_world
 
@@ -27,6 +29,7 @@ def audited(enrolled: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def operator(audited: World, tmp_path: Path) -> Path:
+def operator(audited: World, tmp_path: Path) -> Iterator[Path]:
     """A private copy of the operator's directory."""
-    return shutil.copytree(audited.root / "operator", tmp_path / "operator")
+    with postgres.operator_s_database(tmp_path / "operator"):
+        yield shutil.copytree(audited.root / "operator", tmp_path / "operator")

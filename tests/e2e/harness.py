@@ -6,11 +6,13 @@ Enrolment is done once per test run; each test copies both data folders and star
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from atomic_margin.service.demo.history import ORIGIN
 from atomic_margin.service.demo.parties import NAME, signed_prices
@@ -20,6 +22,7 @@ from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.http.tokens import load_token
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.settings import AgentSettings, present_time
+from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.protocol.agent_messages import AgentStatus
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.messages import AccountView, Health, LastTick, LedgerView, RunView, TickAccepted
@@ -91,8 +94,7 @@ class World:
             "--profile", "tiny", "--port", str(port), "--answer-seconds", str(answer_seconds),
             "--log-origin", ORIGIN, *options,
         ]  # fmt: skip
-        database = postgres.url_with_rows_of(self.root / "operator")
-        arguments += [] if database is None else ["--database", database]
+        arguments += postgres.options(self.root / "operator")
         log = self.root / "operator.log"
         self.temporary.mkdir(exist_ok=True)
         environment = {"ATOMIC_MARGIN_FAULT": fault or "", "TMPDIR": str(self.temporary)}
@@ -103,6 +105,12 @@ class World:
             self.operator_process = process
             with Http(f"http://127.0.0.1:{port}", process, log, token) as self.operator:
                 yield self.operator
+
+    @contextmanager
+    def stored(self) -> Iterator[Session]:
+        """Look at what the operator has stored, or change it behind its back: a unit of work."""
+        with closing(Store.in_directory(self.root / "operator")) as store, store.unit_of_work() as session:
+            yield session
 
     def agent_arguments(self, port: int) -> list[str]:
         """The command line of the institution's agent against the running operator."""

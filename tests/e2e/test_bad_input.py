@@ -6,20 +6,20 @@ Operator and agent are the real processes, and evaluation keys are parsed by the
 import copy
 import hashlib
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import func, select
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import STANDARD, TINY
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.demo.parties import NAME
 from atomic_margin.service.institution.agent import Agent
+from atomic_margin.service.operator.store.tables import Base
 from atomic_margin.service.protocol.documents import Enrolment
 from atomic_margin.service.protocol.messages import AccountStanding, Admission, OperatorView
 from atomic_margin.service.protocol.signing import Identity
@@ -50,14 +50,11 @@ def unchanged(running: World) -> Iterator[World]:
     """The running world, checked afterwards: it answers, and neither database rows nor files have changed."""
 
     def stored() -> tuple[dict[str, int], set[str]]:
-        with closing(
-            sqlite3.connect(f"file:{running.root / 'operator' / 'operator.db'}?mode=ro", uri=True)
-        ) as database:
-            tables = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
-            count = "select count(*) from {}".format
+        with running.stored() as session:
             # Checkpoints are published by the clock, whoever asks for what.
-            told = [name for name in tables if name not in ("log_checkpoints", "log_cosigned")]
-            rows = {name: database.execute(count(name)).fetchone()[0] for name in told}
+            told = set(Base.metadata.tables) - {"log_checkpoints", "log_cosigned"}
+            count = select(func.count()).select_from
+            rows = {name: session.scalars(count(Base.metadata.tables[name])).one() for name in told}
         return rows, {path.name for path in (running.root / "operator" / "blobs").iterdir()}
 
     before = stored()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from distributed import Client
 
 from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.messages import TickAccepted
 from atomic_margin.service.protocol.states import AccountState, RunState
 
@@ -23,12 +23,8 @@ pytestmark = [pytest.mark.fhe, pytest.mark.long]
 
 def counted(world: World) -> dict[str, tuple[str, int, int]]:
     """Return of each run its state, its attempts, and how many workers died with it."""
-    database = sqlite3.connect(f"file:{world.root}/operator/operator.db?mode=ro", uri=True)
-    try:
-        rows = database.execute("SELECT run_id, state, attempts, worker_deaths FROM runs").fetchall()
-    finally:
-        database.close()
-    return {run_id: tuple(rest) for run_id, *rest in rows}
+    with world.stored() as session:
+        return {run.run_id: (run.state, run.attempts, run.worker_deaths) for run in session.query(Run)}
 
 
 def processes_of(worker: "subprocess.Popen[bytes]") -> list[int]:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from atomic_margin.service.cli.verify import app as verify_app
 from atomic_margin.service.demo.processes import command
 
+from .. import postgres
 from .small import write_small_examples
 
 pytestmark = [pytest.mark.fhe, pytest.mark.long, pytest.mark.timeout(400)]
@@ -31,7 +32,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"
     examples = write_small_examples(folder.with_name("examples"))
     arguments = command("demo", "--out", str(folder), "--examples", str(examples), "--profile", "tiny")
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    with postgres.operator_s_database(folder):
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     # The last lines say what this version does not prove.
     assert "it is the institution's declaration" in " ".join(done.stdout.split())

@@ -39,6 +39,7 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import OVER, AccountState, RunState
 from atomic_margin.service.protocol.ticks import PriceTick, place_after
 
+from .. import postgres
 from ..service.documents import price_rules
 
 pytestmark = [pytest.mark.fhe, pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -106,6 +107,7 @@ def exchange(root: Path) -> Iterator[Exchange]:
     log, agent_log, trust = root / "operator.log", root / "agent.log", root / "trust.json"
     port = ("--port", url.rpartition(":")[2])
     with ExitStack() as stack:
+        stack.enter_context(postgres.operator_s_database(root / "operator"))
         serve = command("serve", "--dir", str(root / "operator"), *terms, *port)
         process = stack.enter_context(running(serve, log))
         with Http(url, process, log) as public:

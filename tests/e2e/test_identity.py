@@ -144,8 +144,7 @@ class Rotating:
         self.commands.run("operator", "replay", "--check", "--dir", self.world.root / "operator", *self.database())
 
     def database(self) -> list[str]:
-        url = postgres.url_with_rows_of(self.world.root / "operator")
-        return [] if url is None else ["--database", url]
+        return postgres.options(self.world.root / "operator")
 
 
 @pytest.fixture

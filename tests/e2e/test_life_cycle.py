@@ -22,6 +22,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.trust import TrustFile
 
+from .. import postgres
 from .commands import CommandedWorld
 from .harness import problem
 from .preloaded import Nursery
@@ -208,7 +209,8 @@ def reported(there: CommandedWorld) -> None:
 def written(there: CommandedWorld) -> Path:
     """Write the examiner's archive."""
     path = there.world.root / "larkfield.archive.zip"
-    there.commands.run("archive", "--account", NAME, "--dir", there.world.root / "operator", "--out", path)
+    directory = there.world.root / "operator"
+    there.commands.run("archive", "--account", NAME, "--dir", directory, "--out", path, *postgres.options(directory))
     return path
 
 

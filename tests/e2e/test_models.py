@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import load_group
 
+from .. import postgres
 from .small_models import NAMES, write_small_story
 
 pytestmark = [pytest.mark.fhe, pytest.mark.long, pytest.mark.timeout(400)]
@@ -24,7 +25,8 @@ pytestmark = [pytest.mark.fhe, pytest.mark.long, pytest.mark.timeout(400)]
 def test_a_model_is_served_called_and_verified(name: str, tmp_path: Path) -> None:
     examples, folder = write_small_story(name, tmp_path / "examples"), tmp_path / "out"
     arguments = command("demo", "--out", str(folder), "--examples", str(examples))
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    with postgres.operator_s_database(folder):
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((folder / "demo.json").read_text())
     assert [tick["settlement"] for tick in result["ticks"]] == ["none", "margin_call", "none", "liquidation"]

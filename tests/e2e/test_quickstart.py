@@ -13,6 +13,8 @@ import pytest
 
 from atomic_margin.service.demo.processes import free_port
 
+from .. import postgres
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "quickstart.md").read_text()
 MOST_COMMANDS = 10
@@ -48,7 +50,9 @@ def test_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     ports = {f"ATOMIC_MARGIN_{role}_PORT": str(free_port()) for role in ("OPERATOR", "INSTITUTION", "WITNESS")}
-    environment = {**os.environ, **ports, "PATH": f"{shims}:{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "200"}
+    with postgres.operator_s_database(work / "operator"):
+        environment = {**os.environ, **ports, "PATH": f"{shims}:{os.environ['PATH']}"}
+    environment |= {"NO_COLOR": "1", "COLUMNS": "200"}
     look = [
         "atomic-margin operator runs --dir operator --json > runs.json",
         "atomic-margin operator accounts --dir operator --json > accounts.json",

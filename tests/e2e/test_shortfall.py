@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.institution.agent import Agent
 from atomic_margin.service.institution.store import OwnAnswer, OwnShortfall
 from atomic_margin.service.operator.faults import EXIT_CODE
+from atomic_margin.service.operator.store.tables import ShortfallRow
 from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRuns, ShortfallFigures
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord, ShortfallRecord
@@ -131,7 +130,7 @@ def test_a_breach_is_followed_by_a_shortfall_that_only_the_institution_reads_tho
         # Nothing at the operator tells that it was read.
         assert world.account() == account
         assert operator.read(f"/v1/runs/{run_id}", RunView) == view
-    assert stored(world) == [(run_id, ShortfallState.RECORDED, 1, json.dumps(signed.to_json()), words)]
+    assert stored(world) == [(run_id, ShortfallState.RECORDED, 1, signed.to_json(), words)]
 
 
 @pytest.mark.long
@@ -174,11 +173,9 @@ def test_tampered_words_and_those_of_another_run_raise_the_alarm_of_a_wrong_flag
 
 def stored(world: World) -> list[tuple[Any, ...]]:
     """The operator's rows, read while no server runs."""
-    database = sqlite3.connect(world.root / "operator" / "operator.db")
-    try:
-        return database.execute("SELECT run_id, state, attempts, record, output FROM shortfalls").fetchall()
-    finally:
-        database.close()
+    with world.stored() as session:
+        rows = session.query(ShortfallRow)
+        return [(row.run_id, row.state, row.attempts, row.record, row.output) for row in rows]
 
 
 @contextlib.contextmanager

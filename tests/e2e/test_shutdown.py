@@ -3,13 +3,13 @@
 import os
 import resource
 import signal
-import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
 from atomic_margin.service.demo.parties import NAME
+from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.states import RunState
 
@@ -25,12 +25,9 @@ ENDED = (0, -signal.SIGTERM)
 
 
 def stored(world: World) -> tuple[str, int, str | None]:
-    database = sqlite3.connect(f"file:{world.root}/operator/operator.db?mode=ro", uri=True)
-    try:
-        (row,) = database.execute("SELECT state, attempts, claimed_by FROM runs WHERE run_id = ?", (RUN,))
-    finally:
-        database.close()
-    return tuple(row)
+    with world.stored() as session:
+        run = session.get_one(Run, RUN)
+        return run.state, run.attempts, run.claimed_by
 
 
 def evaluating(world: World) -> None:

@@ -30,6 +30,7 @@ from atomic_margin.service.reports.archived import archived_reports
 from atomic_margin.service.verifier.archive import ARCHIVE_STEPS, ArchiveReport, verify_archive
 from atomic_margin.zk.groups import load_group
 
+from .. import postgres
 from .documents import FUND, OTHER, Json
 from .netting import Netted
 from .world import World
@@ -43,7 +44,7 @@ def archived(world: World, path: Path, period: Period = ALWAYS, name: str = FUND
     publisher = Publisher(world.operator)
     publisher.publish()
     publisher.close()
-    store = ReadOnlyStore(world.directory)
+    store = ReadOnlyStore(world.directory, postgres.url_of(world.directory))
     # No bundle has the terms before there is an answer.
     terms = None if world.bundles() else (world.terms.model, world.terms.universe, world.terms.schedule)
     try:
@@ -115,7 +116,7 @@ def test_an_entry_that_no_checkpoint_has_is_waited_for(world_at: Open, tmp_path:
     world = world_at("calm-done")
     archived(world, tmp_path / "a.zip")
     world.deposit(FUND, "USDC", 5, "later")
-    store = ReadOnlyStore(world.directory)
+    store = ReadOnlyStore(world.directory, postgres.url_of(world.directory))
     with pytest.raises(NothingToArchive, match="has the last entry yet; try again"):
         make_archive(store, FUND, ALWAYS, tmp_path / "b.zip", world.operator.identity)
     store.close()
@@ -334,7 +335,8 @@ def test_the_commands_write_and_check_it(world_at: Open, tmp_path: Path) -> None
     archived(world, tmp_path / "unused.zip")
     write_json(tmp_path / "trust.json", world.trust())
     path = tmp_path / "fund.zip"
-    written = run("archive", "--account", FUND, "--dir", world.directory, "--out", path, "--json")
+    with postgres.operator_s_database(world.directory):
+        written = run("archive", "--account", FUND, "--dir", world.directory, "--out", path, "--json")
     assert written.exit_code == 0, written.output
     said = json.loads(written.stdout)
     assert (said["first"], said["last"], said["bytes"]) == ("1", str(len(world.entries())), str(path.stat().st_size))

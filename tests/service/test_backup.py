@@ -230,7 +230,7 @@ def test_a_backup_that_fails_leaves_no_file(world_at: Open, tmp_path: Path) -> N
 
 
 def test_a_backup_of_an_older_version_gets_the_tables_of_this_one(tmp_path: Path) -> None:
-    with closing(Store(f"sqlite:///{tmp_path / 'operator.db'}", "0001")) as store, store.unit_of_work() as session:
+    with closing(postgres.in_file(tmp_path, "0001")) as store, store.unit_of_work() as session:
         session.execute(text("INSERT INTO halts (number, sha256, document) VALUES (1, 'a', '{}')"))
     said = back_up(Place(tmp_path), tmp_path / "one.backup")
     assert (said["version"], said["log_size"], said["last_entry"]) == ("0001", "0", None)

@@ -78,6 +78,7 @@ def test_a_claim_has_an_owner_and_a_lease_until_it_is_recorded(world_at: WorldAt
     assert (run.state, run.claimed_by, run.lease_until) == (RunState.AWAITING_ANSWER, None, None)
 
 
+@pytest.mark.sqlite_only("what fills is this process's disk: a server has its own")
 def test_a_full_disk_heals_without_a_restart(world_at: WorldAt, at: Callable[[int], None]) -> None:
     """Neither the record nor that it failed can be written; nobody is left who would."""
     world = world_at("submitted")
@@ -150,6 +151,7 @@ def test_what_a_lost_claim_found_is_not_recorded(world_at: WorldAt, at: Callable
         require(run, "somebody else", f"run {FIRST}")
 
 
+@pytest.mark.sqlite_only("what fills is this process's disk: a server has its own")
 def test_a_shortfall_that_nobody_has_in_hand_is_taken_back(world_at: WorldAt, at: Callable[[int], None]) -> None:
     world = world_at("fall-done")
     limited = full_disk()

@@ -1,6 +1,6 @@
 """The operator's database: units of work one after the other, readings that wait for nobody, and what is said at start.
 
-On PostgreSQL too where `ATOMIC_MARGIN_TEST_DATABASE` says so; what is about SQLite's file alone says `in_file`.
+On PostgreSQL too where `ATOMIC_MARGIN_TEST_DATABASE` says so; what is about SQLite's file alone is marked.
 """
 
 import sqlite3
@@ -222,6 +222,7 @@ def test_a_full_disk_is_no_transient_error() -> None:
     assert not is_transient(Conflict("no"))
 
 
+@pytest.mark.sqlite_only("how its driver waits")
 def test_a_unit_of_work_waits_for_another_process_and_then_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +243,7 @@ def test_a_unit_of_work_waits_for_another_process_and_then_goes_on(
     store.close()
 
 
+@pytest.mark.sqlite_only("who reads the file")
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     in_file(tmp_path).close()
     path = tmp_path / "operator.db"

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, select, text
 from atomic_margin.service.errors import SchemaUnknown
 from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store import migrations
+from atomic_margin.service.operator.store import rail_tables as _rail_tables  # noqa: F401  # and these
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import Base, HaltRow
 
@@ -60,6 +61,7 @@ def baseline(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.sqlite_only("versions before the steps had no PostgreSQL")
 def test_a_database_of_before_the_steps_keeps_its_rows_and_gets_what_it_lacks(tmp_path: Path) -> None:
     baseline(tmp_path)
     store = in_file(tmp_path)
@@ -70,6 +72,7 @@ def test_a_database_of_before_the_steps_keeps_its_rows_and_gets_what_it_lacks(tm
     store.close()
 
 
+@pytest.mark.sqlite_only("versions before the steps had no PostgreSQL")
 def test_a_database_of_before_the_steps_with_other_tables_is_refused(tmp_path: Path) -> None:
     path = baseline(tmp_path)
     with closing(sqlite3.connect(path)) as connection, connection:

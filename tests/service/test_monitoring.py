@@ -3,8 +3,8 @@
 import dataclasses
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from sqlalchemy import event
 
 from atomic_margin.service.errors import OutOfSpace
 from atomic_margin.service.operator import disk, health, observation
+from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.states import RunEvent
@@ -123,15 +124,10 @@ def test_health_waits_for_no_writer_and_begins_no_writing(world_at: Callable[[st
         begun.append(statement)
 
     event.listen(world.operator.store.engine, "before_cursor_execute", note)
-    if not world.operator.store.sqlite:
-        pytest.skip("a lock on the whole database is SQLite's")
-    holder = sqlite3.connect(str(world.operator.store.url.database), isolation_level=None)
-    try:
-        holder.execute("BEGIN IMMEDIATE")
+    url = world.operator.store.url.render_as_string(hide_password=False)
+    with closing(Store(url)) as other, other.unit_of_work():
         assert world.client.get("/readyz").status_code == 200
         assert world.client.get("/metrics", headers=world.admin).status_code == 200
-    finally:
-        holder.close()
     assert begun
     assert not [statement for statement in begun if "IMMEDIATE" in statement or "advisory" in statement]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from typer.testing import CliRunner, Result
 
 from atomic_margin.documents.canonical import canonical_bytes
@@ -19,18 +20,22 @@ from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import (
     Account,
+    Base,
     EntryRow,
     LedgerPosting,
     LedgerTransaction,
+    LogLeaf,
+    LogTile,
     Run,
     SubmissionRow,
     Tick,
 )
 from atomic_margin.service.protocol.leaves import entry_leaf
-from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.states import AccountState, RunState
 
+from .. import postgres
 from .account.documents import INSTITUTION, SEED, TIME, Parties, tick
-from .documents import FUND, OTHER
+from .documents import FUND, OTHER, Json
 from .world import World
 
 Open = Callable[[str], World]
@@ -60,17 +65,57 @@ def differs(world: World, match: str) -> None:
         checked(world)
 
 
-def spoil(world: World, statement: str, **bound: Any) -> None:
-    with world.operator.store.unit_of_work() as session:
+Change = Callable[[Session], object]
+
+
+def spoil(world: World, change: Change) -> None:
+    store = world.operator.store
+    with store.unit_of_work() as session:
         # Rows are spoilt that other rows name.
-        session.execute(text("PRAGMA defer_foreign_keys=ON"))
-        assert session.execute(text(statement), bound).rowcount == 1  # type: ignore[attr-defined]
+        late = "PRAGMA defer_foreign_keys=ON" if store.sqlite else "SET LOCAL session_replication_role = replica"
+        session.execute(text(late))
+        change(session)
+
+
+def row(kind: type[Base], key: object, /, **values: Any) -> Change:
+    """Give columns of a row other values; a function makes one of the old."""
+
+    def change(session: Session) -> None:
+        found = session.get_one(kind, key)
+        for name, value in values.items():
+            setattr(found, name, value(getattr(found, name)) if callable(value) else value)
+
+    return change
+
+
+def entry(number: int, name: str = FUND, **values: Any) -> Change:
+    return row(EntryRow, (name, number), **values)
+
+
+def gone(number: int) -> Change:
+    return lambda session: session.delete(session.get_one(EntryRow, (FUND, number)))
+
+
+def account(name: str = FUND, **values: Any) -> Change:
+    return row(Account, name, **values)
+
+
+def signed_by_nobody(document: Json) -> Json:
+    return {**document, "signature": "00" * 64}
+
+
+def with_other_public(document: Json) -> Json:
+    return {**document, "body": {**document["body"], "public": "00"}}
+
+
+def without_market(document: Json) -> Json:
+    return {**document, "body": {name: value for name, value in document["body"].items() if name != "market"}}
 
 
 @pytest.mark.parametrize(
     ("column", "value", "shown"),
     [
-        ("state", "active", "the column state is active, its entries give in_default"),
+        ("state", AccountState.ACTIVE, "the column state is active, its entries give in_default"),
         ("head", "00" * 32, "the column head is 0000"),
         ("entries", 3, "the column entries is 3, its entries give"),
     ],
@@ -79,7 +124,7 @@ def test_a_column_of_an_account_that_differs_is_named_and_written_anew(
     world_at: Open, column: str, value: object, shown: str
 ) -> None:
     world = world_at("crash-done")
-    spoil(world, f"UPDATE accounts SET {column} = :value WHERE institution = '{FUND}'", value=value)  # noqa: S608
+    spoil(world, account(**{column: value}))
     differs(world, shown)
     with world.operator.store.unit_of_work() as session:
         assert replay.rewrite(session, world.key) == [FUND]
@@ -129,27 +174,26 @@ def test_a_run_that_differs_is_named(world_at: Open, stage: str, state: RunState
 
 
 @pytest.mark.parametrize(
-    ("statement", "match"),
+    ("change", "match"),
     [
-        ("UPDATE entries SET kind = 'posted' WHERE number = 3", "entry 3 of 'FUND': the column kind"),
-        ("UPDATE entries SET subject = '00' WHERE number = 2", "entry 2 of 'FUND': (its document|the column subject)"),
-        ("UPDATE entries SET sha256 = '00' WHERE number = 2", "entry 2 of 'FUND': the column sha256"),
-        ("DELETE FROM entries WHERE number = 4", "entry 5 of 'FUND': the entry has another"),
-        ("UPDATE entries SET leaf = 10000 WHERE number = 4", "entry 4 of 'FUND': the column leaf"),
-        ("UPDATE entries SET document = NULL WHERE number = 2", "entry 2 of 'FUND': its document is not stored"),
-        ("UPDATE entries SET entry = json_set(entry, '$.body.public', '00') WHERE number = 2", "another public than"),
-        ("UPDATE entries SET entry = json_set(entry, '$.signature', :zeros) WHERE number = 2", "the column leaf"),
-        ("UPDATE entries SET entry = json_remove(entry, '$.body.market') WHERE number = 2", "of another kind"),
-        ("UPDATE log_leaves SET entry = X'7b7d' WHERE number = 0", "entry 1 of 'FUND': the column leaf"),
-        ("UPDATE log_tiles SET hashes = zeroblob(length(hashes)) WHERE level = 0", "leaf 0 has another hash"),
-        ("UPDATE submissions SET document = json_set(document, '$.signature', :zeros)", "another document than"),
-        ("UPDATE accounts SET seed = :seed", "entry 1 of 'FUND': the entry has another account"),
+        (entry(3, kind="posted"), "entry 3 of 'FUND': the column kind"),
+        (entry(2, subject="00"), "entry 2 of 'FUND': (its document|the column subject)"),
+        (entry(2, sha256="00"), "entry 2 of 'FUND': the column sha256"),
+        (gone(4), "entry 5 of 'FUND': the entry has another"),
+        (entry(4, leaf=10000), "entry 4 of 'FUND': the column leaf"),
+        (entry(2, document=None), "entry 2 of 'FUND': its document is not stored"),
+        (entry(2, entry=with_other_public), "another public than"),
+        (entry(2, entry=signed_by_nobody), "the column leaf"),
+        (entry(2, entry=without_market), "of another kind"),
+        (row(LogLeaf, 0, entry=b"{}"), "entry 1 of 'FUND': the column leaf"),
+        (row(LogTile, (0, 0), hashes=lambda hashes: bytes(len(hashes))), "leaf 0 has another hash"),
+        (row(SubmissionRow, 1, document=signed_by_nobody), "another document than"),
+        (account(seed="00" * 32), "entry 1 of 'FUND': the entry has another account"),
     ],
 )  # fmt: skip
-def test_an_entry_that_differs_is_named(world_at: Open, statement: str, match: str) -> None:
+def test_an_entry_that_differs_is_named(world_at: Open, change: Change, match: str) -> None:
     world = world_at("calm-done")
-    bound = {"zeros": "00" * 64, "seed": "00" * 32}
-    spoil(world, statement, **{name: value for name, value in bound.items() if f":{name}" in statement})
+    spoil(world, change)
     differs(world, match.replace("FUND", FUND))
 
 
@@ -162,19 +206,19 @@ def test_an_entry_that_differs_is_named(world_at: Open, statement: str, match: s
 )
 def test_an_entry_that_denies_a_leaf_before_it_is_named(world_at: Open, kind: str, value: str, match: str) -> None:
     world = world_at("calm-open")
-    statement = "UPDATE log_leaves SET entry = :leaf WHERE number = (SELECT max(leaf) - 2 FROM entries)"
     with world.operator.store.unit_of_work() as session:
-        leaves = list(session.scalars(text("SELECT entry FROM log_leaves ORDER BY number DESC LIMIT 4")))
+        leaves = session.query(LogLeaf).order_by(LogLeaf.number.desc()).limit(4).all()
+        place = session.query(EntryRow).order_by(EntryRow.leaf.desc()).limit(1).one().leaf - 2
     # Before the run are the leaves of the price and of its tick.
-    assert [json.loads(leaf)["kind"] for leaf in leaves] == ["entry", "entry", "tick", "price"]
-    spoil(world, statement, leaf=canonical_bytes({"kind": kind, "sequence": value}))
+    assert [json.loads(leaf.entry)["kind"] for leaf in leaves] == ["entry", "entry", "tick", "price"]
+    spoil(world, row(LogLeaf, place, entry=canonical_bytes({"kind": kind, "sequence": value})))
     differs(world, match)
 
 
 def test_what_does_not_hold_is_not_written_from(world_at: Open) -> None:
     world = world_at("calm-done")
-    spoil(world, "UPDATE accounts SET state = 'frozen'")
-    spoil(world, "UPDATE entries SET entry = json_set(entry, '$.body.public', '00') WHERE number = 2")
+    spoil(world, account(state=AccountState.FROZEN))
+    spoil(world, entry(2, entry=with_other_public))
     with pytest.raises(HistoryDiffers, match="another public"), world.operator.store.unit_of_work() as session:
         replay.rewrite(session, world.key)
     with world.operator.store.unit_of_work() as session:
@@ -202,10 +246,10 @@ def test_other_processes_find_the_same(world_at: Open, monkeypatch: pytest.Monke
     monkeypatch.setattr(replay, "_replayed", lambda *_: pytest.fail("replayed here"))
     with world.operator.store.unit_of_work() as session:
         assert replay.check(session, world.key, 2) == alone
-    spoil(world, f"UPDATE accounts SET state = 'frozen' WHERE institution = '{OTHER}'")  # noqa: S608
+    spoil(world, account(OTHER, state=AccountState.FROZEN))
     with world.operator.store.unit_of_work() as session:
         assert replay.rewrite(session, world.key, 2) == [OTHER]
-    spoil(world, f"UPDATE entries SET subject = '00' WHERE institution = '{OTHER}' AND number = 1")  # noqa: S608
+    spoil(world, entry(1, OTHER, subject="00"))
     with (
         world.operator.store.unit_of_work() as session,
         pytest.raises(HistoryDiffers, match=f"entry 1 of '{OTHER}': the column subject"),
@@ -216,8 +260,9 @@ def test_other_processes_find_the_same(world_at: Open, monkeypatch: pytest.Monke
 # On the command line
 
 
-def call(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, ["operator", "replay", *arguments])
+def call(*arguments: str, directory: Path) -> Result:
+    with postgres.operator_s_database(directory):
+        result = CliRunner().invoke(app, ["operator", "replay", *arguments, "--dir", str(directory)])
     assert "Traceback" not in result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     return result
@@ -225,29 +270,29 @@ def call(*arguments: str) -> Result:
 
 def test_the_command_prints_what_was_compared(world_at: Open) -> None:
     world = world_at("two")
-    result = call("--check", "--dir", str(world.directory))
+    result = call("--check", directory=world.directory)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"accounts": 2, "balances": 6, "entries": 14, "runs": 0}
 
 
 def test_the_command_names_the_first_difference_and_writes_anew_when_told(world_at: Open) -> None:
     world = world_at("submitted")
-    directory = str(world.directory)
-    spoil(world, "UPDATE accounts SET state = 'frozen'")
-    result = call("--check", "--dir", directory)
+    directory = world.directory
+    spoil(world, account(state=AccountState.FROZEN))
+    result = call("--check", directory=directory)
     assert result.exit_code == 1
     assert f"account '{FUND}': the column state is frozen, its entries give active" in result.output
-    asked = call("--dir", directory)
+    asked = call(directory=directory)
     assert asked.exit_code == 2
     assert "--yes" in asked.output
-    assert call("--check", "--dir", directory).exit_code == 1
-    written = call("--yes", "--dir", directory)
+    assert call("--check", directory=directory).exit_code == 1
+    written = call("--yes", directory=directory)
     assert (written.exit_code, json.loads(written.stdout)) == (0, {"written": [FUND]})
-    assert call("--check", "--dir", directory).exit_code == 0
+    assert call("--check", directory=directory).exit_code == 0
 
 
 def test_the_command_wants_an_operator_s_directory(tmp_path: Path) -> None:
-    result = call("--check", "--dir", str(tmp_path))
+    result = call("--check", directory=tmp_path)
     assert result.exit_code == 2
     assert "operator.key" in result.output
     assert list(tmp_path.iterdir()) == []

@@ -24,6 +24,7 @@ from atomic_margin.service.verifier.default import verify_default
 from atomic_margin.service.verifier.netting import verify_netting
 from atomic_margin.zk.groups import load_group
 
+from .. import postgres
 from .documents import FUND, Json
 from .following import Follower, served
 from .netting_sides import Sides
@@ -223,7 +224,7 @@ def test_an_archive_with_other_rotations_does_not_verify(world_at: Open, unprove
 
 def test_an_audit_takes_runs_of_every_key(world_at: Open) -> None:
     found = Rotated(world_at("submitted"))
-    world, store = found.world, ReadOnlyStore(found.world.directory)
+    world, store = found.world, ReadOnlyStore(found.world.directory, postgres.url_of(found.world.directory))
     try:
         for run_id in found.runs:
             for trust in (None, *(TrustFile.parse(found.trust(number)) for number in range(3))):

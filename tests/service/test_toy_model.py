@@ -26,6 +26,7 @@ from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.verifier.attestation import verify_attestation
 from atomic_margin.zk.groups import Group
 
+from .. import postgres
 from .documents import EXAMPLES, FUND, example, full_example
 from .notional import NotionalRules
 from .world import World
@@ -98,7 +99,7 @@ def test_a_covered_run_of_the_toy_model(world: World, group: Group) -> None:
     assert report.record is not None
     assert report.record.model == parse_model(DOCUMENT).hash()
     # The audit finds the terms in the bundle, by their hashes.
-    store = ReadOnlyStore(world.directory)
+    store = ReadOnlyStore(world.directory, postgres.url_of(world.directory))
     record = RunRecord.parse(SignedDocument.parse(world.run(run_id).record).body)
     assert terms_of(store, record, None).hashes == world.terms.hashes
     store.close()
