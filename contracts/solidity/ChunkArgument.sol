@@ -271,21 +271,21 @@ library ChunkArgument {
             uint256 u = 1;
             uint256 bitsLeft = relations.width;
             uint256 rowsLeft = relations.count;
-            for (uint256 chunk = 0; chunk < CHUNKS; ++chunk) {
-                right = mulmod(right, inverse, ORDER);
-                for (uint256 index = 0; index < shape.length; ++index) {
-                    assembly ("memory-safe") {
-                        let place := add(add(sums, 32), shl(5, index))
-                        mstore(place, addmod(mload(place), mulmod(u, right, ORDER), ORDER))
-                    }
-                    // Weights of a relation's bits are its power of rho times 1, 2, 4, ...
-                    u = addmod(u, u, ORDER);
-                    if (--bitsLeft == 0) {
-                        // What is left pads the last chunks, and is in no relation.
-                        if (--rowsLeft == 0) return sums;
-                        rowWeight = u = mulmod(rowWeight, rho, ORDER);
-                        bitsLeft = relations.width;
-                    }
+            uint256 index = 0;
+            // What is left behind the last relation pads the last chunks, and counts nothing.
+            while (rowsLeft > 0) {
+                if (index == 0) right = mulmod(right, inverse, ORDER);
+                assembly ("memory-safe") {
+                    let place := add(add(sums, 32), shl(5, index))
+                    mstore(place, addmod(mload(place), mulmod(u, right, ORDER), ORDER))
+                }
+                if (++index == shape.length) index = 0;
+                // Weights of a relation's bits are its power of rho times 1, 2, 4, ...
+                u = addmod(u, u, ORDER);
+                if (--bitsLeft == 0) {
+                    --rowsLeft;
+                    rowWeight = u = mulmod(rowWeight, rho, ORDER);
+                    bitsLeft = relations.width;
                 }
             }
         }

@@ -100,7 +100,7 @@ class Parted(World):
 
     def settling_in_parts(self, what: Cut, **changed: Any) -> ContractFunction:
         """Return the call that settles the holder's run."""
-        message = self.matrices(**{**what.answered.attested, **changed})
+        message = self.matrices(**{"topUp": what.answered.proofs.top_up, **what.answered.attested, **changed})
         signed = self.sign("MatrixAttestation", message)
         return self.recorder(what, message["run"]).settling(message, signed)
 
