@@ -131,8 +131,14 @@ def test_a_token_that_says_no_or_lies_pays_nothing(started_pair: Pair, deciding:
 
 def test_a_token_that_refuses_an_approval_pays_nothing(started_pair: Pair, deciding: Chain) -> None:
     trade = paying(started_pair, deciding, "UnapprovingToken")
-    assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
-    deciding.send(trade.pair.vault.token.functions.stop(), STRANGER)
+    token, one = trade.pair.vault.token.functions, (1).to_bytes(32, "big")
+    for answer in (bytes(32), (2).to_bytes(32, "big"), b"\x01", one + bytes(32)):
+        deciding.send(token.answerWith(answer), STRANGER)
+        assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
+    for answer in (b"", one):
+        deciding.send(token.answerWith(answer), STRANGER)
+        assert deciding.refusal(trade.deciding(), PROVIDER) is None
+    deciding.send(token.stop(), STRANGER)
     assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
 
 
