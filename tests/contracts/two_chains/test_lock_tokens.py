@@ -1,14 +1,11 @@
 """Hostile tokens on the asset chain: what is locked is what was agreed, and one lock never pays for another."""
 
-from collections.abc import Iterator
-
 import pytest
 from web3 import Web3
 
 from ..vault.chain import Chain
 from ..vault.world import HOLDER, OTHER, STRANGER
 from .pair import (
-    ASSET_CHAIN,
     FAILURE,
     ID,
     LOCKED,
@@ -16,25 +13,16 @@ from .pair import (
     SUCCESS,
     Pair,
     Trade,
-    numbered,
     over,
     standing_behind,
 )
 from .test_key_lock import key
 
 
-@pytest.fixture(scope="module")
-def bare() -> Chain:
-    """An asset chain without anything."""
-    return numbered(ASSET_CHAIN)
-
-
 @pytest.fixture
-def asset(bare: Chain) -> Iterator[Chain]:
-    """It, with what a test does undone."""
-    before = bare.machine.take_snapshot()
-    yield bare
-    bare.machine.revert_to_snapshot(before)
+def asset(chains: Pair) -> Chain:
+    """The asset chain; what a test does on it is undone."""
+    return chains.asset
 
 
 def incepted(asset: Chain, started: Pair, kind: str) -> Trade:

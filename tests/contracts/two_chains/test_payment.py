@@ -6,7 +6,7 @@ import pytest
 
 from ..vault.chain import Chain
 from ..vault.world import CAP, GUARDIAN, HOLDER, STRANGER, World, world
-from .pair import DECIDING_CHAIN, ID, PAID, PROVIDER, Pair, Trade, exchange, numbered, over
+from .pair import ID, PAID, PROVIDER, Pair, Trade, exchange, over
 
 
 @pytest.fixture
@@ -17,18 +17,10 @@ def trade(chains: Pair) -> Trade:
     return trade
 
 
-@pytest.fixture(scope="module")
-def bare() -> Chain:
-    """A deciding chain without anything."""
-    return numbered(DECIDING_CHAIN)
-
-
 @pytest.fixture
-def deciding(bare: Chain) -> Any:
-    """It, with what a test does undone."""
-    before = bare.machine.take_snapshot()
-    yield bare
-    bare.machine.revert_to_snapshot(before)
+def deciding(chains: Pair) -> Chain:
+    """The deciding chain; what a test does on it is undone."""
+    return chains.deciding
 
 
 def paying(started: Pair, deciding: Chain, kind: str) -> Trade:
