@@ -30,6 +30,18 @@ def deploy_verifier(web3: Web3, sender: ChecksumAddress) -> Contract:
     return deploy(web3, sender, load_artifact("MarginVerifier"), blocks)
 
 
+def deploy_partial_verifier(web3: Web3, sender: ChecksumAddress, verifier: Contract) -> Contract:
+    """Deploy what verifies by slices, over the generators' blocks that ``verifier`` has: two transactions.
+
+    Raises:
+        ContractsError: a transaction was reverted.
+    """
+    count = len(generator_blocks())
+    blocks = [verifier.functions.generatorBlocks(index).call() for index in range(count)]
+    chunked = deploy(web3, sender, load_artifact("ChunkedSufficiency"), blocks)
+    return deploy(web3, sender, load_artifact("PartialVerifier"), blocks, chunked.address)
+
+
 def deploy(web3: Web3, sender: ChecksumAddress, artifact: Artifact, *arguments: Any) -> Contract:
     """Deploy a compiled contract with the arguments of its constructor.
 

@@ -43,11 +43,24 @@ contract Vault is CollateralVault {
         bytes calldata topUpStatement,
         bytes calldata topUpProof
     ) external nonReentrant whenNotPaused returns (uint256 amount, bool liquidated) {
+        _requireAttested(attestation, signatures);
+        Checked memory breach = verifier.verifyBreach(breachStatement, breachProof);
+        Checked memory topUp = verifier.verifySufficiency(topUpStatement, topUpProof);
+        return _settleProven(attestation, breach, topUp);
+    }
+
+    /// The run is open, and k of n signed what the vault took a picture of.
+    function _requireAttested(MatrixAttestation calldata attestation, Signature[] calldata signatures) internal view {
         _requireAboutRun(attestation);
         oracle.checkMatrices(attestation, signatures);
-        Checked memory breach = verifier.verifyBreach(breachStatement, breachProof);
+    }
+
+    /// Settles a run that is attested, on two proofs that hold, if they are about what is attested.
+    function _settleProven(MatrixAttestation calldata attestation, Checked memory breach, Checked memory topUp)
+        internal
+        returns (uint256 amount, bool liquidated)
+    {
         _requireAbout(breach, attestation.commitments, attestation.breachMatrix, attestation.breachContext);
-        Checked memory topUp = verifier.verifySufficiency(topUpStatement, topUpProof);
         _requireAbout(topUp, attestation.commitments, attestation.topUpMatrix, attestation.topUpContext);
         if (topUp.topUp != attestation.topUp) revert WrongTopUp(topUp.topUp, attestation.topUp);
         amount = _inToken(topUp.topUp, attestation.rate);

@@ -93,12 +93,12 @@ def test_generators_that_are_not_looked_at_are_noticed(tmp_path: Path, on_anvil:
     assert said == "BreachProofInvalid()"
 
 
-def compiled(sources: Path) -> Artifact:
-    """The verifier as `scripts/contracts.py` makes it of other sources."""
+def compiled(sources: Path, name: str = "MarginVerifier") -> Artifact:
+    """The verifier, or another contract, as `scripts/contracts.py` makes it of other sources."""
     command = [
         sys.executable,
         str(ROOT / "scripts" / "contracts.py"),
-        "MarginVerifier",
+        name,
         "--sources",
         str(sources),
         "--print",

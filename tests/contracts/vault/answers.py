@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atomic_margin.contracts.calldata import Checked, expected, proof_calldata, statement_calldata
+from atomic_margin.contracts.calldata import PARTIAL_BITS, Checked, expected, proof_calldata, statement_calldata
 from atomic_margin.zk import BreachStatement, SufficiencyStatement, load_group
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness
@@ -15,6 +15,16 @@ from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, SufficiencyWitness
 
 from .world import Proofs
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Both statements of an answer with their proofs, as Python has them."""
+
+    breach: BreachStatement
+    breach_proof: bytes
+    top_up: SufficiencyStatement
+    top_up_proof: bytes
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,33 @@ def answer(
     bits: int = 8,
     said: int | None = None,
 ) -> Answered:
+    """Return an answer whose worst row is short by as much as the top-up; arguments as those of `prove`."""
+    return as_calldata(prove(top_up, run=run, owner=owner, rows=rows, entries=entries, bits=bits, said=said))
+
+
+def as_calldata(proved: Proved, most_bits: int = PARTIAL_BITS) -> Answered:
+    """Return an answer as the contracts take it."""
+    first, second = proved.breach, proved.top_up
+    proofs = Proofs(
+        statement_calldata(first),
+        proof_calldata(first, proved.breach_proof),
+        statement_calldata(second, most_bits=most_bits),
+        proof_calldata(second, proved.top_up_proof, most_bits=most_bits),
+        second.top_up,
+    )
+    return Answered(proofs, expected(first), expected(second, most_bits=most_bits))
+
+
+def prove(
+    top_up: int,
+    *,
+    run: str = "run",
+    owner: int = 0,
+    rows: int = 2,
+    entries: int = 3,
+    bits: int = 8,
+    said: int | None = None,
+) -> Proved:
     """Return an answer whose worst row is short by as much as the top-up.
 
     Args:
@@ -71,14 +108,7 @@ def answer(
     second = SufficiencyStatement(commitments, weights, initial, top_up, bits, context | {"matrix": "initial"})
     breach_proof = prove_breach(first, BreachWitness(values, blindings))
     top_up_proof = prove_sufficiency(second, SufficiencyWitness(values, blindings))
-    proofs = Proofs(
-        statement_calldata(first),
-        proof_calldata(first, breach_proof),
-        statement_calldata(second),
-        proof_calldata(second, top_up_proof),
-        top_up,
-    )
-    return Answered(proofs, expected(first), expected(second))
+    return Proved(first, breach_proof, second, top_up_proof)
 
 
 def invented(top_up: int, owner: int = 0, entries: int = 3, bits: int = 8) -> Answered:
