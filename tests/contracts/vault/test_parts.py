@@ -352,6 +352,9 @@ def test_what_was_recorded_is_cleared_when_the_run_is_over(recorded: Parted, ans
         assert functions.recordedParts(RUN, *digests, claim, slices).call() == bits
         recorded.send(functions.forgetParts(RUN, *digests, claim, slices), STRANGER)
         assert functions.recordedParts(RUN, *digests, claim, slices).call() == 0
+    # Of no slices there is nothing.
+    assert functions.recordedParts(RUN, *digests, 0, 0).call() == 0
+    assert recorded.events(recorded.send(functions.forgetParts(RUN, *digests, 0, 0), STRANGER)) == []
     for call in (functions.forgetParts, functions.recordedParts):
         assert recorded.refused(call(RUN, *digests, 0, 65)) == ("SliceOutOfRange", (0, 65))
 
