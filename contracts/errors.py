@@ -8,6 +8,7 @@ ContractsError
 ├── AddressesInvalid     a file of addresses that cannot be read, or a field of it
 ├── MessageInvalid       a message or a signature of another form than the oracle takes
 ├── TooFewSignatures     fewer of the oracle's signers signed one message than it wants
+├── KeyReferenceError    a key of a transfer over two chains that is of another one, or cannot be opened
 └── KeystoreError        a keystore file that cannot be read or made
     ├── KeystoreNotPrivate   somebody else may read or change it
     └── WrongPassword        a password that opens nothing
@@ -67,3 +68,7 @@ class TooFewSignatures(ContractsError):
     def __init__(self, reason: str, answers: dict[str, str]) -> None:
         super().__init__("; ".join([reason, *(f"{url}: {said}" for url, said in answers.items())]))
         self.answers = answers
+
+
+class KeyReferenceError(ContractsError):
+    """A reference to a key that is not of this transfer, or parts that are not of this key."""

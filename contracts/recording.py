@@ -7,7 +7,7 @@ send is recorded once.
 
 >>> from atomic_margin.contracts.parts import Claim, Part
 >>> str(Part(Claim.TOP_UP, 0, 3))
-"Part(claim=<Claim.TOP_UP: 1>, slice=0, slices=3)"
+'Part(claim=<Claim.TOP_UP: 1>, slice=0, slices=3)'
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ traced. Both take contracts of any size.
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,28 @@ _TRACER = {"tracer": "callTracer"}
 _taken: set[int] = set()
 
 
-def watched_opcodes(taken: set[int]) -> dict[int, OpcodeAPI]:
-    """Return the instructions of eth-tester's machine; one of them notes which outcomes were taken."""
+def watched_opcodes(taken: set[int], turned: Set[int] = frozenset()) -> dict[int, OpcodeAPI]:
+    """Return the instructions of eth-tester's machine; one of them notes which outcomes were taken.
+
+    Args:
+        taken: where they are noted.
+        turned: those of conditions which go the other way.
+    """
     opcodes = PragueComputation.opcodes
-    return {**opcodes, _STATICCALL: _Watched(opcodes[_STATICCALL], taken)}
+    return {**opcodes, _STATICCALL: _Watched(opcodes[_STATICCALL], taken, turned)}
+
+
+def lift_limits() -> None:
+    """Let eth-tester's machine have code of any size."""
+    deployment.EIP170_CODE_SIZE_LIMIT = _ANY_SIZE
+    creation.MAX_INITCODE_SIZE = _ANY_SIZE
 
 
 def pytest_configure() -> None:
     """Put contracts and watchers in their places, for this process."""
     artifact.COMPILED = Path(os.environ[FOLDER_VARIABLE]) / COMPILED
     PragueComputation.opcodes = watched_opcodes(_taken)
-    deployment.EIP170_CODE_SIZE_LIMIT = _ANY_SIZE
-    creation.MAX_INITCODE_SIZE = _ANY_SIZE
+    lift_limits()
     local_chain.anvil = _traced(local_chain.anvil)
 
 
@@ -59,17 +69,18 @@ def pytest_sessionfinish() -> None:
 class _Watched(OpcodeAPI):
     """The instruction that calls: a probe is noted, and costs nothing; all else is called."""
 
-    def __init__(self, genuine: OpcodeAPI, taken: set[int]) -> None:
+    def __init__(self, genuine: OpcodeAPI, taken: set[int], turned: Set[int]) -> None:
         self.mnemonic, self.gas_cost = genuine.mnemonic, genuine.gas_cost
-        self._genuine, self._taken = genuine, taken
+        self._genuine, self._taken, self._turned = genuine, taken, turned
 
     def __call__(self, computation: ComputationAPI) -> None:
         values: list[int | bytes] = computation._stack.values  # type: ignore[attr-defined]
         if len(values) >= _STATICCALL_ARGUMENTS:
             to = values[-2]
-            if _noted(to if isinstance(to, int) else int.from_bytes(to, "big"), self._taken):
+            address = to if isinstance(to, int) else int.from_bytes(to, "big")
+            if _noted(address, self._taken):
                 del values[-_STATICCALL_ARGUMENTS:]
-                values.append(1)
+                values.append(int(address - PROBES not in self._turned))
                 return
         self._genuine(computation)
 
@@ -97,7 +108,10 @@ def _watch(web3: Web3) -> None:
     def asked(method: str, params: Sequence[Any]) -> Any:
         answer = ask(method, params)
         if method == "eth_call":
-            _note_all(ask("debug_traceCall", [params[0], params[1], _TRACER]))
+            traced = ask("debug_traceCall", [params[0], params[1], _TRACER])
+            # What is refused before it begins, such as too little gas to be sent, took no branch.
+            if "result" in traced or "result" in answer:
+                _note_all(traced)
         elif method in ("eth_sendTransaction", "eth_sendRawTransaction") and "result" in answer:
             # A block is mined for each at once.
             _note_all(ask("debug_traceTransaction", [answer["result"], _TRACER]))

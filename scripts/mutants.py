@@ -21,6 +21,7 @@ from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
+from mutants_pointer import POINTER_MUTANTS
 from mutants_rail import RAIL_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
@@ -332,6 +333,7 @@ MUTANTS = (
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     *CIRCUIT_MUTANTS,
     *CONTRACT_MUTANTS,
+    *POINTER_MUTANTS,
     Mutant("log: leaves and nodes apart", "service.log.hashing:leaf_hash", RETURNED, "hashlib.sha256(entry).digest()",
            _tests("service/log", ("tree", "a_node_is_no_entry", "roots_are_those_of_the_text"))),
     Mutant("log: inclusion leads to the root", "service.log.proofs:check_leaf", condition("found", "root"), "False",

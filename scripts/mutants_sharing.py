@@ -4,6 +4,7 @@ from mutant import Mutant, Node, call, condition, value
 
 _SHARING, _BYTES = "tests/zk/test_sharing.py::test_", "tests/zk/test_sharing_bytes.py::test_"
 _PASSED, _ROWS = "tests/zk/test_resharing.py::test_", "tests/zk/test_sharing_rows.py::test_"
+_SHORT = "tests/zk/test_short_deals.py::test_"
 _CANCEL = f"{_SHARING}errors_that_cancel_are_found"
 _HASHED = f"{_SHARING}all_of_the_statement_is_in_the_hash"
 _LIMITS = f"{_BYTES}limits_of_a_statement"
@@ -37,9 +38,10 @@ SHARING_MUTANTS = (
              f"{_BYTES}a_deal_has_the_form_of_its_statement"),
     _sharing("all of a deal is absorbed", "messages:Deal.transcript", call(".absorb", "C"),
              f"{_SHARING}every_commitment_of_the_deal_is_in_the_hash", 'transcript.absorb("C", column[0])'),
-    _sharing("length", "messages:_require", condition("len", "size"), f"{_BYTES}shares_of_another_length_are_refused"),
-    _sharing("version", "messages:_require", condition("version"), f"{_BYTES}another_version_is_refused"),
-    _sharing("bytes", "messages:_require", condition("isinstance"), f"{_BYTES}only_bytes_are_read"),
+    _sharing("length", "messages:require_form", condition("len", "size"),
+             f"{_BYTES}shares_of_another_length_are_refused"),
+    _sharing("version", "messages:require_form", condition("version"), f"{_BYTES}another_version_is_refused"),
+    _sharing("bytes", "messages:require_form", condition("isinstance"), f"{_BYTES}only_bytes_are_read"),
     _sharing("scalars below the order", "messages:Shares.from_bytes", condition("ORDER"),
              f"{_BYTES}scalars_have_one_encoding"),
     _sharing("shares of nobody", "messages:Shares.from_bytes", condition("points"),
@@ -61,6 +63,16 @@ SHARING_MUTANTS = (
              f"{_SHARING}the_first_of_several_wrong_shares_is_named", "last - 1"),
     _sharing("points are decoded with care", "check:deal_points", call("decode_commitments", "column"),
              f"{_BYTES}points_have_one_encoding", "[group.decode_trusted_point(data) for data in column]"),
+    _sharing("a short deal is of this hash", "short:complete", condition("hash"),
+             f"{_SHORT}what_does_not_fit_is_refused"),
+    _sharing("a short deal of this custodian", "short:complete", condition("custodian"),
+             f"{_SHORT}shares_of_another_custodian_are_refused"),
+    _sharing("a short deal of as many entries", "short:complete", condition("entries"),
+             f"{_SHORT}more_or_fewer_shares_than_entries_are_refused"),
+    _sharing("no identity in what is completed", "short:complete", condition("identity"),
+             f"{_SHORT}polynomials_of_a_lower_degree_are_refused"),
+    _sharing("points of a short deal", "short:complete", call("decode_commitments", "column"),
+             f"{_SHORT}points_have_one_encoding", "[group.decode_trusted_point(data) for data in column]"),
     _sharing("openings are those of the commitments", "deal:deal_shares", call("check_openings"),
              f"{_SHARING}what_does_not_open_the_commitments_is_not_dealt", "None"),
     _sharing("fresh coefficients", "deal:deal_out", value("nonces"),

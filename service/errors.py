@@ -1,7 +1,8 @@
 """Every error of this package, in one tree, with the HTTP status each becomes.
 
 Those of an audit are in `service.audit.errors`, of the log in `service.log.errors`, of a witness in
-`service.witness.errors` and of a monitor in `service.verifier.errors`, under the same root.
+`service.witness.errors`, of a monitor in `service.verifier.errors` and of names in `service.pointer.errors`, under the
+same root.
 
 ServiceError
 ├── RequestError                 4xx: the request is wrong; nothing was stored

@@ -19,6 +19,7 @@ from atomic_margin.service.files import examples_folder, write_json
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+MOST_BREACH_GAS = 2_000_000
 TRANSACTION_GAS = 16_777_216
 
 
@@ -95,6 +96,11 @@ def demo_chain(
     problems += [f"tick {tick}: the bundle does not verify" for tick in unverified]
     problems += [
         f"{what} took {gas:,} gas, over a transaction's cap" for what, gas in found.gas if gas > TRANSACTION_GAS
+    ]
+    problems += [
+        f"run {one['run']}: the breach took {int(one['gas']['breach']):,} gas"
+        for one in found.settled
+        if int(one["gas"]["breach"]) > MOST_BREACH_GAS
     ]
     kinds = [one["kind"] for one in found.settled]
     if kinds != ["margin_call", "liquidation"] and examples is None:

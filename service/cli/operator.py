@@ -16,6 +16,7 @@ from atomic_margin.service.cli import (
     operator_holds,
     operator_keys,
     operator_lists,
+    operator_pointer,
     operator_prune,
     operator_rail,
     tls,
@@ -315,6 +316,7 @@ def replay(
 
 
 app.add_typer(operator_keys.app, name="key")
+app.add_typer(operator_pointer.app, name="pointer")
 app.command(name="name-party")(netting.name_party)
 app.command()(netting.net)
 app.command()(maturities.mature)

@@ -122,6 +122,9 @@ def serve(
         Path | None,
         typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
     ] = None,
+    ens_gateway: Annotated[
+        Path | None, typer.Option(help="Answer as the gateway of an ENS name: which one, and by which key, as JSON.")
+    ] = None,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
@@ -141,7 +144,8 @@ def serve(
     The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
     an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
-    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []), *(["chain"] if rail else []))
+    further = [*(["cluster"] if scheduler else []), *(["chain"] if rail or ens_gateway else [])]
+    needs_extras("serve", "fhe", "service", *further)
     from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
@@ -149,6 +153,7 @@ def serve(
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
+    from atomic_margin.service.pointer.gateway import Gateway, GatewaySettings
 
     log_options.begin(log_format, log_level, debug)
     with plain_errors():
@@ -176,6 +181,9 @@ def serve(
             min_free_bytes=min_free_mb << 20,
             limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
+            ens_gateway=None
+            if ens_gateway is None
+            else Gateway.open(read_document(ens_gateway, GatewaySettings.parse), ens_gateway.parent),
         )
         terms = read_terms(model, universe, schedule, profile)
         require_provable(terms.profile)
@@ -193,6 +201,8 @@ def serve(
     key = operator.identity.public_key
     # On standard output, for whoever writes trust files; what happens goes into the log.
     out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
+    if settings.ens_gateway is not None:
+        out.print(f"ens gateway signs as {settings.ens_gateway.address}", soft_wrap=True, highlight=False)
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=files is not None)

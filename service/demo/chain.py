@@ -92,6 +92,11 @@ class LocalVault:
         """The vault."""
         return _contract(self.web3, self.addresses.vault, "Vault")
 
+    @property
+    def verifier(self) -> Contract:
+        """The verifier."""
+        return _contract(self.web3, self.addresses.verifier, "MarginVerifier")
+
     def send(self, call: ContractFunction) -> TxReceipt:
         """Have the institution send a transaction.
 

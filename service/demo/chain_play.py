@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+
+from eth_typing import HexStr
 
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.service.demo.chain import ASSET, LocalVault
@@ -64,8 +66,8 @@ def register_book(parties: Parties, local: LocalVault, watcher: Watcher, found: 
     said = json.loads(
         printed(
             "institution", "register-book", "--dir", str(parties.directory.parent / "institution"),
-            "--operator", parties.operator.url, "--trust", str(parties.trust), "--name", NAME, "--rpc", local.rpc,
-            "--addresses", str(local.addresses_file), *signers, *local.holder.options, "--json",
+            "--operator", parties.operator.url, "--trust", str(parties.trust), "--rpc", local.rpc,
+            "--addresses", str(local.addresses_file), *signers, *local.holder.options,
         )
     )  # fmt: skip
     found.gas.append(("registerPortfolio", _gas_of(local, said["transaction"])))
@@ -106,11 +108,13 @@ def _settled(parties: Parties, local: LocalVault, run_id: str, watcher: Watcher,
     rail = parties.operator.read("/v1/rail", RailView)
     line: RailTransferLine = next(one for one in rail.transfers if one.run_id == run_id)
     gas = {one.purpose: _gas_of(local, one.hash) for one in reversed(line.transactions) if one.block is not None}
-    name = {"open": "openRun", "settle": f"settle: {line.kind}"}
+    name = {"open": "openRun", "settle": f"settle: {str(line.kind).replace('_', ' ')}"}
     found.gas += [(name[purpose], taken) for purpose, taken in gas.items()]
+    proofs = _proofs_alone(local, str(line.transaction))
+    found.gas += [(f"  of that, {what} proof alone", taken) for what, taken in proofs.items()]
     watcher.said(
-        f"  on the chain: {line.kind} of {int(line.amount or 0) / 1e6:,.2f} {ASSET} in block {line.block}; breach and "
-        f"top-up verified by the contract, {gas.get('settle', 0):,} gas"
+        f"  on the chain: {str(line.kind).replace('_', ' ')} of {int(line.amount or 0) / 1e6:,.2f} {ASSET} in block "
+        f"{line.block}; the contract verified breach ({proofs['breach']:,} gas alone) and top-up ({proofs['top-up']:,})"
     )
     settled = {
         "run": run_id,
@@ -118,11 +122,22 @@ def _settled(parties: Parties, local: LocalVault, run_id: str, watcher: Watcher,
         "amount": str(line.amount),
         "block": str(line.block),
         "transaction": line.transaction,
-        "gas": {name: str(taken) for name, taken in gas.items()},
+        "gas": {name: str(taken) for name, taken in (gas | proofs).items()},
     }
     found.settled.append(settled)
     return settled
 
 
+def _proofs_alone(local: LocalVault, transaction: str) -> dict[str, int]:
+    """Return what the proofs of a settlement take in transactions that do nothing else, calldata included."""
+    sent = local.web3.eth.get_transaction(cast(HexStr, transaction))
+    _, given = local.vault.decode_function_input(sent["input"])
+    verify = local.verifier.functions
+    return {
+        "breach": int(verify.verifyBreach(given["breachStatement"], given["breachProof"]).estimate_gas()),
+        "top-up": int(verify.verifySufficiency(given["topUpStatement"], given["topUpProof"]).estimate_gas()),
+    }
+
+
 def _gas_of(local: LocalVault, transaction: str) -> int:
-    return int(local.web3.eth.get_transaction_receipt(transaction)["gasUsed"])  # type: ignore[arg-type]
+    return int(local.web3.eth.get_transaction_receipt(cast(HexStr, transaction))["gasUsed"])

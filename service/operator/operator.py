@@ -46,6 +46,7 @@ from atomic_margin.service.operator.store.references import named_blobs
 from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, UniverseRow
 from atomic_margin.service.operator.store.uploads import Uploads
+from atomic_margin.service.pointer.gateway import Gateway
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
@@ -92,6 +93,7 @@ class Settings:
         limits: of its HTTP face, and of what institutions upload.
         retention: how long what may go is kept.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
+        ens_gateway: answers for an ENS name that points here; without it none is answered for.
     """
 
     directory: Path
@@ -116,6 +118,7 @@ class Settings:
     limits: Limits = USUAL_LIMITS
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
     retention: RetentionRules = USUAL_RETENTION
+    ens_gateway: Gateway | None = None
 
     @property
     def policy_of_log(self) -> WitnessPolicy:

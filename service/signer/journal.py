@@ -1,10 +1,14 @@
 """What a signer signed and refused, stored before it signs, so that it never says two things about one.
 
-A row for each message. While it counts, that is up to its expiry by the chain's clock, no other message of the same key
-is signed; the key names everything that the chain fixed, so a run that a rearranged chain opened anew on other balances
-is another one. Messages that are over stay as long as they are among the newest `KEPT`; refusals likewise.
+A row for each message. What it says is everything in it but how long it counts and by which checkpoint: a message that
+was asked for again may name a later expiry and a newer root of the same log, and nothing else. While any message of one
+key counts, that is up to the last expiry that was signed for it by the chain's clock, none that says something else is
+signed. The key names everything that the chain fixed, so a run that a rearranged chain opened anew on other balances is
+another one.
 
-The file must never be reset to an older state while something in it counts. Any thread may use it; one process has it.
+Of one key the `KEPT_OF_ONE` newest messages stay while it counts; afterwards they stay as long as they are among the
+newest `KEPT` of all. Refusals likewise. The file must never be reset to an older state while something in it counts.
+Any thread may use it; one process has it.
 """
 
 import json
@@ -18,20 +22,23 @@ from atomic_margin.service.signer.errors import SignedOtherwise, TooManyInForce
 
 KEPT = 10_000
 """Messages that are over, and refusals, that stay of each."""
+KEPT_OF_ONE = 16
 MAX_IN_FORCE = 100_000
 """Messages that count at once; more are not signed."""
 REARRANGED_SECONDS = 900
 """How far a chain's time may go back when it is rearranged: a message is over so much later than it says."""
+WHEN = ("expiry", "log")
+"""Fields that say how long a message counts, and by which checkpoint it was verified."""
 SHOWN = 20
 MAX_REASON_CHARACTERS = 500
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, about TEXT NOT NULL, message TEXT NOT NULL,
-    expiry INTEGER NOT NULL, stored_at INTEGER NOT NULL
+    until INTEGER NOT NULL, stored_at INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS messages_about ON messages (about);
-CREATE INDEX IF NOT EXISTS messages_expiry ON messages (expiry);
+CREATE INDEX IF NOT EXISTS messages_until ON messages (until);
 CREATE TABLE IF NOT EXISTS refusals (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, subject TEXT NOT NULL, error TEXT NOT NULL,
     reason TEXT NOT NULL, stored_at INTEGER NOT NULL
@@ -128,25 +135,35 @@ class Journal:
     def _store(self, kind: str, key: str, text: str, expiry: int, now: int, stored_at: int) -> None:
         over = now - REARRANGED_SECONDS
         found = self._database.execute(
-            "SELECT message, expiry FROM messages WHERE about = ? AND expiry >= ?", (key, over)
+            "SELECT message, until FROM messages WHERE about = ? AND until >= ?", (key, over)
         )
-        for earlier, until in found.fetchall():
-            if earlier == text:
-                return
-            raise SignedOtherwise(
-                f"another message about it was signed, which counts until {until} by the chain's clock: send the "
-                f"request again that it was signed for, or wait until {until + REARRANGED_SECONDS}",
-                _difference(json.loads(earlier), json.loads(text)),
-            )
-        (count,) = self._database.execute("SELECT count(*) FROM messages WHERE expiry >= ?", (over,)).fetchone()
+        rows = found.fetchall()
+        counts = max([until for _, until in rows], default=0)
+        for earlier, _ in rows:
+            other = _difference(json.loads(earlier), json.loads(text))
+            if other is not None:
+                raise SignedOtherwise(
+                    f"another {other} was attested of it, and that counts until {counts + REARRANGED_SECONDS} by the "
+                    "chain's clock: ask for what was attested, or wait until then",
+                    other,
+                )
+        if any(earlier == text for earlier, _ in rows):
+            return
+        (count,) = self._database.execute("SELECT count(*) FROM messages WHERE until >= ?", (over,)).fetchone()
         if count >= MAX_IN_FORCE:
             raise TooManyInForce(f"{count} messages count still; ask again when some are over")
-        row = (kind, key, text, expiry, stored_at)
         added = self._database.execute(
-            "INSERT INTO messages (kind, about, message, expiry, stored_at) VALUES (?, ?, ?, ?, ?)", row
+            "INSERT INTO messages (kind, about, message, until, stored_at) VALUES (?, ?, ?, ?, ?)",
+            (kind, key, text, max(expiry, counts), stored_at),
+        )
+        # The newest row says how long anything of the key counts.
+        self._database.execute(
+            "DELETE FROM messages WHERE about = ? AND id NOT IN "
+            "(SELECT id FROM messages WHERE about = ? ORDER BY id DESC LIMIT ?)",
+            (key, key, KEPT_OF_ONE),
         )
         self._database.execute(
-            "DELETE FROM messages WHERE expiry < ? AND id <= ?", (over, (added.lastrowid or 0) - KEPT)
+            "DELETE FROM messages WHERE until < ? AND id <= ?", (over, (added.lastrowid or 0) - KEPT)
         )
 
 
@@ -158,5 +175,6 @@ def _subject(message: Mapping[str, str]) -> str:
     return message.get("run") or message["account"]
 
 
-def _difference(earlier: Mapping[str, str], later: Mapping[str, str]) -> str:
-    return next((name for name, value in earlier.items() if later.get(name) != value), "expiry")
+def _difference(earlier: Mapping[str, str], later: Mapping[str, str]) -> str | None:
+    """Return the first field in which two messages say something else; None if they say the same."""
+    return next((name for name in earlier if name not in WHEN and later.get(name) != earlier[name]), None)

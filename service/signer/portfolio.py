@@ -13,6 +13,7 @@ from typing import Any
 
 from atomic_margin.circuits.errors import CircuitError
 from atomic_margin.circuits.profile import PROFILES
+from atomic_margin.contracts.addresses import checked_address
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AttestationInvalid, Refused, ServiceError
@@ -132,7 +133,7 @@ def portfolio_message(
     return {
         "chain": addresses.chain,
         "vault": addresses.vault,
-        "account": book.account,
+        "account": checked_address(book.account, "account"),
         "commitments": book.commitments,
         "sequence": sequence,
         "signerSet": chain.at.signer_set,

@@ -168,5 +168,5 @@ def test_a_list_that_is_wrong_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     assert coverage.Report(outcomes, {0, 1}, [listed]).stale == ["A.f: `x` false: is taken"]
     gone = listed._replace(text="y")
     report = coverage.Report(outcomes, {0}, [gone])
-    assert report.stale == ["A.f: `y` false: there are 0 of it"]
+    assert report.stale == ["A.f: `y` false: is not there"]
     assert report.missed == [outcomes[1]]

@@ -4,17 +4,35 @@ import dataclasses
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atomic_margin.zk import load_generators, load_group
-from atomic_margin.zk.errors import OtherDeal, SharesInvalid, SharingEncodingError, StatementError, TooFewShares
+from atomic_margin.zk import (
+    BreachStatement,
+    SufficiencyStatement,
+    load_generators,
+    load_group,
+    verify_breach,
+    verify_sufficiency,
+)
+from atomic_margin.zk.errors import (
+    OtherDeal,
+    SharesInvalid,
+    SharingEncodingError,
+    StatementError,
+    TooFewShares,
+    WitnessError,
+)
 from atomic_margin.zk.groups import ORDER, Group
+from atomic_margin.zk.prove.breach import prove_breach
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import BreachWitness, SufficiencyWitness
 from atomic_margin.zk.sharing.open_row import open_row, share_row
 from atomic_margin.zk.sharing.rows import Row, RowShare, check_row_share
 
-from .shared import VALUES, book, make
+from .shared import CONTEXT, VALUES, book, make
 
 WEIGHTS, OFFSET = (-10, 4, -1, 0, 3), 20
 ROW = Row(book().deal, WEIGHTS, OFFSET)
@@ -29,6 +47,23 @@ def test_a_row_is_opened_and_nothing_else(backend: Group) -> None:
     assert opened == ROW.points(backend)[0]
     expected = sum(w * b for w, b in zip(WEIGHTS, book().witness.blindings, strict=True)) % ORDER
     assert opening.blinding == expected
+
+
+def test_whoever_closes_an_opening_proves_with_one_row_alone(group: Group) -> None:
+    """That it is negative, and that X restores it to within 2^bits: about its commitment, which everyone computes."""
+    opening = open_row(ROW, SHARES[:3], group)
+    row = (group.encode_point(ROW.points(group)[0]),)
+    values, blindings = (opening.value,), (opening.blinding,)
+    breach = BreachStatement(row, np.array([[1]]), (0,), 20, CONTEXT)
+    verify_breach(breach, prove_breach(breach, BreachWitness(values, blindings), group), group)
+    # -38 + 40 is in [0, 2^2): X says that up to 40 are missing, and more than 36.
+    restored = SufficiencyStatement(row, np.array([[1]]), (0,), 40, 2, CONTEXT)
+    proof = prove_sufficiency(restored, SufficiencyWitness(values, blindings), group)
+    verify_sufficiency(restored, proof, group)
+    for top_up in (37, 42):
+        other = dataclasses.replace(restored, top_up=top_up)
+        with pytest.raises(WitnessError):
+            prove_sufficiency(other, SufficiencyWitness(values, blindings), group)
 
 
 @settings(max_examples=15, deadline=None)

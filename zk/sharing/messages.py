@@ -76,12 +76,9 @@ class Deal:
         Raises:
             SharingEncodingError: the length or the version is not what ``statement`` calls for.
         """
-        size = deal_bytes(statement)
         name = f"a deal of {statement.entries} entries with threshold {statement.threshold}"
-        _require(data, size, DEAL_VERSION, name)
-        points = [data[start : start + POINT_BYTES] for start in range(1, size, POINT_BYTES)]
-        columns = range(0, len(points), statement.entries)
-        return cls(statement, tuple(tuple(points[start : start + statement.entries]) for start in columns))
+        require_form(data, deal_bytes(statement), DEAL_VERSION, name)
+        return cls(statement, cut(data[1:], statement.entries))
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class Shares:
                 below the group order.
         """
         entries = statement.entries if entries is None else entries
-        _require(data, shares_bytes(entries), SHARES_VERSION, f"a custodian's shares of {entries} entries")
+        require_form(data, shares_bytes(entries), SHARES_VERSION, f"a custodian's shares of {entries} entries")
         custodian = int.from_bytes(data[_HEAD_BYTES - _INDEX_BYTES : _HEAD_BYTES], "big")
         if custodian not in statement.points:
             raise SharingEncodingError(f"shares of point {custodian}, where the statement has no custodian")
@@ -140,7 +137,18 @@ def shares_bytes(entries: int) -> int:
     return _HEAD_BYTES + 2 * entries * SCALAR_BYTES
 
 
-def _require(data: object, size: int, version: int, name: str) -> None:
+def cut(data: bytes, entries: int) -> tuple[tuple[bytes, ...], ...]:
+    """Return the points in ``data``, degree by degree."""
+    points = [data[start : start + POINT_BYTES] for start in range(0, len(data), POINT_BYTES)]
+    return tuple(tuple(points[start : start + entries]) for start in range(0, len(points), entries))
+
+
+def require_form(data: object, size: int, version: int, name: str) -> None:
+    """Make sure that ``data`` are bytes of this size with this version in front.
+
+    Raises:
+        SharingEncodingError: they are not; says so of ``name``.
+    """
     if not isinstance(data, bytes):
         raise SharingEncodingError(f"{name} is bytes, got {type(data).__name__}")
     if len(data) != size:

@@ -203,11 +203,15 @@ class World:
 
     def enrol(self, free: int, posted: int, holder: LocalAccount = HOLDER, book: bytes = BOOK) -> None:
         """Register a book and bring collateral."""
-        self.register(holder, book)
-        if free + posted:
-            self.deposit(free + posted, holder)
-        if posted:
-            self.send(self.vault.functions.post(posted), holder)
+
+        def deed() -> None:
+            self.register(holder, book)
+            if free + posted:
+                self.deposit(free + posted, holder)
+            if posted:
+                self.send(self.vault.functions.post(posted), holder)
+
+        self.chain.once((self.vault.address, free, posted, holder.address, book), deed)
 
     def open(
         self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1, book: bytes | None = None

@@ -4,8 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.market.portfolio import Portfolio, encode
+from atomic_margin.service.institution.sufficient import Shown
 from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.attestations import unsettled_bundle
 from atomic_margin.service.operator.runs import answers
@@ -33,6 +36,7 @@ class Played:
     Attributes:
         covered: published bundle of the run before.
         unsettled, settled: those of the breach, before and after its settlement.
+        other_answer: another genuine answer of the institution to the breach, with a larger top-up.
         trust: a trust file with the log.
         identity: of the institution.
         operator: the operator's.
@@ -41,6 +45,7 @@ class Played:
     covered: Json
     unsettled: Json
     settled: Json
+    other_answer: Json
     trust: Json
     identity: Identity
     operator: Identity
@@ -61,6 +66,11 @@ class Played:
     @property
     def submission(self) -> Submission:
         return Submission.parse(self.unsettled["body"]["submission"]["body"])
+
+    @property
+    def answered_otherwise(self) -> Json:
+        """The unsettled bundle with the other answer: what an operator has who was given both."""
+        return self.signed_anew(answer=self.other_answer)
 
     def signed_anew(self, identity: Identity | None = None, /, **changes: Any) -> Json:
         """The unsettled bundle with other parts, signed as a whole by the operator, or by somebody else."""
@@ -98,6 +108,7 @@ def _play(world: World) -> Played:
     assert fall == RUN_ID
     # As with a settlement elsewhere: the answer is verified and stored, and nothing moves here.
     halts.halt(world.operator, "settled elsewhere", ticks=3)
+    other = _larger(world, fall).to_json()
     world.answer(fall)
     assert unsettled_of(world, fall) is None
     watched.publish(100, 110, 120)
@@ -109,7 +120,20 @@ def _play(world: World) -> Played:
     watched.publish(200, 210, 220)
     settled = _published(views.bundle(world.operator, fall))
     trust = {**world.trust(), "log": watched.trust().canonical()}
-    return Played(covered, unsettled, settled, trust, world.funds[FUND].identity, world.operator.identity)
+    return Played(covered, unsettled, settled, other, trust, world.funds[FUND].identity, world.operator.identity)
+
+
+def _larger(world: World, run_id: str) -> SignedDocument:
+    """Prove an answer whose top-up is a step more than is missing."""
+    usual = Shown.top_up
+
+    def larger(shown: Shown, *arguments: Any) -> Any:
+        call = usual(shown, *arguments)
+        return dataclasses.replace(call, units=max(call.units, call.step) + call.step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Shown, "top_up", larger)
+        return world.prove_answer(run_id)
 
 
 def _published(bundle: Any) -> Json:

@@ -106,10 +106,15 @@ def test_k_of_n_sign_what_the_oracle_takes(played: Played, opened: World, make: 
             (MATRICES, "0x" + played.run.hex(), "signed")
         ]
         assert httpx.get(f"{urls[0]}/healthz").json()["status"] == "ok"
-        # Another expiry is another message, and nobody signs it while the first one counts.
+        # Asked again later, it may count longer, and by a newer checkpoint.
+        later, signatures = collect(urls, request(played, soon + 1), THRESHOLD, signer_set)
+        assert {name for name in message if message[name] != later[name]} == {"expiry"}
+        assert opened.chain.refusal(opened.oracle.functions.checkMatrices(later, signatures), HOLDER) is None
+        # Of another answer to the same run nobody says anything while the first one counts.
+        other = request(played, soon, bundle=played.answered_otherwise)
         with pytest.raises(TooFewSignatures, match="0 of 5 signers") as few:
-            collect(urls, request(played, soon + 1), THRESHOLD, signer_set)
-        assert all("status 409: another message about it was signed" in said for said in few.value.answers.values())
+            collect(urls, other, THRESHOLD, signer_set)
+        assert all("status 409: another " in said for said in few.value.answers.values())
 
 
 def test_a_run_that_is_not_open_is_refused_before_anything_is_verified(
@@ -134,28 +139,39 @@ def test_a_run_that_is_not_open_is_refused_before_anything_is_verified(
     assert signer.journal.counts() == {"signed": 0, "refused": 2}
 
 
-def test_another_message_is_signed_once_the_first_is_over(played: Played, opened: World, make: Make) -> None:
-    signer = make()
-    soon = opened.chain.now() + 60
+def otherwise(played: Played, expiry: int) -> SettlementRequest:
+    """About another answer to the same run: as genuine, with a larger top-up."""
+    return asked(played, expiry, bundle=played.answered_otherwise)
+
+
+def test_another_answer_is_attested_only_once_the_first_is_over(played: Played, opened: World, make: Make) -> None:
+    # By itself it is as good as the other one.
+    other = make(SIGNERS[1]).sign_matrices(otherwise(played, opened.chain.now() + 60)).message
+    signer, soon = make(), opened.chain.now() + 60
     first = signer.sign_matrices(asked(played, soon))
+    assert {name for name in other if other[name] != first.message[name]} >= {"topUpContext", "breachContext"}
     assert signer.sign_matrices(asked(played, soon)) == first
-    with pytest.raises(SignedOtherwise, match=f"counts until {soon}") as other:
-        signer.sign_matrices(asked(played, soon + 1000))
-    assert other.value.field == "expiry"
-    opened.chain.travel(61)
-    # The chain may go back a little, and the first one with it.
+    longer = signer.sign_matrices(asked(played, soon + 100))
+    shorter = signer.sign_matrices(asked(played, soon - 1))
+    assert {one.message["expiry"] for one in (longer, shorter)} == {str(soon + 100), str(soon - 1)}
+    until = soon + 100 + journals.REARRANGED_SECONDS
+    with pytest.raises(SignedOtherwise, match=f"counts until {until} by") as refused:
+        signer.sign_matrices(otherwise(played, soon))
+    assert refused.value.field == "breachContext"
+    # All that was signed is over by its own time, and the chain's may go back a little.
+    opened.chain.travel(200)
     with pytest.raises(SignedOtherwise):
-        signer.sign_matrices(asked(played, soon + 1000))
+        signer.sign_matrices(otherwise(played, opened.chain.now() + 60))
 
 
 def test_a_restart_forgets_nothing(played: Played, opened: World, make: Make) -> None:
     signer = make()
-    soon = opened.chain.now() + 600
+    soon = opened.chain.now() + 500
     first = signer.sign_matrices(asked(played, soon))
     signer.close()
     again = make()
     with pytest.raises(SignedOtherwise):
-        again.sign_matrices(asked(played, soon + 1))
+        again.sign_matrices(otherwise(played, soon))
     assert again.sign_matrices(asked(played, soon)) == first
 
 
@@ -175,7 +191,7 @@ def test_a_chain_that_was_rearranged_may_have_it_otherwise(played: Played, vault
     assert int(second.message["free"]) == int(first.message["free"]) + 5
     assert {name for name in first.message if first.message[name] != second.message[name]} == {"free"}
     with pytest.raises(SignedOtherwise):
-        signer.sign_matrices(asked(played, soon + 1))
+        signer.sign_matrices(otherwise(played, soon))
 
 
 def test_it_is_stored_before_it_is_signed(
@@ -192,11 +208,11 @@ def test_it_is_stored_before_it_is_signed(
         signer.sign_matrices(asked(played, soon))
     monkeypatch.undo()
     with pytest.raises(SignedOtherwise):
-        signer.sign_matrices(asked(played, soon + 1))
+        signer.sign_matrices(otherwise(played, soon))
     # A disk that fails signs nothing.
     signer.journal._database.execute("PRAGMA query_only=ON")
     with pytest.raises(Exception, match="readonly"):
-        signer.sign_matrices(asked(played, soon))
+        signer.sign_matrices(asked(played, soon + 1))
 
 
 def test_a_balance_that_the_ledger_does_not_mirror_is_refused(played: Played, vault: World, make: Make) -> None:
@@ -279,8 +295,16 @@ def test_the_journal_keeps_what_counts_and_so_much_else(tmp_path: Path, monkeypa
         journal.refuse("x", str(number), ValueError("r" * 10_000), number)
     assert journal._database.execute("SELECT count(*), max(length(reason)) FROM refusals").fetchone() == (3, 500)
     assert journal.counts() == {"signed": 21, "refused": 10}
-    monkeypatch.setattr(journals, "MAX_IN_FORCE", 1)
-    with pytest.raises(SigningRefused, match="1 messages count still"):
+    for number in range(40):
+        text = {"run": "20", "expiry": str(later + 100 - number)}
+        journal.remember("x", {"run": "20"}, text, later, number)
+    (kept,) = journal._database.execute("SELECT count(*) FROM messages WHERE until >= ?", (later,)).fetchone()
+    assert kept == journals.KEPT_OF_ONE
+    # It counts as long as the one that counts longest, which is not there any more.
+    with pytest.raises(SignedOtherwise, match=f"another run.* until {later + 100 + journals.REARRANGED_SECONDS}"):
+        journal.remember("x", {"run": "20"}, {"run": "x", "expiry": str(later)}, later + 90, 20)
+    monkeypatch.setattr(journals, "MAX_IN_FORCE", journals.KEPT_OF_ONE)
+    with pytest.raises(SigningRefused, match="16 messages count still"):
         journal.remember("x", {"run": "21"}, {"run": "21", "expiry": str(later)}, later, 21)
     journal.close()
 

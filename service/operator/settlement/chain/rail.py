@@ -264,11 +264,11 @@ class ChainRail:
                 f"the vault says that the run is settled, and there is no event of it from block {first}"
             )
         fault_point("settlement-final")
+        self._transactions.forget(row.run_id)
         with self._store.unit_of_work() as session:
             found = session.get_one(RailTransfer, row.run_id)
             found.state, found.outcome = str(RailState.FINAL), _written(outcome)
             found.final_at = instant_text(now())
-        self._transactions.forget(row.run_id)
         _log.info("run %s: %s is final in block %d", row.run_id, outcome.kind, outcome.block)
 
     def _require_same(self, row: RailTransfer, instruction: Instruction) -> None:

@@ -97,9 +97,20 @@ class Transactions:
             self._send(task, make(), newest.nonce, newest)
 
     def forget(self, run_id: str) -> None:
-        """Keep of a settlement that is final which transactions there were, without their bytes."""
+        """Keep of a settlement that is final which transactions there were and where, without their bytes.
+
+        Raises:
+            NodeProblem: the node does not answer.
+        """
+        query = select(RailTransaction).where(RailTransaction.run_id == run_id)
+        with self._store.reading() as session:
+            rows = session.scalars(query).all()
+        with node_problems():
+            receipts = {row.id: self._receipt(row) for row in rows}
         with self._store.unit_of_work() as session:
-            for row in session.scalars(select(RailTransaction).where(RailTransaction.run_id == run_id)):
+            for row in session.scalars(query):
+                receipt = receipts.get(row.id)
+                row.block = None if receipt is None else int(receipt["blockNumber"])
                 row.live, row.raw = False, b""
 
     @property
