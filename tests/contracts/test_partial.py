@@ -15,7 +15,7 @@ from atomic_margin.contracts.calldata import PARTIAL_BITS, Checked, expected
 from atomic_margin.contracts.deploy import TRANSACTION_GAS, deploy_partial_verifier, deploy_verifier
 from atomic_margin.contracts.generator_blocks import generator_points
 from atomic_margin.contracts.parts import MAX_SLICES, point_count, proven
-from atomic_margin.contracts.points import uncompressed
+from atomic_margin.contracts.points import PRIME, uncompressed
 from atomic_margin.zk import SufficiencyStatement, load_group
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.errors import ProofError
@@ -79,7 +79,7 @@ def decoded(point: bytes) -> Any:
     if point == IDENTITY:
         return group.identity()
     x, y = point[16:64], int.from_bytes(point[80:], "big")
-    larger = 0x20 if y > told.PRIME // 2 else 0
+    larger = 0x20 if y > PRIME // 2 else 0
     return group.decode_point(bytes([x[0] | 0x80 | larger]) + x[1:])
 
 

@@ -16,7 +16,7 @@ from ... import outside
 from .answers import prove
 from .chain import Refusal, new_chain
 from .parted import Anvil, Cut, Parted, cut, missing, new_vault, parted_world
-from .world import GUARDIAN, HOLDER, LOG, OPERATOR, OTHER, PEOPLE, RUN, RUN_SECONDS, STRANGER, settings
+from .world import GUARDIAN, HOLDER, LOG, OPERATOR, OTHER, PEOPLE, RUN, RUN_SECONDS, STRANGER, settings, world
 from .world import digest as named
 
 TOP_UP = 100
@@ -294,6 +294,27 @@ def test_a_parts_vault_wants_a_partial_verifier(parted: Parted) -> None:
     about = settings(parted.token.address, parted.oracle.address)
     refusal = parted.chain.refused_deployment("PartsVault", about, parted.verifier.address, STRANGER.address)
     assert refusal == ("BadSetting", ("partialVerifier",))
+
+
+def test_a_hostile_token_neither_records_nor_settles_while_it_is_called(parted: Parted, answer: Cut) -> None:
+    plain = world(parted.chain, "CallingToken", parted.verifier)
+    vault = new_vault(parted.chain, plain, parted.partial)
+    calling = Parted(parted.chain, plain.token, plain.oracle, plain.verifier, vault, parted.partial)
+    calling.enrol(1000, 500, book=answer.answered.breach.commitments)
+    calling.open()
+    calling.fund(STRANGER, 1000)
+    recorder = calling.recorder(answer)
+    calls = [recorder.recording(Part(claim, 0, 3)) for claim in Claim]
+    reentered = calling.chain.w3.keccak(text="Reentered()")[:4]
+    for call in (*calls, calling.settling_in_parts(answer.sliced(1, 1))):
+        calling.send(calling.token.functions.call(vault.address, calling.message(call)))
+        calling.send(vault.functions.deposit(OTHER.address, 100))
+        assert calling.token.functions.reached().call() is False
+        assert bytes(calling.token.functions.answer().call()) == bytes(reentered)
+    # The same calls go through when nobody is in the vault.
+    for call in calls:
+        calling.send(call)
+    calling.send(calling.settling_in_parts(answer.sliced(1, 1)))
 
 
 # Whoever records
