@@ -3,18 +3,18 @@
 #
 # Whoever is free takes the next part, so the longest come first. The tests of whole processes are one part, so that one
 # enrolled world serves both folders; those of the service are two, or one of them would outlast all others. Circuits and
-# FHE are parts of their own: compiled circuits are freed with their process. In all but the quick run, every part whose
-# tests open an operator's database is run on PostgreSQL too: see tests/postgres.py. What the parts in the background
-# print comes after all others; then faults are played, alone.
+# FHE are parts of their own: compiled circuits are freed with their process. In all but the quick run, those of the
+# service are run on PostgreSQL too: see tests/postgres.py. What the parts in the background print comes after all
+# others; then faults are played, alone.
 set -uo pipefail
 # Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
 cd "$(dirname "$0")/.."
 options=("$@")
 processes="tests/e2e tests/adversary tests/bench/test_load.py"
-stored=("tests/service, a to g" "$processes" "tests/service, the rest")
+stored=("tests/service, a to g" "tests/service, the rest")
 on_postgresql=", on PostgreSQL"
-parts=("${stored[@]}" "all other tests" tests/fhe tests/circuits)
+parts=("${stored[0]}" "$processes" "${stored[1]}" "all other tests" tests/fhe tests/circuits)
 [[ "$*" == *"not slow and not long"* ]] || parts=("${stored[@]/%/$on_postgresql}" "${parts[@]}")
 state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'

@@ -183,6 +183,15 @@ def test_what_a_database_cannot_hold_is_the_callers_mistake(store: Store) -> Non
         session.scalar(select(HaltRow.number).where(HaltRow.number == 2**40))
 
 
+def test_a_connection_that_is_in_use_at_the_end_is_closed_when_it_comes_back(store: Store) -> None:
+    used = store.engine.connect()
+    connection = used.connection.driver_connection
+    store.close()
+    used.close()
+    with pytest.raises(Exception, match=r"(?i)closed"):
+        connection.execute("SELECT 1")  # type: ignore[union-attr]
+
+
 def test_a_commit_that_was_lost_is_not_done_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have been carried out: what is done again then has to look first, which `run` cannot know."""
     calls = []

@@ -157,7 +157,9 @@ class Store:
         raise AssertionError("the loop returns or raises")
 
     def close(self) -> None:
-        """Release every connection."""
+        """Release every connection; one that is in use is closed when it comes back."""
+        # To the pool that is left here it would come back open, for whoever collects garbage.
+        event.listen(self.engine.pool, "checkin", _close_connection)
         self.engine.dispose()
 
     def _upgrade(self, version: str | None) -> None:
@@ -222,6 +224,10 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}")
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _close_connection(_connection: Any, record: Any) -> None:
+    record.invalidate()
 
 
 def _begin_sqlite(connection: Connection) -> None:
