@@ -115,6 +115,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("GET", "/v1/institutions"): staff(Scope.READ),
     ("GET", "/v1/accounts"): staff(Scope.READ),
     ("GET", "/v1/runs"): staff(Scope.READ),
+    ("GET", "/v1/rail"): staff(Scope.READ),
     ("GET", "/v1/ledger"): staff(Scope.READ),
     ("GET", "/v1/disputes"): staff(Scope.READ),
     ("GET", "/v1/breakers"): staff(Scope.READ),
