@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-/// Lets whom it is told to spend, and says that it does not; or reverts and says nothing, once it is told to.
+/// Lets whom it is told to spend, and says that it does not; or reverts and says nothing, or answers one byte, once it
+/// is told to.
 contract UnapprovingToken {
     bool public stopped;
+    bool public mumbling;
     mapping(address => uint256) public balanceOf;
     mapping(address => mapping(address => uint256)) public allowance;
 
@@ -15,6 +17,10 @@ contract UnapprovingToken {
         stopped = true;
     }
 
+    function mumble() external {
+        mumbling = true;
+    }
+
     function approve(address spender, uint256 amount) external returns (bool) {
         if (stopped) {
             assembly ("memory-safe") {
@@ -22,6 +28,12 @@ contract UnapprovingToken {
             }
         }
         allowance[msg.sender][spender] = amount;
+        if (mumbling) {
+            assembly ("memory-safe") {
+                mstore8(0, 1)
+                return(0, 1)
+            }
+        }
         return false;
     }
 

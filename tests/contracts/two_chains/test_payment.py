@@ -132,8 +132,9 @@ def test_a_token_that_says_no_or_lies_pays_nothing(started_pair: Pair, deciding:
 def test_a_token_that_refuses_an_approval_pays_nothing(started_pair: Pair, deciding: Chain) -> None:
     trade = paying(started_pair, deciding, "UnapprovingToken")
     assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
-    deciding.send(trade.pair.vault.token.functions.stop(), STRANGER)
-    assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
+    for change in ("mumble", "stop"):
+        deciding.send(trade.pair.vault.token.functions[change](), STRANGER)
+        assert trade.refused(trade.deciding(), PROVIDER) == ("ApprovalFailed", ())
 
 
 def test_a_token_whose_vault_gets_less_pays_nothing(started_pair: Pair, deciding: Chain) -> None:
