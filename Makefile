@@ -36,6 +36,8 @@ chaos: $(VENV)/.installed ## faults in real processes: kills, full disks, clocks
 
 test-all: $(VENV)/.installed ## all tests, hours
 	ATOMIC_MARGIN_EXAMPLES=full scripts/test.sh
+	@# 3: no compiler, which it says.
+	$(BIN)/python scripts/coverage_contracts.py || [ $$? -eq 3 ]
 
 bench-all: $(VENV)/.installed ## all circuits of all profiles in real FHE (hours); figures in demo-out/bench-all.json
 	mkdir -p $(OUT)

@@ -26,7 +26,7 @@ from . import test_verifier as told
 from .cases import Case, proof_places, statement_places, sufficiency
 from .chains import Verifier
 from .test_equation import by_python, changed_scalar
-from .test_verifier import KINDS, flipped, put
+from .test_verifier import KINDS, NO_POINT, flipped, put
 
 SUMS = {"verifySufficiency": "sumSufficiency", "verifyBreach": "sumBreach"}
 IDENTITY = bytes(128)
@@ -181,6 +181,12 @@ def test_the_longest_chunks_hold(sliced: Sliced, size: tuple[int, int, int]) -> 
     test_chunks_of_other_sizes_hold(sliced, size)
 
 
+def test_a_point_that_is_none_is_refused_in_slices(whole: Sliced, small_breach: Case) -> None:
+    statement, proof = small_breach.calldata
+    first = next(place for place in proof_places(small_breach.statement) if place.size == 96)
+    assert whole.says(small_breach.function, statement, put(proof, first.start, NO_POINT)) == "PointsRefused()"
+
+
 def test_bits_that_are_not_in_chunks(whole: Sliced, small_chunked: Case) -> None:
     """The first 1,024 bits are in one piece; what takes chunks takes no less, and not more than generators do."""
     statement, proof = small_chunked.calldata
@@ -192,6 +198,8 @@ def test_bits_that_are_not_in_chunks(whole: Sliced, small_chunked: Case) -> None
     header = (40).to_bytes(2, "big") + bytes(8) + (513).to_bytes(2, "big") + (1).to_bytes(2, "big")
     long = header + bytes(8 * 513 * 2 + 96) + b"{}"
     assert whole.says(small_chunked.function, long, proof) == "TooManyBits(20520)"
+    most = header[:10] + (512).to_bytes(2, "big") + header[12:] + bytes(8 * 512 * 2 + 96) + b"{}"
+    assert str(whole.says(small_chunked.function, most, proof)).startswith("ProofLength(")
     assert whole.says(small_chunked.function, b"", proof) == "StatementTooShort(14, 0)"
     assert whole.says(small_chunked.function, statement[:13], proof) == "StatementTooShort(14, 13)"
 

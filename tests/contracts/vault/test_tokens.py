@@ -1,8 +1,11 @@
 """Tokens that take a fee, answer no or nothing, lie, or call back. The verifier is a stand-in that verifies nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from .chain import Chain
+from .parted import new_vault
 from .world import (
     BOOK,
     HOLDER,
@@ -178,6 +181,21 @@ def test_a_hostile_token_gets_in_nowhere_while_it_is_called(calling: World) -> N
             assert calling.balances(OTHER)[0] == before + change
             # The operator's two calls are refused for the guard before anybody asks who calls.
             assert called_back(calling, f"{call.fn_name} in {entered.fn_name}") == REENTERED
+
+
+def test_a_hostile_token_gets_into_no_part_either(calling: World, chain: Chain) -> None:
+    vault = replace(calling, vault=new_vault(chain, calling, calling.verifier))
+    vault.fund(OTHER, 10**6)
+    message = vault.matrices()
+    functions = vault.vault.functions
+    for call in (
+        functions.recordBreach(RUN, b"", b"", bytes(32), 0, 2),
+        functions.recordTopUp(RUN, bytes(32), b"", b"", 0, 2),
+        functions.settleInParts(message, vault.sign("MatrixAttestation", message), (b"", b"", b"", b""), 1, 1),
+    ):
+        vault.send(vault.token.functions.call(vault.vault.address, vault.message(call)))
+        vault.send(functions.deposit(OTHER.address, 100), OTHER)
+        assert called_back(vault, f"{call.fn_name} in deposit") == REENTERED
 
 
 def test_a_hostile_token_settles_nothing_twice_in_a_liquidation(calling: World) -> None:
