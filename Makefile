@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check chaos test-all bench-all fuzz contracts mutate wheel lint format lock clean
+.PHONY: help install demo demo-chain test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -19,6 +19,11 @@ install: $(VENV)/.installed ## create .venv from requirements.lock
 
 demo: $(VENV)/.installed ## one institution, price ticks, everything real; results in demo-out/ (MODEL=pmrm2 for others)
 	$(BIN)/atomic-margin demo --out $(OUT) $(if $(MODEL),--model $(MODEL))
+
+demo-chain: $(VENV)/.installed ## a call and a liquidation on a chain that verifies the proofs; results in demo-out-chain/
+	@test -x node_modules/.bin/anvil || command -v npm >/dev/null || { echo "demo-chain wants npm, to fetch anvil" >&2; exit 2; }
+	@test -x node_modules/.bin/anvil || npm install --no-save
+	$(BIN)/atomic-margin demo-chain --out $(OUT)-chain
 
 test: $(VENV)/.installed ## the tests, but for those that take a core for long
 	scripts/test.sh -m "not slow and not long"
@@ -44,6 +49,9 @@ fuzz: $(VENV)/.installed ## throw 100,000 examples at every parser of outside by
 contracts: $(VENV)/.installed ## compile the contracts anew, and fetch a local chain for their tests (needs node)
 	npm install --no-save
 	$(BIN)/python scripts/contracts.py
+
+coverage-contracts: $(VENV)/.installed ## name the branches of the contracts that no test takes (needs `make contracts`)
+	$(BIN)/python scripts/coverage_contracts.py
 
 mutate: $(VENV)/.installed ## disable the protocol's checks one by one; a test must fail each time
 	$(BIN)/python scripts/mutate.py

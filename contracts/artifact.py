@@ -17,20 +17,31 @@ from atomic_margin.contracts.errors import ArtifactError
 
 CONTRACTS = (
     "AttestedVault",
+    "ChunkedSufficiency",
+    "CollateralPayment",
+    "KeyLock",
+    "MarginDecision",
     "MarginVerifier",
     "MatrixOracle",
+    "PartialVerifier",
+    "PartsVault",
+    "PointerResolver",
     "Vault",
     # For tests alone: nobody deploys them.
     "test/Batch",
     "test/CallingToken",
+    "test/Creator",
     "test/DecidedVerifier",
     "test/FalseToken",
     "test/FeeToken",
     "test/LyingToken",
     "test/OddToken",
+    "test/SecondFeeToken",
+    "test/Registry",
     "test/SilentToken",
     "test/SurchargeToken",
     "test/Token",
+    "test/UnapprovingToken",
 )
 """What is compiled: one file of that name in `SOURCES`, and one in `COMPILED`."""
 SOURCES = Path(__file__).parent / "solidity"

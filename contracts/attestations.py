@@ -1,7 +1,8 @@
 """The EIP-712 documents that the oracle's signers, institutions and agents sign for the vaults. Pure: no key, no chain.
 
 Whoever signs or sends them takes their types from here; `contracts/solidity/Attestations.sol` and `AttestedVault.sol`
-hash the same. Numbers are integers, addresses and hashes as `0x` strings or bytes.
+hash the same. A `PointerAnswer` is signed by the gateway of a name, for `PointerResolver.sol`. Numbers are
+integers, addresses and hashes as `0x` strings or bytes.
 
 >>> document = typed_data("SignerRotation", {"chain": 1}, chain=1, contract="0x" + "11" * 20)
 >>> document["primaryType"], document["domain"]["chainId"]
@@ -11,10 +12,18 @@ hash the same. Numbers are integers, addresses and hashes as `0x` strings or byt
 from collections.abc import Mapping
 from typing import Any, Literal
 
-Kind = Literal["MatrixAttestation", "PortfolioAttestation", "ReleaseAttestation", "SignerRotation", "AgentAttestation"]
+Kind = Literal[
+    "MatrixAttestation",
+    "PortfolioAttestation",
+    "ReleaseAttestation",
+    "SignerRotation",
+    "AgentAttestation",
+    "PointerAnswer",
+]
 
 DOMAIN_NAME = "atomic-margin"
-"""Name of the domain; its version is 1, its contract the oracle, or the vault for an agent's attestation."""
+"""Name of the domain; its version is 1, its contract the oracle, or the vault for an agent's attestation, or the
+resolver for a gateway's answer."""
 
 _DOMAIN = (("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address"))
 
@@ -31,6 +40,7 @@ FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
         ("topUpMatrix", "bytes32"),
         ("breachContext", "bytes32"),
         ("topUpContext", "bytes32"),
+        ("topUp", "uint256"),
         ("free", "uint256"),
         ("posted", "uint256"),
         ("rate", "uint128"),
@@ -48,6 +58,7 @@ FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
         *_PLACE,
         ("amount", "uint256"),
         ("posted", "uint256"),
+        ("tick", "uint64"),
         ("log", "bytes32"),
         ("sequence", "uint64"),
         ("signerSet", "uint64"),
@@ -72,6 +83,12 @@ FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
         ("amount", "uint256"),
         ("expiry", "uint64"),
     ),
+    "PointerAnswer": (
+        ("node", "bytes32"),
+        ("key", "string"),
+        ("value", "bytes"),
+        ("expiry", "uint64"),
+    ),
 }
 """Fields of each document with their types, in the order that is hashed."""
 
@@ -83,7 +100,8 @@ def typed_data(kind: Kind, message: Mapping[str, Any], *, chain: int, contract: 
         kind: which document.
         message: its fields.
         chain: id of the chain that the domain names.
-        contract: address that the domain names: the oracle's; the vault's for an agent's attestation.
+        contract: address that the domain names: the oracle's; the vault's for an agent's attestation, the
+            resolver's for a gateway's answer.
     """
     return {
         "domain": {"name": DOMAIN_NAME, "version": "1", "chainId": chain, "verifyingContract": contract},

@@ -20,16 +20,19 @@ from dataclasses import dataclass
 from atomic_margin.contracts.errors import CalldataError
 from atomic_margin.contracts.points import uncompressed
 from atomic_margin.documents.canonical import canonical_bytes
-from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS, BitParameters
+from atomic_margin.zk.bits.parameters import CHUNKS, ONE_CHUNK_BITS, BitParameters
 from atomic_margin.zk.bits.proof import BitProof
 from atomic_margin.zk.choice import ChoiceProof
 from atomic_margin.zk.commitments import decode_commitments
-from atomic_margin.zk.groups import Group, load_group
+from atomic_margin.zk.groups import POINT_BYTES, Group, load_group
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
 from atomic_margin.zk.verify.breach import split
 
 Verifiable = SufficiencyStatement | BreachStatement
+
+PARTIAL_BITS = CHUNKS * ONE_CHUNK_BITS
+"""Most bits, rows times bits, that `PartialVerifier` takes: proofs in chunks, of the generators that are on chain."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,17 @@ class Checked:
     bits: int
 
 
-def expected(statement: Verifiable) -> Checked:
+def expected(statement: Verifiable, *, most_bits: int = ONE_CHUNK_BITS) -> Checked:
     """Return what the contract says of a proof of ``statement`` that holds.
+
+    Args:
+        statement: what is proven.
+        most_bits: that the contract takes: `PARTIAL_BITS` where it is `PartialVerifier`.
 
     Raises:
         CalldataError: the contract does not verify such a statement.
     """
-    _check(statement)
+    _check(statement, most_bits)
     return Checked(
         context=hashlib.sha256(canonical_bytes(statement.context)).digest(),
         commitments=hashlib.sha256(b"".join(statement.commitments)).digest(),
@@ -70,14 +77,14 @@ def expected(statement: Verifiable) -> Checked:
     )
 
 
-def statement_calldata(statement: Verifiable, group: Group | None = None) -> bytes:
-    """Return ``statement`` as the contract takes it.
+def statement_calldata(statement: Verifiable, group: Group | None = None, *, most_bits: int = ONE_CHUNK_BITS) -> bytes:
+    """Return ``statement`` as the contract takes it; ``most_bits`` as for `expected`.
 
     Raises:
         CalldataError: the contract does not verify such a statement.
         PointEncodingError: a commitment does not decode.
     """
-    _check(statement)
+    _check(statement, most_bits)
     decode_commitments(group or load_group(), statement.commitments)
     return b"".join(
         (
@@ -90,15 +97,17 @@ def statement_calldata(statement: Verifiable, group: Group | None = None) -> byt
     )
 
 
-def proof_calldata(statement: Verifiable, proof: bytes, group: Group | None = None) -> bytes:
-    """Return a proof of ``statement`` as the contract takes it, whether it holds or not.
+def proof_calldata(
+    statement: Verifiable, proof: bytes, group: Group | None = None, *, most_bits: int = ONE_CHUNK_BITS
+) -> bytes:
+    """Return a proof of ``statement`` as the contract takes it, whether it holds or not; ``most_bits`` as above.
 
     Raises:
         CalldataError: the contract does not verify such a statement.
         ProofEncodingError: the proof has another length or version.
         PointEncodingError: a component of the proof does not decode.
     """
-    _check(statement)
+    _check(statement, most_bits)
     group = group or load_group()
     if isinstance(statement, SufficiencyStatement):
         return _bit_proof(proof, BitParameters.for_bits(statement.rows * statement.bits), group)
@@ -111,7 +120,10 @@ def proof_calldata(statement: Verifiable, proof: bytes, group: Group | None = No
 
 def _bit_proof(data: bytes, parameters: BitParameters, group: Group) -> bytes:
     proof = BitProof.from_bytes(data, parameters)
-    head = data[:1] + _points((proof.A, proof.S, proof.T1, proof.T2), group) + proof.t_hat + proof.tau_x + proof.mu
+    # Several where bits are in chunks.
+    vectors = [proof.A[start : start + POINT_BYTES] for start in range(0, len(proof.A), POINT_BYTES)]
+    points = _points([*vectors, proof.S, *proof.crosses, proof.T1, proof.T2], group)
+    head = data[:1] + points + proof.t_hat + proof.tau_x + proof.mu
     return head + _points([point for fold in proof.folds for point in fold], group) + proof.tail
 
 
@@ -131,7 +143,7 @@ def _top_up(statement: Verifiable) -> int:
     return statement.top_up if isinstance(statement, SufficiencyStatement) else 0
 
 
-def _check(statement: Verifiable) -> None:
+def _check(statement: Verifiable, most_bits: int) -> None:
     if isinstance(statement, BreachStatement):
         return
     if statement.slack_widths:
@@ -139,8 +151,8 @@ def _check(statement: Verifiable) -> None:
     if set(statement.top_up_counts) != {1}:
         raise CalldataError("the contract counts a top-up once in every row: leave top_up_weights out")
     bits = statement.rows * statement.bits
-    if bits > ONE_CHUNK_BITS:
+    if bits > most_bits:
         raise CalldataError(
             f"{statement.rows} rows of {statement.bits} bits are {bits} bits, and the contract verifies up to "
-            f"{ONE_CHUNK_BITS}, proofs in one piece: coarsen the unit, or verify off chain"
+            f"{most_bits}: coarsen the unit, or verify off chain (docs/chain.md says which contract takes more)"
         )

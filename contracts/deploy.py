@@ -1,11 +1,14 @@
-"""Put the verifier on a chain. Needs web3 (the extra `chain`). For whoever deploys, and for tests."""
+"""Put verifier, oracle and vault on a chain. Needs web3 (the extra `chain`). For whoever deploys, and for tests."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eth_typing import ChecksumAddress
 from web3 import Web3
 from web3.contract import Contract
 
+from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import Artifact, load_artifact
 from atomic_margin.contracts.errors import ContractsError
 from atomic_margin.contracts.generator_blocks import creation_code, generator_blocks
@@ -25,6 +28,18 @@ def deploy_verifier(web3: Web3, sender: ChecksumAddress) -> Contract:
     """
     blocks = [create(web3, sender, creation_code(code)) for code in generator_blocks()]
     return deploy(web3, sender, load_artifact("MarginVerifier"), blocks)
+
+
+def deploy_partial_verifier(web3: Web3, sender: ChecksumAddress, verifier: Contract) -> Contract:
+    """Deploy what verifies by slices, over the generators' blocks that ``verifier`` has: two transactions.
+
+    Raises:
+        ContractsError: a transaction was reverted.
+    """
+    count = len(generator_blocks())
+    blocks = [verifier.functions.generatorBlocks(index).call() for index in range(count)]
+    chunked = deploy(web3, sender, load_artifact("ChunkedSufficiency"), blocks)
+    return deploy(web3, sender, load_artifact("PartialVerifier"), blocks, chunked.address)
 
 
 def deploy(web3: Web3, sender: ChecksumAddress, artifact: Artifact, *arguments: Any) -> Contract:
@@ -50,3 +65,78 @@ def create(web3: Web3, sender: ChecksumAddress, code: bytes) -> ChecksumAddress:
     if receipt["status"] != 1 or address is None:
         raise ContractsError(f"transaction {sent.to_0x_hex()} created no contract: it was reverted")
     return address
+
+
+@dataclass(frozen=True)
+class VaultRoles:
+    """Who may do what in a vault, and its limits.
+
+    Attributes:
+        operator: opens runs, and ends covered ones.
+        guardian: pauses.
+        waterfall: receives what a liquidation takes.
+        block_cap: most that settles in one block and that one account may hold, smallest units of the token.
+        run_seconds: how long a run locks an account at most.
+    """
+
+    operator: str
+    guardian: str
+    waterfall: str
+    block_cap: int
+    run_seconds: int
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A vault that was put on a chain.
+
+    Attributes:
+        addresses: of all its contracts.
+        first_block: nothing of the vault is in an earlier one.
+    """
+
+    addresses: ChainAddresses
+    first_block: int
+
+
+def deploy_vault(
+    web3: Web3,
+    sender: ChecksumAddress,
+    *,
+    token: str,
+    asset: str,
+    signers: Sequence[str],
+    threshold: int,
+    roles: VaultRoles,
+    verifier: str | None = None,
+    said: Callable[[str], None] = lambda _: None,
+) -> Deployed:
+    """Deploy a vault with its oracle, and the verifier unless there is one: twelve transactions, or two.
+
+    Args:
+        web3: a connection whose node or middleware signs for `sender`.
+        sender: pays for it, and has no rights in it afterwards.
+        token: the ERC-20 that the vault holds.
+        asset: of the collateral schedule, which the token is.
+        signers: of the oracle.
+        threshold: how many of them have to sign, more than half.
+        roles: of the vault.
+        verifier: a `MarginVerifier` that is there already; its code is not compared with ours.
+        said: told of each contract that is there.
+
+    Raises:
+        ContractsError: a transaction was reverted.
+    """
+    first = int(web3.eth.block_number)
+    if verifier is None:
+        verifier = str(deploy_verifier(web3, sender).address)
+        said(f"verifier {verifier}")
+    ordered = sorted(signers, key=lambda one: int(one, 16))
+    oracle = str(deploy(web3, sender, load_artifact("MatrixOracle"), ordered, threshold).address)
+    said(f"oracle {oracle}: {threshold} of {len(ordered)}")
+    settings = (
+        token, oracle, roles.operator, roles.guardian, roles.waterfall, roles.block_cap, roles.run_seconds,
+    )  # fmt: skip
+    vault = str(deploy(web3, sender, load_artifact("Vault"), settings, verifier).address)
+    said(f"vault {vault}")
+    return Deployed(ChainAddresses(int(web3.eth.chain_id), vault, oracle, verifier, token, asset), first)

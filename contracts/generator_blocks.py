@@ -2,14 +2,12 @@
 
 A block is one STOP, so that calling it does nothing, and up to 255 points, x and y of 48 bytes each: as much as the
 code of a contract may have. In order they are G, H, and left_i, right_i for i = 0, 1, …, so that whoever wants n of
-each vector reads the first 2 + 2 n.
+each vector reads the first 2 + 2 n. The verifier pins the hash of each block.
 
 >>> blocks = generator_blocks(2)
 >>> len(blocks), len(blocks[0])
 (1, 577)
 """
-
-import hashlib
 
 from atomic_margin.contracts.points import uncompressed
 from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS
@@ -33,11 +31,6 @@ def generator_blocks(length: int = ONE_CHUNK_BITS, group: Group | None = None) -
     """Return the code of every data contract."""
     points = generator_points(length, group)
     return [b"\x00" + b"".join(points[start : start + POINTS_EACH]) for start in range(0, len(points), POINTS_EACH)]
-
-
-def points_hash(group: Group | None = None) -> str:
-    """Return SHA-256 of all points, in hex: what the verifier's constructor demands of the blocks it is given."""
-    return hashlib.sha256(b"".join(generator_points(group=group))).hexdigest()
 
 
 def creation_code(code: bytes) -> bytes:

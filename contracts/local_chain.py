@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from web3 import Web3
@@ -20,6 +20,8 @@ from atomic_margin.contracts.errors import ChainUnavailable
 ANVIL = Path(__file__).resolve().parents[1] / "node_modules" / ".bin" / "anvil"
 """Where `make contracts` puts it, in a checkout."""
 BLOCK_GAS = 60_000_000
+ANVIL_CHAIN = 31_337
+"""Chain id that anvil has unless it is told another."""
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 CALL_SECONDS = 120
@@ -44,8 +46,16 @@ def tester() -> Web3:
 
 
 @contextlib.contextmanager
-def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
+def anvil(
+    hardfork: str = "osaka", executable: Path = ANVIL, options: Sequence[str] = (), chain: int = ANVIL_CHAIN
+) -> Iterator[Web3]:
     """Run anvil on a free port of loopback for the length of the block, with ten unlocked accounts.
+
+    Args:
+        hardfork: whose rules it plays.
+        executable: where it is.
+        options: more of its own.
+        chain: id of the chain.
 
     Raises:
         ChainUnavailable: it is not installed, or does not answer.
@@ -54,7 +64,7 @@ def anvil(hardfork: str = "osaka", executable: Path = ANVIL) -> Iterator[Web3]:
         raise ChainUnavailable(f"there is no {executable}: `make contracts` installs it")
     port = _free_port()
     command = [str(executable), "--host", "127.0.0.1", "--port", str(port), "--hardfork", hardfork, "--silent"]
-    command += ["--gas-limit", str(BLOCK_GAS)]
+    command += ["--gas-limit", str(BLOCK_GAS), "--chain-id", str(chain), *options]
     # What npm installs starts the program as a child of its own, which ends with the group alone.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - ours, by its path
     try:

@@ -55,15 +55,8 @@ def compile_contract(name: str, folder: Path) -> str:
         "sources": {source: {"content": text} for source, text in sources.items()},
         "settings": {**SETTINGS, "outputSelection": {f"{name}.sol": {contract: ["abi", "evm.bytecode.object"]}}},
     }
-    node = shutil.which("node")
-    if node is None or not SOLC.exists():
-        print("no compiler: install node, then run `make contracts`", file=sys.stderr)
-        sys.exit(NO_COMPILER)
     # The compiler is asked on its own for each contract: what else is compiled beside it must not matter.
-    done = subprocess.run(  # noqa: S603 - the compiler that package.json pins
-        [node, "-e", _RUN, str(SOLC)], input=json.dumps(question), capture_output=True, text=True, check=True
-    )
-    answer = json.loads(done.stdout)
+    answer = asked(question)
     problems = [error["formattedMessage"] for error in answer["output"].get("errors", [])]
     if problems:
         # Warnings too: there are none to get used to.
@@ -78,6 +71,19 @@ def compile_contract(name: str, folder: Path) -> str:
         "bytecode": made["evm"]["bytecode"]["object"],
     }
     return json.dumps(fields, indent=1) + "\n"
+
+
+def asked(question: dict[str, Any]) -> dict[str, Any]:
+    """Return the compiler's version and its output (standard JSON); exit if there is no compiler."""
+    node = shutil.which("node")
+    if node is None or not SOLC.exists():
+        print("no compiler: install node, then run `make contracts`", file=sys.stderr)
+        sys.exit(NO_COMPILER)
+    done = subprocess.run(  # noqa: S603 - the compiler that package.json pins
+        [node, "-e", _RUN, str(SOLC)], input=json.dumps(question), capture_output=True, text=True, check=True
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
 def main() -> None:

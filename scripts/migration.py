@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 
 from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store import migrations
+from atomic_margin.service.operator.store import rail_tables as _rail_tables  # noqa: F401  # and these
 from atomic_margin.service.operator.store.tables import Base
 
 TEMPLATE = '''"""{title}"""

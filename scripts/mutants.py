@@ -21,10 +21,13 @@ from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
+from mutants_pointer import POINTER_MUTANTS
+from mutants_rail import RAIL_MUTANTS
 from mutants_readers import READER_MUTANTS
 from mutants_releases import RELEASE_MUTANTS
 from mutants_reports import REPORT_MUTANTS
 from mutants_rotation import ROTATION_MUTANTS
+from mutants_sharing import SHARING_MUTANTS
 from mutants_store import STORE_MUTANTS
 
 
@@ -330,6 +333,7 @@ MUTANTS = (
            _tests("adversary", ("market_chain", "old_prices_get_no_answer_whatever_time_the_operator_has"))),
     *CIRCUIT_MUTANTS,
     *CONTRACT_MUTANTS,
+    *POINTER_MUTANTS,
     Mutant("log: leaves and nodes apart", "service.log.hashing:leaf_hash", RETURNED, "hashlib.sha256(entry).digest()",
            _tests("service/log", ("tree", "a_node_is_no_entry", "roots_are_those_of_the_text"))),
     Mutant("log: inclusion leads to the root", "service.log.proofs:check_leaf", condition("found", "root"), "False",
@@ -359,7 +363,8 @@ MUTANTS = (
     *BOOK_MUTANTS,
     *READER_MUTANTS,
     *LIVE_MUTANTS,
-    *PAGE_MUTANTS, *READER_MUTANTS,
+    *PAGE_MUTANTS,
+    *RAIL_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,
@@ -374,4 +379,5 @@ MUTANTS = (
     *MATURITY_MUTANTS,
     *AGREEMENT_MUTANTS,
     *OPERATIONS_MUTANTS,
+    *SHARING_MUTANTS,
 )  # fmt: skip

@@ -85,7 +85,12 @@ def main() -> int:
     started, trees = time.monotonic(), Queue[Path]()
     with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
         for number in range(options.jobs):
-            trees.put(shutil.copytree(ROOT, Path(folder) / str(number), symlinks=True, ignore=LEFT_OUT))
+            tree = Path(folder) / str(number)
+            shutil.copytree(ROOT, tree, symlinks=True, ignore=LEFT_OUT)
+            if (ROOT / "node_modules").exists() and not (tree / "node_modules").exists():
+                # Tests on a chain look for anvil there.
+                (tree / "node_modules").symlink_to(ROOT / "node_modules")
+            trees.put(tree)
 
         def judge(mutant: Mutant | None) -> tuple[str, str, float]:
             tree, began = trees.get(), time.monotonic()

@@ -1,4 +1,4 @@
-"""Disable the checks of vaults and oracle one by one, and expect a failing test each time.
+"""Disable the checks of vaults, oracle and resolver one by one, and expect a failing test each time.
 
 Every `if (...) revert` of the sources below, every modifier of a function and every statement that a mutant names is
 taken out in a copy of the tree, which is compiled anew. Exit status 1 if a mutant survives, or if the tests fail
@@ -21,15 +21,36 @@ from atomic_margin.contracts.artifact import COMPILED, CONTRACTS, load_artifact
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLIDITY = Path("contracts/solidity")
-SOURCES = ("Attestations", "AttestedVault", "CollateralVault", "HeldToken", "MatrixOracle", "Vault")
-TESTS = "tests/contracts/vault"
+SOURCES = (
+    "Attestations",
+    "AttestedVault",
+    "CollateralPayment",
+    "CollateralVault",
+    "DecryptionContract",
+    "HeldToken",
+    "KeyLock",
+    "MarginDecision",
+    "MatrixOracle",
+    "PartsVault",
+    "PointerResolver",
+    "TwoChains",
+    "Vault",
+)
+TESTS = ("tests/contracts/vault", "tests/contracts/two_chains")
 NO_COMPILER = 3
 CHOSEN = "not slow and not long"
 FIRST = {
     "AttestedVault": ("test_attested.py",),
+    "CollateralPayment": ("test_payment.py",),
     "CollateralVault": ("test_vault.py", "test_settle.py", "test_tokens.py"),
+    "DecryptionContract": ("test_margin_decision.py", "test_payment.py"),
     "HeldToken": ("test_tokens.py",),
+    "KeyLock": ("test_key_lock.py", "test_lock_tokens.py"),
+    "MarginDecision": ("test_margin_decision.py",),
     "MatrixOracle": ("test_oracle.py",),
+    "TwoChains": ("test_key_lock.py", "test_margin_decision.py", "test_faults.py"),
+    "PointerResolver": ("../test_pointer_resolver.py",),
+    "PartsVault": ("test_parts.py",),
     "Vault": ("test_settle.py",),
 }
 """Tests that are likely to notice, and run before the others."""
@@ -44,8 +65,21 @@ STATEMENTS = (
     ("CollateralVault", "holderOf[document.commitments] = document.account;"),
     ("CollateralVault", "oracle.checkRelease(document, signatures);"),
     ("CollateralVault", "oracle.checkPortfolio(document, signatures);"),
+    ("DecryptionContract", "transfer.state = TransferState.Deciding;"),
     ("HeldToken", "_entered = false;"),
+    ("KeyLock", "lock.state = LockState.Canceled;"),
+    ("KeyLock", "lock.state = LockState.Claimed;"),
+    ("KeyLock", "lock.state = LockState.Reclaimed;"),
+    ("KeyLock", "_requireHash(hashed, encoded);"),
+    ("KeyLock", "_requireHash(keyHashedSeller, keyEncryptedSeller);"),
     ("MatrixOracle", "last = signer;"),
+    ("TwoChains", "next = holder + 1;"),
+    ("PartsVault", "_openRun(run);"),
+    ("PartsVault", "_requireAttested(attestation, signatures);"),
+    ("PartsVault", "_requireHolds(name, Claim.Breach, breachSlices, breachSum);"),
+    ("PartsVault", "_requireHolds(name, Claim.TopUp, topUpSlices, topUpSum);"),
+    ("PartsVault", "delete _recorded[part];"),
+    ("PartsVault", "if (part == bytes32(0)) return;"),
     ("Vault", "oracle.checkMatrices(attestation, signatures);"),
 )
 """Statements that security rests on, besides checks."""
@@ -116,7 +150,8 @@ def tried(tree: Path, source: str | None = None) -> tuple[bool, str]:
     """Compile what is made of a source and run the tests; return whether they pass, and the last lines."""
     compiling = [[sys.executable, "scripts/contracts.py", *made_of(source)]] if source else []
     testing = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-m", CHOSEN]
-    testing += [f"{TESTS}/{name}" for name in FIRST.get(source or "", ())] + [TESTS]
+    first = [f"{folder}/{name}" for name in FIRST.get(source or "", ()) for folder in TESTS]
+    testing += [one for one in first if (tree / one).exists()] + [*TESTS]
     for command in (*compiling, testing):
         done = subprocess.run(  # noqa: S603 - our interpreter
             command, cwd=tree, env=_environment(tree), capture_output=True, text=True, check=False

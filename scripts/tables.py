@@ -32,6 +32,7 @@ from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.breakers import BreakerRules
+from atomic_margin.service.protocol.chain_documents import ChainAccount, RegistrationRequest
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import CycleLeaf, EntryLeaf, PriceLeaf, TickLeaf
@@ -129,6 +130,8 @@ MODELS: tuple[type[Part], ...] = (
     state.Halts,
     default_documents.Segregation,
     IdentityRotation,
+    ChainAccount,
+    RegistrationRequest,
 )
 END = "<!-- end of fields -->"
 
@@ -165,6 +168,7 @@ WORDS = {
     "Status": "state of an account",
     "Words": "text of at most 500 characters",
     "Discount": "decimal from 0 to below 1",
+    "ChainAddress": "address, 0x and 40 lower-case hex digits",
     "Share": "decimal above 0, at most 1",
 }
 """How the page calls the field types of `documents`; other names are those of models."""

@@ -2,7 +2,7 @@
 
 Those of requests are drawn in `service.request_errors`, and imported from here like the others. Under the same root,
 those of an audit are in `service.audit.errors`, of the log in `service.log.errors`, of a witness in
-`service.witness.errors` and of a monitor in `service.verifier.errors`.
+`service.witness.errors`, of a monitor in `service.verifier.errors` and of names in `service.pointer.errors`.
 
 ServiceError
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed

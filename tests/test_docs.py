@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ from atomic_margin.service.protocol.states import (
     ShortfallState,
     Transitions,
 )
+from atomic_margin.service.signer.web import create_app as create_signer
 from atomic_margin.service.verifier.archive import ARCHIVE_STEPS
 from atomic_margin.service.witness.web import create_app as create_witness
 from atomic_margin.service.witness.witness import Witness
@@ -360,6 +362,9 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[s
         "8400": create_app(operator, background=False),
         "8401": create_agent(AgentProcess(unused), "token"),
         "8410": create_witness(watcher),
+        "8420": create_signer(
+            SimpleNamespace(address="0x", place=SimpleNamespace(addresses=SimpleNamespace(vault="0x", chain=1)))
+        ),
     }
     served = {
         port: {(method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods}

@@ -4,7 +4,8 @@ ProofError
 ├── EncodingError              bytes that are not the one canonical encoding of anything
 │   ├── PointEncodingError         a compressed G1 point
 │   ├── ScalarEncodingError        a scalar modulo r
-│   └── ProofEncodingError         a proof: version, length or one of its components
+│   ├── ProofEncodingError         a proof: version, length or one of its components
+│   └── SharingEncodingError       a deal, or shares of it: version, length or one of their components
 ├── StatementError             public inputs no proof can be about: sizes, widths, limits
 ├── WitnessError               the prover's secret values do not satisfy the statement
 ├── VerificationError          a well-formed proof that does not prove the statement
@@ -14,6 +15,9 @@ ProofError
 │   ├── EncryptionProofInvalid     ciphertexts of the committed entries
 │   ├── DecryptionProofInvalid     what ciphertexts decrypt to
 │   ├── BreachProofInvalid         one row is negative
+│   ├── OtherDeal                  shares of another deal, statement or custodian
+│   ├── SharesInvalid              shares that do not fit their deal; names custodian and entry
+│   ├── TooFewShares               of fewer custodians than the threshold, or of one twice
 │   └── BatchInvalid               at least one of many proofs; names which
 ├── TranscriptError            misuse of the Fiat-Shamir transcript, or a zero challenge
 ├── GeneratorError             generators that do not match the hashes pinned in the code
@@ -46,6 +50,10 @@ class ScalarEncodingError(EncodingError):
 
 class ProofEncodingError(EncodingError):
     """A proof of an unknown version, of the wrong length, or with a component that does not decode."""
+
+
+class SharingEncodingError(EncodingError):
+    """A deal or shares of an unknown version, of the wrong length, or with a component that does not decode."""
 
 
 class StatementError(ProofError):
@@ -112,6 +120,33 @@ class BreachProofInvalid(VerificationError):
         "the breach proof does not prove this statement: compare commitments, matrix, offsets and every context label "
         "with the prover's; if all agree, no breach is shown and nothing may be settled"
     )
+
+
+class OtherDeal(VerificationError):
+    """Well-formed shares that are of another deal than the one they are held against, or of another custodian."""
+
+
+class SharesInvalid(VerificationError):
+    """Shares that are not on the polynomials their deal commits to. The message names the custodian, never a share.
+
+    Attributes:
+        custodian: the point of whom they are for.
+        entry: the first entry with a wrong share; None for the share of a row.
+        dealer: the point of the custodian they come from, where one passes its shares on.
+    """
+
+    def __init__(self, custodian: int, entry: int | None, dealer: int | None = None) -> None:
+        self.custodian, self.entry, self.dealer = custodian, entry, dealer
+        what = "of the row" if entry is None else f"of entry {entry}"
+        source = "" if dealer is None else f", dealt by the custodian at point {dealer},"
+        super().__init__(
+            f"the share {what} of the custodian at point {custodian}{source} does not fit the deal: whoever dealt it, "
+            "complain and refuse the deal; whoever asked for it, leave this one out and go on with others"
+        )
+
+
+class TooFewShares(VerificationError):
+    """Shares of fewer custodians than it takes."""
 
 
 class BatchInvalid(VerificationError):

@@ -74,6 +74,8 @@ SIZES = (
     Size("decryption", 24, 0, 1, 2048),
     Size("decryption", 1, 0, 1, 8192),
     Size("sufficiency", 64, 33, 20, copies=32),
+    Size("sharing 2 of 4", 128, 0, 5, prove_s=0.5, verify_s=0.2, proof_bytes=20_000),
+    Size("sharing 3 of 6", 128, 0, 5, prove_s=0.5, verify_s=0.2),
     Size("portfolio", 1024, 0, 5),
     Size("portfolio", 4096, 0, 5),
     Size("encryption", 1024, 0, 5, 2048),
@@ -110,7 +112,7 @@ def run_benchmark(
 def measure(size: Size, group: Group, runs: int = 5) -> Measurement:
     """Prove and verify a made-up example of ``size``; keep the fastest of ``runs`` runs, or `LONG_RUNS`.
 
-    A submission is both of its proofs, one after the other.
+    A submission is both of its proofs, one after the other; a sharing the deal for all custodians and one's shares.
 
     A batch takes its copies from as many runs of one account, as an auditor would find them: proving is timed for
     one copy, verifying and bytes for all together.
@@ -119,7 +121,7 @@ def measure(size: Size, group: Group, runs: int = 5) -> Measurement:
     examples: list[Example] = make(size.entries, size.rows, size.bits, size.dimension, size.copies, group)
     bits = examples[0].bits
     runs = min(runs, LONG_RUNS) if bits > LONG_BITS else runs
-    load_generators(group, examples[0].parameters.length)
+    load_generators(group, 0 if examples[0].parameters is None else examples[0].parameters.length)
     claims = [Claim(example.statement, example.prove(group)) for example in examples]
     proving = min(_seconds(lambda: examples[0].prove(group)) for _ in range(runs))
     if size.copies > 1:

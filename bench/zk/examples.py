@@ -24,6 +24,10 @@ from atomic_margin.zk.prove.key import KeyOpening, commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.sharing.check import check_shares
+from atomic_margin.zk.sharing.deal import SharingWitness, deal_shares
+from atomic_margin.zk.sharing.messages import Deal, Shares, deal_bytes
+from atomic_margin.zk.sharing.statement import Custodian, SharingStatement
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.decryption import DecryptionStatement
 from atomic_margin.zk.statements.encryption import EncryptionStatement
@@ -45,11 +49,11 @@ Words = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Example:
-    """A statement, and its witness behind two calls; ``parameters`` are those of its longest argument."""
+    """A statement, and its witness behind two calls; ``parameters`` are those of its longest argument, if any."""
 
     statement: Any
     bits: int
-    parameters: BitParameters
+    parameters: BitParameters | None
     prove: Callable[[Group], bytes]
     verify: Callable[[bytes, Group], None]
 
@@ -177,6 +181,33 @@ def submission(entries: int, rows: int, bits: int, dimension: int, copies: int, 
     return [example(copy) for copy in range(copies)]
 
 
+def sharing(threshold: int, custodians: int) -> Callable[[int, int, int, int, int, Group], list[Example]]:
+    """A book of ``entries`` among so many custodians: the deal, and what one of them checks."""
+
+    def made(entries: int, rows: int, bits: int, dimension: int, copies: int, group: Group) -> list[Example]:
+        values, commitments, blindings = _entries(entries, bits, group)
+        holders = tuple(Custodian(point, bytes([point]) * 32) for point in range(1, custodians + 1))
+        witness = SharingWitness(values, blindings)
+
+        def example(copy: int) -> Example:
+            statement = SharingStatement(commitments, threshold, holders, _context(copy))
+
+            def prove(group: Group) -> bytes:
+                deal, shares = deal_shares(statement, witness, group)
+                return deal.to_bytes() + shares[-1].to_bytes()
+
+            def verify(data: bytes, group: Group) -> None:
+                deal = Deal.from_bytes(data[: deal_bytes(statement)], statement)
+                shares = Shares.from_bytes(data[deal_bytes(statement) :], statement)
+                check_shares(deal, shares, custodians, group)
+
+            return Example(statement, 0, None, prove, verify)
+
+        return [example(copy) for copy in range(copies)]
+
+    return made
+
+
 def _example(
     statement: Any,
     witness: Any,
@@ -214,6 +245,8 @@ CASES: Mapping[str, Callable[[int, int, int, int, int, Group], list[Example]]] =
         "decryption": decryption,
         "encryption": encryption,
         "portfolio": portfolio,
+        "sharing 2 of 4": sharing(2, 4),
+        "sharing 3 of 6": sharing(3, 6),
         "submission": submission,
         "sufficiency": sufficiency,
         "sufficiency with slack": sufficiency_with_slack,

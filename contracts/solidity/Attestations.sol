@@ -22,6 +22,7 @@ struct MatrixAttestation {
     bytes32 topUpMatrix; // A and c of the initial rows
     bytes32 breachContext; // context that the breach proof absorbed
     bytes32 topUpContext; // context that the sufficiency proof absorbed
+    uint256 topUp; // X of the signed answer, in units of the matrices
     uint256 free; // free balance when the run was opened, in the token's smallest unit
     uint256 posted; // posted balance that both c count, in the token's smallest unit
     uint128 rate; // smallest units of the token for one unit of the matrices, times 10^18, rounded up
@@ -47,6 +48,7 @@ struct ReleaseAttestation {
     address account;
     uint256 amount; // what becomes free
     uint256 posted; // posted balance before, so that nothing is released twice or on another balance
+    uint64 tick; // of the account's last run: whatever that run found, a later one makes this void
     bytes32 log; // root of the cosigned checkpoint that holds the entry
     uint64 sequence; // one more than that of the account's last attested document
     uint64 signerSet;
@@ -72,15 +74,15 @@ library Attestations {
     bytes32 internal constant MATRIX_TYPE = keccak256(
         "MatrixAttestation(uint256 chain,address vault,address account,bytes32 run,uint64 tick,bytes32 log,"
         "bytes32 commitments,bytes32 breachMatrix,bytes32 topUpMatrix,bytes32 breachContext,bytes32 topUpContext,"
-        "uint256 free,uint256 posted,uint128 rate,uint64 signerSet,uint64 expiry)"
+        "uint256 topUp,uint256 free,uint256 posted,uint128 rate,uint64 signerSet,uint64 expiry)"
     );
     bytes32 internal constant PORTFOLIO_TYPE = keccak256(
         "PortfolioAttestation(uint256 chain,address vault,address account,bytes32 commitments,uint64 sequence,"
         "uint64 signerSet,uint64 expiry)"
     );
     bytes32 internal constant RELEASE_TYPE = keccak256(
-        "ReleaseAttestation(uint256 chain,address vault,address account,uint256 amount,uint256 posted,bytes32 log,"
-        "uint64 sequence,uint64 signerSet,uint64 expiry)"
+        "ReleaseAttestation(uint256 chain,address vault,address account,uint256 amount,uint256 posted,uint64 tick,"
+        "bytes32 log,uint64 sequence,uint64 signerSet,uint64 expiry)"
     );
     bytes32 internal constant ROTATION_TYPE =
         keccak256("SignerRotation(uint256 chain,address[] signers,uint64 threshold,uint64 signerSet,uint64 expiry)");

@@ -26,8 +26,9 @@ struct AgentAttestation {
 ///
 /// A settlement that the agent attested waits for `challengeSeconds`. Any signer of the oracle's set in force, each of
 /// which can verify proofs and recompute matrices by itself, ends the run by a challenge until it is executed; so does
-/// the guardian. Agent and every signer and the guardian together can settle what was never proven; one honest signer
-/// that is awake can stop it, and one dishonest signer can stop every settlement.
+/// the guardian. One honest signer that is awake can stop what was never proven, and one dishonest signer can stop every
+/// settlement. But k signers replace the others at once, by a rotation: agent and k signers can settle what was never
+/// proven if the guardian sleeps.
 contract AttestedVault is CollateralVault {
     struct Proposal {
         uint256 topUp;

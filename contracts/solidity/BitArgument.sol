@@ -108,14 +108,14 @@ library BitArgument {
         returns (Challenges memory challenges)
     {
         uint256 scratch = Pairs.allocateBytes(Pairs.COMPRESSED);
-        _point(transcript, "A", proof[A:], own, scratch, Part.A, 0);
-        _point(transcript, "S", proof[S:], own + Pairs.PAIR, scratch, Part.S, 0);
+        takePoint(transcript, "A", proof[A:], own, scratch, Part.A, 0);
+        takePoint(transcript, "S", proof[S:], own + Pairs.PAIR, scratch, Part.S, 0);
         challenges.rho = transcript.challenge("rho");
         challenges.y = transcript.challenge("y");
         challenges.z = transcript.challenge("z");
 
-        _point(transcript, "T1", proof[T1:], own + 2 * Pairs.PAIR, scratch, Part.T1, 0);
-        _point(transcript, "T2", proof[T2:], own + 3 * Pairs.PAIR, scratch, Part.T2, 0);
+        takePoint(transcript, "T1", proof[T1:], own + 2 * Pairs.PAIR, scratch, Part.T1, 0);
+        takePoint(transcript, "T2", proof[T2:], own + 3 * Pairs.PAIR, scratch, Part.T2, 0);
         challenges.x = transcript.challenge("x");
 
         transcript.absorbCalldata("t_hat", proof[T_HAT:TAU_X]);
@@ -127,8 +127,8 @@ library BitArgument {
         uint256 start = FOLDS;
         uint256 pair = own + 4 * Pairs.PAIR;
         for (uint256 round = 0; round < shape.rounds; ++round) {
-            _point(transcript, "L", proof[start:], pair, scratch, Part.L, round);
-            _point(transcript, "R", proof[start + Pairs.POINT:], pair + Pairs.PAIR, scratch, Part.R, round);
+            takePoint(transcript, "L", proof[start:], pair, scratch, Part.L, round);
+            takePoint(transcript, "R", proof[start + Pairs.POINT:], pair + Pairs.PAIR, scratch, Part.R, round);
             challenges.e[round] = transcript.challenge("e");
             start += FOLD;
             pair += 2 * Pairs.PAIR;
@@ -165,7 +165,7 @@ library BitArgument {
         {
             // delta = (z - z^2) sum of y^i - z^3 sum of u_i
             (uint256 inner, uint256 sumY) = _vectors(place, shape, challenges, relations, pairs, own);
-            uint256 sumU = mulmod((1 << relations.width) - 1, _sumOfPowers(challenges.rho, relations.count), ORDER);
+            uint256 sumU = mulmod((1 << relations.width) - 1, sumOfPowers(challenges.rho, relations.count), ORDER);
             uint256 delta = Field.subtract(
                 mulmod(Field.subtract(z, z2), sumY, ORDER), mulmod(mulmod(z2, z, ORDER), sumU, ORDER)
             );
@@ -200,9 +200,9 @@ library BitArgument {
     ) private view returns (uint256 inner, uint256 sumY) {
         unchecked {
             uint256 tails = proof + FOLDS + FOLD * shape.rounds;
-            inner = _tails(tails, shape.tail);
+            inner = readTails(tails, shape.tail);
             (uint256[] memory leftBlocks, uint256[] memory rightBlocks) =
-                _blocks(challenges.e, own + 4 * Pairs.PAIR);
+                blockWeights(challenges.e, own + 4 * Pairs.PAIR);
             Walk memory walk = Walk({
                 z: challenges.z,
                 z2: mulmod(challenges.z, challenges.z, ORDER),
@@ -295,7 +295,7 @@ library BitArgument {
     }
 
     /// Checks both tails and returns their inner product.
-    function _tails(uint256 tails, uint256 tail) private pure returns (uint256 inner) {
+    function readTails(uint256 tails, uint256 tail) internal pure returns (uint256 inner) {
         for (uint256 k = 0; k < tail; ++k) {
             uint256 left = Field.read(tails + 32 * k, Part.Left, k);
             uint256 right = Field.read(tails + 32 * (tail + k), Part.Right, k);
@@ -305,8 +305,8 @@ library BitArgument {
 
     /// For each block of tail length, the product of 1 / e (left) and of e (right) of the rounds that had it in the
     /// upper half; the first round decides the highest bit of a block's number. Sets the scalars of all L and R.
-    function _blocks(uint256[] memory e, uint256 folds)
-        private
+    function blockWeights(uint256[] memory e, uint256 folds)
+        internal
         view
         returns (uint256[] memory left, uint256[] memory right)
     {
@@ -331,14 +331,14 @@ library BitArgument {
     }
 
     /// 1 + base + base^2 + ..., so many powers.
-    function _sumOfPowers(uint256 base, uint256 count) private pure returns (uint256 sum) {
+    function sumOfPowers(uint256 base, uint256 count) internal pure returns (uint256 sum) {
         for (uint256 index = 0; index < count; ++index) {
             sum = addmod(mulmod(sum, base, ORDER), 1, ORDER);
         }
     }
 
     /// Copies the point that a slice of calldata begins with into a pair, and absorbs it.
-    function _point(
+    function takePoint(
         Transcript memory transcript,
         string memory label,
         bytes calldata from,
@@ -346,7 +346,7 @@ library BitArgument {
         uint256 scratch,
         Part part,
         uint256 index
-    ) private view {
+    ) internal view {
         uint256 place;
         assembly ("memory-safe") {
             place := from.offset

@@ -39,6 +39,7 @@ abstract contract CollateralVault is HeldToken {
         uint64 sequence; // of the last attested document
         uint64 tick; // of the last run
         AccountState state;
+        bool lapsed; // whether that run ended by time alone
     }
 
     /// What an account had when a run was opened: what its matrices are made for.
@@ -136,6 +137,7 @@ abstract contract CollateralVault is HeldToken {
     error ForeignVault(address attested);
     error WrongSequence(uint64 attested, uint64 expected);
     error WrongBalances(uint256 attestedFree, uint256 attestedPosted, uint256 free, uint256 posted);
+    error NotTheBook(bytes32 commitments, address holder);
     error NoCommitments();
     error CommitmentsTaken(address holder);
     error NotTheHolder(address recovered, address account);
@@ -202,7 +204,8 @@ abstract contract CollateralVault is HeldToken {
         emit Posted(msg.sender, amount);
     }
 
-    /// Frees posted collateral that k of n attest may come back. Anyone may bring it.
+    /// Frees posted collateral that k of n attest may come back. Anyone may bring it, until the account's next run is
+    /// opened: what covered an account before is no reason to release after, however that run ended.
     function release(ReleaseAttestation calldata document, Signature[] calldata signatures)
         external
         nonReentrant
@@ -211,6 +214,7 @@ abstract contract CollateralVault is HeldToken {
         Account storage held = _attested(document.vault, document.account, document.sequence);
         if (document.posted != held.posted) revert WrongBalances(held.free, document.posted, held.free, held.posted);
         if (document.amount > held.posted) revert InsufficientPosted(held.posted, document.amount);
+        if (document.tick != held.tick) revert StaleTick(document.tick, held.tick);
         oracle.checkRelease(document, signatures);
         held.sequence = document.sequence;
         held.posted -= document.amount;
@@ -250,21 +254,33 @@ abstract contract CollateralVault is HeldToken {
 
     // Runs
 
-    /// Opens a run at a later tick than the account's last: takes the picture and locks what is in it.
-    function openRun(bytes32 run, address account, uint64 tick) external nonReentrant whenNotPaused onlyOperator {
+    /// Opens a run on a book of the account: takes the picture and locks what is in it.
+    ///
+    /// At a later tick than the account's last run, or at the same one if that ended by time alone. The book is one that
+    /// the account registered, at any time: whoever answers for a book cannot get rid of it by registering another. That
+    /// it is the run's, signers attest.
+    function openRun(bytes32 run, address account, uint64 tick, bytes32 commitments)
+        external
+        nonReentrant
+        whenNotPaused
+        onlyOperator
+    {
         Account storage held = _accounts[account];
         if (held.state == AccountState.Inactive) revert UnknownAccount(account);
         _requireNoRun(held);
         if (held.state == AccountState.Terminated) revert AccountTerminated(account);
         if (run == bytes32(0) || _runs[run].state != RunState.Unknown) revert RunKnown(run);
-        if (tick <= held.tick) revert StaleTick(tick, held.tick);
+        if (tick < held.tick || (tick == held.tick && !held.lapsed)) revert StaleTick(tick, held.tick);
+        address holder = holderOf[commitments];
+        if (holder != account) revert NotTheBook(commitments, holder);
         uint64 deadline = clock() + runSeconds;
         _runs[run] =
-            Run(account, tick, deadline, RunState.Valuation, held.commitments, held.free, held.posted);
+            Run(account, tick, deadline, RunState.Valuation, commitments, held.free, held.posted);
         held.run = run;
         held.tick = tick;
+        held.lapsed = false;
         held.state = AccountState.Valuation;
-        emit SettlementRequested(run, account, tick, held.commitments, held.free, held.posted, deadline);
+        emit SettlementRequested(run, account, tick, commitments, held.free, held.posted, deadline);
     }
 
     /// Ends a run that was answered as covered.
@@ -360,6 +376,7 @@ abstract contract CollateralVault is HeldToken {
         opened.state = state;
         Account storage held = _accounts[opened.account];
         held.run = bytes32(0);
+        held.lapsed = state == RunState.Lapsed;
         held.state = AccountState.Settled;
         emit RunEnded(run, opened.account, state);
     }

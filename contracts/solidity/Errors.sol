@@ -18,7 +18,8 @@ enum Part {
     W,
     Announcement,
     Share,
-    Response
+    Response,
+    K
 }
 
 /// The statement has fewer bytes than its header calls for.
@@ -27,8 +28,10 @@ error RowsOutOfRange(uint256 rows);
 error EntriesOutOfRange(uint256 entries);
 error CellsOutOfRange(uint256 cells);
 error BitsOutOfRange(uint256 bits);
-/// More committed bits than a proof in one piece has: such proofs are verified off chain.
+/// More committed bits than a proof in one piece has; or, in chunks, than there are generators for.
 error TooManyBits(uint256 bits);
+/// Fewer committed bits than a proof in chunks has.
+error TooFewBits(uint256 bits);
 /// 2^48 or more; or not 0 in a breach, where nothing is topped up.
 error TopUpOutOfRange(uint256 topUp);
 /// The context takes more than 65,536 bytes.
@@ -56,5 +59,7 @@ error ShareIsZero(uint256 row);
 error SufficiencyProofInvalid();
 /// Everything is well formed, and the equation of the breach proof does not hold.
 error BreachProofInvalid();
-/// The data contracts do not hold the generators: SHA-256 of what they hold.
-error WrongGenerators(bytes32 got);
+/// A multiplication has at most 64 slices, numbered from 0; the last one is not recorded.
+error SliceOutOfRange(uint256 slice, uint256 slices);
+/// A data contract is not, or is not any more, what holds the generators: Keccak-256 of its code.
+error WrongGenerators(uint256 index, bytes32 got);

@@ -19,8 +19,15 @@ import {Pairs} from "./Pairs.sol";
 import {Statement, Statements} from "./Statement.sol";
 import {Transcript, Transcripts} from "./Transcript.sol";
 
-/// Verifies sufficiency and breach proofs of atomic-margin, with the whole transcript and one multi-scalar
-/// multiplication (EIP-2537). It has no owner, no state that changes, and calls nothing but precompiles.
+/// What has to be multiplied for a proof to hold: `count` pairs from a place in memory on, whose sum is the identity.
+struct Terms {
+    uint256 pairs;
+    uint256 count;
+}
+
+/// The equations of sufficiency and breach proofs of atomic-margin: from a statement and its proof, by the whole
+/// transcript, to points and their scalars. It has no state that changes, and calls nothing but precompiles. Who
+/// inherits it multiplies: `MarginVerifier` at once, `PartialVerifier` by slices.
 ///
 /// A proof says nothing without a portfolio proof on the same commitments, which keeps entries in range, and nothing about
 /// who signed A, c and the context: who calls compares what is returned with what it knows.
@@ -43,12 +50,12 @@ import {Transcript, Transcripts} from "./Transcript.sol";
 /// A breach proof:
 ///
 ///     3, W, T of each row, shares of all rows but the last, responses of all rows, then as a sufficiency proof
-contract MarginVerifier is IMarginVerifier, Generators {
+abstract contract ProofEquations is Generators {
     using Transcripts for Transcript;
 
     uint256 private constant BREACH_VERSION = 3;
-    uint256 private constant MAX_ROWS = 1024;
-    uint256 private constant MAX_ENTRIES = 8192;
+    uint256 internal constant MAX_ROWS = 1024;
+    uint256 internal constant MAX_ENTRIES = 8192;
     uint256 private constant MAX_BREACH_ROWS = 256;
     uint256 private constant MAX_BREACH_ENTRIES = 4096;
     /// Of each of four weights in a word: bits 0 to 47; 48; and 49 to 63.
@@ -56,13 +63,11 @@ contract MarginVerifier is IMarginVerifier, Generators {
     uint256 private constant SIGN = 0x0001000000000000000100000000000000010000000000000001000000000000;
     uint256 private constant UPPER = 0xfffe000000000000fffe000000000000fffe000000000000fffe000000000000;
 
-    constructor(address[] memory blocks) Generators(blocks) {}
-
-    /// @inheritdoc IMarginVerifier
-    function verifySufficiency(bytes calldata statement, bytes calldata proof)
-        external
+    /// What a sufficiency proof's multiplication takes, and what the proof is about if that gives the identity.
+    function _sufficiency(bytes calldata statement, bytes calldata proof)
+        internal
         view
-        returns (Checked memory)
+        returns (Terms memory, Checked memory)
     {
         // (1) Sizes, before any point is touched.
         Statement memory header = Statements.read(statement, MAX_ROWS, MAX_ENTRIES);
@@ -91,14 +96,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
 
         // (4) Row r, times rho^r:  sum over its bits 2^t b = sum over j of A_rj z_j + c_r + X.
         uint256[] memory rowWeights = _factors(header.rows);
-        uint256 constantTerm = 0;
-        uint256 power = 1;
-        for (uint256 row = 0; row < header.rows; ++row) {
-            rowWeights[row] = power;
-            uint256 offset = Field.reduce(offsets[row] + int256(header.topUp));
-            constantTerm = addmod(constantTerm, mulmod(power, offset, ORDER), ORDER);
-            power = mulmod(power, challenges.rho, ORDER);
-        }
+        uint256 constantTerm = _foldOffsets(rowWeights, offsets, header.topUp, challenges.rho);
         _loadGenerators(pairs, shape.padded);
         uint256 factor = BitArgument.gather(
             proof, shape, challenges, Relations(header.rows, header.bits, constantTerm), pairs, own
@@ -108,13 +106,15 @@ contract MarginVerifier is IMarginVerifier, Generators {
         }
         _columns(Statements.weights(statement, header), header.entries, rowWeights, values);
 
-        // (5) One multiplication.
-        if (!Pairs.sumToIdentity(pairs, count)) revert SufficiencyProofInvalid();
-        return Statements.checked(statement, header, compressed);
+        return (Terms(pairs, count), Statements.checked(statement, header, compressed));
     }
 
-    /// @inheritdoc IMarginVerifier
-    function verifyBreach(bytes calldata statement, bytes calldata proof) external view returns (Checked memory) {
+    /// What a breach proof's multiplication takes, and what the proof is about if that gives the identity.
+    function _breach(bytes calldata statement, bytes calldata proof)
+        internal
+        view
+        returns (Terms memory, Checked memory)
+    {
         // (1) Sizes, before any point is touched.
         Statement memory header = Statements.read(statement, MAX_BREACH_ROWS, MAX_BREACH_ENTRIES);
         if (header.topUp != 0) revert TopUpOutOfRange(header.topUp);
@@ -156,9 +156,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
         transcript.absorb("statement parts", abi.encodePacked(uint32(7)));
         _finish(breach, header, transcript, statement, proof[choiceBytes:]);
 
-        // (6) One multiplication.
-        if (!Pairs.sumToIdentity(breach.pairs, count)) revert BreachProofInvalid();
-        return Statements.checked(statement, header, breach.compressed);
+        return (Terms(breach.pairs, count), Statements.checked(statement, header, breach.compressed));
     }
 
     /// What the verification of a breach holds in memory: places of pairs, and what is absorbed twice.
@@ -279,7 +277,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
     }
 
     /// Copies the commitments into pairs, and their compressed forms one behind the other; returns the latter's place.
-    function _takeCommitments(uint256 source, uint256 count, uint256 pair) private pure returns (uint256 compressed) {
+    function _takeCommitments(uint256 source, uint256 count, uint256 pair) internal pure returns (uint256 compressed) {
         compressed = Pairs.allocateBytes(Pairs.COMPRESSED * count);
         for (uint256 index = 0; index < count; ++index) {
             uint256 target = compressed + Pairs.COMPRESSED * index;
@@ -288,7 +286,7 @@ contract MarginVerifier is IMarginVerifier, Generators {
     }
 
     /// Absorbs each of the compressed commitments under its number.
-    function _absorbCommitments(Transcript memory transcript, uint256 compressed, uint256 count) private view {
+    function _absorbCommitments(Transcript memory transcript, uint256 compressed, uint256 count) internal view {
         bytes memory label = "commitment/....";
         for (uint256 index = 0; index < count; ++index) {
             // Behind the stroke, so that one label serves for all.
@@ -301,14 +299,29 @@ contract MarginVerifier is IMarginVerifier, Generators {
         }
     }
 
+    /// Gives each row its power of rho, and returns what all rows have of c and X, folded by these.
+    function _foldOffsets(uint256[] memory rowWeights, int256[] memory offsets, uint256 topUp, uint256 rho)
+        internal
+        pure
+        returns (uint256 constantTerm)
+    {
+        uint256 power = 1;
+        for (uint256 row = 0; row < offsets.length; ++row) {
+            rowWeights[row] = power;
+            uint256 offset = Field.reduce(offsets[row] + int256(topUp));
+            constantTerm = addmod(constantTerm, mulmod(power, offset, ORDER), ORDER);
+            power = mulmod(power, rho, ORDER);
+        }
+    }
+
     /// Room for a factor of each row, and zeros up to a multiple of four.
-    function _factors(uint256 rows) private pure returns (uint256[] memory) {
+    function _factors(uint256 rows) internal pure returns (uint256[] memory) {
         return new uint256[]((rows + 3) / 4 * 4);
     }
 
     /// Sets the scalar of each commitment to the sum over all rows of their factor times their weight. Four rows are
     /// taken at a time: what is read behind the last one counts zero.
-    function _columns(bytes calldata weights, uint256 entries, uint256[] memory factors, uint256 pair) private pure {
+    function _columns(bytes calldata weights, uint256 entries, uint256[] memory factors, uint256 pair) internal pure {
         unchecked {
             _checkWeights(weights);
             // Weights are made non-negative by a bias, whose share is taken away beforehand.
@@ -374,5 +387,30 @@ contract MarginVerifier is IMarginVerifier, Generators {
         assembly ("memory-safe") {
             place := add(data, 32)
         }
+    }
+}
+
+/// Verifies sufficiency and breach proofs in one transaction, each by one multi-scalar multiplication (EIP-2537).
+contract MarginVerifier is IMarginVerifier, ProofEquations {
+    constructor(address[] memory blocks) Generators(blocks) {}
+
+    /// @inheritdoc IMarginVerifier
+    function verifySufficiency(bytes calldata statement, bytes calldata proof)
+        external
+        view
+        returns (Checked memory)
+    {
+        (Terms memory terms, Checked memory checked) = _sufficiency(statement, proof);
+        // (5) One multiplication.
+        if (!Pairs.sumToIdentity(terms.pairs, terms.count)) revert SufficiencyProofInvalid();
+        return checked;
+    }
+
+    /// @inheritdoc IMarginVerifier
+    function verifyBreach(bytes calldata statement, bytes calldata proof) external view returns (Checked memory) {
+        (Terms memory terms, Checked memory checked) = _breach(statement, proof);
+        // (6) One multiplication.
+        if (!Pairs.sumToIdentity(terms.pairs, terms.count)) revert BreachProofInvalid();
+        return checked;
     }
 }

@@ -58,6 +58,12 @@ library Statements {
         if (data.length > start + MAX_CONTEXT) revert ContextTooLong(data.length - start);
     }
 
+    /// Rows times bits, by the header alone, which is not checked.
+    function rowBits(bytes calldata data) internal pure returns (uint256) {
+        if (data.length < HEADER) revert StatementTooShort(HEADER, data.length);
+        return uint256(uint16(bytes2(data[0:2]))) * uint16(bytes2(data[MATRIX:12]));
+    }
+
     /// A, row by row, eight bytes an entry, as transcripts absorb it.
     function weights(bytes calldata data, Statement memory statement) internal pure returns (bytes calldata) {
         return data[HEADER:HEADER + NUMBER * statement.rows * statement.entries];

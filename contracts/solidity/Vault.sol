@@ -9,9 +9,10 @@ import {Checked, IMarginVerifier} from "./IMarginVerifier.sol";
 ///
 /// Nobody is believed about the breach or about X: the chain verifies both proofs against the book that the account
 /// registered. k of n signers are believed that A and c are those of the signed prices, terms and posted balance, and
-/// that the proofs' context is the run's. What is settled is X, neither more nor less: converted by the attested rate,
-/// rounded up to the token's smallest unit, moved from free to posted; where free collateral does not reach it, all
-/// that the account has goes to the waterfall in the same transaction. A breach without a proven X moves nothing.
+/// that the proofs' context and X are those of the signed answer. What is settled is that X, proven, neither more nor
+/// less: converted by the attested rate, rounded up to the token's smallest unit, moved from free to posted; where free
+/// collateral does not reach it, all that the account has goes to the waterfall in the same transaction. A breach
+/// without a proven X moves nothing.
 contract Vault is CollateralVault {
     IMarginVerifier public immutable verifier;
     uint256 private constant RATE_UNIT = 1e18;
@@ -21,6 +22,7 @@ contract Vault is CollateralVault {
     error WrongCommitments(bytes32 given, bytes32 registered);
     error WrongMatrix(bytes32 proven, bytes32 attested);
     error WrongContext(bytes32 proven, bytes32 attested);
+    error WrongTopUp(uint256 proven, uint256 attested);
     error NoTopUp();
     error NoRate();
     error TopUpTooLarge(uint256 topUp);
@@ -41,12 +43,26 @@ contract Vault is CollateralVault {
         bytes calldata topUpStatement,
         bytes calldata topUpProof
     ) external nonReentrant whenNotPaused returns (uint256 amount, bool liquidated) {
+        _requireAttested(attestation, signatures);
+        Checked memory breach = verifier.verifyBreach(breachStatement, breachProof);
+        Checked memory topUp = verifier.verifySufficiency(topUpStatement, topUpProof);
+        return _settleProven(attestation, breach, topUp);
+    }
+
+    /// The run is open, and k of n signed what the vault took a picture of.
+    function _requireAttested(MatrixAttestation calldata attestation, Signature[] calldata signatures) internal view {
         _requireAboutRun(attestation);
         oracle.checkMatrices(attestation, signatures);
-        Checked memory breach = verifier.verifyBreach(breachStatement, breachProof);
+    }
+
+    /// Settles a run that is attested, on two proofs that hold, if they are about what is attested.
+    function _settleProven(MatrixAttestation calldata attestation, Checked memory breach, Checked memory topUp)
+        internal
+        returns (uint256 amount, bool liquidated)
+    {
         _requireAbout(breach, attestation.commitments, attestation.breachMatrix, attestation.breachContext);
-        Checked memory topUp = verifier.verifySufficiency(topUpStatement, topUpProof);
         _requireAbout(topUp, attestation.commitments, attestation.topUpMatrix, attestation.topUpContext);
+        if (topUp.topUp != attestation.topUp) revert WrongTopUp(topUp.topUp, attestation.topUp);
         amount = _inToken(topUp.topUp, attestation.rate);
         liquidated = _conclude(attestation.run, attestation.log, topUp.topUp, amount);
     }

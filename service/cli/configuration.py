@@ -31,11 +31,12 @@ ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "source": (("feed", "sign"), ("feed", "tick"), ("feed", "push")),
     "witness": (("witness",),),
     "verifier": (("verify",),),
+    "signer": (("signer", "serve"),),
 }
 """The commands whose options each role has."""
 NOT_OPTIONS = {"help", "config"}
 WATCH_SECONDS = "2"
-DEFAULT_PORTS = {"operator": 8400, "institution": 8401}
+DEFAULT_PORTS = {"operator": 8400, "institution": 8401, "signer": 8420}
 
 SourceFolder = Annotated[
     Path | None, typer.Option("--dir", help="The source's folder, for its options.", show_default="here")

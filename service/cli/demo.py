@@ -34,7 +34,7 @@ BOUNDARY = (
 )
 
 
-class _Screen:
+class Screen:
     """A progress bar for what is going on, and a line for each finished tick.
 
     The library that makes keys and evaluates does not report progress: the bar runs against the time it usually takes,
@@ -47,6 +47,7 @@ class _Screen:
         self._since = time.monotonic()
 
     def stage(self, text: str) -> None:
+        """Say what is being done now."""
         if self._progress.tasks[self._task].description != text:
             usual = next((seconds for part, seconds in USUAL_SECONDS.items() if part in text), None)
             self._progress.reset(self._task, description=text, total=usual)
@@ -56,6 +57,7 @@ class _Screen:
             self._progress.update(self._task, completed=min(time.monotonic() - self._since, 0.98 * total))
 
     def tick(self, entry: dict[str, Any], private: "RunFigures", verdict: dict[str, Any]) -> None:
+        """Show a finished tick."""
         outcome = {
             "none": "[green]covered[/]",
             "margin_call": f"[yellow]margin call[/] of {entry['top_up']:,.0f} USD, transferred",
@@ -74,6 +76,7 @@ class _Screen:
         )
 
     def said(self, text: str) -> None:
+        """Show that something else happened."""
         self._progress.console.print(text, soft_wrap=True)
 
 
@@ -121,13 +124,13 @@ def demo(
     with plain_errors():
         staging = Staging.read(examples or _example_of(model))
         profile = profile or staging.story.profile
-        _prepare(outputs)
+        prepare(outputs)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with (
             tempfile.TemporaryDirectory(prefix="atomic-margin-") as data,
             Progress(*columns, console=out, transient=True) as progress,
         ):
-            screen = _Screen(progress)
+            screen = Screen(progress)
             logs = outputs.directory / "logs"
             with parties(staging, Path(data), logs, outputs.trust, screen.stage, profile) as running:
                 enrolled = time.perf_counter()
@@ -181,7 +184,7 @@ def demo(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _prepare(outputs: "Outputs") -> None:
+def prepare(outputs: "Outputs") -> None:
     """Make the output folder, or clear an earlier demo's; leave anything else alone."""
     directory = outputs.directory
     if directory.exists() and any(directory.iterdir()) and not outputs.trust.exists():

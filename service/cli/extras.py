@@ -14,6 +14,7 @@ EXTRAS = {
     "reports": ("reportlab",),
     "cdm": ("finos",),
     "cluster": ("distributed",),
+    "chain": ("web3",),
 }
 """Modules that tell whether an extra is installed, by its name in pyproject.toml."""
 

@@ -9,6 +9,7 @@ import typer
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.cli import (
+    institution_chain,
     institution_collateral,
     institution_default,
     institution_entries,
@@ -178,6 +179,7 @@ def promise(
 institution_collateral.register(app)
 institution_shown.register(app)
 institution_identity.register(app)
+institution_chain.register(app)
 institution_default.register(app)
 app.command()(institution_entries.entries)
 app.command()(institution_entries.export)

@@ -14,6 +14,7 @@ from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS
 
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
+    "demo-chain": "Settle on a chain of this machine that verifies the proofs.",
     "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
     "worker": "Evaluate runs for an operator, on another machine.",
@@ -22,11 +23,13 @@ COMMANDS = {
     "feed": "The price sources' side: rules, keys, signed prices.",
     "monitor": "Read all of an operator's log, and keep what contradicts itself.",
     "witness": "Cosign an operator's log, so that it has one history.",
+    "signer": "Attest for a vault on a chain what was verified here.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle or an archive offline.",
     "verify-default": "Replay a default offline: sales, loss, waterfall.",
     "verify-netting": "Check an account's lines of a netting cycle offline.",
     "archive": "Write all of an account into one signed file.",
+    "chain": "Put a vault on a chain, or look at one.",
     "audit": "Evaluate a stored run again, byte for byte.",
     "report": "Notices, statements and totals, as JSON, page or PDF.",
     "margin": "Requirement and excess of a book, what-if, and the gap.",

@@ -16,7 +16,9 @@ from atomic_margin.service.cli import (
     operator_holds,
     operator_keys,
     operator_lists,
+    operator_pointer,
     operator_prune,
+    operator_rail,
     tls,
 )
 from atomic_margin.service.cli.admitting import admit
@@ -45,6 +47,7 @@ KEY_FILE = "operator.key"
 
 app.command()(admit)
 operator_lists.register(app)
+operator_rail.register(app)
 
 
 @app.command()
@@ -313,6 +316,7 @@ def replay(
 
 
 app.add_typer(operator_keys.app, name="key")
+app.add_typer(operator_pointer.app, name="pointer")
 app.command(name="name-party")(netting.name_party)
 app.command()(netting.net)
 app.command()(maturities.mature)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from atomic_margin.circuits.errors import CircuitError
+from atomic_margin.contracts.errors import ContractsError
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.fhe.errors import FheError
 from atomic_margin.margin.errors import MarginError
@@ -47,7 +48,7 @@ def fail(message: str, status: int = EXIT_USAGE) -> NoReturn:
     sys.exit(status)
 
 
-OURS = (ServiceError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError)
+OURS = (ServiceError, ContractsError, DocumentsError, MarginError, CircuitError, FheError, ProofError, OSError)
 """Errors whose text says to a person what is wrong."""
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,6 +33,9 @@ from atomic_margin.service.protocol.ceilings import require_provable
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.waterfall import WaterfallRules
+
+if TYPE_CHECKING:
+    from atomic_margin.service.operator.operator import Operator
 
 DEFAULT_MIN_FREE_MIB = 1024
 
@@ -100,6 +103,12 @@ def serve(
     limits: Annotated[
         Path | None, typer.Option(help="Other limits of requests, rates and uploads than the usual ones, as JSON.")
     ] = None,
+    rail: Annotated[
+        Path | None,
+        typer.Option(
+            help="Settle in the vault on a chain that this file describes (docs/chain.md); else in the ledger."
+        ),
+    ] = None,
     database: Annotated[str | None, typer.Option(help="SQLAlchemy URL; by default SQLite in --dir.")] = None,
     blobs: Annotated[
         str | None,
@@ -112,6 +121,9 @@ def serve(
     retention: Annotated[
         Path | None,
         typer.Option(help="Rules of what is kept how long; `operator prune --rules` prints the usual ones."),
+    ] = None,
+    ens_gateway: Annotated[
+        Path | None, typer.Option(help="Answer as the gateway of an ENS name: which one, and by which key, as JSON.")
     ] = None,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
@@ -132,7 +144,8 @@ def serve(
     The first token for the operator's own calls is in DIR/admin.token; `operator key new` makes others, with scopes and
     an end. On any address but loopback give a certificate, or put a proxy in front that ends TLS and hands on Host.
     """
-    needs_extras("serve", "fhe", "service", *(["cluster"] if scheduler else []))
+    further = [*(["cluster"] if scheduler else []), *(["chain"] if rail or ens_gateway else [])]
+    needs_extras("serve", "fhe", "service", *further)
     from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
@@ -140,6 +153,7 @@ def serve(
     from atomic_margin.service.operator.operator import Operator, Settings
     from atomic_margin.service.operator.retention_rules import RetentionRules
     from atomic_margin.service.operator.web.app import create_app
+    from atomic_margin.service.pointer.gateway import Gateway, GatewaySettings
 
     log_options.begin(log_format, log_level, debug)
     with plain_errors():
@@ -167,6 +181,9 @@ def serve(
             min_free_bytes=min_free_mb << 20,
             limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
+            ens_gateway=None
+            if ens_gateway is None
+            else Gateway.open(read_document(ens_gateway, GatewaySettings.parse), ens_gateway.parent),
         )
         terms = read_terms(model, universe, schedule, profile)
         require_provable(terms.profile)
@@ -177,11 +194,15 @@ def serve(
             tracing.start("atomic-margin operator", collector)
         exports = [AccountExport.parse(read_json(path, limit=MAX_EXPORT_BYTES)) for path in take_back or []]
         operator = Operator(settings, terms)
+        if rail is not None:
+            _open_rail(operator, rail)
         for name, count in (taking_back.take_back(operator, exports) if exports else {}).items():
             err.print(f"took {count} entries of {name} back", soft_wrap=True, highlight=False)
     key = operator.identity.public_key
     # On standard output, for whoever writes trust files; what happens goes into the log.
     out.print(f"log {operator.log_key}", soft_wrap=True, highlight=False)
+    if settings.ens_gateway is not None:
+        out.print(f"ens gateway signs as {settings.ens_gateway.address}", soft_wrap=True, highlight=False)
     out.print(f"operator {key} on {host}:{port_of(listener)}, data in {directory}", soft_wrap=True)
     sys.stdout.flush()
     warn_exposed(host, tls=files is not None)
@@ -189,3 +210,23 @@ def serve(
         serve(create_app(operator), listener, files, **server_settings(settings.limits))
     finally:
         tracing.stop()
+
+
+def _open_rail(operator: "Operator", path: Path) -> None:
+    """Have settlements carried out on a chain.
+
+    Raises:
+        ConfigurationError: the file, or what it names, is wrong.
+    """
+    from atomic_margin.contracts.errors import ContractsError
+    from atomic_margin.service.operator.accounts.collateral import deposit
+    from atomic_margin.service.operator.settlement.chain.opening import open_rail
+    from atomic_margin.service.operator.settlement.chain.settings import RailSettings
+
+    def arrived(institution: str, asset: str, quantity: int, reference: str) -> None:
+        deposit(operator, institution, asset, quantity, reference)
+
+    try:
+        open_rail(operator, RailSettings.load(path), arrived)
+    except ContractsError as error:
+        raise ConfigurationError(str(error)) from error

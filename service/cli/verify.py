@@ -1,4 +1,7 @@
-"""`atomic-margin verify`: a bundle or an archive against a trust file, offline, without FHE library or network."""
+"""`atomic-margin verify`: a bundle or an archive against a trust file, without FHE library.
+
+Files are verified offline; `ens:NAME` alone is followed over a network (`verify_ens`).
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -10,11 +13,15 @@ from rich.markup import escape
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.archives import is_archive
-from atomic_margin.service.cli import verify_archive, verify_many
+from atomic_margin.service.cli import verify_archive, verify_ens, verify_many
 from atomic_margin.service.cli.configuration import ConfigFile, configured
 from atomic_margin.service.cli.output import EXIT_REFUSED, out, plain_errors, print_json
+from atomic_margin.service.cli.pointer_options import AllowedHosts, GatewayAddress, Registry, Rpc
+from atomic_margin.service.cli.tls import Authorities
+from atomic_margin.service.cli.tls import trust as trust_authorities
 from atomic_margin.service.errors import AttestationInvalid, ConfigurationError, MalformedRequest
 from atomic_margin.service.files import read_document, read_json
+from atomic_margin.service.pointer.lookups import ENS_REGISTRY
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
@@ -42,12 +49,18 @@ ALL_STEPS = (
 @app.command(cls=configured("verifier"))
 def verify(
     bundles: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Attestation bundles, archives, or folders of them.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Attestation bundles, archives, or folders of them; or one ens:NAME."),
     ],
     trust: Annotated[Path, typer.Option(help="Your trust file: keys and hashes from the parties themselves.")],
     backend: Annotated[str, typer.Option(help="auto, arkworks (native) or reference (pure Python, slow).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
     page: Annotated[Path | None, typer.Option("--html", help="Write the verdicts as a page that stands alone.")] = None,
+    rpc: Rpc = None,
+    registry: Registry = ENS_REGISTRY,
+    gateway: GatewayAddress = None,
+    allow_host: AllowedHosts = None,
+    ca: Authorities = None,
     config: ConfigFile = None,
 ) -> None:
     """Check one attestation bundle, or all of an examiner's archive, step by step; or many of them.
@@ -55,11 +68,24 @@ def verify(
         atomic-margin verify bundle.json --trust trust.json
         atomic-margin verify fund.archive.zip --trust trust.json
         atomic-margin verify bundles/ --trust trust.json --html verdicts.html
+        atomic-margin verify ens:fund.example.eth --trust trust.json --rpc https://node.example
+
+    Files are checked offline. A name is asked for on a chain; its bundle is fetched and checked like a file, and then
+    against the log and the checkpoint that the name has published.
 
     Exit status 0: every step holds. 1: one does not; it is named. 2: a file cannot be read.
     """
     with plain_errors():
         anchors, group = read_document(trust, TrustFile.parse), load_group(backend)
+        name = verify_ens.name_of(bundles)
+        if name is not None:
+            if page is not None:
+                raise ConfigurationError("--html goes with files and folders; with a name there is --json")
+            if ca is not None:
+                trust_authorities(ca)
+            options = verify_ens.EnsOptions(rpc, registry, gateway, allow_host)
+            _show(*_checked_name(name, options, anchors, group, as_json), as_json)
+            return
         files = verify_many.files_of(bundles)
         if len(bundles) > 1 or bundles[0].is_dir() or page is not None:
             verify_many.verify_all(files, lambda file: _verdict(file, anchors, group), as_json, page)
@@ -68,7 +94,15 @@ def verify(
         if is_archive(bundle):
             verify_archive.check(bundle, anchors, group, as_json)
             return
-        found, report = _checked(bundle, anchors, group, lambda line: None if as_json else out.print(line))
+        _show(*_checked(bundle, anchors, group, _say(as_json)), as_json)
+
+
+def _say(as_json: bool) -> Callable[[str], None]:
+    return lambda line: None if as_json else out.print(line, soft_wrap=True)
+
+
+def _show(found: dict[str, Any], report: Report | None, as_json: bool) -> None:
+    """Print what was found of one bundle; end with status 1 where a step does not hold."""
     if as_json:
         print_json(found)
     elif report is None:
@@ -79,6 +113,8 @@ def verify(
         if report.agreement is not None:
             out.print(escape(_counted(report)), soft_wrap=True)
         out.print(escape(_believed(report)), soft_wrap=True)
+        if "pointer" in found:
+            out.print(escape(str(found["pointer"]["statement"])), soft_wrap=True)
     if report is None:
         raise typer.Exit(EXIT_REFUSED)
 
@@ -87,28 +123,53 @@ def _checked(
     bundle: Path, anchors: TrustFile, group: Group, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Report | None]:
     """Verify one bundle; return what was found, and the report if every step holds."""
-    steps: list[str] = []
-
-    def held(name: str) -> None:
-        steps.append(name)
-        say(f"[green]✓[/] ({len(steps)}) {name}")
-
+    steps = _Steps(ALL_STEPS, say)
     try:
         try:
             value = read_json(bundle)
         except MalformedRequest as error:
             raise AttestationInvalid("format", str(error)) from error
-        report = verify_attestation(value, anchors, group, held)
+        report = verify_attestation(value, anchors, group, steps.held)
     except AttestationInvalid as invalid:
-        found = {
+        return steps.failed(invalid), None
+    return {"valid": True, "held": steps.names, **_summary(report)}, report
+
+
+def _checked_name(
+    name: str, options: verify_ens.EnsOptions, anchors: TrustFile, group: Group, as_json: bool
+) -> tuple[dict[str, Any], Report | None]:
+    """Verify the bundle that a name leads to, and that it is of the name's log; return the same."""
+    steps = _Steps((*verify_ens.BEFORE, *ALL_STEPS, verify_ens.AFTER), _say(as_json))
+    try:
+        followed = verify_ens.follow(name, options, anchors, steps.held)
+        report = verify_attestation(followed.value, anchors, group, steps.held)
+        shown = followed.check()
+        steps.held(verify_ens.AFTER)
+    except AttestationInvalid as invalid:
+        return steps.failed(invalid), None
+    pointer = verify_ens.summary(followed.pointer, shown)
+    return {"valid": True, "held": steps.names, **_summary(report), "pointer": pointer}, report
+
+
+class _Steps:
+    """Which steps held so far, and which come."""
+
+    def __init__(self, every: tuple[str, ...], say: Callable[[str], None]) -> None:
+        self.names: list[str] = []
+        self._every, self._say = every, say
+
+    def held(self, name: str) -> None:
+        self.names.append(name)
+        self._say(f"[green]✓[/] ({len(self.names)}) {name}")
+
+    def failed(self, invalid: AttestationInvalid) -> dict[str, Any]:
+        return {
             "valid": False,
-            "held": steps,
+            "held": self.names,
             "failed": invalid.step,
             "reason": invalid.detail,
-            "not_checked": list(ALL_STEPS[len(steps) + 1 :]),
+            "not_checked": list(self._every[len(self.names) + 1 :]),
         }
-        return found, None
-    return {"valid": True, "held": steps, **_summary(report)}, report
 
 
 def _verdict(file: Path, anchors: TrustFile, group: Group) -> verify_many.Verdict:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -120,6 +120,9 @@ def parties(
     trust: Path,
     watch: Callable[[str], None],
     profile: str | None = None,
+    *,
+    serve_options: Sequence[str] = (),
+    deposited: bool = True,
 ) -> Iterator[Parties]:
     """Start witness, operator and institution, introduce them to each other, and stop them at the end.
 
@@ -130,6 +133,8 @@ def parties(
         trust: where the trust file is written.
         watch: told what is going on.
         profile: name of the FHE profile; None for the story's own.
+        serve_options: what the operator's server is started with besides.
+        deposited: whether the operator books the story's collateral as deposited; else it arrives another way.
 
     Raises:
         RemoteError: a process does not come up.
@@ -154,7 +159,7 @@ def parties(
         watch("starting a witness and the operator, which compiles the circuits the first time")
         history = stack.enter_context(witness(data / "operator", data / "witness", logs / "witness.log"))
         serve = command(
-            "serve", "--dir", str(data / "operator"), *files, *history.serve_options,
+            "serve", "--dir", str(data / "operator"), *files, *history.serve_options, *serve_options,
             "--port", operator_url.rpartition(":")[2], "--profile", profile,
         )  # fmt: skip
         operator_process = stack.enter_context(running(serve, operator_log))
@@ -172,7 +177,7 @@ def parties(
             asset: holdings.posted.get(asset, 0) + holdings.free.get(asset, 0)
             for asset in sorted({*holdings.posted, *holdings.free})
         }
-        for asset, quantity in arrived.items():
+        for asset, quantity in arrived.items() if deposited else ():
             arrival = Deposit(institution=NAME, asset=asset, quantity=str(quantity), reference=f"custodian-{asset}")
             operator.send("/v1/deposits", arrival, Booked)
         published = operator.read("/v1/operator", OperatorView)

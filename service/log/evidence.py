@@ -11,7 +11,7 @@ cannot lie, an honest witness saw it by the first, and an honest clock has reach
 
 from collections.abc import Sequence
 
-from atomic_margin.service.log.checkpoints import Believed, Checkpoint, WitnessPolicy, believe, parse_keys
+from atomic_margin.service.log.checkpoints import Believed, Checkpoint, TreeHead, WitnessPolicy, believe, parse_keys
 from atomic_margin.service.log.errors import ProofInvalid
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.log.proofs import check_inclusion
@@ -57,12 +57,21 @@ def check_evidence(evidence: Evidence, leaves: Sequence[bytes], trust: LogTrust,
         MalformedNote, NoteNotSigned, TooFewWitnesses: see `check_cosigned`.
     """
     believed = check_cosigned(evidence.checkpoint, trust, now)
+    check_leaves(evidence, leaves, believed.head)
+    return believed
+
+
+def check_leaves(evidence: Evidence, leaves: Sequence[bytes], head: TreeHead) -> None:
+    """Make sure leaves are in the tree of a checkpoint that the caller believes.
+
+    Raises:
+        ProofInvalid: one is not, or there are more leaves than paths, or fewer.
+    """
     if len(leaves) != len(evidence.leaves):
         raise ProofInvalid(f"{len(leaves)} leaves are looked for, the evidence is about {len(evidence.leaves)}")
     for leaf, shown in zip(leaves, evidence.leaves, strict=True):
         path = [bytes.fromhex(hash_) for hash_ in shown.path]
-        check_inclusion(leaf, shown.index, believed.head.size, path, believed.head.root)
-    return believed
+        check_inclusion(leaf, shown.index, head.size, path, head.root)
 
 
 def make_evidence(checkpoint: str, size: int, indexes: Sequence[int], read: ReadHashes) -> Evidence:

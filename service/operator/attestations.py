@@ -1,10 +1,11 @@
-"""Publish the bundle of every verified answer."""
+"""Publish the bundle of every verified answer, and make that of a breach which waits for its settlement."""
 
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import bundles, checkpoints
 from atomic_margin.service.operator.store.entries import entry_of, rotations
@@ -22,6 +23,7 @@ from atomic_margin.service.operator.store.tables import (
 )
 from atomic_margin.service.protocol.account.entries import Salts
 from atomic_margin.service.protocol.evidence import Evidence
+from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.submissions import Gain
 from atomic_margin.service.verifier.attestation import bundle_body
 
@@ -30,16 +32,40 @@ JsonObject = dict[str, Any]
 
 def attest(operator: Operator, session: Session, run: Run) -> None:
     """Sign and store the bundle of a run that ended, inside the caller's unit of work."""
+    bundles.save(session, run, operator.identity.sign("attestation", _body(operator, session, run)))
+
+
+def unsettled_bundle(operator: Operator, session: Session, run: Run) -> JsonObject | None:
+    """Return the bundle of a verified breach before its settlement, as published: for who attests it elsewhere.
+
+    It is signed and not stored; the same run gets another one once it is settled. None as long as too few witnesses
+    cosigned a checkpoint with its entries.
+
+    Raises:
+        Conflict: the run has no verified breach, or that is settled.
+    """
+    if run.state is not RunState.BREACH_VERIFIED or session.get(SettlementRow, run.run_id) is not None:
+        raise Conflict(f"run {run.run_id} is {run.state}: only a verified breach waits for its settlement", "run_id")
+    evidence = evidence_of(session, run)
+    if evidence is None:
+        return None
+    signed = operator.identity.sign("attestation", _body(operator, session, run))
+    return {**signed.to_json(), "log": evidence.to_json()}
+
+
+def _body(operator: Operator, session: Session, run: Run) -> JsonObject:
+    """Return what the operator signs as the bundle of a run, from what is stored of it."""
     if run.record is None:
         raise ValueError(f"run {run.run_id} has no record")
     settlement = session.get(SettlementRow, run.run_id)
     submitted = session.get_one(SubmissionRow, run.submission_id)
     submission, answer = submitted.document, session.get_one(AnswerRow, run.run_id)
-    flag_words = None if settlement is None or run.breach_output is None else run.breach_output.hex()
+    breached = answer.document["body"]["outcome"] == "breach"
+    flag_words = run.breach_output.hex() if breached and run.breach_output is not None else None
     tick = session.get_one(Tick, run.price_sequence)
     universe = operator.terms.universe_of(run.record["body"]["universe"])
     revisions = session.scalars(select(UniverseRow.revision).order_by(UniverseRow.number)).all()
-    body = bundle_body(
+    return bundle_body(
         operator.terms,
         universe=universe,
         revisions=list(revisions),
@@ -55,7 +81,6 @@ def attest(operator: Operator, session: Session, run: Run) -> None:
         gain=_gain(operator, session, submission["body"]),
         rotations=rotations(session, run.institution, _entry(session, run, answer.sha256).number),
     )
-    bundles.save(session, run, operator.identity.sign("attestation", body))
 
 
 def evidence_of(session: Session, run: Run) -> Evidence | None:

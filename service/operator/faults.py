@@ -8,10 +8,11 @@ from typing import Literal, get_args
 
 RunFault = Literal["answer-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
 DefaultFault = Literal["sale-booked", "close-out-booked"]
-FaultPoint = RunFault | DefaultFault
+RailFault = Literal["transaction-stored", "transaction-sent", "settlement-final"]
+FaultPoint = RunFault | DefaultFault | RailFault
 RUN_FAULTS: tuple[str, ...] = get_args(RunFault)
 """Those between a tick and the end of a settlement."""
-FAULT_POINTS: tuple[str, ...] = (*RUN_FAULTS, *get_args(DefaultFault))
+FAULT_POINTS: tuple[str, ...] = (*RUN_FAULTS, *get_args(DefaultFault), *get_args(RailFault))
 EXIT_CODE = 86
 
 

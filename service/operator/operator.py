@@ -34,6 +34,7 @@ from atomic_margin.service.operator.compiled_ticks import CompiledTicks
 from atomic_margin.service.operator.holds import Holds
 from atomic_margin.service.operator.measures import Measures
 from atomic_margin.service.operator.parsed import ParsedDocuments
+from atomic_margin.service.operator.rail import LedgerRail, Rail
 from atomic_margin.service.operator.retention_rules import USUAL_RETENTION, RetentionRules
 from atomic_margin.service.operator.staff import StaffKeys
 from atomic_margin.service.operator.store.claims import ClaimsInHand
@@ -45,6 +46,7 @@ from atomic_margin.service.operator.store.references import named_blobs
 from atomic_margin.service.operator.store.remote_blobs import DEFAULT_CACHE_BYTES, open_blobs
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, UniverseRow
 from atomic_margin.service.operator.store.uploads import Uploads
+from atomic_margin.service.pointer.gateway import Gateway
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.keys import KeyPair
 from atomic_margin.service.protocol.policy import Policy
@@ -91,6 +93,7 @@ class Settings:
         limits: of its HTTP face, and of what institutions upload.
         retention: how long what may go is kept.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
+        ens_gateway: answers for an ENS name that points here; without it none is answered for.
     """
 
     directory: Path
@@ -115,6 +118,7 @@ class Settings:
     limits: Limits = USUAL_LIMITS
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
     retention: RetentionRules = USUAL_RETENTION
+    ens_gateway: Gateway | None = None
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -163,6 +167,8 @@ class Operator:
         self.evaluator = self._new_executor(evaluator)
         self._shared_evaluator = evaluator
         self.claims = ClaimsInHand()
+        # Whoever starts an operator on a chain puts that rail here, before anything settles.
+        self.rail: Rail = LedgerRail()
         # Runs to be evaluated, and those that are to be proven first.
         self.line, self.line_to_ask = Line(), Line()
         # Set when what is in hand is cut off, which is nobody's failure then.
@@ -298,6 +304,7 @@ class Operator:
     def close(self, seconds: float = GRACE_SECONDS) -> None:
         """Stop the workers, after `seconds` whatever they do, and release the database."""
         self.evaluator.close(seconds)
+        self.rail.close()
         if self._key_checker is not None:
             # One that hangs must not keep the process from ending.
             self._key_checker.close(0)

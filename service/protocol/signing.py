@@ -38,6 +38,7 @@ DocumentType = Literal[
     "halt", "resume",
     "segregation",
     "identity-rotation",
+    "chain-account",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -23,6 +23,7 @@ from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.protocol.account.identities import keys_shown, require_keys
 from atomic_margin.service.protocol.account.state import AgreementInForce
+from atomic_margin.service.protocol.answer_claims import AnswerGround
 from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
@@ -150,7 +151,12 @@ def bundle_body(
 
 @dataclass
 class Report:
-    """What was checked, in order, and what the bundle shows."""
+    """What was checked, in order, and what the bundle shows.
+
+    Attributes:
+        answer: the institution's.
+        ground: what that was held against.
+    """
 
     steps: list[str] = field(default_factory=list)
     result: VerifiedCoverage | VerifiedBreach | None = None
@@ -158,6 +164,8 @@ class Report:
     settlement: Settlement | None = None
     checkpoint: Believed | None = None
     agreement: AgreementInForce | None = None
+    answer: Answer | None = None
+    ground: AnswerGround | None = None
 
     @property
     def evaluation(self) -> Literal["recorded", "skipped by policy"]:
@@ -167,7 +175,12 @@ class Report:
 
 
 def verify_attestation(
-    value: object, trust: TrustFile, group: Group, on_step: Callable[[str], None] | None = None
+    value: object,
+    trust: TrustFile,
+    group: Group,
+    on_step: Callable[[str], None] | None = None,
+    *,
+    unsettled: bool = False,
 ) -> Report:
     """Check a bundle against trust anchors, step by step.
 
@@ -176,6 +189,8 @@ def verify_attestation(
         trust: the verifier's anchors.
         group: backend of the proofs.
         on_step: called with the name of each step that held.
+        unsettled: nothing is settled yet, for who is asked before: a breach comes without a settlement then, and no
+            other bundle is taken. Everything else is as strict as ever.
 
     Raises:
         AttestationInvalid: the first step that does not hold, by name.
@@ -282,6 +297,7 @@ def verify_attestation(
         breached = answer.outcome == "breach"
         check_answered(answer, recorded)
         _require((bundle.flag_words is not None) == breached, "flag_words", "go with a breach, and with nothing else")
+        flag_words = None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words)
         report.result = verify_answer(
             signed_answer,
             answer,
@@ -293,14 +309,18 @@ def verify_attestation(
             terms=terms,
             identity=identities[-1],
             keys=keys,
-            flag_words=None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words),
+            flag_words=flag_words,
             group=group,
         )
-    # (11) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing.
+    # (11) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing. Nor did anything
+    #      where a bundle from before the settlement is asked for.
     with step("settlement"):
         if settled is not None:
             report.settlement = settled[1]
-        _check_settlement(report.result, settled, terms, market, trust.operator)
+        if unsettled:
+            _require(settled is None, "settlement", "it is settled already, and one that is not is wanted")
+        if not (unsettled and isinstance(report.result, VerifiedBreach)):
+            _check_settlement(report.result, settled, terms, market, trust.operator)
         if settled is not None and settled[1].kind == "liquidation" and isinstance(report.result, VerifiedBreach):
             check_liquidation(bundle.history, settled[0], report.result, market, terms, trust.operator)
     # (12) The entries are in a checkpoint of the operator's log that enough trusted witnesses cosigned. A trust file
@@ -310,7 +330,8 @@ def verify_attestation(
     # (13) The operator signed the bundle as a whole.
     with step("attestation"):
         signed_bundle.verify(frozenset({trust.operator}))
-    report.record = record
+    report.record, report.answer = record, answer
+    report.ground = AnswerGround(record, signed_run.body_hash(), submission, market, matrices, terms, keys, flag_words)
     return report
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atomic_margin.contracts.calldata import Verifiable, proof_calldata, statement_calldata
+from atomic_margin.contracts.calldata import PARTIAL_BITS, Verifiable, proof_calldata, statement_calldata
 from atomic_margin.zk import BreachStatement, SufficiencyStatement
 from atomic_margin.zk.bits.parameters import BitParameters
 from atomic_margin.zk.prove.breach import prove_breach
@@ -37,7 +37,10 @@ class Case:
 
     @property
     def calldata(self) -> tuple[bytes, bytes]:
-        return statement_calldata(self.statement), proof_calldata(self.statement, self.proof)
+        return (
+            statement_calldata(self.statement, most_bits=PARTIAL_BITS),
+            proof_calldata(self.statement, self.proof, most_bits=PARTIAL_BITS),
+        )
 
 
 def sufficiency(rows: int, entries: int, bits: int, seed: int = 0, top_up: int = 0) -> Case:
@@ -106,7 +109,8 @@ def proof_places(statement: Verifiable) -> list[Place]:
         sizes += [("W", 96, 1), ("Announcement", 96, rows), ("Share", 32, rows - 1), ("Response", 32, rows)]
         sizes += [("version", 1, 1)]
     parameters = BitParameters.for_bits(bits)
-    sizes += [(name, 96, 1) for name in ("A", "S", "T1", "T2")] + [(name, 32, 1) for name in ("THat", "TauX", "Mu")]
+    sizes += [("A", 96, parameters.vector_points), ("S", 96, 1), ("K", 96, len(parameters.cross_exponents))]
+    sizes += [(name, 96, 1) for name in ("T1", "T2")] + [(name, 32, 1) for name in ("THat", "TauX", "Mu")]
     places, start = [], 0
     for name, size, count in sizes:
         for index in range(count):

@@ -30,6 +30,7 @@ PARTS = [
     "Announcement",
     "Share",
     "Response",
+    "K",
 ]
 """In the order of Errors.sol."""
 

@@ -1,8 +1,11 @@
 """Chains with the verifier on them: anvil where `make contracts` was run, eth-tester everywhere."""
 
+import functools
 from collections.abc import Iterator
 
 import pytest
+from eth._utils import headers
+from eth_keys.backends.native import main as signatures
 
 from atomic_margin.contracts import local_chain
 from atomic_margin.contracts.deploy import deploy_verifier
@@ -10,6 +13,16 @@ from atomic_margin.contracts.deploy import deploy_verifier
 from .. import outside
 from .cases import Case, breach, sufficiency
 from .chains import Verifier
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_second_a_block() -> Iterator[None]:
+    """Chains in this process have the time of their blocks, whatever the machine's, and know signatures they saw."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(headers, "eth_now", lambda: 0)
+        for name in ("ecdsa_raw_sign", "ecdsa_raw_recover"):
+            patch.setattr(signatures, name, functools.cache(getattr(signatures, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

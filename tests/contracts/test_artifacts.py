@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from eth_utils import keccak
 
 from atomic_margin.contracts import artifact as artifact_module
 from atomic_margin.contracts.artifact import CONTRACTS, SOURCES, load_artifact, source_hash
 from atomic_margin.contracts.errors import ArtifactError
-from atomic_margin.contracts.generator_blocks import POINTS_EACH, generator_blocks, points_hash
+from atomic_margin.contracts.generator_blocks import POINTS_EACH, generator_blocks
 from atomic_margin.zk import generators_hash
 from atomic_margin.zk.bits.parameters import ONE_CHUNK_BITS
 from atomic_margin.zk.groups import ORDER
@@ -51,11 +52,13 @@ def test_the_compiler_makes_what_is_committed() -> None:
 
 def test_pins_of_the_generators_are_ours() -> None:
     text = (SOURCES / "Generators.sol").read_text()
-    assert f"POINTS_HASH = 0x{points_hash()};" in text
+    blocks = generator_blocks()
+    pinned = "".join(re.findall(r'hex"(.*?)"', text.split("CODE_HASHES =")[1].split(";")[0]))
+    assert pinned == b"".join(map(keccak, blocks)).hex()
     assert f'hex"{generators_hash()}"' in text
-    assert f"POINTS = {2 + 2 * ONE_CHUNK_BITS};" in text
+    assert f"BLOCKS = {len(blocks)};" in text
     assert f"POINTS_EACH = {POINTS_EACH};" in text
-    assert max(map(len, generator_blocks())) <= 24_576
+    assert max(map(len, blocks)) <= 24_576
 
 
 def test_numbers_of_the_sources_are_those_of_the_proofs() -> None:

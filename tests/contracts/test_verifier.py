@@ -228,7 +228,10 @@ def test_other_generators_are_refused_at_deployment(on_anvil: Verifier) -> None:
     own = [on_anvil.contract.functions.generatorBlocks(index).call() for index in range(len(blocks))]
     changed = create(web3, sender, creation_code(flipped(blocks[-1], len(blocks[-1]) - 1)))
     factory = web3.eth.contract(abi=on_anvil.contract.abi, bytecode=load_artifact("MarginVerifier").bytecode)
-    for given in (own[:-1], [], [*own[:-1], changed], [own[1], own[0], *own[2:]], [*own[:-1], sender]):
+    # The same points in a contract that does something when it is called.
+    live = [create(web3, sender, creation_code(code)) for code in (b"\x33" + blocks[-1][1:], blocks[-1] + b"\xff")]
+    others = [[*own[:-1], last] for last in (changed, sender, *live)]
+    for given in (own[:-1], [], [*own, own[0]], [own[1], own[0], *own[2:]], *others):
         data = factory.constructor(given).data_in_transaction
         with pytest.raises(Web3Exception) as caught:
             web3.eth.call({"from": sender, "data": data, "gas": TRANSACTION_GAS})

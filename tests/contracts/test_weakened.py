@@ -17,6 +17,7 @@ from .. import outside
 from . import test_verifier as told
 from .cases import Case
 from .chains import Verifier
+from .test_attacks import over_a_doomed_block
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,12 +81,24 @@ def test_what_is_left_out_is_noticed(
     assert failures > 0
 
 
-def compiled(sources: Path) -> Artifact:
-    """The verifier as `scripts/contracts.py` makes it of other sources."""
+@pytest.mark.slow
+def test_generators_that_are_not_looked_at_are_noticed(tmp_path: Path, on_anvil: Verifier, small_breach: Case) -> None:
+    sources = tmp_path / "solidity"
+    shutil.copytree(SOURCES, sources)
+    text, old = (sources / "Generators.sol").read_text(), "if (at.codehash != wanted)"
+    assert text.count(old) == 1
+    (sources / "Generators.sol").write_text(text.replace(old, "if (at.codehash != wanted && false)"))
+    weakened = over_a_doomed_block(on_anvil, compiled(sources))
+    said = weakened.says(small_breach.function, *small_breach.calldata)
+    assert said == "BreachProofInvalid()"
+
+
+def compiled(sources: Path, name: str = "MarginVerifier") -> Artifact:
+    """The verifier, or another contract, as `scripts/contracts.py` makes it of other sources."""
     command = [
         sys.executable,
         str(ROOT / "scripts" / "contracts.py"),
-        "MarginVerifier",
+        name,
         "--sources",
         str(sources),
         "--print",

@@ -11,9 +11,9 @@ from starlette.types import Message, Scope
 from atomic_margin.service.http.gate import Gate
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.rates import Buckets
 from atomic_margin.service.http.refusals import Refusal
-from atomic_margin.service.operator.web.callers import peer_of
 
 from .documents import FUND
 from .world import World

@@ -18,6 +18,10 @@ SECRET = (
     "atomic_margin.zk.bits.prove",
     "atomic_margin.zk.bits.witness",
     "atomic_margin.zk.prove",
+    "atomic_margin.zk.sharing.deal",
+    "atomic_margin.zk.sharing.open_row",
+    "atomic_margin.zk.sharing.pass_on",
+    "atomic_margin.zk.sharing.reconstruct",
 )
 
 

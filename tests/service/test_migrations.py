@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, select, text
 from atomic_margin.service.errors import SchemaUnknown
 from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store import migrations
+from atomic_margin.service.operator.store import rail_tables as _rail_tables  # noqa: F401  # and these
 from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.tables import Base, HaltRow
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from atomic_margin.zk.bits.parameters import CHUNKS, MAX_BITS, ONE_CHUNK_BITS
 from atomic_margin.zk.choice import choice_bytes
 from atomic_margin.zk.prove.openings import TABLE_FROM
+from atomic_margin.zk.sharing import statement as sharing
 from atomic_margin.zk.statements import breach, checks, encryption, key, lwe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "proofs.md"
@@ -29,4 +30,8 @@ def test_the_parameters_are_those_of_the_code() -> None:
     assert rows["| matrix"] == f"at most {checks.MAX_CELLS:,} entries"
     assert rows["| tables for commitments"].startswith(f"{TABLE_FROM} commitments and more")
     assert rows["| rows"] == f"at most {checks.MAX_ROWS:,}, and {breach.MAX_CHOICES} to choose from in a breach"
+    assert rows["| custodians"] == (
+        f"{sharing.MIN_THRESHOLD} to {sharing.MAX_CUSTODIANS}, at points from 1 to {sharing.MAX_POINT:,}"
+    )
+    assert rows["| threshold of custodians"] == f"at least {sharing.MIN_THRESHOLD}"
     assert choice_bytes(3) - choice_bytes(2) == 112

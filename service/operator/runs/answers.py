@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from atomic_margin.service.errors import Conflict, NotFound, RequestError
 from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
@@ -106,7 +108,7 @@ def settle_unfinished(operator: Operator) -> list[str]:
     """
     with operator.store.reading() as session:
         # Those that wait are not verified again and again.
-        runs = [session.get_one(Run, run_id) for run_id in queue.may_settle(operator, session)]
+        runs = [session.get_one(Run, run_id) for run_id in _due(operator, session)]
         answers = {run.run_id: session.get_one(AnswerRow, run.run_id) for run in runs}
     settled = []
     for run in runs:
@@ -118,6 +120,14 @@ def settle_unfinished(operator: Operator) -> list[str]:
         else:
             settled += [run.run_id] if done else []
     return settled
+
+
+def _due(operator: Operator, session: Session) -> list[str]:
+    """Return the runs to settle: whose turn it is and that are not on their way, and those that are final there."""
+    under_way, finals = operator.rail.under_way(session), operator.rail.finals(session)
+    found = [run_id for run_id in queue.may_settle(operator, session) if run_id not in under_way]
+    late = [one.run_id for one in queue.waiting(session) if one.run_id in finals] if finals else []
+    return found + [run_id for run_id in late if run_id not in found]
 
 
 def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:

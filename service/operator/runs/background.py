@@ -50,6 +50,7 @@ class BackgroundWork:
         rounds: list[tuple[str, Callable[[], bool]]] = [("claims", self._keep_claims), ("watch", self._watch)]
         rounds += [(f"runs-{number}", self._evaluate) for number in range(operator.evaluator.workers)]
         rounds.append(("log", self._publisher.publish))
+        rounds += operator.rail.rounds()
         rounds.append(("retention", PruningRounds(operator).look))
         self._wakes = [threading.Event() for _ in rounds]
         self._threads = [

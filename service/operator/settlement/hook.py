@@ -3,6 +3,8 @@
 One transaction books the margin call and the transfer of the proven top-up from free to posted collateral; if free
 collateral is too small, the same transaction moves all of the account's ledger collateral to its liquidation
 account, apart from everybody else's, and puts the account in default. If anything fails, nothing has moved.
+
+Where collateral is on a chain, the hook's word goes to the rail first, and the ledger follows once it is final there.
 """
 
 from atomic_margin.documents.fields import now_text
@@ -11,6 +13,7 @@ from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.rail import Instruction
 from atomic_margin.service.operator.settlement import ledger, queue
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import (
@@ -48,12 +51,12 @@ def settle(operator: Operator, breach: VerifiedBreach) -> bool:
         if run.state is not RunState.BREACH_VERIFIED or run.record_hash != breach.run_hash:
             raise Conflict(f"run {run.run_id} is {run.state}; only a verified breach settles, and once", "run_id")
         account = session.get_one(Account, run.institution)
-        if run.run_id not in queue.may_settle(operator, session):
+        if run.run_id not in operator.rail.finals(session) and run.run_id not in queue.may_settle(operator, session):
             # The answer is stored: the background settles it once its turn comes, or the halt is over.
             return False
         state = entries.state_of(account)
         market = operator.compiled_ticks.of(session.get_one(Tick, run.price_sequence)).market
-        rightful = rightful_transfers(
+        due = rightful_transfers(
             operator.terms,
             market,
             breach.top_up_usd,
@@ -62,6 +65,21 @@ def settle(operator: Operator, breach: VerifiedBreach) -> bool:
             posted=state.public.posted,
             eligible=eligible_assets(state.public),
         )
+        rightful = operator.rail.carry(
+            session,
+            Instruction(
+                run_id=run.run_id,
+                run_hash=breach.run_hash,
+                answer_hash=breach.answer_hash,
+                institution=run.institution,
+                top_up=breach.top_up,
+                top_up_usd=breach.top_up_usd,
+                rightful=due,
+            ),
+        )
+        if rightful is None:
+            # Under way, where the collateral is: the background asks again.
+            return False
         moves = [
             ledger.Move(
                 move.asset,

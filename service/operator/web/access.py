@@ -71,6 +71,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("GET", "/v1/log/checkpoint"): ANYBODY,
     ("GET", "/v1/log/tile/{path:path}"): ANYBODY,
     ("GET", "/v1/log/evidence"): ANYBODY,
+    ("GET", "/v1/ens/{sender}/{data}.json"): ANYBODY,
     # A set of documents that sources signed, whoever brings it: nobody who holds one can be kept from making the tick.
     ("POST", "/v1/ticks"): ANYBODY,
     ("POST", "/v1/prices"): SOURCES,

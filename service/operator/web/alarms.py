@@ -111,6 +111,8 @@ def alarms_of(operator: Operator, session: Session, tick: Tick | None, head: Log
     verified = select(Run.run_id).where(Run.state == RunState.BREACH_VERIFIED).order_by(Run.price_sequence)
     for run_id in session.scalars(verified.limit(20)):
         yield Alarm("not settled", f"run {run_id} is a proven breach that waits for its settlement")
+    for trouble in operator.rail.troubles(session):
+        yield Alarm("rail", f"run {trouble.run_id}: {trouble.what}" if trouble.run_id else trouble.what)
     failed = select(Run.run_id, Run.problem).where(Run.state == RunState.FAILED)
     for run_id, problem in session.execute(failed.order_by(Run.price_sequence.desc()).limit(5)):
         yield Alarm("failed", f"run {run_id}: {problem or 'no reason is stored'}")

@@ -49,6 +49,7 @@ from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
 from atomic_margin.service.operator.web.edge import install_edge
+from atomic_margin.service.operator.web.ens import ens_router
 from atomic_margin.service.operator.web.events import events_router
 from atomic_margin.service.operator.web.evidence import evidence_router
 from atomic_margin.service.operator.web.lists import lists_router
@@ -131,6 +132,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(monitoring_router(operator, watch))
     app.include_router(_public(operator))
     app.include_router(evidence_router(operator))
+    app.include_router(ens_router(operator))
     app.include_router(universes_router(operator))
     app.include_router(admission_router(operator))
     app.include_router(events_router(operator, live))

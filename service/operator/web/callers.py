@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import ipaddress
 import logging
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from atomic_margin.service.errors import (
     RequestError,
     TooManyRequests,
 )
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.replays import Replays
 from atomic_margin.service.http.signatures import Received, check
@@ -201,20 +201,6 @@ class Callers:
                 self._said = str(error)
                 _log.error("no key of the staff opens anything but the one in admin.token: %s", error)
             return None
-
-
-def peer_of(scope: Scope) -> str:
-    """Return the address that a request comes from; of an IPv6 one the /64, which one sender has whole."""
-    client = scope.get("client")
-    host = "unknown" if client is None else str(client[0])
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    mapped = address.ipv4_mapped
-    return str(ipaddress.ip_network((int(address), 64), strict=False)) if mapped is None else str(mapped)
 
 
 def received_of(scope: Scope) -> Received:

@@ -11,12 +11,13 @@ from atomic_margin.service.http.callers import caller_of
 from atomic_margin.service.http.gate import Gate
 from atomic_margin.service.http.idempotency import Idempotency
 from atomic_margin.service.http.limits import BodyLimit
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.strict_json import StrictJson
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
 from atomic_margin.service.operator.web.access import takes_staff_alone
-from atomic_margin.service.operator.web.callers import Callers, peer_of
+from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.operator.web.signed_bodies import Epochs, SignedBodies
 
 

@@ -9,6 +9,7 @@ from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.web import overviews
 from atomic_margin.service.operator.web.dependencies import require_scope
 from atomic_margin.service.protocol.overview_messages import AccountLines, RunLines
+from atomic_margin.service.protocol.rail_messages import RailView
 
 _NAME = r"^[A-Za-z0-9_-]{0,64}$"
 
@@ -32,5 +33,11 @@ def lists_router(operator: Operator) -> APIRouter:
     ) -> RunLines:
         """The newest runs, of all accounts or of one, the newest ticks first."""
         return overviews.runs(operator, institution, limit)
+
+    @router.get("/rail")
+    def rail() -> RailView:
+        """What carries settlements out: the ledger, or a chain with the state of the newest settlements there."""
+        with operator.store.reading() as session:
+            return operator.rail.view(session)
 
     return router

@@ -5,14 +5,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atomic_margin.contracts.calldata import Checked, expected, proof_calldata, statement_calldata
-from atomic_margin.zk import BreachStatement, SufficiencyStatement
-from atomic_margin.zk.prove.breach import prove_breach
+from atomic_margin.contracts.calldata import PARTIAL_BITS, Checked, expected, proof_calldata, statement_calldata
+from atomic_margin.zk import BreachStatement, SufficiencyStatement, load_group
+from atomic_margin.zk.bits.prove import argue
+from atomic_margin.zk.bits.witness import BitWitness
+from atomic_margin.zk.prove.breach import argue_breach, prove_breach
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, SufficiencyWitness
 
 from .world import Proofs
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Both statements of an answer with their proofs, as Python has them."""
+
+    breach: BreachStatement
+    breach_proof: bytes
+    top_up: SufficiencyStatement
+    top_up_proof: bytes
 
 
 @dataclass(frozen=True)
@@ -36,8 +48,42 @@ class Answered:
 
 
 def answer(
-    top_up: int, *, run: str = "run", owner: int = 0, rows: int = 2, entries: int = 3, bits: int = 8
+    top_up: int,
+    *,
+    run: str = "run",
+    owner: int = 0,
+    rows: int = 2,
+    entries: int = 3,
+    bits: int = 8,
+    said: int | None = None,
 ) -> Answered:
+    """Return an answer whose worst row is short by as much as the top-up; arguments as those of `prove`."""
+    return as_calldata(prove(top_up, run=run, owner=owner, rows=rows, entries=entries, bits=bits, said=said))
+
+
+def as_calldata(proved: Proved, most_bits: int = PARTIAL_BITS) -> Answered:
+    """Return an answer as the contracts take it."""
+    first, second = proved.breach, proved.top_up
+    proofs = Proofs(
+        statement_calldata(first),
+        proof_calldata(first, proved.breach_proof),
+        statement_calldata(second, most_bits=most_bits),
+        proof_calldata(second, proved.top_up_proof, most_bits=most_bits),
+        second.top_up,
+    )
+    return Answered(proofs, expected(first), expected(second, most_bits=most_bits))
+
+
+def prove(
+    top_up: int,
+    *,
+    run: str = "run",
+    owner: int = 0,
+    rows: int = 2,
+    entries: int = 3,
+    bits: int = 8,
+    said: int | None = None,
+) -> Proved:
     """Return an answer whose worst row is short by as much as the top-up.
 
     Args:
@@ -47,8 +93,9 @@ def answer(
         rows: of both matrices.
         entries: of the book.
         bits: of a surplus and of a shortfall.
+        said: X of the answer, which both contexts have, if it is another one than the proof's.
     """
-    context = {"institution": f"institution {owner}", "run": run, "top_up": str(top_up)}
+    context = {"institution": f"institution {owner}", "run": run, "top_up": str(top_up if said is None else said)}
     drawn = np.random.default_rng(owner)
     values = tuple(int(one) for one in drawn.integers(1, 32, entries))
     commitments, blindings = _committed(values, owner)
@@ -61,11 +108,28 @@ def answer(
     second = SufficiencyStatement(commitments, weights, initial, top_up, bits, context | {"matrix": "initial"})
     breach_proof = prove_breach(first, BreachWitness(values, blindings))
     top_up_proof = prove_sufficiency(second, SufficiencyWitness(values, blindings))
+    return Proved(first, breach_proof, second, top_up_proof)
+
+
+def invented(top_up: int, owner: int = 0, entries: int = 3, bits: int = 8) -> Answered:
+    """Return an answer about somebody else's book by whoever has its commitments alone: rows of zeros forget the book.
+
+    Both proofs hold. That such matrices are nobody's is what the signers of an oracle are believed for.
+    """
+    drawn = np.random.default_rng(owner)
+    commitments, _ = _committed(tuple(int(one) for one in drawn.integers(1, 32, entries)), owner)
+    nothing, guessed = np.zeros((1, entries), dtype=np.int64), (0,) * entries
+    context = {"institution": f"institution {owner}", "run": "run", "top_up": str(top_up)}
+    first = BreachStatement(commitments, nothing, (-1,), bits, context | {"matrix": "none"})
+    second = SufficiencyStatement(commitments, nothing, (-top_up,), top_up, bits, context | {"matrix": "none"})
+    breach_proof = argue_breach(first, BreachWitness(guessed, guessed), (-1,), 0, load_group())
+    top_up_proof = argue(second.bit_statement(), BitWitness((0,) * bits, guessed, guessed), load_group())
     proofs = Proofs(
         statement_calldata(first),
         proof_calldata(first, breach_proof),
         statement_calldata(second),
         proof_calldata(second, top_up_proof),
+        top_up,
     )
     return Answered(proofs, expected(first), expected(second))
 

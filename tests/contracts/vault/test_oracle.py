@@ -113,6 +113,7 @@ FIELDS = {
     "topUpMatrix": digest("another matrix"),
     "breachContext": digest("another context"),
     "topUpContext": digest("another context"),
+    "topUp": 5,
     "free": 5,
     "posted": 5,
     "rate": 5,
@@ -228,6 +229,6 @@ def test_a_rotated_set_settles_what_is_attested_by_it(chain: Chain) -> None:
     document = rotation(vault)
     vault.send(vault.oracle.functions.rotate(document, vault.sign("SignerRotation", document)))
     assert vault.refused(stale) == ("WrongSignerSet", (1, 2))
-    message = before | {"signerSet": 2}
+    message = before | {"signerSet": 2, "topUp": 10}
     vault.send(vault.settling(vault.decided(10), message, vault.sign("MatrixAttestation", message, NEXT[:2])))
     assert vault.run_state(RUN) == "Settled"

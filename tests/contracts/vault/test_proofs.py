@@ -8,7 +8,7 @@ import pytest
 
 from atomic_margin.contracts.deploy import deploy_verifier
 
-from .answers import Answered, answer
+from .answers import Answered, answer, invented
 from .chain import new_chain
 from .world import HOLDER, OTHER, PEOPLE, RUN, STRANGER, WATERFALL, Proofs, World, world
 
@@ -125,3 +125,19 @@ def test_the_holder_of_another_account_is_not_settled_by_these_proofs(proven: Wo
 def test_chains_are_apart(proven: World, answered: Answered) -> None:
     call = settling(proven, answered.proofs, answered, chain=proven.chain.id + 1)
     assert proven.refused(call) == ("ForeignChain", (proven.chain.id + 1, proven.chain.id))
+
+
+@pytest.mark.parametrize("said", [TOP_UP - 50, TOP_UP + 50])
+def test_a_proof_of_another_x_than_its_context_s_settles_nothing(proven: World, said: int) -> None:
+    """The prover may not choose between the X of its answer and another one that suffices."""
+    answered = answer(TOP_UP, said=said)
+    message = proven.matrices(**answered.attested, topUp=said)
+    call = proven.settling(answered.proofs, message, proven.sign("MatrixAttestation", message))
+    assert proven.refused(call) == ("WrongTopUp", (TOP_UP, said))
+
+
+def test_k_signers_alone_liquidate_while_a_run_is_open(proven: World) -> None:
+    """Not to be prevented: k of n say what A and c are, and rows of zeros are proven by whoever has V."""
+    made = invented(10**6)
+    proven.send(settling(proven, made.proofs, made))
+    assert (proven.state(), proven.tokens(WATERFALL.address)) == ("Terminated", 1500)

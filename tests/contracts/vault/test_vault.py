@@ -153,6 +153,7 @@ def test_posted_collateral_comes_back_when_k_of_n_say_so(vault: World) -> None:
         ({"sequence": 3}, ("WrongSequence", (3, 2))),
         ({"posted": 499}, ("WrongBalances", (1000, 499, 1000, 500))),
         ({"amount": 501}, ("InsufficientPosted", (500, 501))),
+        ({"tick": 1}, ("StaleTick", (1, 0))),
         ({"signerSet": 2}, ("WrongSignerSet", (2, 1))),
         ({"chain": 1}, ("ForeignChain", (1, None))),
     ],
@@ -304,14 +305,14 @@ def test_only_the_operator_opens_and_ends_runs(vault: World) -> None:
     vault.enrol(1000, 500)
     functions = vault.vault.functions
     wanted = ("NotOperator", (HOLDER.address.lower(),))
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1), HOLDER) == wanted
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, BOOK), HOLDER) == wanted
     vault.open()
     assert vault.refused(functions.endCovered(RUN), HOLDER) == wanted
 
 
 def test_an_account_without_a_book_has_no_runs(vault: World) -> None:
     vault.deposit(1000)
-    call = vault.vault.functions.openRun(RUN, HOLDER.address, 1)
+    call = vault.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK)
     assert vault.refused(call, OPERATOR) == ("UnknownAccount", (HOLDER.address.lower(),))
 
 
@@ -320,24 +321,59 @@ def test_a_run_is_opened_once(vault: World) -> None:
     vault.enrol(0, 0, OTHER, OTHER_BOOK)
     vault.open()
     functions = vault.vault.functions
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2), OPERATOR) == ("RunIsOpen", (RUN,))
-    assert vault.refused(functions.openRun(digest("next"), HOLDER.address, 2), OPERATOR) == ("RunIsOpen", (RUN,))
-    assert vault.refused(functions.openRun(RUN, OTHER.address, 2), OPERATOR) == ("RunKnown", (RUN,))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK), OPERATOR) == ("RunIsOpen", (RUN,))
+    assert vault.refused(functions.openRun(digest("next"), HOLDER.address, 2, BOOK), OPERATOR) == ("RunIsOpen", (RUN,))
+    assert vault.refused(functions.openRun(RUN, OTHER.address, 2, OTHER_BOOK), OPERATOR) == ("RunKnown", (RUN,))
     vault.send(functions.endCovered(RUN), OPERATOR)
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2), OPERATOR) == ("RunKnown", (RUN,))
-    assert vault.refused(functions.openRun(bytes(32), HOLDER.address, 2), OPERATOR) == ("RunKnown", (bytes(32),))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK), OPERATOR) == ("RunKnown", (RUN,))
+    assert vault.refused(functions.openRun(bytes(32), HOLDER.address, 2, BOOK), OPERATOR) == ("RunKnown", (bytes(32),))
 
 
 def test_runs_are_at_later_and_later_ticks(vault: World) -> None:
     vault.enrol(1000, 500)
     functions = vault.vault.functions
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 0), OPERATOR) == ("StaleTick", (0, 0))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 0, BOOK), OPERATOR) == ("StaleTick", (0, 0))
     vault.open(tick=3)
     vault.send(functions.endCovered(RUN), OPERATOR)
     for tick in (2, 3):
-        call = functions.openRun(digest("next"), HOLDER.address, tick)
+        call = functions.openRun(digest("next"), HOLDER.address, tick, BOOK)
         assert vault.refused(call, OPERATOR) == ("StaleTick", (tick, 3))
     vault.open(digest("next"), tick=4)
+
+
+def test_a_run_that_lapsed_is_opened_again_at_its_tick(vault: World) -> None:
+    vault.enrol(1000, 500)
+    functions = vault.vault.functions
+    vault.open(tick=3)
+    vault.chain.travel(RUN_SECONDS + 1)
+    vault.send(functions.lapse(RUN))
+    assert vault.account()["lapsed"]
+    earlier = functions.openRun(digest("next"), HOLDER.address, 2, BOOK)
+    assert vault.refused(earlier, OPERATOR) == ("StaleTick", (2, 3))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 3, BOOK), OPERATOR) == ("RunKnown", (RUN,))
+    vault.open(digest("next"), tick=3)
+    assert not vault.account()["lapsed"]
+    vault.send(functions.endCovered(digest("next")), OPERATOR)
+    again = functions.openRun(digest("third"), HOLDER.address, 3, BOOK)
+    assert vault.refused(again, OPERATOR) == ("StaleTick", (3, 3))
+
+
+def test_a_run_is_on_any_book_that_the_account_registered_and_on_no_other(vault: World) -> None:
+    vault.enrol(1000, 500)
+    vault.enrol(0, 0, OTHER, OTHER_BOOK)
+    functions = vault.vault.functions
+    nobody = functions.openRun(RUN, HOLDER.address, 1, digest("unregistered"))
+    assert vault.refused(nobody, OPERATOR) == ("NotTheBook", (digest("unregistered"), NOBODY))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, bytes(32)), OPERATOR).name == "NotTheBook"
+    others = functions.openRun(RUN, HOLDER.address, 1, OTHER_BOOK)
+    assert vault.refused(others, OPERATOR) == ("NotTheBook", (OTHER_BOOK, OTHER.address.lower()))
+    vault.register(HOLDER, digest("another book"))
+    vault.open(book=BOOK)
+    assert functions.runOf(RUN).call()[4] == BOOK
+    # What was proven of the book that was replaced settles.
+    vault.settle(100)
+    assert vault.balances() == (800, 700)
+    assert vault.account()["commitments"] == digest("another book")
 
 
 def test_a_covered_run_ends_and_unlocks(vault: World) -> None:
@@ -392,7 +428,7 @@ def test_the_guardian_stops_everything_and_nothing_else_can(vault: World) -> Non
         (functions.post(1), HOLDER),
         (functions.release(released, vault.sign("ReleaseAttestation", released)), HOLDER),
         (registration(vault), HOLDER),
-        (functions.openRun(digest("next"), HOLDER.address, 2), OPERATOR),
+        (functions.openRun(digest("next"), HOLDER.address, 2, BOOK), OPERATOR),
         (functions.endCovered(RUN), OPERATOR),
         (functions.lapse(RUN), HOLDER),
         (settle, OPERATOR),

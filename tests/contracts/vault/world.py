@@ -72,6 +72,7 @@ class Proofs:
     breach_proof: bytes
     top_up_statement: bytes
     top_up_proof: bytes
+    top_up: int = 100
 
     @property
     def arguments(self) -> tuple[bytes, bytes, bytes, bytes]:
@@ -135,6 +136,7 @@ class World:
             "topUpMatrix": digest("initial"),
             "breachContext": digest("breach context"),
             "topUpContext": digest("top-up context"),
+            "topUp": 100,
             "free": self.vault.functions.runOf(RUN).call()[5],
             "posted": self.vault.functions.runOf(RUN).call()[6],
             "rate": RATE,
@@ -152,6 +154,7 @@ class World:
             "account": HOLDER.address,
             "amount": amount,
             "posted": account["posted"],
+            "tick": account["tick"],
             "log": LOG,
             "sequence": account["sequence"] + 1,
             "signerSet": 1,
@@ -173,7 +176,7 @@ class World:
         first = said | dict(breach or {})
         said = {"context": digest("top-up context"), "commitments": BOOK, "matrix": digest("initial")}
         second = said | {"top_up": top_up} | dict(topped or {})
-        return Proofs(self._checked(first), breach_proof, self._checked(second), top_up_proof)
+        return Proofs(self._checked(first), breach_proof, self._checked(second), top_up_proof, second["top_up"])
 
     def _checked(self, said: Mapping[str, Any]) -> bytes:
         fields = (said["context"], said["commitments"], said["matrix"], said["top_up"], 24, 32)
@@ -200,15 +203,22 @@ class World:
 
     def enrol(self, free: int, posted: int, holder: LocalAccount = HOLDER, book: bytes = BOOK) -> None:
         """Register a book and bring collateral."""
-        self.register(holder, book)
-        if free + posted:
-            self.deposit(free + posted, holder)
-        if posted:
-            self.send(self.vault.functions.post(posted), holder)
 
-    def open(self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1) -> TxReceipt:
-        """Open a run."""
-        return self.send(self.vault.functions.openRun(run, holder.address, tick), OPERATOR)
+        def deed() -> None:
+            self.register(holder, book)
+            if free + posted:
+                self.deposit(free + posted, holder)
+            if posted:
+                self.send(self.vault.functions.post(posted), holder)
+
+        self.chain.once((self.vault.address, free, posted, holder.address, book), deed)
+
+    def open(
+        self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1, book: bytes | None = None
+    ) -> TxReceipt:
+        """Open a run, on the book in force unless it is another."""
+        book = self.account(holder)["commitments"] if book is None else book
+        return self.send(self.vault.functions.openRun(run, holder.address, tick, book), OPERATOR)
 
     def settling(
         self,
@@ -216,8 +226,9 @@ class World:
         message: Mapping[str, Any] | None = None,
         signed: Sequence[Signed] | None = None,
     ) -> ContractFunction:
-        """Return the call that settles the holder's run."""
+        """Return the call that settles the holder's run; what is not signed yet is attested of the proofs' X."""
         message = self.matrices() if message is None else message
+        message = {**message, "topUp": proofs.top_up} if signed is None else message
         signed = self.sign("MatrixAttestation", message) if signed is None else signed
         return self.vault.functions.settle(message, signed, *proofs.arguments)
 
@@ -243,7 +254,7 @@ class World:
 
     def account(self, holder: LocalAccount = HOLDER) -> dict[str, Any]:
         """Return an account of the vault."""
-        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state")
+        names = ("free", "posted", "commitments", "run", "sequence", "tick", "state", "lapsed")
         return dict(zip(names, self.vault.functions.accountOf(holder.address).call(), strict=True))
 
     def balances(self, holder: LocalAccount = HOLDER) -> tuple[int, int]:

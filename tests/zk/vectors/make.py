@@ -1,14 +1,16 @@
-"""How the frozen proofs were made, those in one piece and those in chunks, and the vectors of the transcript.
+"""How the frozen proofs were made, those in one piece and those in chunks, and the vectors of transcript and sharing.
 
     python -m tests.zk.vectors.make > tests/zk/vectors/proofs.json
     python -m tests.zk.vectors.make chunks > tests/zk/vectors/chunks.json
     python -m tests.zk.vectors.make transcript > tests/zk/vectors/transcript.json
+    python -m tests.zk.vectors.make sharing > tests/zk/vectors/sharing.json
 
 They are frozen. Making one again (with fresh nonces) is right only when the version of its proof format changes.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,13 @@ from atomic_margin.zk.prove.key import commit_key
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.sharing.deal import SharingWitness, deal_shares
+from atomic_margin.zk.sharing.messages import Deal, Shares
+from atomic_margin.zk.sharing.open_row import share_row
+from atomic_margin.zk.sharing.pass_on import add_up, pass_on
+from atomic_margin.zk.sharing.resharing import Resharing
+from atomic_margin.zk.sharing.rows import Row
+from atomic_margin.zk.sharing.statement import Custodian, SharingStatement
 from atomic_margin.zk.transcript import Transcript
 
 
@@ -132,7 +141,58 @@ def transcript() -> None:
     print(json.dumps(vectors, indent=1, ensure_ascii=False))
 
 
-MAKERS = {"chunks": chunks, "transcript": transcript}
+def sharing() -> None:
+    """Deals of two of three and of three of four, a row of the second, and the first passed on."""
+    group = load_group("arkworks")
+
+    def told(deal: Deal, shares: Sequence[Shares]) -> dict[str, Any]:
+        statement, (transcript, digest) = deal.statement, deal.transcript()
+        transcript.absorb("shares", shares[0].to_bytes())
+        return {
+            "context": statement.context,
+            "threshold": statement.threshold,
+            "custodians": [{"point": one.point, "identity": one.identity.hex()} for one in statement.custodians],
+            "commitments": [point.hex() for point in statement.commitments],
+            "binding": [[label, data.hex()] for label, data in statement.binding()],
+            "deal": deal.to_bytes().hex(),
+            "hash": digest.hex(),
+            "shares": [one.to_bytes().hex() for one in shares],
+            "omega of the first shares": f"{transcript.challenge('omega'):064x}",
+        }
+
+    records = []
+    for threshold, points, values in ((2, (1, 2, 3), (5, 0, 31)), (3, (1, 2, 7, 65_535), (2**32 - 1, 4))):
+        context = {"institution": "Harbour Fund", "submission": str(threshold)}
+        commitments, blindings = commit_values(values, bytes(range(32)), context, group)
+        custodians = tuple(Custodian(point, point.to_bytes(2, "big") * 16) for point in points)
+        statement = SharingStatement(commitments, threshold, custodians, context)
+        deal, shares = deal_shares(statement, SharingWitness(values, blindings), group)
+        opened = {"values": values, "blindings": [f"{blinding:064x}" for blinding in blindings]}
+        records.append((deal, shares, {**told(deal, shares), **opened}))
+    deal, shares, record = records[1]
+    row = Row(deal, (-3, 2**40), 17)
+    record["row"] = {
+        "weights": row.weights,
+        "offset": row.offset,
+        "points": [group.encode_point(point).hex() for point in row.points(group)],
+        "shares": [share_row(row, one).to_bytes().hex() for one in shares],
+    }
+    deal, shares, record = records[0]
+    resharing = Resharing(deal, (1, 3), 2, (Custodian(4, b"\x04" * 32), Custodian(5, b"\x05" * 32)), {"epoch": "2"})
+    dealt = {one.custodian: pass_on(resharing, one, group) for one in shares if one.custodian in resharing.dealers}
+    deals = {dealer: made for dealer, (made, _) in dealt.items()}
+    received = [{dealer: parts[place] for dealer, (_, parts) in dealt.items()} for place in (0, 1)]
+    added = [add_up(resharing, deals, parts, point, group) for parts, point in zip(received, (4, 5), strict=True)]
+    record["passed on"] = {
+        "dealers": resharing.dealers,
+        "context": resharing.context,
+        "deals": [told(*dealt[dealer]) for dealer in resharing.dealers],
+        "result": told(added[0][0], [one for _, one in added]),
+    }
+    print(json.dumps({"generators": generators_hash(), "records": [record for *_, record in records]}, indent=1))
+
+
+MAKERS = {"chunks": chunks, "sharing": sharing, "transcript": transcript}
 
 if __name__ == "__main__":
     MAKERS.get(" ".join(sys.argv[1:]), main)()

@@ -3,6 +3,7 @@
 from alembic import context
 
 from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
+from atomic_margin.service.operator.store import rail_tables as _rail_tables  # noqa: F401  # and these
 from atomic_margin.service.operator.store.tables import Base
 
 

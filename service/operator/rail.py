@@ -1,0 +1,139 @@
+"""The port through which the settlement hook moves collateral: what a rail is, and the usual one, the ledger alone.
+
+The hook decides what a proven breach has to move, and nothing else does. A rail carries it out where the collateral is,
+and says when that is final; only then is the settlement entered and booked. Where the operator's ledger is all there
+is, that is at once. Where a contract holds the collateral, it takes blocks (`settlement.chain`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from sqlalchemy.orm import Session
+
+from atomic_margin.service.protocol.rail_messages import RailView
+from atomic_margin.service.protocol.settlements import Rightful
+
+
+class RailState(str, Enum):
+    """How far a rail is with one settlement."""
+
+    PENDING = "pending"
+    """Taken from the hook; nothing was sent yet."""
+    SUBMITTED = "submitted"
+    """Something was sent, and may be undone."""
+    FINAL = "final"
+    """It moved, and nothing undoes it."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the hook tells a rail of one verified breach.
+
+    Attributes:
+        run_id: of the run, which settles once.
+        run_hash: hash of its signed record.
+        answer_hash: of the answer that proved the breach.
+        institution: whose account it is.
+        top_up: X in units of the initial proof matrix.
+        top_up_usd: the same in USD.
+        rightful: what has to move, by the ledger as it is now.
+    """
+
+    run_id: str
+    run_hash: str
+    answer_hash: str
+    institution: str
+    top_up: int
+    top_up_usd: Decimal
+    rightful: Rightful
+
+
+class Trouble(NamedTuple):
+    """Something that keeps a rail from going on, for whoever looks after it.
+
+    Attributes:
+        run_id: of the settlement that waits; empty for what is not about one.
+        what: what is wrong, and what to do.
+    """
+
+    run_id: str
+    what: str
+
+
+class Rail(Protocol):
+    """What carries settlements out."""
+
+    def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
+        """Return what moved once that is final, inside the hook's unit of work; None while it is not.
+
+        It is called again with the same breach until it is, and what it is given meanwhile may differ with the ledger.
+        """
+
+    def under_way(self, session: Session) -> frozenset[str]:
+        """Return the runs that were carried and are not final: nobody need ask for them."""
+
+    def finals(self, session: Session) -> frozenset[str]:
+        """Return the runs that are final and wait for the ledger: halts of settlements come too late for them."""
+
+    def troubles(self, session: Session) -> list[Trouble]:
+        """Return what keeps it from going on, a limited number."""
+
+    def view(self, session: Session) -> RailView:
+        """Return what the operator's staff are shown."""
+
+    def rounds(self) -> list[tuple[str, Callable[[], bool]]]:
+        """Return what is done again and again in the background, by the name of its thread."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class LedgerRail:
+    """The operator's ledger is where the collateral is: what is booked has moved."""
+
+    def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
+        """Return what has to move: the hook books it in the same transaction."""
+        del session
+        return instruction.rightful
+
+    def under_way(self, session: Session) -> frozenset[str]:
+        """Return none: nothing is on the way."""
+        del session
+        return frozenset()
+
+    def finals(self, session: Session) -> frozenset[str]:
+        """Return none: what is final is booked."""
+        del session
+        return frozenset()
+
+    def troubles(self, session: Session) -> list[Trouble]:
+        """Return none."""
+        del session
+        return []
+
+    def view(self, session: Session) -> RailView:
+        """Return that there is no other rail."""
+        del session
+        return RailView(
+            rail="ledger",
+            chain=None,
+            vault=None,
+            asset=None,
+            sender=None,
+            transfers=(),
+            accounts=(),
+            troubles=(),
+        )
+
+    def rounds(self) -> list[tuple[str, Callable[[], bool]]]:
+        """Return none."""
+        return []
+
+    def close(self) -> None:
+        """Hold nothing."""

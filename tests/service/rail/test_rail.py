@@ -1,0 +1,234 @@
+"""A rail on a chain: pending, submitted, final; then the ledger, which moves what the chain moved."""
+
+from atomic_margin.contracts.run_keys import run_key
+from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.operator.rail import RailState
+from atomic_margin.service.operator.runs import answers
+from atomic_margin.service.operator.settlement.chain.errors import NotCarriable
+from atomic_margin.service.protocol.states import AccountState, RunState
+
+from ...contracts.vault.world import HOLDER, OPERATOR, RUN_SECONDS, digest
+from ..documents import FUND
+from .settling import ASSET, PLENTY, Settling
+
+RUN = f"{FUND}.1"
+
+
+def breached(joined: Settling, free: int = PLENTY // 10) -> str:
+    """Bring free collateral, and have the first tick breached: nothing is posted."""
+    if free:
+        joined.deposit(free)
+    run_id = joined.world.play(1)
+    joined.world.answer(run_id)
+    return run_id
+
+
+def test_a_call_is_settled_in_the_vault_first_and_in_the_ledger_once_it_is_final(joined: Settling) -> None:
+    run_id = breached(joined)
+    assert joined.state(run_id) == RailState.PENDING
+    assert joined.world.run(run_id).state is RunState.BREACH_VERIFIED
+    joined.settle()
+    top_up, quantity = joined.preparing.due(run_id)
+    assert joined.state(run_id) == RailState.FINAL
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    assert joined.vault.balances() == (PLENTY // 10 - quantity, quantity)
+    assert joined.world.held(f"{FUND}/posted") == {ASSET: quantity}
+    assert joined.world.held(f"{FUND}/free") == {ASSET: PLENTY // 10 - quantity}
+    outcome = joined.transfer(run_id).outcome
+    assert outcome is not None
+    assert (outcome["kind"], outcome["amount"], outcome["top_up"]) == ("margin_call", str(quantity), str(top_up))
+    assert [one.purpose for one in joined.sent(run_id)] == ["open", "settle"]
+    assert not any(joined.world.totals().values())
+    joined.rail.mirror.compare()
+    assert joined.rail.mirror.problems() == []
+
+
+def test_a_call_that_free_collateral_does_not_reach_liquidates_on_both_sides(joined: Settling) -> None:
+    run_id = breached(joined, free=1000)
+    joined.settle()
+    assert joined.vault.balances() == (0, 0)
+    assert joined.vault.state() == "Terminated"
+    assert joined.world.state() == AccountState.IN_DEFAULT
+    assert joined.world.held(f"{FUND}/liquidation") == {ASSET: 1000}
+    assert joined.transfer(run_id).outcome == joined.transfer(run_id).outcome | {
+        "kind": "liquidation",
+        "amount": "1000",
+    }
+
+
+def test_the_ledger_does_not_move_before_the_block_is_final(joined: Settling) -> None:
+    joined.rail.settings.file.__dict__["finality"] = 3
+    run_id = breached(joined)
+    joined.settle(3)
+    assert joined.vault.run_state(bytes.fromhex(joined.transfer(run_id).run_hash)) == "Settled"
+    assert joined.state(run_id) == RailState.SUBMITTED
+    assert joined.world.run(run_id).state is RunState.BREACH_VERIFIED
+    assert joined.world.held(f"{FUND}/posted") == {}
+    joined.vault.chain.machine.mine_blocks(2)
+    joined.settle(1)
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_the_hook_settles_nothing_that_is_on_its_way(joined: Settling) -> None:
+    run_id = breached(joined)
+    assert answers.settle_unfinished(joined.world.operator) == []
+    with joined.world.operator.store.reading() as session:
+        assert joined.rail.under_way(session) == {run_id}
+        assert joined.rail.finals(session) == frozenset()
+
+
+def test_a_settlement_is_entered_once_however_often_one_looks(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.settle(12)
+    settled = [one for one in joined.world.entries() if one.entry.body["kind"] == "margin called"]
+    assert len(settled) == 1
+    assert list(joined.world.settlements()) == [run_id]
+    assert len(joined.sent(run_id)) == 2
+
+
+def test_another_process_goes_on_where_one_ended(joined: Settling) -> None:
+    run_id = breached(joined)
+    for _ in range(6):
+        joined = joined.restarted()
+        joined.look()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    assert len(joined.sent(run_id)) == 2
+    joined.world.close()
+
+
+def test_what_the_vault_does_not_carry_waits_and_says_why(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.preparing.problem = NotCarriable("BTC is posted too")
+    joined.look()
+    joined.look()
+    transfer = joined.transfer(run_id)
+    assert (transfer.problem, transfer.failures, transfer.state) == ("BTC is posted too", 1, "pending")
+    with joined.world.operator.store.reading() as session:
+        assert [tuple(one) for one in joined.rail.troubles(session)] == [(run_id, "BTC is posted too")]
+    joined.preparing.problem = None
+    joined.again_at_once()
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    assert joined.transfer(run_id).problem is None
+
+
+def test_a_vault_that_refuses_is_asked_again_and_its_error_is_said(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.preparing.changed = {"expiry": 1}
+    joined.settle(3)
+    problem = joined.transfer(run_id).problem
+    assert problem is not None
+    assert problem.startswith("the vault refuses: Expired(1, ")
+    assert [one.purpose for one in joined.sent(run_id)] == ["open"]
+    joined.preparing.changed = {}
+    joined.again_at_once()
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_an_institution_without_an_account_in_the_vault_waits(joined: Settling) -> None:
+    run_id = breached(joined)
+    accounts = joined.rail.settings.file.accounts
+    joined.rail.settings.file.__dict__["accounts"] = {}
+    joined.look()
+    assert "names no account of" in str(joined.transfer(run_id).problem)
+    joined.rail.settings.file.__dict__["accounts"] = accounts
+    joined.again_at_once()
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_what_differs_is_said_and_not_booked(joined: Settling) -> None:
+    run_id = breached(joined, free=1000)
+    # Nobody brought this to the vault: the ledger believes in a call, the chain liquidates.
+    joined.world.deposit(FUND, ASSET, PLENTY // 10, "nowhere")
+    joined.settle()
+    assert joined.state(run_id) == RailState.FINAL
+    assert joined.world.run(run_id).state is RunState.BREACH_VERIFIED
+    assert "has a liquidation of 1000 USDC" in str(joined.transfer(run_id).problem)
+    joined.rail.mirror.compare()
+    assert joined.world.settlements() == {}
+
+
+def test_the_operator_who_ends_a_breached_run_as_covered_is_named(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.look()
+    key = bytes.fromhex(joined.transfer(run_id).run_hash)
+    joined.vault.send(joined.vault.vault.functions.endCovered(key), OPERATOR)
+    joined.look()
+    assert "is over on the chain as covered, and its breach is proven" in str(joined.transfer(run_id).problem)
+    assert joined.world.held(f"{FUND}/posted") == {}
+
+
+def test_deposits_are_booked_once_and_strangers_are_named(joined: Settling) -> None:
+    joined.deposit(500)
+    joined.rail.mirror.compare()
+    assert joined.world.held(f"{FUND}/free") == {ASSET: 500}
+    joined.vault.deposit(7, HOLDER, OPERATOR)
+    joined.rail.mirror.compare()
+    (problem,) = joined.rail.mirror.problems()
+    assert problem.startswith(f"7 arrived for {OPERATOR.address}, which is nobody's here")
+    again = joined.restarted()
+    again.rail.mirror.compare()
+    assert again.world.held(f"{FUND}/free") == {ASSET: 500}
+    again.world.close()
+
+
+def test_what_an_institution_posts_on_one_side_alone_differs(joined: Settling) -> None:
+    joined.deposit(500)
+    joined.vault.send(joined.vault.vault.functions.post(200), HOLDER)
+    joined.rail.mirror.compare()
+    (problem,) = joined.rail.mirror.problems()
+    assert problem.startswith(f"{FUND}: the vault has 300 free and 200 posted as of block")
+    joined.world.instruct(FUND, "post", ASSET, 200)
+    joined.rail.mirror.compare()
+    assert joined.rail.mirror.problems() == []
+
+
+def test_nothing_is_sent_while_settlements_are_halted(joined: Settling) -> None:
+    run_id = breached(joined)
+    halts.halt(joined.world.operator, "drill", ("settlements",))
+    joined.look()
+    assert joined.sent(run_id) == []
+    assert "halted" in str(joined.transfer(run_id).problem)
+    halts.resume(joined.world.operator, "drill over")
+    joined.again_at_once()
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_a_halt_comes_too_late_for_what_is_final(joined: Settling) -> None:
+    run_id = breached(joined)
+    for _ in range(2):
+        joined.rail._next_look = 0.0
+        joined.rail.look()
+    joined.rail._next_look = 0.0
+    assert joined.rail.look()
+    halts.halt(joined.world.operator, "drill", ("settlements",))
+    answers.settle_unfinished(joined.world.operator)
+    assert joined.state(run_id) == RailState.FINAL
+
+
+def test_a_run_that_lapses_on_the_chain_is_opened_anew_and_settled(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.preparing.changed = {"expiry": 1}
+    joined.settle(2)
+    first = bytes.fromhex(joined.transfer(run_id).run_hash)
+    joined.vault.chain.travel(RUN_SECONDS + 1)
+    joined.vault.send(joined.vault.vault.functions.lapse(first))
+    joined.preparing.changed = {}
+    for _ in range(6):
+        joined.again_at_once()
+        joined.look()
+    transfer = joined.transfer(run_id)
+    assert (transfer.round, transfer.state) == (1, "final")
+    assert joined.vault.run_state(first) == "Lapsed"
+    assert joined.vault.run_state(run_key(bytes.fromhex(transfer.run_hash), 1)) == "Settled"
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_a_book_that_is_replaced_in_the_vault_before_its_run_is_opened_is_settled(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.vault.register(HOLDER, digest("another book"))
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
