@@ -29,7 +29,7 @@ RULES = PriceRules.parse(
 
 PACKAGES = ("documents", "margin", "circuits", "contracts", "fhe", "zk", "service", "bench")
 SOURCES = sorted(source for package in PACKAGES for source in (ROOT / package).rglob("*.py"))
-ERRORS = sorted(source for source in SOURCES if source.name == "errors.py")
+ERRORS = sorted(source for source in SOURCES if source.name.endswith("errors.py"))
 
 
 def _drawn(module: ModuleType) -> dict[str, tuple[str | None, str]]:

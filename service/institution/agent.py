@@ -9,10 +9,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 
 from atomic_margin.margin.errors import MarginError
-from atomic_margin.margin.market.portfolio import Portfolio, check_gross
+from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import (
@@ -26,6 +25,7 @@ from atomic_margin.service.institution import (
     renewals,
     rotation,
     shortfalls,
+    submitting,
     waiting,
 )
 from atomic_margin.service.institution.chain import MarketChain
@@ -35,18 +35,16 @@ from atomic_margin.service.institution.coverage import Unasked
 from atomic_margin.service.institution.directory_lock import DirectoryLock
 from atomic_margin.service.institution.enrolment import enrol, require_admission
 from atomic_margin.service.institution.following import OpenStream
-from atomic_margin.service.institution.gains import prove_gain
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.institution.keyring import KeyRing, load_secret
 from atomic_margin.service.institution.log_watch import open_watch
-from atomic_margin.service.institution.openings import read_openings
 from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.pinning import pinned_terms, require_own
 from atomic_margin.service.institution.settings import AgentSettings
 from atomic_margin.service.institution.standing import Standing, standing
 from atomic_margin.service.institution.store import InstitutionStore
-from atomic_margin.service.institution.submissions import CommittedBook, make_submission
+from atomic_margin.service.institution.submissions import CommittedBook
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import Excess, LossesSettled, Released, RunFigures
@@ -54,7 +52,6 @@ from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import ENDED
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
-from atomic_margin.zk.prove.commit import commit_values
 
 _RENEWALS = 4  # books that one round brings again at most: two under new keys, and one at new prices or elsewhere
 _log = logging.getLogger(__name__)
@@ -150,14 +147,11 @@ class Agent:
         """
         with self._lock:
             account = self.settings.account(self.terms.universe.hash())
-            z = self.terms.encode(book, account)
-            check_gross(z, self.terms.columns(account), account.gross_limit)
+            values = submitting.encode(self._party, book, account)
             self._caught_up()
             self._outbox.replace_submissions()
             sequence = self._followed().public.submissions + 1
-            values = tuple(int(value) for value in z)
-            context = {"institution": self.settings.institution, "submission_sequence": str(sequence)}
-            committed = CommittedBook(values, *commit_values(values, self._secret, context))
+            committed = submitting.commit(self._party, self._secret, sequence, values)
             self._submit(sequence, book, committed, account, settles)
             return sequence
 
@@ -368,26 +362,7 @@ class Agent:
         account: Columned,
         settles: Settles | None = None,
     ) -> None:
-        """Make a submission under the keys in use, keep it, and send it."""
-        own = self._keys.of(str(self._store.note("evaluation_keys")))
-        keys = self._keys.secret(own)
-        addressed = {
-            "institution": self.settings.institution,
-            "operator": self.settings.trust.operator,
-            "sequence": str(sequence),
-            "entry": self.history.head,
-            "nonce": self._client.nonce(),
-            "evaluation_keys": own.evaluation_keys,
-        }
-        openings = read_openings(keys, own.openings)
-        make = partial(make_submission, addressed, account, self.terms, book, keys, openings)
-        gain = partial(prove_gain, self._party, self._followed, settles=settles)
-        made = make(self._store.use_masks, self._stage, gain)
-        signed = made.signed_by(self.identity)
-        self._outbox.keep_submission(signed, portfolio, book.blindings)
-        self._stage("sending the submission")
-        self._outbox.send(signed)
-        self._stage("submitted")
+        submitting.send(self._party, self._outbox, self._followed, sequence, portfolio, book, account, settles)
 
     def _replace_keys(self, alarmed: bool) -> None:
         """Replace keys whose decryptions did not agree; finish a replacement that was interrupted."""

@@ -11,7 +11,7 @@ from atomic_margin.circuits.errors import CircuitError, ProfileError
 from atomic_margin.documents.errors import DocumentError, NotADecimal
 from atomic_margin.fhe.errors import EvaluationFailed, FheError, MalformedKeys
 from atomic_margin.margin.errors import GrossLimitTooLarge, MarginError, MarginOverflow, UnknownAsset
-from atomic_margin.service import errors
+from atomic_margin.service import errors, request_errors
 from atomic_margin.service.errors import RequestError
 from atomic_margin.service.http import problems
 from atomic_margin.zk.errors import ProofError, StatementError
@@ -101,7 +101,7 @@ def raising() -> Iterator[Callable[[Exception], Any]]:
 
 
 def test_every_request_error_is_expected_here() -> None:
-    assert {kind for kind in subclasses(RequestError) if kind.__module__ == errors.__name__} == set(EXPECTED)
+    assert {kind for kind in subclasses(RequestError) if kind.__module__ == request_errors.__name__} == set(EXPECTED)
 
 
 @pytest.mark.parametrize("kind", EXPECTED, ids=lambda kind: kind.__name__)
