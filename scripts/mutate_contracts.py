@@ -38,7 +38,7 @@ SOURCES = (
 )
 TESTS = ("tests/contracts/vault", "tests/contracts/two_chains")
 NO_COMPILER = 3
-CHOSEN = "not slow and not long"
+CHOSEN = "not slow"
 FIRST = {
     "AttestedVault": ("test_attested.py",),
     "CollateralPayment": ("test_payment.py",),

@@ -5,7 +5,7 @@
 >>> parse_json(b'{"sequence": 7}')
 Traceback (most recent call last):
     ...
-atomic_margin.service.errors.MalformedRequest: numbers are written as decimal strings here, got 7
+atomic_margin.service.request_errors.MalformedRequest: numbers are written as decimal strings here, got 7
 """
 
 import json

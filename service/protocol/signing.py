@@ -9,7 +9,7 @@ one type of document is none on another:
 >>> signed.verify(frozenset())
 Traceback (most recent call last):
     ...
-atomic_margin.service.errors.SignatureInvalid: tick: signed by a key that is not trusted for it
+atomic_margin.service.request_errors.SignatureInvalid: tick: signed by a key that is not trusted for it
 """
 
 import os

@@ -6,10 +6,10 @@ may happen. What is not in them is refused:
 
 >>> RUNS.next_state(RunState.BREACH_VERIFIED, RunEvent.SETTLED, "run fund.7")
 <RunState.SETTLED: 'settled'>
->>> RUNS.next_state(RunState.SETTLED, RunEvent.SETTLED, "run fund.7")
+>>> RUNS.next_state(RunState.SETTLED, RunEvent.SETTLED, "it")
 Traceback (most recent call last):
     ...
-atomic_margin.service.errors.IllegalTransition: run fund.7 is settled; the event 'settled' is not possible in that state
+atomic_margin.service.request_errors.IllegalTransition: it is settled; the event 'settled' is not possible in that state
 """
 
 from collections.abc import Iterator, Mapping

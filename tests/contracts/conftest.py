@@ -15,7 +15,7 @@ from .cases import Case, breach, sufficiency
 from .chains import Verifier
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def a_second_a_block() -> Iterator[None]:
     """Chains in this process have the time of their blocks, whatever the machine's, and know signatures they saw."""
     with pytest.MonkeyPatch.context() as patch:

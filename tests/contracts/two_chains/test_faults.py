@@ -28,6 +28,9 @@ from .pair import (
 )
 from .test_key_lock import key
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 # Replays
 
 

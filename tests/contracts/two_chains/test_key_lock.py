@@ -23,6 +23,9 @@ from .pair import (
     standing_behind,
 )
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 MAX_LOCK = 30 * DAY
 
 

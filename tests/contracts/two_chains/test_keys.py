@@ -17,6 +17,9 @@ from atomic_margin.contracts.keys import (
 )
 from atomic_margin.contracts.option_value import YEAR_SECONDS, free_option, walk_away
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 PLACE = KeyPlace(1, "0x" + "11" * 20, 2, "0x" + "22" * 20, 7, Outcome.SUCCESS)
 SEEDS = [bytes([number]) * 32 for number in range(3)]
 SECRETS = [secret_of(seed, PLACE) for seed in SEEDS]

@@ -18,6 +18,9 @@ from .pair import (
 )
 from .test_key_lock import key
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def asset(chains: Pair) -> Chain:

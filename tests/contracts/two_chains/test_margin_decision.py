@@ -23,6 +23,9 @@ from .pair import (
     times,
 )
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 
 def key(trade: Trade, outcome: Any, who: Any = range(3)) -> bytes:
     """Return a key of these holders, whether it was asked for or not."""

@@ -8,6 +8,9 @@ from ..vault.chain import Chain
 from ..vault.world import CAP, GUARDIAN, HOLDER, STRANGER, World, world
 from .pair import ID, PAID, PROVIDER, Pair, Trade, exchange, over
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def trade(chains: Pair) -> Trade:

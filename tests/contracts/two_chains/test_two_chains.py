@@ -32,6 +32,9 @@ from .pair import (
     standing_behind,
 )
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 
 def test_the_chains_are_two(chains: Pair) -> None:
     assert (chains.asset.id, chains.deciding.id) == (ASSET_CHAIN, DECIDING_CHAIN)

@@ -19,6 +19,9 @@ from .parted import Anvil, Cut, Parted, cut, missing, new_vault, parted_world
 from .world import GUARDIAN, HOLDER, LOG, OPERATOR, OTHER, PEOPLE, RUN, RUN_SECONDS, STRANGER, settings, world
 from .world import digest as named
 
+# A minute of a newcomer's wait; CI runs them.
+pytestmark = pytest.mark.long
+
 TOP_UP = 100
 PLAN = Plan(2, 3)
 NEXT = named("next run")
