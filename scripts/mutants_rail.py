@@ -72,7 +72,7 @@ RAIL_MUTANTS = (
         "what differs",
         f"{_ROOM}.mirror:Line.differs",
         RETURNED,
-        "what_an_institution_posts_on_one_side_alone_differs",
+        "what_is_posted_is_posted_in_the_vault_first",
     ),
     _pool("sent once", f"{_SENT}.advance", value("live"), "nothing_is_sent_twice_while_it_waits", "[]"),
     _pool(

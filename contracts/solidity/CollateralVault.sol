@@ -261,7 +261,10 @@ abstract contract CollateralVault is HeldToken {
     /// At a later tick than the account's last run, or at the same one if that ended by time alone. The book is one that
     /// the account registered, at any time: whoever answers for a book cannot get rid of it by registering another. That
     /// it is the run's, signers attest.
-    function openRun(bytes32 run, address account, uint64 tick, bytes32 commitments)
+    ///
+    /// `posted` is what c counts, which the account has or more: whoever posts something just before a run is opened
+    /// cannot make what was proven be about another balance.
+    function openRun(bytes32 run, address account, uint64 tick, bytes32 commitments, uint256 posted)
         external
         nonReentrant
         whenNotPaused
@@ -275,15 +278,16 @@ abstract contract CollateralVault is HeldToken {
         if (tick < held.tick || (tick == held.tick && !held.lapsed)) revert StaleTick(tick, held.tick);
         address holder = holderOf[commitments];
         if (holder != account) revert NotTheBook(commitments, holder);
+        if (posted > held.posted) revert InsufficientPosted(held.posted, posted);
         uint64 deadline = clock() + runSeconds;
         _runs[run] =
-            Run(account, tick, deadline, RunState.Valuation, commitments, held.free, held.posted);
+            Run(account, tick, deadline, RunState.Valuation, commitments, held.free, posted);
         held.run = run;
         held.tick = tick;
         held.lapsed = false;
         ++held.runs;
         held.state = AccountState.Valuation;
-        emit SettlementRequested(run, account, tick, commitments, held.free, held.posted, deadline);
+        emit SettlementRequested(run, account, tick, commitments, held.free, posted, deadline);
     }
 
     /// Ends a run that was answered as covered.

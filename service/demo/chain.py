@@ -156,6 +156,7 @@ def local_vault(folder: Path) -> Iterator[LocalVault]:
                 "rpc": rpc,
                 "addresses": local.addresses_file.name,
                 "accounts": {NAME: holder.account.address},
+                "others": "ledger",
                 "signers": [f"http://127.0.0.1:{port}" for port in ports],
                 "sender": {"keystore": operator.keystore.name, "password_file": operator.password.name},
                 "finality": str(CONFIRMATIONS),

@@ -77,6 +77,22 @@ class Rail(Protocol):
             Refused: where the collateral is, its proofs would settle nothing.
         """
 
+    def holds(self, institution: str) -> bool:
+        """Return whether an institution's collateral is somewhere else than in the ledger."""
+
+    def require_backed(self, institution: str, asset: str, posted: int, adding: bool) -> None:
+        """Make sure that there is what the ledger is to have posted, before an instruction or a return is entered.
+
+        Args:
+            institution: whose account.
+            asset: that is posted or comes back.
+            posted: of it in the ledger afterwards, smallest units.
+            adding: whether something is posted; else something comes back.
+
+        Raises:
+            Refused: where the collateral is, it is otherwise.
+        """
+
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what moved once that is final, inside the hook's unit of work; None while it is not.
 
@@ -108,6 +124,15 @@ class LedgerRail:
     def require_carriable(self, run_id: str, answer: Answer) -> None:
         """Take every answer: the operator verifies all kinds of proof itself."""
         del run_id, answer
+
+    def holds(self, institution: str) -> bool:
+        """Return that it is nobody's."""
+        del institution
+        return False
+
+    def require_backed(self, institution: str, asset: str, posted: int, adding: bool) -> None:
+        """Take every instruction: what the ledger has is there."""
+        del institution, asset, posted, adding
 
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what has to move: the hook books it in the same transaction."""

@@ -71,6 +71,8 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
     _require_quantity(operator, instruction.asset, instruction.quantity)
     if instruction.action == "post":
         check_accepted(operator.terms.schedule, instruction.asset, prices_as_of(operator))
+        held = entries.state_of(account).public.posted.get(instruction.asset, 0)
+        operator.rail.require_backed(institution, instruction.asset, held + instruction.quantity, adding=True)
     target = ledger.posted(institution) if instruction.action == "post" else ledger.EXTERNAL
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
     with operator.store.unit_of_work() as session:

@@ -80,6 +80,8 @@ def promise(operator: Operator, institution: str, document: object) -> SignedDoc
     if earlier is not None:
         # Before anything that rests on the newest prices: what was promised stays promised.
         return SignedDocument.parse(earlier.entry)
+    if operator.rail.holds(institution):
+        raise Refused("collateral in a vault on a chain is not netted: post it, or have it released, there", "asset")
     check_holdings(operator.terms.schedule, {promised.asset: promised.quantity})
     if promised.quantity >= ledger.MAX_AMOUNT:
         raise MalformedRequest(f"a quantity is at most {ledger.MAX_AMOUNT - 1} smallest units", "quantity")

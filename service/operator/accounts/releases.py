@@ -36,6 +36,10 @@ def take_release(operator: Operator, institution: str, document: object) -> Sign
     for asset, quantity in (release.given or {}).items():
         check_holdings(operator.terms.schedule, {asset: quantity})
         check_accepted(operator.terms.schedule, asset, as_of)
+    for asset in sorted({*release.taken, *(release.given or {})}):
+        # What is given for something else is posted before that comes back.
+        adding = asset in (release.given or {})
+        operator.rail.require_backed(institution, asset, release.remaining.get(asset, 0), adding)
     market = None if tick is None else operator.compiled_ticks.of(tick).market
     check_return(release, agreement, operator.terms, market)
     verify_release(

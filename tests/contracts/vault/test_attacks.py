@@ -171,7 +171,7 @@ def test_the_operator_s_last_tick_ends_runs_and_locks_nothing(vault: World) -> N
     vault.open(tick=2**64 - 1)
     functions = vault.vault.functions
     vault.send(functions.endCovered(RUN), OPERATOR)
-    call = functions.openRun(digest("next"), HOLDER.address, 2**64 - 1, BOOK)
+    call = functions.openRun(digest("next"), HOLDER.address, 2**64 - 1, BOOK, 0)
     assert vault.refused(call, OPERATOR) == ("StaleTick", (2**64 - 1, 2**64 - 1))
     message = vault.release(500)
     vault.send(functions.release(message, vault.sign("ReleaseAttestation", message)))

@@ -60,7 +60,7 @@ class Play:
             has.posted += amount if deed == "post" else 0
         elif deed == "open":
             run = digest(f"{who.address} {has.tick + 1}")
-            call = functions.openRun(run, who.address, has.tick + 1, digest(who.address))
+            call = functions.openRun(run, who.address, has.tick + 1, digest(who.address), has.posted)
             if has.run is not None or has.over:
                 return self.vault.refused(call, OPERATOR).name
             self.vault.send(call, OPERATOR)

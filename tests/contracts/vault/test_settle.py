@@ -75,7 +75,7 @@ def test_nothing_is_done_with_an_account_after_its_liquidation(opened: World) ->
     functions = opened.vault.functions
     wanted = ("AccountTerminated", (HOLDER.address.lower(),))
     assert opened.refused(functions.deposit(HOLDER.address, 10), HOLDER) == wanted
-    assert opened.refused(functions.openRun(digest("next"), HOLDER.address, 2, BOOK), OPERATOR) == wanted
+    assert opened.refused(functions.openRun(digest("next"), HOLDER.address, 2, BOOK, 0), OPERATOR) == wanted
     released = opened.release(0)
     assert opened.refused(functions.release(released, opened.sign("ReleaseAttestation", released))) == wanted
     message = opened.portfolio()

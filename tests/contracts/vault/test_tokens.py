@@ -166,7 +166,7 @@ def test_a_hostile_token_gets_in_nowhere_while_it_is_called(calling: World) -> N
         functions.post(5),
         functions.release(released, frees),
         functions.registerPortfolio(message, signed[0], signed),
-        functions.openRun(RUN, HOLDER.address, 1, BOOK),
+        functions.openRun(RUN, HOLDER.address, 1, BOOK, 0),
         functions.endCovered(RUN),
         functions.lapse(RUN),
         calling.settling(calling.decided(1), calling.matrices(free=1000, posted=500)),
@@ -229,6 +229,6 @@ def test_a_token_that_calls_elsewhere_is_let(calling: World, chain: Chain) -> No
 
 
 def test_nobody_but_the_operator_opens_a_run_through_a_token(calling: World) -> None:
-    refusal = calling.refused(calling.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK), STRANGER)
+    refusal = calling.refused(calling.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK, 0), STRANGER)
     assert refusal == ("NotOperator", (STRANGER.address.lower(),))
-    calling.send(calling.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK), OPERATOR)
+    calling.send(calling.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK, 0), OPERATOR)

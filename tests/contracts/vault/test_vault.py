@@ -305,14 +305,14 @@ def test_only_the_operator_opens_and_ends_runs(vault: World) -> None:
     vault.enrol(1000, 500)
     functions = vault.vault.functions
     wanted = ("NotOperator", (HOLDER.address.lower(),))
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, BOOK), HOLDER) == wanted
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, BOOK, 0), HOLDER) == wanted
     vault.open()
     assert vault.refused(functions.endCovered(RUN), HOLDER) == wanted
 
 
 def test_an_account_without_a_book_has_no_runs(vault: World) -> None:
     vault.deposit(1000)
-    call = vault.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK)
+    call = vault.vault.functions.openRun(RUN, HOLDER.address, 1, BOOK, 0)
     assert vault.refused(call, OPERATOR) == ("UnknownAccount", (HOLDER.address.lower(),))
 
 
@@ -321,22 +321,28 @@ def test_a_run_is_opened_once(vault: World) -> None:
     vault.enrol(0, 0, OTHER, OTHER_BOOK)
     vault.open()
     functions = vault.vault.functions
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK), OPERATOR) == ("RunIsOpen", (RUN,))
-    assert vault.refused(functions.openRun(digest("next"), HOLDER.address, 2, BOOK), OPERATOR) == ("RunIsOpen", (RUN,))
-    assert vault.refused(functions.openRun(RUN, OTHER.address, 2, OTHER_BOOK), OPERATOR) == ("RunKnown", (RUN,))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK, 0), OPERATOR) == ("RunIsOpen", (RUN,))
+    assert vault.refused(functions.openRun(digest("next"), HOLDER.address, 2, BOOK, 0), OPERATOR) == (
+        "RunIsOpen",
+        (RUN,),
+    )
+    assert vault.refused(functions.openRun(RUN, OTHER.address, 2, OTHER_BOOK, 0), OPERATOR) == ("RunKnown", (RUN,))
     vault.send(functions.endCovered(RUN), OPERATOR)
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK), OPERATOR) == ("RunKnown", (RUN,))
-    assert vault.refused(functions.openRun(bytes(32), HOLDER.address, 2, BOOK), OPERATOR) == ("RunKnown", (bytes(32),))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 2, BOOK, 0), OPERATOR) == ("RunKnown", (RUN,))
+    assert vault.refused(functions.openRun(bytes(32), HOLDER.address, 2, BOOK, 0), OPERATOR) == (
+        "RunKnown",
+        (bytes(32),),
+    )
 
 
 def test_runs_are_at_later_and_later_ticks(vault: World) -> None:
     vault.enrol(1000, 500)
     functions = vault.vault.functions
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 0, BOOK), OPERATOR) == ("StaleTick", (0, 0))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 0, BOOK, 0), OPERATOR) == ("StaleTick", (0, 0))
     vault.open(tick=3)
     vault.send(functions.endCovered(RUN), OPERATOR)
     for tick in (2, 3):
-        call = functions.openRun(digest("next"), HOLDER.address, tick, BOOK)
+        call = functions.openRun(digest("next"), HOLDER.address, tick, BOOK, 0)
         assert vault.refused(call, OPERATOR) == ("StaleTick", (tick, 3))
     vault.open(digest("next"), tick=4)
 
@@ -348,13 +354,13 @@ def test_a_run_that_lapsed_is_opened_again_at_its_tick(vault: World) -> None:
     vault.chain.travel(RUN_SECONDS + 1)
     vault.send(functions.lapse(RUN))
     assert vault.account()["lapsed"]
-    earlier = functions.openRun(digest("next"), HOLDER.address, 2, BOOK)
+    earlier = functions.openRun(digest("next"), HOLDER.address, 2, BOOK, 0)
     assert vault.refused(earlier, OPERATOR) == ("StaleTick", (2, 3))
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 3, BOOK), OPERATOR) == ("RunKnown", (RUN,))
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 3, BOOK, 0), OPERATOR) == ("RunKnown", (RUN,))
     vault.open(digest("next"), tick=3)
     assert not vault.account()["lapsed"]
     vault.send(functions.endCovered(digest("next")), OPERATOR)
-    again = functions.openRun(digest("third"), HOLDER.address, 3, BOOK)
+    again = functions.openRun(digest("third"), HOLDER.address, 3, BOOK, 0)
     assert vault.refused(again, OPERATOR) == ("StaleTick", (3, 3))
 
 
@@ -362,10 +368,10 @@ def test_a_run_is_on_any_book_that_the_account_registered_and_on_no_other(vault:
     vault.enrol(1000, 500)
     vault.enrol(0, 0, OTHER, OTHER_BOOK)
     functions = vault.vault.functions
-    nobody = functions.openRun(RUN, HOLDER.address, 1, digest("unregistered"))
+    nobody = functions.openRun(RUN, HOLDER.address, 1, digest("unregistered"), 0)
     assert vault.refused(nobody, OPERATOR) == ("NotTheBook", (digest("unregistered"), NOBODY))
-    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, bytes(32)), OPERATOR).name == "NotTheBook"
-    others = functions.openRun(RUN, HOLDER.address, 1, OTHER_BOOK)
+    assert vault.refused(functions.openRun(RUN, HOLDER.address, 1, bytes(32), 0), OPERATOR).name == "NotTheBook"
+    others = functions.openRun(RUN, HOLDER.address, 1, OTHER_BOOK, 0)
     assert vault.refused(others, OPERATOR) == ("NotTheBook", (OTHER_BOOK, OTHER.address.lower()))
     vault.register(HOLDER, digest("another book"))
     vault.open(book=BOOK)
@@ -374,6 +380,19 @@ def test_a_run_is_on_any_book_that_the_account_registered_and_on_no_other(vault:
     vault.settle(100)
     assert vault.balances() == (800, 700)
     assert vault.account()["commitments"] == digest("another book")
+
+
+def test_a_run_counts_what_its_operator_says_of_what_is_posted(vault: World) -> None:
+    vault.enrol(1000, 500)
+    functions = vault.vault.functions
+    more = functions.openRun(RUN, HOLDER.address, 1, BOOK, 501)
+    assert vault.refused(more, OPERATOR) == ("InsufficientPosted", (500, 501))
+    # Whoever posts a little more just before does not keep what was proven of 500 from being settled.
+    vault.send(functions.post(1), HOLDER)
+    vault.open(posted=500)
+    assert tuple(functions.runOf(RUN).call()[5:]) == (999, 500)
+    vault.settle(100)
+    assert vault.balances() == (799, 701)
 
 
 def test_a_covered_run_ends_and_unlocks(vault: World) -> None:
@@ -428,7 +447,7 @@ def test_the_guardian_stops_everything_and_nothing_else_can(vault: World) -> Non
         (functions.post(1), HOLDER),
         (functions.release(released, vault.sign("ReleaseAttestation", released)), HOLDER),
         (registration(vault), HOLDER),
-        (functions.openRun(digest("next"), HOLDER.address, 2, BOOK), OPERATOR),
+        (functions.openRun(digest("next"), HOLDER.address, 2, BOOK, 0), OPERATOR),
         (functions.endCovered(RUN), OPERATOR),
         (functions.lapse(RUN), HOLDER),
         (settle, OPERATOR),

@@ -214,11 +214,18 @@ class World:
         self.chain.once((self.vault.address, free, posted, holder.address, book), deed)
 
     def open(
-        self, run: bytes = RUN, holder: LocalAccount = HOLDER, tick: int = 1, book: bytes | None = None
+        self,
+        run: bytes = RUN,
+        holder: LocalAccount = HOLDER,
+        tick: int = 1,
+        book: bytes | None = None,
+        posted: int | None = None,
     ) -> TxReceipt:
-        """Open a run, on the book in force unless it is another."""
-        book = self.account(holder)["commitments"] if book is None else book
-        return self.send(self.vault.functions.openRun(run, holder.address, tick, book), OPERATOR)
+        """Open a run, on the book in force and all that is posted unless it is another."""
+        account = self.account(holder)
+        book = account["commitments"] if book is None else book
+        posted = account["posted"] if posted is None else posted
+        return self.send(self.vault.functions.openRun(run, holder.address, tick, book, posted), OPERATOR)
 
     def settling(
         self,

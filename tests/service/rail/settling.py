@@ -47,6 +47,7 @@ def rail_file(**changed: Any) -> RailFile:
         "rpc": "http://127.0.0.1:8545",
         "addresses": "addresses.json",
         "accounts": {FUND: HOLDER.address},
+        "others": "ledger",
         "signers": ["http://127.0.0.1:8460"],
         "sender": {"keystore": "operator.keystore", "password_file": "operator.password"},
         "finality": "1",
@@ -77,12 +78,13 @@ class Decided:
         assert run_id
         assert key
 
-    def book(self, run_id: str) -> bytes:
-        """Find nothing in the way of the book that is registered."""
-        assert run_id
+    def counted(self, run_id: str) -> tuple[bytes, int]:
+        """Find nothing in the way of the book that is registered, and what the run counted."""
         if self.problem is not None:
             raise self.problem
-        return BOOK
+        record = self.world.run(run_id).record
+        assert record is not None
+        return BOOK, int(record["body"]["posted"].get(ASSET, "0"))
 
     def ready(self, run_id: str, key: bytes, number: int) -> HexStr:
         """Sign what a vault's run says, for the top-up of the stored answer."""

@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 
 from atomic_margin.contracts.run_keys import run_key
+from atomic_margin.service.errors import Refused
 from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.runs import answers
@@ -139,6 +140,7 @@ def test_a_vault_that_refuses_is_asked_again_and_its_error_is_said(joined: Settl
 
 
 def test_an_institution_without_an_account_in_the_vault_waits(joined: Settling) -> None:
+    joined.rail.settings.file.__dict__["others"] = "wait"
     run_id = breached(joined)
     accounts = joined.rail.settings.file.accounts
     joined.rail.settings.file.__dict__["accounts"] = {}
@@ -186,8 +188,12 @@ def test_deposits_are_booked_once_and_strangers_are_named(joined: Settling) -> N
     again.world.close()
 
 
-def test_what_an_institution_posts_on_one_side_alone_differs(joined: Settling) -> None:
+def test_what_is_posted_is_posted_in_the_vault_first(joined: Settling) -> None:
     joined.deposit(500)
+    with pytest.raises(Refused, match="post it there first") as refused:
+        joined.world.instruct(FUND, "post", ASSET, 200)
+    assert refused.value.field == "quantity"
+    assert joined.world.held(f"{FUND}/posted") == {}
     joined.vault.send(joined.vault.vault.functions.post(200), HOLDER)
     joined.rail.mirror.compare()
     (problem,) = differing(joined)
@@ -195,6 +201,42 @@ def test_what_an_institution_posts_on_one_side_alone_differs(joined: Settling) -
     joined.world.instruct(FUND, "post", ASSET, 200)
     joined.rail.mirror.compare()
     assert differing(joined) == []
+    with pytest.raises(Refused, match="post it there first"):
+        joined.world.instruct(FUND, "post", ASSET, 1)
+
+
+def test_other_collateral_is_not_posted_by_an_account_of_the_vault(joined: Settling) -> None:
+    joined.world.deposit(FUND, "TBILL-2027-02", 1000, "elsewhere")
+    with pytest.raises(Refused, match="a vault of USDC"):
+        joined.world.instruct(FUND, "post", "TBILL-2027-02", 1000)
+
+
+def test_what_the_vault_has_posted_does_not_come_back_in_the_ledger_alone(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    posted = joined.world.held(f"{FUND}/posted")[ASSET]
+    with pytest.raises(Refused, match="released there first"):
+        joined.rail.require_backed(FUND, ASSET, posted - 1, adding=False)
+    joined.rail.require_backed(FUND, ASSET, posted, adding=False)
+
+
+def test_dust_that_is_posted_before_the_run_is_opened_settles_nothing_less(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.vault.send(joined.vault.vault.functions.post(1), HOLDER)
+    joined.settle()
+    assert joined.state(run_id) == RailState.FINAL
+    _, quantity = joined.preparing.due(run_id)
+    assert joined.vault.balances() == (PLENTY // 10 - quantity - 1, quantity + 1)
+
+
+def test_institutions_without_an_account_settle_in_the_ledger_where_the_file_says_so(joined: Settling) -> None:
+    joined.deposit(PLENTY // 10)
+    joined.rail.settings.file.__dict__["accounts"] = {}
+    run_id = joined.world.play(1)
+    joined.world.answer(run_id)
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    assert joined.sent(run_id) == []
 
 
 def test_nothing_is_sent_while_settlements_are_halted(joined: Settling) -> None:

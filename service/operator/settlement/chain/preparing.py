@@ -57,8 +57,8 @@ class Preparation:
         except NotCarriable as error:
             raise Refused(f"this account settles on a chain: {error}; answer without a form", "form") from error
 
-    def book(self, run_id: str) -> bytes:
-        """Return hash(V) of a run that this chain can settle, before it is opened.
+    def counted(self, run_id: str) -> tuple[bytes, int]:
+        """Return hash(V) and the posted collateral of a run that this chain can settle, before it is opened.
 
         Raises:
             NotCarriable: other collateral is posted, the proofs are of a form that the contract does not verify, or the
@@ -79,7 +79,7 @@ class Preparation:
                 f"book {breach.commitments.hex()[:16]} of {found.record.institution} is {whose}: have the institution "
                 "register it from its account (`institution register-book`)"
             )
-        return breach.commitments
+        return breach.commitments, found.record.posted.get(asset, 0)
 
     def missing_part(self, run_id: str, key: bytes) -> Recording | None:
         """Return what is to be recorded next before a run can settle; None if nothing is.

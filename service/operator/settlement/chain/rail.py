@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.contracts.run_keys import MAX_ROUNDS, run_key
 from atomic_margin.documents.fields import instant_text
-from atomic_margin.service.errors import Conflict
+from atomic_margin.service.errors import Conflict, Refused
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.rail import Instruction, RailState, Trouble
 from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NodeProblem, NotCarriable, RailProblem
@@ -67,8 +67,8 @@ class Preparing(Protocol):
             Refused: it cannot.
         """
 
-    def book(self, run_id: str) -> bytes:
-        """Return hash(V) of a run that this chain can settle, before it is opened.
+    def counted(self, run_id: str) -> tuple[bytes, int]:
+        """Return hash(V) and the posted collateral of a run that this chain can settle, before it is opened.
 
         Raises:
             NotCarriable: it cannot.
@@ -114,7 +114,43 @@ class ChainRail:
         Raises:
             Refused: the contract does not verify its proofs.
         """
-        self._preparing.require_carriable(run_id, answer)
+        if self._is_here(answer.institution):
+            self._preparing.require_carriable(run_id, answer)
+
+    def holds(self, institution: str) -> bool:
+        """Return whether an institution has an account in the vault."""
+        return institution in self.settings.file.accounts
+
+    def require_backed(self, institution: str, asset: str, posted: int, adding: bool) -> None:
+        """Make sure that the vault has what the ledger is to have posted, before that is entered.
+
+        Raises:
+            Refused: the vault does not hold the asset, has less posted where something is posted, or more where
+                something comes back; or its node does not answer.
+        """
+        account = self.settings.file.accounts.get(institution)
+        if account is None:
+            return
+        held = self.settings.addresses.asset
+        if asset != held:
+            raise Refused(f"this account is in a vault of {held}, which is all that counts for it", "asset")
+        try:
+            final = self.vault.final_block(self.settings.file.finality)
+            there = 0 if final is None else self.vault.balances(account, final)[1]
+        except NodeProblem as problem:
+            raise Refused(f"the vault cannot be looked at now: {problem}; send it again later", "asset") from problem
+        if adding and there < posted:
+            raise Refused(
+                f"the vault has {there} posted as of the newest final block, the ledger {posted}: post it there "
+                "first, and send this again once that is final",
+                "quantity",
+            )
+        if not adding and there > posted:
+            raise Refused(
+                f"the vault has {there} posted as of the newest final block, the ledger {posted}: have it released "
+                "there first, and send this again once that is final",
+                "quantity",
+            )
 
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what moved once that is final; None while it is not, or while the ledger would move something else.
@@ -123,6 +159,8 @@ class ChainRail:
             Conflict: the run is carried on another answer.
         """
         row = session.get(RailTransfer, instruction.run_id)
+        if row is None and not self._is_here(instruction.institution):
+            return instruction.rightful
         if row is None:
             session.add(
                 RailTransfer(
@@ -238,10 +276,10 @@ class ChainRail:
             raise NotCarriable("settlements are halted: nothing is sent until that is over")
         seen = self.vault.run(key)
         if seen.state == "Unknown":
-            book, account = self._preparing.book(run_id), self._account_of(institution)
+            account, (book, posted) = self._account_of(institution), self._preparing.counted(run_id)
             self._begin(run_id, account)
             task = Task(run_id, "open", row.round)
-            self._transactions.advance(task, lambda: self.vault.opening(key, account, tick, book))
+            self._transactions.advance(task, lambda: self.vault.opening(key, account, tick, book, posted))
         elif seen.state == "Valuation":
             if seen.account != self._account_of(institution):
                 raise NotCarriable(f"the vault opened this run for {seen.account}, the rail file says another address")
@@ -260,6 +298,10 @@ class ChainRail:
                 "operator's key ended it; settle it by hand and book that"
             )
         return False
+
+    def _is_here(self, institution: str) -> bool:
+        """Return whether an institution's settlements are carried here: it has an account, or has to have one."""
+        return institution in self.settings.file.accounts or self.settings.file.others == "wait"
 
     def _account_of(self, institution: str) -> str:
         account = self.settings.file.accounts.get(institution)

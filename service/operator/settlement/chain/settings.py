@@ -82,6 +82,8 @@ class RailFile(Document):
         rpc: URL of a node that the operator trusts: what it says moved is booked.
         addresses: file with the contracts' addresses (docs/chain.md); paths are relative to this file.
         accounts: address of each institution's account in the vault.
+        others: what becomes of settlements of institutions that have no account here: booked in the `ledger` alone, or
+            they `wait`.
         signers: URLs of the oracle's signers.
         sender: who signs transactions, and pays for them.
         finality: what cannot be undone: `finalized` as the node says, or so many blocks on top.
@@ -98,6 +100,7 @@ class RailFile(Document):
     rpc: Url
     addresses: FilePath
     accounts: IdMap[Address]
+    others: Literal["ledger", "wait"]
     signers: NonEmptyListOf[Url]
     sender: Sender
     finality: Finality

@@ -201,9 +201,9 @@ class VaultOnChain:
 
     # What is sent
 
-    def opening(self, key: bytes, account: str, tick: int, commitments: bytes) -> HexStr:
-        """Return the data of a call that opens a run on a book."""
-        return HexStr(self._vault.encode_abi("openRun", [key, account, tick, commitments]))
+    def opening(self, key: bytes, account: str, tick: int, commitments: bytes, posted: int) -> HexStr:
+        """Return the data of a call that opens a run on a book and so much posted collateral."""
+        return HexStr(self._vault.encode_abi("openRun", [key, account, tick, commitments, posted]))
 
     def settling(
         self, message: Mapping[str, Any], signatures: Sequence[tuple[bytes, bytes, int]], proofs: Sequence[bytes]
