@@ -11,11 +11,17 @@ from decimal import Decimal
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.operator.store.rail_tables import RailTransfer
+from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
+from atomic_margin.service.protocol.states import RunState
+
+MOST_TROUBLES = 20
 
 
 class RailState(str, Enum):
@@ -119,7 +125,10 @@ class Rail(Protocol):
 
 
 class LedgerRail:
-    """The operator's ledger is where the collateral is: what is booked has moved."""
+    """The operator's ledger is where the collateral is: what is booked has moved.
+
+    What was handed to a rail on a chain by an earlier start waits: it may have moved there, or be about to.
+    """
 
     def require_carriable(self, run_id: str, answer: Answer) -> None:
         """Take every answer: the operator verifies all kinds of proof itself."""
@@ -136,13 +145,16 @@ class LedgerRail:
 
     def carry(self, session: Session, instruction: Instruction) -> Rightful | None:
         """Return what has to move: the hook books it in the same transaction."""
-        del session
-        return instruction.rightful
+        return None if session.get(RailTransfer, instruction.run_id) is not None else instruction.rightful
 
     def under_way(self, session: Session) -> frozenset[str]:
-        """Return none: nothing is on the way."""
-        del session
-        return frozenset()
+        """Return what was handed to a rail on a chain, and is not booked."""
+        query = (
+            select(RailTransfer.run_id)
+            .join(Run, Run.run_id == RailTransfer.run_id)
+            .where(Run.state == RunState.BREACH_VERIFIED)
+        )
+        return frozenset(session.scalars(query))
 
     def finals(self, session: Session) -> frozenset[str]:
         """Return none: what is final is booked."""
@@ -150,9 +162,11 @@ class LedgerRail:
         return frozenset()
 
     def troubles(self, session: Session) -> list[Trouble]:
-        """Return none."""
-        del session
-        return []
+        """Return what was handed to a rail on a chain, and is not booked."""
+        return [
+            Trouble(run_id, "it was handed to a rail on a chain, and may move there: start the operator with --rail")
+            for run_id in sorted(self.under_way(session))[:MOST_TROUBLES]
+        ]
 
     def view(self, session: Session) -> RailView:
         """Return that there is no other rail."""

@@ -8,10 +8,11 @@ import pytest
 from atomic_margin.contracts.run_keys import run_key
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.operator.accounts import halts
-from atomic_margin.service.operator.rail import RailState
+from atomic_margin.service.operator.rail import LedgerRail, RailState
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain import rail, transactions
 from atomic_margin.service.operator.settlement.chain.errors import NotCarriable
+from atomic_margin.service.operator.store.rail_tables import RailTransfer
 from atomic_margin.service.operator.store.tables import SubmissionRow
 from atomic_margin.service.protocol.states import AccountState, RunState
 
@@ -339,3 +340,55 @@ def test_a_book_in_force_that_the_vault_does_not_have_is_named(joined: Settling)
     joined.vault.register(HOLDER, hashlib.sha256(points).digest())
     joined.rail.mirror.compare()
     assert differing(joined) == []
+
+
+def test_an_operator_that_is_started_without_its_rail_books_nothing_that_was_handed_over(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.look()
+    joined.world.operator.rail = ledger = LedgerRail()
+    assert answers.settle_unfinished(joined.world.operator) == []
+    assert joined.world.held(f"{FUND}/posted") == {}
+    with joined.world.operator.store.reading() as session:
+        (trouble,) = ledger.troubles(session)
+    assert trouble.run_id == run_id
+    assert "--rail" in trouble.what
+    joined.world.operator.rail = joined.rail
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_an_account_that_the_vault_cannot_carry_is_taken_out_of_the_file(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.preparing.problem = NotCarriable("BTC is posted too")
+    joined.look()
+    joined.rail.settings.file.__dict__["accounts"] = {}
+    joined.look()
+    assert joined.world.run(run_id).state is RunState.SETTLED
+    with joined.world.operator.store.reading() as session:
+        assert session.query(RailTransfer).count() == 0
+
+
+def test_what_was_sent_stays_on_the_chain(joined: Settling) -> None:
+    run_id = breached(joined)
+    joined.look()
+    joined.rail.settings.file.__dict__["accounts"] = {}
+    joined.look()
+    assert joined.world.run(run_id).state is RunState.BREACH_VERIFIED
+    assert joined.state(run_id) == RailState.SUBMITTED
+
+
+def test_one_that_fails_in_an_unknown_way_keeps_no_other_from_going_on(
+    joined: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = breached(joined)
+
+    def broken(_: str) -> tuple[bytes, int]:
+        raise LookupError("nobody thought of this")
+
+    monkeypatch.setattr(joined.preparing, "counted", broken)
+    joined.look()
+    assert joined.transfer(run_id).problem == "LookupError: nobody thought of this"
+    monkeypatch.undo()
+    joined.again_at_once()
+    joined.settle()
+    assert joined.world.run(run_id).state is RunState.SETTLED

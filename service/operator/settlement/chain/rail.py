@@ -159,7 +159,10 @@ class ChainRail:
             Conflict: the run is carried on another answer.
         """
         row = session.get(RailTransfer, instruction.run_id)
-        if row is None and not self._is_here(instruction.institution):
+        if not self._is_here(instruction.institution) and (row is None or row.state == RailState.PENDING):
+            # Nothing was sent of it: an account that the vault cannot carry is taken out of the rail file.
+            if row is not None:
+                session.delete(row)
             return instruction.rightful
         if row is None:
             session.add(
@@ -188,8 +191,16 @@ class ChainRail:
 
     def under_way(self, session: Session) -> frozenset[str]:
         """Return the runs that were carried and are not final."""
-        query = select(RailTransfer.run_id).where(RailTransfer.state != RailState.FINAL)
-        return frozenset(session.scalars(query))
+        query = (
+            select(RailTransfer.run_id, RailTransfer.state, Run.institution)
+            .join(Run, Run.run_id == RailTransfer.run_id)
+            .where(RailTransfer.state != RailState.FINAL)
+        )
+        return frozenset(
+            run_id
+            for run_id, state, institution in session.execute(query)
+            if state != RailState.PENDING or self._is_here(institution)
+        )
 
     def finals(self, session: Session) -> frozenset[str]:
         """Return the runs that are final and not booked."""
@@ -246,7 +257,11 @@ class ChainRail:
         """Take one settlement on; whatever keeps it is written down and tried again later, ever more rarely."""
         try:
             final = self._advance(run_id)
-        except RailProblem as problem:
+        except Exception as error:
+            # None of them keeps the others from going on, whatever it is.
+            problem = error if isinstance(error, RailProblem) else RailProblem(f"{type(error).__name__}: {error}"[:500])
+            if problem is not error:
+                _log.debug("run %s on the chain", run_id, exc_info=True)
             with self._store.unit_of_work() as session:
                 row = session.get_one(RailTransfer, run_id)
                 if row.problem != str(problem):
