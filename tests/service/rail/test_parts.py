@@ -16,7 +16,7 @@ from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import load_artifact
 from atomic_margin.contracts.collect import Collected
 from atomic_margin.contracts.deploy import VaultRoles, deploy_vault
-from atomic_margin.service.errors import Refused
+from atomic_margin.service.errors import ConfigurationError, Refused
 from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.settlement.chain import evidence, preparing
 from atomic_margin.service.operator.settlement.chain.opening import new_rail
@@ -162,3 +162,24 @@ def test_an_answer_that_the_vault_could_not_settle_on_is_refused(
     assert joined.world.run(run_id).state is RunState.AWAITING_ANSWER
     monkeypatch.undo()
     joined.rail.require_carriable(run_id, Answer.parse(answer.body))
+
+
+def test_a_model_with_slack_is_not_settled_on_a_chain(
+    joined: Settling, real_vault: tuple[Vault, ChainAddresses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, addresses = real_vault
+    monkeypatch.setattr(type(joined.world.terms), "has_exact", True)
+    on_chain = VaultOnChain(vault.chain.w3, addresses)
+    settings = RailSettings(rail_file(), addresses, Path())
+    with pytest.raises(ConfigurationError, match="rows with slack"):
+        new_rail(joined.world.operator, settings, on_chain, KeySigner(OPERATOR), joined.world.deposit, lambda _: None)  # type: ignore[arg-type,return-value]
+
+
+def test_a_vault_of_an_asset_that_the_schedule_does_not_have_is_refused(
+    joined: Settling, real_vault: tuple[Vault, ChainAddresses]
+) -> None:
+    vault, addresses = real_vault
+    settings = RailSettings(rail_file(), replace(addresses, asset="GOLD"), Path())
+    on_chain = VaultOnChain(vault.chain.w3, addresses)
+    with pytest.raises(ConfigurationError, match="GOLD"):
+        new_rail(joined.world.operator, settings, on_chain, KeySigner(OPERATOR), joined.world.deposit, lambda _: None)  # type: ignore[arg-type,return-value]

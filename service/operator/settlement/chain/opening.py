@@ -25,8 +25,8 @@ def open_rail(operator: Operator, settings: RailSettings, deposit: Deposit) -> C
     """Return the rail that a file describes, and have the operator use it from now on.
 
     Raises:
-        ConfigurationError: the schedule does not have the vault's asset, the node is on another chain, or the keystore
-            does not open. A node that does not answer now is waited for.
+        ConfigurationError: the schedule does not have the vault's asset, the model has rows with slack, the node is on
+            another chain, or the keystore does not open. A node that does not answer now is waited for.
     """
     web3 = Web3(HTTPProvider(settings.file.rpc, request_kwargs={"timeout": settings.file.request_seconds}))
     try:
@@ -54,11 +54,17 @@ def new_rail(
     """Return the same of parts that are there.
 
     Raises:
-        ConfigurationError: the schedule does not have the vault's asset.
+        ConfigurationError: the schedule does not have the vault's asset, or the model has rows with slack.
     """
     asset, assets = settings.addresses.asset, [one.id for one in operator.terms.schedule.assets]
     if asset not in assets:
         raise ConfigurationError(f"asset {asset!r} of the vault is not in the collateral schedule: {', '.join(assets)}")
+    if operator.terms.has_exact:
+        # Agents count their top-ups in exact rows, whose slack no contract verifies.
+        raise ConfigurationError(
+            "the margin model has rows with slack, which no contract verifies: settle its accounts in the ledger, "
+            "without a rail"
+        )
     file = settings.file
     mirror = Mirror(
         operator.store,
