@@ -7,6 +7,7 @@ from typing import Any
 from eth_typing import ChecksumAddress
 from web3 import Web3
 from web3.contract import Contract
+from web3.types import BlockIdentifier
 
 from atomic_margin.contracts.addresses import ChainAddresses
 from atomic_margin.contracts.artifact import Artifact, load_artifact
@@ -16,6 +17,8 @@ from atomic_margin.contracts.generator_blocks import creation_code, generator_bl
 TRANSACTION_GAS = 16_777_216
 """Most gas of one transaction (EIP-7825)."""
 WAIT_SECONDS = 300
+POOL: BlockIdentifier = "pending"
+"""The block that a node would make of what waits in its pool: nonces are counted in it."""
 
 
 def deploy_verifier(web3: Web3, sender: ChecksumAddress) -> Contract:

@@ -31,6 +31,7 @@ def _always(reason: str, *loops: tuple[str, str]) -> tuple[Untaken, ...]:
 UNTAKEN: tuple[Untaken, ...] = (
     *_always(
         "a statement without rows is refused when it is read",
+        ("ChunkArgument._joined", "rowsLeft > 0"),
         ("ProofEquations._sufficiency", "row < header.rows"),
         ("ProofEquations._takeChoice", "index <= rows"),
         ("ProofEquations._takeChoice", "row < rows"),
@@ -73,14 +74,12 @@ UNTAKEN: tuple[Untaken, ...] = (
         ("ChunkArgument.converse", "index < CROSSES"),
         ("ChunkArgument._takeVectors", "index < VECTORS"),
         ("ChunkArgument._join", "chunk < CHUNKS"),
-        ("ChunkArgument._joined", "chunk < CHUNKS"),
         ("ChunkArgument._ownScalars", "index < CROSSES"),
     ),
     *_always(
         "a proof in chunks has more than 1,024 bits, so that every chunk is folded",
         ("ChunkArgument.shapeOf", "rounds < MAX_ROUNDS && each > FOLDED << rounds"),
         ("ChunkArgument.converse", "round < shape.rounds"),
-        ("ChunkArgument._joined", "index < shape.length"),
         ("ChunkArgument._vectors", "index < shape.length"),
         ("ChunkArgument._power", "exponent > 0"),
     ),

@@ -8,7 +8,6 @@ is, that is at once. Where a contract holds the collateral, it takes blocks (`se
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import select
@@ -22,20 +21,6 @@ from atomic_margin.service.protocol.settlements import Rightful
 from atomic_margin.service.protocol.states import RunState
 
 MOST_TROUBLES = 20
-
-
-class RailState(str, Enum):
-    """How far a rail is with one settlement."""
-
-    PENDING = "pending"
-    """Taken from the hook; nothing was sent yet."""
-    SUBMITTED = "submitted"
-    """Something was sent, and may be undone."""
-    FINAL = "final"
-    """It moved, and nothing undoes it."""
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from atomic_margin.contracts.artifact import load_artifact
+from atomic_margin.contracts.deploy import POOL
 from atomic_margin.service.log.checkpoints import Checkpoint
 from atomic_margin.service.pointer.addresses import parse_address
 from atomic_margin.service.pointer.errors import ChainUnreachable, PublishRefused
@@ -98,7 +99,7 @@ def send(rpc: str, account: "LocalAccount", resolver: str, function: str, *argum
     contract = web3.eth.contract(address=Web3.to_checksum_address(resolver), abi=load_artifact("PointerResolver").abi)
     try:
         call = contract.functions[function](*arguments)
-        nonce = web3.eth.get_transaction_count(account.address, "pending")
+        nonce = web3.eth.get_transaction_count(account.address, POOL)
         transaction: Any = call.build_transaction(
             {"from": account.address, "nonce": nonce, "chainId": web3.eth.chain_id}
         )

@@ -71,6 +71,17 @@ class ShortfallState(_Name):
     FAILED = "failed"
 
 
+class RailState(_Name):
+    """How far a rail is with one settlement."""
+
+    PENDING = "pending"
+    """Taken from the hook; nothing was sent yet."""
+    SUBMITTED = "submitted"
+    """Something was sent, and may be undone."""
+    FINAL = "final"
+    """It moved, and nothing undoes it."""
+
+
 SUBMITTING = frozenset({AccountState.ACTIVE, AccountState.FROZEN})
 """Accounts that a submission is taken from; when frozen, another book waits."""
 WATCHED = frozenset({AccountState.ACTIVE, AccountState.FROZEN})

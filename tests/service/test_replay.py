@@ -239,6 +239,7 @@ def test_entries_of_another_operator_do_not_hold(world_at: Open) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.sqlite_only("processes share a file that the caller's unit of work keeps other writers out of")
 def test_other_processes_find_the_same(world_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     world = world_at("two")
     alone = checked(world)

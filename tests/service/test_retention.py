@@ -33,6 +33,8 @@ def rules_of(**numbers: int) -> RetentionRules:
 
 AT_ONCE = rules_of(words_newest=0)
 MAX_BYTES_A_RUN = 60_000
+MAX_BYTES_A_RUN_ON_POSTGRESQL = 62_000
+"""Its rows and pages have headers of their own."""
 
 
 def kept(number: int, state: RunState, days: float = 0, shortfall: ShortfallState | None = None) -> RunKept:
@@ -204,7 +206,7 @@ def test_a_run_takes_less_than_it_may_on_the_disk(world_at: Callable[[str], Worl
         run(number)
     each = (size() - before) / 200
     print(f"{each:.0f} bytes a run")
-    assert each < MAX_BYTES_A_RUN
+    assert each < (MAX_BYTES_A_RUN if store.sqlite else MAX_BYTES_A_RUN_ON_POSTGRESQL)
     with store.reading() as session:
         assert session.scalar(text("SELECT count(*) FROM runs WHERE surplus_output IS NOT NULL")) == 4
 

@@ -10,7 +10,7 @@ class RailTransfer(Base):
     """One settlement that a rail carries out; the row comes with the hook's word, in its unit of work.
 
     Attributes:
-        state: a `RailState`.
+        stage: a `RailState`.
         answer: hash of the answer that proved the breach.
         account: address of the account on the chain.
         round: how many runs on the chain this one had before; each is opened once, and may lapse.
@@ -23,7 +23,7 @@ class RailTransfer(Base):
 
     __tablename__ = "rail_transfers"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    stage: Mapped[str] = mapped_column(String(16), index=True)
     run_hash: Mapped[str] = mapped_column(String(64))
     answer: Mapped[str] = mapped_column(String(64))
     account: Mapped[str] = mapped_column(String(42))

@@ -14,7 +14,6 @@ from typing import Any
 from eth_typing import HexStr
 
 from atomic_margin.contracts.addresses import ChainAddresses
-from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain.errors import RailProblem
 from atomic_margin.service.operator.settlement.chain.mirror import Mirror
@@ -27,6 +26,7 @@ from atomic_margin.service.operator.store.rail_tables import RailTransaction, Ra
 from atomic_margin.service.operator.store.tables import AnswerRow, Run, Tick
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.settlements import rightful_transfers
+from atomic_margin.service.protocol.states import RailState
 
 from ...contracts.vault.chain import Chain
 from ...contracts.vault.world import BOOK, HOLDER, OPERATOR, settings
@@ -159,7 +159,7 @@ class Settling:
 
     def state(self, run_id: str) -> RailState:
         """Return the same in a word."""
-        return RailState(self.transfer(run_id).state)
+        return RailState(self.transfer(run_id).stage)
 
     def sent(self, run_id: str) -> list[RailTransaction]:
         """Return the transactions of a settlement, in order."""

@@ -11,9 +11,8 @@ from web3 import Web3
 from web3.types import RPCEndpoint
 
 from atomic_margin.contracts import local_chain
-from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.store.rail_tables import RailTransaction
-from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.states import RailState, RunState
 
 from ... import outside
 from ...contracts.vault.chain import new_chain

@@ -17,7 +17,6 @@ from atomic_margin.contracts.artifact import load_artifact
 from atomic_margin.contracts.collect import Collected
 from atomic_margin.contracts.deploy import VaultRoles, deploy_vault
 from atomic_margin.service.errors import ConfigurationError, Refused
-from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.settlement.chain import evidence, preparing
 from atomic_margin.service.operator.settlement.chain.opening import new_rail
 from atomic_margin.service.operator.settlement.chain.preparing import Preparation
@@ -26,7 +25,7 @@ from atomic_margin.service.operator.settlement.chain.settings import RailSetting
 from atomic_margin.service.operator.settlement.chain.vault import VaultOnChain
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.documents import Answer
-from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.states import RailState, RunState
 
 from ... import outside
 from ...contracts.vault.chain import new_chain

@@ -8,13 +8,13 @@ import pytest
 from atomic_margin.contracts.run_keys import run_key
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.operator.accounts import halts
-from atomic_margin.service.operator.rail import LedgerRail, RailState
+from atomic_margin.service.operator.rail import LedgerRail
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain import rail, transactions
 from atomic_margin.service.operator.settlement.chain.errors import NotCarriable
 from atomic_margin.service.operator.store.rail_tables import RailTransfer
 from atomic_margin.service.operator.store.tables import SubmissionRow
-from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.protocol.states import AccountState, RailState, RunState
 
 from ...contracts.vault.world import HOLDER, OPERATOR, RUN_SECONDS, digest
 from ..documents import FUND
@@ -116,7 +116,7 @@ def test_what_the_vault_does_not_carry_waits_and_says_why(joined: Settling) -> N
     joined.look()
     joined.look()
     transfer = joined.transfer(run_id)
-    assert (transfer.problem, transfer.failures, transfer.state) == ("BTC is posted too", 1, "pending")
+    assert (transfer.problem, transfer.failures, transfer.stage) == ("BTC is posted too", 1, "pending")
     with joined.world.operator.store.reading() as session:
         assert (run_id, "BTC is posted too") in [tuple(one) for one in joined.rail.troubles(session)]
     joined.preparing.problem = None
@@ -276,7 +276,7 @@ def test_a_run_that_lapses_on_the_chain_is_opened_anew_and_settled(joined: Settl
         joined.again_at_once()
         joined.look()
     transfer = joined.transfer(run_id)
-    assert (transfer.round, transfer.state) == (1, "final")
+    assert (transfer.round, transfer.stage) == (1, "final")
     assert joined.vault.run_state(first) == "Lapsed"
     assert joined.vault.run_state(run_key(bytes.fromhex(transfer.run_hash), 1)) == "Settled"
     assert joined.world.run(run_id).state is RunState.SETTLED

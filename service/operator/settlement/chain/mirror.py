@@ -15,7 +15,6 @@ from sqlalchemy import select
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import ServiceError
-from atomic_margin.service.operator.rail import RailState
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.settlement.chain.errors import NodeProblem
 from atomic_margin.service.operator.settlement.chain.vault import Arrived, VaultOnChain
@@ -23,7 +22,7 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.rail_tables import RailCursor, RailTransfer
 from atomic_margin.service.operator.store.tables import Account, LedgerTransaction, Run, SubmissionRow
-from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.states import RailState, RunState
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +157,7 @@ class Mirror:
                     .where(
                         Run.institution == institution,
                         Run.state == RunState.BREACH_VERIFIED,
-                        RailTransfer.state != RailState.PENDING,
+                        RailTransfer.stage != RailState.PENDING,
                     )
                     .limit(1)
                 )

@@ -19,7 +19,7 @@ from atomic_margin.contracts.run_keys import MAX_ROUNDS, run_key
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import Conflict, Refused
 from atomic_margin.service.operator.faults import fault_point
-from atomic_margin.service.operator.rail import Instruction, RailState, Trouble
+from atomic_margin.service.operator.rail import Instruction, Trouble
 from atomic_margin.service.operator.settlement.chain.errors import LedgerDiffers, NodeProblem, NotCarriable, RailProblem
 from atomic_margin.service.operator.settlement.chain.mirror import Mirror
 from atomic_margin.service.operator.settlement.chain.settings import RailSettings
@@ -33,7 +33,7 @@ from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.rail_messages import RailView
 from atomic_margin.service.protocol.settlements import Rightful
-from atomic_margin.service.protocol.states import RunState
+from atomic_margin.service.protocol.states import RailState, RunState
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class ChainRail:
             Conflict: the run is carried on another answer.
         """
         row = session.get(RailTransfer, instruction.run_id)
-        if not self._is_here(instruction.institution) and (row is None or row.state == RailState.PENDING):
+        if not self._is_here(instruction.institution) and (row is None or row.stage == RailState.PENDING):
             # Nothing was sent of it: an account that the vault cannot carry is taken out of the rail file.
             if row is not None:
                 session.delete(row)
@@ -168,7 +168,7 @@ class ChainRail:
             session.add(
                 RailTransfer(
                     run_id=instruction.run_id,
-                    state=str(RailState.PENDING),
+                    stage=str(RailState.PENDING),
                     run_hash=instruction.run_hash,
                     answer=instruction.answer_hash,
                     account="",
@@ -179,7 +179,7 @@ class ChainRail:
             return None
         if row.answer != instruction.answer_hash:
             raise Conflict(f"run {instruction.run_id} is carried by the rail on another answer", "run_id")
-        if row.state != RailState.FINAL or row.outcome is None:
+        if row.stage != RailState.FINAL or row.outcome is None:
             return None
         try:
             self._require_same(row, instruction)
@@ -192,9 +192,9 @@ class ChainRail:
     def under_way(self, session: Session) -> frozenset[str]:
         """Return the runs that were carried and are not final."""
         query = (
-            select(RailTransfer.run_id, RailTransfer.state, Run.institution)
+            select(RailTransfer.run_id, RailTransfer.stage, Run.institution)
             .join(Run, Run.run_id == RailTransfer.run_id)
-            .where(RailTransfer.state != RailState.FINAL)
+            .where(RailTransfer.stage != RailState.FINAL)
         )
         return frozenset(
             run_id
@@ -207,7 +207,7 @@ class ChainRail:
         query = (
             select(RailTransfer.run_id)
             .join(Run, Run.run_id == RailTransfer.run_id)
-            .where(RailTransfer.state == RailState.FINAL, Run.state == RunState.BREACH_VERIFIED)
+            .where(RailTransfer.stage == RailState.FINAL, Run.state == RunState.BREACH_VERIFIED)
         )
         return frozenset(session.scalars(query))
 
@@ -245,7 +245,7 @@ class ChainRail:
         self._next_look = time.monotonic() + LOOK_SECONDS
         present = instant_text(now())
         query = select(RailTransfer.run_id).where(
-            RailTransfer.state != RailState.FINAL,
+            RailTransfer.stage != RailState.FINAL,
             or_(RailTransfer.retry_at.is_(None), RailTransfer.retry_at <= present),
         )
         with self._store.reading() as session:
@@ -329,7 +329,7 @@ class ChainRail:
         first = max(0, self.vault.newest_block() - REORGANISED_BLOCKS)
         with self._store.unit_of_work() as session:
             row = session.get_one(RailTransfer, run_id)
-            row.state, row.account = str(RailState.SUBMITTED), account
+            row.stage, row.account = str(RailState.SUBMITTED), account
             row.first_block = first if row.first_block is None else min(first, row.first_block)
 
     def _again(self, run_id: str, number: int) -> None:
@@ -353,7 +353,7 @@ class ChainRail:
         self._transactions.forget(row.run_id)
         with self._store.unit_of_work() as session:
             found = session.get_one(RailTransfer, row.run_id)
-            found.state, found.outcome = str(RailState.FINAL), _written(outcome)
+            found.stage, found.outcome = str(RailState.FINAL), _written(outcome)
             found.final_at = instant_text(now())
         _log.info("run %s: %s is final in block %d", row.run_id, outcome.kind, outcome.block)
 

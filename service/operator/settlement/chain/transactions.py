@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from web3.exceptions import TransactionNotFound, Web3RPCError
 from web3.types import TxReceipt
 
+from atomic_margin.contracts.deploy import POOL
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.documents.strict import instant
 from atomic_margin.service.operator.faults import fault_point
@@ -179,7 +180,7 @@ class Transactions:
         )
         with self._store.reading() as session:
             highest = session.scalar(mine)
-        pending = asked(lambda: self._eth.get_transaction_count(self._sender, "pending"))
+        pending = asked(lambda: self._eth.get_transaction_count(self._sender, POOL))
         return max(int(pending), -1 if highest is None else int(highest) + 1)
 
     def _send(self, task: Task, data: HexStr, nonce: int, earlier: RailTransaction | None) -> None:

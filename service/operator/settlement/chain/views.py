@@ -48,7 +48,7 @@ def _transfer(session: Session, row: RailTransfer) -> RailTransferLine:
     outcome = row.outcome or {}
     return RailTransferLine(
         run_id=row.run_id,
-        state=row.state,
+        state=row.stage,
         account=row.account,
         top_up=row.top_up,
         round=row.round,

@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "rail_transfers",
         sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("run_hash", sa.String(length=64), nullable=False),
         sa.Column("answer", sa.String(length=64), nullable=False),
         sa.Column("account", sa.String(length=42), nullable=False),
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     with op.batch_alter_table("rail_transfers", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_rail_transfers_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rail_transfers_stage"), ["stage"], unique=False)
 
     op.create_table(
         "rail_transactions",
