@@ -32,6 +32,7 @@ from atomic_margin.service.protocol.account.halts import STOPPED
 from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.states import AccountState
 
+from .. import postgres
 from .documents import FUND
 from .waterfalls import BILL, RULES, USDC, agreed, agreement, capital, default_of, members, with_rules
 from .world import World
@@ -343,8 +344,14 @@ def test_a_crash_between_ledger_and_entry_leaves_neither(world: World, point: st
         else f"defaults.close_out(w.operator, {FUND!r})"
     )
     world.close()
+    url = postgres.url_of(world.directory)
+    in_server = (
+        "from atomic_margin.service.operator.store.database import Store\n"
+        f"Store.in_directory = classmethod(lambda kind, _: kind({url!r}))\n"
+    )
     code = (
         "import sys\nfrom pathlib import Path\nsys.path.insert(0, '.')\n"
+        f"{'' if url is None else in_server}"
         "from atomic_margin.service.protocol.signing import Identity\n"
         "from atomic_margin.service.operator.accounts import defaults\n"
         "from tests.service.world import World\nfrom tests.service.waterfalls import with_rules\n"
