@@ -54,8 +54,15 @@ def bring_collateral(parties: Parties, local: LocalVault, watcher: Watcher, foun
         ARRIVAL_SECONDS,
         lambda _: watcher.stage("the ledger waits until the deposit is final"),
     )
-    watcher.stage("posting collateral, on the chain and in the ledger")
+    watcher.stage("posting collateral on the chain, then in the ledger")
     found.gas.append(("post", int(local.send(local.vault.functions.post(posted))["gasUsed"])))
+    parties.operator.wait(
+        "/v1/rail",
+        RailView,
+        lambda seen: any(line.vault_posted == posted for line in seen.accounts),
+        ARRIVAL_SECONDS,
+        lambda _: watcher.stage("the operator waits until what was posted is final"),
+    )
     parties.post_collateral()
 
 
