@@ -5,7 +5,7 @@ from datetime import datetime
 from atomic_margin.documents.fields import now_text
 from atomic_margin.documents.strict import instant
 from atomic_margin.margin.collateral import check_accepted, check_holdings
-from atomic_margin.service.errors import MalformedRequest
+from atomic_margin.service.errors import Conflict, MalformedRequest
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
@@ -69,9 +69,10 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
         # Before anything that rests on the newest prices: what was taken stays taken.
         return SignedDocument.parse(earlier.entry)
     _require_quantity(operator, instruction.asset, instruction.quantity)
+    held = 0
     if instruction.action == "post":
         check_accepted(operator.terms.schedule, instruction.asset, prices_as_of(operator))
-        held = entries.state_of(account).public.posted.get(instruction.asset, 0)
+        held = _posted(account, instruction.asset)
         operator.rail.require_backed(institution, instruction.asset, held + instruction.quantity, adding=True)
     target = ledger.posted(institution) if instruction.action == "post" else ledger.EXTERNAL
     move = ledger.Move(instruction.asset, instruction.quantity, ledger.free(institution), target)
@@ -81,9 +82,17 @@ def instruct(operator: Operator, institution: str, document: object) -> SignedDo
         if earlier is not None:
             return SignedDocument.parse(earlier.entry)
         entries.require_known(session, institution, instruction.entry)
+        adding = instruction.action == "post" and operator.rail.holds(institution)
+        if adding and _posted(row, instruction.asset) != held:
+            # Two that come at once are not both backed by what one of them saw.
+            raise Conflict("something else was posted meanwhile; send this again", "quantity")
         entry = entries.enter(session, operator.book, row, signed)
         ledger.book(session, f"instruction/{institution}/{instruction.sequence}", instruction.action, [move])
         return entry
+
+
+def _posted(account: Account, asset: str) -> int:
+    return entries.state_of(account).public.posted.get(asset, 0)
 
 
 def _require_quantity(operator: Operator, asset: str, quantity: int) -> None:

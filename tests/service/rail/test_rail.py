@@ -2,12 +2,13 @@
 
 import hashlib
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from atomic_margin.contracts.run_keys import run_key
-from atomic_margin.service.errors import Refused
-from atomic_margin.service.operator.accounts import halts
+from atomic_margin.service.errors import Conflict, Refused
+from atomic_margin.service.operator.accounts import collateral, halts
 from atomic_margin.service.operator.rail import LedgerRail
 from atomic_margin.service.operator.runs import answers
 from atomic_margin.service.operator.settlement.chain import rail, transactions
@@ -392,3 +393,22 @@ def test_one_that_fails_in_an_unknown_way_keeps_no_other_from_going_on(
     joined.again_at_once()
     joined.settle()
     assert joined.world.run(run_id).state is RunState.SETTLED
+
+
+def test_two_that_are_posted_at_once_are_not_backed_by_the_same(
+    joined: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined.deposit(500)
+    joined.vault.send(joined.vault.vault.functions.post(200), HOLDER)
+    require_backed = joined.rail.require_backed
+
+    def meanwhile(*arguments: Any, **named: Any) -> None:
+        require_backed(*arguments, **named)
+        monkeypatch.undo()
+        joined.world.instruct(FUND, "post", ASSET, 200)
+
+    late = joined.world.instruction(FUND, "post", ASSET, 200, sequence=joined.world.account().public.instructions + 2)
+    monkeypatch.setattr(joined.rail, "require_backed", meanwhile)
+    with pytest.raises(Conflict, match="meanwhile"):
+        collateral.instruct(joined.world.operator, FUND, late.to_json())
+    assert joined.world.held(f"{FUND}/posted") == {ASSET: 200}
