@@ -43,6 +43,8 @@ from .rounds import resident as resident
 from .rounds import residents as residents
 from .world import Fund, World
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[Resident]:

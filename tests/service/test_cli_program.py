@@ -23,6 +23,8 @@ from atomic_margin.service.protocol.signing import Identity
 
 from .documents import price_rules
 
+pytestmark = pytest.mark.long
+
 # One process imports the program, and forks one for each command: importing takes three seconds, a command's help none.
 HELP_OF_EACH = """
 import os, sys

@@ -17,6 +17,8 @@ from atomic_margin.service.http.connections import server_settings
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
 
+pytestmark = pytest.mark.long
+
 LIMITS = Limits.parse({"head_seconds": "1", "idle_seconds": "1", "connections_of_a_peer": "4", "connections": "100"})
 
 

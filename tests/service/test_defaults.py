@@ -37,6 +37,8 @@ from .documents import FUND
 from .waterfalls import BILL, RULES, USDC, agreed, agreement, capital, default_of, members, with_rules
 from .world import World
 
+pytestmark = pytest.mark.long
+
 WorldAt = Callable[[str], World]
 HELD = 340_000 * USDC
 BILLS = 14_000_000

@@ -42,6 +42,8 @@ from .rounds import resident as resident
 from .rounds import residents as residents
 from .test_taking_back import restore
 
+pytestmark = pytest.mark.long
+
 
 def rotate(resident: Resident, adopt: bool = False) -> str:
     """Stop the agent, replace the key as the command does, and start the agent again."""

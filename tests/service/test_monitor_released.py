@@ -33,6 +33,8 @@ from .watching import Watch as Watch
 from .watching import history as history
 from .world import World
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], World]
 K = EventKind
 

@@ -36,6 +36,8 @@ from .test_agent_log import resident as resident
 from .test_agent_log import residents as residents
 from .test_agent_log import watched as watched
 
+pytestmark = pytest.mark.long
+
 
 def test_an_agent_finds_its_cycle_in_the_log_and_hands_on_what_shows_it(sides: Sides, tmp_path: Path) -> None:
     sides.promise(300)

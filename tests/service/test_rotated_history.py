@@ -41,6 +41,8 @@ from .watching import Watch, history
 from .waterfalls import RULES, USDC, agreed, agreement, capital, members, with_rules
 from .world import World
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], World]
 EVENTS = f"/v1/institutions/{FUND}/events"
 

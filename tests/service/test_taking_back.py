@@ -31,6 +31,8 @@ from .rounds import resident as resident
 from .rounds import residents as residents
 from .world import World
 
+pytestmark = pytest.mark.long
+
 
 def tick_at(resident: Resident, number: int, prices: int = 1) -> str:
     resident.world.play(prices, sequence=str(number), as_of=f"2026-11-20T09:{number:02}:00Z")

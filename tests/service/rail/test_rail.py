@@ -21,6 +21,8 @@ from ...contracts.vault.world import HOLDER, OPERATOR, RUN_SECONDS, digest
 from ..documents import FUND
 from .settling import ASSET, PLENTY, Settling
 
+pytestmark = pytest.mark.long
+
 RUN = f"{FUND}.1"
 
 
