@@ -69,6 +69,8 @@ ProofHex: TypeAlias = Annotated[str, _hex(None, 65535)]
 BodiesHex: TypeAlias = Annotated[str, _hex(None, 8 * 4096)]
 """Eight bytes for each of at most 4,096 ciphertexts."""
 WordsHex: TypeAlias = Annotated[str, _hex(None, 1 << 17)]
+SharesHex: TypeAlias = Annotated[str, _hex(None, 1 << 19)]
+"""A custodian's shares of at most 4,096 entries, 64 bytes each."""
 Nonce: TypeAlias = Annotated[str, _hex(64, 0)]
 Counter: TypeAlias = Annotated[int, integer_in(0, MAX_COUNTER)]
 Time: TypeAlias = InstantText

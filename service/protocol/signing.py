@@ -39,6 +39,8 @@ DocumentType = Literal[
     "segregation",
     "identity-rotation",
     "chain-account",
+    "dealing", "share-receipt", "share-complaint", "published-shares",
+    "opening-request", "opening-lapse", "opened", "opening-verdict",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -7,6 +7,7 @@ from atomic_margin.documents.fields import BodiesHex, Counter, Hash, Nonce, Poin
 from atomic_margin.documents.strict import Identifier, ListOf, Part, Quantity
 from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
+from atomic_margin.service.protocol.dealings import BookSharing
 
 
 class SubmissionClaim(DocumentClaim):
@@ -139,6 +140,8 @@ class Submission(Body, SubmissionClaim):
         gain: what its gain is compared with. Not among what the other two proofs are bound to: it names the newest
             tick, and they take longer than a tick may.
         gain_proof: proof that it gained at most its allowance more than the book it is compared with.
+        sharing: the deal that custodians have shares of, and their receipts; absent where the account has no custodians.
+            It was dealt before the gain was proven, and the other proofs are not about it.
     """
 
     TYPE = "submission"
@@ -146,3 +149,4 @@ class Submission(Body, SubmissionClaim):
     encryption_proof: ProofHex
     gain: Gain
     gain_proof: ProofHex
+    sharing: BookSharing | None = None

@@ -12,6 +12,7 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers, UniverseRevision
 from atomic_margin.service.protocol.account.holdings import moved
+from atomic_margin.service.protocol.account.openings import shared_book, with_opening_over
 from atomic_margin.service.protocol.account.state import Account, Book, Listed, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,
@@ -60,15 +61,17 @@ def submitted(state: Account, event: Event, at: At) -> Account:
     require_next(body.sequence, public.submissions, "submission")
     _check_universe(public, body)
     gain_day, gained = _allowed(public, body, at)
+    commitments = commitments_hash(body)
     book = made(
         Book,
         submission=event.document,
         sequence=body.sequence,
         universe=body.universe,
-        commitments=commitments_hash(body),
+        commitments=commitments,
         evaluation_keys=body.evaluation_keys,
         key_commitments=body.key_commitments,
         tick=at.priced,
+        shared=shared_book(public, body, commitments),
     )
     state = with_public(state, submissions=body.sequence, gain_day=gain_day, gained=gained)
     before, waiting = public.book, public.waiting
@@ -205,7 +208,8 @@ def book_given_up(state: Account, event: Event, at: At) -> Account:
         raise WrongBook("the book was proven covered since it was to be given up: somebody can open it", "covered")
     if public.run is not None and public.run.stage in ("evaluating", "breach"):
         raise RunNotOver(f"run {public.run.run_id} is being evaluated or settled; agree when that is over", "state")
-    return with_public(state, book=None, waiting=None, run=None, owed=None, given_up=book.submission)
+    after = with_opening_over(state)
+    return with_public(after, book=None, waiting=None, run=None, owed=None, given_up=book.submission)
 
 
 def readers_named(state: Account, event: Event, at: At) -> Account:

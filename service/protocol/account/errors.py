@@ -22,6 +22,8 @@ IllegalTransition            409  the table has no such event in that status
     ├── WrongNetting              party, scope, day, lines or sums of a netting are not those of the account
     ├── Halted                    the operator has halted it
     ├── WrongHalt                 it is about another halt, or not at the tick at which all have it
+    ├── WrongCustody              it names another custody policy or deal than it must, or has too few receipts
+    ├── WrongOpening              it is about another opening than the one that is open, or none may be asked for
     └── WrongDefault              it is about another default than the account's, or another step of it
 
 EntryRefused                 an entry of the operator is not what the machine gives for its document
@@ -124,6 +126,14 @@ class Halted(IllegalEvent):
 
 class WrongHalt(IllegalEvent):
     """It is about another halt than the account's, or not at the tick at which every account has it."""
+
+
+class WrongCustody(IllegalEvent):
+    """It names another custody policy or deal than it must, or too few custodians have signed."""
+
+
+class WrongOpening(IllegalEvent):
+    """It is about another opening than the one that is open, or none may be asked for."""
 
 
 class EntryRefused(ServiceError):

@@ -26,9 +26,11 @@ from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.kinds import EventKind as EventKind
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
+from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningLapse, OpeningRequest
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import (
     Answer,
@@ -52,6 +54,7 @@ class AdmissionRecord(Body):
         universe: hash of the universe that its first book is in.
         allowances: by how much books that it submits may have gained more than those they replace.
         agreement: terms of collateral between both sides, if there are any.
+        custody: who is to hold shares of its books, if anybody is.
     """
 
     TYPE = "admission"
@@ -63,6 +66,7 @@ class AdmissionRecord(Body):
     allowances: Allowances
     admitted_at: Time
     agreement: CollateralAgreement | None = None
+    custody: CustodyPolicy | None = None
 
 
 class UniverseRevision(Body):
@@ -284,6 +288,7 @@ _BODIES: dict[str, type[Body]] = {
         Halt, Resume,
         Segregation,
         IdentityRotation,
+        OpeningRequest, OpeningLapse, Opened,
     )
 }  # fmt: skip
 
@@ -315,6 +320,8 @@ _KINDS = {
     "resume": EventKind.RESUMED,
     "segregation": EventKind.COLLATERAL_SEGREGATED,
     "identity-rotation": EventKind.IDENTITY_ROTATED,
+    "opening-request": EventKind.OPENING_REQUESTED,
+    "opening-lapse": EventKind.OPENING_LAPSED,
 }
 
 
@@ -354,6 +361,8 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
         return EventKind.MARGIN_CALLED if body.kind == "margin_call" else EventKind.LIQUIDATED
     if isinstance(body, Release):
         return EventKind.RELEASED if body.given is None else EventKind.SUBSTITUTED
+    if isinstance(body, Opened):
+        return EventKind.OPENED_COVERED if body.finding.outcome == "covered" else EventKind.OPENED_IN_BREACH
     if isinstance(body, Overdue):
         return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
     return _KINDS[body.TYPE]

@@ -98,5 +98,14 @@ class EventKind(str, Enum):
     IDENTITY_ROTATED = "identity rotated"
     """Another identity key took the place of the institution's."""
 
+    OPENING_REQUESTED = "opening requested"
+    """The operator asks custodians to open the book of an owed run."""
+    OPENING_LAPSED = "opening lapsed"
+    """Nothing came of it, or will: another one may be asked for."""
+    OPENED_COVERED = "opened covered"
+    """Custodians opened it, and no row is negative."""
+    OPENED_IN_BREACH = "opened in breach"
+    """Custodians opened it, and proved that a row is negative."""
+
     def __str__(self) -> str:
         return str(self.value)

@@ -35,6 +35,8 @@ checked that it is the right document at this moment:
 - An institution's documents are signed by its key in force. The key goes by a document that it signs itself, with a
   signature of the one in its place, at the account's last entry; it never comes back.
 - While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
+- A book of an account with custodians comes with receipts for its shares. One that is owed is opened by as many of
+  them as have it together, if its institution stays silent: what they find ends the run like an answer.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
@@ -50,6 +52,7 @@ from atomic_margin.service.protocol.account import (
     identities,
     maturity,
     netting,
+    openings,
     releases,
     runs,
 )
@@ -98,6 +101,7 @@ def _opened(event: Event) -> Account:
         universes=(made(Listed, universe=body.universe),),
         allowances=body.allowances,
         agreement=agreements.agreement_in_force(body.agreement),
+        custody=openings.custody_in_force(body.custody),
         status=next_status(None, event.kind),
     )
     return Account(public=public, private=PrivateState())
@@ -217,4 +221,8 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.RESUMED: halts.resumed,
     EventKind.COLLATERAL_SEGREGATED: defaults.collateral_segregated,
     EventKind.IDENTITY_ROTATED: identities.identity_rotated,
+    EventKind.OPENING_REQUESTED: openings.opening_requested,
+    EventKind.OPENING_LAPSED: openings.opening_lapsed,
+    EventKind.OPENED_COVERED: runs.opened_covered,
+    EventKind.OPENED_IN_BREACH: runs.opened_in_breach,
 }

@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.events import Coverage, Event, Overdue, RunOpened, RunVoid
 from atomic_margin.service.protocol.account.holdings import moved
+from atomic_margin.service.protocol.account.openings import found, require_no_opening, with_opening_over
 from atomic_margin.service.protocol.account.state import Account, OpenRun, Stage
 from atomic_margin.service.protocol.account.values import (
     At,
@@ -54,6 +55,7 @@ def run_recorded(state: Account, event: Event, at: At) -> Account:
 
 def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) -> Account:
     """Begin a run, evaluated or not: at the newest tick, on the book in force, with what is posted."""
+    require_no_opening(state.public)
     state = with_book_at(state, at)
     public, book, before = state.public, in_force(state), state.public.run
     first = made(
@@ -158,7 +160,22 @@ def breach_proven(state: Account, event: Event, at: At) -> Account:
     run = _answered(state, body)
     if not run.evaluated:
         raise WrongRun(f"run {run.run_id} was not evaluated; no breach can be answered", "outcome")
+    # An answer that comes before what custodians find takes its place.
+    state = with_opening_over(state)
     return with_public(state, run=updated(run, stage="breach", answer=event.document, top_up=body.top_up))
+
+
+def opened_covered(state: Account, event: Event, at: At) -> Account:
+    """End a run whose book custodians opened and found covered."""
+    state, run, _ = found(state, event)
+    return _proven(state, run.commitments, run.price_sequence)
+
+
+def opened_in_breach(state: Account, event: Event, at: At) -> Account:
+    """Take a breach that custodians proved; its settlement follows."""
+    state, run, body = found(state, event)
+    breach = updated(run, stage="breach", answer=event.document, top_up=body.finding.top_up)
+    return with_public(state, run=breach)
 
 
 def _answered(state: Account, body: Answer) -> OpenRun:
@@ -246,6 +263,7 @@ def _proven(state: Account, commitments: str, tick: int) -> Account:
     book, waiting = in_force(state), state.public.waiting
     if book.commitments != commitments:
         raise WrongBook("what is proven is not the book in force", "submission")
+    state = with_opening_over(state)
     state = with_public(state, run=None, owed=None, given_up=None, book=updated(book, covered=tick, void=None))
     if waiting is None or waiting.tick > tick:
         return state

@@ -27,6 +27,20 @@ Stage = Literal["evaluating", "awaiting", "unproven", "not_proven", "breach"]
 a breach that is not settled yet."""
 
 
+class SharedBook(Part):
+    """What custodians have of a book.
+
+    Attributes:
+        policy: hash of the custody policy that it was dealt under.
+        deal: hash of the deal: shares of another one fit nothing.
+        openings: how many were asked for of this book.
+    """
+
+    policy: Hash
+    deal: Hash
+    openings: Counter = 0
+
+
 class Book(Part):
     """A submission that is in force, or waits.
 
@@ -41,6 +55,7 @@ class Book(Part):
             receipted by then; later ones alone are run on it.
         covered: the newest tick at which it was proven covered, or made so by a margin call.
         void: the tick of a run on it that was void, if nothing was proven since.
+        shared: among custodians; absent where the account has none.
     """
 
     submission: Hash
@@ -52,6 +67,7 @@ class Book(Part):
     tick: Counter
     covered: Counter | None = None
     void: Counter | None = None
+    shared: SharedBook | None = None
 
 
 class Newest(Part):
@@ -193,6 +209,38 @@ class AgreementInForce(Part):
     cool_down: Counter | None = None
 
 
+class Opening(Part):
+    """An opening that was asked for and is not over.
+
+    Attributes:
+        request: hash of the document.
+        run_id: of the run that is owed.
+    """
+
+    request: Hash
+    run_id: Identifier
+
+
+class CustodyInForce(Part):
+    """The custody policy that an account is under.
+
+    Attributes:
+        policy: hash of the document.
+        threshold: how many custodians have a book together, and sign what an opening finds.
+        receipts: how many bring a book in force.
+        openings: of one book, at most.
+        requests: number of the last request to open.
+        opening: that is not over.
+    """
+
+    policy: Hash
+    threshold: Counter
+    receipts: Counter
+    openings: Counter
+    requests: Counter = 0
+    opening: Opening | None = None
+
+
 class Halts(Part):
     """What an account had of halts.
 
@@ -243,6 +291,7 @@ class PublicState(Document):
         halts: absent until there was one.
         called: number of the tick of its last margin call, where its agreement has a cool-down.
         former: identity keys that were replaced, oldest first; absent where there are none.
+        custody: who holds shares of its books, and when they are opened; absent where nobody does.
     """
 
     TAG = "account-public"
@@ -277,6 +326,7 @@ class PublicState(Document):
     halts: Halts | None = None
     called: Counter | None = None
     former: ListOf[PublicKey] | None = None
+    custody: CustodyInForce | None = None
 
 
 class Pending(Part):

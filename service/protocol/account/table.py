@@ -71,6 +71,11 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.COLLATERAL_SEGREGATED: _stays(S.IN_DEFAULT),
     # Whoever has lost a key to somebody else does not wait.
     K.IDENTITY_ROTATED: _stays(*_ALL),
+    # Of who is frozen: a book is owed, and its institution is silent.
+    K.OPENING_REQUESTED: _stays(S.FROZEN),
+    K.OPENING_LAPSED: _stays(S.FROZEN),
+    K.OPENED_COVERED: {S.FROZEN: S.ACTIVE},
+    K.OPENED_IN_BREACH: _stays(S.FROZEN),
 }
 
 

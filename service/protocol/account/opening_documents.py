@@ -1,0 +1,157 @@
+"""Documents by which custodians open the book of an institution that is silent: request, verdict, result, lapse. Pure."""
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from atomic_margin.documents.canonical import canonical_hash
+from atomic_margin.documents.errors import MalformedDocument
+from atomic_margin.documents.fields import AmountText, Counter, Hash, ProofHex, PublicKey, Time
+from atomic_margin.documents.strict import Identifier, ListOf
+from atomic_margin.service.protocol.bodies import Body, DocumentClaim
+from atomic_margin.service.protocol.dealings import JsonObject, Point
+
+
+class OpeningRequest(Body):
+    """The operator asks custodians to open the book of a run that is owed.
+
+    Attributes:
+        sequence: number among the account's requests.
+        entry: hash of the account's last entry.
+        run_id: of the open run, whose time is over.
+        run: hash of its record.
+        submission: the book that it is on.
+        policy: hash of the custody policy that the book was dealt under.
+        deal: hash of the deal.
+    """
+
+    TYPE = "opening-request"
+    institution: Identifier
+    operator: PublicKey
+    sequence: Counter
+    entry: Hash
+    run_id: Identifier
+    run: Hash
+    submission: Hash
+    policy: Hash
+    deal: Hash
+    requested_at: Time
+
+
+class OpeningLapse(Body):
+    """The operator ends an opening of which nothing came: too few custodians answered, or refused."""
+
+    TYPE = "opening-lapse"
+    institution: Identifier
+    operator: PublicKey
+    request: Hash
+    reason: Literal["too few custodians", "refused", "took too long", "superseded"]
+    lapsed_at: Time
+
+
+class OpenedClaim(DocumentClaim):
+    """What custodians found.
+
+    Attributes:
+        request: hash of the request.
+        run_id: of the run.
+        run: hash of its record.
+        submission: the book that it is on.
+        price_sequence: number of its tick.
+        outcome: whether a maintenance row is negative.
+        initial_row: on a breach, which initial row the top-up is of; rows count from 0.
+        top_up: X in units of the initial proof rows; what that row lacks, rounded up to the step. 0 when covered.
+        top_up_usd: the same in currency.
+    """
+
+    institution: Identifier
+    operator: PublicKey
+    request: Hash
+    run_id: Identifier
+    run: Hash
+    submission: Hash
+    price_sequence: Counter
+    outcome: Literal["covered", "breach"]
+    initial_row: Counter | None = None
+    top_up: Counter
+    top_up_usd: AmountText
+
+    def proof_context(self, matrix: str) -> dict[str, str]:
+        """Return everything the proofs are bound to besides their statements; `matrix` is a matrix's hash."""
+        return {
+            "document": "opened",
+            "institution": self.institution,
+            "operator": self.operator,
+            "request": self.request,
+            "run_id": self.run_id,
+            "run": self.run,
+            "submission": self.submission,
+            "price_sequence": str(self.price_sequence),
+            "matrix": matrix,
+            "outcome": self.outcome,
+            "initial_row": "none" if self.initial_row is None else str(self.initial_row),
+            "top_up": str(self.top_up),
+        }
+
+
+class Finding(OpenedClaim):
+    """The claim with its proofs, which the closer makes and every custodian verifies before it signs.
+
+    Attributes:
+        breach_proof: that some row of the maintenance proof matrix is negative.
+        lack_proof: that the initial row lacks just the top-up, rounded up.
+    """
+
+    TAG: ClassVar[str] = "finding"
+    breach_proof: ProofHex | None = None
+    lack_proof: ProofHex | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Finding":
+        breach = self.outcome == "breach"
+        for name in ("initial_row", "breach_proof", "lack_proof"):
+            if (getattr(self, name) is not None) != breach:
+                raise MalformedDocument(name, "comes with a breach, and with nothing else")
+        if (self.top_up > 0, self.top_up_usd != "0") != (breach, breach):
+            raise MalformedDocument("top_up", "more than 0 on a breach, and 0 otherwise")
+        return self
+
+
+class OpeningVerdict(Body):
+    """A custodian's word that the computation found this, and that it is about the tick, terms and matrices it made.
+
+    Attributes:
+        request: hash of the request.
+        finding: hash of what was found, proofs included.
+        point: of the custodian.
+        custodian: who signs.
+    """
+
+    TYPE = "opening-verdict"
+    institution: Identifier
+    operator: PublicKey
+    request: Hash
+    finding: Hash
+    point: Point
+    custodian: PublicKey
+
+
+class Opened(Body):
+    """What custodians found, with the verdicts of as many of them as have the book together.
+
+    Attributes:
+        finding: with its proofs.
+        verdicts: of custodians, signed, each about this finding.
+    """
+
+    TYPE = "opened"
+    institution: Identifier
+    operator: PublicKey
+    finding: Finding
+    verdicts: ListOf[JsonObject]
+    opened_at: Time
+
+
+def finding_hash(finding: Finding) -> str:
+    """Return what verdicts name: the hash of claim and proofs."""
+    return canonical_hash(Finding.TAG, finding.canonical())
