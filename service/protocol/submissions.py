@@ -140,8 +140,8 @@ class Submission(Body, SubmissionClaim):
         gain: what its gain is compared with. Not among what the other two proofs are bound to: it names the newest
             tick, and they take longer than a tick may.
         gain_proof: proof that it gained at most its allowance more than the book it is compared with.
-        sharing: the deal that custodians have shares of, and their receipts; absent where the account has no custodians.
-            It was dealt before the gain was proven, and the other proofs are not about it.
+        sharing: the deal that custodians have shares of, and their receipts; absent where there are no custodians. It
+            was dealt before the gain was proven, and the other proofs are not about it.
     """
 
     TYPE = "submission"

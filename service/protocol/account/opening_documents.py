@@ -1,4 +1,4 @@
-"""Documents by which custodians open the book of an institution that is silent: request, verdict, result, lapse. Pure."""
+"""Documents by which custodians open the book of a silent institution: request, verdict, result, lapse. Pure."""
 
 from typing import ClassVar, Literal
 

@@ -21,7 +21,15 @@ from atomic_margin.service.protocol.account.state import (
     PublicState,
     SharedBook,
 )
-from atomic_margin.service.protocol.account.values import At, body_of, in_force, made, require_next, updated, with_public
+from atomic_margin.service.protocol.account.values import (
+    At,
+    body_of,
+    in_force,
+    made,
+    require_next,
+    updated,
+    with_public,
+)
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.submissions import Submission
 
