@@ -77,8 +77,8 @@ class CustodyPolicy(Document):
         if n - self.absent < needed:
             raise MalformedDocument(
                 "custodians",
-                f"an opening with threshold {self.threshold} takes {needed} custodians, and of {n} may {self.absent} be "
-                f"away: name {needed + self.absent}, or more",
+                f"an opening with threshold {self.threshold} takes {needed} custodians, and {self.absent} of {n} may "
+                f"be away: name {needed + self.absent}, or more",
             )
         for index in range(1, n):
             if self.custodians[index].point <= self.custodians[index - 1].point:
