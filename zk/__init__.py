@@ -14,12 +14,14 @@ from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.decryption import DecryptionStatement
 from atomic_margin.zk.statements.encryption import EncryptionStatement
 from atomic_margin.zk.statements.key import KeyCommitments, key_commitment_hash
+from atomic_margin.zk.statements.lack import LackStatement
 from atomic_margin.zk.statements.portfolio import PortfolioStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
 from atomic_margin.zk.verify.batch import Claim, verify_batch
 from atomic_margin.zk.verify.breach import verify_breach
 from atomic_margin.zk.verify.decryption import verify_decryption
 from atomic_margin.zk.verify.encryption import verify_encryption
+from atomic_margin.zk.verify.lack import verify_lack
 from atomic_margin.zk.verify.portfolio import verify_portfolio
 from atomic_margin.zk.verify.sufficiency import verify_sufficiency
 
@@ -31,6 +33,7 @@ __all__ = [
     "EncryptionStatement",
     "Group",
     "KeyCommitments",
+    "LackStatement",
     "PortfolioStatement",
     "ProofError",
     "SufficiencyStatement",
@@ -42,6 +45,7 @@ __all__ = [
     "verify_breach",
     "verify_decryption",
     "verify_encryption",
+    "verify_lack",
     "verify_portfolio",
     "verify_sufficiency",
 ]

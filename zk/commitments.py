@@ -12,6 +12,7 @@ atomic_margin.zk.errors.PointEncodingError: commitment 0: a compressed G1 point 
 from collections.abc import Sequence
 
 from atomic_margin.zk.errors import PointEncodingError
+from atomic_margin.zk.generators import load_generators
 from atomic_margin.zk.groups import Group, Point
 
 
@@ -39,3 +40,18 @@ def decode_commitments(
     except PointEncodingError as error:
         raise PointEncodingError(f"commitment {len(points)}: {error}") from None
     return points
+
+
+def row_commitment(group: Group, commitments: Sequence[Point], weights: Sequence[int], offset: int) -> Point:
+    """Return the commitment to a row a·z + c that follows from those to the entries: sum_j a_j V_j + c G.
+
+    It may be the identity, which `decode_commitments` refuses.
+
+    Args:
+        group: backend.
+        commitments: V, decoded.
+        weights: a, as many.
+        offset: c.
+    """
+    row = group.msm(commitments, group.scalars(weights))
+    return row + group.multiply(load_generators(group, 0).value, group.scalar(offset))

@@ -15,6 +15,7 @@ ProofError
 │   ├── EncryptionProofInvalid     ciphertexts of the committed entries
 │   ├── DecryptionProofInvalid     what ciphertexts decrypt to
 │   ├── BreachProofInvalid         one row is negative
+│   ├── LackProofInvalid           what one row lacks, rounded up
 │   ├── OtherDeal                  shares of another deal, statement or custodian
 │   ├── SharesInvalid              shares that do not fit their deal; names custodian and entry
 │   ├── TooFewShares               of fewer custodians than the threshold, or of one twice
@@ -119,6 +120,15 @@ class BreachProofInvalid(VerificationError):
     advice = (
         "the breach proof does not prove this statement: compare commitments, matrix, offsets and every context label "
         "with the prover's; if all agree, no breach is shown and nothing may be settled"
+    )
+
+
+class LackProofInvalid(VerificationError):
+    """The proof does not show that the top-up is what the row lacks, rounded up to the step."""
+
+    advice = (
+        "the proof of what a row lacks does not prove this statement: compare commitments, row, offset, top-up, step "
+        "and every context label with the prover's; if all agree, the top-up is not shown to be owed"
     )
 
 

@@ -13,19 +13,22 @@ from atomic_margin.zk import (
     DecryptionStatement,
     EncryptionStatement,
     KeyCommitments,
+    LackStatement,
     PortfolioStatement,
     SufficiencyStatement,
     load_group,
 )
-from atomic_margin.zk.groups import Group
+from atomic_margin.zk.groups import ORDER, Group
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.decryption import prove_decryption
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.key import KeyOpening, commit_key
+from atomic_margin.zk.prove.lack import prove_lack
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
+from atomic_margin.zk.sharing.open_row import RowOpening
 
 from .ciphertexts import encrypt, random_key
 
@@ -135,6 +138,15 @@ def breach(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]]) -> C
     statement = BreachStatement(opened[0], weights, (69, -11, 2), 10, CONTEXT)
     witness = BreachWitness(VALUES, opened[1])
     return Case(statement, witness, prove_breach(statement, witness, group))
+
+
+@pytest.fixture(scope="session")
+def lack(group: Group, opened: tuple[tuple[bytes, ...], tuple[int, ...]]) -> Case:
+    weights = (-10, 4, -1, 0, 3, 9)
+    # The row is -38: 50 is the least multiple of 25 that restores it.
+    statement = LackStatement(opened[0], np.array(weights, dtype=np.int64), 20, 50, 25, CONTEXT)
+    opening = RowOpening(-38, sum(weight * gamma for weight, gamma in zip(weights, opened[1], strict=True)) % ORDER)
+    return Case(statement, opening, prove_lack(statement, opening, group))
 
 
 @pytest.fixture(scope="session")

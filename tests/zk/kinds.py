@@ -4,17 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from atomic_margin.zk import verify_breach, verify_decryption, verify_encryption, verify_portfolio, verify_sufficiency
+from atomic_margin.zk import (
+    verify_breach,
+    verify_decryption,
+    verify_encryption,
+    verify_lack,
+    verify_portfolio,
+    verify_sufficiency,
+)
 from atomic_margin.zk.bits.challenges import ChallengeSequence
 from atomic_margin.zk.errors import (
     BreachProofInvalid,
     DecryptionProofInvalid,
     EncryptionProofInvalid,
+    LackProofInvalid,
     PortfolioProofInvalid,
     SufficiencyProofInvalid,
     VerificationError,
 )
 from atomic_margin.zk.statements.breach import BreachStatement
+from atomic_margin.zk.statements.lack import LackStatement
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,9 @@ KINDS: dict[str, Kind] = {
     "encryption": Kind(verify_encryption, EncryptionProofInvalid),
     "decryption": Kind(verify_decryption, DecryptionProofInvalid),
     "breach": Kind(verify_breach, BreachProofInvalid),
+    "lack": Kind(verify_lack, LackProofInvalid),
 }
-NEW = ("slack", "encryption", "decryption", "breach")
+NEW = ("slack", "encryption", "decryption", "breach", "lack")
 
 
 def first_challenges(statement: Any) -> set[int]:
@@ -47,6 +57,8 @@ def components(statement: Any) -> list[tuple[str, int, int]]:
         sizes = [("p W", 48), *((f"p T{r}", 48) for r in range(rows))]
         sizes += [*((f"s share {r}", 32) for r in range(rows - 1)), *((f"s response {r}", 32) for r in range(rows))]
         sizes += [("version", 1)]
+    elif isinstance(statement, LackStatement):
+        parameters, sizes = statement.parameters, []
     else:
         parameters, sizes = statement.bit_statement().parameters, []
     sizes += [(f"p {name}", 48) for name in ("A", "S", "T1", "T2")]

@@ -73,7 +73,7 @@ def test_several_bad_ones_of_every_sort_are_named(claims: list[Claim], group: Gr
         many[9].statement, commitments=(bytes([0xC0]) + bytes(47), *many[9].statement.commitments[1:])
     )
     many[9] = Claim(no_point, many[9].proof)
-    many[11] = renamed(many[11])
+    many[12] = renamed(many[12])
     with pytest.raises(BatchInvalid) as caught:
         verify_batch(many, group)
     assert {index: type(error) for index, error in caught.value.culprits.items()} == {
@@ -81,7 +81,7 @@ def test_several_bad_ones_of_every_sort_are_named(claims: list[Claim], group: Gr
         4: ProofEncodingError,
         6: ProofEncodingError,
         9: PointEncodingError,
-        11: KINDS["breach"].invalid,
+        12: KINDS["breach"].invalid,
     }
 
 

@@ -12,13 +12,14 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from atomic_margin.zk.bits.prove import argue
 from atomic_margin.zk.bits.witness import BitWitness, check_openings
 from atomic_margin.zk.choice import ChoiceProof, choice_challenge, last_share
 from atomic_margin.zk.errors import WitnessError
 from atomic_margin.zk.generators import load_generators
-from atomic_margin.zk.groups import ORDER, SCALAR_BYTES, Group, load_group
+from atomic_margin.zk.groups import ORDER, SCALAR_BYTES, Group, Point, load_group
 from atomic_margin.zk.prove.nonces import NonceStream
 from atomic_margin.zk.prove.witness import BreachWitness, binary
 from atomic_margin.zk.statements.breach import BreachStatement
@@ -51,29 +52,50 @@ def argue_breach(
     statement: BreachStatement, witness: BreachWitness, surpluses: Sequence[int], chosen: int, group: Group
 ) -> bytes:
     """Run both arguments about row ``chosen`` without looking: a false claim gives a proof that does not verify."""
-    numbers = (*witness.values, *witness.blindings, chosen)
+    rows = [
+        KnownRow(surplus, sum(weight * gamma for weight, gamma in zip(weights, witness.blindings, strict=True)))
+        for weights, surplus in zip(statement.weights.tolist(), surpluses, strict=True)
+    ]
+    return argue_choice(statement, rows, chosen, (*witness.values, *witness.blindings), group)
+
+
+@dataclass(frozen=True)
+class KnownRow:
+    """What the prover knows of a row's commitment: C_r = value G + blinding H + the points. Nothing is in its ``repr``.
+
+    Of the chosen row it knows value and blinding. Of others the points are enough.
+    """
+
+    value: int = field(repr=False)
+    blinding: int = field(repr=False)
+    points: tuple[Point, ...] = field(default=(), repr=False)
+
+
+def argue_choice(
+    statement: BreachStatement, rows: Sequence[KnownRow], chosen: int, known: Sequence[int], group: Group
+) -> bytes:
+    """Run both arguments about row ``chosen``, one of ``rows``; ``known`` hedge the nonces."""
+    numbers = (*known, chosen)
     secret = hashlib.sha512(b"".join((number % ORDER).to_bytes(SCALAR_BYTES, "big") for number in numbers)).digest()
     nonces = NonceStream(secret, *(data for _, data in statement.binding()))
     generators = load_generators(group, 0)
     bases = [generators.value, generators.blinding]
-    row_blindings = [
-        sum(weight * blinding for weight, blinding in zip(weights, witness.blindings, strict=True)) % ORDER
-        for weights in statement.weights.tolist()
-    ]
-    value, blinding = surpluses[chosen], nonces.integer()
+    value, blinding = rows[chosen].value, nonces.integer()
     W = group.encode_point(group.msm(bases, group.scalars((value, blinding))))
 
-    # Rows not chosen: challenge and response first, then the announcement they fit; W - C_r by its opening.
+    # Rows not chosen: challenge and response first, then the announcement they fit, z_r H - e_r (W - C_r).
     shares, responses = nonces.integers(statement.rows), nonces.integers(statement.rows)
     announcements = []
-    for row, (surplus, row_blinding) in enumerate(zip(surpluses, row_blindings, strict=True)):
-        opening = (-shares[row] * (value - surplus), responses[row] - shares[row] * (blinding - row_blinding))
-        # The chosen row: its response is still a nonce, and its announcement that nonce times H.
-        opening = (0, responses[row]) if row == chosen else opening
-        announcements.append(group.encode_point(group.msm(bases, group.scalars(opening))))
+    for index, (row, e, z) in enumerate(zip(rows, shares, responses, strict=True)):
+        opening = (-e * (value - row.value), z - e * (blinding - row.blinding), *(e for _ in row.points))
+        points = [*bases, *row.points]
+        if index == chosen:
+            # Its response is still a nonce, and its announcement that nonce times H.
+            opening, points = (0, z), bases
+        announcements.append(group.encode_point(group.msm(points, group.scalars(opening))))
     challenge = choice_challenge(statement.binding(), W, announcements)
-    shares[chosen] = last_share(challenge, (share for row, share in enumerate(shares) if row != chosen))
-    responses[chosen] = (responses[chosen] + shares[chosen] * (blinding - row_blindings[chosen])) % ORDER
+    shares[chosen] = last_share(challenge, (share for index, share in enumerate(shares) if index != chosen))
+    responses[chosen] = (responses[chosen] + shares[chosen] * (blinding - rows[chosen].blinding)) % ORDER
 
     choice = ChoiceProof(W, tuple(announcements), _encoded(shares[:-1]), _encoded(responses)).to_bytes()
     bits = binary(-value - 1, statement.bits)

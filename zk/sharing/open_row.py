@@ -1,7 +1,7 @@
 """Shares of one row made, and put together. For custodians: whoever has t of them knows the row's value.
 
-The closer of an opening needs no more for its proofs: value and blinding open the commitment to the row. It must not
-publish either.
+The closer of an opening needs no more for its proofs, `zk.prove.opened_breach` and `zk.prove.lack`: value and blinding
+open the commitment to the row. It must not publish either.
 
 >>> open_row.__name__
 'open_row'
@@ -10,8 +10,9 @@ publish either.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from atomic_margin.zk.errors import OtherDeal
-from atomic_margin.zk.groups import ORDER, Group, load_group
+from atomic_margin.zk.errors import OtherDeal, WitnessError
+from atomic_margin.zk.generators import load_generators
+from atomic_margin.zk.groups import ORDER, Group, Point, load_group
 from atomic_margin.zk.sharing.interpolation import lagrange, weighted
 from atomic_margin.zk.sharing.messages import Shares
 from atomic_margin.zk.sharing.reconstruct import require_enough
@@ -24,6 +25,16 @@ class RowOpening:
 
     value: int = field(repr=False)
     blinding: int = field(repr=False)
+
+    def check(self, commitment: Point, group: Group) -> None:
+        """Check that this opens the commitment to a row.
+
+        Raises:
+            WitnessError: it does not.
+        """
+        bases = load_generators(group, 0)
+        if group.msm([bases.value, bases.blinding], group.scalars((self.value, self.blinding))) != commitment:
+            raise WitnessError("the opening is not that of the row: put it together from shares of this very row")
 
 
 def share_row(row: Row, shares: Shares) -> RowShare:

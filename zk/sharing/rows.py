@@ -10,6 +10,7 @@ breach.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from atomic_margin.zk.commitments import row_commitment
 from atomic_margin.zk.errors import OtherDeal, SharesInvalid, StatementError
 from atomic_margin.zk.generators import load_generators
 from atomic_margin.zk.groups import Group, Point
@@ -45,9 +46,12 @@ class Row:
             PointEncodingError: a commitment of the statement does not decode.
             SharingEncodingError: one of the deal does not.
         """
+        first, *others = deal_points(self.deal, group, known)
         weights = group.scalars(self.weights)
-        first, *others = (group.msm(column, weights) for column in deal_points(self.deal, group, known))
-        return [first + group.multiply(load_generators(group, 0).value, group.scalar(self.offset)), *others]
+        return [
+            row_commitment(group, first, self.weights, self.offset),
+            *(group.msm(column, weights) for column in others),
+        ]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from atomic_margin.zk.errors import (
     BreachProofInvalid,
     DecryptionProofInvalid,
     EncryptionProofInvalid,
+    LackProofInvalid,
     PortfolioProofInvalid,
     ProofError,
     StatementError,
@@ -28,17 +29,20 @@ from atomic_margin.zk.groups import Group, Point, load_group
 from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.statements.decryption import DecryptionStatement
 from atomic_margin.zk.statements.encryption import EncryptionStatement
+from atomic_margin.zk.statements.lack import LackStatement
 from atomic_margin.zk.statements.portfolio import PortfolioStatement
 from atomic_margin.zk.statements.sufficiency import SufficiencyStatement
 from atomic_margin.zk.verify.breach import gather_breach
 from atomic_margin.zk.verify.conclude import conclude
 from atomic_margin.zk.verify.decryption import gather_decryption
 from atomic_margin.zk.verify.encryption import gather_encryption
+from atomic_margin.zk.verify.lack import gather_lack
 from atomic_margin.zk.verify.portfolio import gather_portfolio
 from atomic_margin.zk.verify.sufficiency import gather_sufficiency
 
 Statement: TypeAlias = (
-    "BreachStatement | DecryptionStatement | EncryptionStatement | PortfolioStatement | SufficiencyStatement"
+    "BreachStatement | DecryptionStatement | EncryptionStatement | LackStatement | PortfolioStatement"
+    " | SufficiencyStatement"
 )
 
 
@@ -58,6 +62,7 @@ _KINDS: Mapping[type, tuple[Callable[..., FinalCheck], type[VerificationError]]]
         BreachStatement: (gather_breach, BreachProofInvalid),
         DecryptionStatement: (gather_decryption, DecryptionProofInvalid),
         EncryptionStatement: (gather_encryption, EncryptionProofInvalid),
+        LackStatement: (gather_lack, LackProofInvalid),
         PortfolioStatement: (gather_portfolio, PortfolioProofInvalid),
         SufficiencyStatement: (gather_sufficiency, SufficiencyProofInvalid),
     }
