@@ -252,7 +252,12 @@ class Transfer(Part):
 
 
 class Settlement(Body):
-    """What a verified breach moved, once."""
+    """What a verified breach moved, once.
+
+    Attributes:
+        answer: hash of the answer, or of what custodians found in its place.
+        flag: how the breach is known: proven by the institution, or opened by custodians.
+    """
 
     TYPE = "settlement"
     run_id: Identifier
@@ -261,7 +266,7 @@ class Settlement(Body):
     operator: PublicKey
     institution: Identifier
     kind: SettlementKind
-    flag: Literal["proven"]
+    flag: Literal["proven", "opened"]
     top_up: Counter
     top_up_usd: PriceText
     transfers: ListOf[Transfer]

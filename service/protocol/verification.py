@@ -7,6 +7,7 @@ functions on bundles. They raise a named error or return; none returns a bool.
 import hashlib
 from dataclasses import InitVar, dataclass
 from decimal import Decimal
+from typing import Literal
 
 from atomic_margin.circuits.errors import ProfileError
 from atomic_margin.documents.errors import DocumentsError
@@ -17,9 +18,12 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.errors import Refused, UnknownUniverse
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.keys import KeyPair
+from atomic_margin.service.protocol.opening_claims import OpeningGround, check_verdicts, verify_finding
 from atomic_margin.service.protocol.proven import require_proven
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.statements import (
@@ -50,7 +54,7 @@ class _Verified:
     def __post_init__(self, seal: object) -> None:
         # Not a field, so that `dataclasses.replace` cannot carry it over to an altered copy.
         if seal is not _SEAL:
-            raise TypeError(f"only verify_answer makes a {type(self).__name__}")
+            raise TypeError(f"only verify_answer and verify_opened make a {type(self).__name__}")
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,20 @@ class VerifiedCoverage(_Verified):
 
 @dataclass(frozen=True)
 class VerifiedBreach(_Verified):
-    """A proven breach flag 1, a proven breach, and a proven top-up. It alone opens the settlement hook.
+    """A proven breach and a proven top-up, of one of two kinds. It alone opens the settlement hook.
+
+    The institution proves its flag 1 besides, and that X is enough in every row. Custodians open the book of a silent
+    one without a flag, and X is what one row lacks, so no more than is missing.
 
     Attributes:
         top_up: X in units of the initial proof matrix.
         top_up_usd: the same in USD, without rounding.
-        flag: how the flag is known: `proven`, by the decryption proof.
+        flag: how the breach is known: `proven`, with the decryption proof, or `opened` by custodians.
     """
 
     top_up: int
     top_up_usd: Decimal
-    flag: str = "proven"
+    flag: Literal["proven", "opened"] = "proven"
 
 
 def verify_submission(
@@ -198,6 +205,47 @@ def verify_answer(
     if answer.outcome == "covered":
         return VerifiedCoverage(record, run_hash, answer_hash, _SEAL)
     return VerifiedBreach(record, run_hash, answer_hash, _SEAL, answer.top_up, Decimal(answer.top_up_usd))
+
+
+def verify_opened(
+    signed: SignedDocument,
+    opened: Opened,
+    *,
+    ground: OpeningGround,
+    policy: CustodyPolicy,
+    group: Group,
+    queue: VerificationQueue | None = None,
+) -> VerifiedCoverage | VerifiedBreach:
+    """Check what custodians found of a book. The submission and its proofs must have been verified before.
+
+    That an opening of this run was open is for the account machine to say.
+
+    Args:
+        signed: the document as received.
+        opened: its typed body.
+        ground: run, book and matrices.
+        policy: that the book was dealt under.
+        group: backend of the proofs.
+        queue: verifies with whatever else waits, where there is one.
+
+    Raises:
+        SignatureInvalid: not signed by the operator, or a verdict not by its custodian.
+        Refused: about another run, too few verdicts, or a proof that does not hold; `.field` names which.
+    """
+    record, finding = ground.record, opened.finding
+    # (1) The operator entered it, for this account.
+    signed.verify(frozenset({record.operator}))
+    for name, wanted in (("institution", record.institution), ("operator", record.operator)):
+        if getattr(opened, name) != wanted:
+            raise Refused(f"what was opened is of another {name} than the run", name)
+    # (2) As many custodians as have the book together say so, and what is proven is about this very run.
+    check_verdicts(opened.verdicts, finding, policy)
+    verify_finding(finding, ground, group, queue)
+    document = signed.body_hash()
+    if finding.outcome == "covered":
+        return VerifiedCoverage(record, ground.run_hash, document, _SEAL)
+    usd = Decimal(finding.top_up_usd)
+    return VerifiedBreach(record, ground.run_hash, document, _SEAL, finding.top_up, usd, "opened")
 
 
 def verify_gain(
