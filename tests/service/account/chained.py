@@ -10,6 +10,7 @@ from atomic_margin.service.protocol.account.entries import Chain, Salts, extende
 from atomic_margin.service.protocol.account.state import Account, OpenRun
 from atomic_margin.service.protocol.account.values import At
 from atomic_margin.service.protocol.bodies import Body
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from .names import named, tick
@@ -37,6 +38,7 @@ class Chained:
         universe: hash of the universe of its books.
         entry_map: hash of their columns.
         agreement: that the account is opened under, if there is one.
+        custody: who is to hold shares of its books, if anybody is.
     """
 
     operator: Identity = field(default_factory=Identity.generate)
@@ -51,6 +53,7 @@ class Chained:
     universe: str = named("universe")
     entry_map: str = named("map")
     agreement: CollateralAgreement | None = None
+    custody: CustodyPolicy | None = None
 
     @property
     def state(self) -> Account:

@@ -70,6 +70,7 @@ class Parties(Chained):
             "admitted_at": TIME,
         }
         body |= {} if self.agreement is None else {"agreement": self.agreement.canonical()}
+        body |= {} if self.custody is None else {"custody": self.custody.canonical()}
         return self.by_operator(AdmissionRecord, body)
 
     def revision(self, number: int = 2, until: str = TIME) -> SignedDocument:
@@ -132,7 +133,9 @@ class Parties(Chained):
         body = {"evaluation_keys": named("keys", sequence), "known_answers": "right"}
         return self.by_institution(EnrolmentConfirmation, body)
 
-    def submission(self, sequence: int, book: str, keys: int = 1, **gain: Any) -> SignedDocument:
+    def submission(
+        self, sequence: int, book: str, keys: int = 1, sharing: dict[str, Any] | None = None, **gain: Any
+    ) -> SignedDocument:
         claim = {
             "sequence": str(sequence),
             "entry": self.chain.head,
@@ -152,7 +155,8 @@ class Parties(Chained):
         proofs = {"portfolio_proof": "00", "encryption_proof": "00", "gain_proof": "00"}
         whole = {"institution": INSTITUTION, "operator": self.operator.public_key, **claim}
         compared = self.gain(commitments_hash(SubmissionClaim.parse(whole)))
-        return self.by_institution(Submission, {**claim, **proofs, "gain": compared | gain})
+        shared = {} if sharing is None else {"sharing": sharing}
+        return self.by_institution(Submission, {**claim, **proofs, "gain": compared | gain, **shared})
 
     def settling(self, sequence: int, book: str, quantity: int, asset: str = "USDC", **gain: Any) -> SignedDocument:
         """A book that has lost less, and what is paid for it."""

@@ -15,7 +15,7 @@ from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.states import AccountState
 
 from ..agreements import agreement
-from . import in_default, in_netting
+from . import in_custody, in_default, in_netting
 from .documents import Parties, named, priced_at, tick
 from .releasing import release
 from .story import (
@@ -89,6 +89,10 @@ live(K.HALTED)(lambda: _with(covered(), Parties.halt))
 live(K.RESUMED)(lambda: _with(halted(covered()), Parties.resume))
 live(K.RELEASED)(lambda: _with(covered(), lambda p: release(p, {"USDC": 5})))
 live(K.IDENTITY_ROTATED)(lambda: _with(covered(), lambda p: p.rotation(Identity.generate())))
+live(K.OPENING_REQUESTED)(lambda: _with(in_custody.owed(), in_custody.request))
+live(K.OPENING_LAPSED)(lambda: _with(in_custody.asked(), in_custody.lapse))
+live(K.OPENED_COVERED)(lambda: _with(in_custody.asked(), in_custody.opened))
+live(K.OPENED_IN_BREACH)(lambda: _with(in_custody.asked(), lambda p: in_custody.opened(p, "breach")))
 live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
 
@@ -155,6 +159,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "resumed": EVERYWHERE,
     "collateral segregated": {"in_default": "in_default"},
     "identity rotated": EVERYWHERE,
+    "opening requested": {"frozen": "frozen"},
+    "opening lapsed": {"frozen": "frozen"},
+    "opened covered": {"frozen": "active"},
+    "opened in breach": {"frozen": "frozen"},
 }
 """What each event makes of each status; written out once more, so that a change of the table is seen twice."""
 

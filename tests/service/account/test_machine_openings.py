@@ -1,0 +1,292 @@
+"""Custody in the machine: which books come in force, and how one of a silent institution is opened."""
+
+from typing import Any
+
+import pytest
+
+from atomic_margin.service.protocol.account.entries import Chain, followed
+from atomic_margin.service.protocol.account.errors import (
+    RunNotOver,
+    WrongBook,
+    WrongCustody,
+    WrongOpening,
+    WrongRun,
+)
+from atomic_margin.service.protocol.states import AccountState
+
+from . import story
+from .documents import Parties, named
+from .in_custody import (
+    asked,
+    booked,
+    lapse,
+    open_request,
+    opened,
+    opened_account,
+    owed,
+    policy,
+    receipts,
+    request,
+    sharing,
+    submission,
+)
+from .story import refuses
+
+
+def _shared(parties: Parties) -> Any:
+    book = parties.state.public.book
+    assert book is not None
+    return book.shared
+
+
+def _opening(parties: Parties) -> Any:
+    custody = parties.state.public.custody
+    assert custody is not None
+    return custody.opening
+
+
+def test_a_book_that_all_have_receipted_comes_in_force() -> None:
+    parties = opened_account()
+    parties.enter(submission(parties, 1, "a"))
+    shared = _shared(parties)
+    assert (shared.policy, shared.deal, shared.openings) == (policy().hash(), named("deal", "a"), 0)
+
+
+def test_a_book_without_shares_is_refused() -> None:
+    parties = opened_account()
+    refuses(parties, parties.submission(1, "a"), WrongCustody, "dealt to its custodians first")
+
+
+def test_too_few_receipts_bring_no_book_in_force() -> None:
+    parties = opened_account()
+    few = receipts(parties, "a", points=(1, 2, 5))
+    refuses(parties, submission(parties, 1, "a", receipts=few), WrongCustody, "it takes 4")
+
+
+def test_a_book_under_another_policy_is_refused() -> None:
+    parties = opened_account()
+    other = policy(3).hash()
+    refuses(parties, submission(parties, 1, "a", policy=other), WrongCustody, "another custody policy")
+
+
+def test_an_account_without_custodians_takes_no_deal() -> None:
+    parties, with_custody = story.covered(), opened_account()
+    said = sharing(with_custody, "b")
+    refuses(parties, parties.submission(2, "b", sharing=said), WrongCustody, "no custodians")
+
+
+def test_the_same_book_keeps_its_deal_without_receipts() -> None:
+    parties = opened_account()
+    parties.enter(submission(parties, 1, "a"))
+    parties.enter(parties.enrolment(2))
+    parties.enter(parties.confirmation(2))
+    refuses(
+        parties,
+        submission(parties, 2, "a", 2, deal="another", receipts=[]),
+        WrongCustody,
+        "0 custodians have receipted",
+    )
+    parties.enter(submission(parties, 2, "a", 2, receipts=[]))
+    assert _shared(parties).deal == named("deal", "a")
+    refuses(parties, submission(parties, 3, "b", 2, receipts=[]), WrongCustody, "0 custodians have receipted")
+
+
+def test_another_book_is_under_its_own_deal() -> None:
+    parties = opened_account()
+    parties.enter(submission(parties, 1, "a"))
+    parties.enter(submission(parties, 2, "b"))
+    assert _shared(parties).deal == named("deal", "b")
+
+
+def test_an_opening_is_asked_for_of_a_run_that_is_owed() -> None:
+    parties = owed()
+    document = request(parties)
+    parties.enter(document)
+    assert open_request(parties) == document.body_hash()
+    assert _shared(parties).openings == 1
+
+
+@pytest.mark.parametrize("stage", ["due", "evaluating", "awaiting", "covered"])
+def test_before_an_answer_is_overdue_nothing_is_opened(stage: str) -> None:
+    parties = booked()
+    steps = {"due": 0, "evaluating": 1, "awaiting": 2, "covered": 3}[stage]
+    for make in (parties.run_opened, parties.record, lambda: parties.answer("covered"))[:steps]:
+        parties.enter(make())
+    asking = owed()
+    body = request(asking).body | {"entry": parties.chain.head, "operator": parties.operator.public_key}
+    document = parties.operator.sign("opening-request", body)
+    with pytest.raises(Exception, match="not possible in that state") as caught:
+        parties.enter(document)
+    assert type(caught.value).__name__ == "IllegalTransition"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"sequence": "2"}, Exception, "sequence"),
+        ({"entry": named("other")}, WrongOpening, "another entry"),
+        ({"run_id": "fund.9"}, WrongRun, "another run"),
+        ({"run": named("other")}, WrongRun, "another run"),
+        ({"submission": named("other")}, WrongBook, "another book"),
+        ({"deal": named("other")}, WrongBook, "another book, policy or deal"),
+        ({"policy": named("other")}, WrongBook, "another book, policy or deal"),
+    ],
+)
+def test_a_request_about_something_else_is_refused(changes: dict[str, str], error: type[Exception], match: str) -> None:
+    parties = owed()
+    with pytest.raises(error, match=match):
+        parties.enter(request(parties, **changes))
+
+
+def test_one_opening_at_a_time() -> None:
+    parties = asked()
+    refuses(parties, request(parties), WrongOpening, "is not over")
+
+
+def test_a_book_is_opened_no_more_often_than_agreed() -> None:
+    parties = asked(policy(openings=2))
+    parties.enter(lapse(parties))
+    parties.enter(request(parties))
+    parties.enter(lapse(parties))
+    refuses(parties, request(parties), WrongOpening, "no more is allowed")
+
+
+def test_the_budget_is_of_the_book_and_not_of_its_keys() -> None:
+    parties = asked(policy(openings=1))
+    parties.enter(lapse(parties))
+    parties.enter(parties.enrolment(2))
+    parties.enter(parties.confirmation(2))
+    parties.enter(submission(parties, 2, "a", 2, receipts=[]))
+    assert _shared(parties).openings == 1
+    refuses(parties, request(parties), WrongOpening, "no more is allowed")
+
+
+def test_while_a_book_is_opened_no_run_begins() -> None:
+    parties = asked()
+    parties.tick()
+    refuses(parties, parties.run_opened(), RunNotOver, "custodians open the book")
+    parties.enter(lapse(parties))
+    parties.enter(parties.run_opened())
+
+
+def test_what_is_found_covered_ends_the_run_without_the_institution() -> None:
+    parties = asked()
+    parties.enter(opened(parties))
+    public = parties.state.public
+    assert (public.status, public.run, public.owed, _opening(parties)) == (AccountState.ACTIVE, None, None, None)
+    assert public.book is not None
+    assert public.book.covered == 1
+
+
+def test_what_is_found_in_breach_is_settled_like_an_answer() -> None:
+    parties = asked()
+    document = opened(parties, "breach")
+    parties.enter(document)
+    run = parties.run
+    assert (run.stage, run.answer, run.top_up) == ("breach", document.body_hash(), 7)
+    parties.enter(parties.settlement([("USDC", 7, "free", "posted")]))
+    assert parties.state.public.status is AccountState.ACTIVE
+    assert parties.state.public.posted == {"USDC": 107}
+
+
+def test_a_breach_that_was_opened_liquidates_what_free_collateral_does_not_reach() -> None:
+    parties = asked()
+    parties.enter(opened(parties, "breach"))
+    parties.enter(parties.settlement(story.everything(parties)))
+    assert parties.state.public.status is AccountState.IN_DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"request": named("other")}, WrongOpening, "another opening"),
+        ({"run_id": "fund.9"}, WrongRun, "another run"),
+        ({"run": named("other")}, WrongRun, "another run"),
+        ({"submission": named("other")}, WrongRun, "another run"),
+        ({"price_sequence": "2"}, WrongRun, "another run"),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["covered", "breach"])
+def test_a_finding_about_something_else_is_refused(
+    outcome: str, changes: dict[str, str], error: type[Exception], match: str
+) -> None:
+    parties = asked()
+    refuses(parties, opened(parties, outcome, **changes), error, match)
+
+
+def test_fewer_verdicts_than_the_threshold_find_nothing() -> None:
+    parties = asked()
+    refuses(parties, opened(parties, "breach", (1,)), WrongCustody, "it takes 2")
+
+
+def test_a_finding_comes_once() -> None:
+    parties = asked()
+    late = opened(parties, "breach")
+    parties.enter(opened(parties))
+    with pytest.raises(Exception, match="not possible in that state"):
+        parties.enter(late)
+
+
+def test_a_finding_of_an_opening_that_lapsed_finds_nothing() -> None:
+    parties = asked()
+    late = opened(parties, "breach")
+    parties.enter(lapse(parties))
+    refuses(parties, late, WrongOpening, "another opening")
+    parties.enter(request(parties))
+    refuses(parties, late, WrongOpening, "another opening")
+
+
+@pytest.mark.parametrize("outcome", ["covered", "breach"])
+def test_an_answer_that_comes_first_wins(outcome: str) -> None:
+    parties = asked()
+    late = opened(parties, "breach")
+    parties.enter(parties.answer(outcome))
+    assert _opening(parties) is None
+    with pytest.raises(Exception, match=r"not possible in that state|no run is owed"):
+        parties.enter(late)
+
+
+def test_a_proof_that_nobody_asked_for_comes_first_too() -> None:
+    parties = asked()
+    parties.tick()
+    late = opened(parties, "breach")
+    parties.enter(parties.coverage())
+    assert _opening(parties) is None
+    with pytest.raises(Exception, match="not possible in that state"):
+        parties.enter(late)
+
+
+def test_a_book_that_is_given_up_is_not_opened() -> None:
+    parties = asked()
+    late = opened(parties, "breach")
+    parties.enter(parties.giving_up())
+    assert _opening(parties) is None
+    with pytest.raises(Exception, match="not possible in that state"):
+        parties.enter(late)
+
+
+def test_nothing_leaves_while_a_book_is_opened() -> None:
+    parties = asked()
+    with pytest.raises(Exception, match="not possible in that state"):
+        parties.enter(parties.instruction(2, "withdraw", 5))
+
+
+def test_a_request_counts_for_a_waiting_book_not_at_all() -> None:
+    parties = owed()
+    parties.enter(submission(parties, 2, "b"))
+    assert parties.state.public.waiting is not None
+    parties.enter(request(parties))
+    parties.enter(opened(parties))
+    public = parties.state.public
+    assert public.book is not None
+    assert public.book.shared is not None
+    assert public.book.shared.deal in (named("deal", "a"), named("deal", "b"))
+
+
+def test_the_institution_comes_to_the_same() -> None:
+    parties = asked()
+    parties.enter(opened(parties, "breach"))
+    chain = Chain()
+    for entry, document in parties.entries:
+        chain = followed(chain, entry, document, parties.salts, parties.operator.public_key)
+    assert chain == parties.chain
