@@ -47,6 +47,7 @@ from atomic_margin.service.request_errors import AccountHeld as AccountHeld
 from atomic_margin.service.request_errors import BodyDiffers as BodyDiffers
 from atomic_margin.service.request_errors import ClaimLost as ClaimLost
 from atomic_margin.service.request_errors import Conflict as Conflict
+from atomic_margin.service.request_errors import DealingOver as DealingOver
 from atomic_margin.service.request_errors import EntriesMissing as EntriesMissing
 from atomic_margin.service.request_errors import EpochPast as EpochPast
 from atomic_margin.service.request_errors import FundBroken as FundBroken
@@ -58,7 +59,9 @@ from atomic_margin.service.request_errors import KeyUnknown as KeyUnknown
 from atomic_margin.service.request_errors import MalformedRequest as MalformedRequest
 from atomic_margin.service.request_errors import NotAuthorised as NotAuthorised
 from atomic_margin.service.request_errors import NotFound as NotFound
+from atomic_margin.service.request_errors import NotOpened as NotOpened
 from atomic_margin.service.request_errors import NotPermitted as NotPermitted
+from atomic_margin.service.request_errors import OpeningOver as OpeningOver
 from atomic_margin.service.request_errors import PriceMoveTooLarge as PriceMoveTooLarge
 from atomic_margin.service.request_errors import PricesRefused as PricesRefused
 from atomic_margin.service.request_errors import QuotaExceeded as QuotaExceeded

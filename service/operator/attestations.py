@@ -60,7 +60,8 @@ def _body(operator: Operator, session: Session, run: Run) -> JsonObject:
     settlement = session.get(SettlementRow, run.run_id)
     submitted = session.get_one(SubmissionRow, run.submission_id)
     submission, answer = submitted.document, session.get_one(AnswerRow, run.run_id)
-    breached = answer.document["body"]["outcome"] == "breach"
+    # Custodians open a book without a flag, which stays encrypted.
+    breached = answer.document["body"].get("outcome") == "breach"
     flag_words = run.breach_output.hex() if breached and run.breach_output is not None else None
     tick = session.get_one(Tick, run.price_sequence)
     universe = operator.terms.universe_of(run.record["body"]["universe"])
