@@ -119,10 +119,10 @@ class SharedCase:
         return Finding.parse(body | {"breach_proof": breach_proof.hex(), "lack_proof": lack_proof.hex()})
 
     def opened(self, finding: Finding, points: tuple[int, ...] = (2, 9), **changes: Any) -> SignedDocument:
+        said = finding.canonical()
+        assert isinstance(said, dict)
         body = {
-            "institution": self.record.institution,
-            "operator": self.record.operator,
-            "finding": finding.canonical(),
+            **said,
             "verdicts": [verdict(finding, point).to_json() for point in points],
             "opened_at": AT,
         }
