@@ -14,11 +14,12 @@ maintenance row is negative and, only then, the index of the least maintenance r
     opening      the computation from row shares to verdict
     process      the engine's process itself
 
-**What deviating reaches.** The computation is secure against custodians that look, not against ones that deviate. Fewer
-than the threshold learn nothing but the verdict by looking at what they receive. One that deviates can end it, for all,
-by a named error within the time limit; it can also make a covered book look breached, or a breached one covered, by
-changing its part of any multiplication or output. An invented breach ends at the next step, where shares of the named
-row are held against the deal (`zk.sharing.rows`). A denied one does not: whoever signs "covered" relies on every custodian
-that took part. Shares of other rows or of another deal, put in by mistake, are noticed before anything is compared.
-None of it runs code on another's machine.
+**What deviating reaches.** The computation is secure against custodians that look, not against ones that deviate.
+Fewer than the threshold learn nothing but the verdict by looking at what they receive. One that deviates can end it,
+for all, by a named error within the time limit; it can also make a covered book look breached, or a breached one
+covered, by changing its part of any product or output. An invented breach ends at the next step, where shares of the
+named row are held against the deal (`zk.sharing.rows`). A denied one does not: whoever signs "covered" relies on every
+custodian that took part. What deviating tells of rows through the bit and the indexes is not bounded by a proof. Shares
+of other rows or of another deal, put in by mistake, are noticed before anything is compared. None of it runs code on
+another's machine.
 """

@@ -1,14 +1,16 @@
 """Signs and least rows of shared numbers, all of one level in one message. Stands on MPyC's input, product and output.
 
-A comparison is MPyC's, after Toft: the number is opened under a mask, and a second mask decides which way the masked
-bits are compared with those of the mask. Two things differ from `sgn` of mpyc 0.11:
+A comparison is MPyC's, after Toft: the number is opened under a mask, and a random sign decides which way its low bits
+are compared with those of the mask. Two things differ from `sgn` of mpyc 0.11:
 
-- Its zero test opens the product of two sharings as it is, a polynomial of twice the degree, whose factors tell a curious
-  party what was tested, and so bits of the mask. Here every product is shared anew before it is opened.
-- Random bits are products of signs of t parties, not square roots: in this field those cost a hundred times as much.
+- Its zero test opens the product of two sharings as it is, a polynomial of twice the degree. Whoever sees that can
+  factor it, and has what was tested, and from that the mask: where the answer is not zero, each party alone learns the
+  low bits of what is compared. Here every product is shared anew before it is opened.
+- Random bits are products of signs that t parties put in, not square roots, which cost far more in this field.
 
-Sources: Toft, *Primitives and applications for multi-party computation* (2007); Damgård, Fitzi, Kiltz, Nielsen and Toft,
-*Unconditionally secure constant-rounds multi-party computation for equality, comparison, bits and exponentiation* (2006).
+Sources: Toft, *Primitives and applications for multi-party computation* (2007); Damgård, Fitzi, Kiltz, Nielsen and
+Toft, *Unconditionally secure constant-rounds multi-party computation for equality, comparison, bits and
+exponentiation* (2006).
 """
 
 import secrets

@@ -79,8 +79,8 @@ class Meeting:
             )
         except OSError as error:
             raise EngineTaskInvalid(
-                f"present: {own.host}:{own.port} cannot be listened on ({error.strerror}): end what has the port, or name "
-                "another one to all",
+                f"present: {own.host}:{own.port} cannot be listened on ({error.strerror}): end what has the port, or "
+                "name another one to all",
                 (own.point,),
             ) from None
 
@@ -122,8 +122,8 @@ class Meeting:
                 )
             except ssl.SSLCertVerificationError:
                 raise IdentityRefused(
-                    f"who answers at {peer.host}:{peer.port} has no certificate by the identity of point {peer.point}: ask "
-                    "that custodian which key and address it has",
+                    f"who answers at {peer.host}:{peer.port} has no certificate by the identity of point {peer.point}: "
+                    "ask that custodian which key and address it has",
                     (peer.point,),
                 ) from None
             except (OSError, asyncio.TimeoutError):

@@ -1,8 +1,8 @@
 """Keys of one opening. A custodian's identity certifies a fresh TLS key for one task; the process gets no other.
 
-The certificate has the task's hash as its name and is issued by the identity key itself. Peers trust what an identity of
-the policy has issued: for OpenSSL an anchor with that key is made here, whose own signature nobody checks, as with any
-trust anchor; what a certificate must be beyond that is checked again, by the key alone, once it is shown.
+The certificate has the task's hash as its name and is issued by the identity key itself. Peers trust what an identity
+of the policy has issued: for OpenSSL an anchor with that key is made here, whose own signature nobody checks, as with
+any trust anchor. The issuer's signature is checked again, by the pinned key alone, once a certificate is shown.
 """
 
 import os
@@ -50,7 +50,7 @@ def issue(identity: Identity, task: str) -> Credentials:
 
 
 def context(credentials: Credentials, peers: Iterable[str], server: bool) -> ssl.SSLContext:
-    """Return a context of TLS 1.3 that shows ``credentials`` and wants a certificate by one of the identities ``peers``."""
+    """Return a context of TLS 1.3 that shows ``credentials`` and wants a certificate by one of ``peers``, identities."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     # Custodians are known by their keys, not by names of machines: see `require_peer`.
@@ -94,8 +94,8 @@ def require_peer(shown: bytes | None, identity: str, task: str, point: int) -> N
         TaskDiffers: it is for another task; names the point.
     """
     refused = IdentityRefused(
-        f"the certificate shown for point {point} is not by the identity key of the policy: ask that custodian which key "
-        "it has, and compare addresses",
+        f"the certificate shown for point {point} is not by the identity key of the policy: ask that custodian which "
+        "key it has, and compare addresses",
         (point,),
     )
     if issuer(shown) != identity or shown is None:
@@ -110,8 +110,8 @@ def require_peer(shown: bytes | None, identity: str, task: str, point: int) -> N
     names = certificate.subject.get_attributes_for_oid(_COMMON_NAME)
     if [name.value for name in names] != [task]:
         raise TaskDiffers(
-            f"the custodian at point {point} is engaged in another task: agree on request, rows, threshold, bit length and "
-            "who is present, end older processes, and start again",
+            f"the custodian at point {point} is engaged in another task: agree on request, rows, threshold, bit length "
+            "and who is present, end older processes, and start again",
             (point,),
         )
 

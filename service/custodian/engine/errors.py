@@ -5,7 +5,7 @@ EngineError
 ├── EngineUnavailable        MPyC is not installed here
 ├── EngineStalled            the time was over; `.points` did not connect, or not answer
 ├── EngineFailed             the process ended without a verdict
-├── ShareMismatch            the row shares of those present do not lie on polynomials below the threshold
+├── ShareMismatch            the row shares of those present do not lie on polynomials of degree t - 1
 └── PeerError                one of the others is why; `.points` says who, where it is known
     ├── IdentityRefused      who answers there is not the custodian of the policy
     ├── TaskDiffers          it is engaged in another opening, or with other rows, custodians or bounds
@@ -48,7 +48,7 @@ class EngineFailed(EngineError):
 
 
 class ShareMismatch(EngineError):
-    """The row shares of those present do not lie on polynomials below the threshold: one has others than it was dealt."""
+    """The row shares of those present do not lie on polynomials of degree t - 1: one has others than it was dealt."""
 
 
 class PeerError(EngineError):

@@ -1,9 +1,10 @@
 """MPyC for one process and one opening, without what would run code of a peer.
 
-Read in mpyc 0.11, bytes of peers are unpickled in `Runtime.transfer`, in `Runtime.shutdown` by way of it, and wherever a
-secret-shared array is put in, opened or reshared. Other shares are read as numbers. So here numpy is kept from it, which
-leaves it without arrays; its name for pickle refuses; `start`, `shutdown` and `transfer` refuse; and once all is loaded,
-the process unpickles nothing and starts nothing, whoever asks. Connections are our own, and MPyC keeps no keys.
+Read in mpyc 0.11, bytes of peers are unpickled in `Runtime.transfer`, in `Runtime.shutdown` by way of it, and wherever
+an array is put in, opened or reshared (`_distribute`, `output`, `_reshare`); other shares are read as numbers. So here
+numpy is kept from it, which leaves it without arrays; its name for pickle refuses; `start`, `shutdown` and `transfer`
+refuse; and once all is loaded, the process loads no class by pickle and starts nothing, whoever asks. Connections are
+our own, and MPyC has no keys.
 """
 
 import hashlib
@@ -80,8 +81,9 @@ def make_runtime(index: int, channels: Sequence[Channel | None], degree: int) ->
         degree: of the polynomials that MPyC shares by, one less than the threshold.
     """
     library = load_mpyc()
+    base = library.Runtime
 
-    class Guarded(library.Runtime):  # type: ignore[misc]  # untyped
+    class Guarded(base):  # type: ignore[misc, valid-type]
         """MPyC's runtime, which meets nobody and transfers nothing."""
 
         def transfer(self, *_: object, **__: object) -> None:

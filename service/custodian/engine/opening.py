@@ -1,9 +1,9 @@
 """The computation, from each custodian's row shares to the verdict.
 
-Custodians have shares at points of their own; MPyC computes with shares at 1, 2, 3 and on. So each puts its row shares in
-as a secret, and a row is, in shares, the sum of those of the lowest t points times Lagrange's factors. Before anything is
-compared, one number that is zero if all row shares lie on polynomials of degree t - 1 is tested for zero: who put in
-shares of another deal or another tick by mistake is noticed. (Not who deviates on purpose: it can as well spoil the test.)
+Custodians have shares at points of their own; MPyC computes with shares at 1, 2, 3 and on. So each puts its row shares
+in as a secret, and a row is, in shares, the sum of those of the lowest t points times Lagrange's factors. Before
+anything is compared, one number that is zero if all row shares lie on polynomials of degree t - 1 is tested for zero:
+that somebody put in shares of another deal or tick by mistake is noticed. (Not on purpose: that can spoil the test too.)
 
 Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are.
 """
@@ -67,8 +67,8 @@ async def _require_polynomials(
     (holds,) = await arithmetic.are_zero([tested], units)
     if not holds:
         raise ShareMismatch(
-            "the row shares put in are not of one deal and the same rows: compare the deal's hash, tick and terms, check "
-            "the stored shares against the deal, and open again"
+            "the row shares put in are not of one deal and the same rows: compare the deal's hash, tick and terms, "
+            "check the stored shares against the deal, and open again"
         )
 
 

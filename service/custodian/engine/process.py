@@ -73,8 +73,8 @@ def _run(task: EngineTask, credentials: Credentials) -> Verdict:
     failed: asyncio.Future[EngineError] = loop.create_future()
 
     def on_exception(_: object, context: dict[str, Any]) -> None:
-        # MPyC stops the loop when one of its coroutines fails, which only shares of a wrong number make it do. What else
-        # arrives here are connections that fail before they are anybody's.
+        # MPyC stops the loop when one of its coroutines fails, which only a wrong number of shares makes it do. What
+        # else arrives here are connections that fail before they are anybody's.
         if not isinstance(context.get("exception"), OSError) and not failed.done():
             failed.set_result(
                 PeerMalformed("a custodian sent shares that the computation does not take: open again with others")
@@ -95,7 +95,8 @@ def _run(task: EngineTask, credentials: Credentials) -> Verdict:
 
 async def _within_limit(task: EngineTask, meeting: Meeting, failed: "asyncio.Future[EngineError]") -> Verdict:
     computing = asyncio.ensure_future(_compute(task, meeting))
-    await asyncio.wait({computing, failed}, timeout=task.seconds, return_when=asyncio.FIRST_COMPLETED)
+    waited: set[asyncio.Future[Any]] = {computing, failed}
+    await asyncio.wait(waited, timeout=task.seconds, return_when=asyncio.FIRST_COMPLETED)
     if computing.done():
         return computing.result()
     computing.cancel()
@@ -118,7 +119,8 @@ async def _compute(task: EngineTask, meeting: Meeting) -> Verdict:
     for point, channel in meeting.channels.items():
         if await channel.verdict != said:
             raise VerdictDiffers(
-                f"the custodian at point {point} has another verdict than this one: a custodian deviated; open with others",
+                f"the custodian at point {point} has another verdict than this one: a custodian deviated; open with "
+                "others",
                 (point,),
             )
     return verdict

@@ -1,4 +1,4 @@
-"""Start an engine for one opening, and get its verdict or a named error within its time limit. For a custodian's process.
+"""Start an engine for one opening, and get its verdict or a named error in time. For a custodian's process.
 
 >>> run_engine.__name__
 'run_engine'

@@ -7,7 +7,6 @@ rows, is noticed before anything is computed. Addresses are not covered: they ma
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,7 +134,7 @@ class EngineTask:
         Raises:
             EngineTaskInvalid: naming the field that is missing, unknown or wrong.
         """
-        names = {name for name in cls.__dataclass_fields__}
+        names = set(cls.__dataclass_fields__)
         fields = _object("task", value, names)
         present = tuple(
             Present(**_object("present", one, {"point", "host", "port", "identity"}))
