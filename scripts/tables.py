@@ -159,6 +159,7 @@ WORDS = {
     "Label": "text",
     "PublicKey": "public key",
     "Signature": "64 bytes in hex",
+    "EncryptionKey": "X25519 public key",
     "Nonce": "32 bytes in hex",
     "PointHex": "point in hex",
     "ProofHex": "bytes in hex",

@@ -162,23 +162,26 @@ class OpeningVerdict(Body):
     custodian: PublicKey
 
 
-class Opened(Body):
+class Opened(Body, Finding):
     """What custodians found, with the verdicts of as many of them as have the book together.
 
     Attributes:
-        institution: whose account.
-        operator: who enters it.
-        finding: with its proofs.
         verdicts: of custodians, signed, each about this finding.
         opened_at: time.
     """
 
     TYPE = "opened"
-    institution: Identifier
-    operator: PublicKey
-    finding: Finding
+    TAG: ClassVar[str] = "body"
     verdicts: ListOf[JsonObject]
     opened_at: Time
+
+    @property
+    def finding(self) -> Finding:
+        """What was found, without who says so."""
+        said = self.canonical()
+        if not isinstance(said, dict):
+            raise TypeError("a body is a JSON object")
+        return Finding.parse({name: value for name, value in said.items() if name in Finding.model_fields})
 
 
 def finding_hash(finding: Finding) -> str:
