@@ -175,3 +175,14 @@ class Holders:
     def look(self) -> None:
         for one in self.all:
             one.look()
+
+
+def refused(holder: Holder, standing: Json, kind: str, **changes: str) -> str:
+    """Have a custodian send a document that is refused; return why."""
+    if kind == "receipt":
+        document = holder.receipt(standing, **changes)
+    else:
+        document = holder.complaint(standing, "missing", **changes)
+    response = holder.call("POST", f"/dealings/{standing['deal']}/{kind}", json=document.to_json())
+    assert response.status_code in (403, 409, 422), response.text
+    return str(response.json()["detail"])
