@@ -28,6 +28,8 @@ from tests.service.custodian.engine.present import Custodian, Deviating, changed
 
 pytestmark = pytest.mark.long
 SECONDS = 8
+SHORT = 5
+"""Where the limit is what ends it."""
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ def ended(custodians: list[Custodian]) -> list[EngineError]:
 
 
 def test_who_does_not_come_is_named(three: list[Custodian]) -> None:
+    three = [changed(one, seconds=SHORT) for one in three]
     for error in ended(three[:2]):
         assert isinstance(error, EngineStalled)
         assert error.points == (4,)
@@ -55,6 +58,7 @@ def test_who_does_not_come_is_named(three: list[Custodian]) -> None:
 
 
 def test_who_falls_silent_is_named(three: list[Custodian]) -> None:
+    three = [changed(one, seconds=SHORT) for one in three]
     with Deviating(three[1], "silent"):
         for error in ended([three[0], three[2]]):
             assert isinstance(error, EngineStalled)
@@ -92,6 +96,7 @@ def test_another_identity_is_refused_where_it_listens(three: list[Custodian]) ->
 
 
 def test_another_identity_is_dropped_where_it_dials(three: list[Custodian]) -> None:
+    three = [changed(one, seconds=SHORT) for one in three]
     with Deviating(three[2], "none", certified_by=Identity.generate()) as other:
         for error in ended(three[:2]):
             assert isinstance(error, EngineStalled)
