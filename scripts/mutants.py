@@ -10,6 +10,7 @@ from mutants_archive import ARCHIVE_MUTANTS
 from mutants_books import BOOK_MUTANTS
 from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
+from mutants_closing import CLOSING_MUTANTS
 from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
@@ -381,5 +382,6 @@ MUTANTS = (
     *AGREEMENT_MUTANTS,
     *OPERATIONS_MUTANTS,
     *SHARING_MUTANTS,
+    *CLOSING_MUTANTS,
     *SIGNER_MUTANTS,
 )  # fmt: skip

@@ -21,6 +21,10 @@ ServiceError
 │   ├── OperatorBehind           the operator lacks entries that the agent has: an older backup
 │   ├── TickStale                its prices are older, by the agent's clock, than it answers
 │   └── NotAdmitted              the operator has not admitted this institution under its identity key
+├── ShareBoxError                shares of a book that cannot be sent to a custodian, or taken by it
+│   ├── EncryptionKeyRefused     no X25519 public key in its one spelling, or one that hides nothing
+│   ├── BoxMalformed             another length than a box with shares of so many entries has
+│   └── BoxDoesNotOpen           sealed for somebody or something else, or changed on the way
 ├── DiskTooFull                  there is no room for what is to be made; nothing was begun
 ├── HistoryDiffers               what an operator has stored is not what its entries give
 ├── RemoteError                  the other side answered with a problem
@@ -163,6 +167,22 @@ class TickStale(AgentRefused):
 
 class NotAdmitted(AgentRefused):
     """The operator has not admitted the institution under its identity key: no keys are made for it."""
+
+
+class ShareBoxError(ServiceError):
+    """Shares of a book cannot be sent to a custodian, or taken by it."""
+
+
+class EncryptionKeyRefused(ShareBoxError):
+    """A custodian's encryption key is no X25519 public key in its one spelling, or one that hides nothing."""
+
+
+class BoxMalformed(ShareBoxError):
+    """A box has another length than one with shares of so many entries."""
+
+
+class BoxDoesNotOpen(ShareBoxError):
+    """A box was sealed for another custodian, deal, account or key, or was changed on the way."""
 
 
 class DiskTooFull(ServiceError):

@@ -13,6 +13,7 @@ OPERATOR = [module.name for module in pkgutil.walk_packages(operator.__path__, o
 SECRET = (
     "atomic_margin.fhe.institution",
     "atomic_margin.fhe.pin",
+    "atomic_margin.service.custodian",
     "atomic_margin.service.institution",
     "atomic_margin.service.demo",
     "atomic_margin.zk.bits.prove",
