@@ -1,4 +1,7 @@
-"""A custodian: holds shares of books, and opens the boxes that they come in.
+"""A custodian: holds shares of books, and with others opens that of an institution which stays silent.
 
-It holds secrets: command line and tests import it, the operator and verifiers never.
+A party of its own, as a witness is. It holds secrets: command line and tests import it, the operator and verifiers
+never. Rooms: `engine` is the joint computation of the present custodians; `boxes` opens what shares come in; `folder`
+and `sealing` are its keys, `store` what it remembers, `client` its calls on the operator. `receiving` decides about
+deals and `judging` about openings, without deciding what is done: that is `deals` and `openings`, which `party` drives.
 """
