@@ -22,7 +22,7 @@ CustodianError
 │   ├── BookDiffers              the shares here are of another book than the run's, or that has no proof that holds
 │   ├── RecordDiffers            tick, terms or matrices are others than those that the record names
 │   ├── ModelHasSlack            conservative rows are not enough to take collateral: the book stays frozen
-│   └── OpenedBefore             something was found of this run already, for another request
+│   └── TooManyOpenings          as many runs were opened here as are remembered
 └── SessionFailed                nothing came of a session; another one may follow
     ├── FoundOtherwise           the computation says something else than it said of this run before
     ├── RowShareWrong            a custodian sent a wrong share of a row; `.point` is its
@@ -131,8 +131,8 @@ class ModelHasSlack(OpeningRefused):
     """The model has rows with slack, so its conservative rows are not enough to take collateral."""
 
 
-class OpenedBefore(OpeningRefused):
-    """Something was found of this run already, for another request."""
+class TooManyOpenings(OpeningRefused):
+    """As many runs were opened here as are remembered."""
 
 
 class SessionFailed(CustodianError):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from atomic_margin.service.custodian.errors import HistoryOlder, OpenedBefore, TooManyDeals
+from atomic_margin.service.custodian.errors import HistoryOlder, TooManyDeals, TooManyOpenings
 from atomic_margin.service.errors import ConfigurationError
 
 JsonObject = dict[str, Any]
@@ -269,29 +269,27 @@ class Store:
                 (KEPT_OPENINGS,),
             )
 
-    def found(self, run: str) -> tuple[str, Found] | None:
-        """Return what was computed of a run, with the request that it was computed for."""
+    def found(self, run: str) -> Found | None:
+        """Return what was computed of a run."""
         with self._lock:
             row = self._database.execute(
-                "SELECT request, breach, maintenance_row, initial_row FROM found WHERE run = ?", (run,)
+                "SELECT breach, maintenance_row, initial_row FROM found WHERE run = ?", (run,)
             ).fetchone()
-        return None if row is None else (row[0], Found(bool(row[1]), row[2], row[3]))
+        return None if row is None else Found(bool(row[0]), row[1], row[2])
 
     def keep_found(self, run: str, request: str, found: Found, now: int) -> Found:
-        """Store what was computed of a run, unless something is stored already; return what is.
+        """Store what was computed of a run, unless something is; return what is stored, for whichever request.
 
         Raises:
-            OpenedBefore: it was computed for another request, or no more runs are remembered.
+            TooManyOpenings: no more runs are remembered.
         """
         with self._transaction() as database:
             known = self.found(run)
             if known is not None:
-                if known[0] != request:
-                    raise OpenedBefore(f"something was found of this run for the request {known[0]}")
-                return known[1]
+                return known
             (count,) = database.execute("SELECT count(*) FROM found").fetchone()
             if count >= MAX_FOUND:
-                raise OpenedBefore(f"{count} runs were opened here, and no more are remembered")
+                raise TooManyOpenings(f"{count} runs were opened here, and no more are remembered")
             database.execute("INSERT INTO found VALUES (?, ?, ?, ?, ?, ?)", (run, request, *found, now))
         return found
 
