@@ -46,7 +46,7 @@ assert info["package"].startswith(where), info["package"]
 assert info["examples"].startswith(where), info["examples"]
 assert info["zk_backends"] == {"arkworks": "loads", "reference": "loads"}, info["zk_backends"]
 full = where.endswith("full")
-extras = dict.fromkeys(("bench", "chain", "cluster", "fhe", "reports", "service"), full)
+extras = dict.fromkeys(("bench", "chain", "cluster", "custodian", "fhe", "reports", "service"), full)
 assert info["extras"] == extras | {"cdm": full and sys.version_info >= (3, 11)}, info["extras"]
 assert (info["fhe_library"] == "loads") == full, info["fhe_library"]
 END

@@ -2,7 +2,8 @@
 
 Those of requests are drawn in `service.request_errors`, and imported from here like the others. Under the same root,
 those of an audit are in `service.audit.errors`, of the log in `service.log.errors`, of a witness in
-`service.witness.errors`, of a monitor in `service.verifier.errors` and of names in `service.pointer.errors`.
+`service.witness.errors`, of a monitor in `service.verifier.errors`, of names in `service.pointer.errors` and of
+custodians' computation in `service.custodian.engine.errors`.
 
 ServiceError
 ├── AttestationInvalid           a bundle does not verify; `.step` names what failed

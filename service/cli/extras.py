@@ -15,6 +15,7 @@ EXTRAS = {
     "cdm": ("finos",),
     "cluster": ("distributed",),
     "chain": ("web3",),
+    "custodian": ("mpyc",),
 }
 """Modules that tell whether an extra is installed, by its name in pyproject.toml."""
 

@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -167,6 +168,10 @@ class Identity:
         if not base.startswith(_REQUEST):
             raise ValueError("this is no signature base of a request")
         return self._key.sign(base)
+
+    def certify(self, certificate: x509.CertificateBuilder) -> x509.Certificate:
+        """Sign an X.509 certificate, whose DER begins like no document, note or request."""
+        return certificate.sign(self._key, None)
 
 
 def _message(kind: str, body: dict[str, Any]) -> bytes:

@@ -1,0 +1,79 @@
+"""The computation, from each custodian's row shares to the verdict.
+
+Custodians have shares at points of their own; MPyC computes with shares at 1, 2, 3 and on. So each puts its row shares
+in as a secret, and a row is, in shares, the sum of those of the lowest t points times Lagrange's factors. Before
+anything is compared, one number that is zero if all row shares lie on polynomials of degree t - 1 is tested for zero:
+that somebody put in shares of another deal or tick by mistake is noticed. (Not on purpose: that can spoil the test too.)
+
+Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from atomic_margin.service.custodian.engine.comparing import Arithmetic
+from atomic_margin.service.custodian.engine.errors import PeerMalformed, ShareMismatch
+from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
+from atomic_margin.zk.groups import ORDER
+from atomic_margin.zk.sharing.interpolation import evaluate, lagrange, weighted
+
+
+async def open_book(task: EngineTask, arithmetic: Arithmetic) -> Verdict:
+    """Compute the verdict with all that are present.
+
+    Raises:
+        ShareMismatch: the row shares put in do not fit one another.
+        PeerMalformed: what was opened is no bit, or no index.
+    """
+    points = [one.point for one in task.present]
+    dealt = await arithmetic.put_in((*task.maintenance, *task.initial))
+    await _require_polynomials(arithmetic, points, task.threshold, dealt, bytes.fromhex(task.hash))
+    rows = weighted(lagrange(points[: task.threshold]), dealt[: task.threshold])
+    maintenance, initial = rows[: len(task.maintenance)], rows[len(task.maintenance) :]
+    breach = await arithmetic.any(await arithmetic.negative(maintenance, task.bits - 1))
+    (flag,) = await arithmetic.open([breach])
+    if flag == 0:
+        return Verdict(breach=False)
+    worst, worst_initial = await arithmetic.open(await arithmetic.least((maintenance, initial), task.bits))
+    if flag != 1 or worst >= len(maintenance) or worst_initial >= len(initial):
+        raise PeerMalformed(
+            "what was opened is no bit, or the index of no row: a row has more bits than the task says, or a custodian "
+            "deviated; compare the bit length with the rows, then open with others"
+        )
+    return Verdict(True, worst, worst_initial)
+
+
+async def _require_polynomials(
+    arithmetic: Arithmetic, points: Sequence[int], threshold: int, dealt: Sequence[Sequence[int]], seed: bytes
+) -> None:
+    """Make sure that the shares of each row are values, at ``points``, of a polynomial of degree t - 1.
+
+    They are if and only if they are orthogonal to x^e / prod (x - x_j) for e from 0 to m - t - 1, at all points x: the
+    dual of a Reed-Solomon code. All that is tested at once, under weights from the task's hash.
+    """
+    count = len(dealt[0])
+    checks = len(points) - threshold
+    numbers = [
+        int.from_bytes(hashlib.sha512(seed + place.to_bytes(4, "big")).digest(), "big") % ORDER
+        for place in range(count + checks)
+    ]
+    by_row, by_check = numbers[:count], numbers[count:]
+    # The factor of x in the coefficient of x^(m - 1) of the polynomial through all points.
+    leading = [_leading(points, place) for place in range(len(points))]
+    factors = [evaluate(by_check, point) * factor % ORDER for point, factor in zip(points, leading, strict=True)]
+    sums = [sum(weight * share for weight, share in zip(by_row, shares, strict=True)) for shares in dealt]
+    tested = sum(factor * total for factor, total in zip(factors, sums, strict=True)) % ORDER
+    _, _, units = await arithmetic.randomness(0, 0, 1)
+    (holds,) = await arithmetic.are_zero([tested], units)
+    if not holds:
+        raise ShareMismatch(
+            "the row shares put in are not of one deal and the same rows: compare the deal's hash, tick and terms, "
+            "check the stored shares against the deal, and open again"
+        )
+
+
+def _leading(points: Sequence[int], place: int) -> int:
+    product = 1
+    for other in (*points[:place], *points[place + 1 :]):
+        product = product * (points[place] - other) % ORDER
+    return pow(product, -1, ORDER)
