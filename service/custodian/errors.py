@@ -24,9 +24,11 @@ CustodianError
 │   ├── ModelHasSlack            conservative rows are not enough to take collateral: the book stays frozen
 │   └── TooManyOpenings          as many runs were opened here as are remembered
 └── SessionFailed                nothing came of a session; another one may follow
+    ├── SessionRefused           its custodians are not those that the policy allows
     ├── FoundOtherwise           the computation says something else than it said of this run before
     ├── RowShareWrong            a custodian sent a wrong share of a row; `.point` is its
     ├── RowsMissing              too few custodians sent shares of the rows that fit
+    ├── NotProven                the rows are not what the computation said of them: a custodian deviated
     ├── FindingRefused           what the closer brought is not what was computed here, or a proof does not hold
     └── SessionOver              it took too long
 """
@@ -139,6 +141,10 @@ class SessionFailed(CustodianError):
     """Nothing came of a session."""
 
 
+class SessionRefused(SessionFailed):
+    """A session is not of as many custodians of the policy as compute, or has another closer."""
+
+
 class FoundOtherwise(SessionFailed):
     """The computation says something else than it said of this run before: nothing is sent."""
 
@@ -157,6 +163,10 @@ class RowShareWrong(SessionFailed):
 
 class RowsMissing(SessionFailed):
     """Too few custodians sent shares of the rows that fit."""
+
+
+class NotProven(SessionFailed):
+    """The opened rows are not what the computation said of them: a custodian deviated in it."""
 
 
 class FindingRefused(SessionFailed):

@@ -130,18 +130,23 @@ class Found(NamedTuple):
 class Store:
     """The memory of one custodian."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the database at ``path``; made if absent.
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the database at ``path``; made if absent. Beside the process that has it, others may only read.
 
         Raises:
-            ConfigurationError: it is of another version.
+            ConfigurationError: it is of another version, or to be read and not there.
         """
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        if read_only and not path.exists():
+            raise ConfigurationError(f"{path} is not there; `custodian serve` makes it")
+        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        self._database = sqlite3.connect(where, uri=True, check_same_thread=False, isolation_level=None)
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             self._database.close()
             raise ConfigurationError(f"{path} is of version {version}; this release knows {VERSION}")
+        if read_only:
+            return
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", f"user_version={VERSION}"):
             self._database.execute(f"PRAGMA {pragma}")
         self._database.executescript(_SCHEMA)
@@ -208,6 +213,12 @@ class Store:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._database.execute("VACUUM")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def counts(self, table: Literal["deals", "openings"]) -> dict[str, int]:
+        """Return how many deals, or openings, are in each state."""
+        with self._lock:
+            rows = self._database.execute(f"SELECT state, count(*) FROM {table} GROUP BY state").fetchall()  # noqa: S608
+        return {str(state): int(count) for state, count in rows}
 
     # Accounts and the log.
 
