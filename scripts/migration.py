@@ -14,6 +14,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from atomic_margin.service.operator.store import custody_tables as _custody_tables  # noqa: F401  # as are these
 from atomic_margin.service.operator.store import idempotency as _idempotency  # noqa: F401  # its table is one of them
 from atomic_margin.service.operator.store import migrations
 from atomic_margin.service.operator.store import rail_tables as _rail_tables  # noqa: F401  # and these

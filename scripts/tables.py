@@ -18,13 +18,14 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.margin.market import columns
-from atomic_margin.service.protocol import disputes, documents, released, submissions
+from atomic_margin.service.protocol import dealings, disputes, documents, released, submissions
 from atomic_margin.service.protocol.account import (
     default_documents,
     default_state,
     entries,
     events,
     netting_documents,
+    opening_documents,
     state,
 )
 from atomic_margin.service.protocol.account.amendments import AgreementAmendment
@@ -33,6 +34,7 @@ from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.breakers import BreakerRules
 from atomic_margin.service.protocol.chain_documents import ChainAccount, RegistrationRequest
+from atomic_margin.service.protocol.custody import CustodianKeys, CustodyPolicy
 from atomic_margin.service.protocol.delivery import DeliveryReceipt
 from atomic_margin.service.protocol.evidence import Evidence, LeafPath
 from atomic_margin.service.protocol.leaves import CycleLeaf, EntryLeaf, PriceLeaf, TickLeaf
@@ -130,6 +132,21 @@ MODELS: tuple[type[Part], ...] = (
     state.Halts,
     default_documents.Segregation,
     IdentityRotation,
+    CustodyPolicy,
+    CustodianKeys,
+    dealings.Dealing,
+    dealings.ShareReceipt,
+    dealings.ShareComplaint,
+    dealings.PublishedShares,
+    dealings.BookSharing,
+    opening_documents.OpeningRequest,
+    opening_documents.OpeningLapse,
+    opening_documents.Finding,
+    opening_documents.OpeningVerdict,
+    opening_documents.Opened,
+    state.CustodyInForce,
+    state.SharedBook,
+    state.Opening,
     ChainAccount,
     RegistrationRequest,
 )
@@ -142,9 +159,12 @@ WORDS = {
     "Label": "text",
     "PublicKey": "public key",
     "Signature": "64 bytes in hex",
+    "EncryptionKey": "X25519 public key",
     "Nonce": "32 bytes in hex",
     "PointHex": "point in hex",
     "ProofHex": "bytes in hex",
+    "SharesHex": "bytes in hex",
+    "Point": "integer, 1 to 65535",
     "BodiesHex": "bytes in hex",
     "WordsHex": "bytes in hex",
     "Counter": "integer",

@@ -48,6 +48,7 @@ from atomic_margin.service.request_errors import AccountHeld as AccountHeld
 from atomic_margin.service.request_errors import BodyDiffers as BodyDiffers
 from atomic_margin.service.request_errors import ClaimLost as ClaimLost
 from atomic_margin.service.request_errors import Conflict as Conflict
+from atomic_margin.service.request_errors import DealingOver as DealingOver
 from atomic_margin.service.request_errors import EntriesMissing as EntriesMissing
 from atomic_margin.service.request_errors import EpochPast as EpochPast
 from atomic_margin.service.request_errors import FundBroken as FundBroken
@@ -59,7 +60,9 @@ from atomic_margin.service.request_errors import KeyUnknown as KeyUnknown
 from atomic_margin.service.request_errors import MalformedRequest as MalformedRequest
 from atomic_margin.service.request_errors import NotAuthorised as NotAuthorised
 from atomic_margin.service.request_errors import NotFound as NotFound
+from atomic_margin.service.request_errors import NotOpened as NotOpened
 from atomic_margin.service.request_errors import NotPermitted as NotPermitted
+from atomic_margin.service.request_errors import OpeningOver as OpeningOver
 from atomic_margin.service.request_errors import PriceMoveTooLarge as PriceMoveTooLarge
 from atomic_margin.service.request_errors import PricesRefused as PricesRefused
 from atomic_margin.service.request_errors import QuotaExceeded as QuotaExceeded
@@ -168,6 +171,14 @@ class TickStale(AgentRefused):
 
 class NotAdmitted(AgentRefused):
     """The operator has not admitted the institution under its identity key: no keys are made for it."""
+
+
+class DealOpen(AgentRefused):
+    """A book was dealt to custodians, and receipts of some of them are missing yet."""
+
+
+class DealFailed(AgentRefused):
+    """A deal of a book came to nothing: receipts are missing, or too many custodians complain. They are named."""
 
 
 class ShareBoxError(ServiceError):

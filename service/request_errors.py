@@ -20,6 +20,8 @@ ServiceError
     │   ├── QuotaExceeded        409  an institution has as much of something as it may have
     │   ├── InsufficientFunds    409  a ledger account would go below zero
     │   ├── ClaimLost            409  a run that another caller has in hand by now
+    │   ├── DealingOver          409  a deal that takes no receipts any more; deal anew
+    │   ├── OpeningOver          409  an opening, or a session of one, that is over
     │   ├── AccountHeld          409  the operator holds an account whose identity key somebody else may have
     │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
     ├── TooLarge                 413  a body over its limit
@@ -27,6 +29,7 @@ ServiceError
     ├── TooManyStreams           429  as many event streams are open as there may be
     └── Refused                  422  well-formed, but a check of the protocol fails (proof, keys, unit, limits)
         ├── UnknownUniverse      422  a universe that is none of the terms, nor a revision of one
+        ├── NotOpened            422  a book that custodians cannot open here
         ├── SaleRefused          422  a sale of segregated collateral that the waterfall rules do not allow
         ├── FundBroken           422  documents of the guarantee fund that do not follow one another
         └── PricesRefused        422  prices that make no tick under the price rules
@@ -166,6 +169,18 @@ class AccountHeld(Conflict):
     slug, title = "account-held", "The account is held"
 
 
+class DealingOver(Conflict):
+    """A deal that takes no receipts any more: its time is over, or too many custodians complain. Deal anew."""
+
+    slug, title = "dealing-over", "The deal is over"
+
+
+class OpeningOver(Conflict):
+    """An opening that is over, or a session of one that another session took the place of."""
+
+    slug, title = "opening-over", "The opening, or its session, is over"
+
+
 class QuotaExceeded(Conflict):
     """An institution has as much of something here as it may have."""
 
@@ -206,6 +221,12 @@ class UnknownUniverse(Refused):
     """A universe that is none of the terms, nor a revision of one."""
 
     slug, title = "unknown-universe", "The universe is none of the terms"
+
+
+class NotOpened(Refused):
+    """A book that custodians cannot open: of a model with slack, or where collateral is in a vault."""
+
+    slug, title = "not-opened", "The book cannot be opened"
 
 
 class SaleRefused(Refused):

@@ -14,6 +14,7 @@ from atomic_margin.service.cli.scaffolds import read_public
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.http.tokens import read_token
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.public_files import InstitutionPublic, fingerprint
 from atomic_margin.service.protocol.submissions import USUAL_ALLOWANCES
 
@@ -42,6 +43,9 @@ def admit(
     agreement: Annotated[
         Path | None, typer.Option(help="Terms of collateral between both sides, as JSON; by default there are none.")
     ] = None,
+    custody: Annotated[
+        Path | None, typer.Option(help="Who holds shares of its books, as JSON; by default nobody does.")
+    ] = None,
     deposit: Annotated[
         Path | None,
         typer.Option(help="Collateral holdings that arrived with it, as JSON: booked as free, posted and free alike."),
@@ -65,6 +69,8 @@ def admit(
         body |= {} if gain_per_day is None else {"gain_per_day": str(gain_per_day)}
         if agreement is not None:
             body["agreement"] = read_document(agreement, CollateralAgreement.parse).canonical()
+        if custody is not None:
+            body["custody"] = read_document(custody, CustodyPolicy.parse).canonical()
         arrived = {} if deposit is None else _arrived(deposit)
         wait_for("operator admit", operator, wait)
         answer = _send(directory, operator, "/v1/admissions", body)

@@ -20,6 +20,7 @@ from atomic_margin.service.cli.terms import (
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.files import read_document
 from atomic_margin.service.protocol.breakers import BreakerRules
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.price_rules import PriceRules
 from atomic_margin.service.protocol.trust import LogTrust, TrustFile
 from atomic_margin.service.protocol.waterfall import WaterfallRules
@@ -40,6 +41,9 @@ def trust(
     ] = None,
     agreement: Annotated[
         list[str] | None, typer.Option(help="NAME=FILE of an institution's collateral agreement; repeatable.")
+    ] = None,
+    custody: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE of an institution's custody policy; repeatable.")
     ] = None,
     profile: ProfileName = DEFAULT.name,
     log: Annotated[str | None, typer.Option(help="Key of the operator's log; without it no log is asked for.")] = None,
@@ -64,6 +68,9 @@ def trust(
         agreements: dict[str, list[Any]] = {}
         for name, path in _pairs(agreement, "--agreement takes NAME=FILE"):
             agreements.setdefault(name, []).append(read_document(Path(path), CollateralAgreement.parse).canonical())
+        policies: dict[str, list[Any]] = {}
+        for name, path in _pairs(custody, "--custody takes NAME=FILE"):
+            policies.setdefault(name, []).append(read_document(Path(path), CustodyPolicy.parse).canonical())
         history = _log_trust(log, witness or [], threshold, max_age)
         anchors = TrustFile.parse(
             {
@@ -71,6 +78,7 @@ def trust(
                 **({} if breakers is None else {"breakers": read_document(breakers, BreakerRules.parse).canonical()}),
                 **({} if waterfall is None else {"waterfall": read_document(waterfall, WaterfallRules.parse).hash()}),
                 **({"agreements": agreements} if agreements else {}),
+                **({"custody": policies} if policies else {}),
                 "format": "atomic-margin/trust/2",
                 "operator": operator,
                 "prices": read_document(price_rules, PriceRules.parse).canonical(),
@@ -81,6 +89,7 @@ def trust(
         )
         _require_known(set(anchors.institutions), anchors.keys, "--keys")
         _require_known(set(anchors.institutions), anchors.agreements or {}, "--agreement")
+        _require_known(set(anchors.institutions), anchors.custody or {}, "--custody")
         print_json(anchors.canonical())
 
 

@@ -22,6 +22,7 @@ from atomic_margin.service.cli.tls import trust as trust_authorities
 from atomic_margin.service.errors import AttestationInvalid, ConfigurationError, MalformedRequest
 from atomic_margin.service.files import read_document, read_json
 from atomic_margin.service.pointer.lookups import ENS_REGISTRY
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach
 from atomic_margin.service.verifier.attestation import Report, verify_attestation
@@ -236,6 +237,13 @@ def _time(seconds: int) -> str:
     return instant_text(datetime.fromtimestamp(seconds, timezone.utc))
 
 
+def _breach(result: VerifiedBreach) -> str:
+    usd = f"{result.top_up_usd:,.2f} USD"
+    if result.flag == "opened":
+        return f"(opened by custodians, since it was silent); {usd} is what one row lacks, and others may lack more"
+    return f"(flag proven); with {usd} added, initial margin holds for the committed portfolio"
+
+
 def _summary(report: Report) -> dict[str, object]:
     if report.record is None or report.result is None:
         raise AttestationInvalid("attestation", "nothing was checked")
@@ -255,14 +263,15 @@ def _summary(report: Report) -> dict[str, object]:
             "top_up_usd": format(report.result.top_up_usd, "f"),
             "flag": report.result.flag,
             "statement": (
-                f"{record.institution} was in breach at price {record.price_sequence} (flag proven); "
-                f"with {report.result.top_up_usd:,.2f} USD added, initial margin holds for the committed portfolio; "
+                f"{record.institution} was in breach at price {record.price_sequence} {_breach(report.result)}; "
                 f"settled as {report.settlement.kind.replace('_', ' ')}"
             ),
         }
     else:
+        opened = isinstance(report.answer, Opened)
         summary["statement"] = (
-            f"the portfolio {record.institution} committed to is covered by its posted collateral at price "
+            ("custodians found that " if opened else "")
+            + f"the portfolio {record.institution} committed to is covered by its posted collateral at price "
             f"{record.price_sequence}"
             + ("" if record.outputs is not None else "; the encrypted evaluation was skipped by policy")
         )

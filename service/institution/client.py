@@ -20,6 +20,7 @@ from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.institution.following import OpenStream
 from atomic_margin.service.institution.uploading import upload
 from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
+from atomic_margin.service.protocol.custodian_messages import DealingStanding
 from atomic_margin.service.protocol.default_messages import LossOffered
 from atomic_margin.service.protocol.dispute_messages import AccountDisputes
 from atomic_margin.service.protocol.live_messages import Admitted
@@ -84,6 +85,18 @@ class OperatorClient:
     def submit(self, document: JsonObject) -> SignedDocument:
         """Send a submission; return its entry."""
         return self._message(SignedDocument, "POST", f"{self._path}/submissions", json=document)
+
+    def bring_dealing(self, upload: JsonObject) -> DealingStanding:
+        """Bring a deal; return how far it is."""
+        return self._message(DealingStanding, "POST", f"{self._path}/dealings", json=upload)
+
+    def dealing(self, deal: str) -> DealingStanding:
+        """Get how far a deal is."""
+        return self._message(DealingStanding, "GET", f"{self._path}/dealings/{deal}")
+
+    def publish_shares(self, deal: str, document: JsonObject) -> DealingStanding:
+        """Answer a complaint; return how far the deal is."""
+        return self._message(DealingStanding, "POST", f"{self._path}/dealings/{deal}/shares", json=document)
 
     def instruct(self, document: JsonObject) -> SignedDocument:
         """Send a collateral instruction; return its entry."""

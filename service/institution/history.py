@@ -47,6 +47,7 @@ from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
     AgreementNotPinned,
+    CustodyNotPinned,
     EntryForged,
     EntryForked,
     EntryIllegal,
@@ -326,6 +327,13 @@ class History:
             raise AgreementNotPinned(
                 f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
                 "both sides signed (`trust --agreement`)"
+            )
+        custody = None if admission.custody is None else admission.custody.hash()
+        if custody not in (self._settings.trust.custody_of(self._settings.institution) or (None,)):
+            shown = "no custody policy" if custody is None else f"the custody policy {custody}"
+            raise CustodyNotPinned(
+                f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
+                "you agreed to (`trust --custody`)"
             )
 
     def _check_overdue(self, overdue: Overdue) -> None:

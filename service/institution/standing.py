@@ -25,6 +25,8 @@ _EPOCH = date(1970, 1, 1)
 _ENDS = (
     EventKind.COVERED,
     EventKind.BREACH_PROVEN,
+    EventKind.OPENED_COVERED,
+    EventKind.OPENED_IN_BREACH,
     EventKind.MARGIN_CALLED,
     EventKind.LIQUIDATED,
     EventKind.ANSWER_OVERDUE,

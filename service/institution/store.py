@@ -135,6 +135,36 @@ class OwnKeys(Base):
     alarm: Mapped[str | None]
 
 
+class OwnDealing(Base):
+    """A deal of a book to custodians, kept before it was sent, with the shares that complaints are answered with.
+
+    Attributes:
+        deal: its hash.
+        sequence: of the submission that it was dealt for.
+        book: hash of the book.
+        policy: hash of the custody policy.
+        upload: what is sent, the same every time.
+        shares: of each custodian, hex; removed once the deal is over.
+        stored_at: when it was dealt.
+        sent: whether the operator has it.
+        said: how far it is.
+        over: why it came to nothing.
+    """
+
+    __tablename__ = "dealings"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    deal: Mapped[str] = mapped_column(unique=True)
+    sequence: Mapped[int]
+    book: Mapped[str]
+    policy: Mapped[str]
+    upload: Mapped[JsonObject]
+    shares: Mapped[list[str]]
+    stored_at: Mapped[str]
+    sent: Mapped[bool]
+    said: Mapped[str | None]
+    over: Mapped[str | None]
+
+
 class UsedMasks(Base):
     """Seeds of masks that an encryption was made under. None is used twice: two bodies under one mask tell entries."""
 

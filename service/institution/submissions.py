@@ -15,6 +15,7 @@ from atomic_margin.circuits.layout import layout_of
 from atomic_margin.fhe.institution import InstitutionKeys
 from atomic_margin.fhe.masks import expand_masks, mask_seed
 from atomic_margin.service.institution.openings import KeyOpenings
+from atomic_margin.service.protocol.dealings import BookSharing
 from atomic_margin.service.protocol.statements import encryption_statement, portfolio_statement
 from atomic_margin.service.protocol.submissions import Gain, Submission, SubmissionClaim
 from atomic_margin.service.protocol.terms import Columned, Terms
@@ -52,6 +53,7 @@ def make_submission(
     use_masks: Callable[[bytes], None],
     stage: Callable[[str], None],
     prove_gain: Callable[[SubmissionClaim, CommittedBook], tuple[Gain, bytes]],
+    sharing: BookSharing | None = None,
 ) -> Submission:
     """Return a submission with its three proofs.
 
@@ -65,6 +67,7 @@ def make_submission(
         use_masks: remembers a mask seed; raises when it was used before.
         stage: told what is going on.
         prove_gain: makes the third proof, at the newest prices.
+        sharing: the deal of the book to custodians, where the account has some; it was dealt before.
 
     Raises:
         GrossLimitTooSmall, GrossLimitTooLarge: the gross limit does not go with the terms.
@@ -111,4 +114,5 @@ def make_submission(
     stage("proving the gain")
     gain, gain_proof = prove_gain(claim, book)
     proofs = {"portfolio_proof": portfolio_proof, "encryption_proof": encryption_proof, "gain_proof": gain_proof}
-    return claim.proven(Submission, {"gain": gain.canonical()}, **proofs)
+    dealt = {} if sharing is None else {"sharing": sharing.canonical()}
+    return claim.proven(Submission, {"gain": gain.canonical(), **dealt}, **proofs)

@@ -10,6 +10,7 @@ from atomic_margin.service.institution.outbox import Outbox
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.submissions import CommittedBook, make_submission
 from atomic_margin.service.protocol.account.state import Account
+from atomic_margin.service.protocol.dealings import BookSharing
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.prove.commit import commit_values
@@ -41,6 +42,7 @@ def send(
     book: CommittedBook,
     account: Columned,
     settles: Settles | None = None,
+    sharing: BookSharing | None = None,
 ) -> None:
     """Make a submission under the keys in use, keep it, and send it.
 
@@ -53,6 +55,7 @@ def send(
         book: its entries, committed to.
         account: gross limit and columns.
         settles: losses that the book has no more, and what leaves for them.
+        sharing: the deal of the book, where the account has custodians.
 
     Raises:
         RemoteError: the operator refuses.
@@ -70,7 +73,8 @@ def send(
     }
     openings = read_openings(keys, own.openings)
     make = partial(make_submission, addressed, account, party.terms, book, keys, openings)
-    made = make(party.store.use_masks, party.stage, partial(prove_gain, party, followed, settles=settles))
+    gain = partial(prove_gain, party, followed, settles=settles)
+    made = make(party.store.use_masks, party.stage, gain, sharing)
     signed = made.signed_by(party.identity)
     outbox.keep_submission(signed, portfolio, book.blindings)
     party.stage("sending the submission")

@@ -22,6 +22,7 @@ from atomic_margin.service.operator.store.tables import (
     UniverseRow,
 )
 from atomic_margin.service.protocol.account.entries import Salts
+from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.submissions import Gain
@@ -60,7 +61,8 @@ def _body(operator: Operator, session: Session, run: Run) -> JsonObject:
     settlement = session.get(SettlementRow, run.run_id)
     submitted = session.get_one(SubmissionRow, run.submission_id)
     submission, answer = submitted.document, session.get_one(AnswerRow, run.run_id)
-    breached = answer.document["body"]["outcome"] == "breach"
+    # What custodians found comes without a flag.
+    breached = answer.document["type"] == Answer.TYPE and answer.document["body"]["outcome"] == "breach"
     flag_words = run.breach_output.hex() if breached and run.breach_output is not None else None
     tick = session.get_one(Tick, run.price_sequence)
     universe = operator.terms.universe_of(run.record["body"]["universe"])

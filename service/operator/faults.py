@@ -6,7 +6,7 @@ Set ``ATOMIC_MARGIN_FAULT`` to the name of a point; the process then ends there 
 import os
 from typing import Literal, get_args
 
-RunFault = Literal["answer-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
+RunFault = Literal["answer-stored", "opening-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
 DefaultFault = Literal["sale-booked", "close-out-booked"]
 RailFault = Literal["transaction-stored", "transaction-sent", "settlement-final"]
 FaultPoint = RunFault | DefaultFault | RailFault

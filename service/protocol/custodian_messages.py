@@ -156,3 +156,16 @@ class OpeningAsked(RequestBody):
     """Whose book is to be opened."""
 
     institution: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class PolicyOfAccount(ResponseBody):
+    """A custody policy (`protocol.custody.CustodyPolicy`), and whose account is under it."""
+
+    institution: str
+    policy: JsonObject
+
+
+class CustodianPolicies(ResponseBody):
+    """The policies that name a custodian."""
+
+    policies: ListOf[PolicyOfAccount] = ()

@@ -6,7 +6,8 @@ many. A book comes in force with the receipts of 2t - 1 + f of them.
 >>> from atomic_margin.service.protocol.signing import Identity
 >>> def custodian(point: int) -> dict[str, str]:
 ...     key = Identity.generate().public_key
-...     return {"point": str(point), "name": f"custodian-{point}", "identity": key, "encryption_key": "09" * 32}
+...     sealed_to = f"{point + 8:02x}" * 32
+...     return {"point": str(point), "name": f"custodian-{point}", "identity": key, "encryption_key": sealed_to}
 >>> policy = CustodyPolicy.parse({
 ...     "format": "atomic-margin/custody/1", "name": "custody of 2026", "threshold": "2", "absent": "1",
 ...     "custodians": [custodian(point) for point in (1, 2, 3, 4)],
@@ -17,14 +18,37 @@ many. A book comes in force with the receipts of 2t - 1 + f of them.
 """
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import model_validator
+from pydantic import PlainValidator, model_validator
 
 from atomic_margin.documents.errors import MalformedDocument
-from atomic_margin.documents.fields import Hash, PublicKey
-from atomic_margin.documents.strict import Document, Identifier, Label, ListOf, Part, integer_in, require_unique
+from atomic_margin.documents.fields import PublicKey
+from atomic_margin.documents.strict import (
+    Document,
+    Identifier,
+    Label,
+    ListOf,
+    Part,
+    integer_in,
+    problem,
+    require_unique,
+)
+from atomic_margin.service.protocol.share_boxes import fault_of_encryption_key
 from atomic_margin.zk.sharing.statement import MAX_CUSTODIANS, MAX_POINT, MIN_THRESHOLD, Custodian
+
+
+def _encryption_key(value: object) -> str:
+    if not isinstance(value, str):
+        raise problem(MalformedDocument, "an X25519 public key, 64 lower-case hex digits")
+    fault = fault_of_encryption_key(value)
+    if fault is not None:
+        raise problem(MalformedDocument, fault)
+    return value
+
+
+EncryptionKey: TypeAlias = Annotated[str, PlainValidator(_encryption_key)]
+"""An X25519 public key in its one spelling, not of small order."""
 
 
 class CustodianKeys(Part):
@@ -40,7 +64,7 @@ class CustodianKeys(Part):
     point: Annotated[int, integer_in(1, MAX_POINT)]
     name: Identifier
     identity: PublicKey
-    encryption_key: Hash
+    encryption_key: EncryptionKey
 
 
 class CustodyPolicy(Document):

@@ -23,6 +23,8 @@ class Dealing(Body):
     """An institution deals the openings of a book's commitments. What is encrypted comes beside it.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         policy: hash of the custody policy.
         sequence: number of the submission that it is dealt for.
         book: hash of commitments, columns and gross limit, see `account.values.commitments_hash`.
@@ -63,7 +65,15 @@ def sharing_statement(dealing: Dealing, policy: CustodyPolicy) -> SharingStateme
 
 
 class _OfDeal(Body):
-    """What is about one custodian's part of a deal."""
+    """What is about one custodian's part of a deal.
+
+    Attributes:
+        institution: whose book.
+        operator: at whom.
+        dealing: hash of the document that it came with.
+        deal: hash of the deal.
+        point: of the custodian.
+    """
 
     TAG: ClassVar[str] = "of-deal"
 
@@ -78,7 +88,11 @@ class ShareReceipt(_OfDeal):
     """A custodian has its shares of a deal, checked and stored.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         dealing: hash of the document that it came with; any one of this deal.
+        deal: hash of the deal.
+        point: of the custodian.
         policy: hash of the custody policy.
         book: whose shares they are.
         custodian: who signs.
@@ -96,7 +110,11 @@ class ShareComplaint(_OfDeal):
     """A custodian has no shares that fit a deal.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         dealing: hash of the document.
+        deal: hash of the deal.
+        point: of the custodian.
         custodian: who signs.
         reason: what is wrong: nothing came, it does not decrypt, it is of no such form, or an entry does not fit.
         entry_index: the first entry whose shares do not fit, where that is the reason.
@@ -114,7 +132,11 @@ class PublishedShares(_OfDeal):
     """An institution answers a complaint by publishing the shares: everybody sees whether they fit.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         dealing: hash of the document.
+        deal: hash of the deal.
+        point: of the custodian.
         complaint: hash of the complaint.
         shares: of the custodian, in the clear.
     """

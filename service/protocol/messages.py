@@ -346,6 +346,7 @@ class Admission(RequestBody):
         default=None, pattern=_WHOLE, examples=["250000"], description="whole USD, all books of a day together"
     )
     agreement: JsonObject | None = Field(default=None, examples=[None], description="terms of collateral")
+    custody: JsonObject | None = Field(default=None, examples=[None], description="who holds shares of its books")
 
 
 class ListedUniverse(RequestBody):

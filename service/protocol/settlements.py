@@ -12,6 +12,7 @@ from atomic_margin.margin.collateral import select_transfer
 from atomic_margin.margin.errors import InsufficientFreeCollateral
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.documents import Answer, Settlement, SettlementKind, Transfer
 from atomic_margin.service.protocol.terms import Terms
 
@@ -62,8 +63,8 @@ def rightful_transfers(
     return Rightful("margin_call", tuple(_transfer(asset, quantity, "free", "posted") for asset, quantity in moved))
 
 
-def check_settled(settlement: Settlement, answer: Answer) -> None:
-    """Make sure that a settlement is of the top-up that an answer proved, in units and in USD.
+def check_settled(settlement: Settlement, answer: Answer | Opened) -> None:
+    """Make sure that a settlement is of the top-up that an answer proved, or custodians, in units and in USD.
 
     Raises:
         Refused: it is of another one.

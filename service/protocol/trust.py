@@ -28,6 +28,7 @@ from atomic_margin.documents.strict import (
 )
 from atomic_margin.margin.collateral.agreement import CollateralAgreement
 from atomic_margin.service.protocol.breakers import BreakerRules
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.price_rules import PriceRules
 
 MAX_WITNESSES = 32
@@ -123,6 +124,7 @@ class TrustFile(Document):
         agreements: for each institution, the collateral agreements that its account may be under, old ones and new;
             absent for none.
         breakers: rules by which breaches wait when there are many; absent: none is said to wait.
+        custody: for each institution, the custody policies that its account may be under; absent for none.
     """
 
     TAG = "trust"
@@ -140,6 +142,7 @@ class TrustFile(Document):
     waterfall: Hash | None = None
     agreements: IdMap[NonEmptyListOf[CollateralAgreement]] | None = None
     breakers: BreakerRules | None = None
+    custody: IdMap[NonEmptyListOf[CustodyPolicy]] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "TrustFile":
@@ -164,3 +167,7 @@ class TrustFile(Document):
     def agreements_of(self, institution: str) -> frozenset[str]:
         """Return the hashes of the agreements that an institution's account may be under; empty for none."""
         return frozenset(agreement.hash() for agreement in (self.agreements or {}).get(institution, ()))
+
+    def custody_of(self, institution: str) -> frozenset[str]:
+        """Return the hashes of the custody policies that an institution's account may be under; empty for none."""
+        return frozenset(policy.hash() for policy in (self.custody or {}).get(institution, ()))

@@ -100,7 +100,7 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
         PricesMissing, HistoryUnusable: the run's tick is not given, or tick or schedule is another one.
     """
     recorded = recorded_step(facts, run_id)
-    if step_of(facts, run_id, EventKind.COVERED) is not None:
+    if step_of(facts, run_id, EventKind.COVERED, EventKind.OPENED_COVERED) is not None:
         raise NothingToReport(f"run {run_id} was proven covered: there is no margin call; ask for its response")
     record = recorded.body
     prices.require_schedule(record["schedule"])
@@ -122,7 +122,7 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
     }
     if recorded.public.agreement is not None:
         said["agreement"] = recorded.public.agreement.agreement
-    proven = step_of(facts, run_id, EventKind.BREACH_PROVEN)
+    proven = step_of(facts, run_id, EventKind.BREACH_PROVEN, EventKind.OPENED_IN_BREACH)
     if proven is not None:
         amount = proven.body["top_up_usd"]
         said |= {"status": "proven", "proven": ref_of(proven), "answer": proven.document_hash, "amount_usd": amount}

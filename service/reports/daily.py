@@ -205,7 +205,7 @@ def _runs(facts: AccountFacts, of_day: tuple[Step, ...], closing: Step) -> list[
             body = step.body
             if "price_sequence" in body:
                 line["price_sequence"] = body["price_sequence"]
-            if step.entry.kind is EventKind.BREACH_PROVEN:
+            if step.entry.kind in (EventKind.BREACH_PROVEN, EventKind.OPENED_IN_BREACH):
                 line["amount_usd"] = body["top_up_usd"]
             if step.entry.kind in (EventKind.MARGIN_CALLED, EventKind.LIQUIDATED):
                 line["settled"] = body["kind"]

@@ -71,6 +71,8 @@ def call_response(facts: AccountFacts, prices: Prices, run_id: str) -> CallRespo
     """
     recorded = recorded_step(facts, run_id)
     answered = step_of(facts, run_id, EventKind.COVERED, EventKind.BREACH_PROVEN)
+    if answered is None and step_of(facts, run_id, EventKind.OPENED_COVERED, EventKind.OPENED_IN_BREACH) is not None:
+        raise NothingToReport(f"run {run_id} was opened by custodians, and not answered; `report call` has the amount")
     if answered is None:
         raise NothingToReport(f"run {run_id} was not answered; `report call` says what is asked")
     record, answer = recorded.body, answered.body

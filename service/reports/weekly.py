@@ -52,6 +52,7 @@ ISSUES = frozenset(
         EventKind.RUN_VOID,
         EventKind.PROOF_OVERDUE,
         EventKind.ANSWER_OVERDUE,
+        EventKind.OPENED_IN_BREACH,
         EventKind.LIQUIDATED,
         EventKind.BOOK_GIVEN_UP,
         EventKind.DISPUTED,

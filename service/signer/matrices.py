@@ -20,6 +20,7 @@ from atomic_margin.documents.strict import MAX_QUANTITY, Document, integer_in
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AttestationInvalid, RequestError
 from atomic_margin.service.protocol.account.agreements import eligible_assets
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import RunRecord
@@ -138,6 +139,8 @@ def verified_run(bundle: object, trust: TrustFile, group: Group) -> VerifiedRun:
         raise BundleRefused(error.step, error.detail) from error
     if not isinstance(report.result, VerifiedBreach):
         raise NothingToSettle("the run is answered as covered: end it on the chain by `endCovered`", "bundle")
+    if isinstance(report.answer, Opened):
+        raise NotForTheChain("the breach was opened by custodians: the contracts take proofs of the institution alone")
     if report.checkpoint is None or report.ground is None or report.answer is None:
         raise BundleRefused("log", "the signer's trust file names no log; without one nothing is signed")
     claims = answer_claims(report.answer, report.ground)

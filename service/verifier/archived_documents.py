@@ -22,6 +22,7 @@ from atomic_margin.service.protocol.account.events import Coverage, EventKind, O
 from atomic_margin.service.protocol.account.identities import signer_among
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
@@ -29,6 +30,7 @@ from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, about
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import KeyPair, key_pair
 from atomic_margin.service.protocol.maturities import check_maturity
+from atomic_margin.service.protocol.opening_claims import OpeningGround
 from atomic_margin.service.protocol.returns import check_return
 from atomic_margin.service.protocol.sales import check_sale
 from atomic_margin.service.protocol.settlements import check_settled, rightful_transfers
@@ -37,6 +39,7 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
 from atomic_margin.service.verifier.archived_entry import Ground, Happened
+from atomic_margin.service.verifier.opened import check_opened, check_sharing
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Point
@@ -69,7 +72,7 @@ class ArchivedDocuments:
     _submissions: dict[str, Submission] = field(default_factory=dict)
     _keys: dict[str, KeyPair] = field(default_factory=dict)
     _runs: dict[str, _Run] = field(default_factory=dict)
-    _answer: tuple[str, Answer] | None = None
+    _answer: tuple[str, Answer | Opened] | None = None
     _waiting: list[tuple[int, str, Claim]] = field(default_factory=list)
     _entries: dict[int, tuple[str, EventKind]] = field(default_factory=dict)
     _agreements: Agreements = field(init=False)
@@ -169,6 +172,7 @@ class ArchivedDocuments:
         if keys.hash not in self.ground.trust.keys.get(submission.institution, ()):
             raise Refused(f"the trust file pins no such keys of {submission.institution!r}: {keys.hash}", "keys")
         verify_submission(document, submission, self.ground.terms, identity, keys, self.ground.group)
+        check_sharing(submission, self.ground.trust)
         self.proofs += 2
 
     def _submission(self, name: str) -> Submission:
@@ -205,6 +209,18 @@ class ArchivedDocuments:
         claims = answer_claims(answer, ground)
         self._answer = (happened.event.document, answer)
         self._waiting += [(happened.number, name, claim) for name, claim in claims.items()]
+
+    def opened(self, happened: Happened) -> None:
+        """What custodians found holds: enough of the pinned ones signed it, and its proofs are about this run."""
+        opened = Opened.parse(happened.document.body)
+        run = self._run(opened.run)
+        submission, before = self._submission(run.record.submission), happened.before
+        if before is None:
+            raise TypeError("an account whose book is opened was there before")
+        ground = OpeningGround(run.record, opened.run, submission, run.matrices, self.ground.terms)
+        check_opened(happened.document, opened, ground, before.public, self.ground.trust, self.ground.group)
+        self.proofs += sum(proof is not None for proof in (opened.breach_proof, opened.lack_proof))
+        self._answer = (happened.event.document, opened)
 
     def _run(self, name: str) -> _Run:
         found = self._runs.get(name)
@@ -329,6 +345,8 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.RUN_RECORDED: ArchivedDocuments.recorded,
     EventKind.COVERED: ArchivedDocuments.answered,
     EventKind.BREACH_PROVEN: ArchivedDocuments.answered,
+    EventKind.OPENED_COVERED: ArchivedDocuments.opened,
+    EventKind.OPENED_IN_BREACH: ArchivedDocuments.opened,
     EventKind.MARGIN_CALLED: ArchivedDocuments.settled,
     EventKind.LIQUIDATED: ArchivedDocuments.settled,
     EventKind.PROOF_OVERDUE: ArchivedDocuments.overdue,

@@ -22,12 +22,14 @@ from atomic_margin.service.errors import AttestationInvalid, ServiceError
 from atomic_margin.service.feed.tick import verify_tick
 from atomic_margin.service.log.checkpoints import Believed
 from atomic_margin.service.protocol.account.identities import keys_shown, require_keys
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.account.state import AgreementInForce
 from atomic_margin.service.protocol.answer_claims import AnswerGround
 from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.documents import BUNDLE_VERSION, Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.keys import key_pair
+from atomic_margin.service.protocol.opening_claims import OpeningGround
 from atomic_margin.service.protocol.revisions import check_lineage
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
@@ -48,6 +50,7 @@ from atomic_margin.service.verifier.history import (
     check_logged,
     check_recorded,
 )
+from atomic_margin.service.verifier.opened import check_opened, check_sharing, parse_answered
 from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 
@@ -154,7 +157,7 @@ class Report:
     """What was checked, in order, and what the bundle shows.
 
     Attributes:
-        answer: the institution's.
+        answer: the institution's, or what custodians found in its place.
         ground: what that was held against.
     """
 
@@ -164,7 +167,7 @@ class Report:
     settlement: Settlement | None = None
     checkpoint: Believed | None = None
     agreement: AgreementInForce | None = None
-    answer: Answer | None = None
+    answer: Answer | Opened | None = None
     ground: AnswerGround | None = None
 
     @property
@@ -219,7 +222,7 @@ def verify_attestation(
         signed_run, record = parse_signed(bundle.run, RunRecord)
         signed_enrolment, enrolment = parse_signed(bundle.enrolment, Enrolment)
         signed_submission, submission = parse_signed(bundle.submission, Submission)
-        signed_answer, answer = parse_signed(bundle.answer, Answer)
+        signed_answer, answer = parse_answered(bundle.answer)
         signed_tick, tick = parse_signed(bundle.tick, PriceTick)
         before = None if bundle.last_market is None else parse_signed(bundle.last_market, PriceTick)
         settled = None if bundle.settlement is None else parse_signed(bundle.settlement, Settlement)
@@ -277,6 +280,7 @@ def verify_attestation(
         for name in record.differing_from(submission):
             _require(False, name, f"submission and run differ in {name}")
         verify_submission(signed_submission, submission, terms, identities[until - 1], keys, group)
+        check_sharing(submission, trust)
     # (7) The matrices the run names are what these prices and this collateral give, to the bit.
     with step("matrices"):
         matrices = terms.matrices_of(record, market)
@@ -292,26 +296,25 @@ def verify_attestation(
     with step("gain"):
         check_gain(bundle.gain or GainParts(), bundle.history, signed_submission, trust, terms, bundle.revisions, group)
     # (10) The institution signed the answer to this run, under the last of its keys that is shown, and its proofs hold:
-    #     sufficiency, and on a breach decryption and breach too.
+    #     sufficiency, and on a breach decryption and breach too. Or it was silent: as many custodians as have the book
+    #     together signed what they found, and on a breach the proofs hold that a row is negative and what one lacks.
     with step("answer"):
-        breached = answer.outcome == "breach"
-        check_answered(answer, recorded)
-        _require((bundle.flag_words is not None) == breached, "flag_words", "go with a breach, and with nothing else")
-        flag_words = None if bundle.flag_words is None else bytes.fromhex(bundle.flag_words)
-        report.result = verify_answer(
-            signed_answer,
-            answer,
-            record=record,
-            run_hash=signed_run.body_hash(),
-            submission=submission,
-            market=market,
-            matrices=matrices,
-            terms=terms,
-            identity=identities[-1],
-            keys=keys,
-            flag_words=flag_words,
-            group=group,
+        words = bundle.flag_words
+        flag_words = None if words is None else bytes.fromhex(words)
+        ground = AnswerGround(record, signed_run.body_hash(), submission, market, matrices, terms, keys, flag_words)
+        decrypted = isinstance(answer, Answer) and answer.outcome == "breach"
+        _require(
+            (words is not None) == decrypted, "flag_words", "go with a breach that was answered, and with nothing else"
         )
+        if isinstance(answer, Opened):
+            opening = OpeningGround(record, ground.run_hash, submission, matrices, terms)
+            public = bundle.history.recorded.public
+            report.result = check_opened(signed_answer, answer, opening, public, trust, group)
+        else:
+            check_answered(answer, recorded)
+            report.result = verify_answer(
+                signed_answer, answer, **ground._asdict(), identity=identities[-1], group=group
+            )
     # (11) A breach was settled once, by the operator, for the proven top-up; coverage moved nothing. Nor did anything
     #      where a bundle from before the settlement is asked for.
     with step("settlement"):
@@ -330,8 +333,7 @@ def verify_attestation(
     # (13) The operator signed the bundle as a whole.
     with step("attestation"):
         signed_bundle.verify(frozenset({trust.operator}))
-    report.record, report.answer = record, answer
-    report.ground = AnswerGround(record, signed_run.body_hash(), submission, market, matrices, terms, keys, flag_words)
+    report.record, report.answer, report.ground = record, answer, ground
     return report
 
 

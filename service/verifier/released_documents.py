@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.account.events import Event, EventKind, Over
 from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import PublicState
@@ -92,7 +93,7 @@ class _Documents:
         self._terms, self._releases = ServedTerms(log.served, trust), Releases()
         self._keys: dict[str, str] = {}
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
-        self._answer: tuple[str, Answer, ReleasedEntry] | None = None
+        self._answer: tuple[str, Answer | Opened, ReleasedEntry] | None = None
         self._evaluated = True
 
     def require_terms(self, public: PublicState, rotations: Sequence[object]) -> None:
@@ -145,7 +146,7 @@ class _Documents:
                     self._runs = {event.document: (event.body, entry_leaf(signed).to_bytes())}
                 if isinstance(event.body, Overdue):
                     self.overdue(event.body)
-                if isinstance(event.body, Answer):
+                if isinstance(event.body, Answer | Opened):
                     self._answer = (event.document, event.body, item)
                 if isinstance(event.body, Enrolment):
                     self.enrolled(event.body)

@@ -8,6 +8,7 @@ import pytest
 from atomic_margin.bench.zk.answer import measure_answer
 from atomic_margin.bench.zk.benchmark import SIZES, SMALL, Size, line, main, run_benchmark, write_json
 from atomic_margin.bench.zk.examples import CASES
+from atomic_margin.bench.zk.sharing import measure as measure_sharing
 from atomic_margin.margin.kinds import Form
 from atomic_margin.zk.errors import BackendUnavailable
 from atomic_margin.zk.groups import load_group
@@ -54,3 +55,10 @@ def test_the_answer_of_a_market_maker_is_proven_in_either_form(form: Form) -> No
     assert found.bits >= 32 * found.rows
     assert (found.slack > 0) is (form == "exact")
     assert min(found.prove_s, found.verify_s) > 0
+
+
+def test_what_custodians_cost_is_measured() -> None:
+    one = measure_sharing(2, 4, 3, 2, load_group("arkworks"), runs=1)
+    assert (one.threshold, one.custodians, one.entries, one.rows) == (2, 4, 3, 2)
+    assert one.wire_bytes == 1 + 35 + 3 * 64 + 48
+    assert all(seconds > 0 for seconds in (one.deal_s, one.check_s, one.complete_s, one.open_s, one.prove_s))

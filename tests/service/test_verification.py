@@ -46,7 +46,7 @@ def test_the_answers_of_the_story_hold(case: Callable[[str], Case]) -> None:
 def test_a_verified_answer_is_not_made_by_hand(case: Callable[[str], Case], kind: type[Verified], seal: object) -> None:
     record = RunRecord.parse(case("calm").run.body)
     more = (1, Decimal(1)) if kind is VerifiedBreach else ()
-    with pytest.raises(TypeError, match="only verify_answer makes"):
+    with pytest.raises(TypeError, match="only verify_answer and verify_opened make"):
         kind(record, H, H, seal, *more)
     with pytest.raises(TypeError):
         kind(record, H, H, *more)  # type: ignore[call-arg]

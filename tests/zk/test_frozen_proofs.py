@@ -15,6 +15,7 @@ from atomic_margin.zk import (
     DecryptionStatement,
     EncryptionStatement,
     KeyCommitments,
+    LackStatement,
     PortfolioStatement,
     SufficiencyStatement,
     generators_hash,
@@ -34,6 +35,7 @@ STATEMENTS: dict[str, type[Any]] = {
     "breach": BreachStatement,
     "decryption": DecryptionStatement,
     "encryption": EncryptionStatement,
+    "lack": LackStatement,
     "portfolio": PortfolioStatement,
     "sufficiency": SufficiencyStatement,
 }

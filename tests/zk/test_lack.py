@@ -25,7 +25,8 @@ from atomic_margin.zk.errors import (
 from atomic_margin.zk.groups import ORDER, Group
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.lack import prove_lack
-from atomic_margin.zk.prove.witness import binary
+from atomic_margin.zk.prove.sufficiency import prove_sufficiency
+from atomic_margin.zk.prove.witness import SufficiencyWitness, binary
 from atomic_margin.zk.sharing.open_row import RowOpening, open_row, share_row
 from atomic_margin.zk.sharing.rows import Row
 from atomic_margin.zk.statements import checks
@@ -121,6 +122,9 @@ def test_each_of_the_two_rows_is_needed(group: Group) -> None:
         assert sorted(one_fits) == [False, True]
         with pytest.raises(LackProofInvalid):
             verify_lack(statement, falsely(statement, opening, group), group)
+        inner = statement.sufficiency(group.encode_point(statement.row_point(group)))
+        with pytest.raises(WitnessError, match=f"row {one_fits.index(False)} has a negative surplus"):
+            prove_sufficiency(inner, SufficiencyWitness((opening.value,), (opening.blinding,)), group)
 
 
 def test_nothing_wraps_at_the_limits(group: Group) -> None:

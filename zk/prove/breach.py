@@ -26,6 +26,18 @@ from atomic_margin.zk.statements.breach import BreachStatement
 from atomic_margin.zk.verify.breach import PROOF_VERSION
 
 
+@dataclass(frozen=True)
+class KnownRow:
+    """What the prover knows of a row's commitment: C_r = value G + blinding H + the points. Nothing is in its ``repr``.
+
+    Of the chosen row it knows value and blinding. Of others the points are enough.
+    """
+
+    value: int = field(repr=False)
+    blinding: int = field(repr=False)
+    points: tuple[Point, ...] = field(default=(), repr=False)
+
+
 def prove_breach(statement: BreachStatement, witness: BreachWitness, group: Group | None = None) -> bytes:
     """Return a proof of ``statement``. If several rows are negative, one of them is chosen at random.
 
@@ -57,18 +69,6 @@ def argue_breach(
         for weights, surplus in zip(statement.weights.tolist(), surpluses, strict=True)
     ]
     return argue_choice(statement, rows, chosen, (*witness.values, *witness.blindings), group)
-
-
-@dataclass(frozen=True)
-class KnownRow:
-    """What the prover knows of a row's commitment: C_r = value G + blinding H + the points. Nothing is in its ``repr``.
-
-    Of the chosen row it knows value and blinding. Of others the points are enough.
-    """
-
-    value: int = field(repr=False)
-    blinding: int = field(repr=False)
-    points: tuple[Point, ...] = field(default=(), repr=False)
 
 
 def argue_choice(

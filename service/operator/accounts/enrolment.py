@@ -26,6 +26,7 @@ from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys
 from atomic_margin.service.protocol.account.events import AdmissionRecord
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.documents import Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.keys import key_pair
 from atomic_margin.service.protocol.messages import Challenge, KnownAnswer
@@ -42,6 +43,7 @@ def admit(
     identity: str,
     allowances: Allowances | None = None,
     agreement: CollateralAgreement | None = None,
+    custody: CustodyPolicy | None = None,
 ) -> None:
     """Admit an institution under its Ed25519 public key.
 
@@ -53,6 +55,7 @@ def admit(
         allowances: by how much its books may have gained more than those they replace; the operator's usual ones by
             default.
         agreement: terms of collateral between both sides, if there are any.
+        custody: who holds shares of its books, if anybody is to.
 
     Raises:
         UnknownAsset, IneligibleAsset: the agreement names an asset that the schedule does not have, or not what an
@@ -75,6 +78,7 @@ def admit(
                 "allowances": (allowances or operator.settings.allowances).canonical(),
                 "admitted_at": now_text(),
                 **({} if agreement is None else {"agreement": agreement.canonical()}),
+                **({} if custody is None else {"custody": custody.canonical()}),
             }
         )
         account = Account(institution=institution, name=name, identity=identity, seed=secrets.token_hex(32))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.fields import now_text
 from atomic_margin.margin.market.market import Market
 from atomic_margin.service.errors import Conflict
+from atomic_margin.service.operator.custody.dealings import require_dealt
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries
@@ -112,4 +113,5 @@ def _check(session: Session, institution: str, signed: SignedDocument, submissio
     if row.nonce is None or submission.nonce != row.nonce:
         raise Conflict("the submission does not carry the current nonce; fetch one and submit again", "nonce")
     entries.require_known(session, institution, submission.entry)
+    require_dealt(session, entries.state_of(row).public, submission)
     return None

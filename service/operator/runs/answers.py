@@ -15,12 +15,14 @@ from atomic_margin.service.operator.attestations import attest
 from atomic_margin.service.operator.faults import fault_point
 from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs import opened
 from atomic_margin.service.operator.runs.records import compiled_tick
 from atomic_margin.service.operator.settlement import queue
 from atomic_margin.service.operator.settlement.hook import settle
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, Run
 from atomic_margin.service.operator.store.transitions import move_run
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.documents import Answer, RunRecord
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -55,7 +57,7 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
     if stored is not None:
         # Whatever kept the settlement from following at once is made good before the entry goes out again.
         if run.state is RunState.BREACH_VERIFIED:
-            _settle_in_turn(operator, run_id, partial(_settle_stored, operator, run, stored))
+            settle_in_turn(operator, run_id, partial(_settle_stored, operator, run, stored))
         return _entry(operator, run, stored.sha256)
     verified = _verify(operator, run, signed, answer)
     if isinstance(verified, VerifiedBreach):
@@ -76,11 +78,11 @@ def take_answer(operator: Operator, run_id: str, document: object) -> SignedDocu
             move_run(run, RunEvent.BREACH_VERIFIED)
     fault_point("answer-stored")
     if isinstance(verified, VerifiedBreach):
-        _settle_in_turn(operator, run_id, partial(settle, operator, verified))
+        settle_in_turn(operator, run_id, partial(settle, operator, verified))
     return entry
 
 
-def _settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], bool]) -> None:
+def settle_in_turn(operator: Operator, run_id: str, settle_it: Callable[[], bool]) -> None:
     """Settle a breach if none that came before it waits; else all whose turn it is, in their order."""
     with operator.store.reading() as session:
         first = [one.run_id for one in queue.waiting(session)][:1]
@@ -134,7 +136,11 @@ def _due(operator: Operator, session: Session) -> list[str]:
 
 def _settle_stored(operator: Operator, run: Run, stored: AnswerRow) -> bool:
     """Verify a stored answer anew and settle what it proves; return whether it is settled."""
-    verified = _verify(operator, run, *parse_signed(stored.document, Answer))
+    verified: VerifiedCoverage | VerifiedBreach
+    if stored.document["type"] == Opened.TYPE:
+        verified = opened.verify(operator, run, *parse_signed(stored.document, Opened))
+    else:
+        verified = _verify(operator, run, *parse_signed(stored.document, Answer))
     if not isinstance(verified, VerifiedBreach):
         raise Conflict(f"the stored answer of {run.run_id} is no breach; restore the database from a backup")
     return settle(operator, verified)

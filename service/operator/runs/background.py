@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from atomic_margin.service.operator.clock import ClockWatch
+from atomic_margin.service.operator.custody import openings
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.publishing import Publisher
 from atomic_margin.service.operator.runs.answers import settle_unfinished
@@ -134,7 +135,7 @@ class BackgroundWork:
 
     def _watch(self) -> bool:
         self._clock.look()
-        if sweep_deadlines(self._operator):
+        if sweep_deadlines(self._operator) or openings.sweep(self._operator):
             self.wake()
         if time.monotonic() >= self._next_settlement:
             settle_unfinished(self._operator)

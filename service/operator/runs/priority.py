@@ -26,6 +26,7 @@ class Waiting(NamedTuple):
         last_run: number of the last tick that the account had a run for.
         covered: number of the newest tick at which its book was proven covered; 0 for none.
         halted: whether there was a halt, which may have ended.
+        opening: whether custodians open the book of the account: until that is over it has no other run.
     """
 
     run_id: str
@@ -37,6 +38,7 @@ class Waiting(NamedTuple):
     last_run: int
     covered: int
     halted: bool = False
+    opening: bool = False
 
 
 def rank(run: Waiting) -> tuple[bool, bool, int, int, int, str]:
@@ -71,7 +73,11 @@ def due(session: Session, at: datetime, wanted: Callable[[Waiting], bool]) -> Du
         if run.state not in ENDED:
             first.setdefault(run.institution, run)
     present = instant_text(at)
-    ready = (run for run in first.values() if (run.retry_at is None or run.retry_at <= present) and wanted(run))
+    ready = (
+        run
+        for run in first.values()
+        if not run.opening and (run.retry_at is None or run.retry_at <= present) and wanted(run)
+    )
     return Due(
         pointless, [run.run_id for run in sorted(ready, key=rank) if not (run.halted and _stopped(session, run))]
     )
@@ -92,7 +98,7 @@ def is_free(session: Session, run: Run) -> bool:
 def _waiting(session: Session) -> list[Waiting]:
     """Return scheduled runs in the order of their ticks; a few columns of each."""
     busy = select(Run.institution).where(Run.state.in_(OPEN))
-    paths = (("last_run",), ("book", "covered"), ("halts", "halt"))
+    paths = (("last_run",), ("book", "covered"), ("halts", "halt"), ("custody", "opening", "request"))
     of_state = (Account.public_state[path].as_string() for path in paths)
     query = (
         select(
@@ -103,6 +109,17 @@ def _waiting(session: Session) -> list[Waiting]:
         .order_by(Run.price_sequence, Run.institution)
     )  # fmt: skip
     return [
-        Waiting(run_id, whose, second, sequence, retry_at, state, int(last_run or 0), int(covered or 0), bool(halt))
-        for run_id, whose, second, sequence, retry_at, state, last_run, covered, halt in session.execute(query)
+        Waiting(
+            run_id,
+            whose,
+            second,
+            sequence,
+            retry_at,
+            state,
+            int(last_run or 0),
+            int(covered or 0),
+            bool(halt),
+            bool(opening),
+        )
+        for run_id, whose, second, sequence, retry_at, state, last_run, covered, halt, opening in session.execute(query)
     ]

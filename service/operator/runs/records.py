@@ -95,6 +95,9 @@ def begin(operator: Operator, run_id: str) -> Plan:
             state = entries.state_of(account)
             if state.public.run is not None and state.public.run.run_id == run_id:
                 return plan
+            if state.public.custody is not None and state.public.custody.opening is not None:
+                # Asked for since the run was due: it waits, and is not lost.
+                raise Halted("custodians open the book of the account")
             try:
                 entries.enter(session, operator.book, account, opened.signed_by(operator.identity))
             except (WrongAgreement, WrongCollateral):

@@ -15,6 +15,7 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.log.notes import NoteKey
 from atomic_margin.service.operator.store import log
+from atomic_margin.service.operator.store.custody_tables import CustodianRow
 from atomic_margin.service.operator.store.market_chain import newest_named
 from atomic_margin.service.operator.store.prices import is_receipted
 from atomic_margin.service.operator.store.tables import (
@@ -29,10 +30,11 @@ from atomic_margin.service.operator.store.tables import (
 from atomic_margin.service.operator.store.told import tell, tell_entry
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
-from atomic_margin.service.protocol.account.events import EventKind, read_event
+from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, read_event
 from atomic_margin.service.protocol.account.state import NOTHING, PrivateState, PublicState
 from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.account.values import At
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.leaves import entry_leaf
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
@@ -42,10 +44,12 @@ JsonObject = dict[str, Any]
 _ELSEWHERE = frozenset(
     {
         EventKind.SUBMITTED, EventKind.LOSSES_SETTLED, EventKind.RUN_RECORDED, EventKind.COVERED,
-        EventKind.BREACH_PROVEN, EventKind.MARGIN_CALLED, EventKind.LIQUIDATED,
+        EventKind.BREACH_PROVEN, EventKind.OPENED_COVERED, EventKind.OPENED_IN_BREACH, EventKind.MARGIN_CALLED,
+        EventKind.LIQUIDATED,
     }
 )  # fmt: skip
 
+_ANSWERS = (EventKind.COVERED, EventKind.BREACH_PROVEN, EventKind.OPENED_COVERED, EventKind.OPENED_IN_BREACH)
 
 FOR_ALL = frozenset({"halt", "resume"})
 """Types of documents that every account has, or none."""
@@ -179,6 +183,8 @@ def store(session: Session, account: Account, chain: Chain, entry: SignedDocumen
     session.flush()
     if before != account.identity:
         session.add(ReplacedKey(key=before, institution=account.institution))
+    if kind is EventKind.ADMITTED:
+        _name_custodians(session, account.institution, AdmissionRecord.parse(document.body).custody)
     session.add(
         EntryRow(
             institution=account.institution,
@@ -191,6 +197,15 @@ def store(session: Session, account: Account, chain: Chain, entry: SignedDocumen
             leaf=log.append(session, entry_leaf(entry).to_bytes()),
         )
     )
+
+
+def _name_custodians(session: Session, institution: str, policy: CustodyPolicy | None) -> None:
+    if policy is not None:
+        named = policy.hash()
+        session.add_all(
+            CustodianRow(institution=institution, policy=named, point=one.point, identity=one.identity)
+            for one in policy.custodians
+        )
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:
@@ -250,7 +265,7 @@ def document_of(session: Session, row: EntryRow) -> JsonObject:
         found = session.scalar(select(SubmissionRow.document).where(SubmissionRow.sha256 == row.subject))
     elif kind is EventKind.RUN_RECORDED:
         found = session.scalar(select(Run.record).where(Run.record_hash == row.subject))
-    elif kind in (EventKind.COVERED, EventKind.BREACH_PROVEN):
+    elif kind in _ANSWERS:
         found = session.scalar(select(AnswerRow.document).where(AnswerRow.sha256 == row.subject))
     elif kind in (EventKind.MARGIN_CALLED, EventKind.LIQUIDATED):
         found = session.scalar(select(SettlementRow.document).where(SettlementRow.sha256 == row.subject))

@@ -3,6 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from atomic_margin.service.operator.store.custody_tables import DealingRow, DealtRow
 from atomic_margin.service.operator.store.tables import EnrolledKeys, SubmissionRow
 
 
@@ -11,4 +12,5 @@ def named_blobs(session: Session) -> set[str]:
     keys = session.execute(select(EnrolledKeys.evaluation_keys, EnrolledKeys.known_answer_input))
     named = {sha256 for row in keys for sha256 in row}
     documents = session.scalars(select(SubmissionRow.document).execution_options(yield_per=64))
+    named |= set(session.scalars(select(DealingRow.coefficients))) | set(session.scalars(select(DealtRow.box)))
     return named | {document["body"]["ciphertext"] for document in documents}

@@ -11,6 +11,7 @@ from starlette.routing import compile_path
 from atomic_margin.service.errors import NotAuthorised, NotPermitted
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import ALL_SCOPES, Scope
+from atomic_margin.service.operator.store.custody_tables import DealingRow, OpeningRow
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.operator.web.dependencies import Caller
 
@@ -24,6 +25,7 @@ class Access:
         institution: the institution that the path names, or whose run it names.
         readers: besides, whom that one named a reader; or any reader where the path names nobody.
         sources: price sources of the rules in force.
+        custodians: custodians of the account, deal or opening that the path names; or any where it names none.
         scopes: staff with one of these.
     """
 
@@ -31,6 +33,7 @@ class Access:
     institution: bool = False
     readers: bool = False
     sources: bool = False
+    custodians: bool = False
     scopes: frozenset[Scope] = frozenset()
 
 
@@ -39,6 +42,7 @@ OWN = Access(institution=True)
 SHOWN = Access(institution=True, scopes=frozenset({Scope.READ}))
 BUNDLES = Access(institution=True, readers=True, scopes=frozenset({Scope.READ}))
 SOURCES = Access(sources=True)
+CUSTODIANS = Access(custodians=True)
 NOT_LISTED = Access(scopes=frozenset())
 
 
@@ -48,6 +52,7 @@ def staff(scope: Scope) -> Access:
 
 
 _ACCOUNT = "/v1/institutions/{institution}"
+_DEAL, _OPENING = "/v1/custodian/dealings/{deal}", "/v1/custodian/openings/{request}"
 TABLE: dict[tuple[str, str], Access] = {
     ("GET", "/openapi.json"): ANYBODY,
     ("GET", "/docs"): ANYBODY,
@@ -107,6 +112,24 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", f"{_ACCOUNT}/loss"): OWN,
     ("GET", f"{_ACCOUNT}/loss"): SHOWN,
     ("GET", f"{_ACCOUNT}/default"): SHOWN,
+    ("POST", f"{_ACCOUNT}/dealings"): OWN,
+    ("GET", f"{_ACCOUNT}/dealings/{{deal}}"): OWN,
+    ("POST", f"{_ACCOUNT}/dealings/{{deal}}/shares"): OWN,
+    ("GET", "/v1/custodian/policies"): CUSTODIANS,
+    ("GET", "/v1/custodian/accounts/{institution}/history"): CUSTODIANS,
+    ("GET", "/v1/custodian/dealings"): CUSTODIANS,
+    ("GET", _DEAL): CUSTODIANS,
+    ("GET", f"{_DEAL}/coefficients"): CUSTODIANS,
+    ("GET", f"{_DEAL}/box"): CUSTODIANS,
+    ("POST", f"{_DEAL}/receipt"): CUSTODIANS,
+    ("POST", f"{_DEAL}/complaint"): CUSTODIANS,
+    ("GET", "/v1/custodian/openings"): CUSTODIANS,
+    ("GET", _OPENING): CUSTODIANS,
+    ("POST", f"{_OPENING}/part"): CUSTODIANS,
+    ("POST", f"{_OPENING}/refusal"): CUSTODIANS,
+    ("POST", f"{_OPENING}/rows"): CUSTODIANS,
+    ("GET", f"{_OPENING}/rows"): CUSTODIANS,
+    ("POST", f"{_OPENING}/finding"): CUSTODIANS,
     ("GET", "/v1/runs/{run_id}"): SHOWN,
     ("GET", "/v1/runs/{run_id}/outputs/{function}"): SHOWN,
     ("POST", "/v1/runs/{run_id}/answer"): OWN,
@@ -128,6 +151,8 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", "/v1/ticks/void"): staff(Scope.TICKS),
     ("POST", "/v1/price-rules"): staff(Scope.TICKS),
     ("POST", "/v1/universes"): staff(Scope.TICKS),
+    ("GET", "/v1/openings"): staff(Scope.READ),
+    ("POST", "/v1/openings"): staff(Scope.SETTLE),
     ("POST", "/v1/netting"): staff(Scope.SETTLE),
     ("POST", "/v1/sales"): staff(Scope.SETTLE),
     ("POST", "/v1/losses"): staff(Scope.SETTLE),
@@ -187,6 +212,8 @@ def require(operator: Operator, access: Access, named: dict[str, str], caller: C
         return
     if access.sources and caller.source:
         return
+    if access.custodians and _is_dealt(operator, named, caller):
+        return
     if access.institution and _is_of(operator, access, named, caller):
         return
     if caller.is_staff:
@@ -208,9 +235,27 @@ def _is_of(operator: Operator, access: Access, named: dict[str, str], caller: Ca
     return run is not None and run.institution in allowed
 
 
+def _is_dealt(operator: Operator, named: dict[str, str], caller: Caller) -> bool:
+    """Return whether a custodian may see what a path names, if it names anything."""
+    if "institution" in named:
+        return named["institution"] in caller.custody
+    if caller.custody and ("deal" in named or "request" in named):
+        with operator.store.reading() as session:
+            row: DealingRow | OpeningRow | None
+            row = session.get(DealingRow, named["deal"]) if "deal" in named else None
+            row = session.get(OpeningRow, named["request"]) if "request" in named else row
+        return row is not None and row.institution in caller.custody
+    return bool(caller.custody)
+
+
 def _advice(access: Access) -> str:
     if access.sources:
         return "prices are taken from sources of the price rules in force: sign the request with the source's key"
+    if access.custodians:
+        return (
+            "this is for custodians of the account: sign the request with the identity key that its custody policy "
+            "names"
+        )
     if access.readers:
         return (
             "bundles are for whom the institution names: send `Authorization: Bearer` with the token that it gave you, "

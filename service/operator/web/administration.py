@@ -10,6 +10,7 @@ from atomic_margin.service.operator.runs import rules, ticks
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.operator.web import examples, views
 from atomic_margin.service.operator.web.dependencies import JsonBody
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.messages import (
     AccountStanding,
     Admission,
@@ -37,7 +38,8 @@ def administration_router(operator: Operator) -> APIRouter:
         one, day = admission.gain_per_submission, admission.gain_per_day
         allowances = Allowances.parse({"submission": one or str(usual.submission), "day": day or str(usual.day)})
         under = None if admission.agreement is None else CollateralAgreement.parse(admission.agreement)
-        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances, under)
+        custody = None if admission.custody is None else CustodyPolicy.parse(admission.custody)
+        enrolment.admit(operator, admission.institution, admission.name, admission.identity, allowances, under, custody)
         return AccountStanding(state=AccountState.ADMITTED)
 
     @router.post("/universes", status_code=201)

@@ -45,6 +45,8 @@ from atomic_margin.service.operator.web.administration import administration_rou
 from atomic_margin.service.operator.web.admission import admission_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
+from atomic_margin.service.operator.web.custodians import custodians_router
+from atomic_margin.service.operator.web.dealings import dealings_router, longest_upload
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
@@ -57,6 +59,7 @@ from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
+from atomic_margin.service.operator.web.openings import openings_router
 from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.operator.web.uploads import uploads_router
@@ -119,9 +122,13 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
 
     longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
 
+    longest_deal = longest_upload(operator.terms.profile.entries)
+
     def limit_of(path: str) -> int:
         if "/uploads/" in path:
             return longest_file
+        if path.endswith("/dealings"):
+            return longest_deal
         of_form = form_limit(path)
         return MAX_DOCUMENT_BYTES if of_form is None else of_form
 
@@ -148,6 +155,9 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(amendments_router(operator))
     app.include_router(agreements_router(operator))
     app.include_router(breakers_router(operator))
+    app.include_router(dealings_router(operator))
+    app.include_router(custodians_router(operator, work))
+    app.include_router(openings_router(operator))
     app.include_router(lists_router(operator))
     operator_pages(operator).install(app)
     return app

@@ -23,6 +23,7 @@ from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.replays import Replays
 from atomic_margin.service.http.signatures import Received, check
+from atomic_margin.service.operator.custody.policies import accounts_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.rules import in_force
 from atomic_margin.service.operator.staff import ALL_SCOPES, BOOTSTRAP, StaffKey
@@ -133,7 +134,7 @@ class Callers:
     def _signed(self, scope: Scope, received: Received, access: Access) -> Caller:
         signed = check(received, self._operator.identity.public_key)
         try:
-            caller = self.by_key(signed.key, source=access.sources)
+            caller = self.by_key(signed.key, source=access.sources, custodian=access.custodians)
         except KeyUnknown:
             self._say_unknown(scope)
             raise
@@ -151,8 +152,8 @@ class Callers:
         if known:
             behind.say_unknown(institution)
 
-    def by_key(self, key: str, *, source: bool) -> Caller:
-        """Return whose key it is; `source` also asks whether it is a price source's.
+    def by_key(self, key: str, *, source: bool, custodian: bool = False) -> Caller:
+        """Return whose key it is; `source` also asks whether it is a price source's, `custodian` a custodian's.
 
         Raises:
             KeyReplaced, KeyUnknown: it is nobody's that is known here.
@@ -165,15 +166,16 @@ class Callers:
             institution = session.scalar(select(Account.institution).where(Account.identity == key))
             reads = frozenset(session.scalars(select(ReaderRow.institution).where(ReaderRow.public_key == key)))
             is_source = False
+            custody = accounts_of(session, key) if custodian else frozenset[str]()
             if source:
                 row = newest_tick(session)
                 last = None if row is None else PriceTick.parse(row.document["body"])
                 is_source = key in in_force(operator, session, last).rules.sources
-        if institution is None and not reads and not is_source:
+        if institution is None and not reads and not is_source and not custody:
             raise KeyUnknown("the key that signed is not known here; sign with the one that the operator enrolled")
-        kind = "source" if is_source else "reader"
+        kind = "source" if is_source else "custodian" if custody else "reader"
         name = f"{kind}/{key}" if institution is None else f"institution/{institution}"
-        return Caller(name, institution=institution, reads=reads, source=is_source)
+        return Caller(name, institution=institution, reads=reads, source=is_source, custody=custody, key=key)
 
     def by_token(self, authorization: str) -> Caller:
         """Return whose bearer token it is, or a stranger."""

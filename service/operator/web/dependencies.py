@@ -28,6 +28,8 @@ class Caller:
         reads: institutions that named the caller a reader of their bundles.
         scopes: what it may do as one of the operator's staff.
         source: whether a price source's key signed; asked for only where prices are taken.
+        custody: institutions whose custody policy names the key; asked for only where custodians call.
+        key: that signed, where custodians call.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Caller:
     reads: frozenset[str] = frozenset()
     scopes: frozenset[Scope] = frozenset()
     source: bool = False
+    custody: frozenset[str] = frozenset()
+    key: str = ""
 
     @property
     def is_staff(self) -> bool:

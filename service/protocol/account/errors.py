@@ -32,7 +32,8 @@ EntryRefused                 an entry of the operator is not what the machine gi
 ├── EntryForged              signature, account or a hash in it is wrong
 └── EntryIllegal             its document is no legal event, or not what has to follow
     ├── EntryUnsent          it has a document of the institution's own that this directory never sent
-    └── AgreementNotPinned   it opens the account under another agreement than is pinned
+    ├── AgreementNotPinned   it opens the account under another agreement than is pinned
+    └── CustodyNotPinned     it opens the account under another custody policy than is pinned
 """
 
 from typing import Any
@@ -170,3 +171,7 @@ class EntryUnsent(EntryIllegal):
 
 class AgreementNotPinned(EntryIllegal):
     """The account was opened under another collateral agreement than the trust file pins."""
+
+
+class CustodyNotPinned(EntryIllegal):
+    """An account was opened under another custody policy than the trust file pins, or under none."""

@@ -362,7 +362,7 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
     if isinstance(body, Release):
         return EventKind.RELEASED if body.given is None else EventKind.SUBSTITUTED
     if isinstance(body, Opened):
-        return EventKind.OPENED_COVERED if body.finding.outcome == "covered" else EventKind.OPENED_IN_BREACH
+        return EventKind.OPENED_COVERED if body.outcome == "covered" else EventKind.OPENED_IN_BREACH
     if isinstance(body, Overdue):
         return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
     return _KINDS[body.TYPE]

@@ -16,6 +16,8 @@ class OpeningRequest(Body):
     """The operator asks custodians to open the book of a run that is owed.
 
     Attributes:
+        institution: whose account.
+        operator: who asks.
         sequence: number among the account's requests.
         entry: hash of the account's last entry.
         run_id: of the open run, whose time is over.
@@ -23,6 +25,7 @@ class OpeningRequest(Body):
         submission: the book that it is on.
         policy: hash of the custody policy that the book was dealt under.
         deal: hash of the deal.
+        requested_at: time.
     """
 
     TYPE = "opening-request"
@@ -39,7 +42,15 @@ class OpeningRequest(Body):
 
 
 class OpeningLapse(Body):
-    """The operator ends an opening of which nothing came: too few custodians answered, or refused."""
+    """The operator ends an opening of which nothing came: too few custodians answered, or refused.
+
+    Attributes:
+        institution: whose account.
+        operator: who ends it.
+        request: hash of the request.
+        reason: why nothing came of it.
+        lapsed_at: time.
+    """
 
     TYPE = "opening-lapse"
     institution: Identifier
@@ -53,6 +64,8 @@ class OpenedClaim(DocumentClaim):
     """What custodians found.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         request: hash of the request.
         run_id: of the run.
         run: hash of its record.
@@ -98,6 +111,17 @@ class Finding(OpenedClaim):
     """The claim with its proofs, which the closer makes and every custodian verifies before it signs.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
+        request: hash of the request.
+        run_id: of the run.
+        run: hash of its record.
+        submission: the book that it is on.
+        price_sequence: number of its tick.
+        outcome: whether a maintenance row is negative.
+        initial_row: on a breach, which initial row the top-up is of; rows count from 0.
+        top_up: X in units of the initial proof rows; what that row lacks, rounded up to the step. 0 when covered.
+        top_up_usd: the same in currency.
         breach_proof: that some row of the maintenance proof matrix is negative.
         lack_proof: that the initial row lacks just the top-up, rounded up.
     """
@@ -121,6 +145,8 @@ class OpeningVerdict(Body):
     """A custodian's word that the computation found this, and that it is about the tick, terms and matrices it made.
 
     Attributes:
+        institution: whose book.
+        operator: at whom.
         request: hash of the request.
         finding: hash of what was found, proofs included.
         point: of the custodian.
@@ -136,20 +162,26 @@ class OpeningVerdict(Body):
     custodian: PublicKey
 
 
-class Opened(Body):
+class Opened(Body, Finding):
     """What custodians found, with the verdicts of as many of them as have the book together.
 
     Attributes:
-        finding: with its proofs.
         verdicts: of custodians, signed, each about this finding.
+        opened_at: time.
     """
 
     TYPE = "opened"
-    institution: Identifier
-    operator: PublicKey
-    finding: Finding
+    TAG: ClassVar[str] = "body"
     verdicts: ListOf[JsonObject]
     opened_at: Time
+
+    @property
+    def finding(self) -> Finding:
+        """What was found, without who says so."""
+        said = self.canonical()
+        if not isinstance(said, dict):
+            raise TypeError("a body is a JSON object")
+        return Finding.parse({name: value for name, value in said.items() if name in Finding.model_fields})
 
 
 def finding_hash(finding: Finding) -> str:

@@ -120,9 +120,8 @@ def found(state: Account, event: Event) -> tuple[Account, OpenRun, Opened]:
         WrongOpening, WrongRun: it is about another one than the open ones.
     """
     body, (run, _) = body_of(event, Opened), _owed(state)
-    finding = body.finding
-    _require_open(state.public, finding.request)
-    named = (finding.run_id, finding.run, finding.submission, finding.price_sequence)
+    _require_open(state.public, body.request)
+    named = (body.run_id, body.run, body.submission, body.price_sequence)
     if named != (run.run_id, run.record, run.submission, run.price_sequence):
         raise WrongRun(f"what was found is about another run than {run.run_id}", "finding.run")
     threshold = _custody(state.public).threshold

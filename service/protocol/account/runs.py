@@ -174,7 +174,7 @@ def opened_covered(state: Account, event: Event, at: At) -> Account:
 def opened_in_breach(state: Account, event: Event, at: At) -> Account:
     """Take a breach that custodians proved; its settlement follows."""
     state, run, body = found(state, event)
-    breach = updated(run, stage="breach", answer=event.document, top_up=body.finding.top_up)
+    breach = updated(run, stage="breach", answer=event.document, top_up=body.top_up)
     return with_public(state, run=breach)
 
 

@@ -43,11 +43,12 @@ def commitments_hash(submission: SubmissionClaim) -> str:
 
     The hash of the columns names universe, choice and cash lot: the same numbers in other columns are another book.
     """
-    value = {
-        "commitments": list(submission.commitments),
-        "entry_map": submission.entry_map,
-        "gross_limit": str(submission.gross_limit),
-    }
+    return book_hash(submission.commitments, submission.entry_map, submission.gross_limit)
+
+
+def book_hash(commitments: tuple[str, ...], entry_map: str, gross_limit: int) -> str:
+    """Return the same of a book that is not submitted yet: a deal names it."""
+    value = {"commitments": list(commitments), "entry_map": entry_map, "gross_limit": str(gross_limit)}
     return canonical_hash("book", value)
 
 

@@ -184,5 +184,6 @@ def opened(
 ) -> SignedDocument:
     """What custodians found."""
     found = finding(parties, outcome, **changes)
-    body = {"finding": found.canonical(), "verdicts": verdicts(found, points), "opened_at": TIME}
-    return parties.by_operator(Opened, body)
+    said = found.canonical()
+    assert isinstance(said, dict)
+    return parties.by_operator(Opened, {**said, "verdicts": verdicts(found, points), "opened_at": TIME})

@@ -20,22 +20,25 @@ from atomic_margin.zk import (
     BreachStatement,
     DecryptionStatement,
     EncryptionStatement,
+    LackStatement,
     PortfolioStatement,
     SufficiencyStatement,
     generators_hash,
     load_group,
 )
+from atomic_margin.zk.groups import ORDER
 from atomic_margin.zk.prove.breach import prove_breach
 from atomic_margin.zk.prove.commit import commit_values
 from atomic_margin.zk.prove.decryption import prove_decryption
 from atomic_margin.zk.prove.encryption import prove_encryption
 from atomic_margin.zk.prove.key import commit_key
+from atomic_margin.zk.prove.lack import prove_lack
 from atomic_margin.zk.prove.portfolio import prove_portfolio
 from atomic_margin.zk.prove.sufficiency import prove_sufficiency
 from atomic_margin.zk.prove.witness import BreachWitness, EncryptionWitness, PortfolioWitness, SufficiencyWitness
 from atomic_margin.zk.sharing.deal import SharingWitness, deal_shares
 from atomic_margin.zk.sharing.messages import Deal, Shares
-from atomic_margin.zk.sharing.open_row import share_row
+from atomic_margin.zk.sharing.open_row import RowOpening, share_row
 from atomic_margin.zk.sharing.pass_on import add_up, pass_on
 from atomic_margin.zk.sharing.resharing import Resharing
 from atomic_margin.zk.sharing.rows import Row
@@ -99,6 +102,9 @@ def main() -> None:
     records += [record("decryption", s, prove_decryption(s, opening, group)) for s in (flag, number)]
     breach = BreachStatement(commitments, np.array([[-3, 4, -1], [9, 0, -2]]), (45, 20), 12, run)
     records.append(record("breach", breach, prove_breach(breach, BreachWitness(values, blindings), group)))
+    lack = LackStatement(commitments, np.array([-3, 4, -1]), 20, 30, 10, run)
+    row = RowOpening(-26, sum(w * gamma for w, gamma in zip((-3, 4, -1), blindings, strict=True)) % ORDER)
+    records.append(record("lack", lack, prove_lack(lack, row, group)))
     print(json.dumps({"generators": generators_hash(), "values": values, "records": records}, indent=1))
 
 

@@ -1,0 +1,35 @@
+"""Verify what custodians opened, of a document that is to be entered or of one that is stored."""
+
+from atomic_margin.service.operator.custody.policies import policy_of
+from atomic_margin.service.operator.measures import timed
+from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs.records import compiled_tick
+from atomic_margin.service.operator.store.tables import Run
+from atomic_margin.service.protocol.account.opening_documents import Opened
+from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.opening_claims import OpeningGround
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_opened
+
+
+@timed("verify")
+def verify(operator: Operator, run: Run, signed: SignedDocument, opened: Opened) -> VerifiedCoverage | VerifiedBreach:
+    """Return what an opened document proves of a run.
+
+    Raises:
+        SignatureInvalid, Refused: it does not hold.
+    """
+    ground = ground_of(operator, run)
+    with operator.store.reading() as session:
+        policy = policy_of(session, run.institution)
+    return verify_opened(signed, opened, ground=ground, policy=policy, group=operator.group, queue=operator.proofs)
+
+
+def ground_of(operator: Operator, run: Run) -> OpeningGround:
+    """Return what a finding about a run is held against."""
+    signed_run = SignedDocument.parse(run.record)
+    record = RunRecord.parse(signed_run.body)
+    with operator.store.reading() as session:
+        submission = operator.parsed.submission(session, record.submission).submission
+    matrices = compiled_tick(operator, record).matrices(record.posted, record, record.agreed)
+    return OpeningGround(record, signed_run.body_hash(), submission, matrices, operator.terms)

@@ -1,0 +1,129 @@
+"""Tables of custody: who holds shares, deals of books to them, and openings.
+
+Nothing in them is secret: shares travel encrypted to their custodian, and those of rows to the closer.
+"""
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from atomic_margin.service.operator.store.tables import Base, JsonObject
+
+
+class CustodianRow(Base):
+    """A custodian of an account's custody policy; `store.entries` writes it with the entry that has the policy."""
+
+    __tablename__ = "custodians"
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)
+    policy: Mapped[str] = mapped_column(String(64), primary_key=True)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(64), index=True)
+
+
+class DealingRow(Base):
+    """A deal of a book to custodians, as its institution signed it.
+
+    Attributes:
+        deal: its hash.
+        sha256: of the signed document's body.
+        coefficients: blob of the commitments to coefficients.
+        expires_at: until when it takes receipts.
+    """
+
+    __tablename__ = "dealings"
+    deal: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), index=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    document: Mapped[JsonObject]
+    coefficients: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[str] = mapped_column(String(20))
+    expires_at: Mapped[str] = mapped_column(String(20))
+
+
+class DealtRow(Base):
+    """What one custodian is dealt, and what it says of it.
+
+    Attributes:
+        box: blob of its shares, encrypted to it.
+        receipt: signed by it.
+        complaint: likewise.
+        answer: its shares in the clear, which the institution published and everybody can check.
+    """
+
+    __tablename__ = "dealt"
+    deal: Mapped[str] = mapped_column(ForeignKey("dealings.deal"), primary_key=True)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(64), index=True)
+    box: Mapped[str] = mapped_column(String(64))
+    receipt: Mapped[JsonObject | None]
+    complaint: Mapped[JsonObject | None]
+    answer: Mapped[JsonObject | None]
+
+
+class OpeningRow(Base):
+    """An opening that was asked for.
+
+    Attributes:
+        request: hash of the document.
+        open: whether it is not over.
+        lapses_at: then it is over whatever came of it.
+        finding: that the closer of the session brought.
+        finding_hash: what verdicts name.
+    """
+
+    __tablename__ = "openings"
+    request: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), index=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    document: Mapped[JsonObject]
+    open: Mapped[bool] = mapped_column(default=True, index=True)
+    asked_at: Mapped[str] = mapped_column(String(20))
+    lapses_at: Mapped[str] = mapped_column(String(20))
+    finding: Mapped[JsonObject | None]
+    finding_hash: Mapped[str | None] = mapped_column(String(64))
+
+
+class OpeningSessionRow(Base):
+    """Who computes together; the one with the highest number is the present one.
+
+    Attributes:
+        present: points and addresses, by ascending point.
+        closer: point of who collects the shares of the rows.
+    """
+
+    __tablename__ = "opening_sessions"
+    request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    present: Mapped[JsonObject]
+    closer: Mapped[int]
+    began_at: Mapped[str] = mapped_column(String(20))
+
+
+class OpeningPartRow(Base):
+    """What a custodian says of an opening.
+
+    Attributes:
+        address: of its engine, if it takes part.
+        gave_up: number of the last session that it says came to nothing.
+        failed: how many sessions it gave up on, or was missing in.
+        refusal: why it takes no part.
+        verdict: signed by it, about the finding of the opening.
+    """
+
+    __tablename__ = "opening_parts"
+    request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    address: Mapped[str | None] = mapped_column(String(263))
+    gave_up: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    refusal: Mapped[str | None] = mapped_column(String(500))
+    verdict: Mapped[JsonObject | None]
+
+
+class OpeningBoxRow(Base):
+    """Shares of the rows of an opening, encrypted to the closer of a session."""
+
+    __tablename__ = "opening_boxes"
+    request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
+    session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    box: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,87 @@
+"""What custodians found of a book, and the receipts for its shares, held against the policies of a trust file."""
+
+from atomic_margin.service.errors import Refused
+from atomic_margin.service.protocol.account.opening_documents import Opened
+from atomic_margin.service.protocol.account.state import PublicState
+from atomic_margin.service.protocol.account.values import commitments_hash
+from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.custody import CustodyPolicy
+from atomic_margin.service.protocol.dealings import check_receipts
+from atomic_margin.service.protocol.documents import Answer
+from atomic_margin.service.protocol.opening_claims import OpeningGround
+from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.submissions import Submission
+from atomic_margin.service.protocol.trust import TrustFile
+from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_opened
+from atomic_margin.zk.groups import Group
+
+
+def parse_answered(value: object) -> tuple[SignedDocument, Answer | Opened]:
+    """Return what ended a run, signed and typed: the institution's answer, or what custodians found in its place.
+
+    Raises:
+        MalformedRequest, DocumentError: it is neither.
+    """
+    if isinstance(value, dict) and value.get("type") == Opened.TYPE:
+        return parse_signed(value, Opened)
+    return parse_signed(value, Answer)
+
+
+def pinned_policy(trust: TrustFile, institution: str, named: str) -> CustodyPolicy:
+    """Return the custody policy of that hash.
+
+    Raises:
+        Refused: the trust file pins no such policy for the institution.
+    """
+    for policy in (trust.custody or {}).get(institution, ()):
+        if policy.hash() == named:
+            return policy
+    raise Refused(
+        f"the trust file pins no custody policy {named} for {institution!r}: have it from the institution, and pin it "
+        "with `trust --custody NAME=FILE`",
+        "custody",
+    )
+
+
+def check_sharing(submission: Submission, trust: TrustFile) -> None:
+    """Check the receipts of a submission, where the trust file pins custodians of the institution.
+
+    That there are as many as it takes, the account machine says.
+
+    Raises:
+        Refused, SignatureInvalid, MalformedRequest, DocumentError: a receipt does not hold, or the policy is another.
+    """
+    sharing = submission.sharing
+    if sharing is None or not (trust.custody or {}).get(submission.institution):
+        return
+    check_receipts(
+        sharing,
+        pinned_policy(trust, submission.institution, sharing.policy),
+        institution=submission.institution,
+        operator=submission.operator,
+        book=commitments_hash(submission),
+    )
+
+
+def check_opened(
+    signed: SignedDocument, opened: Opened, ground: OpeningGround, public: PublicState, trust: TrustFile, group: Group
+) -> VerifiedCoverage | VerifiedBreach:
+    """Check what custodians found of the book of a run.
+
+    Args:
+        signed: the document.
+        opened: its body.
+        ground: the run, all of which was verified before.
+        public: the account with that run; its book says under which policy it was dealt.
+        trust: pins that policy.
+        group: backend of the proofs.
+
+    Raises:
+        Refused: the book was not shared, or what was found does not hold.
+        SignatureInvalid, MalformedRequest, DocumentError: a verdict does not hold.
+    """
+    shared = None if public.book is None else public.book.shared
+    if shared is None:
+        raise Refused("no custodian had shares of this book", "answer")
+    policy = pinned_policy(trust, ground.record.institution, shared.policy)
+    return verify_opened(signed, opened, ground=ground, policy=policy, group=group)

@@ -1,0 +1,1 @@
+"""Deals, openings and what is verified of them, with real proofs."""
