@@ -23,6 +23,7 @@ COMMANDS = {
     "feed": "The price sources' side: rules, keys, signed prices.",
     "monitor": "Read all of an operator's log, and keep what contradicts itself.",
     "witness": "Cosign an operator's log, so that it has one history.",
+    "custodian": "Hold shares of books, and open that of a silent institution.",
     "signer": "Attest for a vault on a chain what was verified here.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle or an archive offline.",
