@@ -79,7 +79,8 @@ def demo_custodians(
     out.print(f"{time.perf_counter() - started:.0f} s in all; written: {outputs.summary}, {outputs.trust}, "
               f"{outputs.attestations}/*.json", soft_wrap=True)  # fmt: skip
     out.print(str(silence.verdict.get("statement", silence.verdict.get("reason"))), soft_wrap=True)
-    problems = [f"tick {entry['tick']}: the bundle does not verify" for entry in entries if not entry["answer_verified"]]
+    wrong = [entry["tick"] for entry in entries if not entry["answer_verified"]]
+    problems = [f"tick {tick}: the bundle does not verify" for tick in wrong]
     problems += [f"tick {entry['tick']}: the ledger does not sum to zero" for entry in entries if entry["ledger_sum"]]
     if silence.entry["flag"] != "opened":
         problems.append("the last breach was not opened by custodians")

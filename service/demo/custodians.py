@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atomic_margin.service.demo.processes import command, free_port, printed, running
+from atomic_margin.service.custodian.folder import Folder
+from atomic_margin.service.demo.processes import command, free_port, running
 from atomic_margin.service.files import write_json
+from atomic_margin.service.protocol.custody import CustodyPolicy
 
 JsonObject = dict[str, Any]
 
@@ -34,20 +36,22 @@ class Custody:
     policy: Path
     lines: tuple[JsonObject, ...]
 
-    @property
-    def document(self) -> JsonObject:
-        """The policy."""
-        return dict(json.loads(self.policy.read_text()))
-
 
 def make_custody(folder: Path) -> Custody:
     """Make the custodians' keys, write the policy that names them, and have each agree to it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folders = tuple(folder / f"custodian-{number}" for number in range(1, CUSTODIANS + 1))
     lines = []
-    for point, own in enumerate(folders, 1):
-        said = json.loads(printed("custodian", "init", "--dir", str(own), "--name", own.name))
-        lines.append({"point": str(point), **{name: said[name] for name in ("name", "identity", "encryption_key")}})
+    made = [Folder.make(own) for own in folders]
+    for point, own in enumerate(made, 1):
+        lines.append(
+            {
+                "point": str(point),
+                "name": own.directory.name,
+                "identity": own.identity.public_key,
+                "encryption_key": own.encryption_key,
+            }
+        )
     policy = folder / "custody.json"
     write_json(
         policy,
@@ -62,8 +66,9 @@ def make_custody(folder: Path) -> Custody:
             "openings": "3",
         },
     )
-    for own in folders:
-        printed("custodian", "agree", "--dir", str(own), str(policy))
+    agreed = CustodyPolicy.parse(json.loads(policy.read_text()))
+    for own in made:
+        own.agree(agreed)
     return Custody(folders, policy, tuple(lines))
 
 
@@ -81,7 +86,7 @@ def custodians(custody: Custody, operator: str, trust: Path, logs: Path) -> Iter
         for own in custody.folders:
             serve = command(
                 "custodian", "serve", "--dir", str(own), "--operator", operator, "--trust", str(trust),
-                "--engine", f"127.0.0.1:{free_port()}",
+                "--engine-port", str(free_port()), "--interval", "0.5",
             )  # fmt: skip
             stack.enter_context(running(serve, logs / f"{own.name}.log"))
         yield stack
