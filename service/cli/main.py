@@ -15,6 +15,7 @@ from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
     "demo-chain": "Settle on a chain of this machine that verifies the proofs.",
+    "demo-custodians": "Have custodians open the book of a silent institution.",
     "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
     "worker": "Evaluate runs for an operator, on another machine.",

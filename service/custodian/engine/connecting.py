@@ -61,10 +61,13 @@ class Meeting:
         await asyncio.gather(*(self._dial(one) for one in self._dialled))
         await self._all.wait()
 
-    async def close(self) -> None:
-        """Close every connection, and listen no more."""
+    async def close(self, error: EngineError | None = None) -> None:
+        """Listen no more, and close every connection; ``error`` is why, if there is no verdict."""
         if self._server is not None:
             self._server.close()
+        if error is not None:
+            for channel in self.channels.values():
+                channel.send_end(error)
         await asyncio.gather(*(channel.close() for channel in self.channels.values()))
 
     async def _listen(self) -> None:

@@ -3,7 +3,8 @@
 Custodians have shares at points of their own; MPyC computes with shares at 1, 2, 3 and on. So each puts its row shares
 in as a secret, and a row is, in shares, the sum of those of the lowest t points times Lagrange's factors. Before
 anything is compared, one number that is zero if all row shares lie on polynomials of degree t - 1 is tested for zero:
-that somebody put in shares of another deal or tick by mistake is noticed. (Not on purpose: that can spoil the test too.)
+that somebody put in shares of another deal or tick by mistake is noticed. On purpose it is not: who deviates can spoil
+the test too.
 
 Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are.
 """
