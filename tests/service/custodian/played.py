@@ -98,7 +98,7 @@ def dealt(world: World, policy: CustodyPolicy, values: tuple[int, ...], name: st
         name: whose.
         wrong: `shares`, a function that changes them before they are sealed; `address`, what changes of a box's.
     """
-    sequence = max(world.funds[name].sent, default=0) + 1
+    sequence = world.account(name).public.submissions + 1
     committed = commit_values(values, bytes(32), {"institution": name, "sequence": str(sequence)})
     account = AccountColumns(world.terms.universe.hash(), GROSS_LIMIT)
     claim = SubmissionClaim.model_construct(
