@@ -150,7 +150,8 @@ class Agent:
             self._caught_up()
             self._outbox.replace_submissions()
             sequence = self._followed().public.submissions + 1
-            committed = submitting.commit(self._party, self._secret, sequence, values)
+            kept = dealing.committed(self._party, sequence, values)
+            committed = kept or submitting.commit(self._party, self._secret, sequence, values)
         deal = partial(self._dealt, sequence, committed, account)
         sharing = dealing.receipted(deal, self._lock, self._party.stage) if wait else deal()
         with self._lock:

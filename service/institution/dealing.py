@@ -88,6 +88,21 @@ def sharing_of(
         raise
 
 
+
+def committed(party: Party, sequence: int, values: tuple[int, ...]) -> CommittedBook | None:
+    """Return a book that was dealt for a submission that was not made: it goes on under the same commitments.
+
+    None where none with these entries is kept, or its deal came to nothing.
+    """
+    with party.store.unit_of_work() as session:
+        kept = session.query(OwnDealing).filter_by(sequence=sequence, over=None).order_by(OwnDealing.id.desc()).first()
+    if kept is None or kept.values != [str(value) for value in values]:
+        return None
+    points = kept.upload["dealing"]["body"]["commitments"]
+    blindings = tuple(int(blinding) for blinding in kept.blindings)
+    return CommittedBook(values, tuple(bytes.fromhex(point) for point in points), blindings)
+
+
 def receipted(
     step: Callable[[], BookSharing | None], lock: AbstractContextManager[bool], stage: Callable[[str], None]
 ) -> BookSharing | None:
@@ -158,6 +173,8 @@ def _dealt(party: Party, here: _Here, book: CommittedBook) -> OwnDealing:
         book=here.book,
         policy=policy.hash(),
         upload=_upload(party, about, deal, boxes),
+        values=[str(value) for value in book.values],
+        blindings=[str(blinding) for blinding in book.blindings],
         shares=[part.to_bytes().hex() for part in shares],
         stored_at=instant_text(party.settings.clock()),
         sent=False,
@@ -270,4 +287,4 @@ def _note(party: Party, row: OwnDealing, *, sent: bool | None = None, said: str 
 def _end(party: Party, row: OwnDealing, why: str) -> None:
     with party.store.unit_of_work() as session:
         kept = session.get_one(OwnDealing, row.id)
-        kept.over, kept.shares = why, []
+        kept.over, kept.values, kept.blindings, kept.shares = why, [], [], []
