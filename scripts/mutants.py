@@ -14,6 +14,7 @@ from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
+from mutants_engine import ENGINE_MUTANTS
 from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
@@ -382,4 +383,5 @@ MUTANTS = (
     *OPERATIONS_MUTANTS,
     *SHARING_MUTANTS,
     *SIGNER_MUTANTS,
+    *ENGINE_MUTANTS,
 )  # fmt: skip
