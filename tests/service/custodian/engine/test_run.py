@@ -29,7 +29,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that runs in place of the engine."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(run, "_PROGRAM", "another_engine")
-    monkeypatch.setattr(run, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(run, "GRACE_SECONDS", 10.0)
     return tmp_path / "another_engine.py"
 
 
