@@ -7,7 +7,7 @@ FUZZ ?= 100000
 export PYTHON
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo demo-chain test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
+.PHONY: help install demo demo-chain demo-custodians test check chaos test-all bench-all fuzz contracts mutate coverage-contracts wheel lint format lock clean
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -24,6 +24,9 @@ demo-chain: $(VENV)/.installed ## a call and a liquidation on a chain that verif
 	@test -x node_modules/.bin/anvil || command -v npm >/dev/null || { echo "demo-chain wants npm, to fetch anvil" >&2; exit 2; }
 	@test -x node_modules/.bin/anvil || npm install --no-save
 	$(BIN)/atomic-margin demo-chain --out $(OUT)-chain
+
+demo-custodians: $(VENV)/.installed ## an institution goes silent, and custodians open its book; results in demo-out-custodians/
+	$(BIN)/atomic-margin demo-custodians --out $(OUT)-custodians
 
 test: $(VENV)/.installed ## the tests, but for those that take a core for long
 	scripts/test.sh -m "not slow and not long"

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from atomic_margin.bench.gap.speed import recompilations
 from atomic_margin.service.cli import bench_fhe
+from atomic_margin.service.cli.bench_opening import opening
 from atomic_margin.service.cli.bench_service import service
 from atomic_margin.service.cli.bench_zk import zk
 from atomic_margin.service.cli.output import out, plain_errors
@@ -24,6 +25,7 @@ SHARE = 20
 
 app.command()(zk)
 app.command()(service)
+app.command()(opening)
 app.command()(bench_fhe.fhe)
 app.command()(bench_fhe.report)
 

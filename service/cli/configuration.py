@@ -32,11 +32,12 @@ ROLES: dict[str, tuple[tuple[str, ...], ...]] = {
     "witness": (("witness",),),
     "verifier": (("verify",),),
     "signer": (("signer", "serve"),),
+    "custodian": (("custodian", "serve"),),
 }
 """The commands whose options each role has."""
 NOT_OPTIONS = {"help", "config"}
 WATCH_SECONDS = "2"
-DEFAULT_PORTS = {"operator": 8400, "institution": 8401, "signer": 8420}
+DEFAULT_PORTS = {"operator": 8400, "institution": 8401, "signer": 8420, "custodian": 8430}
 
 SourceFolder = Annotated[
     Path | None, typer.Option("--dir", help="The source's folder, for its options.", show_default="here")

@@ -15,6 +15,7 @@ from atomic_margin.service.cli.output import EXIT_CLOSED, EXIT_INTERRUPTED, OURS
 COMMANDS = {
     "demo": "Run one institution through price ticks, everything real.",
     "demo-chain": "Settle on a chain of this machine that verifies the proofs.",
+    "demo-custodians": "Have custodians open the book of a silent institution.",
     "init": "Make the folder of a party: keys, documents, options.",
     "serve": "Run the operator's server.",
     "worker": "Evaluate runs for an operator, on another machine.",
@@ -23,6 +24,7 @@ COMMANDS = {
     "feed": "The price sources' side: rules, keys, signed prices.",
     "monitor": "Read all of an operator's log, and keep what contradicts itself.",
     "witness": "Cosign an operator's log, so that it has one history.",
+    "custodian": "Hold shares of books, and open that of a silent institution.",
     "signer": "Attest for a vault on a chain what was verified here.",
     "trust": "Write a trust file: the anchors of a verifier or an institution.",
     "verify": "Check an attestation bundle or an archive offline.",

@@ -60,7 +60,7 @@ SPREADS = (Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
 class Parties:
     """Running operator and agent, the sources' keys, the price rules, the story, and where the trust file is.
 
-    `directory` is the operator's folder, for what its own people do.
+    `directory` is the operator's folder, for what its own people do; `silence` ends the institution's agent.
     """
 
     directory: Path
@@ -70,6 +70,7 @@ class Parties:
     rules: PriceRules
     staging: Staging
     trust: Path
+    silence: Callable[[], None]
 
     def send_tick(self, market: Path) -> str:
         """Sign a market file as every source, send the prices, and return the run they schedule."""
@@ -123,6 +124,7 @@ def parties(
     *,
     serve_options: Sequence[str] = (),
     deposited: bool = True,
+    custody: Path | None = None,
 ) -> Iterator[Parties]:
     """Start witness, operator and institution, introduce them to each other, and stop them at the end.
 
@@ -135,6 +137,7 @@ def parties(
         profile: name of the FHE profile; None for the story's own.
         serve_options: what the operator's server is started with besides.
         deposited: whether the operator books the story's collateral as deposited; else it arrives another way.
+        custody: policy that names the account's custodians, where it has some.
 
     Raises:
         RemoteError: a process does not come up.
@@ -171,7 +174,12 @@ def parties(
 
         watch("admitting the institution")
         identity = json.loads(printed("institution", "init", "--dir", str(data / "institution")))["identity"]
-        admission = Admission(institution=NAME, name=account.name, identity=identity)
+        admission = Admission(
+            institution=NAME,
+            name=account.name,
+            identity=identity,
+            custody=None if custody is None else read_json(custody),
+        )
         operator.send("/v1/admissions", admission, AccountStanding)
         arrived = {
             asset: holdings.posted.get(asset, 0) + holdings.free.get(asset, 0)
@@ -184,6 +192,7 @@ def parties(
         trusted = [
             "trust", "--operator", published.operator, "--institution", f"{NAME}={identity}", *files,
             "--profile", profile, *history.trust_options,
+            *(() if custody is None else ("--custody", f"{NAME}={custody}")),
         ]  # fmt: skip
         write_json(trust, json.loads(printed(*trusted)))
 
@@ -205,7 +214,8 @@ def parties(
         )
         commitments = enrolled.key_commitments
         write_json(trust, json.loads(printed(*trusted, "--keys", f"{NAME}={commitments}")))
-        yield Parties(data / "operator", operator, agent, sources, PriceRules.parse(read_json(rules)), staging, trust)
+        read = PriceRules.parse(read_json(rules))
+        yield Parties(data / "operator", operator, agent, sources, read, staging, trust, agent_process.kill)
 
 
 def signed_prices(sources: tuple[Identity, ...], market: JsonObject, place: Place) -> JsonObject:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from atomic_margin.bench.service import opening
 from atomic_margin.bench.zk.benchmark import Size
 from atomic_margin.service.cli import bench_zk
 from atomic_margin.service.cli.main import app
@@ -24,6 +25,18 @@ def test_bench_zk_writes_a_list_of_figures(tmp_path: Path, monkeypatch: pytest.M
         assert figure["prove_s"] > 0
         assert figure["verify_s"] > 0
         assert figure["bytes"] > 500
+
+
+def test_bench_opening_writes_figures_beside_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mpyc")
+    monkeypatch.setattr(opening, "SIZES", (opening.Size((1, 2, 4), 2, rows=2, bits=8, wanted_s=4.0),))
+    written = tmp_path / "opening.json"
+    result = CliRunner().invoke(app, ["bench", "opening", "--runs", "1", "--json", str(written)])
+    assert result.exit_code == 0, result.output
+    assert "3 present, threshold 2, 2 + 2 rows of 8 bits, covered" in result.output
+    figures = json.loads(written.read_text())
+    assert [one["breach"] for one in figures["measured"]] == [False, True]
+    assert all(one["seconds"] > 0 for one in figures["measured"])
 
 
 ROWS = """

@@ -3,22 +3,27 @@
     frame      kind, 1 byte | label, 8 bytes with sign | size, 4 bytes | so many bytes; little-endian
     kind 0     shares under MPyC's program counter: scalars below r of 32 bytes each
     kind 1     the verdict that the sender arrived at; nothing follows
+    kind 2     the sender ends without one: name of its error, then the points it is about; nothing follows
 
 A frame is refused by its head, before it is read, and nothing but scalars in their one spelling reaches MPyC.
 """
 
 import asyncio
+import re
 import struct
 
-from atomic_margin.service.custodian.engine.errors import EngineError, PeerLost, PeerMalformed
+from atomic_margin.service.custodian.engine.errors import NAMED, EngineError, PeerLost, PeerMalformed
 from atomic_margin.zk.groups import ORDER, SCALAR_BYTES
 
-SHARES, VERDICT = 0, 1
+SHARES, VERDICT, END = range(3)
+LINGER_SECONDS = 1.0
+"""Between a peer's end and what it makes of this process: what ended the peer may end this one by itself meanwhile."""
 MAX_FRAME_BYTES = 1 << 20
 MAX_HELD_BYTES = 1 << 26
 """What one peer may send before it is asked for; all of an opening of the largest task is less."""
 MAX_HELD_FRAMES = 1 << 14
 _HEAD = struct.Struct("<BqI")
+_END = re.compile(rb"([A-Za-z]{1,40})((?: [0-9]{1,5}){0,16})")
 
 
 class Channel:
@@ -38,6 +43,7 @@ class Channel:
         self._held: dict[int, bytes] = {}
         self._held_bytes = 0
         self._awaited: dict[int, asyncio.Future[bytes]] = {}
+        self._reason = ""
         self._pump = failed.get_loop().create_task(self._read())
 
     @property
@@ -52,6 +58,10 @@ class Channel:
     def send_verdict(self, payload: bytes) -> None:
         """Send what this process arrived at."""
         self._send(VERDICT, 0, payload)
+
+    def send_end(self, error: EngineError) -> None:
+        """Say why this process ends without a verdict, for the others' messages."""
+        self._send(END, 0, " ".join([type(error).__name__, *map(str, error.points)]).encode())
 
     def receive(self, label: int) -> "bytes | asyncio.Future[bytes]":
         """Return the shares under a label, or a future of them; MPyC calls it."""
@@ -81,22 +91,29 @@ class Channel:
         try:
             while not self.verdict.done():
                 kind, label, size = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
-                if kind not in (SHARES, VERDICT) or size > MAX_FRAME_BYTES:
+                if kind not in (SHARES, VERDICT, END) or size > MAX_FRAME_BYTES:
                     raise self._malformed("a frame of an unknown kind, or beyond the largest size")
                 self._take(kind, label, await self._reader.readexactly(size))
         except EngineError as error:
             self._fail(error)
         except (OSError, EOFError):
-            self._fail(
-                PeerLost(
-                    f"the custodian at point {self.point} ended before the computation did: ask it why, and open again",
-                    (self.point,),
-                )
+            lost = PeerLost(
+                f"the custodian at point {self.point} ended before the computation did{self._reason}: ask it why, and "
+                "open again",
+                (self.point,),
             )
+            self._failed.get_loop().call_later(LINGER_SECONDS, self._fail, lost)
 
     def _take(self, kind: int, label: int, payload: bytes) -> None:
         if kind == VERDICT:
             self.verdict.set_result(payload)
+            return
+        if kind == END:
+            end = _END.fullmatch(payload)
+            if end is None or end[1].decode() not in NAMED:
+                raise self._malformed("an end without a reason")
+            about = f", points{end[2].decode()}" if end[2] else ""
+            self._reason = f" (by {end[1].decode()}{about})"
             return
         if not payload or len(payload) % SCALAR_BYTES:
             raise self._malformed("something else than scalars")

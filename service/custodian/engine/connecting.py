@@ -9,9 +9,15 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 
-from atomic_margin.service.custodian.engine.channel import Channel
+from atomic_margin.service.custodian.engine.channel import LINGER_SECONDS, Channel
 from atomic_margin.service.custodian.engine.credentials import Credentials, context, issuer, require_peer
-from atomic_margin.service.custodian.engine.errors import EngineError, EngineTaskInvalid, IdentityRefused, PeerMalformed
+from atomic_margin.service.custodian.engine.errors import (
+    EngineError,
+    EngineTaskInvalid,
+    IdentityRefused,
+    PeerError,
+    PeerMalformed,
+)
 from atomic_margin.service.custodian.engine.task import EngineTask, Present
 
 GREETING = b"amengin1"
@@ -61,10 +67,16 @@ class Meeting:
         await asyncio.gather(*(self._dial(one) for one in self._dialled))
         await self._all.wait()
 
-    async def close(self) -> None:
-        """Close every connection, and listen no more."""
+    async def close(self, error: EngineError | None = None) -> None:
+        """Listen no more, and close every connection; ``error`` is why, if there is no verdict."""
+        if self.missing and isinstance(error, PeerError):
+            # Those that are about to dial would otherwise not hear why nobody answers.
+            await asyncio.sleep(LINGER_SECONDS)
         if self._server is not None:
             self._server.close()
+        if error is not None:
+            for channel in self.channels.values():
+                channel.send_end(error)
         await asyncio.gather(*(channel.close() for channel in self.channels.values()))
 
     async def _listen(self) -> None:

@@ -50,7 +50,7 @@ def issue(identity: Identity, task: str) -> Credentials:
 
 
 def context(credentials: Credentials, peers: Iterable[str], server: bool) -> ssl.SSLContext:
-    """Return a context of TLS 1.3 that shows ``credentials`` and wants a certificate by one of ``peers``, identities."""
+    """Return a context of TLS 1.3 that shows ``credentials`` and wants a certificate by one of these identities."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     # Custodians are known by their keys, not by names of machines: see `require_peer`.

@@ -3,7 +3,8 @@
 Custodians have shares at points of their own; MPyC computes with shares at 1, 2, 3 and on. So each puts its row shares
 in as a secret, and a row is, in shares, the sum of those of the lowest t points times Lagrange's factors. Before
 anything is compared, one number that is zero if all row shares lie on polynomials of degree t - 1 is tested for zero:
-that somebody put in shares of another deal or tick by mistake is noticed. (Not on purpose: that can spoil the test too.)
+that somebody put in shares of another deal or tick by mistake is noticed. On purpose it is not: who deviates can spoil
+the test too.
 
 Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are.
 """
@@ -34,13 +35,18 @@ async def open_book(task: EngineTask, arithmetic: Arithmetic) -> Verdict:
     (flag,) = await arithmetic.open([breach])
     if flag == 0:
         return Verdict(breach=False)
+    _require(flag == 1)
     worst, worst_initial = await arithmetic.open(await arithmetic.least((maintenance, initial), task.bits))
-    if flag != 1 or worst >= len(maintenance) or worst_initial >= len(initial):
+    _require(worst < len(maintenance) and worst_initial < len(initial))
+    return Verdict(True, worst, worst_initial)
+
+
+def _require(holds: bool) -> None:
+    if not holds:
         raise PeerMalformed(
             "what was opened is no bit, or the index of no row: a row has more bits than the task says, or a custodian "
             "deviated; compare the bit length with the rows, then open with others"
         )
-    return Verdict(True, worst, worst_initial)
 
 
 async def _require_polynomials(

@@ -83,14 +83,13 @@ def _run(task: EngineTask, credentials: Credentials) -> Verdict:
     loop.set_exception_handler(on_exception)
     meeting = Meeting(task, credentials, failed)
     work = loop.create_task(_within_limit(task, meeting, failed))
-    try:
-        while not work.done():
-            # Again if MPyC stopped it: `failed` has the reason then.
-            with contextlib.suppress(RuntimeError):
-                loop.run_until_complete(asyncio.wait({work}))
-        return work.result()
-    finally:
-        loop.run_until_complete(meeting.close())
+    while not work.done():
+        # Again if MPyC stopped it: `failed` has the reason then.
+        with contextlib.suppress(RuntimeError):
+            loop.run_until_complete(asyncio.wait({work}))
+    error = work.exception()
+    loop.run_until_complete(meeting.close(error if isinstance(error, EngineError) else None))
+    return work.result()
 
 
 async def _within_limit(task: EngineTask, meeting: Meeting, failed: "asyncio.Future[EngineError]") -> Verdict:
@@ -132,5 +131,7 @@ def _stalled(task: EngineTask, meeting: Meeting) -> EngineStalled:
         named = ", ".join(f"{point} ({meeting.notes.get(point, 'did not dial')})" for point in meeting.missing)
         dropped = f"; {meeting.refused} that dialled in were dropped" if meeting.refused else ""
         return EngineStalled(f"{limit}: not connected are points {named}{dropped}", meeting.missing)
-    silent = [point for point, channel in meeting.channels.items() if channel.waits or not channel.verdict.done()]
+    silent = [point for point, channel in meeting.channels.items() if channel.waits] or [
+        point for point, channel in meeting.channels.items() if not channel.verdict.done()
+    ]
     return EngineStalled(f"{limit}: waiting for points {', '.join(map(str, silent))}", silent)

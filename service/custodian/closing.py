@@ -1,0 +1,216 @@
+"""From the indexes that were computed to a finding that others sign. Touches secrets: shares and values of two rows.
+
+Each custodian sends its shares of the least maintenance row and of the least initial row to the closer, in a box that
+the closer alone opens. The closer checks every share against the deal, so a wrong one is named, and goes on with t that
+fit. It proves the breach and what the initial row lacks. No value of a row leaves it.
+
+    rows    share of the maintenance row | share of the initial row (`zk.sharing.rows`)
+    info    canonical JSON: format, operator, institution, request, session, deal, from, to
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing
+from atomic_margin.service.custodian.judging import Judged
+from atomic_margin.service.custodian.store import Found
+from atomic_margin.service.errors import RequestError
+from atomic_margin.service.protocol.account.opening_documents import Finding, OpenedClaim
+from atomic_margin.service.protocol.opening_claims import breach_statement, lack_statement, top_up_step, verify_finding
+from atomic_margin.service.protocol.share_boxes import SUITE, read_encryption_key
+from atomic_margin.zk.errors import OtherDeal, ProofError, SharesInvalid, SharingEncodingError
+from atomic_margin.zk.groups import Group
+from atomic_margin.zk.prove.lack import prove_lack
+from atomic_margin.zk.prove.opened_breach import prove_opened_breach
+from atomic_margin.zk.sharing.messages import shares_bytes
+from atomic_margin.zk.sharing.open_row import RowOpening, open_row, share_row
+from atomic_margin.zk.sharing.rows import Row, RowShare, check_row_share
+
+FORMAT = "atomic-margin/row-box/1"
+SHARE_BYTES = shares_bytes(1)
+
+
+class Rows(NamedTuple):
+    """The least row of each kind."""
+
+    maintenance: Row
+    initial: Row
+
+
+class Sent(NamedTuple):
+    """One custodian's shares of both."""
+
+    maintenance: RowShare
+    initial: RowShare
+
+
+def rows_of(judged: Judged, found: Found) -> Rows:
+    """Return the rows that a breach is proven by.
+
+    Raises:
+        FindingRefused: the computation named none, or rows that there are not.
+    """
+    if found.maintenance_row is None or found.initial_row is None:
+        raise FindingRefused("the computation named no rows")
+    try:
+        return Rows(judged.row("maintenance", found.maintenance_row), judged.row("initial", found.initial_row))
+    except IndexError:
+        raise FindingRefused("the computation named rows that there are not") from None
+
+
+def own_shares(judged: Judged, rows: Rows) -> Sent:
+    """Return this custodian's shares of both rows."""
+    shares = judged.taken.shares
+    return Sent(share_row(rows.maintenance, shares), share_row(rows.initial, shares))
+
+
+def seal_rows(judged: Judged, sent: Sent, session: int, closer: int) -> bytes:
+    """Return the box of a custodian's shares of the rows, for the closer.
+
+    Raises:
+        EncryptionKeyRefused: nothing can be encrypted to the closer's key.
+    """
+    data = sent.maintenance.to_bytes() + sent.initial.to_bytes()
+    key = read_encryption_key(judged.policy.by_point[closer].encryption_key)
+    return SUITE.encrypt(data, key, info=_info(judged, session, sent.initial.custodian, closer))
+
+
+def open_rows(
+    judged: Judged, rows: Rows, box: bytes, session: int, point: int, closer: int, key: X25519PrivateKey, group: Group
+) -> Sent:
+    """Return another custodian's shares of the rows, which fit the deal.
+
+    Args:
+        judged: the opening.
+        rows: both.
+        box: as the operator carried it.
+        session: that it is of.
+        point: who sent it.
+        closer: this custodian's point.
+        key: its own.
+        group: backend.
+
+    Raises:
+        RowShareWrong: it does not open, or has no such shares, or they do not fit; `.point` is whose.
+    """
+    try:
+        data = SUITE.decrypt(box, key, info=_info(judged, session, point, closer))
+        if len(data) != 2 * SHARE_BYTES:
+            raise SharingEncodingError(f"two shares of rows are {2 * SHARE_BYTES} bytes, got {len(data)}")
+        deal = judged.taken.deal
+        sent = Sent(RowShare.from_bytes(data[:SHARE_BYTES], deal), RowShare.from_bytes(data[SHARE_BYTES:], deal))
+        for row, share in zip(rows, sent, strict=True):
+            check_row_share(row, row.points(group), share, point, group)
+    except InvalidTag:
+        raise RowShareWrong(point, f"the rows of the custodian at point {point} do not open in this session") from None
+    except (SharingEncodingError, OtherDeal, SharesInvalid) as error:
+        raise RowShareWrong(point, f"the custodian at point {point} sent no share of the row: {error}") from error
+    return sent
+
+
+def prove(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) -> Finding:
+    """Return the finding of a breach, by the closer.
+
+    Args:
+        judged: the opening.
+        found: the indexes.
+        sent: shares of the rows that fit, by point, its own among them.
+        group: backend.
+
+    Raises:
+        RowsMissing: of fewer custodians than have the book together.
+        NotProven: the rows are not what the computation said of them.
+    """
+    if len(sent) < judged.policy.threshold:
+        raise RowsMissing(f"{len(sent)} custodians sent shares of the rows, and it takes {judged.policy.threshold}")
+    rows, index = rows_of(judged, found), found.maintenance_row
+    if index is None:
+        raise FindingRefused("the computation named no rows")
+    try:
+        maintenance = open_row(rows.maintenance, [one.maintenance for one in sent.values()], group)
+        initial = open_row(rows.initial, [one.initial for one in sent.values()], group)
+        if initial.value >= 0 or maintenance.value >= 0:
+            raise NotProven("a row that the computation named is not negative: a custodian deviated")
+        claim = _claim(judged, found, initial)
+        breach = breach_statement(claim, judged.ground)
+        return Finding.parse(
+            {
+                **_said(claim),
+                "breach_proof": prove_opened_breach(breach, index, maintenance, group).hex(),
+                "lack_proof": prove_lack(lack_statement(claim, judged.ground), initial, group).hex(),
+            }
+        )
+    except ProofError as error:
+        raise NotProven(f"what the rows say cannot be proven: {error}") from error
+
+
+def covered(judged: Judged) -> Finding:
+    """Return the finding that no maintenance row is negative; every custodian makes the same."""
+    return Finding.parse(_said(_claim(judged, Found(False), None)))
+
+
+def check_finding(judged: Judged, found: Found, finding: Finding, group: Group) -> None:
+    """Make sure that what the closer brought is what was computed here too, and holds.
+
+    Raises:
+        FindingRefused: it is not, or a proof does not hold.
+    """
+    if finding.request != judged.request:
+        raise FindingRefused("the finding is about another request")
+    outcome = "breach" if found.breach else "covered"
+    if (finding.outcome, finding.initial_row) != (outcome, found.initial_row):
+        raise FindingRefused(
+            f"the finding says {finding.outcome} by initial row {finding.initial_row}, and here {outcome} by "
+            f"{found.initial_row} was computed"
+        )
+    try:
+        verify_finding(finding, judged.ground, group)
+    except RequestError as error:
+        raise FindingRefused(f"the finding does not hold: {error}") from error
+
+
+def _claim(judged: Judged, found: Found, initial: RowOpening | None) -> OpenedClaim:
+    record, body, units, usd = judged.ground.record, judged.body, 0, "0"
+    if initial is not None:
+        step = top_up_step(judged.ground)
+        units = -(initial.value // step) * step
+        usd = format(judged.matrix("initial").usd(units), "f")
+    said: dict[str, object] = {
+        "institution": record.institution,
+        "operator": record.operator,
+        "request": judged.request,
+        "run_id": record.run_id,
+        "run": body.run,
+        "submission": record.submission,
+        "price_sequence": str(record.price_sequence),
+        "outcome": "breach" if found.breach else "covered",
+        "top_up": str(units),
+        "top_up_usd": usd,
+    }
+    return OpenedClaim.parse(said if found.initial_row is None else {**said, "initial_row": str(found.initial_row)})
+
+
+def _said(claim: OpenedClaim) -> dict[str, object]:
+    said = claim.canonical()
+    if not isinstance(said, dict):
+        raise TypeError("a claim is a JSON object")
+    return dict(said)
+
+
+def _info(judged: Judged, session: int, sender: int, closer: int) -> bytes:
+    return canonical_bytes(
+        {
+            "format": FORMAT,
+            "operator": judged.body.operator,
+            "institution": judged.body.institution,
+            "request": judged.request,
+            "session": str(session),
+            "deal": judged.body.deal,
+            "from": str(sender),
+            "to": str(closer),
+        }
+    )

@@ -1,0 +1,350 @@
+"""What a custodian does about openings: judges, computes with others, sends rows, proves or verifies, and signs.
+
+Every step is stored before anything of it is sent. An opening goes through
+
+    agreed      it takes part, and waits for a session
+    computing   a session was stored, and its engine was started
+    found       what it said is stored, for ever
+    signed      a verdict is stored
+    refused     it takes no part, and the reason is stored
+    over        the operator does not show it any more
+
+A process that ends while it computes has given the session up, and the next one computes anew. Of one run nothing is
+ever said but what was found first: if another computation says something else, nothing is sent.
+"""
+
+import logging
+from collections.abc import Callable
+
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.service.custodian import closing
+from atomic_margin.service.custodian.client import CallsOperator
+from atomic_margin.service.custodian.computing import Engine, Listens, check_session, task_of
+from atomic_margin.service.custodian.engine.errors import EngineError
+from atomic_margin.service.custodian.errors import (
+    CheckpointRefused,
+    FindingRefused,
+    FoundOtherwise,
+    NotRequested,
+    OpeningRefused,
+    RequestInvalid,
+    RowShareWrong,
+    SessionFailed,
+    SessionOver,
+    TooEarly,
+)
+from atomic_margin.service.custodian.judging import Judged, judge, read_request
+from atomic_margin.service.custodian.own import Own
+from atomic_margin.service.custodian.reading import Reading
+from atomic_margin.service.custodian.receiving import Taken
+from atomic_margin.service.custodian.store import Found, OpeningRow
+from atomic_margin.service.errors import MalformedResponse, RemoteError
+from atomic_margin.service.protocol.account.opening_documents import (
+    Finding,
+    OpeningRequest,
+    OpeningVerdict,
+    finding_hash,
+)
+from atomic_margin.service.protocol.custodian_messages import (
+    FindingBrought,
+    OpeningSession,
+    OpeningStanding,
+    Refuses,
+    RowBox,
+    TakesPart,
+)
+from atomic_margin.service.verifier.served_terms import ServedTerms
+
+PATIENCE_SECONDS = 120
+"""For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
+AFTER_ENGINE_SECONDS = 90
+"""A session of which nothing came so long after its computation had to end is given up."""
+MAX_REASON_CHARACTERS = 500
+WAITS = (CheckpointRefused, NotRequested, TooEarly)
+"""What may be otherwise in a minute."""
+
+_log = logging.getLogger(__name__)
+
+
+class Openings:
+    """The openings of one custodian at one operator. One thread has it."""
+
+    def __init__(
+        self,
+        own: Own,
+        client: CallsOperator,
+        reading: Reading,
+        held: Callable[[str], Taken | None],
+        engine: Engine,
+        address: str,
+        listens: Listens,
+    ) -> None:
+        """Go on from what is stored.
+
+        Args:
+            own: the custodian.
+            client: calls the operator.
+            reading: reads its log.
+            held: returns shares of a deal.
+            engine: computes with others.
+            address: host and port by which others reach that.
+            listens: where it listens.
+        """
+        self._own, self._client, self._reading, self._held = own, client, reading, held
+        self._engine, self._address, self._listens = engine, address, listens
+        self._first: dict[str, int] = {}
+        self._judged: dict[str, Judged] = {}
+        self._told: set[tuple[object, ...]] = set()
+
+    def round(self) -> None:
+        """Do what is next in every opening.
+
+        Raises:
+            RemoteError: the operator does not answer.
+        """
+        # All custodians take them in one order, so that those of one session meet.
+        shown = sorted(self._client.openings().openings, key=lambda one: str(one.request.get("signature")))
+        seen = set()
+        for standing in shown:
+            try:
+                request, body = read_request(standing.request, self._own.trust.operator, standing.institution)
+            except RequestInvalid as error:
+                self._say_once(("invalid", str(standing.request)[:2000]), str(error))
+                continue
+            seen.add(request)
+            try:
+                self._step(request, body, standing)
+            except RemoteError as error:
+                if not isinstance(error, MalformedResponse) and not 400 <= error.status < 500:
+                    raise
+                # The opening went on meanwhile, and the next round sees how; and no other one has to wait.
+                self._say_once((request, str(error)[:200]), f"an opening waits: {error}")
+        for row in self._own.store.openings("state != 'refused' AND state != 'over'"):
+            if row.request not in seen:
+                self._own.store.keep_opening(row._replace(state="over", changed_at=self._own.now()))
+                self._judged.pop(row.request, None)
+                _log.info("opening over", extra={"request": row.request, "institution": row.institution})
+
+    def _step(self, request: str, body: OpeningRequest, standing: OpeningStanding) -> None:
+        row = self._own.store.opening(request)
+        if row is not None and row.state == "refused":
+            self._tell_refused(row)
+            return
+        try:
+            if row is None or request not in self._judged:
+                self._judged[request] = self._judge(request, body)
+                row = row or self._agreed(request, body)
+            self._once((request, "part"), lambda: self._client.take_part(request, TakesPart(address=self._address)))
+            session, judged = standing.session, self._judged[request]
+            if session is None or all(one.point != judged.taken.shares.custodian for one in session.present):
+                return
+            try:
+                self._in_session(row, body, session, standing)
+            except (SessionFailed, EngineError) as error:
+                self._give_up(request, session.number, error)
+        except OpeningRefused as error:
+            self._refuse(request, body, error)
+
+    def _judge(self, request: str, body: OpeningRequest) -> Judged:
+        own, looked = self._own, self._reading.look()
+        read = self._reading.account(body.institution, looked)
+        judged = judge(
+            request,
+            body,
+            read,
+            policy_of=own.folder.policy,
+            held=self._held,
+            terms_of=ServedTerms(read.log.served, own.trust).terms,
+            seen_at=own.store.leaf_seen_at,
+            now=own.now(),
+            group=own.group,
+        )
+        self._first.pop(request, None)
+        return judged
+
+    def _agreed(self, request: str, body: OpeningRequest) -> OpeningRow:
+        row = OpeningRow(
+            request, body.institution, body.run, body.deal, "agreed", "", 0, 0, None, None, self._own.now()
+        )
+        self._own.store.keep_opening(row)
+        _log.info("opening agreed", extra={"request": request, "institution": body.institution, "run": body.run_id})
+        return row
+
+    def _refuse(self, request: str, body: OpeningRequest, error: OpeningRefused) -> None:
+        """Refuse, or wait for a while where waiting may help."""
+        now = self._own.now()
+        if isinstance(error, WAITS) and now < self._first.setdefault(request, now) + PATIENCE_SECONDS:
+            self._say_once((request, type(error)), f"opening waits: {error}")
+            return
+        said = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
+        row = OpeningRow(request, body.institution, body.run, body.deal, "refused", said, 0, 0, None, None, now)
+        self._own.store.keep_opening(row)
+        _log.warning("opening refused: %s", said, extra={"request": request, "institution": body.institution})
+        self._tell_refused(row)
+
+    def _in_session(
+        self, row: OpeningRow, body: OpeningRequest, session: OpeningSession, standing: OpeningStanding
+    ) -> None:
+        if session.number > row.session:
+            row = self._compute(row, body, session)
+        if session.number != row.session:
+            return
+        if row.reason:
+            self._tell_given_up(row.request, row.session)
+            return
+        if row.state == "computing":
+            raise SessionOver("the process ended while it computed")
+        if row.state == "signed":
+            self._bring(row)
+            return
+        self._close(row, self._judged[row.request], session, standing)
+
+    def _compute(self, row: OpeningRow, body: OpeningRequest, session: OpeningSession) -> OpeningRow:
+        """Compute with the others of a session. It is stored before, and what is found is before anything is sent."""
+        # An answer that came meanwhile wins.
+        judged = self._judged[row.request] = self._judge(row.request, body)
+        own, point = self._own, judged.taken.shares.custodian
+        check_session(judged, session, point)
+        row = row._replace(
+            state="computing", reason="", session=session.number, session_at=own.now(), finding=None, verdict=None
+        )
+        own.store.keep_opening(row._replace(changed_at=own.now()))
+        points = ",".join(str(one.point) for one in session.present)
+        named = {"request": row.request, "session": session.number, "points": points}
+        _log.info("opening session begins", extra=named)
+        verdict = self._engine(task_of(judged, session, point, self._listens), own.folder.identity)
+        found = Found(verdict.breach, verdict.maintenance_row, verdict.initial_row)
+        if own.store.keep_found(body.run, row.request, found, own.now()) != found:
+            raise FoundOtherwise("the computation says something else than it said of this run before; nothing is sent")
+        row = row._replace(state="found", changed_at=own.now())
+        own.store.keep_opening(row)
+        _log.info("opening computed", extra={**named, "breach": found.breach})
+        return row
+
+    def _close(self, row: OpeningRow, judged: Judged, session: OpeningSession, standing: OpeningStanding) -> None:
+        """Bring a finding as the closer, or verify and sign what the closer brought."""
+        own, point, found = self._own, judged.taken.shares.custodian, self._own.store.found(row.run)
+        if found is None:
+            raise SessionOver("nothing is stored of what was computed")
+        if point == session.closer:
+            finding = self._find(row, judged, found, session)
+        elif standing.finding is not None:
+            finding = _read(standing.finding)
+        else:
+            finding = None
+            if found.breach:
+                self._once((row.request, session.number, "rows"), lambda: self._send_rows(row, judged, found, session))
+        if finding is None:
+            self._require_time(row)
+            return
+        # The closer too: a proof that does not hold is found here.
+        closing.check_finding(judged, found, finding, own.group)
+        verdict = OpeningVerdict.parse(
+            {
+                "institution": judged.body.institution,
+                "operator": judged.body.operator,
+                "request": row.request,
+                "finding": finding_hash(finding),
+                "point": str(point),
+                "custodian": own.folder.identity.public_key,
+            }
+        ).signed_by(own.folder.identity)
+        said = finding.canonical()
+        row = row._replace(
+            state="signed",
+            finding=dict(said) if isinstance(said, dict) else None,
+            verdict=verdict.to_json(),
+            changed_at=own.now(),
+        )
+        own.store.keep_opening(row)
+        _log.info(
+            "opening signed", extra={"request": row.request, "session": session.number, "outcome": finding.outcome}
+        )
+        self._bring(row)
+
+    def _find(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> Finding | None:
+        """Return what the closer finds; None while shares of rows are missing."""
+        if not found.breach:
+            return closing.covered(judged)
+        own, point = self._own, session.closer
+        rows = closing.rows_of(judged, found)
+        sent, wrong = {point: closing.own_shares(judged, rows)}, set[int]()
+        boxes = self._client.rows(row.request).boxes
+        for one in session.present:
+            box = boxes.get(str(one.point))
+            if one.point == point or box is None or len(sent) == judged.policy.threshold:
+                continue
+            try:
+                data = bytes.fromhex(box)
+                key = own.folder.encryption
+                sent[one.point] = closing.open_rows(
+                    judged, rows, data, session.number, one.point, point, key, own.group
+                )
+            except (RowShareWrong, ValueError) as error:
+                # Named, and the others' may do.
+                wrong.add(one.point)
+                self._say_once((row.request, session.number, one.point), f"wrong share of a row: {error}")
+        if len(sent) < judged.policy.threshold:
+            left = len(session.present) - len(wrong)
+            if left < judged.policy.threshold:
+                named = ", ".join(map(str, sorted(wrong)))
+                raise RowShareWrong(min(wrong), f"wrong shares of rows came from points {named}")
+            return None
+        return closing.prove(judged, found, sent, own.group)
+
+    def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> None:
+        sent = closing.own_shares(judged, closing.rows_of(judged, found))
+        box = closing.seal_rows(judged, sent, session.number, session.closer)
+        try:
+            self._client.send_rows(row.request, RowBox(session=session.number, box=box.hex()))
+        except RemoteError as error:
+            # Sent before, in another box.
+            if error.status != 409:
+                raise
+
+    def _bring(self, row: OpeningRow) -> None:
+        if row.finding is None or row.verdict is None:
+            raise TypeError("a signed opening has finding and verdict")
+        brought = FindingBrought(finding=row.finding, verdict=row.verdict)
+        self._once((row.request, row.session, "brought"), lambda: self._client.bring(row.request, brought))
+
+    def _require_time(self, row: OpeningRow) -> None:
+        waited = self._own.now() - row.session_at
+        if waited > self._listens.seconds + AFTER_ENGINE_SECONDS:
+            raise SessionOver(f"nothing came of session {row.session} in {waited} s")
+
+    def _give_up(self, request: str, number: int, error: Exception) -> None:
+        row = self._own.store.opening(request)
+        if row is None:
+            raise error
+        said = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
+        changed = row._replace(reason=said, session=number, changed_at=self._own.now())
+        self._own.store.keep_opening(changed)
+        points = ",".join(str(point) for point in getattr(error, "points", ()) or ())
+        extra = {"request": request, "session": number, "points": points}
+        _log.warning("opening session given up: %s", said, extra=extra)
+        self._tell_given_up(request, number)
+
+    def _tell_refused(self, row: OpeningRow) -> None:
+        refusal = Refuses(reason=row.reason)
+        self._once((row.request, "refused"), lambda: self._client.refuse(row.request, refusal))
+
+    def _tell_given_up(self, request: str, number: int) -> None:
+        part = TakesPart(session=number, address=self._address)
+        self._once((request, number, "gave up"), lambda: self._client.take_part(request, part))
+
+    def _once(self, what: tuple[object, ...], do: Callable[[], None]) -> None:
+        """Do what a process has to do once; what fails is done again."""
+        if what not in self._told:
+            do()
+            self._told.add(what)
+
+    def _say_once(self, what: tuple[object, ...], said: str) -> None:
+        self._once(what, lambda: _log.warning("%s", said))
+
+
+def _read(value: object) -> Finding:
+    try:
+        return Finding.parse(value)
+    except DocumentsError as error:
+        raise FindingRefused(f"what the closer brought is no finding: {error}") from error
