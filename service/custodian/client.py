@@ -29,7 +29,9 @@ from atomic_margin.service.protocol.custodian_messages import (
 from atomic_margin.service.protocol.messages import RequestBody
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
-MAX_RESPONSE_BYTES = 64 << 20
+MAX_RESPONSE_BYTES = 16 << 20
+MAX_HISTORY_BYTES = 1 << 28
+"""Of the history of an account, as a monitor reads it."""
 MAX_PROBLEM_BYTES = 1 << 16
 TIMEOUT_SECONDS = 30.0
 _ROOT = "/v1/custodian"
@@ -133,7 +135,7 @@ class OperatorClient:
 
     def history(self, institution: str) -> dict[str, Any]:
         """Return the history of an account, unchecked."""
-        return self._json(f"{_ROOT}/accounts/{institution}/history")
+        return self._json(f"{_ROOT}/accounts/{institution}/history", MAX_HISTORY_BYTES)
 
     def openings(self) -> Openings:
         """Return what is open."""
@@ -181,8 +183,8 @@ class OperatorClient:
                 error.field,
             ) from error
 
-    def _json(self, path: str) -> dict[str, Any]:
-        data = self._call("GET", path)
+    def _json(self, path: str, limit: int = MAX_RESPONSE_BYTES) -> dict[str, Any]:
+        data = self._call("GET", path, limit=limit)
         try:
             value = parse_json(data, path)
         except MalformedRequest as error:

@@ -57,7 +57,7 @@ from atomic_margin.service.verifier.served_terms import ServedTerms
 
 PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
-AFTER_ENGINE_SECONDS = 90
+AFTER_ENGINE_SECONDS = 45
 """A session of which nothing came so long after its computation had to end is given up."""
 MAX_REASON_CHARACTERS = 500
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
