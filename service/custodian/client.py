@@ -34,6 +34,8 @@ MAX_HISTORY_BYTES = 1 << 28
 """Of the history of an account, as a monitor reads it."""
 MAX_PROBLEM_BYTES = 1 << 16
 TIMEOUT_SECONDS = 30.0
+NOT_SHOWN = "urn:atomic-margin:problem:not-authorised"
+"""What is answered about something that there is not, as about something that is not for the caller."""
 _ROOT = "/v1/custodian"
 
 
@@ -42,6 +44,9 @@ class CallsOperator(Protocol):
 
     def dealings(self) -> DealingsOfCustodian:
         """Return deals of whose shares it has not said anything yet."""
+
+    def has(self, deal: str) -> bool:
+        """Return whether the operator still has a deal, so that a submission could name it."""
 
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""
@@ -111,6 +116,17 @@ class OperatorClient:
     def dealings(self) -> DealingsOfCustodian:
         """Return deals of whose shares it has not said anything yet."""
         return self._message(DealingsOfCustodian, f"{_ROOT}/dealings")
+
+    def has(self, deal: str) -> bool:
+        """Return whether the operator still has a deal, so that a submission could name it."""
+        try:
+            self._call("GET", f"{_ROOT}/dealings/{deal}")
+        except RemoteError as error:
+            # Of what it does not have, it does not say whether a custodian might see it.
+            if error.status == httpx.codes.NOT_FOUND or error.problem.get("type") == NOT_SHOWN:
+                return False
+            raise
+        return True
 
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""

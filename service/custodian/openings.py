@@ -177,7 +177,10 @@ class Openings:
             self._say_once((request, type(error)), f"opening waits: {error}")
             return
         said = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
-        row = OpeningRow(request, body.institution, body.run, body.deal, "refused", said, 0, 0, None, None, now)
+        row = self._own.store.opening(request) or OpeningRow(
+            request, body.institution, body.run, body.deal, "refused", "", 0, 0, None, None, now
+        )
+        row = row._replace(state="refused", reason=said, changed_at=now)
         self._own.store.keep_opening(row)
         _log.warning("opening refused: %s", said, extra={"request": request, "institution": body.institution})
         self._tell_refused(row)
