@@ -68,7 +68,9 @@ def test_a_policy_is_pinned_in_a_trust_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*options, "--custody", pinned, "--profile", TERMS.profile.name])
     assert result.exit_code == 0, result.output
     assert TrustFile.parse(json.loads(result.stdout)).custody_of(FUND) == {holders.policy.hash()}
-    other = CliRunner().invoke(app, [*options, "--custody", pinned.replace(FUND, "fnud"), "--profile", TERMS.profile.name])
+    other = CliRunner().invoke(
+        app, [*options, "--custody", pinned.replace(FUND, "fnud"), "--profile", TERMS.profile.name]
+    )
     assert other.exit_code == 2
     assert "--custody names 'fnud'" in other.output
 
