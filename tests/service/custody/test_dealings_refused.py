@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.errors import Refused, RemoteError, SignatureInvalid
+from atomic_margin.service.errors import DealingOver, Refused, RemoteError, SignatureInvalid
 from atomic_margin.service.institution import dealing as dealings
 from atomic_margin.service.institution.admitted import check_pinned
 from atomic_margin.service.institution.store import OwnDealing
@@ -310,6 +310,19 @@ def test_a_deal_that_was_not_brought_or_is_of_other_commitments_brings_no_book_i
         session.get_one(DealingRow, row.deal).document = {**row.document, "body": other}
     with operator.store.reading() as session, pytest.raises(Refused, match="another book"):
         operator_dealings.require_dealt(session, public, submission)
+
+
+def test_an_old_deal_brings_no_book_in_again(custody_at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its receipts hold for ever, and custodians may have erased their shares since."""
+    custody = custody_at("dealt")
+    operator, submission = custody.world.operator, Submission.parse(custody.resident.submissions[-1].document["body"])
+    public = custody.resident.state.public.model_copy(update={"book": None, "waiting": None})
+    monkeypatch.setattr(stored, "now", lambda: stored_time(601))
+    with operator.store.reading() as session, pytest.raises(DealingOver, match="deals anew"):
+        operator_dealings.require_dealt(session, public, submission)
+    with operator.store.reading() as session:
+        # The book that is under it goes on, with other keys.
+        operator_dealings.require_dealt(session, custody.resident.state.public, submission)
 
 
 def test_an_unanswered_complaint_keeps_a_book_out(custody_at: At, monkeypatch: pytest.MonkeyPatch) -> None:
