@@ -1,4 +1,4 @@
-"""Why no slack saves a book: multipliers of rows under which all slack drops out. Public, and checked in integers alone.
+"""Why no slack saves a book: multipliers of rows under which all slack drops out. Public, checked in integers alone.
 
 For whoever opens a book of a model with slack, and everyone who checks what was found. An account is covered if there
 is slack u, 0 <= u_j < 2^w_j, with which no row is negative. Take one margin row r, times an integer scale m >= 1, and
@@ -26,7 +26,7 @@ CombinedRow(weights=(3,), offset=-10, scale=1)
 >>> combined_row(exact, Certificate(0, 1, ((1, 2),)))
 Traceback (most recent call last):
     ...
-atomic_margin.margin.errors.SlackLeftOver: slack 'u' has coefficient 1 in the combined row: no form without slack follows
+atomic_margin.margin.errors.SlackLeftOver: slack 'u' keeps coefficient 1 in the combined row: no form without it follows
 """
 
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def combined_row(exact: ExactMatrix, certificate: Certificate) -> CombinedRow:
     for label, coefficient in zip(exact.slack_labels[:first], S[:first], strict=True):
         if coefficient > 0:
             raise SlackLeftOver(
-                f"slack {label!r} has coefficient {coefficient} in the combined row: no form without slack follows"
+                f"slack {label!r} keeps coefficient {coefficient} in the combined row: no form without it follows"
             )
     offset += sum(max(0, coefficient) for coefficient in S[first:])
     largest = max(map(abs, (*A, offset)))

@@ -218,15 +218,15 @@ def test_a_row_that_one_switch_alone_makes_negative_is_not_certified() -> None:
     assert least_combined(little, z) == -1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_no_certificate_of_any_kind_holds_against_a_covered_book(data: st.DataObject) -> None:
     """Small matrices of any form, any multipliers, and slack that is tried out: what is negative has none."""
-    rows, plain, switches = (data.draw(st.integers(*span)) for span in ((2, 4), (1, 2), (0, 2)))
-    number = st.integers(-3, 3)
+    rows, plain, switches = (data.draw(st.integers(*span)) for span in ((2, 3), (1, 2), (0, 1)))
+    number = st.integers(-2, 2)
     columns = plain + switches
     slack = data.draw(st.lists(st.lists(number, min_size=columns, max_size=columns), min_size=rows, max_size=rows))
-    offsets = data.draw(st.lists(st.integers(-6, 6), min_size=rows, max_size=rows))
+    offsets = data.draw(st.lists(st.integers(-3, 3), min_size=rows, max_size=rows))
     exact = made([[0]] * rows, offsets, slack, slack_widths=(2,) * plain + (1,) * switches, switches=switches)
     factors = data.draw(st.lists(st.integers(0, 3), min_size=rows - 1, max_size=rows - 1))
     scale = data.draw(st.integers(1, 3))
