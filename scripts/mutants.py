@@ -15,6 +15,7 @@ from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
+from mutants_engine import ENGINE_MUTANTS
 from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
@@ -384,4 +385,5 @@ MUTANTS = (
     *SHARING_MUTANTS,
     *CLOSING_MUTANTS,
     *SIGNER_MUTANTS,
+    *ENGINE_MUTANTS,
 )  # fmt: skip

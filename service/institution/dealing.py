@@ -88,7 +88,6 @@ def sharing_of(
         raise
 
 
-
 def committed(party: Party, sequence: int, values: tuple[int, ...]) -> CommittedBook | None:
     """Return a book that was dealt for a submission that was not made: it goes on under the same commitments.
 

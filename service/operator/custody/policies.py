@@ -56,12 +56,6 @@ def point_of(policy: CustodyPolicy, identity: str) -> int:
     return keys.point
 
 
-def deals_in_use(public: PublicState) -> frozenset[str]:
-    """Return the deals of the book in force and of the one that waits."""
-    books = (book for book in (public.book, public.waiting) if book is not None)
-    return frozenset(book.shared.deal for book in books if book.shared is not None)
-
-
 def _named(state: dict[str, object]) -> set[str]:
     public = PublicState.parse(state)
     named = set() if public.custody is None else {public.custody.policy}

@@ -1,0 +1,78 @@
+"""`operator open` and `operator openings`: have custodians open a silent institution's book, and see how far it is.
+
+The commands need the token in the operator's folder, or a key of the staff with the scope.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.operator_lists import DEFAULT_OPERATOR, TOKEN_FILE, Address, Directory, ask
+from atomic_margin.service.cli.output import plain_errors, print_json
+from atomic_margin.service.cli.tables import AsJson, Sections, Watch, show
+from atomic_margin.service.http.tokens import read_token
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(name="open")(open_book)
+    app.command()(openings)
+
+
+def open_book(
+    institution: Annotated[str, typer.Argument(metavar="INSTITUTION", help="Its name here.")],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+) -> None:
+    """Ask custodians to open the book of an account whose time to answer is over.
+
+        atomic-margin operator open fund --dir operator-data
+
+    What they find ends the run like an answer: covered, or with a breach that is settled. An answer of the institution
+    that comes before wins. Each custodian checks for itself that the run is owed; `operator openings` shows how far
+    they are, and why one refuses.
+
+    Exit status 0: asked for. 1: refused, the problem document is printed. 2: nobody answered.
+    """
+    with plain_errors():
+        found = call(
+            "operator open",
+            "POST",
+            operator.rstrip("/") + "/v1/openings",
+            token=read_token(directory / TOKEN_FILE),
+            body={"institution": institution},
+            whom="the operator",
+            advice="start the operator with `atomic-margin serve`, or give its address with --operator",
+        )
+        print_json(found)
+
+
+def openings(
+    directory: Directory, as_json: AsJson = False, watch: Watch = None, operator: Address = DEFAULT_OPERATOR
+) -> None:
+    """Show the openings that were asked for, the newest first: who computes, who signed, who refuses.
+
+    atomic-margin operator openings --dir operator-data
+    """
+
+    def sections(found: Any) -> Sections:
+        columns = ("account", "run", "asked", "stage", "session", "signed", "refused")
+        return [("Openings", columns, [_row(one) for one in found["openings"]])]
+
+    show(lambda: ask(directory, operator, "openings", "/v1/openings"), sections, as_json, watch)
+
+
+def _row(one: Any) -> tuple[str, ...]:
+    body, session = one["request"]["body"], one["session"]
+    present = "" if session is None else ", ".join(part["point"] for part in session["present"])
+    stage = "over" if one["over"] else "open" if one["finding"] is None else one["finding"]["outcome"]
+    return (
+        one["institution"],
+        body["run_id"],
+        body["requested_at"],
+        stage,
+        "" if session is None else f"{session['number']}: {present}",
+        str(len(one["verdicts"])),
+        "; ".join(f"{point}: {reason}" for point, reason in sorted(one["refusals"].items())),
+    )
