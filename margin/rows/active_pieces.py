@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from atomic_margin.margin.errors import SlackNeedsSolver
+from atomic_margin.margin.errors import CertificateInvalid, SlackNeedsSolver
 from atomic_margin.margin.rows.certificate import Certificate
 from atomic_margin.margin.rows.matrix import Integers
 from atomic_margin.margin.rows.slack_matrix import ExactMatrix
@@ -57,6 +57,11 @@ class Maxima:
 
     pieces: tuple[tuple[Piece, ...], ...]
     used: Mapping[int, tuple[tuple[int, int], ...]]
+
+    @property
+    def common(self) -> int:
+        """Least common multiple of all coefficients: with rows times it, bounds are whole numbers."""
+        return math.lcm(*(piece.coefficient for pieces in self.pieces for piece in pieces))
 
     def certificate(self, row: int, active: Mapping[int, int]) -> Certificate:
         """Return the certificate of a margin row.
@@ -169,9 +174,8 @@ def active_pieces(exact: ExactMatrix, maxima: Maxima, z: Integers) -> dict[int, 
     """
     rows = exact.matrix.surplus(z)
     found = {}
-    common = math.lcm(*(piece.coefficient for pieces in maxima.pieces for piece in pieces))
     for column, pieces in enumerate(maxima.pieces):
-        values = [-(int(rows[one.row]) + one.lift) * (common // one.coefficient) for one in pieces]
+        values = [-(int(rows[one.row]) + one.lift) * (maxima.common // one.coefficient) for one in pieces]
         if values and max(values) > 0:
             found[column] = pieces[values.index(max(values))].row
     return found
@@ -185,6 +189,29 @@ def worst_moves(exact: ExactMatrix, tail: Tail, z: Integers) -> list[int]:
     """
     rows = exact.matrix.surplus(z)
     return sorted(tail.moves, key=lambda move: int(rows[move]))[: tail.whole + (tail.part > 0)]
+
+
+def certificate_by(shape: Maxima | Tail, row: int, chosen: Sequence[int]) -> Certificate:
+    """Return the certificate of a margin row by the validity rows that were found for it.
+
+    Args:
+        shape: of the slack.
+        row: the margin row.
+        chosen: rows of active pieces; of a tail the moves that count, the one of which a part counts last.
+
+    Raises:
+        CertificateInvalid: they are none that the row is certified by.
+    """
+    if isinstance(shape, Tail):
+        wanted = shape.whole + (shape.part > 0)
+        if row != shape.row or len(set(chosen)) != wanted or not set(chosen) <= set(shape.moves):
+            raise CertificateInvalid(f"{wanted} different moves are wanted")
+        return shape.certificate(chosen)
+    owner = {one.row: column for column, pieces in enumerate(shape.pieces) for one in pieces}
+    active = {owner[one]: one for one in chosen if one in owner}
+    if row not in shape.used or len(active) != len(chosen):
+        raise CertificateInvalid("one validity row of each slack value at most is wanted")
+    return shape.certificate(row, active)
 
 
 def certify(exact: ExactMatrix, z: Integers, row: int) -> Certificate:
