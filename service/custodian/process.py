@@ -91,7 +91,7 @@ class CustodianProcess:
         openings = Openings(
             own, for_openings, reading, Deals(own, for_openings).held, engine, settings.address, settings.listens
         )
-        erasing = Erasing(own, reading, settings.keep_days)
+        erasing = Erasing(own, for_openings, reading, settings.keep_days)
 
         def deals_round() -> None:
             deals.round()

@@ -1,7 +1,6 @@
 """What the parent makes of a process: of its line, its silence, its flood and its staying."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -30,7 +29,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that runs in place of the engine."""
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(run, "_PROGRAM", "another_engine")
-    monkeypatch.setattr(run, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(run, "GRACE_SECONDS", 10.0)
     return tmp_path / "another_engine.py"
 
 
@@ -86,7 +85,18 @@ def test_a_flood_is_ended(program: Path) -> None:
         run.run_engine(ONE.task, ONE.identity)
 
 
-def test_what_stays_is_ended_with_all_it_started(program: Path, tmp_path: Path) -> None:
+def _ended(pid: int) -> bool:
+    # Whoever adopts it may not have waited for it yet.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_what_stays_is_ended_with_all_it_started(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "GRACE_SECONDS", 3.0)
     pids = tmp_path / "pids"
     program.write_text(
         "import os, pathlib, subprocess, time\n"
@@ -97,13 +107,12 @@ def test_what_stays_is_ended_with_all_it_started(program: Path, tmp_path: Path) 
     begun = time.monotonic()
     with pytest.raises(EngineStalled, match="was ended"):
         run.run_engine(ONE.task, ONE.identity)
-    assert time.monotonic() - begun < 10
-    own, other = map(int, pids.read_text().split())
-    with pytest.raises(ProcessLookupError):
-        os.kill(own, 0)
-    # Nobody may have waited for it yet.
-    state = Path(f"/proc/{other}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert time.monotonic() - begun < 20
+    patience = time.monotonic() + 10
+    for pid in map(int, pids.read_text().split()):
+        while not _ended(pid):
+            assert time.monotonic() < patience
+            time.sleep(0.02)
 
 
 def test_a_process_has_nothing_of_the_environment(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
