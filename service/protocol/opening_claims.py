@@ -34,6 +34,7 @@ from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.zk.errors import ProofError
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.statements.breach import BreachStatement
+from atomic_margin.zk.statements.checks import MAX_ROW_BITS
 from atomic_margin.zk.statements.lack import LackStatement
 from atomic_margin.zk.verify.batch import Claim
 from atomic_margin.zk.verify.queue import VerificationQueue
@@ -130,6 +131,11 @@ def breach_statement(claim: OpenedClaim, ground: OpeningGround) -> BreachStateme
     if combined is not None:
         weights, offsets = np.array([combined.weights], dtype=np.int64), (combined.offset,)
         bits += combined.more_bits
+        if bits > MAX_ROW_BITS:
+            raise Refused(
+                f"the combined row takes {bits} bits, and a proof {MAX_ROW_BITS}: the book stays frozen",
+                "maintenance_certificate",
+            )
     return BreachStatement(
         commitments=_commitments(ground),
         weights=weights,

@@ -11,7 +11,14 @@ from atomic_margin.margin.rows.active_pieces import Maxima, Tail, shape_of
 from atomic_margin.margin.rows.certificate import Certificate, combined_row
 from atomic_margin.service.errors import Refused
 from atomic_margin.service.protocol.account.opening_documents import Finding, Opened, SlackCertificate
-from atomic_margin.service.protocol.opening_claims import breach_statement, lacking, top_up_step, verify_finding
+from atomic_margin.service.protocol.opening_claims import (
+    breach_statement,
+    finding_claims,
+    lacking,
+    top_up_step,
+    verify_finding,
+)
+from atomic_margin.service.protocol.proven import require_proven
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_opened
 from atomic_margin.zk.errors import WitnessError
@@ -185,14 +192,29 @@ def test_pieces_that_are_not_active_say_less(of_model: Cases) -> None:
     assert found.top_up <= of.breach().top_up
 
 
-def test_a_row_too_wide_for_a_proof_is_named(of_model: Cases) -> None:
+@pytest.mark.parametrize(("kind", "bits"), [("initial", 40), ("maintenance", 40), ("maintenance", 13)])
+def test_a_row_too_wide_for_a_proof_is_named(of_model: Cases, kind: Any, bits: int) -> None:
+    """By its numbers, and by what its shortfall may take: 36 bits and 13 more."""
     of = of_model("pmrm")
-    right = of.certificate("initial")
-    wide = replace(right, scale=1 << 40, multipliers=tuple((row, n << 40) for row, n in right.multipliers))
-    changed = with_certificate(of.breach(), "initial_certificate", wide)
+    right = of.certificate(kind)
+    wide = replace(right, scale=1 << bits, multipliers=tuple((row, n << bits) for row, n in right.multipliers))
+    changed = with_certificate(of.breach(), f"{kind}_certificate", wide)
     with pytest.raises(Refused, match="stays frozen") as caught:
         verify_finding(changed, of.ground, of.group)
-    assert caught.value.field == "initial_certificate"
+    assert caught.value.field == f"{kind}_certificate"
+
+
+def test_both_proofs_are_bound_to_both_certificates(of_model: Cases) -> None:
+    of = of_model("pmrm")
+    right = of.breach()
+    for kind in ("maintenance", "initial"):
+        certificate = of.certificate(kind)  # type: ignore[arg-type]
+        other = replace(certificate, scale=2, multipliers=tuple((row, 2 * n) for row, n in certificate.multipliers))
+        claims = finding_claims(with_certificate(right, f"{kind}_certificate", other), of.ground)
+        for name, claim in claims.items():
+            with pytest.raises(Refused) as caught:
+                require_proven({name: claim}, of.group)
+            assert caught.value.field == name
 
 
 def test_certificates_come_in_pairs_on_a_breach(of_model: Cases) -> None:
