@@ -11,6 +11,7 @@ from atomic_margin.documents.strict import Identifier, ListOf, Part, integer_in
 from atomic_margin.margin.rows.certificate import BOUND, Certificate
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 from atomic_margin.service.protocol.dealings import JsonObject, Point
+from atomic_margin.service.protocol.documents import Outcome
 
 
 class OpeningRequest(Body):
@@ -57,7 +58,7 @@ class OpeningLapse(Body):
     institution: Identifier
     operator: PublicKey
     request: Hash
-    reason: Literal["too few custodians", "refused", "took too long", "superseded"]
+    reason: Literal["too few custodians", "refused", "took too long"]
     lapsed_at: Time
 
 
@@ -127,7 +128,7 @@ class OpenedClaim(DocumentClaim):
     run: Hash
     submission: Hash
     price_sequence: Counter
-    outcome: Literal["covered", "breach"]
+    outcome: Outcome
     initial_row: Counter | None = None
     maintenance_certificate: SlackCertificate | None = None
     initial_certificate: SlackCertificate | None = None
