@@ -137,7 +137,7 @@ MODELS: tuple[type[Part], ...] = (
     dealings.Dealing,
     dealings.ShareReceipt,
     dealings.ShareComplaint,
-    dealings.PublishedShares,
+    dealings.ResealedShares,
     dealings.BookSharing,
     opening_documents.OpeningRequest,
     opening_documents.OpeningLapse,

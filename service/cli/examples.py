@@ -54,7 +54,7 @@ def example_gross_limit() -> int:
     return read_document(INSTITUTION, Institution.parse).gross_limit
 
 
-def read_published(universe: Path, market: Path, schedule: Path) -> Published:
+def read_resealed(universe: Path, market: Path, schedule: Path) -> Published:
     """Return universe, prices and collateral schedule of three files; errors as for `read_market`."""
     known = read_document(universe, Universe.parse)
     prices = read_market(market, known, universe)
@@ -68,7 +68,7 @@ def example_documents(market: Path = MARKET) -> ExampleDocuments:
         ConfigurationError: a file cannot be read.
         DocumentError: a document is wrong, or they do not fit together.
     """
-    return ExampleDocuments(read_published(UNIVERSE, market, SCHEDULE), _example)
+    return ExampleDocuments(read_resealed(UNIVERSE, market, SCHEDULE), _example)
 
 
 def _example(rules: type[UniverseModel[Any, Any]]) -> tuple[object, object]:

@@ -15,7 +15,7 @@ from atomic_margin.service.custodian.errors import (
     TooManyDeals,
 )
 from atomic_margin.service.custodian.own import Own
-from atomic_margin.service.custodian.receiving import Offered, Taken, read_deal, read_offer, read_published, take_shares
+from atomic_margin.service.custodian.receiving import Offered, Taken, read_deal, read_offer, read_resealed, take_shares
 from atomic_margin.service.custodian.sealing import Place, seal, unseal
 from atomic_margin.service.custodian.store import DealRow
 from atomic_margin.service.errors import RemoteError, RequestError
@@ -115,17 +115,18 @@ class Deals:
         self._receipt(standing, offered, taken)
 
     def _answered(self, standing: DealingStanding, identities: Sequence[str], row: DealRow) -> None:
-        """Take the shares that answer a complaint, if they were published."""
+        """Take the shares that answer a complaint, if they were sealed once more."""
         offered, complaint = self._offered(standing, identities), SignedDocument.parse(row.said).body_hash()
         answers = [one for one in standing.answers if _complaint_of(one) == complaint]
         if not answers:
             return
         deal = read_deal(offered, self._client.coefficients(standing.deal, False), self._own.group)
         try:
-            taken = read_published(answers[0], complaint, offered, identities, deal, self._own.group)
+            key = self._own.folder.encryption
+            taken = read_resealed(answers[0], complaint, offered, identities, deal, key, self._own.group)
         except SharesUnusable as error:
-            # Everybody sees that: the complaint stands.
-            raise DealingInvalid(f"the published shares do not fit: {error}") from error
+            # The complaint stands, and there is no receipt.
+            raise DealingInvalid(f"what the institution answers does not fit either: {error}") from error
         self._receipt(standing, offered, taken)
 
     def _receipt(self, standing: DealingStanding, offered: Offered, taken: Taken) -> None:

@@ -18,7 +18,7 @@ from atomic_margin.service.errors import BoxDoesNotOpen, BoxMalformed, RequestEr
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.custodian_messages import DealingStanding
 from atomic_margin.service.protocol.custody import CustodianKeys, CustodyPolicy
-from atomic_margin.service.protocol.dealings import Dealing, PublishedShares, sharing_statement
+from atomic_margin.service.protocol.dealings import Dealing, ResealedShares, sharing_statement
 from atomic_margin.service.protocol.share_boxes import BoxAddress
 from atomic_margin.zk.errors import EncodingError, OtherDeal, ProofError, SharesInvalid, SharingEncodingError
 from atomic_margin.zk.groups import Group
@@ -136,12 +136,7 @@ def take_shares(
         raise SharesUnusable("missing", "there is no box for this custodian")
     if hashlib.sha256(box).hexdigest() != offered.box_hash:
         raise DealDiffers("the operator hands out another box than the institution signed; it is fetched again")
-    try:
-        shares = open_box(box, offered.address, key, offered.statement)
-    except BoxDoesNotOpen as error:
-        raise SharesUnusable("sealed", str(error)) from error
-    except (BoxMalformed, SharingEncodingError, OtherDeal) as error:
-        raise SharesUnusable("malformed", str(error)) from error
+    shares = _opened(offered, box, key)
     try:
         short = coefficients(True)
         return Taken(shares, complete(offered.statement, short, shares, offered.own.point, offered.deal_hash, group))
@@ -170,10 +165,16 @@ def read_deal(offered: Offered, data: bytes, group: Group) -> Deal:
     return deal
 
 
-def read_published(
-    value: object, complaint: str, offered: Offered, identities: Iterable[str], deal: Deal, group: Group
+def read_resealed(
+    value: object,
+    complaint: str,
+    offered: Offered,
+    identities: Iterable[str],
+    deal: Deal,
+    key: X25519PrivateKey,
+    group: Group,
 ) -> Taken:
-    """Return the shares that an institution published to answer a complaint, checked against their deal.
+    """Return the shares that an institution sealed once more to answer a complaint, checked against their deal.
 
     Args:
         value: the signed answer, as JSON.
@@ -181,6 +182,7 @@ def read_published(
         offered: the deal.
         identities: keys of the institution.
         deal: whole, as `read_deal` returns it.
+        key: this custodian's, that opens boxes.
         group: backend.
 
     Raises:
@@ -188,7 +190,7 @@ def read_published(
         SharesUnusable: the shares do not fit either.
     """
     try:
-        signed, published = parse_signed(value, PublishedShares)
+        signed, resealed = parse_signed(value, ResealedShares)
         signed.verify(frozenset(identities))
     except (RequestError, DocumentsError) as error:
         raise DealingInvalid(f"an answer to a complaint does not hold: {error}") from error
@@ -200,13 +202,19 @@ def read_published(
         ("point", offered.own.point),
         ("complaint", complaint),
     ):
-        if getattr(published, name) != wanted:
+        if getattr(resealed, name) != wanted:
             raise DealingInvalid(f"an answer to a complaint is about another {name}")
-    try:
-        shares = Shares.from_bytes(bytes.fromhex(published.shares), offered.statement)
-    except SharingEncodingError as error:
-        raise SharesUnusable("malformed", str(error)) from error
+    shares = _opened(offered, bytes.fromhex(resealed.box), key)
     return Taken(shares, _checked(offered, shares, deal, group))
+
+
+def _opened(offered: Offered, box: bytes, key: X25519PrivateKey) -> Shares:
+    try:
+        return open_box(box, offered.address, key, offered.statement)
+    except BoxDoesNotOpen as error:
+        raise SharesUnusable("sealed", str(error)) from error
+    except (BoxMalformed, SharingEncodingError, OtherDeal) as error:
+        raise SharesUnusable("malformed", str(error)) from error
 
 
 def _checked(offered: Offered, shares: Shares, deal: Deal, group: Group) -> Deal:

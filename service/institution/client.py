@@ -94,7 +94,7 @@ class OperatorClient:
         """Get how far a deal is."""
         return self._message(DealingStanding, "GET", f"{self._path}/dealings/{deal}")
 
-    def publish_shares(self, deal: str, document: JsonObject) -> DealingStanding:
+    def reseal_shares(self, deal: str, document: JsonObject) -> DealingStanding:
         """Answer a complaint; return how far the deal is."""
         return self._message(DealingStanding, "POST", f"{self._path}/dealings/{deal}/shares", json=document)
 

@@ -27,7 +27,7 @@ from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import (
     BookSharing,
     Dealing,
-    PublishedShares,
+    ResealedShares,
     ShareComplaint,
     check_receipts,
     sharing_statement,
@@ -36,7 +36,7 @@ from atomic_margin.service.protocol.share_boxes import BoxAddress, read_encrypti
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.sharing.deal import SharingWitness, deal_shares
-from atomic_margin.zk.sharing.messages import Deal
+from atomic_margin.zk.sharing.messages import Deal, Shares
 
 RECEIPT_SECONDS = 1.0
 """Between two looks at a deal that receipts are missing of."""
@@ -256,25 +256,26 @@ def _complaints(party: Party, here: _Here, row: OwnDealing, shown: DealingStandi
 def _answer(
     party: Party, row: OwnDealing, policy: CustodyPolicy, point: int, complaint: SignedDocument
 ) -> DealingStanding:
-    """Publish the share that a custodian complains of."""
+    """Seal the share that a custodian complains of to it once more: nobody else is to read it."""
     place = [one.point for one in policy.custodians].index(point)
-    _log.error(
-        "custodian %s complains of its shares (%s): they are published to the custodians",
-        policy.by_point[point].name,
-        complaint.body["reason"],
-    )
-    published = PublishedShares.parse(
+    keys, holder = policy.by_point[point], policy.holders[place]
+    _log.error("custodian %s complains of its shares (%s); they are sealed anew", keys.name, complaint.body["reason"])
+    signed = SignedDocument.parse(row.upload["dealing"])
+    statement = sharing_statement(Dealing.parse(signed.body), policy)
+    shares = Shares.from_bytes(bytes.fromhex(row.shares[place]), statement)
+    address = BoxAddress(party.settings.trust.operator, party.settings.institution, bytes.fromhex(row.deal), holder)
+    resealed = ResealedShares.parse(
         {
             "institution": party.settings.institution,
             "operator": party.settings.trust.operator,
-            "dealing": SignedDocument.parse(row.upload["dealing"]).body_hash(),
+            "dealing": signed.body_hash(),
             "deal": row.deal,
             "point": str(point),
             "complaint": complaint.body_hash(),
-            "shares": row.shares[place],
+            "box": seal_shares(shares, address, read_encryption_key(keys.encryption_key)).hex(),
         }
     )
-    return party.client.publish_shares(row.deal, published.signed_by(party.identity).to_json())
+    return party.client.reseal_shares(row.deal, resealed.signed_by(party.identity).to_json())
 
 
 def _note(party: Party, row: OwnDealing, *, sent: bool | None = None, said: str | None = None) -> None:

@@ -39,7 +39,7 @@ class DealingStanding(ResponseBody):
         expires_at: until when it takes receipts.
         receipts: of custodians, signed.
         complaints: of custodians, signed.
-        answers: shares that the institution published, signed.
+        answers: of the institution to complaints, signed.
     """
 
     deal: str

@@ -128,8 +128,8 @@ class ShareComplaint(_OfDeal):
     complained_at: Time
 
 
-class PublishedShares(_OfDeal):
-    """An institution answers a complaint by publishing the shares: everybody sees whether they fit.
+class ResealedShares(_OfDeal):
+    """An institution answers a complaint by sealing the shares to that custodian once more. Nobody else reads them.
 
     Attributes:
         institution: whose book.
@@ -138,12 +138,12 @@ class PublishedShares(_OfDeal):
         deal: hash of the deal.
         point: of the custodian.
         complaint: hash of the complaint.
-        shares: of the custodian, in the clear.
+        box: the same shares, encrypted to the custodian as the first time.
     """
 
-    TYPE = "published-shares"
+    TYPE = "resealed-shares"
     complaint: Hash
-    shares: SharesHex
+    box: SharesHex
 
 
 class BookSharing(Part):

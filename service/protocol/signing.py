@@ -40,7 +40,7 @@ DocumentType = Literal[
     "segregation",
     "identity-rotation",
     "chain-account",
-    "dealing", "share-receipt", "share-complaint", "published-shares",
+    "dealing", "share-receipt", "share-complaint", "resealed-shares",
     "opening-request", "opening-lapse", "opened", "opening-verdict",
 ]  # fmt: skip
 

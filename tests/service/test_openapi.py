@@ -36,7 +36,7 @@ from atomic_margin.service.protocol.agent_messages import (
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.bodies import parse_signed
-from atomic_margin.service.protocol.dealings import PublishedShares, ShareComplaint, ShareReceipt
+from atomic_margin.service.protocol.dealings import ResealedShares, ShareComplaint, ShareReceipt
 from atomic_margin.service.protocol.dispute_messages import SignedOf
 from atomic_margin.service.protocol.disputes import Dispute, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Enrolment, EnrolmentConfirmation
@@ -66,7 +66,7 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/releases": Release,
     f"{INSTITUTION}/amendment": AgreementAmendment,
     f"{INSTITUTION}/identity": IdentityRotation,
-    f"{INSTITUTION}/dealings/{{deal}}/shares": PublishedShares,
+    f"{INSTITUTION}/dealings/{{deal}}/shares": ResealedShares,
     "/v1/custodian/dealings/{deal}/receipt": ShareReceipt,
     "/v1/custodian/dealings/{deal}/complaint": ShareComplaint,
     "/v1/runs/{run_id}/answer": Answer,

@@ -1,8 +1,8 @@
-"""Deals of books: the operator takes one from an institution, and what that publishes to answer complaints.
+"""Deals of books: the operator takes one from an institution, and what that answers to complaints.
 
 A deal is checked as far as it can be without shares, so that no custodian is sent what is none. A custodian receipts
-its shares, or complains; the institution answers a complaint by publishing that share, which everybody can check. With
-more complaints than custodians may be away, or when its time is over, a deal is over, and the institution deals anew.
+its shares, or complains; the institution answers a complaint by sealing that share to it once more. With more
+complaints than custodians may be away, or when its time is over, a deal is over, and the institution deals anew.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import BoxMalformed, Conflict, Refused
 from atomic_margin.service.operator.custody.policies import policy_of
 from atomic_margin.service.operator.custody.stored import (
-    deal_of,
     dealt_of,
     own,
     require_about,
@@ -36,14 +35,14 @@ from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.custodian_messages import DealingStanding, DealingUpload
 from atomic_margin.service.protocol.custody import CustodyPolicy
-from atomic_margin.service.protocol.dealings import Dealing, PublishedShares, check_receipts, sharing_statement
+from atomic_margin.service.protocol.dealings import Dealing, ResealedShares, check_receipts, sharing_statement
 from atomic_margin.service.protocol.share_boxes import require_box_form
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import SUBMITTING
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.zk.errors import ProofError
-from atomic_margin.zk.sharing.check import check_shares, deal_points
-from atomic_margin.zk.sharing.messages import Deal, Shares
+from atomic_margin.zk.sharing.check import deal_points
+from atomic_margin.zk.sharing.messages import Deal
 
 IN_PROGRESS = 2
 """Deals of one institution that no book is under: an older one makes place."""
@@ -101,30 +100,23 @@ def standing(operator: Operator, institution: str, deal: str) -> DealingStanding
         return standing_of(session, own(session, institution, deal))
 
 
-def publish(operator: Operator, institution: str, deal: str, document: object) -> DealingStanding:
-    """Take the shares that an institution publishes to answer a complaint, and show them to everybody.
+def answer(operator: Operator, institution: str, deal: str, document: object) -> DealingStanding:
+    """Take what an institution seals to a custodian that complained, for that custodian alone to read.
+
+    Whether it is right, that custodian says by a receipt. The first answer to a complaint stands.
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: what is wrong.
-        Refused: they are not that custodian's shares of the deal; the institution is at fault, not the custodian.
+        BoxMalformed: it is no box of the deal's entries.
     """
     account = operator.account(institution)
-    signed, published = parse_signed(document, PublishedShares)
+    signed, resealed = parse_signed(document, ResealedShares)
     signed.verify(frozenset({account.identity}))
-    with operator.store.reading() as session:
-        row = own(session, institution, deal)
-        if _answerable(session, row, signed, published).answer is not None:
-            return standing_of(session, row)
-        deal_here = deal_of(session, operator, row)
-    try:
-        shares = Shares.from_bytes(bytes.fromhex(published.shares), deal_here.statement)
-        check_shares(deal_here, shares, published.point, operator.group)
-    except ProofError as error:
-        raise Refused(f"what is published is no answer to the complaint: {error}", "shares") from error
     with operator.store.unit_of_work() as session:
         row = own(session, institution, deal)
-        dealt = _answerable(session, row, signed, published)
+        dealt = _answerable(session, row, resealed)
         if dealt.answer is None:
+            require_box_form(bytes.fromhex(resealed.box), len(row.document["body"]["commitments"]))
             dealt.answer = signed.to_json()
         return standing_of(session, row)
 
@@ -239,18 +231,16 @@ def _stored(
     return row
 
 
-def _answerable(session: Session, row: DealingRow, signed: SignedDocument, published: PublishedShares) -> DealtRow:
-    """Return what a published share is about, if it answers the complaint that is there."""
-    dealt = session.get(DealtRow, (row.deal, published.point))
+def _answerable(session: Session, row: DealingRow, resealed: ResealedShares) -> DealtRow:
+    """Return what resealed shares are about, if they answer the complaint that is there."""
+    dealt = session.get(DealtRow, (row.deal, resealed.point))
     if dealt is None:
-        raise Refused(f"the policy has no custodian at point {published.point}", "point")
-    require_about(published, row, dealt, {})
+        raise Refused(f"the policy has no custodian at point {resealed.point}", "point")
+    require_about(resealed, row, dealt, {})
     if dealt.complaint is None:
-        raise Conflict("nobody complained about this share: what is published is read by everybody", "complaint")
-    if published.complaint != SignedDocument.parse(dealt.complaint).body_hash():
+        raise Conflict("nobody complained about this share", "complaint")
+    if resealed.complaint != SignedDocument.parse(dealt.complaint).body_hash():
         raise Conflict("another complaint is open about this share; answer that one", "complaint")
-    if dealt.answer is not None and dealt.answer["body"] != signed.body:
-        raise Conflict("the complaint is answered, with another document", "complaint")
     if dealt.answer is None:
         require_open(session, row)
     return dealt

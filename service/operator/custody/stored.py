@@ -15,7 +15,7 @@ from atomic_margin.service.operator.store.tables import JsonObject
 from atomic_margin.service.protocol.custodian_messages import DealingStanding
 from atomic_margin.service.protocol.dealings import (
     Dealing,
-    PublishedShares,
+    ResealedShares,
     ShareComplaint,
     ShareReceipt,
     sharing_statement,
@@ -81,7 +81,7 @@ def deal_of(session: Session, operator: Operator, row: DealingRow) -> Deal:
 
 
 def require_about(
-    document: ShareReceipt | ShareComplaint | PublishedShares, row: DealingRow, dealt: DealtRow, more: dict[str, str]
+    document: ShareReceipt | ShareComplaint | ResealedShares, row: DealingRow, dealt: DealtRow, more: dict[str, str]
 ) -> None:
     """Make sure that a document is about what one custodian is dealt, and says `more` besides.
 

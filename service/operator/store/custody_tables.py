@@ -46,7 +46,7 @@ class DealtRow(Base):
         box: blob of its shares, encrypted to it.
         receipt: signed by it.
         complaint: likewise.
-        answer: its shares in the clear, which the institution published and everybody can check.
+        answer: of the institution to the complaint: its shares, sealed to it once more.
     """
 
     __tablename__ = "dealt"

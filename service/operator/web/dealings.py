@@ -37,9 +37,9 @@ def dealings_router(operator: Operator) -> APIRouter:
         """Receipts, complaints and answers of a deal, so far."""
         return dealings.standing(operator, institution, deal)
 
-    @router.post("/{deal}/shares", status_code=201, openapi_extra=examples.signed_json("published-shares"))
-    def publish(institution: str, deal: str, document: JsonBody) -> DealingStanding:
-        """Answer a custodian's complaint by publishing its shares, which everybody can check then."""
-        return dealings.publish(operator, institution, deal, document)
+    @router.post("/{deal}/shares", status_code=201, openapi_extra=examples.signed_json("resealed-shares"))
+    def reseal(institution: str, deal: str, document: JsonBody) -> DealingStanding:
+        """Answer a custodian's complaint by sealing its shares to it once more."""
+        return dealings.answer(operator, institution, deal, document)
 
     return router

@@ -50,14 +50,14 @@ BODIES: dict[str, JsonObject] = {
         "entry_index": "7",
         "complained_at": "2026-11-20T16:00:00Z",
     },
-    "published-shares": {
+    "resealed-shares": {
         "institution": "fund",
         "operator": _KEY,
         "dealing": _HASH,
         "deal": _HASH,
         "point": "1",
         "complaint": _HASH,
-        "shares": "01" + "4d" * 32 + "0001" + "00" * 64,
+        "box": "4d" * 163,
     },
     "identity-rotation": {
         "institution": "fund",

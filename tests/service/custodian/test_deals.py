@@ -15,9 +15,10 @@ from atomic_margin.service.custodian.errors import DealingInvalid, InstitutionUn
 from atomic_margin.service.custodian.receiving import Offered, read_offer, take_shares
 from atomic_margin.service.custodian.sealing import Place, seal
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.institution.share_boxes import seal_shares
 from atomic_margin.service.operator.custody import dealings
 from atomic_margin.service.protocol.custodian_messages import DealingStanding
-from atomic_margin.service.protocol.dealings import BookSharing, PublishedShares, ShareComplaint, check_receipts
+from atomic_margin.service.protocol.dealings import BookSharing, ResealedShares, ShareComplaint, check_receipts
 from atomic_margin.service.protocol.share_boxes import SUITE, BoxAddress, read_encryption_key
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.zk.errors import OtherDeal
@@ -109,7 +110,7 @@ def test_a_receipt_that_did_not_arrive_is_sent_again_as_it_was(scene_at: Open, m
     assert list(standing(scene, scene.dealt).receipts) == [row.said]
 
 
-def test_a_wrong_share_is_complained_about_by_its_entry_and_taken_once_it_is_published(scene_at: Open) -> None:
+def test_a_wrong_share_is_complained_about_by_its_entry_and_taken_once_it_is_sealed_anew(scene_at: Open) -> None:
     scene = scene_at("dealt")
     made = bring(scene, shares=lambda one: wrong_value(one) if one.custodian == 9 else one)
     party = scene.party(9)
@@ -120,7 +121,7 @@ def test_a_wrong_share_is_complained_about_by_its_entry_and_taken_once_it_is_pub
     assert party.deals.held(made.dealing.deal) is None
     party.deals.round()
     assert not standing(scene, made).receipts
-    publish(scene, made, value, made.shares[9])
+    reseal(scene, made, value, made.shares[9])
     party.deals.round()
     held = party.deals.held(made.dealing.deal)
     assert held is not None
@@ -128,30 +129,32 @@ def test_a_wrong_share_is_complained_about_by_its_entry_and_taken_once_it_is_pub
     assert len(standing(scene, made).receipts) == 1
 
 
-def publish(scene: Scene, made: Dealt, complaint: Any, shares: Shares) -> SignedDocument:
+def reseal(scene: Scene, made: Dealt, complaint: Any, shares: Shares) -> SignedDocument:
     signed = SignedDocument.parse(complaint)
     body = {name: signed.body[name] for name in ("institution", "operator", "dealing", "deal", "point")}
-    said = body | {"complaint": signed.body_hash(), "shares": shares.to_bytes().hex()}
-    document = PublishedShares.parse(said).signed_by(scene.world.funds[FUND].identity)
-    dealings.publish(scene.world.operator, FUND, made.dealing.deal, document.to_json())
+    point = int(body["point"])
+    keys = scene.policy.by_point[point]
+    holder = next(one for one in scene.policy.holders if one.point == point)
+    address = BoxAddress(body["operator"], body["institution"], bytes.fromhex(body["deal"]), holder)
+    box = seal_shares(shares, address, read_encryption_key(keys.encryption_key))
+    document = ResealedShares.parse(body | {"complaint": signed.body_hash(), "box": box.hex()}).signed_by(
+        scene.world.funds[FUND].identity
+    )
+    dealings.answer(scene.world.operator, FUND, made.dealing.deal, document.to_json())
     return document
 
 
-def test_published_shares_that_do_not_fit_either_are_not_taken(
-    scene_at: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The operator would not hand them on; one that does is not believed."""
+def test_an_answer_that_does_not_fit_either_is_not_taken(scene_at: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Only the custodian can tell: there is no receipt, and so no book."""
     scene = scene_at("dealt")
     made = bring(scene, shares=wrong_value)
     party = scene.party(2)
     party.deals.round()
     (complaint,) = standing(scene, made).complaints
-    with monkeypatch.context() as patched:
-        patched.setattr(dealings, "check_shares", lambda *_: None)
-        publish(scene, made, complaint, wrong_value(made.shares[2]))
+    reseal(scene, made, complaint, wrong_value(made.shares[2]))
     party.deals.round()
     assert party.deals.held(made.dealing.deal) is None
-    assert "the published shares do not fit" in caplog.text
+    assert "does not fit either" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["of another point", "of another key", "no shares", "of another deal"])

@@ -15,7 +15,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import (
     Dealing,
-    PublishedShares,
+    ResealedShares,
     ShareComplaint,
     ShareReceipt,
     sharing_statement,
@@ -73,11 +73,11 @@ class Holder:
     def say(self, standing: Json) -> Any:
         deal, dealing = self.deal_of(standing)
         path, address = f"/dealings/{standing['deal']}", self._address(dealing, deal)
-        answers = [parse_signed(value, PublishedShares)[1] for value in standing["answers"]]
-        published = [one.shares for one in answers if one.point == self.point]
+        answers = [parse_signed(value, ResealedShares)[1] for value in standing["answers"]]
+        resealed = [one.box for one in answers if one.point == self.point]
         try:
-            if published:
-                shares = Shares.from_bytes(bytes.fromhex(published[0]), deal.statement)
+            if resealed:
+                shares = open_box(bytes.fromhex(resealed[0]), address, self.key, deal.statement)
             else:
                 shares = open_box(self.call("GET", f"{path}/box").content, address, self.key, deal.statement)
                 if self.lies:

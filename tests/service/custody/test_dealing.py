@@ -126,13 +126,15 @@ def test_another_book_is_dealt_anew(custody_at: At) -> None:
 def test_a_wrong_share_is_complained_of_and_answered_by_the_right_one(
     custody_at: At, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was sealed for one custodian is not its share; what the institution publishes is."""
+    """What was sealed for one custodian is not its share; what the institution seals anew is."""
     custody, sealed = custody_at("enrolled"), []
 
     def spoilt(shares: Shares, address: BoxAddress, key: X25519PublicKey) -> bytes:
+        again = any(one.custodian == shares.custodian for one in sealed)
         sealed.append(shares)
         wrong = (shares.values[0], (shares.values[1] + 1) % ORDER, *shares.values[2:])
-        return seal_shares(dataclasses.replace(shares, values=wrong) if shares.custodian == 5 else shares, address, key)
+        spoil = shares.custodian == 5 and not again
+        return seal_shares(dataclasses.replace(shares, values=wrong) if spoil else shares, address, key)
 
     monkeypatch.setattr(dealing, "seal_shares", spoilt)
     custody.submit()
@@ -148,17 +150,19 @@ def test_a_wrong_share_is_complained_of_and_answered_by_the_right_one(
 
 def test_a_box_that_does_not_open_is_complained_of(custody_at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     custody = custody_at("enrolled")
-    other = custody.holders[1].key.public_key()
-    monkeypatch.setattr(
-        dealing,
-        "seal_shares",
-        lambda shares, address, key: seal_shares(shares, address, other if shares.custodian == 2 else key),
-    )
+    other, sealed = custody.holders[1].key.public_key(), set[int]()
+
+    def spoilt(shares: Shares, address: BoxAddress, key: X25519PublicKey) -> bytes:
+        first = shares.custodian == 2 and 2 not in sealed
+        sealed.add(shares.custodian)
+        return seal_shares(shares, address, other if first else key)
+
+    monkeypatch.setattr(dealing, "seal_shares", spoilt)
     custody.submit()
     assert [one["body"]["reason"] for one in custody.shown(own(custody)[0].deal)["complaints"]] == ["sealed"]
 
 
-def test_more_complaints_than_may_be_away_end_the_deal_and_nothing_is_published(custody_at: At) -> None:
+def test_more_complaints_than_may_be_away_end_the_deal_and_nothing_is_answered(custody_at: At) -> None:
     custody = custody_at("enrolled")
     custody.holders[2].lies = custody.holders[9].lies = custody.holders[5].away = True
     with pytest.raises(DealFailed, match="custodian-2, custodian-9 complain"):

@@ -20,7 +20,7 @@ from atomic_margin.service.protocol.account.events import AdmissionRecord
 from atomic_margin.service.protocol.dealings import (
     BookSharing,
     Dealing,
-    PublishedShares,
+    ResealedShares,
     check_receipts,
     sharing_statement,
 )
@@ -192,14 +192,14 @@ def stored_time(seconds: int) -> Any:
     return datetime.now(timezone.utc) + timedelta(seconds=seconds)
 
 
-def test_a_share_is_published_to_answer_a_complaint_and_has_to_fit(custody_at: At) -> None:
+def test_a_share_is_sealed_anew_to_answer_a_complaint(custody_at: At) -> None:
     custody = custody_at("enrolled")
     row, shown = dealt(custody)
     holder, world = custody.holders[5], custody.world
     path = f"/v1/institutions/{FUND}/dealings/{row.deal}/shares"
     place = [one.point for one in custody.holders.all].index(5)
 
-    def published(shares: str, complaint: str, point: int = 5) -> Any:
+    def resealed(box: str, complaint: str, point: int = 5) -> Any:
         said = {
             "institution": FUND,
             "operator": world.key,
@@ -207,22 +207,25 @@ def test_a_share_is_published_to_answer_a_complaint_and_has_to_fit(custody_at: A
             "deal": row.deal,
             "point": str(point),
             "complaint": complaint,
-            "shares": shares,
+            "box": box,
         }
-        document = PublishedShares.parse(said).signed_by(world.funds[FUND].identity)
+        document = ResealedShares.parse(said).signed_by(world.funds[FUND].identity)
         return world.client.post(path, json=document.to_json(), auth=world.auth())
 
-    right = row.shares[place]
-    assert "nobody complained" in problem(published(right, "00" * 32), 409)
+    right = row.upload["boxes"][place]
+    assert "nobody complained" in problem(resealed(right, "00" * 32), 409)
     complaint = holder.complaint(shown, "sealed")
     holder.posted(f"/dealings/{row.deal}/complaint", complaint.to_json())
-    assert "another complaint" in problem(published(right, "00" * 32), 409)
-    wrong = right[:-2] + ("00" if right[-2:] != "00" else "01")
-    for shares in (wrong, right + "00", row.shares[place - 1]):
-        assert "no answer to the complaint" in problem(published(shares, complaint.body_hash()), 422)
-    assert published(right, complaint.body_hash(), 3).status_code == 422
-    assert len(published(right, complaint.body_hash()).json()["answers"]) == 1
-    # It is shown to every custodian, and to the one that complained as a deal to say something of.
+    assert "another complaint" in problem(resealed(right, "00" * 32), 409)
+    for box in (right + "00", right[:-2]):
+        assert "bytes" in problem(resealed(box, complaint.body_hash()), 422)
+    assert resealed(right, complaint.body_hash(), 3).status_code == 422
+    shown = resealed(right, complaint.body_hash()).json()
+    assert len(shown["answers"]) == 1
+    # The first answer stands.
+    assert resealed(row.upload["boxes"][place - 1], complaint.body_hash()).json() == shown
+    # Nobody but the one that complained can read it.
+    assert row.shares[place] not in str(shown)
     [again] = holder.got("/dealings")["dealings"]
     assert again["answers"] == custody.holders[1].got(f"/dealings/{row.deal}")["answers"]
 
