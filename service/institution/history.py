@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
-from atomic_margin.service.institution import defaults
+from atomic_margin.service.institution import custody, defaults
 from atomic_margin.service.institution.behind import page_after
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
@@ -47,7 +47,6 @@ from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
     AgreementNotPinned,
-    CustodyNotPinned,
     EntryForged,
     EntryForked,
     EntryIllegal,
@@ -301,6 +300,8 @@ class History:
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "maturity":
                 check_paid(self._chain, self._terms, Maturity.parse(document.body))
+            elif document.type in custody.CHECKED:
+                custody.check(document, self._settings.trust, self._settings.institution)
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
             elif document.type in defaults.CHECKED:
@@ -328,13 +329,7 @@ class History:
                 f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
                 "both sides signed (`trust --agreement`)"
             )
-        custody = None if admission.custody is None else admission.custody.hash()
-        if custody not in (self._settings.trust.custody_of(self._settings.institution) or (None,)):
-            shown = "no custody policy" if custody is None else f"the custody policy {custody}"
-            raise CustodyNotPinned(
-                f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
-                "you agreed to (`trust --custody`)"
-            )
+        custody.require_opened_under(admission.custody, self._settings.trust, self._settings.institution)
 
     def _check_overdue(self, overdue: Overdue) -> None:
         with self._store.unit_of_work() as session:

@@ -225,6 +225,7 @@ def test_every_route_of_the_agent_says_what_it_answers_with() -> None:
         "/v1/adopt": Adopted.__name__,
         "/v1/giving-up": AskedToGiveUp.__name__,
         "/v1/amendment": AskedToAmend.__name__,
+        "/v1/custody-amendment": AskedToAmend.__name__,
         "/v1/collateral": Booked.__name__,
         "/v1/losses": LossesSettled.__name__,
         "/v1/obligations": Promised.__name__,
