@@ -21,6 +21,8 @@ ServiceError
 ├── AgentRefused                 the institution's agent will not answer: the run is not what it pinned
 │   ├── OperatorBehind           the operator lacks entries that the agent has: an older backup
 │   ├── TickStale                its prices are older, by the agent's clock, than it answers
+│   ├── DealOpen                 a book was dealt, and receipts of custodians are missing yet
+│   ├── DealFailed               a deal of a book came to nothing; custodians are named
 │   └── NotAdmitted              the operator has not admitted this institution under its identity key
 ├── ShareBoxError                shares of a book that cannot be sent to a custodian, or taken by it
 │   ├── EncryptionKeyRefused     no X25519 public key in its one spelling, or one that hides nothing

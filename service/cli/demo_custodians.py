@@ -56,7 +56,7 @@ def demo_custodians(
             with (
                 parties(
                     staging, data, logs, outputs.trust, screen.stage, profile,
-                    serve_options=["--answer-seconds", str(ANSWER_SECONDS)], custody=custody.policy,
+                    serve_options=["--answer-seconds", str(ANSWER_SECONDS), "--checkpoint-seconds", "5"], custody=custody.policy,
                 ) as running,
                 custodians(custody, running.operator.url, outputs.trust, logs),
             ):  # fmt: skip

@@ -18,7 +18,6 @@ from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.protocol.custodian_messages import (
     DealingsOfCustodian,
-    DealingStanding,
     FindingBrought,
     Openings,
     OpeningStanding,
@@ -41,9 +40,6 @@ class CallsOperator(Protocol):
 
     def dealings(self) -> DealingsOfCustodian:
         """Return deals of whose shares it has not said anything yet."""
-
-    def dealing(self, deal: str) -> DealingStanding:
-        """Return how far a deal is."""
 
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""
@@ -113,10 +109,6 @@ class OperatorClient:
     def dealings(self) -> DealingsOfCustodian:
         """Return deals of whose shares it has not said anything yet."""
         return self._message(DealingsOfCustodian, f"{_ROOT}/dealings")
-
-    def dealing(self, deal: str) -> DealingStanding:
-        """Return how far a deal is."""
-        return self._message(DealingStanding, f"{_ROOT}/dealings/{deal}")
 
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""

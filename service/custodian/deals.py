@@ -45,14 +45,12 @@ class Deals:
         self._said: dict[str, str] = {}
 
     def round(self) -> int:
-        """Send what was not sent, take what is new, see what was complained about; return how many were taken."""
+        """Send what was not sent, and take what is new or was answered; return how many deals were looked at."""
         for row in self._own.store.deals("sent = 0"):
             self._send(row)
         taken = 0
         for standing in self._client.dealings().dealings:
             taken += self._each(standing, self._take)
-        for row in self._own.store.deals("state = 'complained' AND expires_at > ?", self._own.now()):
-            self._each(self._client.dealing(row.deal), self._answered)
         return taken
 
     def forget(self) -> None:
@@ -82,21 +80,26 @@ class Deals:
         try:
             do(standing, self._identities(standing))
         except DealRefused as error:
-            said = f"{type(error).__name__}: {error}"
-            if self._said.get(standing.deal) != said:
-                _log.warning(
-                    "deal refused: %s", error, extra={"deal": standing.deal, "error_name": type(error).__name__}
-                )
-            self._said[standing.deal] = said
+            self._warn(standing.deal, error)
             return False
         self._said.pop(standing.deal, None)
         return True
 
+    def _warn(self, deal: str, error: Exception) -> None:
+        """Say what is wrong with a deal, once until it changes."""
+        said = f"{type(error).__name__}: {error}"
+        if self._said.get(deal) != said:
+            _log.warning("deal waits or is refused: %s", said, extra={"deal": deal})
+        self._said[deal] = said
+
     def _take(self, standing: DealingStanding, identities: Sequence[str]) -> None:
         known = self._own.store.deal(standing.deal)
         if known is not None:
-            # It was said before, and did not arrive, or the operator forgot it.
-            self._resend(standing, known)
+            if known.state == "complained" and standing.answers:
+                self._answered(standing, identities, known)
+            else:
+                # What was said did not arrive, or the operator forgot it.
+                self._resend(standing, known)
             return
         offered = self._offered(standing, identities)
         self._count(standing)
@@ -111,11 +114,8 @@ class Deals:
             return
         self._receipt(standing, offered, taken)
 
-    def _answered(self, standing: DealingStanding, identities: Sequence[str]) -> None:
+    def _answered(self, standing: DealingStanding, identities: Sequence[str], row: DealRow) -> None:
         """Take the shares that answer a complaint, if they were published."""
-        row = self._own.store.deal(standing.deal)
-        if row is None or row.state != "complained" or not standing.answers:
-            return
         offered, complaint = self._offered(standing, identities), SignedDocument.parse(row.said).body_hash()
         answers = [one for one in standing.answers if _complaint_of(one) == complaint]
         if not answers:
@@ -159,10 +159,12 @@ class Deals:
         try:
             send(row.deal, document)
         except RemoteError as error:
-            if not 400 <= error.status < 500 or error.status in (401, 408, 409, 425, 429):
+            if not 400 <= error.status < 500 or error.status in (401, 408, 425, 429):
                 raise
-            # It will never take this one: the deal is over, or of a policy that is not in force any more.
-            _log.warning("the operator does not take what is said of a deal: %s", error, extra={"deal": row.deal})
+            # It is said again while the deal takes receipts, and keeps no other one waiting.
+            self._warn(row.deal, error)
+            if self._own.now() < row.expires_at:
+                return
         self._own.store.deal_sent(row.deal)
 
     def _resend(self, standing: DealingStanding, known: DealRow) -> None:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.custodian.client import CallsOperator
-from atomic_margin.service.custodian.errors import CheckpointRefused, HistoryOlder, HistoryRefused, LogDiffers
+from atomic_margin.service.custodian.errors import (
+    CheckpointRefused,
+    HistoryOlder,
+    HistoryRefused,
+    LogDiffers,
+    NotRequested,
+)
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.errors import RequestError
 from atomic_margin.service.files import replace_json, write_json
@@ -107,6 +113,7 @@ class Reading:
 
         Raises:
             HistoryRefused: it does not hold, is of another account, or under what the trust file does not pin.
+            NotRequested: it has entries that the cosigned log does not have yet.
             HistoryOlder: it has fewer entries than the log has, or than were seen before.
             LogDiffers: the operator signed what it may not have signed; what shows it is kept.
             CheckpointRefused: prices, terms or log are not served.
@@ -120,6 +127,11 @@ class Reading:
             account = account_of(history, trust.operator)
             served = Served(self._client.public)
             log = read_log(served, checkpoint, frozenset({account}), frozenset(looked.seen.void))
+            logged = len(log.entries[account])
+            if len(history.entries) > logged:
+                raise NotRequested(
+                    f"the history has {len(history.entries)} entries, and the cosigned log {logged} of the account yet"
+                )
             checked = check_released(history, trust.operator, log)
             if checked.institution != institution:
                 raise HistoryRefused(f"the history is {checked.institution}'s, not {institution}'s")

@@ -15,7 +15,7 @@ from atomic_margin.service.protocol.states import OVER, RunState
 JsonObject = dict[str, Any]
 
 ANSWER_SECONDS = 12
-OPENING_SECONDS = 240
+OPENING_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.protocol.messages import M, RequestBody
 
 POLL_SECONDS = 0.1
+SHOWN = 300
+"""Characters of a message that never became what was waited for."""
 TOO_MANY_ATTEMPTS = 30
 """How often a call is made that the other side has too many of."""
 
@@ -111,7 +113,8 @@ class Http:
                 if until(last):
                     return last
             time.sleep(POLL_SECONDS)
-        raise RemoteError(f"{self.url}{path} is still {last} after {seconds:.0f} s{self._tail()}")
+        shown = f"{str(last)[:SHOWN]}…" if len(str(last)) > SHOWN else str(last)
+        raise RemoteError(f"{self.url}{path} is still {shown} after {seconds:.0f} s{self._tail()}")
 
     def __enter__(self) -> "Http":
         return self

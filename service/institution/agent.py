@@ -5,18 +5,18 @@ under pinned terms, only when its own computation agrees with what the operator 
 flag and raises an alarm, which says neither a value nor when.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
-from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.errors import AgentRefused
 from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.institution import (
     answering,
     cycles,
+    dealing,
     giving_up,
     instructions,
     losses,
@@ -48,13 +48,11 @@ from atomic_margin.service.institution.submissions import CommittedBook
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.agent_messages import Excess, LossesSettled, Released, RunFigures
+from atomic_margin.service.protocol.dealings import BookSharing
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.states import ENDED
 from atomic_margin.service.protocol.submissions import Settles
 from atomic_margin.service.protocol.terms import Columned
-
-_RENEWALS = 4  # books that one round brings again at most: two under new keys, and one at new prices or elsewhere
-_log = logging.getLogger(__name__)
 
 
 class Agent:
@@ -134,11 +132,12 @@ class Agent:
             enrol(self._party, self._outbox, self._secret)
             self.history.sync()
 
-    def submit(self, book: Portfolio, settles: Settles | None = None) -> int:
+    def submit(self, book: Portfolio, settles: Settles | None = None, *, wait: bool = True) -> int:
         """Encrypt, commit to and prove a portfolio, and send it; return its sequence number.
 
         One that was sent before and has no entry is sent once more, and then no more: this book takes its place.
-        `settles` are losses that it has no more, and what leaves for them.
+        `settles` are losses that it has no more, and what leaves for them. Where the account has custodians the book is
+        dealt to them first; with `wait`, this takes until they have receipted it, and runs are answered meanwhile.
 
         Raises:
             MarginError: the book is wrong, by field, or over the gross limit; nothing is sent.
@@ -151,9 +150,18 @@ class Agent:
             self._caught_up()
             self._outbox.replace_submissions()
             sequence = self._followed().public.submissions + 1
-            committed = submitting.commit(self._party, self._secret, sequence, values)
-            self._submit(sequence, book, committed, account, settles)
+            kept = dealing.committed(self._party, sequence, values)
+            committed = kept or submitting.commit(self._party, self._secret, sequence, values)
+        deal = partial(self._dealt, sequence, committed, account)
+        sharing = dealing.receipted(deal, self._lock, self._party.stage) if wait else deal()
+        with self._lock:
+            if self._followed().public.submissions + 1 != sequence:
+                raise AgentRefused("another book was submitted while this one was dealt to custodians: submit it again")
+            self._submit(sequence, book, committed, account, settles, sharing)
             return sequence
+
+    def _dealt(self, sequence: int, book: CommittedBook, account: Columned) -> BookSharing | None:
+        return dealing.sharing_of(self._party, self._followed(), sequence, book, account)
 
     def settle(self, asset: str, quantity: int, usd: int | None = None) -> LossesSettled:
         """Settle losses of the book in force by posted collateral; return what was settled, and the book's cash now.
@@ -164,7 +172,7 @@ class Agent:
         with self._lock:
             self._caught_up()
             found = losses.settling(self._party, self._outbox, self._followed(), asset, quantity, usd)
-            return found.submitted(self.submit(found.portfolio, found.settles))
+        return found.submitted(self.submit(found.portfolio, found.settles))
 
     def instruct(self, action: str, asset: str, quantity: int) -> None:
         """Post or withdraw free collateral.
@@ -361,8 +369,9 @@ class Agent:
         book: CommittedBook,
         account: Columned,
         settles: Settles | None = None,
+        sharing: BookSharing | None = None,
     ) -> None:
-        submitting.send(self._party, self._outbox, self._followed, sequence, portfolio, book, account, settles)
+        submitting.send(self._party, self._outbox, self._followed, sequence, portfolio, book, account, settles, sharing)
 
     def _replace_keys(self, alarmed: bool) -> None:
         """Replace keys whose decryptions did not agree; finish a replacement that was interrupted."""
@@ -374,23 +383,16 @@ class Agent:
 
     def _renew(self) -> None:
         """Bring again what has to be: under the keys in use, at the newest prices, in the newest universe."""
-        for _ in range(_RENEWALS):
-            renewal = renewals.due(self._party, self._outbox)
-            if renewal is None:
-                return
-            try:
-                self._bring(renewal)
-            except (MarginError, AgentRefused) as error:
-                # What is open comes first, and is answered all the same; the next round tries again.
-                _log.error("the book was not brought again: %s", error)
-                return
+        renewals.bring_due(self._party, self._outbox, self._bring)
 
     def _bring(self, renewal: renewals.Renewal) -> None:
         if renewal.submission is None or renewal.committed is None:
-            self.submit(renewal.portfolio)
+            # Whoever waited for custodians here would answer nothing: the next round goes on with the deal.
+            self.submit(renewal.portfolio, wait=False)
         else:
-            number = self._followed().public.submissions + 1
-            self._submit(number, renewal.portfolio, renewal.committed, renewal.submission)
+            number, book = self._followed().public.submissions + 1, renewal.committed
+            sharing = self._dealt(number, book, renewal.submission)
+            self._submit(number, renewal.portfolio, book, renewal.submission, sharing=sharing)
 
 
 def _client_of(settings: AgentSettings, identity: Identity) -> OperatorClient:

@@ -14,21 +14,6 @@ CHECKED = frozenset({CustodyAmendment.TYPE, Resharing.TYPE})
 """Documents that rest on custody policies, besides the admission."""
 
 
-def require_opened_under(policy: CustodyPolicy | None, trust: TrustFile, institution: str) -> None:
-    """Make sure that an account was opened under a pinned policy, or under none where none is pinned.
-
-    Raises:
-        CustodyNotPinned: it was not.
-    """
-    named = None if policy is None else policy.hash()
-    if named not in (trust.custody_of(institution) or (None,)):
-        shown = "no custody policy" if named is None else f"the custody policy {named}"
-        raise CustodyNotPinned(
-            f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
-            "you agreed to (`trust --custody`)"
-        )
-
-
 def check(document: SignedDocument, trust: TrustFile, institution: str) -> None:
     """Check that an account comes under a pinned policy, or that the receipts of a re-sharing hold under one.
 

@@ -6,6 +6,9 @@ and the next submission of that book goes on with it. What is kept of it are sec
 
 import hashlib
 import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -34,6 +37,9 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Columned
 from atomic_margin.zk.sharing.deal import SharingWitness, deal_shares
 from atomic_margin.zk.sharing.messages import Deal
+
+RECEIPT_SECONDS = 1.0
+"""Between two looks at a deal that receipts are missing of."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +88,42 @@ def sharing_of(
         raise
 
 
+def committed(party: Party, sequence: int, values: tuple[int, ...]) -> CommittedBook | None:
+    """Return a book that was dealt for a submission that was not made: it goes on under the same commitments.
+
+    None where none with these entries is kept, or its deal came to nothing.
+    """
+    with party.store.unit_of_work() as session:
+        kept = session.query(OwnDealing).filter_by(sequence=sequence, over=None).order_by(OwnDealing.id.desc()).first()
+    if kept is None or kept.values != [str(value) for value in values]:
+        return None
+    points = kept.upload["dealing"]["body"]["commitments"]
+    blindings = tuple(int(blinding) for blinding in kept.blindings)
+    return CommittedBook(values, tuple(bytes.fromhex(point) for point in points), blindings)
+
+
+def receipted(
+    step: Callable[[], BookSharing | None], lock: AbstractContextManager[bool], stage: Callable[[str], None]
+) -> BookSharing | None:
+    """Return what a step returns once custodians have receipted the deal.
+
+    Args:
+        step: looks how far it is, `sharing_of`.
+        lock: of the agent; it is free between two steps, so that runs are answered meanwhile.
+        stage: told what is missing.
+
+    Raises:
+        DealFailed, AgentRefused, RemoteError: as the step.
+    """
+    while True:
+        try:
+            with lock:
+                return step()
+        except DealOpen as waiting:
+            stage(str(waiting))
+        time.sleep(RECEIPT_SECONDS)
+
+
 def standing(party: Party) -> str | None:
     """Return how far the last deal is, for people; None if there was none."""
     with party.store.unit_of_work() as session:
@@ -108,10 +150,10 @@ def _kept(party: Party, here: _Here) -> OwnDealing | None:
 def _dealt(party: Party, here: _Here, book: CommittedBook) -> OwnDealing:
     """Deal a book and keep what is sent, before it is."""
     party.stage("dealing the book to custodians")
-    policy, own = here.policy, party.settings.institution
-    about = {
+    policy, own, operator = here.policy, party.settings.institution, party.settings.trust.operator
+    about: dict[str, object] = {
         "institution": own,
-        "operator": party.settings.trust.operator,
+        "operator": operator,
         "policy": policy.hash(),
         "sequence": str(here.sequence),
         "book": here.book,
@@ -122,7 +164,7 @@ def _dealt(party: Party, here: _Here, book: CommittedBook) -> OwnDealing:
     deal, shares = deal_shares(statement, SharingWitness(book.values, book.blindings))
     boxes = []
     for keys, holder, part in zip(policy.custodians, policy.holders, shares, strict=True):
-        address = BoxAddress(about["operator"], own, deal.hash, holder)
+        address = BoxAddress(operator, own, deal.hash, holder)
         boxes.append(seal_shares(part, address, read_encryption_key(keys.encryption_key)))
     row = OwnDealing(
         deal=deal.hash.hex(),
@@ -130,6 +172,8 @@ def _dealt(party: Party, here: _Here, book: CommittedBook) -> OwnDealing:
         book=here.book,
         policy=policy.hash(),
         upload=_upload(party, about, deal, boxes),
+        values=[str(value) for value in book.values],
+        blindings=[str(blinding) for blinding in book.blindings],
         shares=[part.to_bytes().hex() for part in shares],
         stored_at=instant_text(party.settings.clock()),
         sent=False,
@@ -242,4 +286,4 @@ def _note(party: Party, row: OwnDealing, *, sent: bool | None = None, said: str 
 def _end(party: Party, row: OwnDealing, why: str) -> None:
     with party.store.unit_of_work() as session:
         kept = session.get_one(OwnDealing, row.id)
-        kept.over, kept.shares = why, []
+        kept.over, kept.values, kept.blindings, kept.shares = why, [], [], []

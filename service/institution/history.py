@@ -15,22 +15,21 @@ the history is broken. What the operator signed against itself is kept in `contr
 import logging
 import re
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
-from atomic_margin.margin.errors import MarginError
-from atomic_margin.service.errors import AgentRefused, MalformedResponse, Refused, RequestError, SignatureInvalid
+from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
 from atomic_margin.service.institution import custody, defaults
+from atomic_margin.service.institution.admitted import check_pinned
 from atomic_margin.service.institution.behind import page_after
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.cosigned import check_overdue
-from atomic_margin.service.institution.delays import warn_if_late
 from atomic_margin.service.institution.disputed import check_lapse
 from atomic_margin.service.institution.matured import check_paid
 from atomic_margin.service.institution.settings import AgentSettings
+from atomic_margin.service.institution.settled import check_found, check_settlement
 from atomic_margin.service.institution.store import (
     InstitutionStore,
     OwnAccount,
@@ -43,10 +42,8 @@ from atomic_margin.service.institution.undelivered import keep_undelivered
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.institution.unsent import unsent
 from atomic_margin.service.log.netted import check_netting
-from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
-    AgreementNotPinned,
     EntryForged,
     EntryForked,
     EntryIllegal,
@@ -59,9 +56,8 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.state import Account, PrivateState, PublicState
 from atomic_margin.service.protocol.disputes import DisputeLapse
-from atomic_margin.service.protocol.documents import Answer, RunRecord, Settlement
+from atomic_margin.service.protocol.documents import RunRecord, Settlement
 from atomic_margin.service.protocol.messages import Entries, EntryItem
-from atomic_margin.service.protocol.settlements import check_settled, rightful_transfers
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
 
@@ -295,7 +291,14 @@ class History:
             elif document.type == "overdue":
                 self._check_overdue(Overdue.parse(document.body))
             elif document.type == "settlement":
-                self._check_settlement(Settlement.parse(document.body))
+                with self._store.unit_of_work() as session:
+                    check_settlement(
+                        session, self._chain, self._terms, self._settings.trust, self._before(),
+                        Settlement.parse(document.body),
+                    )  # fmt: skip
+            elif document.type == "opened":
+                with self._store.unit_of_work() as session:
+                    check_found(session, self._chain, self._terms, self._settings.trust, self._before(), document)
             elif document.type == "dispute-lapse":
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "maturity":
@@ -321,15 +324,7 @@ class History:
         ):
             if getattr(admission, name) != wanted:
                 raise EntryIllegal(f"the account was opened for another {name} than is pinned here")
-        pinned = self._settings.trust.agreements_of(self._settings.institution)
-        hash_ = None if admission.agreement is None else admission.agreement.hash()
-        if hash_ not in (pinned or (None,)):
-            shown = "no agreement" if hash_ is None else f"the agreement {hash_}"
-            raise AgreementNotPinned(
-                f"the account was opened under {shown}, and the trust file pins another; ask the operator, or pin what "
-                "both sides signed (`trust --agreement`)"
-            )
-        custody.require_opened_under(admission.custody, self._settings.trust, self._settings.institution)
+        check_pinned(admission, self._settings.trust, self._settings.institution)
 
     def _check_overdue(self, overdue: Overdue) -> None:
         with self._store.unit_of_work() as session:
@@ -342,37 +337,12 @@ class History:
         if elapsed is not None:
             keep_undelivered(self._settings, self._store, self._chain.contradictions, record, overdue, elapsed)
 
-    def _check_settlement(self, settlement: Settlement) -> None:
-        """Check what a settlement moves against the account as it is just before."""
+    def _before(self) -> Account:
+        """Return the account just before an entry that is about an open run."""
         before = self._account.state
         if before is None or before.public.run is None:
-            raise TypeError("a settlement was followed without a run")
-        run = before.public.run
-        with self._store.unit_of_work() as session:
-            answer = find_sent(session, settlement.answer)
-            warn_if_late(session, self._settings.trust.breakers, settlement)
-        if answer is None or answer.document is None:
-            raise TypeError("an answer was followed that is not stored")
-        body = answer.document["body"]
-        market = self._chain.market_of(run.price_sequence, run.tick)
-        try:
-            check_settled(settlement, Answer.parse(body))
-            wanted = rightful_transfers(
-                self._terms,
-                market,
-                Decimal(body["top_up_usd"]),
-                counted=run.posted,
-                free=before.private.free,
-                posted=before.public.posted,
-                eligible=eligible_assets(before.public),
-            )
-        except Refused as error:
-            raise EntryIllegal(str(error)) from error
-        except MarginError as error:
-            raise AgentRefused(f"what settles run {run.run_id} cannot be told: {error}") from error
-        if (settlement.kind, settlement.transfers) != (wanted.kind, wanted.transfers):
-            moved = ", ".join(f"{move.quantity} {move.asset} to {move.destination}" for move in wanted.transfers)
-            raise EntryIllegal(f"a {wanted.kind} has to settle this breach, which moves {moved}; it is another one")
+            raise TypeError("what a run ended with was followed without a run")
+        return before
 
     def _keep_contradiction(self, refusal: EntryRefused) -> None:
         """Keep what the operator signed; what anybody could have sent proves nothing."""

@@ -137,6 +137,7 @@ class AgentProcess:
             account=now.account,
             last_run=now.last_run,
             reminders=tuple(one.text for one in now.reminders),
+            deal=now.deal,
         )
 
     def shown(self) -> Agent | None:

@@ -4,12 +4,14 @@ Institution only. One at a time: what is under way comes first.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.revisions import carried, is_settled
+from atomic_margin.service.errors import AgentRefused, DealOpen
 from atomic_margin.service.institution.outbox import STALE, Outbox
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import OwnSubmission
@@ -20,6 +22,7 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
 
+_RENEWALS = 4  # books that one round brings again at most: two under new keys, and one at new prices or elsewhere
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +51,23 @@ def due(party: Party, outbox: Outbox) -> Renewal | None:
     if state is None or any(isinstance(row, OwnSubmission) for row in outbox.outstanding()):
         return None
     return _at_new_prices(party, state) or _under_new_keys(party, state) or _in_new_universe(party, state)
+
+
+def bring_due(party: Party, outbox: Outbox, bring: Callable[[Renewal], None]) -> None:
+    """Bring again what has to be, one after the other."""
+    for _ in range(_RENEWALS):
+        renewal = due(party, outbox)
+        if renewal is None:
+            return
+        try:
+            bring(renewal)
+        except DealOpen as waiting:
+            party.stage(str(waiting))
+            return
+        except (MarginError, AgentRefused) as error:
+            # What is open comes first, and is answered all the same; the next round tries again.
+            _log.error("the book was not brought again: %s", error)
+            return
 
 
 def reopened(own: OwnSubmission, terms: Terms) -> Renewal:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.strict import instant
+from atomic_margin.service.institution.dealing import standing as dealt
 from atomic_margin.service.institution.party import Party
 from atomic_margin.service.institution.store import InstitutionStore, OwnAnswer, OwnEntry, find_sent
 from atomic_margin.service.protocol.account.events import EventKind
@@ -56,12 +57,14 @@ class Standing(NamedTuple):
         last_run: the newest run with a record, if there was one.
         reminders: what has a date that is near.
         reminded_in: seconds until the next reminder about that run; None if there is none.
+        deal: how far the last deal to custodians is; None if there was none.
     """
 
     account: OwnAccountView | None
     last_run: LastRun | None
     reminders: tuple[Reminder, ...]
     reminded_in: float | None
+    deal: str | None = None
 
 
 def standing(party: Party) -> Standing:
@@ -72,7 +75,7 @@ def standing(party: Party) -> Standing:
     found = _last_run(party.store)
     last, times = (None, None) if found is None else found
     of_run, until = ((), None) if last is None or times is None else _of_run(last, times, now)
-    return Standing(_view(state, party.history.number), last, (*of_run, *_of_days(state, now)), until)
+    return Standing(_view(state, party.history.number), last, (*of_run, *_of_days(state, now)), until, dealt(party))
 
 
 def _view(state: Account, number: int) -> OwnAccountView:

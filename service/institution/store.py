@@ -144,6 +144,8 @@ class OwnDealing(Base):
         book: hash of the book.
         policy: hash of the custody policy.
         upload: what is sent, the same every time.
+        values: the entries of the book, as text.
+        blindings: what opens their commitments.
         shares: of each custodian, hex; removed once the deal is over.
         stored_at: when it was dealt.
         sent: whether the operator has it.
@@ -158,6 +160,8 @@ class OwnDealing(Base):
     book: Mapped[str]
     policy: Mapped[str]
     upload: Mapped[JsonObject]
+    values: Mapped[list[str]]
+    blindings: Mapped[list[str]]
     shares: Mapped[list[str]]
     stored_at: Mapped[str]
     sent: Mapped[bool]

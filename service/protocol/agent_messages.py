@@ -78,6 +78,8 @@ class AgentStatus(ResponseBody):
     last_run: LastRun | None = None
     reminders: ListOf[str] = ()
     """What has a date that is near."""
+    deal: str | None = None
+    """How far the last deal to custodians is."""
 
 
 class ReaderName(RequestBody):

@@ -35,6 +35,7 @@ from atomic_margin.service.operator.web.app import create_app
 from atomic_margin.service.protocol.account.books import compared_with
 from atomic_margin.service.protocol.account.state import Account as AccountValue
 from atomic_margin.service.protocol.account.values import commitments_hash
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.documents import CollateralInstruction, Enrolment, EnrolmentConfirmation
 from atomic_margin.service.protocol.messages import RunView
 from atomic_margin.service.protocol.price_rules import PriceRules
@@ -68,6 +69,7 @@ class World:
         self.allowances = Allowances.parse({"submission": str(10**9), "day": str(10**12)})
         self.prepared: dict[str, Sent] = {}
         self.agreement: CollateralAgreement | None = None  # that institutions are admitted under
+        self.custody: CustodyPolicy | None = None  # and who holds shares of their books
         self.settles: Settles | None = None  # losses that the next submission settles
         self.rules = rules or price_rules(source)
         self.evaluator = PlainEvaluator()
@@ -118,7 +120,9 @@ class World:
 
     def admit(self, name: str) -> Fund:
         fund = self.funds.setdefault(name, Fund(name))
-        enrolment.admit(self.operator, name, f"Fund {name}", fund.identity.public_key, self.allowances, self.agreement)
+        enrolment.admit(
+            self.operator, name, f"Fund {name}", fund.identity.public_key, self.allowances, self.agreement, self.custody
+        )
         return fund
 
     def enrolment_document(self, name: str, keys: bytes, known: bytes, sequence: int = 1) -> SignedDocument:
@@ -409,6 +413,7 @@ class World:
             "universe": self.terms.universes[0].hash(),
             **self.terms.hashes,
             **({} if self.agreement is None else {"agreements": {FUND: [self.agreement.canonical()]}}),
+            **({} if self.custody is None else {"custody": {name: [self.custody.canonical()] for name in self.funds}}),
         }
 
     def trust_file(self) -> TrustFile:

@@ -62,17 +62,19 @@ def ask(operator: Operator, institution: str) -> OpeningRow:
         if run is None or custody is None or shared is None or run.record is None:
             raise Conflict("no run is owed on a book that custodians have shares of", "institution")
         moment = now()
-        body = OpeningRequest(
-            institution=institution,
-            operator=operator.identity.public_key,
-            sequence=custody.requests + 1,
-            entry=account.head,
-            run_id=run.run_id,
-            run=run.record,
-            submission=run.submission,
-            policy=shared.policy,
-            deal=shared.deal,
-            requested_at=instant_text(moment),
+        body = OpeningRequest.parse(
+            {
+                "institution": institution,
+                "operator": operator.identity.public_key,
+                "sequence": str(custody.requests + 1),
+                "entry": account.head,
+                "run_id": run.run_id,
+                "run": run.record,
+                "submission": run.submission,
+                "policy": shared.policy,
+                "deal": shared.deal,
+                "requested_at": instant_text(moment),
+            }
         )
         signed = body.signed_by(operator.identity)
         entries.enter(session, operator.book, account, signed)

@@ -78,13 +78,10 @@ def _require_new(closer: int, point: int, parts: list[OpeningPartRow]) -> None:
 
 def _enter(operator: Operator, request: str, run_id: str, finding: Finding, verdicts: list[dict[str, object]]) -> None:
     """Verify what was found, enter it as the run's answer, and settle what it proves."""
-    document = Opened(
-        institution=finding.institution,
-        operator=operator.identity.public_key,
-        finding=finding,
-        verdicts=tuple(verdicts),
-        opened_at=now_text(),
-    )
+    said = finding.canonical()
+    if not isinstance(said, dict):
+        raise TypeError("a finding is a JSON object")
+    document = Opened.parse({**said, "verdicts": verdicts, "opened_at": now_text()})
     signed = document.signed_by(operator.identity)
     with operator.store.reading() as session:
         run = session.get_one(Run, run_id)

@@ -15,7 +15,6 @@ from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market
 from atomic_margin.service.operator.store.tables import Account, AnswerRow, EntryRow, JsonObject, Run, SettlementRow
-from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.breakers import BreakerRules, Done, Waiting, releasable
 from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.waterfall import unit_price
@@ -39,7 +38,7 @@ def waiting(session: Session) -> list[Waiting]:
 def _top_up(answer: JsonObject) -> Decimal:
     """Return what a breach asks for, which an answer proved, or custodians."""
     body = answer["body"]
-    return Decimal(body["finding"]["top_up_usd"] if answer["type"] == Opened.TYPE else body["top_up_usd"])
+    return Decimal(body["top_up_usd"])
 
 
 def may_settle(operator: Operator, session: Session) -> list[str]:

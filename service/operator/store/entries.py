@@ -207,9 +207,7 @@ def _name_custodians(session: Session, institution: str, policy: CustodyPolicy |
         named = policy.hash()
         for one in policy.custodians:
             # An account may come back to a policy that it was under before.
-            session.merge(
-                CustodianRow(institution=institution, policy=named, point=one.point, identity=one.identity)
-            )
+            session.merge(CustodianRow(institution=institution, policy=named, point=one.point, identity=one.identity))
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:

@@ -100,9 +100,7 @@ def custody_amended(state: Account, event: Event, at: At) -> Account:
     if at.tick > body.until:
         raise WrongTick(f"the amendment was to be entered at tick {body.until} at the latest; sign another", "until")
     requests = 0 if before is None else before.requests
-    amended = with_public(
-        state, custody=custody_in_force(body.custody, requests), custody_amendments=body.sequence
-    )
+    amended = with_public(state, custody=custody_in_force(body.custody, requests), custody_amendments=body.sequence)
     return amended if after is not None else _with_shared(amended, lambda _: None)
 
 
@@ -133,9 +131,7 @@ def reshared(state: Account, event: Event, at: At) -> Account:
     if body.deal == body.before.deal:
         raise WrongCustody("the new deal is the one before", "deal")
     _require_receipts(custody, len(body.receipts), "receipts")
-    return _with_shared(
-        state, lambda book: _shared(custody, body.deal, _used(book)) if moves(book) else book.shared
-    )
+    return _with_shared(state, lambda book: _shared(custody, body.deal, _used(book)) if moves(book) else book.shared)
 
 
 def _shared(custody: CustodyInForce, deal: str, used: int) -> SharedBook:

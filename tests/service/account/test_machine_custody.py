@@ -25,7 +25,7 @@ from atomic_margin.service.protocol.states import AccountState
 
 from . import in_custody, story
 from .documents import Parties, named
-from .in_custody import amended, amendment, booked, opened_account, policy, resharing, submission, successors
+from .in_custody import amended, amendment, booked, policy, resharing, submission, successors
 from .story import refuses
 
 
