@@ -17,6 +17,7 @@ from atomic_margin.service.custodian.erasing import Erasing
 from atomic_margin.service.custodian.openings import Openings
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
+from atomic_margin.service.custodian.resharing import Resharings
 from atomic_margin.service.errors import ServiceError
 
 LONGEST_PAUSE_SECONDS = 60.0
@@ -91,6 +92,7 @@ class CustodianProcess:
         openings = Openings(
             own, for_openings, reading, Deals(own, for_openings).held, engine, settings.address, settings.listens
         )
+        resharings = Resharings(own, for_openings, reading, Deals(own, for_openings))
         erasing = Erasing(own, reading, settings.keep_days)
 
         def deals_round() -> None:
@@ -101,6 +103,7 @@ class CustodianProcess:
             # Dates entries, also while nothing is open.
             reading.look()
             openings.round()
+            resharings.round()
             erasing.round()
 
         self._loops = [

@@ -188,6 +188,7 @@ def check_receipts(
     """
     if sharing.policy != policy.hash():
         raise Refused("the book is dealt under another custody policy than the account's", "sharing.policy")
+    whose = "submission" if dealing is None else "re-sharing"
     points: list[int] = []
     for index, value in enumerate(sharing.receipts):
         named = f"sharing.receipts[{index}]"
@@ -206,7 +207,7 @@ def check_receipts(
             ("dealing", receipt.dealing if dealing is None else dealing),
         ):
             if getattr(receipt, name) != wanted:
-                raise Refused(f"a receipt is of another {name} than what it is shown with", named)
+                raise Refused(f"a receipt is of another {name} than the {whose}'s", named)
         points.append(receipt.point)
     _require_different(points)
     return tuple(points)

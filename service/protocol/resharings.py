@@ -4,11 +4,23 @@ The operator checks that the new deal is the sum of the dealers'. Everybody else
 custodian has computed that sum itself, and holds shares that fit it, before it signs.
 """
 
-from atomic_margin.service.errors import Refused
-from atomic_margin.service.protocol.account.resharing_documents import Resharing, ResharingRequest, request_hash
+import hashlib
+from collections.abc import Sequence
+
+from atomic_margin.service.errors import BoxMalformed, Refused
+from atomic_margin.service.protocol.account.resharing_documents import (
+    PassedOn,
+    Resharing,
+    ResharingRequest,
+    request_hash,
+)
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import BookSharing, check_receipts
+from atomic_margin.service.protocol.share_boxes import require_box_form
+from atomic_margin.zk.errors import ProofError
+from atomic_margin.zk.groups import Group
 from atomic_margin.zk.sharing import resharing as zk
+from atomic_margin.zk.sharing.check import deal_points
 from atomic_margin.zk.sharing.messages import Deal
 
 
@@ -74,3 +86,54 @@ def check_reshared(resharing: Resharing, policy: CustodyPolicy) -> tuple[int, ..
         book=resharing.book,
         dealing=request_hash(resharing.request),
     )
+
+
+def check_passed_on(
+    plan: zk.Resharing, body: PassedOn, request: ResharingRequest, dealer: int, coefficients: str, group: Group
+) -> Deal:
+    """Return the deal that a dealer signed, as far as it can be checked without shares.
+
+    Args:
+        plan: what is re-shared (`resharing_of`).
+        body: what the dealer signed; its signature is checked before.
+        request: what was asked for.
+        dealer: point of who signed.
+        coefficients: bytes of the deal, hex.
+        group: backend.
+
+    Raises:
+        Refused: it is about something else, or no such deal.
+    """
+    for name, wanted in (
+        ("institution", request.institution),
+        ("operator", request.operator),
+        ("request", request_hash(request)),
+        ("point", dealer),
+    ):
+        if getattr(body, name) != wanted:
+            raise Refused(f"what is passed on is for another {name} than the re-sharing's", name)
+    try:
+        deal = Deal.from_bytes(bytes.fromhex(coefficients), plan.statement_of(dealer, group))
+        if deal.hash.hex() != body.deal:
+            raise Refused("the coefficients are of another deal than the dealer signed", "deal")
+        deal_points(deal, group)
+    except ProofError as error:
+        raise Refused(str(error), "coefficients") from error
+    return deal
+
+
+def check_boxes(body: PassedOn, boxes: Sequence[bytes], policy: CustodyPolicy, entries: int) -> None:
+    """Make sure that there is a box of the right form for every new custodian, and that the dealer signed it.
+
+    Raises:
+        Refused: there is not.
+    """
+    if not len(boxes) == len(body.boxes) == len(policy.custodians):
+        raise Refused(f"there is one box for each of {len(policy.custodians)} custodians", "boxes")
+    for index, (box, sha256) in enumerate(zip(boxes, body.boxes, strict=True)):
+        try:
+            require_box_form(box, entries)
+        except BoxMalformed as error:
+            raise Refused(str(error), f"boxes[{index}]") from error
+        if hashlib.sha256(box).hexdigest() != sha256:
+            raise Refused("the box has another hash than the dealer signed", f"boxes[{index}]")
