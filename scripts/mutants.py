@@ -15,6 +15,7 @@ from mutants_contracts import CONTRACT_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
+from mutants_engine import ENGINE_MUTANTS
 from mutants_executors import EXECUTOR_MUTANTS
 from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
@@ -111,6 +112,7 @@ def _round(name: str, place: str, node: Node, new: str, test: str) -> Mutant:
     return Mutant(f"agent: {name}", f"service.institution.{place}", node, new, _agent_tests("rounds", test))
 
 
+_SETTLED = "service.institution.settled:check_settlement"
 _ANSWER_PROOF = "a_changed_proof_of_an_answer_is_refused"
 _SIGNER = "documents_of_another_signer_are_refused"
 _ANCHOR = "another_anchor_fails"
@@ -221,10 +223,10 @@ MUTANTS = (
            "unasked:what_hangs_after_a_void_run_is_proven_unasked_once_the_operator_had_its_time"),
     _history("terms of the account", "_check_admission", condition("getattr", "wanted"), "False",
              "an_account_of_somebody_else_or_under_other_terms_is_none_of_ours"),
-    _history("what settles a breach", "_check_settlement", condition("transfers"), "False",
-             "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
-    _history("what a breach is settled for", "_check_settlement", call("check_settled"), "None",
-             "events:a_settlement_that_does_not_follow_from_the_breach_is_refused"),
+    Mutant("agent: what settles a breach", _SETTLED, condition("transfers"), "False",
+           _agent_tests("history", "events:a_settlement_that_does_not_follow_from_the_breach_is_refused")),
+    Mutant("agent: what a breach is settled for", _SETTLED, call("check_settled"), "None",
+           _agent_tests("history", "events:a_settlement_that_does_not_follow_from_the_breach_is_refused")),
     _history("a deadline", "_check_event", call("_check_overdue"), "None",
              "events:an_event_that_is_not_legal_is_refused_and_kept"),
     _history("the log of an entry", "_check_place", condition("log"), "False",
@@ -384,4 +386,5 @@ MUTANTS = (
     *SHARING_MUTANTS,
     *CLOSING_MUTANTS,
     *SIGNER_MUTANTS,
+    *ENGINE_MUTANTS,
 )  # fmt: skip

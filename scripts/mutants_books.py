@@ -120,7 +120,7 @@ BOOK_MUTANTS = (
           "a_revision_lists_a_universe_and_ends_the_one_before"),
     _gain("no universe twice", "universe_revised", condition("any"), "False",
           "a_revision_lists_a_universe_and_ends_the_one_before"),
-    Mutant("gain: columns are part of a book", "service.protocol.account.values:commitments_hash", value("entry_map"),
+    Mutant("gain: columns are part of a book", "service.protocol.account.values:book_hash", value("entry_map"),
            "''", _tests("service/account", ("machine_gains", "other_columns_make_another_book"))),
     _cash("rounded against the holder", "market.cash:in_lots", RETURNED, "round(amount / Fraction(lot))",
           "cash", "cash_is_rounded_against_the_holder_once"),

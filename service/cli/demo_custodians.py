@@ -55,8 +55,8 @@ def demo_custodians(
             custody = make_custody(data / "custodians")
             with (
                 parties(
-                    staging, data, logs, outputs.trust, screen.stage, profile,
-                    serve_options=["--answer-seconds", str(ANSWER_SECONDS), "--checkpoint-seconds", "5"], custody=custody.policy,
+                    staging, data, logs, outputs.trust, screen.stage, profile, custody=custody.policy,
+                    serve_options=["--answer-seconds", str(ANSWER_SECONDS), "--checkpoint-seconds", "5"],
                 ) as running,
                 custodians(custody, running.operator.url, outputs.trust, logs),
             ):  # fmt: skip

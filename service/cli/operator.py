@@ -16,6 +16,7 @@ from atomic_margin.service.cli import (
     operator_holds,
     operator_keys,
     operator_lists,
+    operator_openings,
     operator_pointer,
     operator_prune,
     operator_rail,
@@ -325,6 +326,7 @@ app.command()(breakers.halt)
 app.command()(breakers.resume)
 app.command(name="breakers")(breakers.breakers)
 operator_holds.register(app)
+operator_openings.register(app)
 app.command()(operator_prune.prune)
 app.command()(operator_backup.backup)
 app.command()(operator_backup.restore)

@@ -13,7 +13,7 @@ import httpx
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.documents.errors import DocumentError
 from atomic_margin.documents.strict import D
-from atomic_margin.service.errors import MalformedResponse, RemoteError
+from atomic_margin.service.errors import MalformedRequest, MalformedResponse, RemoteError
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.signatures import RequestSigner
 from atomic_margin.service.protocol.custodian_messages import (
@@ -218,7 +218,11 @@ class OperatorClient:
             ) from error
 
     def _json(self, path: str) -> dict[str, Any]:
-        value = parse_json(self._call("GET", path), path)
+        data = self._call("GET", path)
+        try:
+            value = parse_json(data, path)
+        except MalformedRequest as error:
+            raise MalformedResponse(f"the operator answers GET {path} with no such JSON: {error}", "$") from error
         if not isinstance(value, dict):
             raise MalformedResponse(f"the operator answers GET {path} with something else than a JSON object", "$")
         return value

@@ -38,7 +38,7 @@ from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.custodian.store import Found, OpeningRow
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.protocol.account.opening_documents import (
     Finding,
     OpeningRequest,
@@ -115,10 +115,10 @@ class Openings:
             try:
                 self._step(request, body, standing)
             except RemoteError as error:
-                if error.status < 400 or error.status >= 500:
+                if not isinstance(error, MalformedResponse) and not 400 <= error.status < 500:
                     raise
-                # The opening went on meanwhile; the next round sees how.
-                _log.info("the operator does not take it: %s", error, extra={"request": request})
+                # The opening went on meanwhile, and the next round sees how; and no other one has to wait.
+                self._say_once((request, str(error)[:200]), f"an opening waits: {error}")
         for row in self._own.store.openings("state != 'refused' AND state != 'over'"):
             if row.request not in seen:
                 self._own.store.keep_opening(row._replace(state="over", changed_at=self._own.now()))

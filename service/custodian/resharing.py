@@ -1,8 +1,8 @@
 """Re-sharings as a custodian takes part in them: it passes its shares on, and takes those of others over.
 
-Each as a round finds it: nothing of what is passed on is kept here, and new shares are stored before they are receipted.
-Those of the deal before are erased like any that no book is under (`erasing`): once a history that holds, up to a
-cosigned checkpoint, has the book under the new deal. That others erase theirs, nobody can see.
+Each as a round finds it: nothing of what is passed on is kept here, and new shares are stored before they are
+receipted. Those of the deal before are erased like any that no book is under (`erasing`): once a history that holds, up
+to a cosigned checkpoint, has the book under the new deal. That others erase theirs, nobody can see.
 """
 
 import logging

@@ -60,6 +60,7 @@ from atomic_margin.service.protocol.documents import RunRecord, Settlement
 from atomic_margin.service.protocol.messages import Entries, EntryItem
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.terms import Terms, terms_hash
+from atomic_margin.service.protocol.trust import TrustFile
 
 JsonObject = dict[str, Any]
 
@@ -291,14 +292,9 @@ class History:
             elif document.type == "overdue":
                 self._check_overdue(Overdue.parse(document.body))
             elif document.type == "settlement":
-                with self._store.unit_of_work() as session:
-                    check_settlement(
-                        session, self._chain, self._terms, self._settings.trust, self._before(),
-                        Settlement.parse(document.body),
-                    )  # fmt: skip
+                check_settlement(*self._of_run(), Settlement.parse(document.body))
             elif document.type == "opened":
-                with self._store.unit_of_work() as session:
-                    check_found(session, self._chain, self._terms, self._settings.trust, self._before(), document)
+                check_found(*self._of_run(), document)
             elif document.type == "dispute-lapse":
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "maturity":
@@ -337,12 +333,11 @@ class History:
         if elapsed is not None:
             keep_undelivered(self._settings, self._store, self._chain.contradictions, record, overdue, elapsed)
 
-    def _before(self) -> Account:
-        """Return the account just before an entry that is about an open run."""
-        before = self._account.state
-        if before is None or before.public.run is None:
-            raise TypeError("what a run ended with was followed without a run")
-        return before
+    def _of_run(self) -> tuple[InstitutionStore, MarketChain, Terms, TrustFile, Account]:
+        """Return what `settled` checks by, with the account just before the entry that is checked."""
+        if self._account.state is None:
+            raise TypeError("what a run ended with was followed without an account")
+        return self._store, self._chain, self._terms, self._settings.trust, self._account.state
 
     def _keep_contradiction(self, refusal: EntryRefused) -> None:
         """Keep what the operator signed; what anybody could have sent proves nothing."""

@@ -12,7 +12,7 @@ from atomic_margin.margin.errors import MarginError
 from atomic_margin.service.errors import AgentRefused, Refused, RequestError
 from atomic_margin.service.institution.chain import MarketChain
 from atomic_margin.service.institution.delays import warn_if_late
-from atomic_margin.service.institution.store import OwnEntry, find_sent
+from atomic_margin.service.institution.store import InstitutionStore, OwnEntry, find_sent
 from atomic_margin.service.protocol.account.agreements import eligible_assets
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.account.opening_documents import Opened
@@ -30,12 +30,12 @@ from atomic_margin.zk.groups import load_group
 
 
 def check_settlement(
-    session: Session, chain: MarketChain, terms: Terms, trust: TrustFile, before: Account, settlement: Settlement
+    store: InstitutionStore, chain: MarketChain, terms: Terms, trust: TrustFile, before: Account, settlement: Settlement
 ) -> None:
     """Check what a settlement moves against the account as it is just before.
 
     Args:
-        session: of the institution's database.
+        store: the institution's database.
         chain: ticks that the agent has seen.
         terms: pinned.
         trust: pins the rules of breakers.
@@ -49,8 +49,9 @@ def check_settlement(
     run = before.public.run
     if run is None:
         raise TypeError("a settlement was followed without a run")
-    warn_if_late(session, trust.breakers, settlement)
-    proven = _proven(session, settlement.answer)
+    with store.unit_of_work() as session:
+        proven = _proven(session, settlement.answer)
+        warn_if_late(session, trust.breakers, settlement)
     try:
         check_settled(settlement, proven)
         wanted = rightful_transfers(
@@ -72,12 +73,17 @@ def check_settlement(
 
 
 def check_found(
-    session: Session, chain: MarketChain, terms: Terms, trust: TrustFile, before: Account, document: SignedDocument
+    store: InstitutionStore,
+    chain: MarketChain,
+    terms: Terms,
+    trust: TrustFile,
+    before: Account,
+    document: SignedDocument,
 ) -> None:
     """Verify what custodians found of the institution's own book.
 
     Args:
-        session: of the institution's database.
+        store: the institution's database.
         chain: ticks that the agent has seen.
         terms: pinned.
         trust: pins the custody policy.
@@ -91,8 +97,9 @@ def check_found(
     run = before.public.run
     if run is None or run.record is None:
         raise TypeError("what custodians found was followed without a run")
-    recorded = session.query(OwnEntry).filter_by(document_hash=run.record).one()
-    sent = find_sent(session, run.submission)
+    with store.unit_of_work() as session:
+        recorded = session.query(OwnEntry).filter_by(document_hash=run.record).one()
+        sent = find_sent(session, run.submission)
     if recorded.document is None or sent is None or sent.document is None:
         raise AgentRefused(f"what custodians found of run {run.run_id} cannot be told: its book is not stored here")
     record = RunRecord.parse(recorded.document["body"])

@@ -6,13 +6,14 @@ Set ``ATOMIC_MARGIN_FAULT`` to the name of a point; the process then ends there 
 import os
 from typing import Literal, get_args
 
-RunFault = Literal["answer-stored", "opening-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
+RunFault = Literal["answer-stored", "settlement-booked", "settlement-committed", "run-evaluated"]
 DefaultFault = Literal["sale-booked", "close-out-booked"]
+OpeningFault = Literal["opening-stored"]
 RailFault = Literal["transaction-stored", "transaction-sent", "settlement-final"]
-FaultPoint = RunFault | DefaultFault | RailFault
+FaultPoint = RunFault | DefaultFault | OpeningFault | RailFault
 RUN_FAULTS: tuple[str, ...] = get_args(RunFault)
 """Those between a tick and the end of a settlement."""
-FAULT_POINTS: tuple[str, ...] = (*RUN_FAULTS, *get_args(DefaultFault), *get_args(RailFault))
+FAULT_POINTS: tuple[str, ...] = (*RUN_FAULTS, *get_args(DefaultFault), *get_args(OpeningFault), *get_args(RailFault))
 EXIT_CODE = 86
 
 

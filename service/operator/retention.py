@@ -5,17 +5,19 @@ Files go after the rows that named them, so that a crash leaves files that nobod
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from atomic_margin.documents.fields import instant_text
 from atomic_margin.documents.strict import instant
 from atomic_margin.service.operator.retention_rules import RetentionRules, RunKept, is_older, words_to_remove
-from atomic_margin.service.operator.store import entries
+from atomic_margin.service.operator.store import deal_rows, entries
 from atomic_margin.service.operator.store.blobs import Blobs
+from atomic_margin.service.operator.store.custody_tables import DealingRow
 from atomic_margin.service.operator.store.database import Store, now
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -26,8 +28,11 @@ from atomic_margin.service.operator.store.tables import (
     SubmissionRow,
 )
 from atomic_margin.service.protocol.account.kinds import EventKind
+from atomic_margin.service.protocol.account.openings import deals_in_use
 from atomic_margin.service.protocol.states import OVER, RunState, ShortfallState
 
+DEAL_HOURS = 1
+"""A deal stays so long after its time: a submission with its receipts may be on its way."""
 BATCH = 200
 """Runs that one unit of work takes."""
 
@@ -41,6 +46,7 @@ class Pruned(NamedTuple):
         unconfirmed_keys: uploads that nobody confirmed.
         superseded_keys: files of keys that no book is under.
         ciphertexts: files of books that were replaced.
+        deals: that no book is under, and whose time is over.
         bytes: of all that, as far as its size is known.
     """
 
@@ -49,6 +55,7 @@ class Pruned(NamedTuple):
     unconfirmed_keys: int = 0
     superseded_keys: int = 0
     ciphertexts: int = 0
+    deals: int = 0
     bytes: int = 0
 
     def plus(self, other: "Pruned") -> "Pruned":
@@ -68,6 +75,7 @@ class Retention:
         found = self.prune_words(dry_run=dry_run)
         for name in self._institutions():
             found = found.plus(self._prune_files(name, now(), dry_run))
+            found = found.plus(self._prune_deals(name, now(), dry_run))
         return found
 
     def prune_words(self, *, dry_run: bool = False) -> Pruned:
@@ -128,6 +136,34 @@ class Retention:
             ciphertexts=sum(held[sha256] > 0 for sha256 in replaced),
             bytes=sum(held.values()),
         )
+
+    def _prune_deals(self, name: str, moment: datetime, dry_run: bool) -> Pruned:
+        with self._store.reading() as session:
+            found = _unused_deals(session, name, moment)
+        removed, size = 0, 0
+        for deal in found:
+            if dry_run:
+                with self._store.reading() as session:
+                    size += sum(map(self._blobs.size, deal_rows.blobs_of(session, deal)))
+                continue
+            for sha256 in self._store.run(partial(_forget_deal, name=name, deal=deal, moment=moment)):
+                size += self._blobs.size(sha256)
+                self._blobs.remove(sha256)
+            removed += 1
+        return Pruned(deals=len(found) if dry_run else removed, bytes=size)
+
+
+def _unused_deals(session: Session, name: str, moment: datetime) -> list[str]:
+    """Return deals whose time is over for long enough, and that no book in force or waiting is under."""
+    used = deals_in_use(entries.state_of(session.get_one(Account, name)).public)
+    ended = instant_text(moment - timedelta(hours=DEAL_HOURS))
+    query = select(DealingRow.deal).where(DealingRow.institution == name, DealingRow.expires_at < ended)
+    return sorted(set(session.scalars(query)) - used)
+
+
+def _forget_deal(session: Session, name: str, deal: str, moment: datetime) -> set[str]:
+    # A book may have come under it since it was looked.
+    return deal_rows.forget(session, deal) if deal in _unused_deals(session, name, moment) else set()
 
 
 def _removable_words(session: Session, name: str, rules: RetentionRules, moment: datetime) -> list[str]:

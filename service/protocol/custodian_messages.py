@@ -88,6 +88,7 @@ class OpeningStanding(ResponseBody):
         finding: what the closer brought (`Finding`), as JSON; absent until then.
         verdicts: of custodians, signed.
         refusals: why custodians take no part, by point.
+        over: whether it is over; the account's entries say what came of it.
     """
 
     institution: str
@@ -96,6 +97,7 @@ class OpeningStanding(ResponseBody):
     finding: JsonObject | None = None
     verdicts: ListOf[JsonObject] = ()
     refusals: dict[str, str] = Field(default_factory=dict)
+    over: bool = False
 
 
 class Openings(ResponseBody):

@@ -36,6 +36,7 @@ from atomic_margin.service.protocol.agent_messages import (
 )
 from atomic_margin.service.protocol.agreement_messages import AskedToAmend
 from atomic_margin.service.protocol.bodies import parse_signed
+from atomic_margin.service.protocol.dealings import PublishedShares, ShareComplaint, ShareReceipt
 from atomic_margin.service.protocol.dispute_messages import SignedOf
 from atomic_margin.service.protocol.disputes import Dispute, DisputeResolution, DisputeWithdrawal
 from atomic_margin.service.protocol.documents import Answer, CollateralInstruction, Enrolment, EnrolmentConfirmation
@@ -65,6 +66,11 @@ JSON_DOCUMENTS = {
     f"{INSTITUTION}/releases": Release,
     f"{INSTITUTION}/amendment": AgreementAmendment,
     f"{INSTITUTION}/identity": IdentityRotation,
+    f"{INSTITUTION}/dealings/{{deal}}/shares": PublishedShares,
+    "/v1/custodian/dealings/{deal}/receipt": ShareReceipt,
+    "/v1/custodian/dealings/{deal}/complaint": ShareComplaint,
+    "/v1/custodian/resharings/{resharing}/receipt": ShareReceipt,
+    "/v1/custodian/resharings/{resharing}/complaint": ShareComplaint,
     "/v1/runs/{run_id}/answer": Answer,
     "/v1/prices": Price,
 }
@@ -131,6 +137,8 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/giving-up",
         "/v1/maturities",
         "/v1/amendments",
+        "/v1/resharings",
+        "/v1/custodian/resharings/{resharing}/shares",
         "/v1/universes",
         "/v1/disputes/proposals",
         "/v1/disputes/resolutions",

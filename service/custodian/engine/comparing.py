@@ -22,7 +22,9 @@ from atomic_margin.service.custodian.engine.errors import PeerMalformed
 from atomic_margin.zk.groups import ORDER
 
 MASK_BITS = 128
-"""How many bits more a mask has than the number under it: what is opened tells it with probability 2^-MASK_BITS."""
+"""How many bits more a mask has than the number under it: what is opened tells it with probability 2^-MASK_BITS.
+
+A number of 48 bits, this and the carry of sixteen dealers' sum are 180 bits, and never reach r."""
 
 
 class Arithmetic:

@@ -9,9 +9,15 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 
-from atomic_margin.service.custodian.engine.channel import Channel
+from atomic_margin.service.custodian.engine.channel import LINGER_SECONDS, Channel
 from atomic_margin.service.custodian.engine.credentials import Credentials, context, issuer, require_peer
-from atomic_margin.service.custodian.engine.errors import EngineError, EngineTaskInvalid, IdentityRefused, PeerMalformed
+from atomic_margin.service.custodian.engine.errors import (
+    EngineError,
+    EngineTaskInvalid,
+    IdentityRefused,
+    PeerError,
+    PeerMalformed,
+)
 from atomic_margin.service.custodian.engine.task import EngineTask, Present
 
 GREETING = b"amengin1"
@@ -63,6 +69,9 @@ class Meeting:
 
     async def close(self, error: EngineError | None = None) -> None:
         """Listen no more, and close every connection; ``error`` is why, if there is no verdict."""
+        if self.missing and isinstance(error, PeerError):
+            # Those that are about to dial would otherwise not hear why nobody answers.
+            await asyncio.sleep(LINGER_SECONDS)
         if self._server is not None:
             self._server.close()
         if error is not None:

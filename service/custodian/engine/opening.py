@@ -35,13 +35,18 @@ async def open_book(task: EngineTask, arithmetic: Arithmetic) -> Verdict:
     (flag,) = await arithmetic.open([breach])
     if flag == 0:
         return Verdict(breach=False)
+    _require(flag == 1)
     worst, worst_initial = await arithmetic.open(await arithmetic.least((maintenance, initial), task.bits))
-    if flag != 1 or worst >= len(maintenance) or worst_initial >= len(initial):
+    _require(worst < len(maintenance) and worst_initial < len(initial))
+    return Verdict(True, worst, worst_initial)
+
+
+def _require(holds: bool) -> None:
+    if not holds:
         raise PeerMalformed(
             "what was opened is no bit, or the index of no row: a row has more bits than the task says, or a custodian "
             "deviated; compare the bit length with the rows, then open with others"
         )
-    return Verdict(True, worst, worst_initial)
 
 
 async def _require_polynomials(

@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import BoxMalformed, Conflict, Refused
-from atomic_margin.service.operator.custody.policies import deals_in_use, policy_named, policy_of
+from atomic_margin.service.operator.custody.policies import policy_named, policy_of
 from atomic_margin.service.operator.custody.stored import (
     deal_of,
     dealt_of,
-    forget,
     own,
     require_about,
     require_open,
@@ -28,8 +27,10 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.custody_tables import DealingRow, DealtRow
 from atomic_margin.service.operator.store.database import now
+from atomic_margin.service.operator.store.deal_rows import forget
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.operator.store.told import tell
+from atomic_margin.service.protocol.account.openings import deals_in_use
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.bodies import parse_signed

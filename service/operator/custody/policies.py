@@ -79,12 +79,6 @@ def point_of(policy: CustodyPolicy, identity: str) -> int:
     return keys.point
 
 
-def deals_in_use(public: PublicState) -> frozenset[str]:
-    """Return the deals of the book in force and of the one that waits."""
-    books = (book for book in (public.book, public.waiting) if book is not None)
-    return frozenset(book.shared.deal for book in books if book.shared is not None)
-
-
 def _policies(session: Session, institution: str) -> Iterator[CustodyPolicy | None]:
     """Yield what an account was under, the newest first; None where it had no custodians."""
     query = select(EntryRow.document).where(

@@ -67,4 +67,5 @@ def standing_of(session: Session, row: OpeningRow) -> OpeningStanding:
         finding=row.finding,
         verdicts=tuple(part.verdict for part in parts if part.verdict is not None),
         refusals={str(part.point): part.refusal for part in parts if part.refusal is not None},
+        over=not row.open or not is_in_state(session, row),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
@@ -79,16 +79,6 @@ def deal_of(session: Session, operator: Operator, row: DealingRow) -> Deal:
     dealing = Dealing.parse(row.document["body"])
     statement = sharing_statement(dealing, policy_named(session, row.institution, dealing.policy))
     return Deal.from_bytes(operator.blobs.get(row.coefficients), statement)
-
-
-def forget(session: Session, deal: str) -> set[str]:
-    """Remove the rows of a deal; return the blobs that no row names any more, to be removed once it is committed."""
-    row, dealt = session.get_one(DealingRow, deal), dealt_of(session, session.get_one(DealingRow, deal))
-    named = {row.coefficients, *(one.box for one in dealt)}
-    session.execute(delete(DealtRow).where(DealtRow.deal == deal))
-    session.execute(delete(DealingRow).where(DealingRow.deal == deal))
-    still = set(session.scalars(select(DealingRow.coefficients).where(DealingRow.coefficients.in_(named))))
-    return named - still - set(session.scalars(select(DealtRow.box).where(DealtRow.box.in_(named))))
 
 
 def require_about(

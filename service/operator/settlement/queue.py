@@ -14,7 +14,7 @@ from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import halted
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_market
-from atomic_margin.service.operator.store.tables import Account, AnswerRow, EntryRow, JsonObject, Run, SettlementRow
+from atomic_margin.service.operator.store.tables import Account, AnswerRow, EntryRow, Run, SettlementRow
 from atomic_margin.service.protocol.breakers import BreakerRules, Done, Waiting, releasable
 from atomic_margin.service.protocol.states import RunState
 from atomic_margin.service.protocol.waterfall import unit_price
@@ -30,15 +30,9 @@ def waiting(session: Session) -> list[Waiting]:
         .order_by(EntryRow.leaf)
     )
     return [
-        Waiting(leaf, instant(entry["body"]["entered_at"]), _top_up(answer), run_id)
+        Waiting(leaf, instant(entry["body"]["entered_at"]), Decimal(answer["body"]["top_up_usd"]), run_id)
         for run_id, answer, leaf, entry in session.execute(query)
     ]
-
-
-def _top_up(answer: JsonObject) -> Decimal:
-    """Return what a breach asks for, which an answer proved, or custodians."""
-    body = answer["body"]
-    return Decimal(body["top_up_usd"])
 
 
 def may_settle(operator: Operator, session: Session) -> list[str]:

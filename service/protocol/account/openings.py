@@ -93,6 +93,12 @@ def require_no_opening(public: PublicState) -> None:
         raise RunNotOver(f"custodians open the book of run {run_id}: wait for what they find, or let it lapse", "state")
 
 
+def deals_in_use(public: PublicState) -> frozenset[str]:
+    """Return the deals of the book in force and of the one that waits."""
+    books = (book for book in (public.book, public.waiting) if book is not None)
+    return frozenset(book.shared.deal for book in books if book.shared is not None)
+
+
 def _owed(state: Account) -> tuple[OpenRun, Book]:
     run, book = state.public.run, in_force(state)
     if run is None or run.stage != "unproven" or state.public.owed is None:

@@ -24,16 +24,16 @@ from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.store import Store
 from atomic_margin.service.institution.share_boxes import seal_shares
+from atomic_margin.service.log.checkpoints import witness_key
 from atomic_margin.service.operator.accounts import enrolment, submissions
 from atomic_margin.service.operator.custody import dealings, openings
 from atomic_margin.service.operator.runs import evaluation
-from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.custodian_messages import DealingUpload
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import BookSharing, Dealing, sharing_statement
 from atomic_margin.service.protocol.share_boxes import BoxAddress, read_encryption_key
-from atomic_margin.service.protocol.signing import Identity, SignedDocument
+from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.submissions import SubmissionClaim
 from atomic_margin.service.protocol.terms import AccountColumns
 from atomic_margin.service.protocol.trust import TrustFile
@@ -196,11 +196,7 @@ class Scene:
 
     def ask(self) -> str:
         """Ask for the opening; return the hash of the request."""
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(
-                openings, "OpeningRequest", lambda **said: OpeningRequest.parse({k: str(v) for k, v in said.items()})
-            )
-            return openings.ask(self.world.operator, FUND).request
+        return openings.ask(self.world.operator, FUND).request
 
     def close(self) -> None:
         self.world.close()
@@ -254,7 +250,7 @@ class Story:
         world = World(directory / "operator", self.source, {name: one.copy(True) for name, one in self.funds.items()})
         watched = Watched(world, 0)
         watched.identities = list(self.witnesses)
-        watched.keys = [worlds_key(number, one.public_key) for number, one in enumerate(self.witnesses)]
+        watched.keys = [witness_key(f"w{number}", one.public_key) for number, one in enumerate(self.witnesses)]
         world.operator.settings = replace(
             world.operator.settings,
             witnesses=tuple(("http://127.0.0.1:9", key) for key in watched.keys),
@@ -309,13 +305,6 @@ class Story:
         return self._scene(self.root / "live", stage)
 
 
-def worlds_key(number: int, identity: str) -> Any:
-    """Return the key of a witness as `Watched` makes it."""
-    from atomic_margin.service.log.checkpoints import witness_key
-
-    return witness_key(f"w{number}", identity)
-
-
 def submit(world: World, book: Dealt, sharing: BookSharing) -> Any:
     """Submit a dealt book as the agent does."""
     with pytest.MonkeyPatch.context() as patched:
@@ -337,7 +326,3 @@ def owe(scene: Scene, tick: int) -> str:
         patched.setattr(evaluation, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=1000))
         assert evaluation.sweep_deadlines(world.operator) == [run_id]
     return run_id
-
-
-def signed(value: Json) -> SignedDocument:
-    return SignedDocument.parse(value)

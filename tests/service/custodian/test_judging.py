@@ -36,6 +36,8 @@ from atomic_margin.service.verifier.served_terms import ServedTerms
 from ..documents import FUND
 from .played import DELAY, Party, Scene, dealt, owe
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], Scene]
 Json = dict[str, Any]
 

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +11,15 @@ import pytest
 from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.institution import dealing
-from atomic_margin.service.operator.runs import evaluation
 from atomic_margin.service.protocol.signing import Identity
 
 from ..documents import FUND, example
 from ..resident import Resident
+from ..rounds import later as later
 from ..world import Fund, World
 from .holders import Holders
+
+Later = Callable[[int], None]
 
 
 class Custody:
@@ -92,13 +93,3 @@ def custody_at(rooms: Rooms, tmp_path: Path) -> Iterator[Callable[..., Custody]]
     yield at
     for custody in opened:
         custody.close()
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Move the clock of the operator's deadlines."""
-
-    def move(seconds: int) -> None:
-        monkeypatch.setattr(evaluation, "now", lambda: datetime.now(timezone.utc) + timedelta(seconds=seconds))
-
-    return move

@@ -109,21 +109,21 @@ class Holder:
         said |= {} if entry is None else {"entry_index": str(entry)}
         return ShareComplaint.parse(said | changes).signed_by(self.identity)
 
-    def verdict(self, finding: Finding, **changes: str) -> SignedDocument:
+    def verdict(self, about: Finding, **changes: str) -> SignedDocument:
         said = {
-            "institution": finding.institution,
-            "operator": finding.operator,
-            "request": finding.request,
-            "finding": finding_hash(finding),
+            "institution": about.institution,
+            "operator": about.operator,
+            "request": about.request,
+            "finding": finding_hash(about),
             "point": str(self.point),
             "custodian": self.identity.public_key,
         }
         return OpeningVerdict.parse(said | changes).signed_by(self.identity)
 
-    def bring(self, finding: Finding, **changes: str) -> Any:
+    def bring(self, about: Finding, **changes: str) -> Any:
         """Bring a finding with one's verdict; return the response."""
-        body = {"finding": finding.canonical(), "verdict": self.verdict(finding, **changes).to_json()}
-        return self.call("POST", f"/openings/{finding.request}/finding", json=body)
+        body = {"finding": about.canonical(), "verdict": self.verdict(about, **changes).to_json()}
+        return self.call("POST", f"/openings/{about.request}/finding", json=body)
 
     def takes_part(self, request: str, session: int | None = None) -> Any:
         body = {"address": f"127.0.0.1:{9000 + self.point}"} | ({} if session is None else {"session": str(session)})

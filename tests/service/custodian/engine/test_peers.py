@@ -77,14 +77,19 @@ def test_who_ends_early_is_named(three: list[Custodian]) -> None:
     "changes", [{"request": "ef" * 32}, {"rows": "ef" * 32}, {"bits": 13}], ids=["request", "rows", "bits"]
 )
 def test_another_task_is_named_on_both_sides(three: list[Custodian], changes: dict[str, object]) -> None:
+    three = [changed(one, seconds=SHORT) for one in three]
     three[2] = changed(three[2], **changes)
     first, second, other = ended(three)
     assert isinstance(other, TaskDiffers)
     assert other.points in {(1,), (2,)}
     assert (4,) in {error.points for error in (first, second) if isinstance(error, TaskDiffers)}
-    # The other of the two may hear of it by the first one's end alone.
+    # The other of the two may hear of it by the first one's end alone, or, if it comes late, not at all.
     for error in (first, second):
-        assert isinstance(error, TaskDiffers) or (isinstance(error, PeerLost) and "TaskDiffers, points 4" in str(error))
+        assert (
+            isinstance(error, TaskDiffers)
+            or (isinstance(error, PeerLost) and "TaskDiffers, points 4" in str(error))
+            or (isinstance(error, EngineStalled) and 4 in error.points)
+        )
 
 
 def test_another_identity_is_refused_where_it_listens(three: list[Custodian]) -> None:
