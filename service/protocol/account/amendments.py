@@ -36,6 +36,8 @@ class CustodyAmendment(Body):
     """Another custody policy takes the place of the one that an account is under, or none does.
 
     Attributes:
+        institution: whose account.
+        operator: at whom.
         entry: hash of the last entry that the institution saw.
         sequence: how often custody was amended, this one included.
         before: hash of the policy so far; absent where the account had no custodians.
