@@ -24,6 +24,7 @@ from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.custodian.sealing import Place, seal
 from atomic_margin.service.custodian.store import DealRow
+from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.protocol.account.resharing_documents import ResharingRequest
 from atomic_margin.service.protocol.custody import CustodianKeys
 from atomic_margin.service.protocol.dealings import ShareComplaint, ShareReceipt
@@ -44,14 +45,17 @@ class Resharings:
         """Pass on what is asked for, and take over what was passed on.
 
         Raises:
-            RemoteError: the operator does not answer, or does not take what is sent.
+            RemoteError: the operator does not answer.
         """
         for standing in self._client.resharings().resharings:
             try:
                 name, request = read_request(standing.request, self._own.trust.operator)
                 self._pass_on(standing, name, request)
                 self._take_over(standing, name, request)
-            except (ResharingRefused, DealRefused, OpeningRefused) as error:
+            except (ResharingRefused, DealRefused, OpeningRefused, RemoteError) as error:
+                if isinstance(error, RemoteError) and not 400 <= error.status < 500:
+                    raise
+                # One that the operator refuses, since it is over by now, keeps no other one waiting.
                 said = f"{type(error).__name__}: {error}"
                 key = str(standing.request.get("signature"))
                 if self._said.get(key) != said:

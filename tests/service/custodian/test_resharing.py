@@ -25,12 +25,15 @@ from atomic_margin.service.protocol.account.state import SharedBook
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.resharing_messages import ResharingAsked, ResharingStanding
 from atomic_margin.service.protocol.resharings import check_reshared
+from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.zk.errors import OtherDeal, TooFewShares
 from atomic_margin.zk.sharing.messages import Deal, Shares
 from atomic_margin.zk.sharing.reconstruct import reconstruct
 
 from ..documents import FUND
+from .engines import truthful
 from .played import POINTS, Party, Scene
+from .test_openings import asked, rounds
 
 Open = Callable[[str], Scene]
 NEW = (1, 3, 4, 7)
@@ -158,7 +161,7 @@ def test_a_book_moves_to_the_custodians_of_the_new_policy(moving: Any) -> None:
     scene, parties = moving
     before = shared(scene)
     assert before.policy == scene.policy.hash()
-    asked = ask(scene)
+    wanted = ask(scene)
     parties.round()
     # Dealers come before new custodians here; nothing is left by now.
     after = shared(scene)
@@ -174,7 +177,7 @@ def test_a_book_moves_to_the_custodians_of_the_new_policy(moving: Any) -> None:
         assert len(check_reshared(body, policy)) == 4
         replay.check(session, scene.world.key)
         row = session.get_one(ResharingRow, body.request.signed_by(scene.world.operator.identity).body_hash())
-        assert (row.state, row.document) == ("entered", asked.request)
+        assert (row.state, row.document) == ("entered", wanted.request)
     assert not parties["successor-1"].client.resharings().resharings
 
 
@@ -226,10 +229,35 @@ def test_a_re_shared_book_is_re_shared_again(moving: Any) -> None:
     assert opens(parties, second, "successor-1", "successor-7") == opens(parties, first, "successor-3", "successor-4")
 
 
+def test_a_frozen_account_s_book_is_opened_by_its_new_shares(scene_at: Open) -> None:
+    """Its institution is silent, shares are made anew, and old ones open nothing more."""
+    scene = scene_at("owed-fall")
+    scene.publish()
+    moving = Parties(scene, OLD_NAMES)
+    before = shared(scene).deal
+    ask(scene)
+    moving.round()
+    moving.round()
+    moving.close()
+    assert scene.world.account().public.status is AccountState.FROZEN
+    request = asked(scene)
+    with pytest.raises(Conflict, match="custodians open the book"):
+        ask(scene)
+    parties = [scene.party(point, truthful(scene, 2)) for point in POINTS]
+    rounds(parties)
+    assert scene.world.run(f"{FUND}.2").state == "settled"
+    found = [party.store.opening(request) for party in parties]
+    assert {one.deal for one in found if one is not None} == {shared(scene).deal} != {before}
+    with scene.world.operator.store.unit_of_work() as session:
+        replay.check(session, scene.world.key)
+    for party in parties:
+        party.close()
+
+
 def test_any_holders_may_be_the_dealers(moving: Any) -> None:
     scene, parties = moving
-    asked = ask(scene, 5, 9)
-    assert ResharingRequest.parse(asked.request["body"]).dealers == (5, 9)
+    wanted = ask(scene, 5, 9)
+    assert ResharingRequest.parse(wanted.request["body"]).dealers == (5, 9)
     parties.round(*OLD_NAMES[2:], *NEW_NAMES)
     assert shared(scene).policy != scene.policy.hash()
 
@@ -370,9 +398,9 @@ def test_who_did_not_agree_to_the_policy_takes_nothing(moving: Any) -> None:
 
 def test_custodians_see_and_say_what_is_theirs(moving: Any) -> None:
     scene, parties = moving
-    asked = ask(scene)
+    wanted = ask(scene)
     [one] = parties["custodian-1"].client.resharings().resharings
-    assert one.request == asked.request
+    assert one.request == wanted.request
     for name in ("custodian-5", "successor-1"):
         assert parties[name].client.resharings().resharings == ()
     request = passing.read_request(one.request, scene.world.key)[0]
