@@ -212,7 +212,7 @@ def successors(points: tuple[int, ...] = (1, 3, 4, 7)) -> CustodyPolicy:
 def amendment(parties: Parties, custody: CustodyPolicy | None, **changes: Any) -> SignedDocument:
     """What both sides sign to have other custodians, or none."""
     public = parties.state.public
-    body = {
+    body: dict[str, Any] = {
         "entry": parties.chain.head,
         "sequence": str((public.custody_amendments or 0) + 1),
         "until": str(parties.newest + 1),
@@ -225,8 +225,9 @@ def amendment(parties: Parties, custody: CustodyPolicy | None, **changes: Any) -
 def amended(custody: CustodyPolicy | None = None) -> Parties:
     """Book `a` is shared and covered, and the account is under the policy of the successors."""
     parties = booked(custody)
-    for make in (parties.run_opened, parties.record, lambda: parties.answer("covered")):
-        parties.enter(make())
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
     parties.enter(amendment(parties, successors()))
     return parties
 

@@ -38,8 +38,9 @@ def shared(parties: Parties) -> SharedBook:
 
 def covered(parties: Parties | None = None) -> Parties:
     parties = parties or booked()
-    for make in (parties.run_opened, parties.record, lambda: parties.answer("covered")):
-        parties.enter(make())
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
     return parties
 
 

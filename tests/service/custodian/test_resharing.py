@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.resharings import check_reshared
 from atomic_margin.service.protocol.states import AccountState
 from atomic_margin.zk.errors import OtherDeal, TooFewShares
 from atomic_margin.zk.sharing.messages import Deal, Shares
+from atomic_margin.zk.sharing.pass_on import pass_on
 from atomic_margin.zk.sharing.reconstruct import reconstruct
 
 from ..documents import FUND
@@ -281,10 +282,9 @@ def test_with_fewer_dealers_than_it_takes_nothing_moves(moving: Any) -> None:
 
 def wrong_shares(monkeypatch: pytest.MonkeyPatch, dealer: int) -> None:
     """Have one dealer's shares be other ones than it has a deal of: its deal is right, what it gives is not."""
-    real = passing.pass_on
 
     def bad(plan: Any, shares: Shares, group: Any) -> Any:
-        deal, parts = real(plan, shares, group)
+        deal, parts = pass_on(plan, shares, group)
         if shares.custodian != dealer:
             return deal, parts
         return deal, tuple(
@@ -425,7 +425,7 @@ def test_a_stopped_custodian_sends_its_receipt_again(moving: Any, monkeypatch: p
     # Its deals are not those of the institution, and are not sent as such.
     party.deals.round()
     parties.round(*NEW_NAMES)
-    assert party.store.deal(row.deal).sent  # type: ignore[union-attr]
+    assert party.store.deal(row.deal).sent
     assert shared(scene).deal == row.deal
 
 
