@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from atomic_margin.service.cli.calls import call
+from atomic_margin.service.cli.calls import TIMEOUT_SECONDS, call
 from atomic_margin.service.errors import ConfigurationError
 from atomic_margin.service.http.tokens import read_token
 from atomic_margin.service.protocol.messages import M
@@ -17,8 +17,10 @@ DEFAULT_AGENT = "http://127.0.0.1:8401"
 TOKEN_FILE = "agent.token"  # noqa: S105  # the name of the file, not a token
 
 
-def ask(kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """Return what the agent answers, as JSON.
+def ask(
+    kind: type[M], directory: Path, agent: str, method: str, path: str, body: Any = None, seconds: int = TIMEOUT_SECONDS
+) -> dict[str, Any]:
+    """Return what the agent answers, as JSON; `seconds` is how long it may take.
 
     Raises:
         ConfigurationError, RemoteError, DocumentError: it does not answer, or not with that.
@@ -36,5 +38,6 @@ def ask(kind: type[M], directory: Path, agent: str, method: str, path: str, body
         body=body,
         whom="the agent",
         advice="start the agent with `atomic-margin institution serve`, or give its address with --agent",
+        seconds=seconds,
     )
     return kind.parse(value).to_json()

@@ -17,7 +17,17 @@ LOOK_SECONDS = 0.5
 """Between two looks at whether a server is there."""
 
 
-def call(command: str, method: str, url: str, *, token: str, body: Any = None, whom: str, advice: str) -> Any:
+def call(
+    command: str,
+    method: str,
+    url: str,
+    *,
+    token: str,
+    body: Any = None,
+    whom: str,
+    advice: str,
+    seconds: int = TIMEOUT_SECONDS,
+) -> Any:
     """Carry out a call and return the JSON of its answer; print a problem document and end with status 1.
 
     Args:
@@ -28,6 +38,7 @@ def call(command: str, method: str, url: str, *, token: str, body: Any = None, w
         body: JSON to send.
         whom: who should answer there.
         advice: what to do when nobody answers.
+        seconds: to wait for the answer.
 
     Raises:
         RemoteError: nobody answers, or with something that is not JSON.
@@ -39,7 +50,7 @@ def call(command: str, method: str, url: str, *, token: str, body: Any = None, w
     if method == "POST":
         # New with every command: the same command tomorrow, or in a minute, is meant to be carried out.
         headers["Idempotency-Key"] = uuid4().hex
-    ask = partial(httpx.request, method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, verify=trusted())
+    ask = partial(httpx.request, method, url, json=body, headers=headers, timeout=seconds, verify=trusted())
     try:
         try:
             response = ask()

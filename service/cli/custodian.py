@@ -125,6 +125,7 @@ def status(
                     "institution": row.institution,
                     "state": row.state,
                     "session": str(row.session),
+                    "signed": None if row.verdict is None else (row.finding or {}).get("outcome"),
                     "reason": row.reason,
                     "changed_at": datetime.fromtimestamp(row.changed_at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 }

@@ -29,9 +29,10 @@ def demo_custodians(
     """Watch custodians open the book of an institution that goes silent at a breach, without seeing it.
 
     Runs operator, institution, witness and four custodians as processes on loopback, any two of whom have the book
-    together. The institution deals its book to them before it submits it; a calm tick is answered as covered; then it
-    is killed and prices crash. Nobody decrypts a flag any more: three of the custodians compute together whether a row
-    is negative, one of them proves it and what is lacking, and the operator liquidates what the proofs say.
+    together. The institution deals its book to them before it submits it; a calm tick is answered as covered, and a
+    fall by a call; then it is killed and prices crash. Nobody decrypts a flag any more: three of the custodians compute
+    together whether a row is negative, one of them proves it and what is lacking, and the operator liquidates what the
+    proofs say.
     docs/custodian.md says what custodians see, and what they could do together.
     """
     needs_extras("demo-custodians", "fhe", "service", "custodian")

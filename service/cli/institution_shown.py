@@ -19,6 +19,8 @@ from atomic_margin.service.protocol.agent_messages import AgentStatus, DecidedRu
 from atomic_margin.service.protocol.messages import Booked
 
 LOOK_SECONDS = 0.5
+SUBMIT_SECONDS = 605_000
+"""Custodians receipt a book before it is submitted, if there are some; a deal takes receipts for a week at most."""
 
 
 def submit(
@@ -47,7 +49,7 @@ def submit(
         for asset, quantity in ({} if holdings is None else holdings.posted).items():
             moved = {"action": "post", "asset": asset, "quantity": str(quantity)}
             ask(Booked, directory, agent, "POST", "/v1/collateral", moved)
-        submitted = ask(Submitted, directory, agent, "POST", "/v1/portfolio", file.document)
+        submitted = ask(Submitted, directory, agent, "POST", "/v1/portfolio", file.document, SUBMIT_SECONDS)
         add_keys(directory, ask(AgentStatus, directory, agent, "GET", "/v1/status")["key_commitments"])
         print_json(submitted)
 

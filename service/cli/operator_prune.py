@@ -59,7 +59,7 @@ def prune(
     out.print(
         f"{pruned.bytes / 1e6:.1f} MB {verb}: words of {pruned.runs} runs and {pruned.shortfalls} shortfalls, "
         f"{pruned.unconfirmed_keys} keys that nobody confirmed, {pruned.superseded_keys} that were replaced, "
-        f"{pruned.ciphertexts} ciphertexts of books that were",
+        f"{pruned.ciphertexts} ciphertexts of books that were, {pruned.deals} deals that no book is under",
         soft_wrap=True,
         highlight=False,
     )

@@ -30,9 +30,13 @@ from atomic_margin.service.protocol.messages import RequestBody
 from atomic_margin.service.protocol.resharing_messages import PassedOnUpload, ResharingDeals, Resharings
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
-MAX_RESPONSE_BYTES = 64 << 20
+MAX_RESPONSE_BYTES = 16 << 20
+MAX_HISTORY_BYTES = 1 << 28
+"""Of the history of an account, as a monitor reads it."""
 MAX_PROBLEM_BYTES = 1 << 16
 TIMEOUT_SECONDS = 30.0
+NOT_SHOWN = "urn:atomic-margin:problem:not-authorised"
+"""What is answered about something that there is not, as about something that is not for the caller."""
 _ROOT = "/v1/custodian"
 
 
@@ -41,6 +45,9 @@ class CallsOperator(Protocol):
 
     def dealings(self) -> DealingsOfCustodian:
         """Return deals of whose shares it has not said anything yet."""
+
+    def has(self, deal: str) -> bool:
+        """Return whether the operator still has a deal, so that a submission could name it."""
 
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""
@@ -126,6 +133,17 @@ class OperatorClient:
         """Return deals of whose shares it has not said anything yet."""
         return self._message(DealingsOfCustodian, f"{_ROOT}/dealings")
 
+    def has(self, deal: str) -> bool:
+        """Return whether the operator still has a deal, so that a submission could name it."""
+        try:
+            self._call("GET", f"{_ROOT}/dealings/{deal}")
+        except RemoteError as error:
+            # Of what it does not have, it does not say whether a custodian might see it.
+            if error.status == httpx.codes.NOT_FOUND or error.problem.get("type") == NOT_SHOWN:
+                return False
+            raise
+        return True
+
     def coefficients(self, deal: str, short: bool) -> bytes:
         """Return the bytes of a deal, without its last degree or whole."""
         return self._call("GET", f"{_ROOT}/dealings/{deal}/coefficients" + ("?short=true" if short else ""))
@@ -149,7 +167,7 @@ class OperatorClient:
 
     def history(self, institution: str) -> dict[str, Any]:
         """Return the history of an account, unchecked."""
-        return self._json(f"{_ROOT}/accounts/{institution}/history")
+        return self._json(f"{_ROOT}/accounts/{institution}/history", MAX_HISTORY_BYTES)
 
     def openings(self) -> Openings:
         """Return what is open."""
@@ -217,8 +235,8 @@ class OperatorClient:
                 error.field,
             ) from error
 
-    def _json(self, path: str) -> dict[str, Any]:
-        data = self._call("GET", path)
+    def _json(self, path: str, limit: int = MAX_RESPONSE_BYTES) -> dict[str, Any]:
+        data = self._call("GET", path, limit=limit)
         try:
             value = parse_json(data, path)
         except MalformedRequest as error:

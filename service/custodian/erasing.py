@@ -1,13 +1,14 @@
 """When shares are erased: once no book of the account is under their deal, by a history that holds and is whole.
 
 An operator that shows an older history would have shares erased that a book needs; so the same is read and checked as
-before an opening. Shares stay for some days more than the deal took receipts, since a book that was dealt may be
-submitted a little later.
+before an opening. Shares stay for some days more than the deal took receipts, and for as long as the operator has the
+deal: a receipt has no end, so an institution could submit a book of before under it, of which nobody has shares.
 """
 
 import logging
 from collections.abc import Iterable
 
+from atomic_margin.service.custodian.client import CallsOperator
 from atomic_margin.service.custodian.errors import OpeningRefused
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
@@ -23,9 +24,9 @@ _log = logging.getLogger(__name__)
 class Erasing:
     """Erases what no book needs. One thread has it."""
 
-    def __init__(self, own: Own, reading: Reading, keep_days: int) -> None:
+    def __init__(self, own: Own, client: CallsOperator, reading: Reading, keep_days: int) -> None:
         """``keep_days`` is how long shares stay after their deal took receipts, if no book is under it."""
-        self._own, self._reading, self._keep = own, reading, keep_days * DAY_SECONDS
+        self._own, self._client, self._reading, self._keep = own, client, reading, keep_days * DAY_SECONDS
         self._next = 0
 
     def round(self) -> None:
@@ -54,7 +55,7 @@ class Erasing:
                 # What cannot be read keeps its shares.
                 _log.warning("nothing is erased of %s: %s", institution, error)
                 continue
-            erased += [row.deal for row in unused(of_it, state)]
+            erased += [row.deal for row in unused(of_it, state) if not self._client.has(row.deal)]
         if erased:
             own.store.erase(erased)
             _log.info("shares erased", extra={"deals": len(erased)})

@@ -21,6 +21,7 @@ from atomic_margin.service.custodian.errors import (
     PolicyNotAgreed,
     RecordDiffers,
     RequestInvalid,
+    SharesDamaged,
     TooEarly,
 )
 from atomic_margin.service.custodian.reading import AccountRead
@@ -153,7 +154,10 @@ def judge(
         policy = policy_of(body.policy)
     except PolicyNotAgreed as error:
         raise RequestInvalid(str(error)) from error
-    taken = held(body.deal)
+    try:
+        taken = held(body.deal)
+    except (SharesDamaged, PolicyNotAgreed) as error:
+        raise RequestInvalid(f"the shares of deal {body.deal} cannot be read here: {error}") from error
     if taken is None:
         raise RequestInvalid(f"no shares of deal {body.deal} are held here")
     # (3) It is late enough, since witnesses had seen that the answer is overdue.

@@ -57,7 +57,7 @@ from atomic_margin.service.verifier.served_terms import ServedTerms
 
 PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
-AFTER_ENGINE_SECONDS = 90
+AFTER_ENGINE_SECONDS = 45
 """A session of which nothing came so long after its computation had to end is given up."""
 MAX_REASON_CHARACTERS = 500
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
@@ -177,7 +177,10 @@ class Openings:
             self._say_once((request, type(error)), f"opening waits: {error}")
             return
         said = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS]
-        row = OpeningRow(request, body.institution, body.run, body.deal, "refused", said, 0, 0, None, None, now)
+        row = self._own.store.opening(request) or OpeningRow(
+            request, body.institution, body.run, body.deal, "refused", "", 0, 0, None, None, now
+        )
+        row = row._replace(state="refused", reason=said, changed_at=now)
         self._own.store.keep_opening(row)
         _log.warning("opening refused: %s", said, extra={"request": request, "institution": body.institution})
         self._tell_refused(row)

@@ -14,6 +14,7 @@ from atomic_margin.service.custodian.client import OperatorClient
 from atomic_margin.service.custodian.computing import Engine, Listens
 from atomic_margin.service.custodian.deals import Deals
 from atomic_margin.service.custodian.erasing import Erasing
+from atomic_margin.service.custodian.errors import OpeningRefused
 from atomic_margin.service.custodian.openings import Openings
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
@@ -93,15 +94,18 @@ class CustodianProcess:
             own, for_openings, reading, Deals(own, for_openings).held, engine, settings.address, settings.listens
         )
         resharings = Resharings(own, for_openings, reading, Deals(own, for_openings))
-        erasing = Erasing(own, reading, settings.keep_days)
+        erasing = Erasing(own, for_openings, reading, settings.keep_days)
 
         def deals_round() -> None:
             deals.round()
             deals.forget()
 
         def openings_round() -> None:
-            # Dates entries, also while nothing is open.
-            reading.look()
+            # Dates entries, also while nothing is open; what is open is refused by name where that fails for long.
+            try:
+                reading.look()
+            except OpeningRefused as error:
+                _log.warning("the log is not read: %s: %s", type(error).__name__, error)
             openings.round()
             resharings.round()
             erasing.round()

@@ -18,7 +18,7 @@ from atomic_margin.service.custodian.errors import (
 )
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.errors import RequestError
-from atomic_margin.service.files import replace_json, write_json
+from atomic_margin.service.files import read_json, replace_json, write_json
 from atomic_margin.service.log.errors import LogError
 from atomic_margin.service.log.evidence import policy_of
 from atomic_margin.service.log.notes import NoteKey
@@ -152,10 +152,11 @@ class Reading:
         return AccountRead(account, head, history, log)
 
     def _contradicted(self, error: Contradiction) -> LogDiffers:
-        """Keep what shows it, the first ones."""
-        folder = self._own.folder.directory
-        number = 1 + len(list(folder.glob("contradiction-*.json")))
-        kept = f"contradiction-{number}.json"
-        if number <= KEPT_CONTRADICTIONS:
-            write_json(folder / kept, error.bundle())
+        """Keep what shows it, once, and the first ones."""
+        folder, bundle = self._own.folder.directory, error.bundle()
+        before = sorted(folder.glob("contradiction-*.json"))
+        known = next((path.name for path in before if read_json(path) == bundle), None)
+        kept = known or f"contradiction-{len(before) + 1}.json"
+        if known is None and len(before) < KEPT_CONTRADICTIONS:
+            write_json(folder / kept, bundle)
         return LogDiffers(f"{error}; {kept} has the documents that show it")

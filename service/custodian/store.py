@@ -197,6 +197,8 @@ class Store:
 
     def erase(self, deals: list[str]) -> None:
         """Erase the shares of deals, and what belongs to them; that they were here stays known."""
+        if not deals:
+            return
         with self._transaction() as database:
             for deal in deals:
                 database.execute(
@@ -243,10 +245,11 @@ class Store:
     def looked(self, size: int, seen_at: int) -> None:
         """Remember from when enough witnesses had cosigned a log of a size; the first time counts."""
         with self._transaction() as database:
-            database.execute("INSERT OR IGNORE INTO looks VALUES (?, ?)", (size, seen_at))
-            database.execute(
-                "DELETE FROM looks WHERE size NOT IN (SELECT size FROM looks ORDER BY size DESC LIMIT ?)", (KEPT_LOOKS,)
-            )
+            if database.execute("INSERT OR IGNORE INTO looks VALUES (?, ?)", (size, seen_at)).rowcount:
+                database.execute(
+                    "DELETE FROM looks WHERE size <= (SELECT size FROM looks ORDER BY size DESC LIMIT 1 OFFSET ?)",
+                    (KEPT_LOOKS,),
+                )
 
     def leaf_seen_at(self, leaf: int) -> int | None:
         """Return from when enough witnesses had cosigned a leaf, at the latest; None if nobody looked since."""

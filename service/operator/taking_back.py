@@ -18,9 +18,11 @@ from atomic_margin.documents.fields import now_text
 from atomic_margin.service.errors import BackupInvalid, Conflict, RequestError
 from atomic_margin.service.operator.accounts.submissions import submission_of
 from atomic_margin.service.operator.attestations import attest
+from atomic_margin.service.operator.custody.openings import opening_row
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.settlement import ledger
 from atomic_margin.service.operator.store import entries, log, prices
+from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.market_chain import newest_tick
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -78,6 +80,9 @@ def take_back(operator: Operator, exports: Sequence[AccountExport]) -> dict[str,
             taken[institution] += 1
         unsettled = session.query(Run).filter_by(state=RunState.BREACH_VERIFIED).filter(Run.breach_output.is_(None))
         for run in unsettled:
+            if session.get_one(AnswerRow, run.run_id).document["type"] != Answer.TYPE:
+                # Custodians open a book without its flag.
+                continue
             raise BackupInvalid(f"the breach of {run.run_id} is not settled, and the words it was proven on are lost")
     return taken
 
@@ -270,8 +275,8 @@ def _not_proven(taken: _Taken) -> None:
 
 
 def _answered(taken: _Taken, event: RunEvent) -> Run:
-    said = Answer.parse(taken.document.body)
-    run = taken.session.get_one(Run, said.run_id)
+    # What the institution answered, or what custodians found in its place.
+    run = taken.session.get_one(Run, str(taken.document.body["run_id"]))
     answer, sha256 = taken.document.to_json(), taken.document.body_hash()
     taken.session.add(AnswerRow(run_id=run.run_id, sha256=sha256, document=answer))
     move_run(run, event)
@@ -285,6 +290,11 @@ def _covered(taken: _Taken) -> None:
 
 def _breached(taken: _Taken) -> None:
     _answered(taken, RunEvent.BREACH_VERIFIED)
+
+
+def _asked_to_open(taken: _Taken) -> None:
+    # Who took part is lost: whoever still does says so again, or it lapses.
+    taken.session.add(opening_row(taken.document, now()))
 
 
 def _called(taken: _Taken) -> None:
@@ -322,6 +332,10 @@ _BELONGINGS: dict[EventKind, Callable[[_Taken], None]] = {
     EventKind.PROOF_OVERDUE: _not_proven,
     EventKind.COVERED: _covered,
     EventKind.BREACH_PROVEN: _breached,
+    EventKind.OPENING_REQUESTED: _asked_to_open,
+    EventKind.OPENING_LAPSED: _nothing_else,
+    EventKind.OPENED_COVERED: _covered,
+    EventKind.OPENED_IN_BREACH: _breached,
     EventKind.MARGIN_CALLED: _called,
 }
 """What an entry of each kind changes beside the account, for the kinds that are taken back."""

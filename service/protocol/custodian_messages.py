@@ -24,9 +24,9 @@ class DealingUpload(RequestBody):
         boxes: what is encrypted to each custodian, in the order of the policy, hex.
     """
 
-    dealing: JsonObject
-    coefficients: Annotated[str, Field(pattern=_HEX, max_length=1 << 23)]
-    boxes: ListOf[Annotated[str, Field(pattern=_HEX, max_length=1 << 20)]]
+    dealing: JsonObject = Field(examples=[{"type": "dealing"}])
+    coefficients: Annotated[str, Field(pattern=_HEX, max_length=1 << 23, examples=["01" + "9a" * 48])]
+    boxes: ListOf[Annotated[str, Field(pattern=_HEX, max_length=1 << 20)]] = Field(examples=[["9a" * 112]])
 
 
 class DealingStanding(ResponseBody):
@@ -115,13 +115,13 @@ class TakesPart(RequestBody):
     """
 
     session: Count | None = None
-    address: Annotated[str, Field(pattern=ADDRESS)]
+    address: Annotated[str, Field(pattern=ADDRESS, examples=["custodian.example:9443"])]
 
 
 class Refuses(RequestBody):
     """A custodian takes no part in an opening, and says why: the name of the error and a sentence."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Annotated[str, Field(min_length=1, max_length=500, examples=["OpeningTooEarly: wait until noon"])]
 
 
 class RowBox(RequestBody):
@@ -132,8 +132,8 @@ class RowBox(RequestBody):
         box: hex.
     """
 
-    session: Count
-    box: Annotated[str, Field(pattern=_HEX, max_length=4096)]
+    session: Count = Field(examples=["1"])
+    box: Annotated[str, Field(pattern=_HEX, max_length=4096, examples=["9a" * 112])]
 
 
 class RowBoxes(ResponseBody):
@@ -150,14 +150,14 @@ class FindingBrought(RequestBody):
         verdict: signed document (`OpeningVerdict`) about it.
     """
 
-    finding: JsonObject
-    verdict: JsonObject
+    finding: JsonObject = Field(examples=[{"outcome": "covered"}])
+    verdict: JsonObject = Field(examples=[{"type": "opening-verdict"}])
 
 
 class OpeningAsked(RequestBody):
     """Whose book is to be opened."""
 
-    institution: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    institution: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["fund"])]
 
 
 class PolicyOfAccount(ResponseBody):

@@ -34,15 +34,16 @@ def told(demo: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_tick_is_answered_and_the_next_one_opened(told: dict[str, Any]) -> None:
-    answered, opened = told["ticks"]
-    assert (answered["settlement"], answered["answer_verified"]) == ("none", True)
+def test_two_ticks_are_answered_and_the_next_one_opened(told: dict[str, Any]) -> None:
+    calm, called, opened = told["ticks"]
+    assert (calm["settlement"], calm["answer_verified"]) == ("none", True)
+    assert (called["settlement"], called["answer_verified"]) == ("margin_call", True)
     assert (opened["flag"], opened["settlement"], opened["answer_verified"]) == ("opened", "liquidation", True)
     assert opened["ledger_sum"] == 0
 
 
 def test_the_bundle_has_no_flag_and_no_value_of_a_row(demo: Path, told: dict[str, Any]) -> None:
-    bundle = json.loads((demo / "attestations" / "tick-2.json").read_text())["body"]
+    bundle = json.loads((demo / "attestations" / "tick-3.json").read_text())["body"]
     assert "flag_words" not in bundle
     found = bundle["answer"]["body"]
     assert bundle["answer"]["type"] == "opened"
@@ -50,7 +51,7 @@ def test_the_bundle_has_no_flag_and_no_value_of_a_row(demo: Path, told: dict[str
         one["identity"] for one in told["policy"]
     }
     assert len(found["verdicts"]) >= 2
-    assert float(found["top_up_usd"]) == told["ticks"][1]["top_up"]
+    assert float(found["top_up_usd"]) == told["ticks"][2]["top_up"]
     assert set(found) == {
         "institution", "operator", "request", "run_id", "run", "submission", "price_sequence", "outcome", "initial_row",
         "top_up", "top_up_usd", "breach_proof", "lack_proof", "verdicts", "opened_at",

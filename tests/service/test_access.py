@@ -17,7 +17,7 @@ from atomic_margin.service.operator.web.access import TABLE, Access, access_of
 from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.protocol.signing import Identity
 
-from .callers import entitled, of_path
+from .callers import custodian_of, entitled, of_path
 from .documents import FUND, OTHER
 from .world import World
 
@@ -91,6 +91,10 @@ def attempts(world: World, access: Access) -> Iterator[tuple[str, Any, int]]:
     if not access.readers:
         yield "reader by token", {"headers": {"Authorization": "Bearer auditor's"}}, 401
         yield "reader by key", {"auth": world.signed_by(READER)}, 401
+    if access.custodians:
+        custodian_of(world)  # there is one, and it is somebody else
+    else:
+        yield "custodian", {"auth": world.signed_by(custodian_of(world))}, 401
     if not access.sources:
         yield "source", {"auth": world.signed_by(world.source)}, 401
     token = _token(world, ALL_SCOPES - access.scopes)
@@ -110,7 +114,7 @@ def test_nobody_makes_another_s_call(world: World, call: tuple[str, str]) -> Non
     method, template = call
     access, before = CALLS[call], snapshot(world)
     path = of_path(template)
-    absent = of_path(template, institution="nobody", run_id="nobody.1")
+    absent = of_path(template, institution="nobody", run_id="nobody.1", deal="d1" * 32, request="e1" * 32)
     body = {} if method in ("GET", "HEAD") else {"json": {"institution": FUND}}
     for who, caller, status in attempts(world, access):
         if template == "/v1/attestations" and who == "another institution":

@@ -151,6 +151,9 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/close-outs",
         "/v1/breakers/halts",
         "/v1/breakers/resumes",
+        f"{INSTITUTION}/dealings",
+        "/v1/openings",
+        *(f"/v1/custodian/openings/{{request}}/{what}" for what in ("part", "refusal", "rows", "finding")),
     }
     assert posts == {*JSON_DOCUMENTS, *others}
 
@@ -194,6 +197,9 @@ def test_every_route_says_what_it_answers_with(api: Any) -> None:
         ("get", "/v1/log/checkpoint"),
         ("get", "/v1/log/tile/{path}"),
         ("get", "/metrics"),
+        ("get", "/v1/custodian/accounts/{institution}/history"),
+        ("get", "/v1/custodian/dealings/{deal}/coefficients"),
+        ("get", "/v1/custodian/dealings/{deal}/box"),
         ("get", "/v1/events"),
         ("get", "/v1/institutions/{institution}/events"),
     }

@@ -138,6 +138,7 @@ def require_dealt(session: Session, public: PublicState, submission: Submission)
     Raises:
         SignatureInvalid: a receipt is not signed by its custodian.
         NotFound: the deal was not brought, or is kept no longer.
+        DealingOver: its time is over, or too many custodians complain.
         Refused: it is of another book, or a custodian's complaint was not answered.
     """
     sharing, book = submission.sharing, commitments_hash(submission)
@@ -149,6 +150,8 @@ def require_dealt(session: Session, public: PublicState, submission: Submission)
     if any(shared is not None and shared.deal == sharing.deal for shared in before):
         return
     row = own(session, submission.institution, sharing.deal)
+    # Custodians may have erased shares of a deal whose time is over and that no book is under.
+    require_open(session, row)
     dealing = Dealing.parse(row.document["body"])
     if (dealing.book, dealing.commitments) != (book, submission.commitments):
         raise Refused("the deal is of another book than the submission's; deal this one", "sharing.deal")

@@ -5,7 +5,7 @@ and what was found. An opening lapses when its time is over, or too few are left
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -29,6 +29,7 @@ from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.protocol.account.opening_documents import OpeningLapse, OpeningRequest
 from atomic_margin.service.protocol.custodian_messages import RowBox, RowBoxes, TakesPart
 from atomic_margin.service.protocol.custody import CustodyPolicy
+from atomic_margin.service.protocol.signing import SignedDocument
 
 OPENING_SECONDS = 600
 """An opening of which nothing came by then lapses."""
@@ -78,16 +79,22 @@ def ask(operator: Operator, institution: str) -> OpeningRow:
         )
         signed = body.signed_by(operator.identity)
         entries.enter(session, operator.book, account, signed)
-        row = OpeningRow(
-            request=signed.body_hash(),
-            institution=institution,
-            run_id=run.run_id,
-            document=signed.to_json(),
-            asked_at=instant_text(moment),
-            lapses_at=instant_text(moment + timedelta(seconds=OPENING_SECONDS)),
-        )
+        row = opening_row(signed, moment)
         session.add(row)
         return row
+
+
+def opening_row(signed: SignedDocument, moment: datetime) -> OpeningRow:
+    """Return the row of an opening that is asked for at a moment."""
+    body = OpeningRequest.parse(signed.body)
+    return OpeningRow(
+        request=signed.body_hash(),
+        institution=body.institution,
+        run_id=body.run_id,
+        document=signed.to_json(),
+        asked_at=instant_text(moment),
+        lapses_at=instant_text(moment + timedelta(seconds=OPENING_SECONDS)),
+    )
 
 
 def take_part(operator: Operator, identity: str, request: str, part: TakesPart) -> None:

@@ -10,6 +10,7 @@ from atomic_margin.documents.fields import AmountText, Counter, Hash, ProofHex, 
 from atomic_margin.documents.strict import Identifier, ListOf
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 from atomic_margin.service.protocol.dealings import JsonObject, Point
+from atomic_margin.service.protocol.documents import Outcome
 
 
 class OpeningRequest(Body):
@@ -56,7 +57,7 @@ class OpeningLapse(Body):
     institution: Identifier
     operator: PublicKey
     request: Hash
-    reason: Literal["too few custodians", "refused", "took too long", "superseded"]
+    reason: Literal["too few custodians", "refused", "took too long"]
     lapsed_at: Time
 
 
@@ -84,7 +85,7 @@ class OpenedClaim(DocumentClaim):
     run: Hash
     submission: Hash
     price_sequence: Counter
-    outcome: Literal["covered", "breach"]
+    outcome: Outcome
     initial_row: Counter | None = None
     top_up: Counter
     top_up_usd: AmountText

@@ -140,7 +140,7 @@ class Clock:
 class Party:
     """One custodian with all its parts, at an operator in this process."""
 
-    def __init__(self, scene: "Scene", point: int, directory: Path, engine: Engine) -> None:
+    def __init__(self, scene: "Scene", point: int, directory: Path, engine: Engine, listens: Listens = LISTENS) -> None:
         self.scene, self.point, self.clock = scene, point, scene.clock
         self.folder = Folder(directory)
         self.store = Store(directory / DATABASE)
@@ -151,7 +151,7 @@ class Party:
         self.deals = Deals(self.own, self.client)
         self.reading = Reading(self.own, self.client)
         self.openings = Openings(
-            self.own, self.client, self.reading, self.deals.held, engine, f"127.0.0.1:{8430 + point}", LISTENS
+            self.own, self.client, self.reading, self.deals.held, engine, f"127.0.0.1:{listens.port}", listens
         )
 
     def close(self) -> None:

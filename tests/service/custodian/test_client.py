@@ -48,6 +48,18 @@ def test_a_box_that_is_not_there_is_none() -> None:
     assert error.value.status == 503
 
 
+def test_a_deal_that_is_not_shown_is_gone_and_a_signature_that_does_not_hold_says_nothing() -> None:
+    def problem(slug: str, status: int = 401) -> OperatorClient:
+        return client(lambda _: httpx.Response(status, json={"type": f"urn:atomic-margin:problem:{slug}"}))
+
+    assert client(lambda _: httpx.Response(200, json={})).has("1a" * 32)
+    assert not problem("not-authorised").has("1a" * 32)
+    assert not problem("not-found", 404).has("1a" * 32)
+    for slug in ("request-signature", "key-unknown"):
+        with pytest.raises(RemoteError):
+            problem(slug).has("1a" * 32)
+
+
 def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "MAX_PROBLEM_BYTES", 10)
     with pytest.raises(RemoteError, match="over 5 bytes"):

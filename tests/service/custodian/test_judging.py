@@ -206,6 +206,8 @@ def test_another_history_than_the_log_has(scene: Scene, monkeypatch: pytest.Monk
     shows(party, monkeypatch, forked)
     with pytest.raises(LogDiffers, match=r"another one in the log; contradiction-1\.json"):
         judged(party)
+    with pytest.raises(LogDiffers, match=r"contradiction-1\.json"):
+        judged(party)
     kept = read_json(party.folder.directory / "contradiction-1.json")
     assert [one["kind"] for one in kept["documents"]] == ["checkpoint", "leaf", "entry"]
 

@@ -40,9 +40,14 @@ def test_a_round_that_fails_is_tried_again_and_said_once(
     ]
 
 
-def test_it_takes_deals_and_ends_when_it_is_asked_to(scene_at: Open) -> None:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_it_takes_deals_and_ends_when_it_is_asked_to(
+    scene_at: Open, caplog: pytest.LogCaptureFixture, fresh: bool
+) -> None:
     scene = scene_at("dealt")
     scene.publish()
+    if not fresh:
+        scene.clock.seconds += 100
     party = scene.party(2)
     party.client.close()
 
@@ -68,4 +73,5 @@ def test_it_takes_deals_and_ends_when_it_is_asked_to(scene_at: Open) -> None:
     process.wait()
     process.close()
     assert not any(loop.thread.is_alive() for loop in process._loops)
-    assert party.folder.directory.joinpath("log.json").exists()
+    assert party.folder.directory.joinpath("log.json").exists() == fresh
+    assert ("the log is not read" in caplog.text) != fresh

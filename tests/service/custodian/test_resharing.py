@@ -18,6 +18,7 @@ from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import agreements
 from atomic_margin.service.operator.custody import resharings
 from atomic_margin.service.operator.custody.policies import policy_of, shown_to
+from atomic_margin.service.operator.custody.stored import forget
 from atomic_margin.service.operator.store.custody_tables import ResharingRow
 from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.resharing_documents import Resharing, ResharingRequest
@@ -209,8 +210,12 @@ def test_shares_before_are_erased_once_a_cosigned_history_has_the_new_deal(stayi
     parties.round()
     party = parties["custodian-5"]
     party.clock.seconds += 700
-    erasing = Erasing(party.own, party.reading, 0)
+    erasing = Erasing(party.own, party.client, party.reading, 0)
     scene.publish()
+    # The operator has the institution's deal still.
+    assert erasing.erase() == []
+    with scene.world.operator.store.unit_of_work() as session:
+        forget(session, before)
     assert erasing.erase() == [before]
     assert party.deals.held(before) is None
     assert party.deals.held(shared(scene).deal) is not None

@@ -18,9 +18,9 @@ from .conftest import Custody, Later
 class Owed:
     """A run whose time is over, on a book that custodians have shares of."""
 
-    def __init__(self, custody: Custody, later: Later, number: int) -> None:
+    def __init__(self, custody: Custody, later: Later, number: int, **changes: object) -> None:
         self.custody, self.world, self.holders = custody, custody.world, custody.holders
-        self.run_id = self.world.play(number)
+        self.run_id = self.world.play(number, **changes)
         later(1000)
         assert evaluation.sweep_deadlines(self.world.operator) == [self.run_id]
         self.request = ""

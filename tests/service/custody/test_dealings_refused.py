@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from atomic_margin.service.errors import Refused, RemoteError, SignatureInvalid
+from atomic_margin.service.errors import DealingOver, Refused, RemoteError, SignatureInvalid
 from atomic_margin.service.institution import dealing as dealings
 from atomic_margin.service.institution.admitted import check_pinned
 from atomic_margin.service.institution.store import OwnDealing
 from atomic_margin.service.operator.custody import dealings as operator_dealings
 from atomic_margin.service.operator.custody import stored
+from atomic_margin.service.operator.retention import Retention
 from atomic_margin.service.operator.store.custody_tables import DealingRow
 from atomic_margin.service.protocol.account.errors import CustodyNotPinned
 from atomic_margin.service.protocol.account.events import AdmissionRecord
@@ -311,6 +312,19 @@ def test_a_deal_that_was_not_brought_or_is_of_other_commitments_brings_no_book_i
         operator_dealings.require_dealt(session, public, submission)
 
 
+def test_an_old_deal_brings_no_book_in_again(custody_at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its receipts hold for ever, and custodians may have erased their shares since."""
+    custody = custody_at("dealt")
+    operator, submission = custody.world.operator, Submission.parse(custody.resident.submissions[-1].document["body"])
+    public = custody.resident.state.public.model_copy(update={"book": None, "waiting": None})
+    monkeypatch.setattr(stored, "now", lambda: stored_time(601))
+    with operator.store.reading() as session, pytest.raises(DealingOver, match="deals anew"):
+        operator_dealings.require_dealt(session, public, submission)
+    with operator.store.reading() as session:
+        # The book that is under it goes on, with other keys.
+        operator_dealings.require_dealt(session, custody.resident.state.public, submission)
+
+
 def test_an_unanswered_complaint_keeps_a_book_out(custody_at: At, monkeypatch: pytest.MonkeyPatch) -> None:
     custody = custody_at("dealt")
     operator, submission = custody.world.operator, Submission.parse(custody.resident.submissions[-1].document["body"])
@@ -354,3 +368,65 @@ def test_the_agent_believes_no_receipt_that_no_custodian_signed(custody_at: At) 
     with pytest.raises(SignatureInvalid):
         custody.submit()
     assert custody.resident.submissions == []
+
+
+# What is kept
+
+
+def test_deals_that_no_book_is_under_go_after_their_time(custody_at: At) -> None:
+    custody = custody_at("dealt")
+    world, book = custody.world, custody.resident.state.public.book
+    assert book is not None
+    assert book.shared is not None
+
+    def stop() -> None:
+        raise Stopped
+
+    custody.waited = stop
+    with pytest.raises(Stopped):
+        custody.resident.agent.submit(flat())
+    operator = world.operator
+    retention = Retention(operator.store, operator.blobs, operator.settings.retention)
+    assert retention.prune().deals == 0
+    with operator.store.unit_of_work() as session:
+        for row in session.query(DealingRow):
+            row.expires_at = "2026-01-01T00:00:00Z"
+    blobs = set(operator.blobs.names())
+    assert retention.prune(dry_run=True).deals == 1
+    pruned = retention.prune()
+    assert (pruned.deals, pruned.bytes > 0) == (1, True)
+    with operator.store.reading() as session:
+        assert [row.deal for row in session.query(DealingRow)] == [book.shared.deal]
+    assert len(blobs - set(operator.blobs.names())) == 5
+    # A start keeps what the other deal names.
+    assert operator.remove_orphans() == 0
+
+
+def test_custodians_see_their_own_box_and_accounts_alone(custody_at: At) -> None:
+    custody = custody_at("dealt")
+    world, deal = custody.world, sharing_of(custody).deal
+    first, second = custody.holders[1], custody.holders[2]
+    boxes = [one.call("GET", f"/dealings/{deal}/box").content for one in (first, second)]
+    assert boxes[0] != boxes[1]
+    assert first.got("/policies")["policies"] == [{"institution": FUND, "policy": custody.holders.policy.canonical()}]
+    history = first.got(f"/accounts/{FUND}/history")
+    kinds = [(one["entry"]["body"]["kind"], "document" in one) for one in history["entries"]]
+    assert ("deposited", False) in kinds
+    assert ("submitted", True) in kinds
+    assert all("private" not in one for one in history["entries"])
+    whole = first.call("GET", f"/dealings/{deal}/coefficients").content
+    short = first.call("GET", f"/dealings/{deal}/coefficients?short=true").content
+    assert (whole[0], short) == (1, b"\x02")  # with threshold 2 all of it follows from one's shares
+    # A second account, under another policy.
+    others = Holders().at(world)
+    world.custody = others.policy
+    world.admit(OTHER)
+    for path in (f"/dealings/{deal}", f"/dealings/{deal}/box", f"/dealings/{deal}/coefficients"):
+        assert others[1].call("GET", path).status_code == 401
+    assert others[1].call("GET", f"/accounts/{FUND}/history").status_code == 401
+    assert first.call("GET", f"/accounts/{OTHER}/history").status_code == 401
+    assert [one["institution"] for one in others[1].got("/policies")["policies"]] == [OTHER]
+    assert others[1].got("/dealings") == {"dealings": []}
+    # Nor does another institution read or answer it.
+    for path in (f"/v1/institutions/{OTHER}/dealings/{deal}", f"/v1/institutions/{FUND}/dealings/{deal}"):
+        assert world.client.get(path, auth=world.auth(OTHER)).status_code in (401, 404)
