@@ -18,8 +18,8 @@ from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.accounts import agreements
 from atomic_margin.service.operator.custody import resharings
 from atomic_margin.service.operator.custody.policies import policy_of, shown_to
-from atomic_margin.service.operator.custody.stored import forget
 from atomic_margin.service.operator.store.custody_tables import ResharingRow
+from atomic_margin.service.operator.store.deal_rows import forget
 from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.resharing_documents import Resharing, ResharingRequest
 from atomic_margin.service.protocol.account.state import SharedBook
