@@ -49,6 +49,9 @@ MarginError
 │   ├── SlackOutOfRange             slack values of the wrong shape, or outside their widths
 │   ├── SlackUnbounded              nothing bounds what a slack value needs to be
 │   ├── SlackNeedsSolver            the least slack depends on a choice only the model can make
+│   ├── CertificateInvalid          names rows or factors that no combined row is made of
+│   ├── SlackLeftOver               the rows that a certificate adds keep slack: they say nothing without it
+│   ├── CombinedRowTooWide          a combined row with a number that no proof takes: the book stays frozen
 │   ├── RowsWithSlack               rows with slack where only slack-free ones can be used
 │   └── RowsWithoutSlack            slack-free rows where rows with slack are wanted
 └── TransferError
@@ -264,6 +267,18 @@ class SlackUnbounded(SlackError):
 
 class SlackNeedsSolver(SlackError):
     """A validity row holds several slack values, so the model has to supply them."""
+
+
+class CertificateInvalid(SlackError):
+    """A certificate names rows or factors that no combined row is made of."""
+
+
+class SlackLeftOver(SlackError):
+    """Rows that a certificate adds up keep slack that could lift their sum."""
+
+
+class CombinedRowTooWide(SlackError):
+    """A number of a combined row is larger than a proof takes: that book is not opened, and stays frozen."""
 
 
 class RowsWithSlack(SlackError):

@@ -218,7 +218,7 @@ class ArchivedDocuments:
         submission, before = self._submission(run.record.submission), happened.before
         if before is None:
             raise TypeError("an account whose book is opened was there before")
-        ground = OpeningGround(run.record, opened.run, submission, run.matrices, self.ground.terms)
+        ground = OpeningGround(run.record, opened.run, submission, run.matrices, self.ground.terms, run.market)
         check_opened(happened.document, opened, ground, before.public, self.ground.trust, self.ground.group)
         self.proofs += sum(proof is not None for proof in (opened.breach_proof, opened.lack_proof))
         self._answer = (happened.event.document, opened)

@@ -307,7 +307,7 @@ def verify_attestation(
             (words is not None) == decrypted, "flag_words", "go with a breach that was answered, and with nothing else"
         )
         if isinstance(answer, Opened):
-            opening = OpeningGround(record, ground.run_hash, submission, matrices, terms)
+            opening = OpeningGround(record, ground.run_hash, submission, matrices, terms, market)
             public = bundle.history.recorded.public
             report.result = check_opened(signed_answer, answer, opening, public, trust, group)
         else:

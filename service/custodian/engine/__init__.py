@@ -2,7 +2,8 @@
 
 Each present custodian calls `run.run_engine` with its shares of the rows (`zk.sharing.open_row.share_row`), which
 starts a process of this opening alone. The processes compute with MPyC, over TLS. What leaves them is whether any
-maintenance row is negative and, only then, the index of the least maintenance row and that of the least initial row.
+maintenance row is negative and, only then, the index of the least maintenance row and that of the least initial row. Of
+models with slack that is also which pieces, or moves, certify the two: signs of parts of the book (`slack`).
 
     task         what all must have alike, and what is one custodian's own
     run          for the custodian's process: start, time limit, verdict or named error
@@ -12,6 +13,8 @@ maintenance row is negative and, only then, the index of the least maintenance r
     guarded      MPyC without what would run code of a peer
     comparing    signs and least rows of shared numbers
     opening      the computation from row shares to verdict
+    slack        the same for rows of models with slack: active pieces, tails
+    shapes       what a task says of slack, within bounds
     process      the engine's process itself
 
 **What deviating reaches.** The computation is secure against custodians that look, not against ones that deviate.

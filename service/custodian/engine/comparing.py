@@ -16,7 +16,7 @@ exponentiation* (2006).
 import secrets
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from atomic_margin.service.custodian.engine.errors import PeerMalformed
 from atomic_margin.zk.groups import ORDER
@@ -25,6 +25,13 @@ MASK_BITS = 128
 """How many bits more a mask has than the number under it: what is opened tells it with probability 2^-MASK_BITS.
 
 A number of 48 bits, this and the carry of sixteen dealers' sum are 180 bits, and never reach r."""
+
+
+class Pair(NamedTuple):
+    """Shares of a number of a table, and of its place there, from 0."""
+
+    value: int
+    place: int
 
 
 class Arithmetic:
@@ -110,22 +117,53 @@ class Arithmetic:
     async def least(self, tables: Sequence[Sequence[int]], bits: int) -> list[int]:
         """Return, for each table, a share of the index of its least number; the lowest index of equal ones.
 
-        Any two numbers of a table differ by less than 2^bits. Pairs of neighbours are compared, of all tables at once,
-        then those that are left.
+        Any two numbers of a table differ by less than 2^bits.
         """
-        left = [list(zip(table, range(len(table)), strict=True)) for table in tables]
+        return [pair.place for pair in await self.least_pairs(tables, bits)]
+
+    async def least_pairs(self, tables: Sequence[Sequence[int]], bits: int) -> list[Pair]:
+        """Return the least number of each table too.
+
+        Pairs of neighbours are compared, of all tables at once, then those that are left.
+        """
+        left = [_numbered(table) for table in tables]
         while any(len(table) > 1 for table in left):
-            pairs = [pair for table in left for pair in zip(table[::2], table[1::2], strict=False)]
-            second = await self.negative([b[0] - a[0] for a, b in pairs], bits)
-            changes = await self.multiply(
-                list(chain.from_iterable((bit, bit) for bit in second)),
-                list(chain.from_iterable((b[0] - a[0], b[1] - a[1]) for a, b in pairs)),
-            )
-            chosen = iter(
-                (a[0] + changes[2 * place], a[1] + changes[2 * place + 1]) for place, (a, _) in enumerate(pairs)
-            )
-            left = [[*(next(chosen) for _ in table[1::2]), *table[len(table) & ~1 :]] for table in left]
-        return [table[0][1] for table in left]
+            smaller = iter(await self._smaller([pair for table in left for pair in _neighbours(table)], bits))
+            left = [[*(next(smaller) for _ in table[1::2]), *table[len(table) & ~1 :]] for table in left]
+        return [table[0] for table in left]
+
+    async def least_several(self, table: Sequence[int], count: int, bits: int) -> list[Pair]:
+        """Return the ``count`` least numbers of a table, the least first, with shares of their places.
+
+        As often as that, neighbours are compared until one is left; all others go on to the next time. That takes
+        ``count`` times as many comparisons as numbers, where sorting them takes more as soon as they are many.
+        """
+        found, left = list[Pair](), _numbered(table)
+        for _ in range(count):
+            larger = list[Pair]()
+            while len(left) > 1:
+                pairs = _neighbours(left)
+                smaller = await self._smaller(pairs, bits)
+                larger += [
+                    Pair(a.value + b.value - least.value, a.place + b.place - least.place)
+                    for (a, b), least in zip(pairs, smaller, strict=True)
+                ]
+                left = [*smaller, *left[len(left) & ~1 :]]
+            found.append(left[0])
+            left = larger
+        return found
+
+    async def _smaller(self, pairs: Sequence[tuple[Pair, Pair]], bits: int) -> list[Pair]:
+        """Return the smaller one of each pair, the first of equal ones."""
+        second = await self.negative([b.value - a.value for a, b in pairs], bits)
+        changes = await self.multiply(
+            list(chain.from_iterable((bit, bit) for bit in second)),
+            list(chain.from_iterable((b.value - a.value, b.place - a.place) for a, b in pairs)),
+        )
+        return [
+            Pair(a.value + value, a.place + place)
+            for (a, _), value, place in zip(pairs, changes[::2], changes[1::2], strict=True)
+        ]
 
     async def _products(self, lists: Sequence[Sequence[int]]) -> list[int]:
         """Return a share of each list's product."""
@@ -146,6 +184,14 @@ class Arithmetic:
 
     def _elements(self, shares: Sequence[int]) -> list[Any]:
         return [self._field(share) for share in shares]
+
+
+def _numbered(table: Sequence[int]) -> list[Pair]:
+    return [Pair(value, place) for place, value in enumerate(table)]
+
+
+def _neighbours(table: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
+    return list(zip(table[::2], table[1::2], strict=False))
 
 
 def _factors(public: int, bits: Sequence[int], sign: int, count: int) -> list[int]:

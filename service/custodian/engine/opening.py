@@ -6,7 +6,8 @@ anything is compared, one number that is zero if all row shares lie on polynomia
 that somebody put in shares of another deal or tick by mistake is noticed. On purpose it is not: who deviates can spoil
 the test too.
 
-Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are.
+Then one bit is opened: whether a maintenance row is negative. Only if it is, two indexes are. Of models with slack that
+is said of combined rows, and the validity rows that certify the two are opened too (`slack`).
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 
 from atomic_margin.service.custodian.engine.comparing import Arithmetic
 from atomic_margin.service.custodian.engine.errors import PeerMalformed, ShareMismatch
+from atomic_margin.service.custodian.engine.slack import Shape, open_choice, solve
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.zk.groups import ORDER
 from atomic_margin.zk.sharing.interpolation import evaluate, lagrange, weighted
@@ -31,14 +33,37 @@ async def open_book(task: EngineTask, arithmetic: Arithmetic) -> Verdict:
     await _require_polynomials(arithmetic, points, task.threshold, dealt, bytes.fromhex(task.hash))
     rows = weighted(lagrange(points[: task.threshold]), dealt[: task.threshold])
     maintenance, initial = rows[: len(task.maintenance)], rows[len(task.maintenance) :]
-    breach = await arithmetic.any(await arithmetic.negative(maintenance, task.bits - 1))
-    (flag,) = await arithmetic.open([breach])
-    if flag == 0:
+    if task.slack is not None:
+        return await _open_with_slack(arithmetic, task.slack, (maintenance, initial), task.bits)
+    if not await _breached(arithmetic, maintenance, task.bits):
         return Verdict(breach=False)
-    _require(flag == 1)
     worst, worst_initial = await arithmetic.open(await arithmetic.least((maintenance, initial), task.bits))
     _require(worst < len(maintenance) and worst_initial < len(initial))
     return Verdict(True, worst, worst_initial)
+
+
+async def _open_with_slack(
+    arithmetic: Arithmetic, shapes: tuple[Shape, Shape], rows: tuple[Sequence[int], Sequence[int]], bits: int
+) -> Verdict:
+    """Compute the same of combined rows; of initial ones only after the bit says that there is a breach."""
+    maintenance = await solve(arithmetic, shapes[0], rows[0], bits)
+    if not await _breached(arithmetic, maintenance.rows, maintenance.bits):
+        return Verdict(breach=False)
+    solved = maintenance, await solve(arithmetic, shapes[1], rows[1], bits)
+    wide = max(one.bits for one in solved)
+    places = await arithmetic.open(await arithmetic.least([one.rows for one in solved], wide))
+    _require(all(place < len(one.labels) for place, one in zip(places, solved, strict=True)))
+    worst, worst_initial = (one.labels[place] for place, one in zip(places, solved, strict=True))
+    first = await open_choice(arithmetic, shapes[0], solved[0], worst)
+    second = await open_choice(arithmetic, shapes[1], solved[1], worst_initial)
+    _require(first is not None and second is not None)
+    return Verdict(True, worst, worst_initial, first, second)
+
+
+async def _breached(arithmetic: Arithmetic, rows: Sequence[int], bits: int) -> bool:
+    (flag,) = await arithmetic.open([await arithmetic.any(await arithmetic.negative(rows, bits - 1))])
+    _require(flag in (0, 1))
+    return flag == 1
 
 
 def _require(holds: bool) -> None:

@@ -49,7 +49,7 @@ def answer(document: bytes) -> dict[str, Any]:
     try:
         task, credentials = _parse(document)
         signal.alarm(task.seconds + GRACE_SECONDS)
-        return vars(_run(task, credentials))
+        return _run(task, credentials).to_fields()
     except EngineError as error:
         return {"error": type(error).__name__, "detail": str(error), "points": list(error.points)}
     except Exception as error:
@@ -112,7 +112,7 @@ async def _compute(task: EngineTask, meeting: Meeting) -> Verdict:
     loop.set_exception_handler(handler)
     close_process()
     verdict = await open_book(task, Arithmetic(runtime, field, task.threshold - 1))
-    said = json.dumps(vars(verdict)).encode()
+    said = json.dumps(verdict.to_fields()).encode()
     for channel in meeting.channels.values():
         channel.send_verdict(said)
     for point, channel in meeting.channels.items():

@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.signing import Identity
 GRACE_SECONDS = 5.0
 """Added to a task's time limit: the process starts, and says itself what it waited for."""
 MAX_ANSWER_BYTES = 1 << 16
+_CHOSEN = frozenset({"maintenance_chosen", "initial_chosen"})
 _PROGRAM = "atomic_margin.service.custodian.engine"
 
 
@@ -51,7 +52,7 @@ def run_engine(task: EngineTask, identity: Identity) -> Verdict:
         said = _read(process, deadline)
     finally:
         _end(process)
-    return _verdict(said, process.returncode)
+    return _verdict(said, process.returncode, task.slack is not None)
 
 
 def _start(document: bytes) -> "subprocess.Popen[bytes]":
@@ -99,7 +100,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _verdict(said: bytes, status: int) -> Verdict:
+def _verdict(said: bytes, status: int, slack: bool = False) -> Verdict:
     if not said:
         raise EngineFailed(f"the process ended with status {status} and without a verdict: run it by hand to see why")
     try:
@@ -108,13 +109,18 @@ def _verdict(said: bytes, status: int) -> Verdict:
         fields = None
     if isinstance(fields, dict) and fields.keys() == {"error", "detail", "points"}:
         raise _named(fields)
-    if not isinstance(fields, dict) or fields.keys() != {"breach", "maintenance_row", "initial_row"}:
+    chosen = _CHOSEN if isinstance(fields, dict) and fields.get("breach") is True and slack else frozenset[str]()
+    if not isinstance(fields, dict) or fields.keys() != {"breach", "maintenance_row", "initial_row"} | chosen:
         raise EngineFailed("the process printed no verdict")
     rows = (fields["maintenance_row"], fields["initial_row"])
     wanted = int if fields["breach"] is True else type(None)
     if type(fields["breach"]) is not bool or any(type(row) is not wanted for row in rows):
         raise EngineFailed("the process printed no verdict")
-    return Verdict(fields["breach"], *rows)
+    if not all(isinstance(fields[name], list) and all(type(row) is int for row in fields[name]) for name in chosen):
+        raise EngineFailed("the process printed no verdict")
+    if not chosen:
+        return Verdict(fields["breach"], *rows)
+    return Verdict(True, *rows, tuple(fields["maintenance_chosen"]), tuple(fields["initial_chosen"]))
 
 
 def _named(fields: dict[str, Any]) -> EngineError:

@@ -13,11 +13,15 @@ from typing import Any
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.documents.ed25519 import fault_of
 from atomic_margin.service.custodian.engine.errors import EngineTaskInvalid
+from atomic_margin.service.custodian.engine.shapes import canonical_shapes, check_shapes, read_shapes, shape_fields
+from atomic_margin.service.custodian.engine.slack import Shape
 from atomic_margin.zk.groups import ORDER
 
 TAG = "custodian-engine"
 MAX_ROWS = 256
 """Rows of each kind."""
+MAX_SLACK_ROWS = 1024
+"""Of a model with slack, validity rows among them."""
 MAX_PARTIES = 16
 MAX_BITS = 48
 MAX_SECONDS = 600
@@ -51,6 +55,8 @@ class EngineTask:
         maintenance: its shares of the maintenance rows, modulo r.
         initial: its shares of the initial rows, modulo r.
         seconds: the computation ends by then, with a verdict or without.
+        slack: of a model with slack, its shape in the maintenance and in the initial rows, which then are all rows of
+            the exact matrices.
 
     Raises:
         EngineTaskInvalid: naming the field that is not so.
@@ -65,6 +71,7 @@ class EngineTask:
     maintenance: tuple[int, ...] = field(repr=False)
     initial: tuple[int, ...] = field(repr=False)
     seconds: int = 60
+    slack: tuple[Shape, Shape] | None = None
 
     def __post_init__(self) -> None:
         for name in ("request", "rows"):
@@ -86,15 +93,18 @@ class EngineTask:
         _require(self.point in points, "point: not among those present")
         for name in ("maintenance", "initial"):
             shares = getattr(self, name)
-            _integer(f"{name}: the number of rows", len(shares), 1, MAX_ROWS)
+            _integer(f"{name}: the number of rows", len(shares), 1, MAX_ROWS if self.slack is None else MAX_SLACK_ROWS)
             for share in shares:
                 # The message must not have the number.
                 _require(type(share) is int and 0 <= share < ORDER, f"{name}: a share is an integer below the order")
+        if self.slack is not None:
+            check_shapes(self.slack, (len(self.maintenance), len(self.initial)))
 
     @property
     def hash(self) -> str:
         """What all present must have alike, in 64 hex digits."""
         counts = {"maintenance": len(self.maintenance), "initial": len(self.initial)}
+        slack = {} if self.slack is None else {"slack": canonical_shapes(self.slack)}
         return canonical_hash(
             TAG,
             {
@@ -105,6 +115,7 @@ class EngineTask:
                 "bits": str(self.bits),
                 "counts": {name: str(number) for name, number in counts.items()},
                 "present": [{"point": str(one.point), "identity": one.identity} for one in self.present],
+                **slack,
             },
         )
 
@@ -115,7 +126,9 @@ class EngineTask:
 
     def to_fields(self) -> dict[str, Any]:
         """Return the task as plain JSON values; `from_fields` takes them."""
+        slack = {} if self.slack is None else {"slack": [shape_fields(shape) for shape in self.slack]}
         return {
+            **slack,
             "request": self.request,
             "rows": self.rows,
             "threshold": self.threshold,
@@ -134,7 +147,9 @@ class EngineTask:
         Raises:
             EngineTaskInvalid: naming the field that is missing, unknown or wrong.
         """
-        names = set(cls.__dataclass_fields__)
+        names = set(cls.__dataclass_fields__) - {"slack"}
+        if isinstance(value, dict) and "slack" in value:
+            names.add("slack")
         fields = _object("task", value, names)
         present = tuple(
             Present(**_object("present", one, {"point", "host", "port", "identity"}))
@@ -143,16 +158,32 @@ class EngineTask:
         shares = {
             name: tuple(_share(name, one) for one in _list(name, fields[name])) for name in ("maintenance", "initial")
         }
-        return cls(**{**fields, "present": present, **shares})
+        slack = {"slack": read_shapes(fields["slack"])} if "slack" in fields else {}
+        return cls(**{**fields, "present": present, **shares, **slack})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What leaves the computation. Indexes are from 0, the lowest of equal rows; None unless there is a breach."""
+    """What leaves the computation. Indexes are from 0, the lowest of equal rows; None unless there is a breach.
+
+    Attributes:
+        breach: whether a maintenance row is negative.
+        maintenance_row: the least of them; of a model with slack, its index in the exact matrix.
+        initial_row: likewise.
+        maintenance_chosen: of a model with slack, the validity rows that certify the row
+            (`margin.rows.active_pieces.certificate_by`).
+        initial_chosen: likewise.
+    """
 
     breach: bool
     maintenance_row: int | None = None
     initial_row: int | None = None
+    maintenance_chosen: tuple[int, ...] | None = None
+    initial_chosen: tuple[int, ...] | None = None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return plain JSON values; what was chosen is left out where there is no slack."""
+        return {name: value for name, value in vars(self).items() if value is not None or not name.endswith("_chosen")}
 
 
 def parse_json(text: bytes) -> object:

@@ -36,5 +36,6 @@ def ground_of(operator: Operator, run: Run) -> OpeningGround:
     record = RunRecord.parse(signed_run.body)
     with operator.store.reading() as session:
         submission = operator.parsed.submission(session, record.submission).submission
-    matrices = compiled_tick(operator, record).matrices(record.posted, record, record.agreed)
-    return OpeningGround(record, signed_run.body_hash(), submission, matrices, operator.terms)
+    tick = compiled_tick(operator, record)
+    matrices = tick.matrices(record.posted, record, record.agreed)
+    return OpeningGround(record, signed_run.body_hash(), submission, matrices, operator.terms, tick.market)

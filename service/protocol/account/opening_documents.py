@@ -1,13 +1,14 @@
 """Documents by which custodians open the book of a silent institution: request, verdict, result, lapse. Pure."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import model_validator
 
 from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.fields import AmountText, Counter, Hash, ProofHex, PublicKey, Time
-from atomic_margin.documents.strict import Identifier, ListOf
+from atomic_margin.documents.strict import Identifier, ListOf, Part, integer_in
+from atomic_margin.margin.rows.certificate import BOUND, Certificate
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim
 from atomic_margin.service.protocol.dealings import JsonObject, Point
 from atomic_margin.service.protocol.documents import Outcome
@@ -61,6 +62,46 @@ class OpeningLapse(Body):
     lapsed_at: Time
 
 
+Factor: TypeAlias = Annotated[int, integer_in(1, BOUND - 1)]
+
+
+class MultipliedRow(Part):
+    """A validity row that is added to a margin row.
+
+    Attributes:
+        row: which; rows of the exact matrix count from 0.
+        times: how often.
+    """
+
+    row: Counter
+    times: Factor
+
+
+class SlackCertificate(Part):
+    """Why no slack saves a row of a model with slack: what is added to it until no slack is left that could lift it.
+
+    Attributes:
+        row: of the exact matrix of the kind, from 0.
+        scale: how often it is taken itself.
+        added: validity rows, ascending.
+    """
+
+    row: Counter
+    scale: Factor
+    added: ListOf[MultipliedRow]
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "SlackCertificate":
+        """Return a certificate as documents spell it."""
+        added = [{"row": str(row), "times": str(times)} for row, times in certificate.multipliers]
+        return cls.parse({"row": str(certificate.row), "scale": str(certificate.scale), "added": added})
+
+    @property
+    def certificate(self) -> Certificate:
+        """The same, to be held against a matrix."""
+        return Certificate(self.row, self.scale, tuple((one.row, one.times) for one in self.added))
+
+
 class OpenedClaim(DocumentClaim):
     """What custodians found.
 
@@ -74,6 +115,8 @@ class OpenedClaim(DocumentClaim):
         price_sequence: number of its tick.
         outcome: whether a maintenance row is negative.
         initial_row: on a breach, which initial row the top-up is of; rows count from 0.
+        maintenance_certificate: of models with slack, on a breach, which maintenance row is negative and why.
+        initial_certificate: likewise, why no slack makes what the initial row lacks less.
         top_up: X in units of the initial proof rows; what that row lacks, rounded up to the step. 0 when covered.
         top_up_usd: the same in currency.
     """
@@ -87,12 +130,22 @@ class OpenedClaim(DocumentClaim):
     price_sequence: Counter
     outcome: Outcome
     initial_row: Counter | None = None
+    maintenance_certificate: SlackCertificate | None = None
+    initial_certificate: SlackCertificate | None = None
     top_up: Counter
     top_up_usd: AmountText
 
     def proof_context(self, matrix: str) -> dict[str, str]:
         """Return everything the proofs are bound to besides their statements; `matrix` is a matrix's hash."""
-        return {
+        certificates = {
+            name: canonical_hash("slack-certificate", one.canonical())
+            for name, one in (
+                ("maintenance_certificate", self.maintenance_certificate),
+                ("initial_certificate", self.initial_certificate),
+            )
+            if one is not None
+        }
+        return certificates | {
             "document": "opened",
             "institution": self.institution,
             "operator": self.operator,
@@ -121,6 +174,8 @@ class Finding(OpenedClaim):
         price_sequence: number of its tick.
         outcome: whether a maintenance row is negative.
         initial_row: on a breach, which initial row the top-up is of; rows count from 0.
+        maintenance_certificate: of models with slack, on a breach, which maintenance row is negative and why.
+        initial_certificate: likewise, why no slack makes what the initial row lacks less.
         top_up: X in units of the initial proof rows; what that row lacks, rounded up to the step. 0 when covered.
         top_up_usd: the same in currency.
         breach_proof: that some row of the maintenance proof matrix is negative.
@@ -139,6 +194,11 @@ class Finding(OpenedClaim):
                 raise MalformedDocument(name, "comes with a breach, and with nothing else")
         if (self.top_up > 0, self.top_up_usd != "0") != (breach, breach):
             raise MalformedDocument("top_up", "more than 0 on a breach, and 0 otherwise")
+        maintenance, initial = self.maintenance_certificate, self.initial_certificate
+        if (maintenance is None) != (initial is None) or (initial is not None and not breach):
+            raise MalformedDocument("initial_certificate", "comes with the other one, on a breach")
+        if initial is not None and initial.row != self.initial_row:
+            raise MalformedDocument("initial_certificate.row", "the row that the top-up is of")
         return self
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from atomic_margin.service.custodian.engine.credentials import issue
 from atomic_margin.service.custodian.engine.errors import EngineError
 from atomic_margin.service.custodian.engine.run import run_engine
+from atomic_margin.service.custodian.engine.slack import Shape
 from atomic_margin.service.custodian.engine.task import EngineTask, Present, Verdict
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.zk.groups import ORDER
@@ -52,8 +53,9 @@ def present(
     initial: Sequence[int],
     bits: int = 12,
     seconds: int = 20,
+    slack: tuple[Shape, Shape] | None = None,
 ) -> list[Custodian]:
-    """Custodians at these points with shares of these rows."""
+    """Custodians at these points with shares of these rows, whose slack is of these shapes."""
     identities = [Identity.generate() for _ in points]
     everyone = tuple(
         Present(point, "127.0.0.1", port, identity.public_key)
@@ -66,7 +68,7 @@ def present(
     for point, identity in zip(points, identities, strict=True):
         shares = tuple(evaluate(polynomial, point) for polynomial in polynomials)
         own, others = shares[: len(maintenance)], shares[len(maintenance) :]
-        task = EngineTask("ab" * 32, "cd" * 32, threshold, bits, point, everyone, own, others, seconds)
+        task = EngineTask("ab" * 32, "cd" * 32, threshold, bits, point, everyone, own, others, seconds, slack)
         found.append(Custodian(task, identity))
     return found
 
