@@ -26,9 +26,10 @@ from atomic_margin.service.protocol.account import (
     events,
     netting_documents,
     opening_documents,
+    resharing_documents,
     state,
 )
-from atomic_margin.service.protocol.account.amendments import AgreementAmendment
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment, CustodyAmendment
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
@@ -146,6 +147,11 @@ MODELS: tuple[type[Part], ...] = (
     opening_documents.MultipliedRow,
     opening_documents.OpeningVerdict,
     opening_documents.Opened,
+    CustodyAmendment,
+    resharing_documents.ResharingRequest,
+    resharing_documents.SharedUnder,
+    resharing_documents.PassedOn,
+    resharing_documents.Resharing,
     state.CustodyInForce,
     state.SharedBook,
     state.Opening,

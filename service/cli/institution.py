@@ -11,6 +11,7 @@ from atomic_margin.margin.market.columns import ColumnChoice
 from atomic_margin.service.cli import (
     institution_chain,
     institution_collateral,
+    institution_custody,
     institution_default,
     institution_entries,
     institution_identity,
@@ -180,6 +181,7 @@ institution_collateral.register(app)
 institution_shown.register(app)
 institution_identity.register(app)
 institution_default.register(app)
+institution_custody.register(app)
 institution_chain.register(app)
 app.command()(institution_entries.entries)
 app.command()(institution_entries.export)

@@ -210,12 +210,13 @@ def amend(
         str | None, typer.Option(metavar="HASH", help="Agree to it: `amendment` of what was printed.")
     ] = None,
 ) -> None:
-    """Print which terms of collateral an institution signed and asks for; or agree to them.
+    """Print which terms of collateral, or which custodians, an institution signed and asks for; or agree to them.
 
         atomic-margin operator amend fund --dir operator-data
         atomic-margin operator amend fund --yes HASH --dir operator-data
 
-    Not while a run of its account is open, due or owed. Runs from then on count the new terms.
+    Not while a run of its account is open, due or owed. Runs from then on count the new terms; books from then on are
+    dealt to the new custodians.
 
     Exit status 0: the question, or the signed entry, is printed. 1: refused, the problem document is printed. 2:
     nothing was asked, or nobody answered.

@@ -1,8 +1,11 @@
-"""`operator open` and `operator openings`: have custodians open a silent institution's book, and see how far it is.
+"""What an operator has custodians do: open a silent institution's book, and pass their shares on.
+
+`operator open` and `operator reshare` ask for it, `operator openings` and `operator resharings` show how far it is.
 
 The commands need the token in the operator's folder, or a key of the staff with the scope.
 """
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +21,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(name="open")(open_book)
     app.command()(openings)
+    app.command()(reshare)
+    app.command()(resharings)
 
 
 def open_book(
@@ -36,16 +41,7 @@ def open_book(
     Exit status 0: asked for. 1: refused, the problem document is printed. 2: nobody answered.
     """
     with plain_errors():
-        found = call(
-            "operator open",
-            "POST",
-            operator.rstrip("/") + "/v1/openings",
-            token=read_token(directory / TOKEN_FILE),
-            body={"institution": institution},
-            whom="the operator",
-            advice="start the operator with `atomic-margin serve`, or give its address with --operator",
-        )
-        print_json(found)
+        _post("open", "openings", directory, operator, {"institution": institution})
 
 
 def openings(
@@ -61,6 +57,73 @@ def openings(
         return [("Openings", columns, [_row(one) for one in found["openings"]])]
 
     show(lambda: ask(directory, operator, "openings", "/v1/openings"), sections, as_json, watch)
+
+
+def reshare(
+    institution: Annotated[str, typer.Argument(metavar="INSTITUTION", help="Its name here.")],
+    directory: Directory,
+    operator: Address = DEFAULT_OPERATOR,
+    dealer: Annotated[
+        list[int] | None, typer.Option(help="Point of one that passes on; as many as have the book together.")
+    ] = None,
+) -> None:
+    """Have custodians of the book in force pass their shares on to those of the policy in force.
+
+        atomic-margin operator reshare fund --dir operator-data
+
+    Under the same policy they make their shares anew. Without --dealer those pass on that kept fewest re-sharings from
+    their end. One takes as long as a deal may; `operator resharings` shows how far it is. Asked for again, the one
+    before is over.
+
+    Exit status 0: asked for. 1: refused, the problem document is printed. 2: nobody answered.
+    """
+    with plain_errors():
+        body: dict[str, Any] = {"institution": institution}
+        body |= {"dealers": [str(point) for point in sorted(dealer)]} if dealer else {}
+        _post("reshare", "resharings", directory, operator, body)
+
+
+def resharings(
+    directory: Directory, as_json: AsJson = False, watch: Watch = None, operator: Address = DEFAULT_OPERATOR
+) -> None:
+    """Show the re-sharings that were asked for, the newest first: who passed on, who receipted, whom they blame.
+
+    atomic-margin operator resharings --dir operator-data
+    """
+
+    def sections(found: Any) -> Sections:
+        columns = ("account", "asked", "until", "state", "dealers", "passed on", "receipts", "blamed")
+        return [("Re-sharings", columns, [_resharing(one) for one in found["resharings"]])]
+
+    show(lambda: ask(directory, operator, "resharings", "/v1/resharings"), sections, as_json, watch)
+
+
+def _post(command: str, what: str, directory: Path, operator: str, body: dict[str, Any]) -> None:
+    found = call(
+        f"operator {command}",
+        "POST",
+        f"{operator.rstrip('/')}/v1/{what}",
+        token=read_token(directory / TOKEN_FILE),
+        body=body,
+        whom="the operator",
+        advice="start the operator with `atomic-margin serve`, or give its address with --operator",
+    )
+    print_json(found)
+
+
+def _resharing(one: Any) -> tuple[str, ...]:
+    body, passed = one["request"]["body"], {part["body"]["deal"]: part["body"]["point"] for part in one["passed_on"]}
+    blamed = sorted({passed.get(part["body"]["deal"], "?") for part in one["complaints"]})
+    return (
+        one["institution"],
+        body["requested_at"],
+        one["expires_at"],
+        one["state"],
+        ", ".join(body["dealers"]),
+        ", ".join(sorted(passed.values(), key=int)),
+        str(len(one["receipts"])),
+        ", ".join(blamed),
+    )
 
 
 def _row(one: Any) -> tuple[str, ...]:

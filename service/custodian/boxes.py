@@ -5,7 +5,7 @@ those of the deal that the account's state names. A box does not say who sealed 
 """
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from atomic_margin.service.errors import BoxDoesNotOpen
 from atomic_margin.service.protocol.share_boxes import SUITE, BoxAddress, require_box_form
@@ -44,3 +44,19 @@ def open_box(box: bytes, address: BoxAddress, key: X25519PrivateKey, statement: 
             "complain that there is no share"
         )
     return shares
+
+
+def seal_passed_on(shares: Shares, address: BoxAddress, key: X25519PublicKey) -> bytes:
+    """Return the box of a new custodian, which ``shares`` of a dealer's own deal are for; other bytes each time.
+
+    Args:
+        shares: of all entries.
+        address: the account, the dealer's deal and the new custodian.
+        key: its encryption key, as `read_encryption_key` returns it.
+
+    Raises:
+        OtherDeal: the shares are of another custodian than the address, or of another deal.
+    """
+    if (shares.custodian, shares.deal) != (address.custodian.point, address.deal):
+        raise OtherDeal(f"the shares of point {shares.custodian} are not those of the custodian in this address")
+    return SUITE.encrypt(shares.to_bytes(), key, info=address.info())

@@ -27,6 +27,7 @@ from atomic_margin.service.protocol.custodian_messages import (
     TakesPart,
 )
 from atomic_margin.service.protocol.messages import RequestBody
+from atomic_margin.service.protocol.resharing_messages import PassedOnUpload, ResharingDeals, Resharings
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 MAX_RESPONSE_BYTES = 16 << 20
@@ -83,6 +84,21 @@ class CallsOperator(Protocol):
 
     def bring(self, request: str, brought: FindingBrought) -> None:
         """Bring what was found, with a verdict about it."""
+
+    def resharings(self) -> Resharings:
+        """Return re-sharings in which something is left for it to do."""
+
+    def resharing_deals(self, request: str) -> ResharingDeals:
+        """Return what dealers passed on to it."""
+
+    def pass_on(self, request: str, upload: PassedOnUpload) -> None:
+        """Pass its shares on."""
+
+    def new_receipt(self, request: str, document: dict[str, Any]) -> None:
+        """Send a receipt of new shares."""
+
+    def new_complaint(self, request: str, document: dict[str, Any]) -> None:
+        """Send a complaint about a dealer."""
 
     def public(self, path: str, limit: int) -> bytes:
         """Return what is served to anybody, of at most so many bytes."""
@@ -180,6 +196,26 @@ class OperatorClient:
     def bring(self, request: str, brought: FindingBrought) -> None:
         """Bring what was found, with a verdict about it."""
         self._send(f"{_ROOT}/openings/{request}/finding", _body(brought))
+
+    def resharings(self) -> Resharings:
+        """Return re-sharings in which something is left for it to do."""
+        return self._message(Resharings, f"{_ROOT}/resharings")
+
+    def resharing_deals(self, request: str) -> ResharingDeals:
+        """Return what dealers passed on to it."""
+        return self._message(ResharingDeals, f"{_ROOT}/resharings/{request}/deals")
+
+    def pass_on(self, request: str, upload: PassedOnUpload) -> None:
+        """Pass its shares on."""
+        self._send(f"{_ROOT}/resharings/{request}/shares", _body(upload))
+
+    def new_receipt(self, request: str, document: dict[str, Any]) -> None:
+        """Send a receipt of new shares."""
+        self._send(f"{_ROOT}/resharings/{request}/receipt", document)
+
+    def new_complaint(self, request: str, document: dict[str, Any]) -> None:
+        """Send a complaint about a dealer."""
+        self._send(f"{_ROOT}/resharings/{request}/complaint", document)
 
     def public(self, path: str, limit: int) -> bytes:
         """Return what is served to anybody, of at most so many bytes."""

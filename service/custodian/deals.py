@@ -23,6 +23,7 @@ from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.custodian_messages import DealingStanding
 from atomic_margin.service.protocol.dealings import Dealing, ShareComplaint, ShareReceipt, sharing_statement
+from atomic_margin.service.protocol.resharing_messages import DealShown
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.zk.sharing.messages import Deal, Shares
 
@@ -47,7 +48,8 @@ class Deals:
     def round(self) -> int:
         """Send what was not sent, and take what is new or was answered; return how many deals were looked at."""
         for row in self._own.store.deals("sent = 0"):
-            self._send(row)
+            if _is_dealt(row):
+                self._send(row)
         taken = 0
         for standing in self._client.dealings().dealings:
             taken += self._each(standing, self._take)
@@ -60,20 +62,24 @@ class Deals:
             [row.deal for row in self._own.store.deals("state = 'complained' AND expires_at < ?", over)]
         )
 
-    def held(self, deal: str) -> Taken | None:
+    def held(self, named: str) -> Taken | None:
         """Return the shares of a deal, and the deal; None if they are not held.
 
         Raises:
             SharesDamaged: what is stored does not open.
         """
-        row = self._own.store.deal(deal)
+        row = self._own.store.deal(named)
         if row is None or row.shares is None or row.state != "held":
             return None
-        dealing = Dealing.parse(row.dealing["body"])
-        statement = sharing_statement(dealing, self._own.folder.policy(row.policy))
-        place = Place(dealing.operator, row.institution, row.deal, row.point)
-        shares = Shares.from_bytes(unseal(self._own.folder.storage, row.shares, place), statement)
-        return Taken(shares, Deal.from_bytes(row.coefficients, statement))
+        place = Place(self._own.trust.operator, row.institution, row.deal, row.point)
+        deal = self._deal(row)
+        return Taken(Shares.from_bytes(unseal(self._own.folder.storage, row.shares, place), deal.statement), deal)
+
+    def _deal(self, row: DealRow) -> Deal:
+        if not _is_dealt(row):
+            return DealShown.parse(row.dealing).deal(row.deal)
+        statement = sharing_statement(Dealing.parse(row.dealing["body"]), self._own.folder.policy(row.policy))
+        return Deal.from_bytes(row.coefficients, statement)
 
     def _each(self, standing: DealingStanding, do: Callable[[DealingStanding, Sequence[str]], None]) -> bool:
         """Do something about one deal; what is refused of it keeps no other one waiting."""
@@ -243,6 +249,11 @@ class Deals:
         if self._looked[standing.institution] >= PER_MINUTE:
             raise TooManyDeals(f"{PER_MINUTE} deals of {standing.institution} were looked at in this minute")
         self._looked[standing.institution] += 1
+
+
+def _is_dealt(row: DealRow) -> bool:
+    """Return whether an institution dealt it; else custodians passed it on (`resharing`)."""
+    return row.dealing.get("type") == Dealing.TYPE
 
 
 def _complaint_of(value: dict[str, object]) -> object:

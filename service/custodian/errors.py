@@ -9,6 +9,7 @@ CustodianError
 │   ├── DealingInvalid           it is not signed by the institution, or does not fit its policy
 │   ├── DealDiffers              what the operator hands out is not what the institution signed
 │   └── TooManyDeals             of this institution, or at all; a later round may take it
+├── ResharingRefused             shares are not passed on, or new ones not taken, and nobody is told
 ├── SharesUnusable               there are no shares that fit; complained about, `.reason` and `.entry` say how
 ├── OpeningRefused               takes no part in an opening, and tells the operator so by this name
 │   ├── RequestInvalid           it is not the operator's, or of an account, policy or deal that is not held here
@@ -70,6 +71,10 @@ class DealDiffers(DealRefused):
 
 class TooManyDeals(DealRefused):
     """There are as many deals of an institution, or at all, as a custodian takes."""
+
+
+class ResharingRefused(CustodianError):
+    """A re-sharing is not what the account's history allows, or what was passed on is not what was signed."""
 
 
 class SharesUnusable(CustodianError):

@@ -18,6 +18,7 @@ from atomic_margin.service.custodian.errors import OpeningRefused
 from atomic_margin.service.custodian.openings import Openings
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
+from atomic_margin.service.custodian.resharing import Resharings
 from atomic_margin.service.errors import ServiceError
 
 LONGEST_PAUSE_SECONDS = 60.0
@@ -92,6 +93,7 @@ class CustodianProcess:
         openings = Openings(
             own, for_openings, reading, Deals(own, for_openings).held, engine, settings.address, settings.listens
         )
+        resharings = Resharings(own, for_openings, reading, Deals(own, for_openings))
         erasing = Erasing(own, for_openings, reading, settings.keep_days)
 
         def deals_round() -> None:
@@ -105,6 +107,7 @@ class CustodianProcess:
             except OpeningRefused as error:
                 _log.warning("the log is not read: %s: %s", type(error).__name__, error)
             openings.round()
+            resharings.round()
             erasing.round()
 
         self._loops = [

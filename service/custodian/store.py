@@ -64,7 +64,7 @@ class DealRow(NamedTuple):
         point: of this custodian.
         policy: hash of the custody policy.
         book: hash of the book, as the dealing has it.
-        dealing: signed document.
+        dealing: signed document; of what custodians passed on, all that is public of the deal.
         coefficients: bytes of the deal; empty for one that was complained about or erased.
         shares: sealed (`custodian.sealing`); None likewise.
         state: what became of it.

@@ -16,6 +16,7 @@ PATH_PATTERNS = {
     "institution": "^[A-Za-z0-9_-]{1,32}$",
     "deal": "^[0-9a-f]{64}$",
     "request": "^[0-9a-f]{64}$",
+    "resharing": "^[0-9a-f]{64}$",
     "run_id": "^[A-Za-z0-9._-]{1,64}$",
     "function": "^[a-z_]{1,32}$",
     "name": "^[A-Za-z0-9._-]{1,64}$",

@@ -50,7 +50,8 @@ from atomic_margin.service.protocol.agent_messages import (
     ReleaseWanted,
     Submitted,
 )
-from atomic_margin.service.protocol.agreement_messages import Amending, AskedToAmend
+from atomic_margin.service.protocol.agreement_messages import Amending, AmendingCustody, AskedToAmend
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dispute_messages import Disputing, Resolving, SignedOf
 from atomic_margin.service.protocol.messages import Booked
 
@@ -136,6 +137,13 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         agreement = CollateralAgreement.parse(asked.agreement)
         with process.opened().signing() as (party, outbox):
             return AskedToAmend(amendment=amending.ask(party, outbox, agreement, asked.ticks))
+
+    @app.post("/v1/custody-amendment", status_code=201)
+    def amend_custody(asked: AmendingCustody) -> AskedToAmend:
+        """Ask the operator for other custodians, or for none."""
+        policy = None if asked.custody is None else CustodyPolicy.parse(asked.custody)
+        with process.opened().signing() as (party, outbox):
+            return AskedToAmend(amendment=amending.ask_custody(party, outbox, policy, asked.ticks))
 
     @app.post("/v1/collateral", status_code=201)
     def collateral(instruction: Instruction) -> Booked:

@@ -147,7 +147,7 @@ class OperatorClient:
         return self._message(SignedDocument, "POST", f"{self._path}/identity", json=document)
 
     def ask_to_amend(self, document: JsonObject) -> AmendmentRequest:
-        """Send an amendment of the account's agreement; return what the operator keeps of it."""
+        """Send an amendment of the account's agreement or custody; return what the operator keeps of it."""
         return self._message(AmendmentRequest, "POST", f"{self._path}/amendment", json=document)
 
     def entries(self, after: int) -> Entries:

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AgentRefused, MalformedResponse, RequestError, SignatureInvalid
-from atomic_margin.service.institution import defaults
+from atomic_margin.service.institution import custody, defaults
 from atomic_margin.service.institution.admitted import check_pinned
 from atomic_margin.service.institution.behind import page_after
 from atomic_margin.service.institution.chain import MarketChain
@@ -299,6 +299,8 @@ class History:
                 check_lapse(self._chain, DisputeLapse.parse(document.body))
             elif document.type == "maturity":
                 check_paid(self._chain, self._terms, Maturity.parse(document.body))
+            elif document.type in custody.CHECKED:
+                custody.check(document, self._settings.trust, self._settings.institution)
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
             elif document.type in defaults.CHECKED:

@@ -1,4 +1,4 @@
-"""What goes over HTTP, unsigned, about collateral agreements."""
+"""What goes over HTTP, unsigned, about collateral agreements and custodians, and how both sides amend them."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class AmendmentRequest(ResponseBody):
 
 
 class AmendmentAgreed(RequestBody):
-    """The operator agrees to other terms of collateral that an institution signed."""
+    """The operator agrees to other terms of collateral, or other custodians, that an institution signed."""
 
     institution: str = Field(pattern=NAME, examples=["fund"])
     amendment: str = Field(pattern=r"^[0-9a-f]{64}$", examples=["4d" * 32], description="hash of the document")
@@ -37,8 +37,15 @@ class Amending(RequestBody):
     ticks: int = Field(ge=0, le=100_000, examples=[100])
 
 
+class AmendingCustody(RequestBody):
+    """Other custodians, or none, and for how many ticks the institution is bound to what it signs."""
+
+    custody: JsonObject | None = None
+    ticks: int = Field(ge=0, le=100_000, examples=[100])
+
+
 class AskedToAmend(ResponseBody):
-    """The operator was asked to amend the account's collateral agreement."""
+    """The operator was asked to amend the account's collateral agreement, or who its custodians are."""
 
     amendment: str
     """Hash of what was signed; the operator's people see it before they agree."""

@@ -161,9 +161,15 @@ class BookSharing(Part):
 
 
 def check_receipts(
-    sharing: BookSharing, policy: CustodyPolicy, *, institution: str, operator: str, book: str
+    sharing: BookSharing,
+    policy: CustodyPolicy,
+    *,
+    institution: str,
+    operator: str,
+    book: str,
+    dealing: str | None = None,
 ) -> tuple[int, ...]:
-    """Check the receipts of a submission; return the points of the custodians that signed one.
+    """Check the receipts of a submission, or of a re-sharing; return the points of the custodians that signed one.
 
     How many there have to be is for the account machine to say.
 
@@ -173,6 +179,7 @@ def check_receipts(
         institution: whose book.
         operator: at whom.
         book: hash of commitments, columns and gross limit.
+        dealing: of a re-sharing, the hash of its request, which every receipt names; of a submission any one will do.
 
     Raises:
         SignatureInvalid: one is not signed by the custodian at its point.
@@ -181,6 +188,7 @@ def check_receipts(
     """
     if sharing.policy != policy.hash():
         raise Refused("the book is dealt under another custody policy than the account's", "sharing.policy")
+    whose = "submission" if dealing is None else "re-sharing"
     points: list[int] = []
     for index, value in enumerate(sharing.receipts):
         named = f"sharing.receipts[{index}]"
@@ -196,9 +204,10 @@ def check_receipts(
             ("deal", sharing.deal),
             ("book", book),
             ("custodian", keys.identity),
+            ("dealing", receipt.dealing if dealing is None else dealing),
         ):
             if getattr(receipt, name) != wanted:
-                raise Refused(f"a receipt is of another {name} than the submission's", named)
+                raise Refused(f"a receipt is of another {name} than the {whose}'s", named)
         points.append(receipt.point)
     _require_different(points)
     return tuple(points)

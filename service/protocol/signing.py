@@ -42,6 +42,7 @@ DocumentType = Literal[
     "chain-account",
     "dealing", "share-receipt", "share-complaint", "resealed-shares",
     "opening-request", "opening-lapse", "opened", "opening-verdict",
+    "custody-amendment", "resharing-request", "passed-on", "resharing",
 ]  # fmt: skip
 
 _DOMAIN = b"atomic-margin/v1/signature/"

@@ -24,6 +24,7 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.state import Account
 from atomic_margin.service.protocol.answer_claims import AnswerGround, answer_claims
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, about_a_dispute
@@ -39,7 +40,7 @@ from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.unasked import verify_coverage, verify_release
 from atomic_margin.service.protocol.verification import verify_gain, verify_submission
 from atomic_margin.service.verifier.archived_entry import Ground, Happened
-from atomic_margin.service.verifier.opened import check_opened, check_sharing
+from atomic_margin.service.verifier.opened import check_opened, check_resharing, check_sharing
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.zk.errors import BatchInvalid
 from atomic_margin.zk.groups import Point
@@ -222,6 +223,10 @@ class ArchivedDocuments:
         self.proofs += sum(proof is not None for proof in (opened.breach_proof, opened.lack_proof))
         self._answer = (happened.event.document, opened)
 
+    def reshared(self, happened: Happened) -> None:
+        """Pinned custodians have receipted their shares of the new deal."""
+        check_resharing(Resharing.parse(happened.document.body), self.ground.trust)
+
     def _run(self, name: str) -> _Run:
         found = self._runs.get(name)
         if found is None:
@@ -347,6 +352,7 @@ _CHECKS: Mapping[EventKind, Callable[[ArchivedDocuments, Happened], None]] = {
     EventKind.BREACH_PROVEN: ArchivedDocuments.answered,
     EventKind.OPENED_COVERED: ArchivedDocuments.opened,
     EventKind.OPENED_IN_BREACH: ArchivedDocuments.opened,
+    EventKind.RESHARED: ArchivedDocuments.reshared,
     EventKind.MARGIN_CALLED: ArchivedDocuments.settled,
     EventKind.LIQUIDATED: ArchivedDocuments.settled,
     EventKind.PROOF_OVERDUE: ArchivedDocuments.overdue,

@@ -1,7 +1,9 @@
 """What custodians found of a book, and the receipts for its shares, held against the policies of a trust file."""
 
-from atomic_margin.service.errors import Refused
+from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.service.errors import Refused, RequestError
 from atomic_margin.service.protocol.account.opening_documents import Opened
+from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.bodies import parse_signed
@@ -9,6 +11,7 @@ from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import check_receipts
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.opening_claims import OpeningGround
+from atomic_margin.service.protocol.resharings import check_reshared
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.trust import TrustFile
@@ -61,6 +64,20 @@ def check_sharing(submission: Submission, trust: TrustFile) -> None:
         operator=submission.operator,
         book=commitments_hash(submission),
     )
+
+
+def check_resharing(resharing: Resharing, trust: TrustFile) -> None:
+    """Check the receipts of a re-sharing, where the trust file pins custodians of the institution.
+
+    Raises:
+        Refused: a receipt does not hold, or the policy is another.
+    """
+    if (trust.custody or {}).get(resharing.institution):
+        policy = pinned_policy(trust, resharing.institution, resharing.policy)
+        try:
+            check_reshared(resharing, policy)
+        except (RequestError, DocumentsError) as error:
+            raise Refused(f"the book was not re-shared so: {error}", "receipts") from error
 
 
 def check_opened(

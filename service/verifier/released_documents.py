@@ -29,6 +29,7 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
 from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import body_of
@@ -45,6 +46,7 @@ from atomic_margin.service.protocol.terms import named_terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, Unpinned
+from atomic_margin.service.verifier.opened import check_resharing
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.service.verifier.released import LogRead, as_released
 from atomic_margin.service.verifier.releases import Releases
@@ -148,6 +150,8 @@ class _Documents:
                     self.overdue(event.body)
                 if isinstance(event.body, Answer | Opened):
                     self._answer = (event.document, event.body, item)
+                if isinstance(event.body, Resharing):
+                    check_resharing(event.body, self.trust)
                 if isinstance(event.body, Enrolment):
                     self.enrolled(event.body)
                 if entry.kind in SUBMITTING:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.events import (
     AdmissionRecord,
     Coverage,
@@ -17,6 +18,7 @@ from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.bodies import Body
 from atomic_margin.service.protocol.disputes import Dispute, DisputeLapse, DisputeResolution, DisputeWithdrawal
@@ -180,6 +182,38 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
         "new": "01" * 32,
         "possession": "5c" * 64,
     },
+    CustodyAmendment: {
+        **_PARTY,
+        "entry": H,
+        "sequence": "1",
+        "before": H,
+        "custody": {
+            "format": "atomic-margin/custody/1",
+            "name": "custody of 2027",
+            "threshold": "2",
+            "absent": "0",
+            "custodians": [
+                {"point": point, "name": f"c-{point}", "identity": 32 * f"0{point}", "encryption_key": 32 * f"1{point}"}
+                for point in ("1", "2", "3")
+            ],
+            "deal_seconds": "600",
+            "opening_after_seconds": "3600",
+            "openings": "3",
+        },
+        "until": "9",
+    },
+    Resharing: {
+        **_PARTY,
+        "entry": H,
+        "book": H,
+        "before": {"policy": H, "deal": H},
+        "policy": H,
+        "dealers": ["1", "2"],
+        "requested_at": TIME,
+        "deal": "2b" * 32,
+        "receipts": [],
+        "reshared_at": TIME,
+    },
     Coverage: {
         "institution": "fund",
         "operator": KEY,
@@ -205,4 +239,10 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
 ACCOUNT_TEXTS = {(Dispute, "reason"), (DisputeResolution, "words")}
 ACCOUNT_TEXTS |= {(DepositRecord, "reference"), (RunVoid, "reason"), (GivingUp, "reason")}
 ACCOUNT_TEXTS |= {(Halt, "reason"), (Resume, "reason")}
-ACCOUNT_OPTIONAL = {(Dispute, "undisputed"), (GivingUp, "waiting"), (GivingUp, "covered")}
+ACCOUNT_OPTIONAL = {
+    (Dispute, "undisputed"),
+    (GivingUp, "waiting"),
+    (GivingUp, "covered"),
+    (CustodyAmendment, "before"),
+    (CustodyAmendment, "custody"),
+}

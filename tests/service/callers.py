@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from atomic_margin.documents.fields import now_text
-from atomic_margin.service.operator.store.custody_tables import CustodianRow, DealingRow, OpeningRow
+from atomic_margin.service.operator.store.custody_tables import CustodianRow, DealingRow, OpeningRow, ResharingRow
 from atomic_margin.service.operator.store.tables import Account, Run
 from atomic_margin.service.operator.web.access import TABLE
 from atomic_margin.service.protocol.signing import Identity
@@ -33,6 +33,18 @@ def custodian_of(world: World) -> Identity:
             )
         )  # fmt: skip
         session.add(
+            ResharingRow(
+                request=REQUEST,
+                institution=FUND,
+                deal=DEAL,
+                document={"body": {}},
+                before={},
+                state="over",
+                asked_at="2026-11-20T08:00:00Z",
+                expires_at="2026-11-20T08:10:00Z",
+            )
+        )
+        session.add(
             OpeningRow(
                 request=REQUEST, institution=FUND, run_id=session.query(Run).filter_by(institution=FUND)[0].run_id,
                 document={}, open=True, asked_at=now_text(), lapses_at=now_text(),
@@ -45,7 +57,8 @@ def custodian_of(world: World) -> Identity:
 def of_path(template: str, **values: str) -> str:
     """Fill in a route's path: names of institutions, then whatever is there."""
     filled = {
-        "institution": FUND, "run_id": f"{FUND}.1", "function": "breach", "deal": DEAL, "request": REQUEST, **values
+        "institution": FUND, "run_id": f"{FUND}.1", "function": "breach", "deal": DEAL, "request": REQUEST,
+        "resharing": REQUEST, **values
     }  # fmt: skip
     return re.sub(r"\{(\w+)(?::\w+)?\}", lambda name: filled.get(name[1], "1"), template)
 

@@ -114,7 +114,9 @@ def test_nobody_makes_another_s_call(world: World, call: tuple[str, str]) -> Non
     method, template = call
     access, before = CALLS[call], snapshot(world)
     path = of_path(template)
-    absent = of_path(template, institution="nobody", run_id="nobody.1", deal="d1" * 32, request="e1" * 32)
+    absent = of_path(
+        template, institution="nobody", run_id="nobody.1", deal="d1" * 32, request="e1" * 32, resharing="e1" * 32
+    )
     body = {} if method in ("GET", "HEAD") else {"json": {"institution": FUND}}
     for who, caller, status in attempts(world, access):
         if template == "/v1/attestations" and who == "another institution":

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from atomic_margin.service.errors import Refused
+from atomic_margin.service.institution import custody as agent_custody
 from atomic_margin.service.institution import defaults as agent_defaults
 from atomic_margin.service.institution.history import History
 from atomic_margin.service.log import netted as netted_log
@@ -293,6 +294,7 @@ CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
     K.RUN_VOID: (MACHINE, MACHINE, MACHINE),
     K.PROOF_OVERDUE: (True, True, True),
     K.ANSWER_OVERDUE: (True, True, True),
+    K.RESHARED: (True, True, True),
     K.MARGIN_CALLED: (True, True, True),
     K.LIQUIDATED: (True, True, True),
     K.DISPUTE_LAPSED: (True, True, True),
@@ -314,10 +316,10 @@ TYPES = {
     K.ANSWER_OVERDUE: "overdue", K.MARGIN_CALLED: "settlement", K.LIQUIDATED: "settlement",
     K.DISPUTE_LAPSED: "dispute-lapse", K.NETTED: "netting", K.COLLATERAL_SOLD: "sale", K.DEFAULT_CLOSED: "close-out",
     K.FUND_CONTRIBUTED: "fund-contribution", K.FUND_DRAWN: "fund-draw", K.MATURED: "maturity",
-    K.FREE_MATURED: "maturity",
+    K.FREE_MATURED: "maturity", K.RESHARED: "resharing",
 }  # fmt: skip
 RULED = {K.COLLATERAL_SOLD, K.DEFAULT_CLOSED, K.FUND_CONTRIBUTED, K.FUND_DRAWN}
-OTHERWISE = {K.ADMITTED, K.PROOF_OVERDUE, K.ANSWER_OVERDUE} | RULED
+OTHERWISE = {K.ADMITTED, K.PROOF_OVERDUE, K.ANSWER_OVERDUE, K.RESHARED} | RULED
 """Of a released history: by the type of the document."""
 
 
@@ -325,7 +327,9 @@ def test_every_reader_checks_what_the_others_do_or_says_why_not() -> None:
     assert set(CHECKED) == set(K) - OF_INSTITUTION
     agent = inspect.getsource(History._check_event)
     for kind, (by_agent, by_history, by_archive) in CHECKED.items():
-        looked = kind in TYPES and (f'"{TYPES[kind]}"' in agent or TYPES[kind] in agent_defaults.CHECKED)
+        looked = kind in TYPES and (
+            f'"{TYPES[kind]}"' in agent or TYPES[kind] in agent_custody.CHECKED | agent_defaults.CHECKED
+        )
         assert (by_agent is True) == looked, kind
         assert (by_history is True) == (kind in SHOWN or kind in COUNTING or kind in OTHERWISE), kind
         assert (by_archive is True) == (kind in _CHECKS), kind

@@ -1,6 +1,6 @@
-"""Amend collateral agreements: the institution asks by what it signs, and the operator's people agree.
+"""Amend collateral agreements and custody: the institution asks by what it signs, and the operator's people agree.
 
-Nothing here agrees by itself: the entry is what both sides sign.
+Nothing here agrees by itself: the entry is what both sides sign. An institution asks for one thing at a time.
 """
 
 from sqlalchemy.orm import Session
@@ -12,7 +12,7 @@ from atomic_margin.service.operator.accounts.asked import asked_again, problem_o
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Account, AmendmentRow
-from atomic_margin.service.protocol.account.amendments import AgreementAmendment
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment, CustodyAmendment
 from atomic_margin.service.protocol.agreement_messages import AmendmentRequest
 from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.signing import SignedDocument
@@ -26,12 +26,13 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
         Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes.
     """
     account = operator.account(institution)
-    signed, body = parse_signed(document, AgreementAmendment)
+    signed, body = _parsed(document)
     signed.verify(frozenset({account.identity}))
-    try:
-        body.agreement.check_schedule(operator.terms.schedule)
-    except (UnknownAsset, IneligibleAsset) as error:
-        raise Refused(str(error), "agreement.eligible") from error
+    if isinstance(body, AgreementAmendment):
+        try:
+            body.agreement.check_schedule(operator.terms.schedule)
+        except (UnknownAsset, IneligibleAsset) as error:
+            raise Refused(str(error), "agreement.eligible") from error
     with operator.store.unit_of_work() as session:
         again = asked_again(session, institution, signed, session.get(AmendmentRow, institution))
         if again is not None:
@@ -86,8 +87,14 @@ def agree(operator: Operator, institution: str, amendment: str) -> SignedDocumen
     return entry
 
 
+def _parsed(document: object) -> tuple[SignedDocument, AgreementAmendment | CustodyAmendment]:
+    if isinstance(document, dict) and document.get("type") == CustodyAmendment.TYPE:
+        return parse_signed(document, CustodyAmendment)
+    return parse_signed(document, AgreementAmendment)
+
+
 def _row(session: Session, institution: str) -> AmendmentRow:
     row = session.get(AmendmentRow, institution)
     if row is None:
-        raise NotFound(f"institution {institution!r} asks for no amendment of its agreement", "institution")
+        raise NotFound(f"institution {institution!r} asks for no amendment", "institution")
     return row

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import BoxMalformed, Conflict, Refused
-from atomic_margin.service.operator.custody.policies import policy_of
+from atomic_margin.service.operator.custody.policies import policy_named, policy_of
 from atomic_margin.service.operator.custody.stored import (
     dealt_of,
     own,
@@ -136,7 +136,7 @@ def require_dealt(session: Session, public: PublicState, submission: Submission)
     sharing, book = submission.sharing, commitments_hash(submission)
     if sharing is None:
         return
-    policy = policy_of(session, submission.institution)
+    policy = policy_named(session, submission.institution, sharing.policy)
     check_receipts(sharing, policy, institution=public.institution, operator=submission.operator, book=book)
     before = [one.shared for one in (public.book, public.waiting) if one is not None and one.commitments == book]
     if any(shared is not None and shared.deal == sharing.deal for shared in before):

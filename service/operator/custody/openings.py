@@ -14,7 +14,7 @@ from atomic_margin.documents.fields import instant_text, now_text
 from atomic_margin.documents.strict import instant
 from atomic_margin.service.errors import Conflict, NotFound, NotOpened, OpeningOver
 from atomic_margin.service.operator.custody import sessions
-from atomic_margin.service.operator.custody.policies import point_of, policy_of
+from atomic_margin.service.operator.custody.policies import point_of, policy_named
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.custody_tables import (
@@ -222,7 +222,7 @@ def _look_at(operator: Operator, session: Session, opening: OpeningRow) -> None:
     elif opening.lapses_at <= now_text():
         lapse(operator, session, opening, _why_late(session, opening))
     elif opening.open:
-        advance(session, opening, policy_of(session, opening.institution))
+        advance(session, opening, _policy(session, opening))
 
 
 def lapse(operator: Operator, session: Session, opening: OpeningRow, reason: str) -> None:
@@ -242,7 +242,7 @@ def lapse(operator: Operator, session: Session, opening: OpeningRow, reason: str
 
 
 def open_one(session: Session, request: str) -> tuple[OpeningRow, CustodyPolicy]:
-    """Return an opening that is open, with the custody policy of its account.
+    """Return an opening that is open, with the custody policy of its book.
 
     Raises:
         NotFound: there was none.
@@ -253,7 +253,7 @@ def open_one(session: Session, request: str) -> tuple[OpeningRow, CustodyPolicy]
         raise NotFound("there is no such opening", "request")
     if not row.open or not is_in_state(session, row):
         raise OpeningOver("the opening is over: the account's entries say what came of it", "request")
-    return row, policy_of(session, row.institution)
+    return row, _policy(session, row)
 
 
 def is_in_state(session: Session, opening: OpeningRow) -> bool:
@@ -307,3 +307,8 @@ def _refusals(session: Session, opening: OpeningRow) -> int:
 
 def _why_late(session: Session, opening: OpeningRow) -> str:
     return "too few custodians" if session_of(session, opening) is None else "took too long"
+
+
+def _policy(session: Session, row: OpeningRow) -> CustodyPolicy:
+    """Return the policy that the book was dealt under, whatever the account is under since."""
+    return policy_named(session, row.institution, str(row.document["body"]["policy"]))

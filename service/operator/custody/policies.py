@@ -1,27 +1,49 @@
 """Custody policies of accounts, and which accounts a custodian is told of."""
 
+from collections.abc import Iterator
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.errors import NotFound, Refused
 from atomic_margin.service.operator.store.custody_tables import CustodianRow
 from atomic_margin.service.operator.store.tables import Account, EntryRow
+from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.custodian_messages import CustodianPolicies, PolicyOfAccount
 from atomic_margin.service.protocol.custody import CustodyPolicy
 
 
 def policy_of(session: Session, institution: str) -> CustodyPolicy:
-    """Return the custody policy that an account was admitted under.
+    """Return the custody policy that an account is under.
 
     Raises:
         Refused: there is none.
     """
-    document = session.get_one(EntryRow, (institution, 1)).document or {}
-    found = document["body"].get("custody")
+    found = next(_policies(session, institution), None)
     if found is None:
         raise Refused("the account has no custodians; its books are submitted without a deal", "institution")
-    return CustodyPolicy.parse(found)
+    return found
+
+
+def policy_named(session: Session, institution: str, named: str) -> CustodyPolicy:
+    """Return a custody policy that an account is or was under, by its hash: a book stays under that of its deal.
+
+    Raises:
+        Refused: it never was under one of that hash.
+    """
+    for found in _policies(session, institution):
+        if found is not None and found.hash() == named:
+            return found
+    raise Refused("the account was never under that custody policy", "policy")
+
+
+def names(session: Session, institution: str, policy: str, identity: str) -> bool:
+    """Return whether a policy of an account, by its hash, names a custodian's key."""
+    query = select(CustodianRow.point).where(
+        CustodianRow.institution == institution, CustodianRow.policy == policy, CustodianRow.identity == identity
+    )
+    return session.scalar(query) is not None
 
 
 def accounts_of(session: Session, identity: str) -> frozenset[str]:
@@ -35,13 +57,14 @@ def accounts_of(session: Session, identity: str) -> frozenset[str]:
 
 
 def shown_to(session: Session, identity: str) -> CustodianPolicies:
-    """Return the policies that name a custodian, with their institutions."""
-    return CustodianPolicies(
-        policies=tuple(
-            PolicyOfAccount(institution=name, policy=_as_json(policy_of(session, name)))
-            for name in sorted(accounts_of(session, identity))
-        )
-    )
+    """Return the policies that name a custodian and that an account, or a book of it, is under."""
+    shown: list[PolicyOfAccount] = []
+    for name in sorted(accounts_of(session, identity)):
+        for policy in sorted(_named(session.get_one(Account, name).public_state)):
+            if names(session, name, policy, identity):
+                found = _as_json(policy_named(session, name, policy))
+                shown.append(PolicyOfAccount(institution=name, policy=found))
+    return CustodianPolicies(policies=tuple(shown))
 
 
 def point_of(policy: CustodyPolicy, identity: str) -> int:
@@ -54,6 +77,17 @@ def point_of(policy: CustodyPolicy, identity: str) -> int:
     if keys is None:
         raise NotFound("the custody policy does not name the custodian that signed the request")
     return keys.point
+
+
+def _policies(session: Session, institution: str) -> Iterator[CustodyPolicy | None]:
+    """Yield what an account was under, the newest first; None where it had no custodians."""
+    query = select(EntryRow.document).where(
+        EntryRow.institution == institution,
+        EntryRow.kind.in_((str(EventKind.ADMITTED), str(EventKind.CUSTODY_AMENDED))),
+    )
+    for document in session.scalars(query.order_by(EntryRow.number.desc())):
+        found = (document or {})["body"].get("custody")
+        yield None if found is None else CustodyPolicy.parse(found)
 
 
 def _named(state: dict[str, object]) -> set[str]:

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.custody.openings import is_in_state, parts_of, session_of
-from atomic_margin.service.operator.custody.policies import accounts_of
+from atomic_margin.service.operator.custody.policies import accounts_of, names
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.custody_tables import OpeningRow
 from atomic_margin.service.protocol.custodian_messages import Openings, OpeningSession, OpeningStanding, Present
@@ -28,11 +28,18 @@ def standing(operator: Operator, request: str) -> OpeningStanding:
 
 
 def open_for(operator: Operator, identity: str) -> Openings:
-    """Return the openings that are open, of accounts whose policy names a custodian."""
+    """Return the openings that are open, of books whose policy names a custodian."""
     with operator.store.reading() as session:
         query = select(OpeningRow).where(OpeningRow.open, OpeningRow.institution.in_(accounts_of(session, identity)))
         rows = session.scalars(query.order_by(OpeningRow.asked_at, OpeningRow.request))
-        return Openings(openings=tuple(standing_of(session, row) for row in rows if is_in_state(session, row)))
+        return Openings(
+            openings=tuple(
+                standing_of(session, row)
+                for row in rows
+                if is_in_state(session, row)
+                and names(session, row.institution, str(row.document["body"]["policy"]), identity)
+            )
+        )
 
 
 def all_of(operator: Operator) -> Openings:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.service.errors import DealingOver, NotFound, Refused
-from atomic_margin.service.operator.custody.policies import policy_of
+from atomic_margin.service.operator.custody.policies import policy_named
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.custody_tables import DealingRow, DealtRow
 from atomic_margin.service.operator.store.database import now
@@ -76,7 +76,8 @@ def own(session: Session, institution: str, deal: str) -> DealingRow:
 
 def deal_of(session: Session, operator: Operator, row: DealingRow) -> Deal:
     """Return the whole of a deal that is stored."""
-    statement = sharing_statement(Dealing.parse(row.document["body"]), policy_of(session, row.institution))
+    dealing = Dealing.parse(row.document["body"])
+    statement = sharing_statement(dealing, policy_named(session, row.institution, dealing.policy))
     return Deal.from_bytes(operator.blobs.get(row.coefficients), statement)
 
 
@@ -109,7 +110,7 @@ def dealt_of(session: Session, row: DealingRow) -> list[DealtRow]:
 def has_too_many_complaints(session: Session, row: DealingRow) -> bool:
     """Return whether more custodians complain than may be away."""
     complaints = sum(one.complaint is not None for one in dealt_of(session, row))
-    return complaints > policy_of(session, row.institution).absent
+    return complaints > policy_named(session, row.institution, str(row.document["body"]["policy"])).absent
 
 
 def _there(documents: Iterable[JsonObject | None]) -> tuple[JsonObject, ...]:

@@ -1,9 +1,11 @@
 """Verify what custodians opened, of a document that is to be entered or of one that is stored."""
 
-from atomic_margin.service.operator.custody.policies import policy_of
+from atomic_margin.service.errors import Refused
+from atomic_margin.service.operator.custody.policies import policy_named
 from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.records import compiled_tick
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.documents import RunRecord
@@ -21,7 +23,10 @@ def verify(operator: Operator, run: Run, signed: SignedDocument, opened: Opened)
     """
     ground = ground_of(operator, run)
     with operator.store.reading() as session:
-        policy = policy_of(session, run.institution)
+        asked = entries.entry_of(session, run.institution, opened.request)
+        if asked is None or asked.document is None:
+            raise Refused("custodians found something that nobody asked for", "request")
+        policy = policy_named(session, run.institution, str(asked.document["body"]["policy"]))
     return verify_opened(signed, opened, ground=ground, policy=policy, group=operator.group, queue=operator.proofs)
 
 

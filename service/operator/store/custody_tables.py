@@ -127,3 +127,61 @@ class OpeningBoxRow(Base):
     session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     box: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ResharingRow(Base):
+    """A re-sharing that was asked for.
+
+    Attributes:
+        request: hash of the document.
+        deal: hash of the deal before.
+        before: all that is public of it (`resharing_messages.DealShown`).
+        state: `open`, `entered` or `over`.
+        expires_at: until when it may be entered.
+        new_deal: hash of the sum of the dealers' deals, once all have passed on.
+        after: all that is public of it.
+    """
+
+    __tablename__ = "resharings"
+    request: Mapped[str] = mapped_column(String(64), primary_key=True)
+    institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), index=True)
+    deal: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[JsonObject]
+    before: Mapped[JsonObject]
+    state: Mapped[str] = mapped_column(String(7), index=True)
+    asked_at: Mapped[str] = mapped_column(String(20))
+    expires_at: Mapped[str] = mapped_column(String(20))
+    new_deal: Mapped[str | None] = mapped_column(String(64), index=True)
+    after: Mapped[JsonObject | None]
+
+
+class ResharingDealerRow(Base):
+    """A custodian that is to pass its shares on.
+
+    Attributes:
+        upload: what it passed on (`resharing_messages.PassedOnUpload`).
+        blamed: whether a new custodian complains of it.
+    """
+
+    __tablename__ = "resharing_dealers"
+    request: Mapped[str] = mapped_column(ForeignKey("resharings.request"), primary_key=True)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(64), index=True)
+    upload: Mapped[JsonObject | None]
+    blamed: Mapped[bool] = mapped_column(default=False)
+
+
+class ResharingHolderRow(Base):
+    """A custodian that is to have new shares.
+
+    Attributes:
+        receipt: signed by it.
+        complaint: signed by it, about a dealer.
+    """
+
+    __tablename__ = "resharing_holders"
+    request: Mapped[str] = mapped_column(ForeignKey("resharings.request"), primary_key=True)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(64), index=True)
+    receipt: Mapped[JsonObject | None]
+    complaint: Mapped[JsonObject | None]

@@ -29,6 +29,7 @@ from atomic_margin.service.operator.store.tables import (
 )
 from atomic_margin.service.operator.store.told import tell, tell_entry
 from atomic_margin.service.protocol.account import machine
+from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.entries import Chain, Salts, extended
 from atomic_margin.service.protocol.account.events import AdmissionRecord, EventKind, read_event
 from atomic_margin.service.protocol.account.state import NOTHING, PrivateState, PublicState
@@ -185,6 +186,8 @@ def store(session: Session, account: Account, chain: Chain, entry: SignedDocumen
         session.add(ReplacedKey(key=before, institution=account.institution))
     if kind is EventKind.ADMITTED:
         _name_custodians(session, account.institution, AdmissionRecord.parse(document.body).custody)
+    if kind is EventKind.CUSTODY_AMENDED:
+        _name_custodians(session, account.institution, CustodyAmendment.parse(document.body).custody)
     session.add(
         EntryRow(
             institution=account.institution,
@@ -202,10 +205,9 @@ def store(session: Session, account: Account, chain: Chain, entry: SignedDocumen
 def _name_custodians(session: Session, institution: str, policy: CustodyPolicy | None) -> None:
     if policy is not None:
         named = policy.hash()
-        session.add_all(
-            CustodianRow(institution=institution, policy=named, point=one.point, identity=one.identity)
-            for one in policy.custodians
-        )
+        for one in policy.custodians:
+            # An account may come back to a policy that it was under before.
+            session.merge(CustodianRow(institution=institution, policy=named, point=one.point, identity=one.identity))
 
 
 def as_object(part: PublicState | PrivateState) -> JsonObject:

@@ -312,7 +312,7 @@ class FundRow(Base):
 
 
 class AmendmentRow(Base):
-    """What an institution last asked to amend of its agreement, until the operator agrees to it."""
+    """What an institution last asked to amend, of its agreement or its custody, until the operator agrees to it."""
 
     __tablename__ = "amendments"
     institution: Mapped[str] = mapped_column(ForeignKey("accounts.institution"), primary_key=True)

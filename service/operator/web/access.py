@@ -11,7 +11,7 @@ from starlette.routing import compile_path
 from atomic_margin.service.errors import NotAuthorised, NotPermitted
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import ALL_SCOPES, Scope
-from atomic_margin.service.operator.store.custody_tables import DealingRow, OpeningRow
+from atomic_margin.service.operator.store.custody_tables import DealingRow, OpeningRow, ResharingRow
 from atomic_margin.service.operator.store.tables import Run
 from atomic_margin.service.operator.web.dependencies import Caller
 
@@ -53,6 +53,7 @@ def staff(scope: Scope) -> Access:
 
 _ACCOUNT = "/v1/institutions/{institution}"
 _DEAL, _OPENING = "/v1/custodian/dealings/{deal}", "/v1/custodian/openings/{request}"
+_RESHARING = "/v1/custodian/resharings/{resharing}"
 TABLE: dict[tuple[str, str], Access] = {
     ("GET", "/openapi.json"): ANYBODY,
     ("GET", "/docs"): ANYBODY,
@@ -130,6 +131,12 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", f"{_OPENING}/rows"): CUSTODIANS,
     ("GET", f"{_OPENING}/rows"): CUSTODIANS,
     ("POST", f"{_OPENING}/finding"): CUSTODIANS,
+    # Who has a part in a re-sharing is looked at where it is.
+    ("GET", "/v1/custodian/resharings"): CUSTODIANS,
+    ("GET", f"{_RESHARING}/deals"): CUSTODIANS,
+    ("POST", f"{_RESHARING}/shares"): CUSTODIANS,
+    ("POST", f"{_RESHARING}/receipt"): CUSTODIANS,
+    ("POST", f"{_RESHARING}/complaint"): CUSTODIANS,
     ("GET", "/v1/runs/{run_id}"): SHOWN,
     ("GET", "/v1/runs/{run_id}/outputs/{function}"): SHOWN,
     ("POST", "/v1/runs/{run_id}/answer"): OWN,
@@ -153,6 +160,8 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", "/v1/universes"): staff(Scope.TICKS),
     ("GET", "/v1/openings"): staff(Scope.READ),
     ("POST", "/v1/openings"): staff(Scope.SETTLE),
+    ("GET", "/v1/resharings"): staff(Scope.READ),
+    ("POST", "/v1/resharings"): staff(Scope.SETTLE),
     ("POST", "/v1/netting"): staff(Scope.SETTLE),
     ("POST", "/v1/sales"): staff(Scope.SETTLE),
     ("POST", "/v1/losses"): staff(Scope.SETTLE),
@@ -239,11 +248,12 @@ def _is_dealt(operator: Operator, named: dict[str, str], caller: Caller) -> bool
     """Return whether a custodian may see what a path names, if it names anything."""
     if "institution" in named:
         return named["institution"] in caller.custody
-    if caller.custody and ("deal" in named or "request" in named):
+    if caller.custody and named.keys() & {"deal", "request", "resharing"}:
         with operator.store.reading() as session:
-            row: DealingRow | OpeningRow | None
+            row: DealingRow | OpeningRow | ResharingRow | None
             row = session.get(DealingRow, named["deal"]) if "deal" in named else None
             row = session.get(OpeningRow, named["request"]) if "request" in named else row
+            row = session.get(ResharingRow, named["resharing"]) if "resharing" in named else row
         return row is not None and row.institution in caller.custody
     return bool(caller.custody)
 

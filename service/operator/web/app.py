@@ -59,7 +59,7 @@ from atomic_margin.service.operator.web.live import Live
 from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
-from atomic_margin.service.operator.web.openings import openings_router
+from atomic_margin.service.operator.web.openings import openings_router, resharings_router
 from atomic_margin.service.operator.web.pages import form_limit, operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.operator.web.uploads import uploads_router
@@ -127,7 +127,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     def limit_of(path: str) -> int:
         if "/uploads/" in path:
             return longest_file
-        if path.endswith("/dealings"):
+        passed_on = path.startswith("/v1/custodian/resharings/") and path.endswith("/shares")
+        if path.endswith("/dealings") or passed_on:
             return longest_deal
         of_form = form_limit(path)
         return MAX_DOCUMENT_BYTES if of_form is None else of_form
@@ -158,6 +159,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     app.include_router(dealings_router(operator))
     app.include_router(custodians_router(operator, work))
     app.include_router(openings_router(operator))
+    app.include_router(resharings_router(operator))
     app.include_router(lists_router(operator))
     operator_pages(operator).install(app)
     return app

@@ -7,7 +7,15 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from atomic_margin.service.operator.custody import history, openings, policies, receipts, standings
+from atomic_margin.service.operator.custody import (
+    history,
+    openings,
+    policies,
+    receipts,
+    resharing_rows,
+    resharings,
+    standings,
+)
 from atomic_margin.service.operator.custody.stored import deal_of, of_custodian, standing_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import findings
@@ -26,6 +34,12 @@ from atomic_margin.service.protocol.custodian_messages import (
     RowBoxes,
     TakesPart,
 )
+from atomic_margin.service.protocol.resharing_messages import (
+    PassedOnUpload,
+    ResharingDeals,
+    Resharings,
+    ResharingStanding,
+)
 from atomic_margin.zk.sharing.short import shorten
 
 _BYTES: dict[int | str, dict[str, Any]] = {
@@ -38,6 +52,7 @@ def custodians_router(operator: Operator, work: BackgroundWork) -> APIRouter:
     router = APIRouter(prefix="/v1/custodian", tags=["custodian"])
     _dealings(router, operator)
     _openings(router, operator, work)
+    _resharings(router, operator)
     return router
 
 
@@ -131,3 +146,34 @@ def _openings(router: APIRouter, operator: Operator, work: BackgroundWork) -> No
         findings.take_finding(operator, caller.key, request, brought)
         work.wake()
         return standings.standing(operator, request)
+
+
+def _resharings(router: APIRouter, operator: Operator) -> None:
+    @router.get("/resharings")
+    def left(caller: Calling) -> Resharings:
+        """Re-sharings in which something is left for the custodian to do."""
+        return resharing_rows.for_custodian(operator, caller.key)
+
+    @router.get("/resharings/{resharing}/deals")
+    def deals(resharing: str, caller: Calling) -> ResharingDeals:
+        """The deal before, and what every dealer passed on to the custodian."""
+        return resharing_rows.deals_for(operator, caller.key, resharing)
+
+    @router.post("/resharings/{resharing}/shares", status_code=201)
+    def pass_on(resharing: str, upload: PassedOnUpload, caller: Calling) -> ResharingStanding:
+        """Pass one's shares on: a deal of them, and a box for each new custodian."""
+        return resharings.pass_on(operator, caller.key, resharing, upload)
+
+    @router.post(
+        "/resharings/{resharing}/receipt", status_code=201, openapi_extra=examples.signed_json("share-receipt")
+    )
+    def new_receipt(resharing: str, caller: Calling, document: JsonBody) -> ResharingStanding:
+        """Receipt one's new shares, checked and stored. With enough receipts the re-sharing is entered."""
+        return resharings.take_receipt(operator, caller.key, resharing, document)
+
+    @router.post(
+        "/resharings/{resharing}/complaint", status_code=201, openapi_extra=examples.signed_json("share-complaint")
+    )
+    def new_complaint(resharing: str, caller: Calling, document: JsonBody) -> ResharingStanding:
+        """Complain of what a dealer passed on."""
+        return resharings.take_complaint(operator, caller.key, resharing, document)

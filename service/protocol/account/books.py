@@ -1,5 +1,6 @@
 """Keys and books in the account machine: what is in force, what waits, and who may read about it. Pure."""
 
+from atomic_margin.service.protocol.account.custody import shared_book
 from atomic_margin.service.protocol.account.disputes import require_not_held
 from atomic_margin.service.protocol.account.errors import (
     AllowanceExceeded,
@@ -12,7 +13,7 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.events import Event, GivingUp, Readers, UniverseRevision
 from atomic_margin.service.protocol.account.holdings import moved
-from atomic_margin.service.protocol.account.openings import shared_book, with_opening_over
+from atomic_margin.service.protocol.account.openings import with_opening_over
 from atomic_margin.service.protocol.account.state import Account, Book, Listed, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,

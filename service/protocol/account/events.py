@@ -13,7 +13,7 @@ from atomic_margin.documents.fields import Counter, Hash, ProofHex, PublicKey, T
 from atomic_margin.documents.strict import Identifier, IdMap, Label, ListOf, Part, Quantity, require_unique
 from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.protocol.account.amendments import AgreementAmendment
+from atomic_margin.service.protocol.account.amendments import AgreementAmendment, CustodyAmendment
 from atomic_margin.service.protocol.account.default_documents import (
     CloseOut,
     FundContribution,
@@ -28,6 +28,7 @@ from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
 from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningLapse, OpeningRequest
 from atomic_margin.service.protocol.account.release_documents import Release
+from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.bodies import Body, DocumentClaim, parse_signed
 from atomic_margin.service.protocol.custody import CustodyPolicy
@@ -289,6 +290,7 @@ _BODIES: dict[str, type[Body]] = {
         Segregation,
         IdentityRotation,
         OpeningRequest, OpeningLapse, Opened,
+        CustodyAmendment, Resharing,
     )
 }  # fmt: skip
 
@@ -322,6 +324,8 @@ _KINDS = {
     "identity-rotation": EventKind.IDENTITY_ROTATED,
     "opening-request": EventKind.OPENING_REQUESTED,
     "opening-lapse": EventKind.OPENING_LAPSED,
+    "custody-amendment": EventKind.CUSTODY_AMENDED,
+    "resharing": EventKind.RESHARED,
 }
 
 

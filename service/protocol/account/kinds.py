@@ -107,5 +107,10 @@ class EventKind(str, Enum):
     OPENED_IN_BREACH = "opened in breach"
     """Custodians opened it, and proved that a row is negative."""
 
+    CUSTODY_AMENDED = "custody amended"
+    """Both sides signed which custodians hold shares from now on, or that none do."""
+    RESHARED = "reshared"
+    """Custodians passed their shares of a book on to those of the policy in force."""
+
     def __str__(self) -> str:
         return str(self.value)

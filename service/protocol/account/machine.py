@@ -37,6 +37,8 @@ checked that it is the right document at this moment:
 - While the operator's halt is in force, what is in its scope does not happen, and no time to answer is over.
 - A book of an account with custodians comes with receipts for its shares. One that is owed is opened by as many of
   them as have it together, if its institution stays silent: what they find ends the run like an answer.
+- Custodians change by a document that both sides sign, between runs: who owes a proof does not get rid of them. A book
+  stays with those it was dealt to until it is dealt to others, or their shares of it are re-shared.
 - An event is under the ticks of the one before, or under newer ones.
 """
 
@@ -45,6 +47,7 @@ from collections.abc import Callable, Mapping
 from atomic_margin.service.protocol.account import (
     agreements,
     books,
+    custody,
     defaults,
     disputes,
     halts,
@@ -101,7 +104,7 @@ def _opened(event: Event) -> Account:
         universes=(made(Listed, universe=body.universe),),
         allowances=body.allowances,
         agreement=agreements.agreement_in_force(body.agreement),
-        custody=openings.custody_in_force(body.custody),
+        custody=custody.custody_in_force(body.custody),
         status=next_status(None, event.kind),
     )
     return Account(public=public, private=PrivateState())
@@ -127,6 +130,7 @@ OF_INSTITUTION = frozenset(
         EventKind.LOSS_AGREED,
         EventKind.RELEASED, EventKind.SUBSTITUTED,
         EventKind.COVERED_UNASKED, EventKind.BOOK_GIVEN_UP, EventKind.AGREEMENT_AMENDED,
+        EventKind.CUSTODY_AMENDED,
         EventKind.IDENTITY_ROTATED,
     }
 )  # fmt: skip
@@ -225,4 +229,6 @@ _APPLY: Mapping[EventKind, Callable[[Account, Event, At], Account]] = {
     EventKind.OPENING_LAPSED: openings.opening_lapsed,
     EventKind.OPENED_COVERED: runs.opened_covered,
     EventKind.OPENED_IN_BREACH: runs.opened_in_breach,
+    EventKind.CUSTODY_AMENDED: custody.custody_amended,
+    EventKind.RESHARED: custody.reshared,
 }

@@ -1,26 +1,17 @@
-"""Custody in the account machine: which books come in force, and how one of a silent institution is opened. Pure.
+"""Openings in the account machine: how the book of a silent institution is opened by its custodians. Pure.
 
-- A book of an account with custodians comes with receipts of as many of them as the policy says, for this book and one
-  deal. The same commitments keep their deal without receipts.
 - An opening is asked for of a run whose time is over, on the book that is owed, one at a time, and of one book no more
-  often than the policy says. While it is open no run begins.
+  often than the policy says that it was dealt under. While it is open no run begins.
 - Whatever the institution answers before the result is entered ends it, and so does giving the book up.
 - What custodians found ends the run like an answer would: covered, or with a breach that is settled next. That t of
   them signed it, and what they proved, is verified before.
 """
 
+from atomic_margin.service.protocol.account.custody import custody_of
 from atomic_margin.service.protocol.account.errors import RunNotOver, WrongBook, WrongCustody, WrongOpening, WrongRun
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningLapse, OpeningRequest
-from atomic_margin.service.protocol.account.state import (
-    Account,
-    Book,
-    CustodyInForce,
-    Opening,
-    OpenRun,
-    PublicState,
-    SharedBook,
-)
+from atomic_margin.service.protocol.account.state import Account, Book, Opening, OpenRun, PublicState
 from atomic_margin.service.protocol.account.values import (
     At,
     body_of,
@@ -30,60 +21,12 @@ from atomic_margin.service.protocol.account.values import (
     updated,
     with_public,
 )
-from atomic_margin.service.protocol.custody import CustodyPolicy
-from atomic_margin.service.protocol.submissions import Submission
-
-
-def custody_in_force(policy: CustodyPolicy | None) -> CustodyInForce | None:
-    """Return what a state says of a custody policy."""
-    if policy is None:
-        return None
-    return made(
-        CustodyInForce,
-        policy=policy.hash(),
-        threshold=policy.threshold,
-        receipts=policy.receipts,
-        openings=policy.openings,
-    )
-
-
-def shared_book(public: PublicState, body: Submission, commitments: str) -> SharedBook | None:
-    """Return what custodians have of a book that comes; None where the account has no custodians.
-
-    Args:
-        public: the account before it.
-        body: the submission.
-        commitments: of the book, `commitments_hash`.
-
-    Raises:
-        WrongCustody: it names no deal, or one though there are no custodians; another policy; or too few receipts.
-    """
-    sharing = body.sharing
-    if public.custody is None:
-        if sharing is not None:
-            raise WrongCustody("the account has no custodians, and the submission names a deal to some", "sharing")
-        return None
-    if sharing is None:
-        raise WrongCustody("books of this account are dealt to its custodians first, and this one was not", "sharing")
-    for before in (public.book, public.waiting):
-        known = None if before is None or before.commitments != commitments else before.shared
-        if known is not None and (known.policy, known.deal) == (sharing.policy, sharing.deal):
-            return known
-    if sharing.policy != public.custody.policy:
-        raise WrongCustody("it is dealt under another custody policy than the account's", "sharing.policy")
-    if len(sharing.receipts) < public.custody.receipts:
-        raise WrongCustody(
-            f"{len(sharing.receipts)} custodians have receipted their shares, and it takes {public.custody.receipts}: "
-            "wait for the others, or deal anew",
-            "sharing.receipts",
-        )
-    return made(SharedBook, policy=sharing.policy, deal=sharing.deal)
 
 
 def opening_requested(state: Account, event: Event, at: At) -> Account:
     """Begin an opening."""
     body, public = body_of(event, OpeningRequest), state.public
-    custody, (run, book) = _custody(public), _owed(state)
+    custody, (run, book) = custody_of(public), _owed(state)
     require_next(body.sequence, custody.requests, "request to open")
     if custody.opening is not None:
         raise WrongOpening("an opening was asked for, and is not over", "state")
@@ -96,7 +39,7 @@ def opening_requested(state: Account, event: Event, at: At) -> Account:
         raise WrongCustody("custodians have no shares of the book in force", "state")
     if (body.submission, body.policy, body.deal) != (run.submission, shared.policy, shared.deal):
         raise WrongBook("the request is about another book, policy or deal than that of the run", "deal")
-    if shared.openings >= custody.openings:
+    if shared.openings >= shared.most:
         raise WrongOpening(f"the book was to be opened {shared.openings} times, and no more is allowed", "state")
     opening = made(Opening, request=event.document, run_id=run.run_id)
     return with_public(
@@ -119,14 +62,15 @@ def found(state: Account, event: Event) -> tuple[Account, OpenRun, Opened]:
     Raises:
         WrongOpening, WrongRun: it is about another one than the open ones.
     """
-    body, (run, _) = body_of(event, Opened), _owed(state)
+    body, (run, book) = body_of(event, Opened), _owed(state)
     _require_open(state.public, body.request)
     named = (body.run_id, body.run, body.submission, body.price_sequence)
     if named != (run.run_id, run.record, run.submission, run.price_sequence):
         raise WrongRun(f"what was found is about another run than {run.run_id}", "finding.run")
-    threshold = _custody(state.public).threshold
-    if len(body.verdicts) < threshold:
-        raise WrongCustody(f"{len(body.verdicts)} custodians signed, and it takes {threshold}", "verdicts")
+    # Of those who have this book together, whatever the policy in force is.
+    if book.shared is None or len(body.verdicts) < book.shared.threshold:
+        wanted = "none has shares" if book.shared is None else f"it takes {book.shared.threshold}"
+        raise WrongCustody(f"{len(body.verdicts)} custodians signed, and {wanted}", "verdicts")
     return with_opening_over(state), run, body
 
 
@@ -155,12 +99,6 @@ def deals_in_use(public: PublicState) -> frozenset[str]:
     return frozenset(book.shared.deal for book in books if book.shared is not None)
 
 
-def _custody(public: PublicState) -> CustodyInForce:
-    if public.custody is None:
-        raise WrongCustody("the account has no custodians", "state")
-    return public.custody
-
-
 def _owed(state: Account) -> tuple[OpenRun, Book]:
     run, book = state.public.run, in_force(state)
     if run is None or run.stage != "unproven" or state.public.owed is None:
@@ -169,6 +107,6 @@ def _owed(state: Account) -> tuple[OpenRun, Book]:
 
 
 def _require_open(public: PublicState, request: str) -> None:
-    opening = _custody(public).opening
+    opening = custody_of(public).opening
     if opening is None or opening.request != request:
         raise WrongOpening("it is about another opening than the one that is open", "request")

@@ -33,11 +33,15 @@ class SharedBook(Part):
     Attributes:
         policy: hash of the custody policy that it was dealt under.
         deal: hash of the deal: shares of another one fit nothing.
+        threshold: how many custodians of that policy have the book together, and sign what an opening finds.
+        most: of that policy, how often one book is opened at most.
         openings: how many were asked for of this book.
     """
 
     policy: Hash
     deal: Hash
+    threshold: Counter
+    most: Counter
     openings: Counter = 0
 
 
@@ -222,7 +226,7 @@ class Opening(Part):
 
 
 class CustodyInForce(Part):
-    """The custody policy that an account is under.
+    """The custody policy that an account is under. A book may still be shared under the one before.
 
     Attributes:
         policy: hash of the document.
@@ -292,6 +296,7 @@ class PublicState(Document):
         called: number of the tick of its last margin call, where its agreement has a cool-down.
         former: identity keys that were replaced, oldest first; absent where there are none.
         custody: who holds shares of its books, and when they are opened; absent where nobody does.
+        custody_amendments: how often that was amended; absent until it was.
     """
 
     TAG = "account-public"
@@ -327,6 +332,7 @@ class PublicState(Document):
     called: Counter | None = None
     former: ListOf[PublicKey] | None = None
     custody: CustodyInForce | None = None
+    custody_amendments: Counter | None = None
 
 
 class Pending(Part):

@@ -76,6 +76,9 @@ TABLE: Mapping[K, Mapping[S | None, S]] = {
     K.OPENING_LAPSED: _stays(S.FROZEN),
     K.OPENED_COVERED: {S.FROZEN: S.ACTIVE},
     K.OPENED_IN_BREACH: _stays(S.FROZEN),
+    # Who is frozen keeps the custodians that may open its book.
+    K.CUSTODY_AMENDED: _stays(S.ADMITTED, S.PENDING, S.ACTIVE),
+    K.RESHARED: _stays(*_WATCHED),
 }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.opening_documents import (
     Finding,
     Opened,
@@ -10,6 +11,7 @@ from atomic_margin.service.protocol.account.opening_documents import (
     OpeningVerdict,
     finding_hash,
 )
+from atomic_margin.service.protocol.account.resharing_documents import Resharing, request_hash
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import ShareReceipt
@@ -20,6 +22,8 @@ from .documents import INSTITUTION, TIME, Parties, named
 
 CUSTODIANS = {point: Identity.generate() for point in (1, 2, 5, 9)}
 """By their points."""
+SUCCESSORS = {point: CUSTODIANS[2] if point == 7 else Identity.generate() for point in (1, 3, 4, 7)}
+"""Those of another policy."""
 
 
 def policy(openings: int = 2, **changes: Any) -> CustodyPolicy:
@@ -187,3 +191,88 @@ def opened(
     said = found.canonical()
     assert isinstance(said, dict)
     return parties.by_operator(Opened, {**said, "verdicts": verdicts(found, points), "opened_at": TIME})
+
+
+def successors(points: tuple[int, ...] = (1, 3, 4, 7)) -> CustodyPolicy:
+    """The custodians of another policy, one of whom is in the first one too, at a point of its own."""
+    return policy(
+        name="custody of 2027",
+        custodians=[
+            {
+                "point": str(point),
+                "name": f"successor-{point}",
+                "identity": SUCCESSORS[point].public_key,
+                "encryption_key": f"{point + 16:064x}",
+            }
+            for point in points
+        ],
+    )
+
+
+def amendment(parties: Parties, custody: CustodyPolicy | None, **changes: Any) -> SignedDocument:
+    """What both sides sign to have other custodians, or none."""
+    public = parties.state.public
+    body: dict[str, Any] = {
+        "entry": parties.chain.head,
+        "sequence": str((public.custody_amendments or 0) + 1),
+        "until": str(parties.newest + 1),
+    }
+    body |= {} if custody is None else {"custody": custody.canonical()}
+    body |= {} if public.custody is None else {"before": public.custody.policy}
+    return parties.by_institution(CustodyAmendment, body | changes)
+
+
+def amended(custody: CustodyPolicy | None = None) -> Parties:
+    """Book `a` is shared and covered, and the account is under the policy of the successors."""
+    parties = booked(custody)
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record())
+    parties.enter(parties.answer("covered"))
+    parties.enter(amendment(parties, successors()))
+    return parties
+
+
+def resharing(
+    parties: Parties, custody: CustodyPolicy | None = None, deal: str = "reshared", **changes: Any
+) -> SignedDocument:
+    """Two of the first custodians have passed their shares of the book on, and all new ones receipted theirs."""
+    book = parties.state.public.book
+    assert book is not None
+    assert book.shared is not None
+    custody = custody or successors()
+    body = {
+        "institution": INSTITUTION,
+        "operator": parties.operator.public_key,
+        "entry": parties.chain.head,
+        "book": book.commitments,
+        "before": {"policy": book.shared.policy, "deal": book.shared.deal},
+        "policy": custody.hash(),
+        "dealers": ["1", "5"],
+        "requested_at": TIME,
+        "deal": named(deal),
+        "reshared_at": TIME,
+    }
+    body |= {name: value for name, value in changes.items() if name != "receipts"}
+    said = Resharing.parse({**body, "receipts": []})
+    signed = changes["receipts"] if "receipts" in changes else reshared_receipts(said, custody)
+    return Resharing.parse({**body, "receipts": signed}).signed_by(parties.operator)
+
+
+def reshared_receipts(said: Resharing, custody: CustodyPolicy, **changes: Any) -> list[Any]:
+    """Return receipts of all custodians of a policy for the new deal."""
+    body = {
+        "institution": said.institution,
+        "operator": said.operator,
+        "dealing": request_hash(said.request),
+        "deal": said.deal,
+        "policy": said.policy,
+        "book": said.book,
+        "received_at": TIME,
+    }
+    keys = {one.public_key: one for one in (*CUSTODIANS.values(), *SUCCESSORS.values())}
+    return [
+        ShareReceipt.parse({**body, "point": str(one.point), "custodian": one.identity, **changes})
+        .signed_by(keys[one.identity])
+        .to_json()
+        for one in custody.custodians
+    ]

@@ -93,6 +93,8 @@ live(K.OPENING_REQUESTED)(lambda: _with(in_custody.owed(), in_custody.request))
 live(K.OPENING_LAPSED)(lambda: _with(in_custody.asked(), in_custody.lapse))
 live(K.OPENED_COVERED)(lambda: _with(in_custody.asked(), in_custody.opened))
 live(K.OPENED_IN_BREACH)(lambda: _with(in_custody.asked(), lambda p: in_custody.opened(p, "breach")))
+live(K.CUSTODY_AMENDED)(lambda: _with(covered(), lambda p: in_custody.amendment(p, in_custody.policy())))
+live(K.RESHARED)(lambda: _with(in_custody.amended(), in_custody.resharing))
 live(K.AGREEMENT_AMENDED)(lambda: _with(covered(), lambda p: p.amendment(agreement())))
 
 
@@ -154,6 +156,8 @@ ALLOWED: dict[str, dict[str, str]] = {
     "netted": EVERYWHERE,
     "matured": EVERYWHERE,
     "free matured": EVERYWHERE,
+    "custody amended": {name: name for name in ("admitted", "pending", "active")},
+    "reshared": WATCHED,
     "agreement amended": {name: name for name in ("admitted", "pending", "active")},
     "halted": EVERYWHERE,
     "resumed": EVERYWHERE,
