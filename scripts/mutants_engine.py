@@ -49,7 +49,7 @@ ENGINE_MUTANTS = (
     _engine("products are shared anew", "comparing:Arithmetic.are_zero", RETURNED, _COVERED,
             "[value == 0 for value in await self.open(shares)]"),
     _engine("masks", "comparing:Arithmetic.negative", value("opened"), _COVERED, "await self.open(hidden)"),
-    _engine("the bit first", "opening:open_book", condition("flag", "0"), _COVERED),
+    _engine("the bit first", "opening:open_book", condition("_breached"), _COVERED),
     _engine("one deal", "opening:_require_polynomials", condition("holds"),
             f"{_OPENINGS}shares_of_another_row_are_noticed_whoever_has_them"),
     _engine("one verdict", "process:_compute", condition("verdict"), f"{_PEERS}another_verdict_is_named"),
