@@ -3,15 +3,22 @@
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from atomic_margin.margin.market.market import Market
+from atomic_margin.margin.rows.active_pieces import certify
+from atomic_margin.margin.rows.certificate import combined_row
 from atomic_margin.service.custodian.closing import Finding
 from atomic_margin.service.custodian.computing import Listens
 from atomic_margin.service.custodian.engine.run import run_engine
+from atomic_margin.service.protocol.documents import RunRecord
 
+from ..documents import example
+from ..test_exact_answers import BETWEEN, document, terms_under
 from .engines import rows
-from .played import DELAY, Party, Scene
+from .played import DELAY, Party, Scene, Story
 
 pytestmark = pytest.mark.long
 pytest.importorskip("mpyc")
@@ -26,9 +33,8 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize(("stage", "tick", "state"), [("owed-calm", 1, "covered"), ("owed-fall", 2, "settled")])
-def test_a_book_is_opened_by_shares_alone(scene_at: Callable[[str], Scene], stage: str, tick: int, state: str) -> None:
-    scene = scene_at(stage)
+def opened(scene: Scene, tick: int, state: str) -> tuple[str, list[Party]]:
+    """Ask for the book of a run, and let three custodians work until it is in a state."""
     scene.publish()
     parties = [
         Party(
@@ -62,6 +68,13 @@ def test_a_book_is_opened_by_shares_alone(scene_at: Callable[[str], Scene], stag
     for thread in threads:
         thread.join(SECONDS)
     assert scene.world.run(f"larkfield.{tick}").state == state
+    return request, parties
+
+
+@pytest.mark.parametrize(("stage", "tick", "state"), [("owed-calm", 1, "covered"), ("owed-fall", 2, "settled")])
+def test_a_book_is_opened_by_shares_alone(scene_at: Callable[[str], Scene], stage: str, tick: int, state: str) -> None:
+    scene = scene_at(stage)
+    request, parties = opened(scene, tick, state)
     least = rows(scene, "maintenance", tick)
     for party in parties:
         row = party.store.opening(request)
@@ -71,6 +84,51 @@ def test_a_book_is_opened_by_shares_alone(scene_at: Callable[[str], Scene], stag
         assert found is not None
         assert found.breach == (min(least) < 0)
         assert found.maintenance_row == (least.index(min(least)) if found.breach else None)
+        assert found.maintenance_chosen is None
         if row.finding is not None:
             assert Finding.parse(row.finding).outcome == ("breach" if found.breach else "covered")
         party.close()
+
+
+@pytest.fixture(scope="module")
+def with_slack(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The story under expected shortfall, with collateral that covers the book in its exact rows alone."""
+    return Story(tmp_path_factory.mktemp("slack"), terms_under(document()), {"USDC": BETWEEN})
+
+
+@pytest.mark.parametrize(("stage", "tick", "state"), [("owed-calm", 1, "covered"), ("owed-fall", 2, "settled")])
+def test_a_book_of_a_model_with_slack_is_opened_by_its_exact_rows(
+    with_slack: Story, tmp_path: Path, stage: str, tick: int, state: str
+) -> None:
+    scene = with_slack.open(stage, tmp_path / "scene")
+    request, parties = opened(scene, tick, state)
+    # Conservative rows are short in both.
+    assert min(rows(scene, "maintenance", tick)) < 0
+    record, market = RunRecord.parse(scene.world.run(f"larkfield.{tick}").record["body"]), example(f"market-{tick}")
+    for party in parties:
+        row = party.store.opening(request)
+        assert row is not None
+        assert row.session == 1
+        found = party.store.found(row.run)
+        assert found is not None
+        for kind, chosen in (("maintenance", found.maintenance_chosen), ("initial", found.initial_chosen)):
+            exact = scene.world.terms.proof_rows(
+                kind,  # type: ignore[arg-type]
+                "exact",
+                Market.parse(market),
+                record.posted,
+                record,
+            ).exact
+            assert exact is not None
+            # The best certificate of the one margin row there is.
+            best = certify(exact, scene.dealt.values, int(exact.margin_rows[0]))  # type: ignore[arg-type]
+            value = combined_row(exact, best).value(scene.dealt.values)  # type: ignore[arg-type]
+            assert (value < 0) == (found.breach or (kind == "initial" and value < 0))
+            assert (chosen is not None) == found.breach
+            if row.finding is not None and found.breach:
+                finding = Finding.parse(row.finding)
+                given = getattr(finding, f"{kind}_certificate")
+                assert given.certificate == best
+                assert kind == "maintenance" or best.scale * finding.top_up + value >= 0
+        party.close()
+    scene.close()
