@@ -5,8 +5,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.active_pieces import certify
 from atomic_margin.margin.rows.certificate import combined_row
@@ -104,31 +106,31 @@ def test_a_book_of_a_model_with_slack_is_opened_by_its_exact_rows(
     request, parties = opened(scene, tick, state)
     # Conservative rows are short in both.
     assert min(rows(scene, "maintenance", tick)) < 0
-    record, market = RunRecord.parse(scene.world.run(f"larkfield.{tick}").record["body"]), example(f"market-{tick}")
+    record = RunRecord.parse(scene.world.run(f"larkfield.{tick}").record["body"])
+    market, z = Market.parse(example(f"market-{tick}")), np.array(scene.dealt.values, dtype=np.int64)
+    best, values = {}, {}
+    for kind in KINDS:
+        exact = scene.world.terms.proof_rows(kind, "exact", market, record.posted, record).exact
+        assert exact is not None
+        best[kind] = certify(exact, z, int(exact.margin_rows[0]))
+        values[kind] = combined_row(exact, best[kind]).value(z)
+    breach = state == "settled"
+    assert (values["maintenance"] < 0) == breach
+    findings = []
     for party in parties:
         row = party.store.opening(request)
         assert row is not None
         assert row.session == 1
         found = party.store.found(row.run)
         assert found is not None
-        for kind, chosen in (("maintenance", found.maintenance_chosen), ("initial", found.initial_chosen)):
-            exact = scene.world.terms.proof_rows(
-                kind,  # type: ignore[arg-type]
-                "exact",
-                Market.parse(market),
-                record.posted,
-                record,
-            ).exact
-            assert exact is not None
-            # The best certificate of the one margin row there is.
-            best = certify(exact, scene.dealt.values, int(exact.margin_rows[0]))  # type: ignore[arg-type]
-            value = combined_row(exact, best).value(scene.dealt.values)  # type: ignore[arg-type]
-            assert (value < 0) == (found.breach or (kind == "initial" and value < 0))
-            assert (chosen is not None) == found.breach
-            if row.finding is not None and found.breach:
-                finding = Finding.parse(row.finding)
-                given = getattr(finding, f"{kind}_certificate")
-                assert given.certificate == best
-                assert kind == "maintenance" or best.scale * finding.top_up + value >= 0
+        assert found.breach == breach
+        assert (found.maintenance_chosen is not None) == (found.initial_chosen is not None) == breach
+        findings += [] if row.finding is None else [Finding.parse(row.finding)]
         party.close()
+    assert findings
+    for finding in findings:
+        assert finding.outcome == ("breach" if breach else "covered")
+        for kind in KINDS if breach else ():
+            assert getattr(finding, f"{kind}_certificate").certificate == best[kind]
+        assert not breach or values["initial"] + best["initial"].scale * finding.top_up >= 0
     scene.close()
