@@ -210,7 +210,7 @@ def test_what_cannot_be_opened_is_named(custody_at: At, later: Later, monkeypatc
     with monkeypatch.context() as slack:
         slack.setattr(Terms, "has_exact", property(lambda _: True))
         frozen = owed.ask()
-        assert (frozen.status_code, frozen.json()["type"].rpartition("/")[2]) == (422, "not-opened")
+        assert (frozen.status_code, frozen.json()["type"].rpartition(":")[2]) == (422, "not-opened")
         assert "no exact rows at this tick" in frozen.json()["detail"]
     with monkeypatch.context() as vault:
         vault.setattr(world.operator.rail, "holds", lambda institution: institution == FUND)
