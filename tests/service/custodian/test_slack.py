@@ -13,6 +13,7 @@ from atomic_margin.margin.rows.certificate import Certificate, combined_row
 from atomic_margin.service.custodian import closing
 from atomic_margin.service.custodian.computing import Listens, task_of
 from atomic_margin.service.custodian.engine import shapes as engine_shapes
+from atomic_margin.service.custodian.engine.task import Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, SlackNotOpened
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.receiving import Taken
@@ -25,8 +26,10 @@ from atomic_margin.zk.groups import ORDER, Group
 from atomic_margin.zk.sharing.interpolation import lagrange, weighted
 
 from ...margin.settings import setting_of
+from ..account.in_custody import CUSTODIANS
 from ..account.names import named
 from ..custody.slack_case import SlackCase
+from .engine.present import Custodian, free_ports, together
 
 MODELS = ("pmrm", "pmrm2", "expected_shortfall")
 Cases = Callable[[str], SlackCase]
@@ -181,6 +184,30 @@ def test_a_task_has_shares_of_all_exact_rows(of_model: Cases, name: str) -> None
         signed = [value - ORDER if value > ORDER // 2 else value for value in values]
         assert signed == case.exact(kind).matrix.surplus(case.z).tolist()
         assert max(map(abs, signed)) < 1 << (tasks[0].bits - 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["pmrm2", "expected_shortfall"])
+def test_engines_say_what_is_then_proven(of_model: Cases, name: str) -> None:
+    """Real engines on tasks as the process makes them, from shares of the book."""
+    pytest.importorskip("mpyc")
+    case, points = of_model(name), (1, 2, 9)
+    ports = dict(zip(points, free_ports(3), strict=True))
+    present = [{"point": str(point), "address": f"127.0.0.1:{port}"} for point, port in ports.items()]
+    session = OpeningSession.parse({"number": "1", "closer": "1", "present": present})
+    said = together(
+        [
+            Custodian(
+                task_of(judged_by(case, point), session, point, Listens("127.0.0.1", port, 90)), CUSTODIANS[point]
+            )
+            for point, port in ports.items()
+        ]
+    )
+    assert isinstance(said[0], Verdict), said[0]
+    assert said == [said[0]] * 3
+    found = Found(*vars(said[0]).values())
+    assert found == found_of(case)
+    closing.check_finding(judged_by(case, 9), found, proven(case, found, (1, 2)), case.group)
 
 
 def with_exact(ground: OpeningGround, **changes: Any) -> OpeningGround:
