@@ -10,12 +10,15 @@ import pytest
 
 from atomic_margin.margin.kinds import KINDS
 from atomic_margin.margin.market.market import Market
-from atomic_margin.margin.rows.active_pieces import certify
+from atomic_margin.margin.rows.active_pieces import Tail, certify
 from atomic_margin.margin.rows.certificate import combined_row
-from atomic_margin.service.custodian.closing import Finding
+from atomic_margin.service.custodian import slack
 from atomic_margin.service.custodian.computing import Listens
 from atomic_margin.service.custodian.engine.run import run_engine
+from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
+from atomic_margin.service.protocol.account.opening_documents import Finding
 from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.signing import Identity
 
 from ..documents import example
 from ..test_exact_answers import BETWEEN, document, terms_under
@@ -133,4 +136,37 @@ def test_a_book_of_a_model_with_slack_is_opened_by_its_exact_rows(
         for kind in KINDS if breach else ():
             assert getattr(finding, f"{kind}_certificate").certificate == best[kind]
         assert not breach or values["initial"] + best["initial"].scale * finding.top_up >= 0
+    scene.close()
+
+
+def test_a_combined_row_that_no_proof_takes_is_refused_by_all(
+    with_slack: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It turns out after the computation, of which nothing is sent; the book stays frozen."""
+    scene = with_slack.open("owed-fall", tmp_path / "scene")
+
+    def engine(task: EngineTask, identity: Identity) -> Verdict:
+        assert task.slack is not None
+        tail = task.slack[0]
+        assert isinstance(tail, Tail)
+        monkeypatch.setattr(slack, "MAX_ROW_BITS", 20)
+        return Verdict(True, tail.row, tail.row, tail.moves[:2], tail.moves[:2])
+
+    scene.publish()
+    parties = [scene.party(point, engine) for point in (1, 2, 9)]
+    for party in parties:
+        party.reading.look()
+    request = scene.ask()
+    scene.clock.seconds += DELAY
+    scene.publish()
+    for _ in range(2):
+        for party in parties:
+            party.openings.round()
+    first = parties[0].store.opening(request)
+    assert first is not None
+    assert parties[0].store.found(first.run) is not None
+    assert (first.state, first.finding) == ("refused", None)
+    assert first.reason.startswith("SlackNotOpened: the combined row takes")
+    assert scene.world.run("larkfield.2").state == "unproven"
+    assert [one.document.type for one in scene.world.entries()][-1] == "opening-lapse"
     scene.close()
