@@ -224,7 +224,7 @@ class UnknownUniverse(Refused):
 
 
 class NotOpened(Refused):
-    """A book that custodians cannot open: of a model with slack, or where collateral is in a vault."""
+    """A book that custodians cannot open: its rows have slack of another shape, or its collateral is in a vault."""
 
     slug, title = "not-opened", "The book cannot be opened"
 

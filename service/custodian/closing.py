@@ -2,7 +2,8 @@
 
 Each custodian sends its shares of the least maintenance row and of the least initial row to the closer, in a box that
 the closer alone opens. The closer checks every share against the deal, so a wrong one is named, and goes on with t that
-fit. It proves the breach and what the initial row lacks. No value of a row leaves it.
+fit. It proves the breach and what the initial row lacks. No value of a row leaves it. Of a model with slack the two
+rows are the combined ones, which everybody makes from what was computed (`custodian.slack`).
 
     rows    share of the maintenance row | share of the initial row (`zk.sharing.rows`)
     info    canonical JSON: format, operator, institution, request, session, deal, from, to
@@ -15,12 +16,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.margin.rows.certificate import Certificate
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing
 from atomic_margin.service.custodian.judging import Judged
+from atomic_margin.service.custodian.slack import certificates_of, combined_of
 from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RequestError
-from atomic_margin.service.protocol.account.opening_documents import Finding, OpenedClaim
-from atomic_margin.service.protocol.opening_claims import breach_statement, lack_statement, top_up_step, verify_finding
+from atomic_margin.service.protocol.account.opening_documents import Finding, OpenedClaim, SlackCertificate
+from atomic_margin.service.protocol.opening_claims import (
+    breach_statement,
+    lack_statement,
+    lacking,
+    top_up_step,
+    verify_finding,
+)
 from atomic_margin.service.protocol.share_boxes import SUITE, read_encryption_key
 from atomic_margin.zk.errors import OtherDeal, ProofError, SharesInvalid, SharingEncodingError
 from atomic_margin.zk.groups import Group
@@ -35,7 +44,7 @@ SHARE_BYTES = shares_bytes(1)
 
 
 class Rows(NamedTuple):
-    """The least row of each kind."""
+    """The least row of each kind; of a model with slack what its certificate makes of it."""
 
     maintenance: Row
     initial: Row
@@ -52,10 +61,18 @@ def rows_of(judged: Judged, found: Found) -> Rows:
     """Return the rows that a breach is proven by.
 
     Raises:
-        FindingRefused: the computation named none, or rows that there are not.
+        FindingRefused: the computation named none, or rows that there are not, or that certify nothing.
+        SlackNotOpened: a combined row is too wide to be proven.
     """
     if found.maintenance_row is None or found.initial_row is None:
         raise FindingRefused("the computation named no rows")
+    certificates = certificates_of(judged.shapes, found)
+    if certificates is not None:
+        combined = (
+            combined_of(judged.ground, "maintenance", certificates.maintenance),
+            combined_of(judged.ground, "initial", certificates.initial),
+        )
+        return Rows(*(Row(judged.taken.deal, one.weights, one.offset) for one in combined))
     try:
         return Rows(judged.row("maintenance", found.maintenance_row), judged.row("initial", found.initial_row))
     except IndexError:
@@ -117,7 +134,7 @@ def prove(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) 
 
     Args:
         judged: the opening.
-        found: the indexes.
+        found: what was computed.
         sent: shares of the rows that fit, by point, its own among them.
         group: backend.
 
@@ -127,9 +144,9 @@ def prove(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) 
     """
     if len(sent) < judged.policy.threshold:
         raise RowsMissing(f"{len(sent)} custodians sent shares of the rows, and it takes {judged.policy.threshold}")
-    rows, index = rows_of(judged, found), found.maintenance_row
-    if index is None:
-        raise FindingRefused("the computation named no rows")
+    rows = rows_of(judged, found)
+    # A combined row is the only one of its statement.
+    index = found.maintenance_row if judged.shapes is None and found.maintenance_row is not None else 0
     try:
         maintenance = open_row(rows.maintenance, [one.maintenance for one in sent.values()], group)
         initial = open_row(rows.initial, [one.initial for one in sent.values()], group)
@@ -156,6 +173,8 @@ def covered(judged: Judged) -> Finding:
 def check_finding(judged: Judged, found: Found, finding: Finding, group: Group) -> None:
     """Make sure that what the closer brought is what was computed here too, and holds.
 
+    So are its certificates: others that hold are sound, and may say less.
+
     Raises:
         FindingRefused: it is not, or a proof does not hold.
     """
@@ -167,6 +186,9 @@ def check_finding(judged: Judged, found: Found, finding: Finding, group: Group) 
             f"the finding says {finding.outcome} by initial row {finding.initial_row}, and here {outcome} by "
             f"{found.initial_row} was computed"
         )
+    brought = _certificate(finding.maintenance_certificate), _certificate(finding.initial_certificate)
+    if brought != (certificates_of(judged.shapes, found) or (None, None)):
+        raise FindingRefused("the finding has other certificates than what was computed here stands for")
     try:
         verify_finding(finding, judged.ground, group)
     except RequestError as error:
@@ -175,9 +197,10 @@ def check_finding(judged: Judged, found: Found, finding: Finding, group: Group) 
 
 def _claim(judged: Judged, found: Found, initial: RowOpening | None) -> OpenedClaim:
     record, body, units, usd = judged.ground.record, judged.body, 0, "0"
+    certificates = certificates_of(judged.shapes, found)
     if initial is not None:
-        step = top_up_step(judged.ground)
-        units = -(initial.value // step) * step
+        scale = 1 if certificates is None else certificates.initial.scale
+        units = lacking(initial.value, scale, top_up_step(judged.ground))
         usd = format(judged.matrix("initial").usd(units), "f")
     said: dict[str, object] = {
         "institution": record.institution,
@@ -191,7 +214,16 @@ def _claim(judged: Judged, found: Found, initial: RowOpening | None) -> OpenedCl
         "top_up": str(units),
         "top_up_usd": usd,
     }
-    return OpenedClaim.parse(said if found.initial_row is None else {**said, "initial_row": str(found.initial_row)})
+    if found.initial_row is not None:
+        said["initial_row"] = str(found.initial_row)
+    if certificates is not None:
+        said["maintenance_certificate"] = SlackCertificate.of(certificates.maintenance).canonical()
+        said["initial_certificate"] = SlackCertificate.of(certificates.initial).canonical()
+    return OpenedClaim.parse(said)
+
+
+def _certificate(given: SlackCertificate | None) -> Certificate | None:
+    return None if given is None else given.certificate
 
 
 def _said(claim: OpenedClaim) -> dict[str, object]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from atomic_margin.circuits.profile import Profile
 from atomic_margin.documents.canonical import canonical_hash
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.rows.rounding import PROOF_SHIFT
 from atomic_margin.service.custodian.engine.task import EngineTask, Present, Verdict
 from atomic_margin.service.custodian.errors import SessionRefused
@@ -68,8 +69,8 @@ def task_of(judged: Judged, session: OpeningSession, point: int, listens: Listen
             "opened-rows",
             {
                 "deal": judged.body.deal,
-                "maintenance": judged.matrix("maintenance").hash(),
-                "initial": judged.matrix("initial").hash(),
+                "maintenance": judged.ground.row_hash("maintenance"),
+                "initial": judged.ground.row_hash("initial"),
             },
         ),
         threshold=judged.policy.threshold,
@@ -79,6 +80,7 @@ def task_of(judged: Judged, session: OpeningSession, point: int, listens: Listen
         maintenance=_shares(judged, "maintenance"),
         initial=_shares(judged, "initial"),
         seconds=listens.seconds,
+        slack=judged.shapes,
     )
 
 
@@ -87,7 +89,7 @@ def row_bits(profile: Profile) -> int:
     return profile.bits + PROOF_SHIFT + 1
 
 
-def _shares(judged: Judged, kind: str) -> tuple[int, ...]:
+def _shares(judged: Judged, kind: MarginKind) -> tuple[int, ...]:
     rows = len(judged.matrix(kind).weights)
     return tuple(share_row(judged.row(kind, index), judged.taken.shares).value for index in range(rows))
 

@@ -22,7 +22,7 @@ CustodianError
 │   ├── TooEarly                 the time after which a book may be opened is not over
 │   ├── BookDiffers              the shares here are of another book than the run's, or that has no proof that holds
 │   ├── RecordDiffers            tick, terms or matrices are others than those that the record names
-│   ├── ModelHasSlack            conservative rows are not enough to take collateral: the book stays frozen
+│   ├── SlackNotOpened           rows with slack that no opening takes: none at this tick, too many, or too wide
 │   └── TooManyOpenings          as many runs were opened here as are remembered
 └── SessionFailed                nothing came of a session; another one may follow
     ├── SessionRefused           its custodians are not those that the policy allows
@@ -134,8 +134,8 @@ class RecordDiffers(OpeningRefused):
     """Tick, terms or matrices are others than those that the run's record names."""
 
 
-class ModelHasSlack(OpeningRefused):
-    """The model has rows with slack, so its conservative rows are not enough to take collateral."""
+class SlackNotOpened(OpeningRefused):
+    """The model has slack, and there are no exact rows, or none that can be computed or proven: it stays frozen."""
 
 
 class TooManyOpenings(OpeningRefused):

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.kinds import MarginKind
+from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.rows.matrix import MarginMatrix
 from atomic_margin.margin.rows.rounding import RunMatrices
 from atomic_margin.service.custodian.errors import (
     BookDiffers,
     HistoryRefused,
-    ModelHasSlack,
     NotRequested,
     OpeningOver,
     PolicyNotAgreed,
@@ -26,6 +27,7 @@ from atomic_margin.service.custodian.errors import (
 )
 from atomic_margin.service.custodian.reading import AccountRead
 from atomic_margin.service.custodian.receiving import Taken
+from atomic_margin.service.custodian.slack import Shapes, shapes_of
 from atomic_margin.service.errors import RequestError
 from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
@@ -57,6 +59,7 @@ class Judged:
         policy: that the book was dealt under.
         ground: run, book, terms and matrices, for what is proven.
         taken: the custodian's shares, and the deal.
+        shapes: of the slack; None for a model without.
     """
 
     request: str
@@ -64,19 +67,19 @@ class Judged:
     policy: CustodyPolicy
     ground: OpeningGround
     taken: Taken
+    shapes: Shapes | None = None
 
-    def row(self, kind: str, index: int) -> Row:
-        """Return one row of the proof matrix of a kind of margin, over the deal.
+    def row(self, kind: MarginKind, index: int) -> Row:
+        """Return one row of the matrix of a kind of margin, over the deal.
 
         Raises:
             IndexError: there is no such row.
         """
         return row_of(self.taken, self.matrix(kind), index)
 
-    def matrix(self, kind: str) -> MarginMatrix:
-        """Return the proof matrix of a kind of margin."""
-        matrices = self.ground.matrices
-        return matrices.maintenance_proof if kind == "maintenance" else matrices.initial_proof
+    def matrix(self, kind: MarginKind) -> MarginMatrix:
+        """Return A and c of a kind of margin: of the proof matrix, or of the exact rows of a model with slack."""
+        return self.ground.matrix(kind)
 
 
 def row_of(taken: Taken, matrix: MarginMatrix, index: int) -> Row:
@@ -137,7 +140,7 @@ def judge(
         TooEarly: the time after which a book may be opened is not over.
         BookDiffers: the shares are of another book than the run's, or it has no proof that holds.
         RecordDiffers: tick, terms or matrices are others than the record names.
-        ModelHasSlack: conservative rows are not enough for the model.
+        SlackNotOpened: the model has slack, and its rows at this tick cannot be computed with, or proven of.
         HistoryRefused: what the account's state names is not in its history.
     """
     state = read.state
@@ -165,8 +168,9 @@ def judge(
     # (4) Book, tick, terms and matrices are those that the record names.
     record, submission, terms = _ground(read, run, terms_of)
     _require_book(read, run, submission, taken, terms, group)
-    ground = OpeningGround(record, run.record, submission, _matrices(read, record, submission, terms), terms)
-    return Judged(request, body, policy, ground, taken)
+    matrices, market = _matrices(read, record, submission, terms)
+    ground = OpeningGround(record, run.record, submission, matrices, terms, market)
+    return Judged(request, body, policy, ground, taken, shapes_of(ground))
 
 
 def _require_late(
@@ -199,11 +203,6 @@ def _ground(read: AccountRead, run: OpenRun, terms_of: Callable[[str], Terms]) -
     for name, said in terms.hashes.items():
         if name in RunRecord.model_fields and getattr(record, name) != said:
             raise RecordDiffers(f"the record names another {name} than the trust file pins")
-    if terms.has_exact:
-        raise ModelHasSlack(
-            f"the model {terms.model.name} has rows with slack, and its conservative rows are not enough to take "
-            "collateral: the book stays frozen"
-        )
     return record, submission, terms
 
 
@@ -230,7 +229,7 @@ def _require_book(
         raise BookDiffers(f"the run's submission does not hold: {error}") from error
 
 
-def _matrices(read: AccountRead, record: RunRecord, submission: Submission, terms: Terms) -> RunMatrices:
+def _matrices(read: AccountRead, record: RunRecord, submission: Submission, terms: Terms) -> tuple[RunMatrices, Market]:
     differing = record.differing_from(submission)
     if differing:
         raise RecordDiffers(f"the record repeats the submission's {', '.join(differing)} with another value")
@@ -242,7 +241,7 @@ def _matrices(read: AccountRead, record: RunRecord, submission: Submission, term
         market = PriceTick.parse(tick.body).market
         if market is None:
             raise RecordDiffers(f"tick {record.price_sequence} has no prices")
-        return terms.matrices_of(record, market)
+        return terms.matrices_of(record, market), market
     except MonitorError as error:
         raise RecordDiffers(f"the tick of the run is not served: {error}") from error
     except (DocumentsError, MarginError, RequestError) as error:

@@ -216,7 +216,13 @@ class Openings:
         named = {"request": row.request, "session": session.number, "points": points}
         _log.info("opening session begins", extra=named)
         verdict = self._engine(task_of(judged, session, point, self._listens), own.folder.identity)
-        found = Found(verdict.breach, verdict.maintenance_row, verdict.initial_row)
+        found = Found(
+            verdict.breach,
+            verdict.maintenance_row,
+            verdict.initial_row,
+            verdict.maintenance_chosen,
+            verdict.initial_chosen,
+        )
         if own.store.keep_found(body.run, row.request, found, own.now()) != found:
             raise FoundOtherwise("the computation says something else than it said of this run before; nothing is sent")
         row = row._replace(state="found", changed_at=own.now())

@@ -26,7 +26,7 @@ MAX_DEALS, MAX_DEALS_OF_ONE = 100_000, 256
 """That are held, of all institutions and of one."""
 MAX_ACCOUNTS, MAX_FOUND = 100_000, 1_000_000
 KEPT_LOOKS, KEPT_OPENINGS, KEPT_ERASED = 200_000, 10_000, 10_000
-VERSION = 1
+VERSION = 2
 
 DealState = Literal["held", "complained", "erased"]
 OpeningState = Literal["agreed", "computing", "found", "signed", "refused", "over"]
@@ -50,9 +50,11 @@ CREATE TABLE IF NOT EXISTS openings (
 );
 CREATE TABLE IF NOT EXISTS found (
     run TEXT PRIMARY KEY, request TEXT NOT NULL, breach INTEGER NOT NULL, maintenance_row INTEGER, initial_row INTEGER,
-    found_at INTEGER NOT NULL
+    found_at INTEGER NOT NULL, maintenance_chosen TEXT, initial_chosen TEXT
 );
 """
+_FROM_1 = ("ALTER TABLE found ADD COLUMN maintenance_chosen TEXT", "ALTER TABLE found ADD COLUMN initial_chosen TEXT")
+"""Version 1 knew no models with slack, so nothing was chosen."""
 
 
 class DealRow(NamedTuple):
@@ -120,11 +122,21 @@ class OpeningRow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the computation said of a run: indexes of the least rows, from 0, on a breach alone."""
+    """What the computation said of a run.
+
+    Attributes:
+        breach: whether a maintenance row is negative.
+        maintenance_row: index of the least one, from 0, on a breach alone.
+        initial_row: likewise.
+        maintenance_chosen: of a model with slack, on a breach, the validity rows that certify the row.
+        initial_chosen: likewise.
+    """
 
     breach: bool
     maintenance_row: int | None = None
     initial_row: int | None = None
+    maintenance_chosen: tuple[int, ...] | None = None
+    initial_chosen: tuple[int, ...] | None = None
 
 
 class Store:
@@ -142,13 +154,17 @@ class Store:
         where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._database = sqlite3.connect(where, uri=True, check_same_thread=False, isolation_level=None)
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             self._database.close()
             raise ConfigurationError(f"{path} is of version {version}; this release knows {VERSION}")
         if read_only:
             return
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", f"user_version={VERSION}"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._database.execute(f"PRAGMA {pragma}")
+        with self._transaction() as database:
+            for statement in _FROM_1 if version == 1 else ():
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version={VERSION}")
         self._database.executescript(_SCHEMA)
 
     # Deals.
@@ -287,9 +303,11 @@ class Store:
         """Return what was computed of a run."""
         with self._lock:
             row = self._database.execute(
-                "SELECT breach, maintenance_row, initial_row FROM found WHERE run = ?", (run,)
+                "SELECT breach, maintenance_row, initial_row, maintenance_chosen, initial_chosen FROM found "
+                "WHERE run = ?",
+                (run,),
             ).fetchone()
-        return None if row is None else Found(bool(row[0]), row[1], row[2])
+        return None if row is None else Found(bool(row[0]), row[1], row[2], _chosen(row[3]), _chosen(row[4]))
 
     def keep_found(self, run: str, request: str, found: Found, now: int) -> Found:
         """Store what was computed of a run, unless something is; return what is stored, for whichever request.
@@ -304,7 +322,10 @@ class Store:
             (count,) = database.execute("SELECT count(*) FROM found").fetchone()
             if count >= MAX_FOUND:
                 raise TooManyOpenings(f"{count} runs were opened here, and no more are remembered")
-            database.execute("INSERT INTO found VALUES (?, ?, ?, ?, ?, ?)", (run, request, *found, now))
+            chosen = [None if one is None else json.dumps(one) for one in found[3:]]
+            database.execute(
+                "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run, request, *found[:3], now, *chosen)
+            )
         return found
 
     def close(self) -> None:
@@ -326,6 +347,10 @@ class Store:
 
 def _text(value: JsonObject | None) -> str | None:
     return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _chosen(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(json.loads(text))
 
 
 def _json(text: str | None) -> JsonObject | None:

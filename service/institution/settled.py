@@ -104,10 +104,11 @@ def check_found(
         raise AgentRefused(f"what custodians found of run {run.run_id} cannot be told: its book is not stored here")
     record = RunRecord.parse(recorded.document["body"])
     try:
-        matrices = terms.matrices_of(record, chain.market_of(run.price_sequence, run.tick))
+        market = chain.market_of(run.price_sequence, run.tick)
+        matrices = terms.matrices_of(record, market)
     except MarginError as error:
         raise AgentRefused(f"what custodians found of run {run.run_id} cannot be told: {error}") from error
-    ground = OpeningGround(record, run.record, Submission.parse(sent.document["body"]), matrices, terms)
+    ground = OpeningGround(record, run.record, Submission.parse(sent.document["body"]), matrices, terms, market)
     try:
         check_opened(*parse_signed(document.to_json(), Opened), ground, before.public, trust, load_group())
     except (RequestError, DocumentsError) as error:

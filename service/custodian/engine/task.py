@@ -8,6 +8,7 @@ rows, is noticed before anything is computed. Addresses are not covered: they ma
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from atomic_margin.documents.canonical import canonical_hash
@@ -27,6 +28,8 @@ MAX_BITS = 48
 MAX_SECONDS = 600
 MAX_POINT = 65_535
 MAX_TASK_BYTES = 1 << 20
+MAX_DEPTH = 64
+_BRACKET = re.compile(rb"[\[\]{}]")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _HOST = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 
@@ -193,10 +196,18 @@ def parse_json(text: bytes) -> object:
         EngineTaskInvalid: it is none.
     """
     _require(len(text) <= MAX_TASK_BYTES, f"JSON of {MAX_TASK_BYTES} bytes at most is wanted")
+    # Deeper text is not even parsed: a library may have raised Python's own limit, and then the stack is too small.
+    _require(_depth(text) <= MAX_DEPTH, f"JSON nested {MAX_DEPTH} deep at most is wanted")
     try:
         return json.loads(text, object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused)
     except (ValueError, RecursionError):
         raise EngineTaskInvalid("JSON is wanted, with each key once and integers alone") from None
+
+
+def _depth(text: bytes) -> int:
+    """Return how deep brackets are nested; those in strings count too, which no task has many of."""
+    steps = (1 if found[0] in b"[{" else -1 for found in _BRACKET.finditer(text))
+    return max(accumulate(steps), default=0)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

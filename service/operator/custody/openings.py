@@ -44,12 +44,10 @@ def ask(operator: Operator, institution: str) -> OpeningRow:
 
     Raises:
         NotFound: there is no such account.
-        NotOpened: its books cannot be opened: of a model with slack, or where collateral is in a vault.
+        NotOpened: its books cannot be opened, since its collateral is in a vault.
         Conflict: nothing is owed, an opening is open, or the policy allows no more of this book.
     """
     account = operator.account(institution)
-    if operator.terms.has_exact:
-        raise NotOpened("the model has rows with slack, and its conservative rows take no collateral: it stays frozen")
     if operator.rail.holds(institution):
         raise NotOpened(
             "collateral of the account is in a vault, whose contracts want the institution's own proofs: a breach that "

@@ -1,6 +1,8 @@
 """Verify what custodians opened, of a document that is to be entered or of one that is stored."""
 
-from atomic_margin.service.errors import Refused
+from atomic_margin.margin.errors import MarginError
+from atomic_margin.margin.rows.active_pieces import shape_of
+from atomic_margin.service.errors import NotOpened, Refused
 from atomic_margin.service.operator.custody.policies import policy_named
 from atomic_margin.service.operator.measures import timed
 from atomic_margin.service.operator.operator import Operator
@@ -39,3 +41,24 @@ def ground_of(operator: Operator, run: Run) -> OpeningGround:
     tick = compiled_tick(operator, record)
     matrices = tick.matrices(record.posted, record, record.agreed)
     return OpeningGround(record, signed_run.body_hash(), submission, matrices, operator.terms, tick.market)
+
+
+def require_openable(operator: Operator, institution: str) -> None:
+    """Make sure that custodians can open the book of an account's owed run, as far as its rows tell that here.
+
+    How much they can compute is theirs to say, and that a run is owed is asked elsewhere.
+
+    Raises:
+        NotFound: there is no such account.
+        NotOpened: the model has slack that no opening is computed with, or no exact rows at the run's tick.
+    """
+    run = entries.state_of(operator.account(institution)).public.run
+    if not operator.terms.has_exact or run is None or run.record is None:
+        return
+    with operator.store.reading() as session:
+        row = session.get_one(Run, run.run_id)
+    try:
+        for exact in ground_of(operator, row).exact.values():
+            shape_of(exact)
+    except (MarginError, Refused) as error:
+        raise NotOpened(f"the book of run {run.run_id} cannot be opened: {error}") from error

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from atomic_margin.service.operator.custody import openings, resharing_rows, resharings, standings
 from atomic_margin.service.operator.operator import Operator
+from atomic_margin.service.operator.runs import opened
 from atomic_margin.service.protocol.custodian_messages import OpeningAsked, Openings, OpeningStanding
 from atomic_margin.service.protocol.resharing_messages import ResharingAsked, Resharings, ResharingStanding
 
@@ -15,6 +16,7 @@ def openings_router(operator: Operator) -> APIRouter:
     @router.post("", status_code=201)
     def ask(asked: OpeningAsked) -> OpeningStanding:
         """Ask custodians to open the book of an account whose time to answer is over."""
+        opened.require_openable(operator, asked.institution)
         return standings.standing(operator, openings.ask(operator, asked.institution).request)
 
     @router.get("")

@@ -7,6 +7,7 @@ clocks a test sets.
 import hashlib
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -35,7 +36,7 @@ from atomic_margin.service.protocol.dealings import BookSharing, Dealing, sharin
 from atomic_margin.service.protocol.share_boxes import BoxAddress, read_encryption_key
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.service.protocol.submissions import SubmissionClaim
-from atomic_margin.service.protocol.terms import AccountColumns
+from atomic_margin.service.protocol.terms import AccountColumns, Terms
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.zk.groups import load_group
 from atomic_margin.zk.prove.commit import commit_values
@@ -209,8 +210,16 @@ class Story:
     in force, and no answer came in time at a tick where it is covered, or breached.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.source = root, Identity.generate()
+    def __init__(self, root: Path, terms: Terms | None = None, posted: Mapping[str, int] | None = None) -> None:
+        """Play it.
+
+        Args:
+            root: of all directories.
+            terms: of the operator, by default those of the small documents.
+            posted: collateral, smallest units by asset; by default theirs.
+        """
+        self.root, self.source, self.terms = root, Identity.generate(), terms
+        self.posted = posted or {asset: int(quantity) for asset, quantity in COLLATERAL["posted"].items()}
         self.funds: dict[str, Fund] = {}
         self.witnesses = [Identity.generate() for _ in range(3)]
         self.base = int(time.time())
@@ -247,7 +256,8 @@ class Story:
         return self._scene(directory, stage)
 
     def _scene(self, directory: Path, stage: str) -> Scene:
-        world = World(directory / "operator", self.source, {name: one.copy(True) for name, one in self.funds.items()})
+        funds = {name: one.copy(True) for name, one in self.funds.items()}
+        world = World(directory / "operator", self.source, funds, terms=self.terms)
         watched = Watched(world, 0)
         watched.identities = list(self.witnesses)
         watched.keys = [witness_key(f"w{number}", one.public_key) for number, one in enumerate(self.witnesses)]
@@ -261,7 +271,7 @@ class Story:
         return Scene(world, watched, trust, self.policy, self.dealt, directory / "custodians", clock)
 
     def _play(self) -> None:
-        world = World(self.root / "live" / "operator", self.source, self.funds)
+        world = World(self.root / "live" / "operator", self.source, self.funds, terms=self.terms)
         shutil.copytree(self.root / "custodians", self.root / "live" / "custodians")
         fund = self.funds.setdefault(FUND, Fund(FUND))
         enrolment.admit(
@@ -269,9 +279,9 @@ class Story:
         )
         assert world.start_enrolment(FUND, fund.keys()) == ["0", "1", "0", "1"]
         enrolment.confirm(world.operator, FUND, world.confirmation(FUND, fund.keys()).to_json())
-        for asset, posted in COLLATERAL["posted"].items():
-            world.deposit(FUND, asset, int(posted) + int(COLLATERAL["free"].get(asset, 0)), f"custodian-{asset}")
-            world.instruct(FUND, "post", asset, int(posted))
+        for asset, posted in self.posted.items():
+            world.deposit(FUND, asset, posted + int(COLLATERAL["free"].get(asset, 0)), f"custodian-{asset}")
+            world.instruct(FUND, "post", asset, posted)
         book = encode(Portfolio.parse(example("portfolio")), world.terms.universe, world.columns)
         self.dealt = dealt(world, self.policy, tuple(int(value) for value in book))
         dealings.bring(world.operator, FUND, self.dealt.upload(fund.identity))

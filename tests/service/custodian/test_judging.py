@@ -14,11 +14,11 @@ from atomic_margin.service.custodian.errors import (
     HistoryOlder,
     HistoryRefused,
     LogDiffers,
-    ModelHasSlack,
     NotRequested,
     OpeningOver,
     RecordDiffers,
     RequestInvalid,
+    SlackNotOpened,
     TooEarly,
 )
 from atomic_margin.service.custodian.judging import Judged, judge, read_request
@@ -277,9 +277,12 @@ def test_a_matrix_that_its_prices_do_not_give(scene_at: Open, monkeypatch: pytes
         judged(scene.party(2))
 
 
-def test_a_model_whose_rows_have_slack_stays_frozen(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_slack_stays_frozen_at_a_tick_without_exact_rows(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert judged(scene.party(2)).shapes is None
     monkeypatch.setattr(Terms, "has_exact", property(lambda terms: True))
-    with pytest.raises(ModelHasSlack):
+    with pytest.raises(SlackNotOpened, match="no exact rows at this tick"):
         judged(scene.party(2))
 
 

@@ -87,6 +87,37 @@ def test_one_result_of_a_run_is_stored_for_ever(store: Store, monkeypatch: pytes
     assert store.keep_found("run", "fourth", Found(False), 13) == Found(True, 3, 4)
 
 
+def test_what_certifies_rows_is_part_of_the_result_of_a_run(path: Path) -> None:
+    """Another choice for the same rows is another result."""
+    first = Store(path)
+    said = Found(True, 3, 4, (7, 9), ())
+    assert first.keep_found("run", "first", said, 10) == said
+    second = Store(path)
+    assert second.found("run") == said
+    assert second.keep_found("run", "again", Found(True, 3, 4, (7, 9), ()), 11) == said
+    assert second.keep_found("run", "again", Found(True, 3, 4, (7,), ()), 12) == said
+    assert second.keep_found("covered", "other", Found(False), 12) == Found(False)
+    assert second.found("covered") == Found(False)
+
+
+def test_a_database_from_before_slack_was_opened_is_taken_over(path: Path) -> None:
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute(
+        "CREATE TABLE found (run TEXT PRIMARY KEY, request TEXT NOT NULL, breach INTEGER NOT NULL, "
+        "maintenance_row INTEGER, initial_row INTEGER, found_at INTEGER NOT NULL)"
+    )
+    old.execute("INSERT INTO found VALUES ('run', 'request', 1, 3, 4, 10)")
+    old.execute("PRAGMA user_version=1")
+    old.close()
+    for _ in range(2):
+        taken = Store(path)
+        assert taken.found("run") == Found(True, 3, 4)
+        assert taken.keep_found("run", "again", Found(False), 11) == Found(True, 3, 4)
+        said = Found(True, 1, 2, (5,), (6,))
+        assert taken.keep_found("other", "request", said, 12) == said
+        taken.close()
+
+
 def test_a_complaint_makes_place_for_shares(store: Store) -> None:
     store.keep_deal(deal("a", state="complained", shares=None, coefficients=b""))
     store.deal_sent("a")

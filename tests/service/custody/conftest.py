@@ -1,7 +1,7 @@
 """An account whose books are dealt to custodians, made once by the real agent; tests start from copies."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from atomic_margin.margin.collateral import CollateralHoldings
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.service.institution import dealing
 from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.protocol.terms import Terms
 
 from ..documents import FUND, example
 from ..resident import Resident
@@ -25,10 +26,12 @@ Later = Callable[[int], None]
 class Custody:
     """A resident agent, the operator, and the custodians of the account, in one process."""
 
-    def __init__(self, root: Path, source: Identity, holders: Holders, *, proofs: bool) -> None:
+    def __init__(
+        self, root: Path, source: Identity, holders: Holders, *, proofs: bool, terms: Terms | None = None
+    ) -> None:
         folder = root / "institution"
         fund = Fund(FUND, Identity.load_or_create(folder / "identity.key"))
-        self.world = World(root / "operator", source, {FUND: fund})
+        self.world = World(root / "operator", source, {FUND: fund}, terms=terms)
         self.world.custody = holders.policy
         self.holders = holders.at(self.world)
         self.resident = Resident(self.world, folder, proofs)
@@ -52,18 +55,19 @@ class Custody:
 class Rooms:
     """Folders of an enrolled account with collateral, without a book and with one."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.source, self.holders = root, Identity.generate(), Holders()
-        custody = Custody(root / "live", self.source, self.holders, proofs=True)
+    def __init__(self, root: Path, terms: Terms | None = None, posted: Mapping[str, int] | None = None) -> None:
+        """By default under the terms of the small documents, and with what they say is posted."""
+        self.root, self.source, self.holders, self.terms = root, Identity.generate(), Holders(), terms
+        custody = Custody(root / "live", self.source, self.holders, proofs=True, terms=terms)
         custody.world.admit(FUND)
         custody.resident.agent.enrol()
         holdings = CollateralHoldings.parse(example("collateral"))
-        for asset, quantity in holdings.posted.items():
+        for asset, quantity in (posted or holdings.posted).items():
             custody.world.deposit(FUND, asset, quantity + holdings.free.get(asset, 0), f"custodian-{asset}")
             custody.resident.agent.instruct("post", asset, quantity)
         custody.close()
         shutil.copytree(root / "live", root / "enrolled")
-        custody = Custody(root / "live", self.source, self.holders, proofs=True)
+        custody = Custody(root / "live", self.source, self.holders, proofs=True, terms=terms)
         custody.submit()
         custody.close()
         shutil.copytree(root / "live", root / "dealt")
@@ -71,7 +75,7 @@ class Rooms:
     def open(self, stage: str, root: Path, proofs: bool) -> Custody:
         for name in ("operator", "institution"):
             shutil.copytree(self.root / stage / name, root / name)
-        return Custody(root, self.source, self.holders, proofs=proofs)
+        return Custody(root, self.source, self.holders, proofs=proofs, terms=self.terms)
 
 
 @pytest.fixture(scope="session")

@@ -209,8 +209,9 @@ def test_what_cannot_be_opened_is_named(custody_at: At, later: Later, monkeypatc
     owed = Owed(custody, later, 1)
     with monkeypatch.context() as slack:
         slack.setattr(Terms, "has_exact", property(lambda _: True))
-        with pytest.raises(NotOpened, match="slack"):
-            openings.ask(world.operator, FUND)
+        frozen = owed.ask()
+        assert (frozen.status_code, frozen.json()["type"].rpartition(":")[2]) == (422, "not-opened")
+        assert "no exact rows at this tick" in frozen.json()["detail"]
     with monkeypatch.context() as vault:
         vault.setattr(world.operator.rail, "holds", lambda institution: institution == FUND)
         with pytest.raises(NotOpened, match="vault"):
