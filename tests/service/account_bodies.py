@@ -17,6 +17,7 @@ from atomic_margin.service.protocol.account.events import (
 from atomic_margin.service.protocol.account.halt_documents import Halt, Resume
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting, Obligation, PartyNaming
+from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningLapse, OpeningRequest
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
@@ -193,14 +194,42 @@ ACCOUNT_BODIES: dict[type[Body], dict[str, Any]] = {
             "threshold": "2",
             "absent": "0",
             "custodians": [
-                {"point": point, "name": f"c-{point}", "identity": 32 * f"0{point}", "encryption_key": 32 * f"1{point}"}
-                for point in ("1", "2", "3")
+                {"point": point, "name": f"c-{point}", "identity": 32 * key, "encryption_key": 32 * f"1{point}"}
+                for point, key in (("1", "01"), ("2", "03"), ("3", "06"))
             ],
             "deal_seconds": "600",
             "opening_after_seconds": "3600",
             "openings": "3",
         },
         "until": "9",
+    },
+    OpeningRequest: {
+        **_PARTY,
+        "sequence": "1",
+        "entry": H,
+        "run_id": "fund.7",
+        "run": H,
+        "submission": H,
+        "policy": H,
+        "deal": H,
+        "requested_at": TIME,
+    },
+    OpeningLapse: {**_PARTY, "request": H, "reason": "refused", "lapsed_at": TIME},
+    Opened: {
+        **_PARTY,
+        "request": H,
+        "run_id": "fund.7",
+        "run": H,
+        "submission": H,
+        "price_sequence": "7",
+        "outcome": "breach",
+        "initial_row": "3",
+        "top_up": "800",
+        "top_up_usd": "100",
+        "breach_proof": "0102",
+        "lack_proof": "0304",
+        "verdicts": [],
+        "opened_at": TIME,
     },
     Resharing: {
         **_PARTY,

@@ -309,6 +309,10 @@ CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
     K.COLLATERAL_SEGREGATED: (MACHINE, MACHINE, MACHINE),
     K.HALTED: (MACHINE, MACHINE, MACHINE),
     K.RESUMED: (MACHINE, MACHINE, MACHINE),
+    K.OPENING_REQUESTED: (MACHINE, MACHINE, MACHINE),
+    K.OPENING_LAPSED: (MACHINE, MACHINE, MACHINE),
+    K.OPENED_COVERED: (True, PROOF, True),
+    K.OPENED_IN_BREACH: (True, PROOF, True),
 }
 """Of every kind of the operator's: whether an agent, a released history and an archive check more, or why not."""
 TYPES = {
@@ -316,7 +320,7 @@ TYPES = {
     K.ANSWER_OVERDUE: "overdue", K.MARGIN_CALLED: "settlement", K.LIQUIDATED: "settlement",
     K.DISPUTE_LAPSED: "dispute-lapse", K.NETTED: "netting", K.COLLATERAL_SOLD: "sale", K.DEFAULT_CLOSED: "close-out",
     K.FUND_CONTRIBUTED: "fund-contribution", K.FUND_DRAWN: "fund-draw", K.MATURED: "maturity",
-    K.FREE_MATURED: "maturity", K.RESHARED: "resharing",
+    K.FREE_MATURED: "maturity", K.RESHARED: "resharing", K.OPENED_COVERED: "opened", K.OPENED_IN_BREACH: "opened",
 }  # fmt: skip
 RULED = {K.COLLATERAL_SOLD, K.DEFAULT_CLOSED, K.FUND_CONTRIBUTED, K.FUND_DRAWN}
 OTHERWISE = {K.ADMITTED, K.PROOF_OVERDUE, K.ANSWER_OVERDUE, K.RESHARED} | RULED

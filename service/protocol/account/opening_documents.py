@@ -191,7 +191,9 @@ class Finding(OpenedClaim):
         breach = self.outcome == "breach"
         for name in ("initial_row", "breach_proof", "lack_proof"):
             if (getattr(self, name) is not None) != breach:
-                raise MalformedDocument(name, "comes with a breach, and with nothing else")
+                raise MalformedDocument(
+                    name, f"{'missing: ' if breach else ''}comes with a breach, and with nothing else"
+                )
         if (self.top_up > 0, self.top_up_usd != "0") != (breach, breach):
             raise MalformedDocument("top_up", "more than 0 on a breach, and 0 otherwise")
         maintenance, initial = self.maintenance_certificate, self.initial_certificate
