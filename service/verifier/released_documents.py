@@ -94,6 +94,7 @@ class _Documents:
         self.trust, self.log, self.agreements = trust, log, Agreements(trust)
         self._terms, self._releases = ServedTerms(log.served, trust), Releases()
         self._keys: dict[str, str] = {}
+        self._heads: set[str] = set()
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._answer: tuple[str, Answer | Opened, ReleasedEntry] | None = None
         self._evaluated = True
@@ -160,6 +161,7 @@ class _Documents:
             if check is not None:
                 check(self, item, event)
         self._evaluated = public.run is None or public.run.evaluated
+        self._heads.add(signed.body_hash())
 
     def overdue(self, body: Overdue) -> None:
         """Make sure that the time to answer was over, by the witnesses' clocks where the trust file names some.
@@ -179,12 +181,18 @@ class _Documents:
             self._keys[body.evaluation_keys] = key_pair(self._terms.profile, body.input_key, body.flag_key).hash
 
     def submitted(self, item: ReleasedEntry, document: SignedDocument) -> None:
-        """Make sure that a book is under pinned keys.
+        """Make sure that a book was made for this account, and is under pinned keys.
 
         Raises:
-            Refused: it is not.
+            Refused: it was not, or is not.
         """
         submission = self._releases.submitted(item, document)
+        if submission.entry not in self._heads:
+            # The operator draws the pseudonym: it could keep a second account of genuine documents beside the one that
+            # the institution knows, and have runs there that nobody answers.
+            raise Refused(
+                "the book names an entry that is none of this account's: it was made for another one", "entry"
+            )
         keys = self._keys.get(submission.evaluation_keys)
         if keys is None:
             raise Refused("the history does not have the enrolment of the book's keys", "keys")

@@ -64,6 +64,7 @@ def shared_book(public: PublicState, body: Submission, commitments: str) -> Shar
 
     Raises:
         WrongCustody: it names no deal, or one though there are no custodians; another policy; or too few receipts.
+        WrongOpening: it is the book in force under another deal, and custodians open that one.
     """
     sharing = body.sharing
     if public.custody is None:
@@ -77,6 +78,8 @@ def shared_book(public: PublicState, body: Submission, commitments: str) -> Shar
         known = None if before is None or before.commitments != commitments else before.shared
         if known is not None and (known.policy, known.deal) == (sharing.policy, sharing.deal):
             return known
+        if known is not None and public.custody.opening is not None and before is public.book:
+            raise WrongOpening("custodians open the book: it is dealt anew after that", "sharing.deal")
         # Dealt again it is the same book, and was opened as often.
         used = used if known is None else max(used, known.openings)
     if sharing.policy != public.custody.policy:

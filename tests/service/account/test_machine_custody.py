@@ -99,6 +99,31 @@ def test_dealt_again_a_book_was_opened_as_often() -> None:
     assert (shared(parties).deal, shared(parties).openings) == (named("another", "a"), 1)
 
 
+def test_a_book_that_is_opened_is_not_dealt_again() -> None:
+    """The policy in force wants more signatures than the book's: dealt under it, what was found would be too few."""
+    parties = covered(booked(policy(3)))
+    many = {point: (in_custody.CUSTODIANS | in_custody.SUCCESSORS)[point] for point in (1, 2, 3, 4, 5, 7, 9)}
+    custodians = [
+        {
+            "point": str(point),
+            "name": f"c{point}",
+            "identity": one.public_key,
+            "encryption_key": f"{point + 16:064x}",
+        }
+        for point, one in many.items()
+        if point != 7
+    ]
+    after = policy(threshold="3", custodians=custodians)
+    parties.enter(amendment(parties, after))
+    owed_again(parties)
+    parties.enter(in_custody.request(parties))
+    parties.custody = after
+    signed = in_custody.receipts(parties, "a", "another", (1, 2, 5, 9)) * 2
+    again = submission(parties, 2, "a", deal="another", receipts=signed)
+    refuses(parties, again, WrongOpening, "dealt anew after that")
+    parties.enter(in_custody.opened(parties))
+
+
 def test_an_account_comes_to_have_custodians() -> None:
     parties = story.covered()
     parties.enter(amendment(parties, policy()))

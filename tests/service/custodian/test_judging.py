@@ -25,16 +25,18 @@ from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.reading import AccountRead
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.files import read_json
+from atomic_margin.service.operator.accounts import submissions
 from atomic_margin.service.operator.custody import openings
 from atomic_margin.service.operator.runs import records
 from atomic_margin.service.operator.store.custody_tables import OpeningRow
 from atomic_margin.service.operator.store.tables import CheckpointRow
+from atomic_margin.service.protocol.dealings import BookSharing
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.verifier.served_terms import ServedTerms
 
 from ..documents import FUND
-from .played import DELAY, Party, Scene, dealt, owe
+from .played import DELAY, Party, Scene, dealt, owe, submit
 
 pytestmark = pytest.mark.long
 
@@ -218,6 +220,31 @@ def test_a_history_of_another_account(scene: Scene, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(party.client, "history", lambda institution: history)
     with pytest.raises(HistoryRefused, match="not harbour's"):
         party.reading.account("harbour", looked)
+
+
+def test_an_account_that_the_institution_does_not_know(scene_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator keeps a second account of the fund, of the fund's own documents, and has runs there unanswered."""
+    scene = scene_at("receipted")
+    world, policy = scene.world, scene.policy
+    world.funds[FUND].sent.clear()
+    said: list[Json] = []
+    for point in (one.point for one in policy.custodians):
+        party = scene.party(point)
+        row = party.store.deal(scene.dealt.dealing.deal)
+        assert row is not None
+        said.append(row.said)
+        party.close()
+    with monkeypatch.context() as patched:
+        # The book was made for the account that the fund follows.
+        patched.setattr(world, "head", lambda name: "1a" * 32)
+        patched.setattr(submissions.entries, "require_known", lambda *_: None)
+        sharing = {"policy": policy.hash(), "deal": scene.dealt.dealing.deal, "receipts": said}
+        sent = submit(world, scene.dealt, BookSharing.parse(sharing))
+    world.funds[FUND].sent[sent.submission.sequence] = sent
+    owe(scene, 2)
+    asked(scene)
+    with pytest.raises(HistoryRefused, match="made for another one"):
+        judged(scene.party(2))
 
 
 def test_an_account_under_what_the_trust_file_does_not_pin(scene: Scene) -> None:
