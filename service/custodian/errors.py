@@ -23,6 +23,7 @@ CustodianError
 │   ├── BookDiffers              the shares here are of another book than the run's, or that has no proof that holds
 │   ├── RecordDiffers            tick, terms or matrices are others than those that the record names
 │   ├── SlackNotOpened           rows with slack that no opening takes: none at this tick, too many, or too wide
+│   ├── TooManySessions          so many computations of one opening came to nothing that a custodian deviates
 │   └── TooManyOpenings          as many runs were opened here as are remembered
 └── SessionFailed                nothing came of a session; another one may follow
     ├── SessionRefused           its custodians are not those that the policy allows
@@ -124,6 +125,10 @@ class OpeningOver(OpeningRefused):
 
 class TooEarly(OpeningRefused):
     """The time after which a book may be opened is not over."""
+
+
+class TooManySessions(OpeningRefused):
+    """So many computations of one opening came to nothing that somebody may be after what each of them tells."""
 
 
 class BookDiffers(OpeningRefused):

@@ -29,7 +29,6 @@ from atomic_margin.service.custodian.reading import AccountRead
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.custodian.slack import Shapes, shapes_of
 from atomic_margin.service.errors import RequestError
-from atomic_margin.service.protocol.account.events import Overdue
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
 from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.account.values import commitments_hash
@@ -176,13 +175,12 @@ def judge(
 def _require_late(
     read: AccountRead, run: OpenRun, policy: CustodyPolicy, seen_at: Callable[[int], int | None], now: int
 ) -> None:
+    # Since the book is owed without a break: of who is silent from tick to tick every run is overdue only for a moment.
     number = 0
     for at, item in enumerate(read.history.entries, 1):
-        document = item.document
-        if document is not None and document.get("type") == Overdue.TYPE and document["body"]["run"] == run.record:
-            number = at
+        number = 0 if item.public.owed is None else (number or at)
     if not number:
-        raise HistoryRefused("the history does not have the entry by which the run is owed")
+        raise HistoryRefused(f"the history does not have the entry by which the book of run {run.run_id} is owed")
     leaf = read.log.entries[read.account][number].leaf
     since = seen_at(leaf)
     if since is None or now < since + policy.opening_after_seconds:

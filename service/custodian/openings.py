@@ -32,6 +32,7 @@ from atomic_margin.service.custodian.errors import (
     SessionFailed,
     SessionOver,
     TooEarly,
+    TooManySessions,
 )
 from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.own import Own
@@ -60,6 +61,8 @@ PATIENCE_SECONDS = 120
 AFTER_ENGINE_SECONDS = 45
 """A session of which nothing came so long after its computation had to end is given up."""
 MAX_REASON_CHARACTERS = 500
+MAX_SESSIONS = 6
+"""Of one opening: each is one try for a custodian that deviates, and may tell it something."""
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
 """What may be otherwise in a minute."""
 
@@ -188,6 +191,8 @@ class Openings:
     def _in_session(
         self, row: OpeningRow, body: OpeningRequest, session: OpeningSession, standing: OpeningStanding
     ) -> None:
+        if session.number > MAX_SESSIONS:
+            raise TooManySessions(f"{MAX_SESSIONS} computations of this opening came to nothing: ask for another one")
         if session.number > row.session:
             row = self._compute(row, body, session)
         if session.number != row.session:

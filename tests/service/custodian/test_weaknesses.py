@@ -1,4 +1,4 @@
-"""What is known to be weak in openings, as it would be if it were mended. Whoever mends one takes its mark away."""
+"""Games about openings by more than one run or session. A mark says what is weak, and whoever mends it takes it away."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,6 @@ SESSIONS = 6
 """In one opening of four custodians of whom three compute: each set of three once, and some that time ran out of."""
 
 
-@pytest.mark.xfail(strict=True, reason="the time counts from the last run that became overdue")
 def test_who_is_silent_from_tick_to_tick_is_opened(scene_at: Open) -> None:
     """Every tick has a run, also of a frozen account, and ticks come more often than the policy's time is long."""
     scene = scene_at("owed-calm")
@@ -35,7 +34,6 @@ def test_who_is_silent_from_tick_to_tick_is_opened(scene_at: Open) -> None:
     assert judged(asked_late(scene, 0).party(2)).body.run_id == f"{FUND}.2"
 
 
-@pytest.mark.xfail(strict=True, reason="a custodian computes in as many sessions as the operator begins")
 def test_one_opening_is_a_few_computations(scene_at: Open) -> None:
     """Each is one try for a custodian that deviates, and tells it something, whatever is sent afterwards."""
     scene = scene_at("owed-calm")
