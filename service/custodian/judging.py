@@ -30,7 +30,7 @@ from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.custodian.slack import Shapes, shapes_of
 from atomic_margin.service.errors import RequestError
 from atomic_margin.service.protocol.account.opening_documents import OpeningRequest
-from atomic_margin.service.protocol.account.state import OpenRun
+from atomic_margin.service.protocol.account.state import ANSWERABLE_STAGES, OpenRun
 from atomic_margin.service.protocol.account.values import commitments_hash
 from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.custody import CustodyPolicy
@@ -149,8 +149,8 @@ def judge(
     if state.custody is None or state.custody.opening is None or state.custody.opening.request != request:
         raise OpeningOver("the account has this opening no more: it was answered, found or given up")
     run = state.run
-    if run is None or run.stage != "unproven" or run.record is None or state.owed is None:
-        raise OpeningOver("no run of the account is owed")
+    if run is None or run.stage not in ANSWERABLE_STAGES or run.record is None or state.owed is None:
+        raise OpeningOver("no run of a book that is owed takes an answer")
     # (2) The shares here are of the deal that the state names with the book.
     try:
         policy = policy_of(body.policy)

@@ -1,7 +1,8 @@
 """Openings in the account machine: how the book of a silent institution is opened by its custodians. Pure.
 
-- An opening is asked for of a run whose time is over, on the book that is owed, one at a time, and of one book no more
-  often than the policy says that it was dealt under. While it is open no run begins.
+- An opening is asked for of the open run, on a book that is owed, one at a time, and of one book no more often than the
+  policy says that it was dealt under. A run of a later tick does, whose own time is not over: who is silent from tick
+  to tick has one open all the time. While an opening is open no run begins.
 - Whatever the institution answers before the result is entered ends it, and so does giving the book up.
 - What custodians found ends the run like an answer would: covered, or with a breach that is settled next. That t of
   them signed it, and what they proved, is verified before.
@@ -11,7 +12,14 @@ from atomic_margin.service.protocol.account.custody import custody_of
 from atomic_margin.service.protocol.account.errors import RunNotOver, WrongBook, WrongCustody, WrongOpening, WrongRun
 from atomic_margin.service.protocol.account.events import Event
 from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningLapse, OpeningRequest
-from atomic_margin.service.protocol.account.state import Account, Book, Opening, OpenRun, PublicState
+from atomic_margin.service.protocol.account.state import (
+    ANSWERABLE_STAGES,
+    Account,
+    Book,
+    Opening,
+    OpenRun,
+    PublicState,
+)
 from atomic_margin.service.protocol.account.values import (
     At,
     body_of,
@@ -101,8 +109,8 @@ def deals_in_use(public: PublicState) -> frozenset[str]:
 
 def _owed(state: Account) -> tuple[OpenRun, Book]:
     run, book = state.public.run, in_force(state)
-    if run is None or run.stage != "unproven" or state.public.owed is None:
-        raise WrongRun("no run is owed: its time to answer is not over", "run_id")
+    if run is None or run.stage not in ANSWERABLE_STAGES or state.public.owed is None:
+        raise WrongRun("no run of a book that is owed takes an answer", "run_id")
     return run, book
 
 

@@ -25,6 +25,8 @@ NOTHING = "0" * 64
 Stage = Literal["evaluating", "awaiting", "unproven", "not_proven", "breach"]
 """How far an open run is: being evaluated; recorded, to be answered; its time is over, evaluated or not; answered with
 a breach that is not settled yet."""
+ANSWERABLE_STAGES: frozenset[Stage] = frozenset({"awaiting", "unproven"})
+"""Stages in which a run takes an answer, or what custodians found in its place."""
 
 
 class SharedBook(Part):

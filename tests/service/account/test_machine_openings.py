@@ -138,6 +138,42 @@ def test_a_request_about_something_else_is_refused(changes: dict[str, str], erro
         parties.enter(request(parties, **changes))
 
 
+@pytest.mark.parametrize("evaluated", [True, False])
+@pytest.mark.parametrize("outcome", ["covered", "breach"])
+def test_who_is_silent_from_tick_to_tick_is_opened_at_the_newest_run(outcome: str, evaluated: bool) -> None:
+    """Every tick has a run, whose own time may not be over: the book is owed since an earlier one."""
+    parties = owed()
+    parties.tick()
+    if evaluated:
+        parties.enter(parties.run_opened())
+    parties.enter(parties.record(evaluated=evaluated))
+    assert parties.run.stage == "awaiting"
+    parties.enter(request(parties))
+    parties.enter(opened(parties, outcome))
+    assert parties.state.public.status == (AccountState.ACTIVE if outcome == "covered" else AccountState.FROZEN)
+    assert _opening(parties) is None
+
+
+def test_its_time_may_be_over_while_it_is_opened() -> None:
+    parties = owed()
+    parties.tick()
+    for document in (parties.run_opened, parties.record):
+        parties.enter(document())
+    parties.enter(request(parties))
+    parties.enter(parties.overdue())
+    parties.enter(opened(parties, "breach"))
+    assert parties.run.stage == "breach"
+
+
+def test_while_it_is_evaluated_a_run_is_not_opened() -> None:
+    parties = owed()
+    asking = request(parties)
+    parties.tick()
+    parties.enter(parties.run_opened())
+    document = parties.operator.sign("opening-request", asking.body | {"entry": parties.chain.head})
+    refuses(parties, document, WrongRun, "takes an answer")
+
+
 def test_one_opening_at_a_time() -> None:
     parties = asked()
     refuses(parties, request(parties), WrongOpening, "is not over")
@@ -242,7 +278,7 @@ def test_an_answer_that_comes_first_wins(outcome: str) -> None:
     late = opened(parties, "breach")
     parties.enter(parties.answer(outcome))
     assert _opening(parties) is None
-    with pytest.raises(Exception, match=r"not possible in that state|no run is owed"):
+    with pytest.raises(Exception, match=r"not possible in that state|takes an answer"):
         parties.enter(late)
 
 

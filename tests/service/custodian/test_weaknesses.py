@@ -1,4 +1,4 @@
-"""Games about openings by more than one run or session. A mark says what is weak, and whoever mends it takes it away."""
+"""Games about openings by more than one run or session. A mark says what is weak; whoever mends it takes it away."""
 
 from collections.abc import Callable
 
