@@ -39,7 +39,7 @@ def custodian_of(world: World) -> Identity:
                 deal=DEAL,
                 document={"body": {}},
                 before={},
-                state="over",
+                stage="over",
                 asked_at="2026-11-20T08:00:00Z",
                 expires_at="2026-11-20T08:10:00Z",
             )

@@ -72,11 +72,11 @@ def holders_of(session: Session, row: ResharingRow) -> list[ResharingHolderRow]:
 def standing_of(session: Session, row: ResharingRow) -> ResharingStanding:
     """Return how far a re-sharing is."""
     holders = holders_of(session, row)
-    late = row.state == "open" and row.expires_at <= now_text()
+    late = row.stage == "open" and row.expires_at <= now_text()
     return ResharingStanding(
         institution=row.institution,
         request=row.document,
-        state="over" if late else row.state,
+        state="over" if late else row.stage,
         expires_at=row.expires_at,
         passed_on=tuple(one.upload["passed_on"] for one in dealers_of(session, row) if one.upload is not None),
         receipts=tuple(one.receipt for one in holders if one.receipt is not None),
@@ -101,11 +101,11 @@ def for_custodian(operator: Operator, identity: str) -> Resharings:
             ResharingHolderRow.identity == identity, ResharingHolderRow.receipt.is_(None)
         )
         left = or_(
-            ResharingRow.request.in_(to_pass_on) & (ResharingRow.state == "open"),
+            ResharingRow.request.in_(to_pass_on) & (ResharingRow.stage == "open"),
             ResharingRow.request.in_(to_receipt) & ResharingRow.new_deal.is_not(None),
         )
         query = select(ResharingRow).where(
-            left, ResharingRow.state.in_(("open", "entered")), ResharingRow.expires_at > now_text()
+            left, ResharingRow.stage.in_(("open", "entered")), ResharingRow.expires_at > now_text()
         )
         rows = session.scalars(query.order_by(ResharingRow.asked_at, ResharingRow.request).limit(LISTED))
         return Resharings(resharings=tuple(standing_of(session, row) for row in rows))

@@ -69,9 +69,9 @@ def ask(operator: Operator, asked: ResharingAsked) -> ResharingStanding:
         if public.custody.opening is not None:
             raise Conflict("custodians open the book: re-share it after that", "institution")
         for row in session.scalars(
-            select(ResharingRow).where(ResharingRow.institution == institution, ResharingRow.state == "open")
+            select(ResharingRow).where(ResharingRow.institution == institution, ResharingRow.stage == "open")
         ):
-            row.state = "over"
+            row.stage = "over"
         before, after = policy_named(session, institution, book.shared.policy), policy_of(session, institution)
         deal, moment = deal_before(session, operator, institution, book.shared.deal), now()
         dealers = _dealers(session, before, book.shared.deal) if asked.dealers is None else asked.dealers
@@ -97,7 +97,7 @@ def ask(operator: Operator, asked: ResharingAsked) -> ResharingStanding:
             deal=book.shared.deal,
             document=signed.to_json(),
             before=as_json(shown(deal)),
-            state="open",
+            stage="open",
             asked_at=instant_text(moment),
             expires_at=instant_text(moment + timedelta(seconds=after.deal_seconds)),
         )
@@ -173,12 +173,12 @@ def take_receipt(operator: Operator, identity: str, request: str, document: obje
         session.flush()
         tell(session, "shares receipted", institution=row.institution, point=holder.point)
         receipts = [one.receipt for one in holders_of(session, row) if one.receipt is not None]
-        if row.state == "open" and len(receipts) >= policy.receipts:
+        if row.stage == "open" and len(receipts) >= policy.receipts:
             account = session.get_one(Account, row.institution)
             said = dict(row.document["body"])
             said |= {"entry": account.head, "deal": row.new_deal, "receipts": receipts, "reshared_at": now_text()}
             entries.enter(session, operator.book, account, Resharing.parse(said).signed_by(operator.identity))
-            row.state = "entered"
+            row.stage = "entered"
         return standing_of(session, row)
 
 
@@ -214,14 +214,14 @@ def take_complaint(operator: Operator, identity: str, request: str, document: ob
         )  # fmt: skip
         there = holders_of(session, row)
         if sum(one.complaint is None for one in there) < policy.receipts:
-            row.state = "over"
+            row.stage = "over"
         return standing_of(session, row)
 
 
 def _open(session: Session, request: str, *more: str) -> tuple[ResharingRow, CustodyPolicy]:
     """Return a re-sharing that goes on, or is in one of the other states, with the policy it is to."""
     row = row_of(session, request)
-    if row.state not in ("open", *more) or row.expires_at <= now_text():
+    if row.stage not in ("open", *more) or row.expires_at <= now_text():
         raise DealingOver("the re-sharing is over; the account's entries say what came of it", "request")
     return row, policy_named(session, row.institution, str(row.document["body"]["policy"]))
 
@@ -253,7 +253,7 @@ def _dealers(session: Session, policy: CustodyPolicy, deal: str) -> tuple[int, .
     query = (
         select(ResharingDealerRow)
         .join(ResharingRow, ResharingRow.request == ResharingDealerRow.request)
-        .where(ResharingRow.deal == deal, ResharingRow.state != "entered")
+        .where(ResharingRow.deal == deal, ResharingRow.stage != "entered")
     )
     failed = dict.fromkeys(policy.by_point, 0)
     for row in session.scalars(query):

@@ -136,7 +136,7 @@ class ResharingRow(Base):
         request: hash of the document.
         deal: hash of the deal before.
         before: all that is public of it (`resharing_messages.DealShown`).
-        state: `open`, `entered` or `over`.
+        stage: `open`, `entered` or `over`.
         expires_at: until when it may be entered.
         new_deal: hash of the sum of the dealers' deals, once all have passed on.
         after: all that is public of it.
@@ -148,7 +148,7 @@ class ResharingRow(Base):
     deal: Mapped[str] = mapped_column(String(64), index=True)
     document: Mapped[JsonObject]
     before: Mapped[JsonObject]
-    state: Mapped[str] = mapped_column(String(7), index=True)
+    stage: Mapped[str] = mapped_column(String(7), index=True)
     asked_at: Mapped[str] = mapped_column(String(20))
     expires_at: Mapped[str] = mapped_column(String(20))
     new_deal: Mapped[str | None] = mapped_column(String(64), index=True)

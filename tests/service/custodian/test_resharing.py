@@ -179,7 +179,7 @@ def test_a_book_moves_to_the_custodians_of_the_new_policy(moving: Any) -> None:
         assert len(check_reshared(body, policy)) == 4
         replay.check(session, scene.world.key)
         row = session.get_one(ResharingRow, body.request.signed_by(scene.world.operator.identity).body_hash())
-        assert (row.state, row.document) == ("entered", wanted.request)
+        assert (row.stage, row.document) == ("entered", wanted.request)
     assert not parties["successor-1"].client.resharings().resharings
 
 

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("deal", sa.String(length=64), nullable=False),
         sa.Column("document", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("before", sa.JSON(none_as_null=True), nullable=False),
-        sa.Column("state", sa.String(length=7), nullable=False),
+        sa.Column("stage", sa.String(length=7), nullable=False),
         sa.Column("asked_at", sa.String(length=20), nullable=False),
         sa.Column("expires_at", sa.String(length=20), nullable=False),
         sa.Column("new_deal", sa.String(length=64), nullable=True),
@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request"),
     )
     with op.batch_alter_table("resharings", schema=None) as batch_op:
-        for name in ("institution", "deal", "state", "new_deal"):
+        for name in ("institution", "deal", "stage", "new_deal"):
             batch_op.create_index(batch_op.f(f"ix_resharings_{name}"), [name], unique=False)
 
     op.create_table(
