@@ -175,6 +175,7 @@ def advance(session: Session, opening: OpeningRow, policy: CustodyPolicy) -> Non
         present=policy.present,
         threshold=policy.threshold,
         over=before is not None and instant(before.began_at) + timedelta(seconds=SESSION_SECONDS) <= now(),
+        tried=[tuple(sorted(map(int, row.present))) for row in _sessions_of(session, opening)],
     )
     if points is None:
         return
@@ -287,6 +288,10 @@ def parts_of(session: Session, opening: OpeningRow) -> list[OpeningPartRow]:
     """Return what custodians said of an opening, by ascending point."""
     query = select(OpeningPartRow).where(OpeningPartRow.request == opening.request)
     return list(session.scalars(query.order_by(OpeningPartRow.point)))
+
+
+def _sessions_of(session: Session, opening: OpeningRow) -> list[OpeningSessionRow]:
+    return list(session.scalars(select(OpeningSessionRow).where(OpeningSessionRow.request == opening.request)))
 
 
 def _part_of(session: Session, opening: OpeningRow, point: int) -> OpeningPartRow:

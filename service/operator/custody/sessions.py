@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 
@@ -34,13 +35,21 @@ class Session(NamedTuple):
 
 
 def chosen(
-    parts: Sequence[Part], session: Session | None, *, present: int, threshold: int, over: bool
+    parts: Sequence[Part],
+    session: Session | None,
+    *,
+    present: int,
+    threshold: int,
+    over: bool,
+    tried: Sequence[tuple[int, ...]] = (),
 ) -> tuple[int, ...] | None:
     """Return the points of the next session, ascending; None while it is not its time, or too few take part.
 
     Another session takes the place of one that came to nothing: once as many of its custodians say so as have a book
-    together, so that no fewer can keep others from computing, or when its time is over. Whoever has given up on one, or
-    says nothing, comes last.
+    together, so that no fewer can keep others from computing, or when its time is over. No set of custodians computes
+    again before every other one did: one that deviates in secret says as soon as the honest ones that it came to
+    nothing, and is in all sessions but those without it. Among sets, one with fewer that say nothing comes first, then
+    one whose custodians gave up on fewer sessions.
 
     Args:
         parts: of custodians that take part.
@@ -48,18 +57,20 @@ def chosen(
         present: how many compute together.
         threshold: how many have a book together.
         over: whether the time of the present one is over.
+        tried: the points of every session so far.
     """
+    points = sorted(part.point for part in parts)
     if session is None:
-        order = sorted(parts, key=lambda part: part.point)
-        return _first(order, present)
-    said = [part for part in parts if part.point in session.present and part.gave_up >= session.number]
+        return tuple(points[:present]) if len(points) >= present else None
+    said = {part.point for part in parts if part.point in session.present and part.gave_up >= session.number}
     if len(said) < threshold and not over:
         return None
-    silent = set(session.present) - {part.point for part in said}
-    found = [part for part in parts if over or part.point not in silent]
-    order = sorted(found, key=lambda part: (part.failed + 2 * (part.point in silent) + (part in said), part.point))
-    return _first(order, present)
+    silent = set(session.present) - said
+    failed = {part.point: part.failed + 2 * (part.point in silent) + (part.point in said) for part in parts}
 
+    def order(some: tuple[int, ...]) -> tuple[int, int, int, tuple[int, ...]]:
+        return tried.count(some), len(silent.intersection(some)), sum(failed[point] for point in some), some
 
-def _first(order: Sequence[Part], present: int) -> tuple[int, ...] | None:
-    return tuple(sorted(part.point for part in order[:present])) if len(order) >= present else None
+    found = min(combinations(points, present), key=order, default=None)
+    # Who has not said anything may compute still: it is waited for.
+    return found if found is None or over or not silent.intersection(found) else None

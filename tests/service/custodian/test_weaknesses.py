@@ -6,11 +6,12 @@ import pytest
 
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
+from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS
 from atomic_margin.service.protocol.signing import Identity
 
 from ..documents import FUND
 from .engines import truthful
-from .played import DELAY, POINTS, Scene, owe
+from .played import DELAY, LISTENS, POINTS, Scene, owe
 from .test_judging import asked as asked_late
 from .test_judging import judged
 from .test_openings import asked, counting, rounds
@@ -63,5 +64,8 @@ def test_a_breach_that_was_invented_once_does_not_keep_others_from_the_truth(sce
         return Verdict(True, 0, 0) if any(one.point == 1 for one in task.present) else truth(task, identity)
 
     parties = [scene.party(point, deceived) for point in POINTS]
-    rounds(parties, 24)
+    for _ in range(SESSIONS):
+        rounds(parties)
+        scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+        scene.publish()
     assert scene.world.run(f"{FUND}.1").state == "covered"

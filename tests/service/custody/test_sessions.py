@@ -41,3 +41,28 @@ def test_what_failed_in_an_earlier_session_counts_in_later_ones() -> None:
 
 def test_with_its_time_over_a_session_goes_on_only_with_enough() -> None:
     assert next_of(Part(1), Part(2), session=FIRST, over=True) is None
+
+
+@pytest.mark.parametrize("deviates", [1, 2, 3, 4])
+def test_who_deviates_in_secret_is_left_out_once(deviates: int) -> None:
+    """It has every session come to nothing, and says so as soon as anybody; the slower of the honest ones say it last.
+
+    The three others are as many as it takes, and compute before the same custodians do once more.
+    """
+    parts = {point: Part(point) for point in (1, 2, 3, 4)}
+    tried = [(1, 2, 3)]
+    while deviates in tried[-1]:
+        number, found = len(tried), None
+        session = Session(number, tried[-1])
+        for point in sorted(session.present, key=lambda point: (point != deviates, point)):
+            parts[point] = parts[point]._replace(gave_up=number)
+            found = chosen(list(parts.values()), session, present=3, threshold=2, over=False, tried=tried)
+            if found is not None:
+                break
+        assert found is not None
+        for point in session.present:
+            failed = parts[point].failed + (1 if parts[point].gave_up == number else 2)
+            parts[point] = parts[point]._replace(failed=failed)
+        assert found not in tried
+        tried.append(found)
+    assert len(tried) <= 4
