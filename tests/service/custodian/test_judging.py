@@ -25,9 +25,9 @@ from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.reading import AccountRead
 from atomic_margin.service.custodian.receiving import Taken
 from atomic_margin.service.files import read_json
-from atomic_margin.service.operator.accounts import submissions
 from atomic_margin.service.operator.custody import openings
 from atomic_margin.service.operator.runs import records
+from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.custody_tables import OpeningRow
 from atomic_margin.service.operator.store.tables import CheckpointRow
 from atomic_margin.service.protocol.dealings import BookSharing
@@ -237,7 +237,7 @@ def test_an_account_that_the_institution_does_not_know(scene_at: Open, monkeypat
     with monkeypatch.context() as patched:
         # The book was made for the account that the fund follows.
         patched.setattr(world, "head", lambda name: "1a" * 32)
-        patched.setattr(submissions.entries, "require_known", lambda *_: None)
+        patched.setattr(entries, "require_known", lambda *_: None)
         sharing = {"policy": policy.hash(), "deal": scene.dealt.dealing.deal, "receipts": said}
         sent = submit(world, scene.dealt, BookSharing.parse(sharing))
     world.funds[FUND].sent[sent.submission.sequence] = sent

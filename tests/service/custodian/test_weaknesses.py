@@ -6,8 +6,13 @@ import pytest
 
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
+from atomic_margin.service.custodian.erasing import DAY_SECONDS, Erasing
 from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS
-from atomic_margin.service.protocol.signing import Identity
+from atomic_margin.service.operator.store import entries, log
+from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, extended
+from atomic_margin.service.protocol.leaves import entry_leaf
+from atomic_margin.service.protocol.released import release
+from atomic_margin.service.protocol.signing import Identity, SignedDocument
 
 from ..documents import FUND
 from .engines import truthful
@@ -69,3 +74,25 @@ def test_a_breach_that_was_invented_once_does_not_keep_others_from_the_truth(sce
         scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
         scene.publish()
     assert scene.world.run(f"{FUND}.1").state == "covered"
+
+
+@pytest.mark.xfail(strict=True, reason="nothing says which pseudonym is the institution's")
+def test_nothing_is_erased_by_a_second_account_without_a_book(scene_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator admits the institution once more, beside the account with its book, and shows that one."""
+    scene = scene_at("submitted")
+    party, operator = scene.party(2), scene.world.operator
+    scene.clock.seconds += 100 * DAY_SECONDS
+    scene.publish()
+    # What this custodian read before is no help either.
+    assert party.reading.account(FUND, party.reading.look()).state.book is not None
+    first = party.client.history(FUND)["entries"][0]
+    admission, entered = SignedDocument.parse(first["document"]), Entry.parse(first["entry"]["body"])
+    with operator.store.unit_of_work() as session:
+        at, salts = entries.newest(session), Salts("1a" * 32)
+        _, entry = extended(Chain(), admission, at, salts, entered.log, operator.identity, entered.entered_at)
+        log.append(session, entry_leaf(entry).to_bytes())
+    scene.publish()
+    shown = release([(entry, admission)], salts, scene.world.key)
+    monkeypatch.setattr(party.client, "history", lambda institution: shown)
+    monkeypatch.setattr(party.client, "has", lambda deal: False)
+    assert Erasing(party.own, party.client, party.reading, 7).erase() == []
