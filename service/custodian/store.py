@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from atomic_margin.service.custodian.errors import HistoryOlder, TooManyDeals, TooManyOpenings
+from atomic_margin.service.custodian.errors import HistoryOlder, HistoryRefused, TooManyDeals, TooManyOpenings
 from atomic_margin.service.errors import ConfigurationError
 
 JsonObject = dict[str, Any]
@@ -245,8 +245,15 @@ class Store:
 
         Raises:
             HistoryOlder: more entries were seen before, or another one of this number.
+            HistoryRefused: another account of this institution was seen here.
         """
         with self._transaction() as database:
+            other = database.execute(
+                "SELECT 1 FROM accounts WHERE institution = ? AND account != ?", (institution, account)
+            ).fetchone()
+            if other is not None:
+                # An operator draws pseudonyms: beside the one that the institution follows it could keep another.
+                raise HistoryRefused(f"another account of {institution} was seen here before: an institution has one")
             row = database.execute("SELECT number, head FROM accounts WHERE account = ?", (account,)).fetchone()
             if row is not None and (number < row[0] or (number == row[0] and head != row[1])):
                 raise HistoryOlder(

@@ -138,20 +138,25 @@ def test_a_request_about_something_else_is_refused(changes: dict[str, str], erro
         parties.enter(request(parties, **changes))
 
 
-@pytest.mark.parametrize("evaluated", [True, False])
 @pytest.mark.parametrize("outcome", ["covered", "breach"])
-def test_who_is_silent_from_tick_to_tick_is_opened_at_the_newest_run(outcome: str, evaluated: bool) -> None:
+def test_who_is_silent_from_tick_to_tick_is_opened_at_the_newest_run(outcome: str) -> None:
     """Every tick has a run, whose own time may not be over: the book is owed since an earlier one."""
     parties = owed()
     parties.tick()
-    if evaluated:
-        parties.enter(parties.run_opened())
-    parties.enter(parties.record(evaluated=evaluated))
+    for document in (parties.run_opened, parties.record):
+        parties.enter(document())
     assert parties.run.stage == "awaiting"
     parties.enter(request(parties))
     parties.enter(opened(parties, outcome))
     assert parties.state.public.status == (AccountState.ACTIVE if outcome == "covered" else AccountState.FROZEN)
     assert _opening(parties) is None
+
+
+def test_a_run_that_is_to_be_proven_first_is_not_opened() -> None:
+    parties = owed()
+    parties.tick()
+    parties.enter(parties.record(evaluated=False))
+    refuses(parties, request(parties), WrongRun, "no evaluated run")
 
 
 def test_its_time_may_be_over_while_it_is_opened() -> None:

@@ -76,7 +76,6 @@ def test_a_breach_that_was_invented_once_does_not_keep_others_from_the_truth(sce
     assert scene.world.run(f"{FUND}.1").state == "covered"
 
 
-@pytest.mark.xfail(strict=True, reason="nothing says which pseudonym is the institution's")
 def test_nothing_is_erased_by_a_second_account_without_a_book(scene_at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator admits the institution once more, beside the account with its book, and shows that one."""
     scene = scene_at("submitted")
