@@ -29,6 +29,8 @@ from atomic_margin.zk.sharing.short import shorten
 from ..documents import FUND
 from .played import Dealt, Party, Scene, dealt
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], Scene]
 WRONG_ENTRY = 3
 

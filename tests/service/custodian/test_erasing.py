@@ -11,6 +11,8 @@ from atomic_margin.service.operator.custody import dealings
 from ..documents import FUND
 from .played import Party, Scene, dealt
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], Scene]
 KEEP = 7
 

@@ -37,6 +37,8 @@ from .engines import truthful
 from .played import POINTS, Party, Scene
 from .test_openings import asked, rounds
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], Scene]
 NEW = (1, 3, 4, 7)
 

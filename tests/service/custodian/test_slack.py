@@ -31,6 +31,8 @@ from ..account.names import named
 from ..custody.slack_case import SlackCase
 from .engine.present import Custodian, free_ports, together
 
+pytestmark = pytest.mark.long
+
 MODELS = ("pmrm", "pmrm2", "expected_shortfall")
 Cases = Callable[[str], SlackCase]
 

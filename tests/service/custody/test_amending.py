@@ -20,6 +20,8 @@ from ..bodies import TRUST
 from ..documents import FUND
 from .conftest import Custody
 
+pytestmark = pytest.mark.long
+
 At = Callable[..., Custody]
 
 

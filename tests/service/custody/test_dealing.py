@@ -22,6 +22,8 @@ from ..rounds import flat, lose, mend
 from .conftest import Custody
 from .holders import refused
 
+pytestmark = pytest.mark.long
+
 BOOK = Portfolio.parse(example("portfolio"))
 At = Callable[..., Custody]
 

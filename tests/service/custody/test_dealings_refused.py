@@ -34,6 +34,8 @@ from ..rounds import flat
 from .conftest import Custody
 from .holders import Holder, Holders, refused
 
+pytestmark = pytest.mark.long
+
 At = Callable[..., Custody]
 NOT_IN_SUBGROUP = "80" + "00" * 46 + "04"
 """On the curve BLS12-381 G1, x = 4, and of another order than r."""

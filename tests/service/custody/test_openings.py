@@ -19,6 +19,8 @@ from ..rounds import in_step
 from .conftest import Custody, Later
 from .opening import Owed
 
+pytestmark = pytest.mark.long
+
 At = Callable[..., Custody]
 
 

@@ -17,6 +17,8 @@ from ..world import World
 from .conftest import Custody, Later, Rooms
 from .opening import Owed
 
+pytestmark = pytest.mark.long
+
 At = Callable[..., Custody]
 
 
