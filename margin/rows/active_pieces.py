@@ -149,9 +149,9 @@ def require_maxima(exact: ExactMatrix) -> Maxima:
     first = len(exact.slack_labels) - exact.switches
     plain, switch = exact.slack[:, :first], exact.slack[:, first:]
     bounding, margin = plain[exact.validity], plain[~exact.validity]
-    if ((bounding != 0).sum(axis=1) > 1).any() or (bounding < 0).any() or (margin > 0).any():
+    if (np.count_nonzero(bounding, axis=1) > 1).any() or (bounding < 0).any() or (margin > 0).any():
         raise SlackNeedsSolver("slack values are not each the largest of pieces of their own: its books stay frozen")
-    lifts = np.maximum(switch, 0).sum(axis=1)
+    lifts = [sum(max(0, int(value)) for value in row) for row in switch]
     pieces = tuple(
         tuple(
             Piece(int(row), int(plain[row, column]), int(lifts[row]))

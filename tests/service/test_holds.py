@@ -49,7 +49,7 @@ def test_a_held_account_takes_what_proves_itself_and_nothing_else(resident: Resi
         # An answer to HEAD has no body that would say.
         if access != OWN or method == "HEAD":
             continue
-        named = path.format(institution=FUND, run_id=f"{FUND}.1", sha256="1a" * 32)
+        named = path.format(institution=FUND, run_id=f"{FUND}.1", sha256="1a" * 32, deal="1a" * 32)
         response = world.client.request(method, named, json={}, auth=world.auth())
         held = response.json().get("type") == "urn:atomic-margin:problem:account-held"
         assert held == (method not in ("GET", "HEAD") and named not in HARMLESS), (method, named, response.text)

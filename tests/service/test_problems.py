@@ -60,6 +60,9 @@ EXPECTED = {
     errors.PriceMoveTooLarge: (422, "price-move"),
     errors.SaleRefused: (422, "sale"),
     errors.FundBroken: (422, "fund"),
+    errors.DealingOver: (409, "dealing-over"),
+    errors.OpeningOver: (409, "opening-over"),
+    errors.NotOpened: (422, "not-opened"),
 }
 DOMAIN = [
     (MarginError("text"), "margin-error", None),

@@ -153,7 +153,8 @@ def absorbed() -> list[str]:
 def test_both_proofs_absorb_all_that_a_submission_names() -> None:
     """What the masks are made from among it."""
     # What is said of the gain has a proof of its own, which absorbs it.
-    proofs = {"portfolio_proof", "encryption_proof", "gain", "gain_proof"}
+    # Shares are dealt before, and a custodian checks them against the commitments.
+    proofs = {"portfolio_proof", "encryption_proof", "gain", "gain_proof", "sharing"}
     # Limit, bodies and commitments are public inputs of the statements themselves; the hash of the columns names them.
     statements = {"gross_limit", "columns", "bodies", "commitments"}
     fields = set(Submission.model_fields) - proofs - statements

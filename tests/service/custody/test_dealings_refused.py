@@ -136,6 +136,9 @@ def test_of_deals_that_no_book_is_under_two_are_kept(custody_at: At, monkeypatch
         deals.append(newest.deal)
         with custody.resident.agent._store.unit_of_work() as session:
             session.get_one(OwnDealing, newest.id).over = "the test deals again"
+        with custody.world.operator.store.unit_of_work() as session:
+            # Times are to the second.
+            session.get_one(DealingRow, newest.deal).received_at = f"2026-01-01T00:00:0{len(deals)}Z"
     with custody.world.operator.store.reading() as session:
         assert {row.deal for row in session.query(DealingRow)} == {shared, *deals[1:]}
     # Each has coefficients and four boxes; those of the oldest are gone.
