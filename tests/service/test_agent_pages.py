@@ -16,6 +16,8 @@ from .rounds import resident as resident
 from .rounds import residents as residents
 from .test_pages import Page, check_headers, signed_in
 
+pytestmark = pytest.mark.long
+
 TOKEN = "5" * 64
 PAGES = ["/", "/margin", "/runs"]
 

@@ -19,6 +19,8 @@ from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("lost", ["request", "reply"])
 def test_a_submission_is_stored_before_it_is_sent_and_sent_again_as_the_same_bytes(

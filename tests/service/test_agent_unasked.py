@@ -19,6 +19,8 @@ from .rounds import proving as proving
 from .rounds import resident as resident
 from .rounds import residents as residents
 
+pytestmark = pytest.mark.long
+
 
 def test_an_owed_run_that_still_takes_an_answer_is_answered(resident: Resident, later: Callable[[int], None]) -> None:
     run_id = unproven(resident, 1, later)

@@ -25,6 +25,8 @@ from .documents import FUND, OTHER
 from .following import FOLLOW, Follower, get, served, wait_for
 from .world import World
 
+pytestmark = pytest.mark.long
+
 MINE = f"/v1/institutions/{FUND}/events"
 
 

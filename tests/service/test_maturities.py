@@ -34,6 +34,8 @@ from .test_reports import whole
 from .told import TERMS, Told
 from .world import World
 
+pytestmark = pytest.mark.long
+
 BILL = "TBILL-2027-02"
 # A hundredth of a dollar of face pays ten thousand millionths.
 DATED = {"matures": "2026-11-20T09:00:00Z", "pays": "USDC", "quantity": "10000", "unpaid_days": "2"}

@@ -19,6 +19,8 @@ from .three_sources import GOOD, RULES, SOURCES, last_tick, post, prices
 from .tick_server import Ticks
 from .world import World
 
+pytestmark = pytest.mark.long
+
 WHEN = "2026-11-20T08:00:00Z"
 
 

@@ -35,6 +35,8 @@ from .rounds import resident as resident
 from .rounds import residents as residents
 from .test_reports import whole
 
+pytestmark = pytest.mark.long
+
 USDC = 10**6
 MORE = 100_000 * USDC
 

@@ -33,6 +33,8 @@ from .test_maturities import BILL
 from .test_releases import USDC, agrees, covered, made, quantities, take
 from .watching import Watch, history
 
+pytestmark = pytest.mark.long
+
 MINIMUM = agreement(minimum_return_amount="50000")
 BITCOIN = 10**8
 Held = dict[str, int]
