@@ -25,6 +25,8 @@ from .documents import FUND, Json
 from .test_archive import archived, changed, cut, refused, verified
 from .world import World
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], World]
 
 

@@ -18,6 +18,8 @@ from .client import TestClient
 from .documents import FUND
 from .world import World
 
+pytestmark = pytest.mark.long
+
 WorldAt = Callable[[str], World]
 
 PAGES = ["/", "/accounts", "/runs", "/ledger", "/log", "/verify", f"/accounts/{FUND}"]

@@ -16,6 +16,8 @@ from atomic_margin.service.operator.store.remote_blobs import RemoteBlobs, open_
 
 from ..outside import optional
 
+pytestmark = pytest.mark.long
+
 URL = "s3://margin/operator"
 
 

@@ -26,6 +26,8 @@ from .. import postgres
 from .documents import FUND
 from .world import World
 
+pytestmark = pytest.mark.long
+
 Open = Callable[[str], World]
 
 
