@@ -1,5 +1,6 @@
 """What is put into the joint computation of an opening. Touches secrets: a task has shares of every row."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from atomic_margin.margin.rows.rounding import PROOF_SHIFT
 from atomic_margin.service.custodian.engine.task import EngineTask, Present, Verdict
 from atomic_margin.service.custodian.errors import SessionRefused
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.protocol.custodian_messages import OpeningSession
+from atomic_margin.service.protocol.custodian_messages import ADDRESS, OpeningSession
 from atomic_margin.service.protocol.signing import Identity
 from atomic_margin.zk.sharing.open_row import share_row
 
@@ -95,5 +96,7 @@ def _shares(judged: Judged, kind: MarginKind) -> tuple[int, ...]:
 
 
 def _address(text: str) -> tuple[str, int]:
+    if not re.fullmatch(ADDRESS.removesuffix("$"), text):
+        raise SessionRefused(f"the operator names an address that is none: {text[:64]!r}")
     host, _, port = text.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)

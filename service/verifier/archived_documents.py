@@ -158,6 +158,11 @@ class ArchivedDocuments:
     def submitted(self, happened: Happened) -> None:
         """A submission holds, and gained no more than it says."""
         submission = Submission.parse(happened.document.body)
+        if 1 in self._entries and all(submission.entry != entry for entry, _ in self._entries.values()):
+            # An operator draws pseudonyms: genuine documents could be entered once more in a second account.
+            raise Refused(
+                "the book names an entry that is none of this account's: it was made for another one", "entry"
+            )
         self._check_submission(happened.document, submission, happened.after.public.identity)
         self._submissions[happened.event.document] = submission
         named = submission.gain

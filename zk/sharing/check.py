@@ -5,8 +5,7 @@ The custodian at point x has shares s_i and r_i of every entry. They lie on the 
     s_i G + r_i H  =  V_i + x C_(1,i) + x^2 C_(2,i) + … + x^(t-1) C_(t-1,i)        for every entry i
 
 and all of these are checked at once, each weighted with its power of a challenge that answers every byte of statement,
-deal and shares. Whoever has the shares can check them: the custodian, and everyone once an institution has published
-them to answer a complaint.
+deal and shares. Whoever has the shares can check them: the custodian, and in a re-sharing whoever gets a part of it.
 """
 
 from collections.abc import Sequence
