@@ -1,29 +1,45 @@
-"""JSON for calls whose bodies the framework parses: it has to be what our own parser takes, and before it parses.
+"""Bodies of calls are what our own parser takes, before the framework sees them.
 
 ASGI middleware. The framework's parser is more generous: it takes numbers for decimal strings, the last of two equal
-keys, NaN, and any depth; and it parses on the event loop.
+keys, NaN, and any depth, which ends the process where a library has raised Python's own limit; and it parses on the
+event loop. So no call is listed here: every body of a POST is looked at, but for pages, whose forms are no JSON.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.refusals import Refusal
 
+_PARSED = "atomic_margin.parsed"
+_PAGES = "/pages"
+
+
+async def parsed_body(request: Request) -> Any:
+    """Return the JSON of a body, as it was parsed before.
+
+    Raises:
+        MalformedRequest: there is none.
+    """
+    if _PARSED not in request.scope:
+        raise MalformedRequest("a JSON document is wanted as the body", "body")
+    return request.scope[_PARSED]
+
 
 class StrictJson:
     """Refuses bodies that are no JSON of ours."""
 
-    def __init__(self, app: ASGIApp, *, wanted: Callable[[Scope], bool]) -> None:
-        """`wanted` says for which calls; their bodies are short."""
-        self._app, self._wanted = app, wanted
+    def __init__(self, app: ASGIApp) -> None:
+        """`app` is what it stands before."""
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one body."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not self._wanted(scope):
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].startswith(_PAGES):
             await self._app(scope, receive, send)
             return
         parts: list[bytes] = []
@@ -37,7 +53,8 @@ class StrictJson:
         body = b"".join(parts)
         if body:
             try:
-                await run_in_threadpool(parse_json, body, "body")
+                # A large one takes a while, and nobody else is to wait for it.
+                scope[_PARSED] = await run_in_threadpool(parse_json, body, "body")
             except MalformedRequest as error:
                 await Refusal(error.status, error.slug, error.title, str(error), error.field).send(scope, send)
                 return

@@ -20,9 +20,9 @@ from atomic_margin.service.errors import NotAuthorised, RemoteError
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
 from atomic_margin.service.http.pages import OwnHost
 from atomic_margin.service.http.reference import install_reference
+from atomic_margin.service.http.strict_json import StrictJson, parsed_body
 from atomic_margin.service.institution import agreements, amending, cycles, disputing, obligations
 from atomic_margin.service.institution.pages import institution_pages
 from atomic_margin.service.institution.process import AgentProcess as AgentProcess
@@ -86,14 +86,12 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     problems.install(app)
     install_contract(app)
     install_reference(app)
+    app.add_middleware(StrictJson)
     app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
 
     @app.exception_handler(RemoteError)
     def _remote(request: Request, error: RemoteError) -> Any:
         return problems.problem(request, 502, "operator", "The operator refuses or does not answer", str(error), None)
-
-    async def body(request: Request) -> Any:
-        return parse_json(await request.body())
 
     @app.get("/v1/status")
     def status() -> AgentStatus:
@@ -104,7 +102,7 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         return process.status()
 
     @app.post("/v1/portfolio", status_code=201)
-    def portfolio(document: Annotated[Any, Depends(body)]) -> Submitted:
+    def portfolio(document: Annotated[Any, Depends(parsed_body)]) -> Submitted:
         """Encrypt, commit to, prove and submit a portfolio, or what trades leave, netted in the newest universe."""
         agent = process.agent()
         return Submitted(submission_sequence=agent.submit(read_book(document, agent.terms.universe)))

@@ -245,6 +245,16 @@ def test_bytes_that_are_not_what_was_declared_are_the_sender_s_mistake(world: Wo
         assert not list((world.directory / "uploads").rglob("*.whole"))
 
 
+def test_every_body_is_refused_by_our_own_parser_before_any_other_sees_it(world: World) -> None:
+    for call in posts(world):
+        who = entitled(world, "POST", call.template)
+        headers = {**who.pop("headers", {}), "Content-Type": "application/json"}
+        for content, why in ((b"[" * 600, "nested deeper than 500 levels"), (b'{"a": "", "a": ""}', "a key twice")):
+            response = world.client.post(call.path, content=content, headers=headers, **who)
+            assert response.status_code == 400, (call.path, response.text)
+            assert why in response.json()["detail"], call.path
+
+
 def test_the_place_of_what_is_no_json_is_named(world: World) -> None:
     for path, headers in (("/v1/ticks", {}), ("/v1/deposits", world.admin)):
         response = world.client.post(path, content=b'{"a": "1",\n "b" "2"}', headers=headers)

@@ -198,12 +198,6 @@ def harmless(method: str, path: str) -> bool:
     return method in ("GET", "HEAD") or any(pattern.match(path) for pattern in _HARMLESS)
 
 
-def takes_staff_alone(method: str, path: str) -> bool:
-    """Return whether a call is one of the operator's own people's."""
-    found = access_of(method, path)
-    return found is not None and bool(found[0].scopes) and not found[0].institution
-
-
 def require(operator: Operator, access: Access, named: dict[str, str], caller: Caller) -> None:
     """Make sure that a caller may make a call.
 

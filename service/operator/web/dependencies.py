@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.concurrency import run_in_threadpool
 
 from atomic_margin.service.errors import NotAuthorised, NotPermitted
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.strict_json import parsed_body
 from atomic_margin.service.operator.staff import Scope
 
 CALLER = "atomic_margin.who"
@@ -85,10 +84,5 @@ def require_scope(scope: str) -> Callable[[Request], None]:
     return required
 
 
-async def _json_body(request: Request) -> Any:
-    # A large one takes a while, and nobody else is to wait for it.
-    return await run_in_threadpool(parse_json, await request.body())
-
-
-JsonBody = Annotated[Any, Depends(_json_body)]
+JsonBody = Annotated[Any, Depends(parsed_body)]
 Calling = Annotated[Caller, Depends(caller_of)]

@@ -16,22 +16,15 @@ from atomic_margin.service.http.strict_json import StrictJson
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
-from atomic_margin.service.operator.web.access import takes_staff_alone
 from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.operator.web.signed_bodies import Epochs, SignedBodies
-
-_PARSED = ("/uploads", "/dealings", "/part", "/refusal", "/rows", "/finding")
 
 
 def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int]) -> None:
     """Put the middleware around the application; `limit_of` gives the longest body of a path in bytes."""
     limits = operator.settings.limits
     callers = Callers(operator, app.router.routes)
-    # What the framework parses itself: the operator's own calls, and declared uploads.
-    app.add_middleware(
-        StrictJson,
-        wanted=lambda scope: takes_staff_alone("POST", scope["path"]) or scope["path"].endswith(_PARSED),
-    )
+    app.add_middleware(StrictJson)
     # The last one that is added is the outermost.
     app.add_middleware(Idempotency, caller_of=caller_of, keeper=KeptAnswers(operator.store.unit_of_work, now))
     app.add_middleware(SignedBodies)
