@@ -12,6 +12,7 @@ from mutants_breakers import BREAKER_MUTANTS
 from mutants_circuits import CIRCUIT_MUTANTS
 from mutants_closing import CLOSING_MUTANTS
 from mutants_contracts import CONTRACT_MUTANTS
+from mutants_custody import CUSTODY_MUTANTS
 from mutants_defaults import DEFAULT_MUTANTS
 from mutants_disputes import DISPUTE_MUTANTS
 from mutants_edge import EDGE_MUTANTS
@@ -369,6 +370,7 @@ MUTANTS = (
     *LIVE_MUTANTS,
     *PAGE_MUTANTS,
     *RAIL_MUTANTS,
+    *CUSTODY_MUTANTS,
     *DEFAULT_MUTANTS,
     *RELEASE_MUTANTS,
     *ARCHIVE_MUTANTS,

@@ -10,7 +10,7 @@ from atomic_margin.service.protocol.bodies import parse_signed
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.dealings import check_receipts
 from atomic_margin.service.protocol.documents import Answer
-from atomic_margin.service.protocol.opening_claims import OpeningGround
+from atomic_margin.service.protocol.opening_claims import OpeningGround, check_verdicts
 from atomic_margin.service.protocol.resharings import check_reshared
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
@@ -46,24 +46,37 @@ def pinned_policy(trust: TrustFile, institution: str, named: str) -> CustodyPoli
     )
 
 
+def pinned_if_any(trust: TrustFile, institution: str, named: str) -> CustodyPolicy | None:
+    """Return the custody policy of that hash; None where the trust file pins none at all of the institution.
+
+    Raises:
+        Refused: the trust file pins others of the institution.
+    """
+    return pinned_policy(trust, institution, named) if (trust.custody or {}).get(institution) else None
+
+
 def check_sharing(submission: Submission, trust: TrustFile) -> None:
     """Check the receipts of a submission, where the trust file pins custodians of the institution.
 
     That there are as many as it takes, the account machine says.
 
     Raises:
-        Refused, SignatureInvalid, MalformedRequest, DocumentError: a receipt does not hold, or the policy is another.
+        Refused: a receipt does not hold, or the policy is another.
     """
     sharing = submission.sharing
-    if sharing is None or not (trust.custody or {}).get(submission.institution):
+    policy = None if sharing is None else pinned_if_any(trust, submission.institution, sharing.policy)
+    if sharing is None or policy is None:
         return
-    check_receipts(
-        sharing,
-        pinned_policy(trust, submission.institution, sharing.policy),
-        institution=submission.institution,
-        operator=submission.operator,
-        book=commitments_hash(submission),
-    )
+    try:
+        check_receipts(
+            sharing,
+            policy,
+            institution=submission.institution,
+            operator=submission.operator,
+            book=commitments_hash(submission),
+        )
+    except (RequestError, DocumentsError) as error:
+        raise Refused(f"the book was not shared so: {error}", "sharing.receipts") from error
 
 
 def check_resharing(resharing: Resharing, trust: TrustFile) -> None:
@@ -72,12 +85,24 @@ def check_resharing(resharing: Resharing, trust: TrustFile) -> None:
     Raises:
         Refused: a receipt does not hold, or the policy is another.
     """
-    if (trust.custody or {}).get(resharing.institution):
-        policy = pinned_policy(trust, resharing.institution, resharing.policy)
+    policy = pinned_if_any(trust, resharing.institution, resharing.policy)
+    if policy is not None:
         try:
             check_reshared(resharing, policy)
         except (RequestError, DocumentsError) as error:
             raise Refused(f"the book was not re-shared so: {error}", "receipts") from error
+
+
+def check_verdicts_of(opened: Opened, policy: CustodyPolicy) -> None:
+    """Check who signed what was found. What is proven of the book is looked at in bundles and archives.
+
+    Raises:
+        Refused: a verdict does not hold, or there are too few.
+    """
+    try:
+        check_verdicts(opened.verdicts, opened.finding, policy)
+    except (RequestError, DocumentsError) as error:
+        raise Refused(str(error), "verdicts") from error
 
 
 def check_opened(

@@ -27,12 +27,13 @@ from atomic_margin.service.protocol.account.events import Event, EventKind, Over
 from atomic_margin.service.protocol.account.identities import keys_shown
 from atomic_margin.service.protocol.account.maturity_documents import Maturity
 from atomic_margin.service.protocol.account.netting_documents import Netting
-from atomic_margin.service.protocol.account.opening_documents import Opened
+from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningRequest
 from atomic_margin.service.protocol.account.release_documents import Release
 from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.rotation_documents import IdentityRotation
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import body_of
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.disputes import DisputeLapse
 from atomic_margin.service.protocol.documents import Answer, Enrolment, RunRecord, Settlement
 from atomic_margin.service.protocol.keys import key_pair
@@ -46,7 +47,7 @@ from atomic_margin.service.protocol.terms import named_terms
 from atomic_margin.service.protocol.ticks import PriceTick
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.errors import Contradiction, LogUnreadable, Unpinned
-from atomic_margin.service.verifier.opened import check_resharing
+from atomic_margin.service.verifier.opened import check_resharing, check_sharing, check_verdicts_of, pinned_if_any
 from atomic_margin.service.verifier.pinned import Agreements, check_waterfall
 from atomic_margin.service.verifier.released import LogRead, as_released
 from atomic_margin.service.verifier.releases import Releases
@@ -97,6 +98,7 @@ class _Documents:
         self._heads: set[str] = set()
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._answer: tuple[str, Answer | Opened, ReleasedEntry] | None = None
+        self._custodians: CustodyPolicy | None = None
         self._evaluated = True
 
     def require_terms(self, public: PublicState, rotations: Sequence[object]) -> None:
@@ -151,6 +153,8 @@ class _Documents:
                     self.overdue(event.body)
                 if isinstance(event.body, Answer | Opened):
                     self._answer = (event.document, event.body, item)
+                if isinstance(event.body, OpeningRequest):
+                    self._custodians = pinned_if_any(self.trust, event.body.institution, event.body.policy)
                 if isinstance(event.body, Resharing):
                     check_resharing(event.body, self.trust)
                 if isinstance(event.body, Enrolment):
@@ -199,6 +203,11 @@ class _Documents:
         unpinned = self.trust.unpinned(submission.institution, keys)
         if unpinned is not None:
             raise Refused(unpinned, "keys")
+        if submission.sharing is not None:
+            # Which policy is pinned says nothing of the operator; what was signed does.
+            pinned_if_any(self.trust, submission.institution, submission.sharing.policy)
+            with self._signed(item, said="custodians signed"):
+                check_sharing(submission, self.trust)
 
     def came_back(self, item: ReleasedEntry, event: Event) -> None:
         """Check that margin remained, or that no less was given than taken; and the agreement's minimum return."""
@@ -238,6 +247,12 @@ class _Documents:
             raise TypeError("a settlement was followed without its answer")
         with self._signed(item, as_released(shown), said="was proven"):
             check_settled(body, answer)
+
+    def opened(self, item: ReleasedEntry, event: Event) -> None:
+        """Check that custodians of the policy that the request names signed what was found."""
+        if self._custodians is not None:
+            with self._signed(item, said="custodians signed"):
+                check_verdicts_of(body_of(event, Opened), self._custodians)
 
     def netted(self, item: ReleasedEntry, event: Event) -> None:
         """Check that what is shown of a cycle is in its tree."""
@@ -302,6 +317,8 @@ SHOWN: Mapping[EventKind, Callable[[_Documents, ReleasedEntry, Event], None]] = 
     EventKind.MARGIN_CALLED: _Documents.settled,
     EventKind.LIQUIDATED: _Documents.settled,
     EventKind.COLLATERAL_SOLD: _Documents.sold,
+    EventKind.OPENED_COVERED: _Documents.opened,
+    EventKind.OPENED_IN_BREACH: _Documents.opened,
     EventKind.NETTED: _Documents.netted,
     EventKind.DISPUTE_LAPSED: _Documents.lapsed,
     EventKind.RELEASED: _Documents.came_back,

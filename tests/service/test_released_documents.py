@@ -4,6 +4,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,9 +26,11 @@ from atomic_margin.service.protocol.released import KEPT_BACK, ReleasedHistory, 
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.verifier.archived_documents import _CHECKS
+from atomic_margin.service.verifier.errors import Contradiction, Unpinned
 from atomic_margin.service.verifier.released_documents import COUNTING, SHOWN, SUBMITTING, _Documents
 
-from .account.documents import Parties
+from .account import in_custody
+from .account.documents import INSTITUTION, Parties
 from .account.opened import Whole, log_of
 from .account.story import asked, recorded
 from .agreements import agreement
@@ -284,7 +287,36 @@ def test_no_time_is_over_before_its_deadline(make: Callable[[], Parties], monkey
 
 # Who checks what beside the account machine, which all three run on every step.
 
-PROOF, MACHINE = "a proof or the operator's reckoning: in bundles and archives", "nothing that the machine does not say"
+
+@pytest.mark.parametrize(
+    ("openings", "points", "said"),
+    [
+        (None, (1, 2), None),
+        (2, (1, 2), None),
+        (3, (1, 2), "the trust file pins no custody policy"),
+        (2, (1, 7), "'opened covered', is not what custodians signed: the policy has no custodian at"),
+        (2, (1, 1), "'opened covered', is not what custodians signed: the custodian at point 1 signed"),
+    ],
+    ids=["nothing pinned", "right", "other policy", "a stranger", "one twice"],
+)
+def test_what_custodians_found_is_signed_by_those_of_the_policy(
+    openings: int | None, points: tuple[int, ...], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Documents, "submitted", lambda *_: None)
+    parties = in_custody.asked()
+    pinned = {} if openings is None else {"custody": {INSTITUTION: [in_custody.policy(openings).canonical()]}}
+    trust = TrustFile.parse(TRUST | pinned)
+    monkeypatch.setitem(in_custody.CUSTODIANS, 7, in_custody.CUSTODIANS[5])
+    parties.enter(in_custody.opened(parties, points=points))
+    documents = _Documents(trust, log_of(parties, [entry for entry, _ in parties.entries]))
+    *before, last = ReleasedHistory.parse(Whole(parties).opened()).entries
+    with pytest.raises((Unpinned, Contradiction), match=said) if said else nullcontext():
+        for item in before:
+            documents.take(item)
+        documents.take(last)
+
+
+MACHINE = "nothing that the machine does not say"
 CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
     K.ADMITTED: (True, True, "its keys lead over the pinned one: of the whole archive, before the entries"),
     K.UNIVERSE_REVISED: (True, "no book is looked at", "of the archive's terms, before the entries"),
@@ -311,8 +343,8 @@ CHECKED: dict[EventKind, tuple[bool | str, bool | str, bool | str]] = {
     K.RESUMED: (MACHINE, MACHINE, MACHINE),
     K.OPENING_REQUESTED: (MACHINE, MACHINE, MACHINE),
     K.OPENING_LAPSED: (MACHINE, MACHINE, MACHINE),
-    K.OPENED_COVERED: (True, PROOF, True),
-    K.OPENED_IN_BREACH: (True, PROOF, True),
+    K.OPENED_COVERED: (True, True, True),
+    K.OPENED_IN_BREACH: (True, True, True),
 }
 """Of every kind of the operator's: whether an agent, a released history and an archive check more, or why not."""
 TYPES = {

@@ -134,7 +134,11 @@ def reshared(state: Account, event: Event, at: At) -> Account:
     if body.deal == body.before.deal:
         raise WrongCustody("the new deal is the one before", "deal")
     _require_receipts(custody, len(body.receipts), "receipts")
-    return _with_shared(state, lambda book: _shared(custody, body.deal, _used(book)) if moves(book) else book.shared)
+    after = _with_shared(state, lambda book: _shared(custody, body.deal, _used(book)) if moves(book) else book.shared)
+    run = public.run
+    if run is None or run.record is None or public.book is None or not moves(public.book):
+        return after
+    return with_public(after, run=updated(run, reshared=event.document))
 
 
 def _shared(custody: CustodyInForce, deal: str, used: int) -> SharedBook:

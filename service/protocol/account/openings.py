@@ -3,6 +3,8 @@
 - An opening is asked for of the open run, on a book that is owed, one at a time, and of one book no more often than the
   policy says that it was dealt under. A run of a later tick does, whose own time is not over: who is silent from tick
   to tick has one open all the time. While an opening is open no run begins.
+- What was re-shared after a run was recorded is opened at the next run: the one at the record is with the custodians
+  before, and what they have no more is not asked of them.
 - Whatever the institution answers before the result is entered ends it, and so does giving the book up.
 - What custodians found ends the run like an answer would: covered, or with a breach that is settled next. That t of
   them signed it, and what they proved, is verified before.
@@ -42,6 +44,12 @@ def opening_requested(state: Account, event: Event, at: At) -> Account:
         raise WrongOpening("the request names another entry than the account's last", "entry")
     if (body.run_id, body.run) != (run.run_id, run.record):
         raise WrongRun(f"the request is about another run than {run.run_id}, which is owed", "run_id")
+    if run.reshared is not None:
+        # Whoever reads of that run later has the custodians that its record is with.
+        raise WrongRun(
+            f"the book was re-shared after run {run.run_id} was recorded: the run of the next tick can be opened",
+            "run_id",
+        )
     shared = book.shared
     if shared is None:
         raise WrongCustody("custodians have no shares of the book in force", "state")

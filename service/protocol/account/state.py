@@ -116,6 +116,7 @@ class OpenRun(Part):
         entry: hash of the entry that has the record; known from the next entry on.
         answer: hash of the breach answer.
         top_up: of that answer, in units of the initial proof matrix.
+        reshared: hash of the last re-sharing of its book that was entered after its record.
     """
 
     run_id: Identifier
@@ -136,6 +137,7 @@ class OpenRun(Part):
     entry: Hash | None = None
     answer: Hash | None = None
     top_up: Counter | None = None
+    reshared: Hash | None = None
 
 
 class Listed(Part):

@@ -15,6 +15,7 @@ from atomic_margin.service.protocol.account.errors import (
     WrongBook,
     WrongCustody,
     WrongOpening,
+    WrongRun,
     WrongSigner,
     WrongTick,
 )
@@ -275,10 +276,18 @@ def test_how_often_a_book_was_opened_stays() -> None:
 
 
 def test_a_frozen_account_is_re_shared() -> None:
-    """Custodians are there, and their institution is not."""
+    """Custodians are there, and their institution is not. The run before is with those who had the book at its record.
+
+    A bundle shows the account at the record of a run: who signs what is found has to be in the policy of that moment.
+    """
     parties = owed_again(amended())
     assert parties.state.public.status is AccountState.FROZEN
-    parties.enter(resharing(parties))
+    document = resharing(parties)
+    parties.enter(document)
+    assert parties.run.reshared == document.body_hash()
+    refuses(parties, in_custody.request(parties), WrongRun, "re-shared after run .* the next tick can be opened")
+    owed_again(parties)
+    assert parties.run.reshared is None
     parties.enter(in_custody.request(parties))
 
 

@@ -33,6 +33,7 @@ from atomic_margin.service.operator.store.tables import CheckpointRow
 from atomic_margin.service.protocol.dealings import BookSharing
 from atomic_margin.service.protocol.signing import Identity, SignedDocument
 from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.verifier import opened
 from atomic_margin.service.verifier.served_terms import ServedTerms
 
 from ..documents import FUND
@@ -68,6 +69,34 @@ def request(scene: Scene) -> SignedDocument:
 
 def read(party: Party) -> AccountRead:
     return party.reading.account(FUND, party.reading.look())
+
+
+@pytest.mark.parametrize("pinned", ["the policy", "another"])
+def test_receipts_of_a_book_are_held_against_pinned_custodians(scene: Scene, pinned: str) -> None:
+    policy = scene.policy if pinned == "the policy" else scene.policy.changed({"name": "another"})
+    party = scene.party(2)
+    party.reading._own = replace(party.own, trust=party.own.trust.model_copy(update={"custody": {FUND: (policy,)}}))
+    if pinned == "the policy":
+        assert read(party).state.owed is not None
+        return
+    with pytest.raises(HistoryRefused, match="'submitted', the trust file pins no custody policy"):
+        read(party)
+
+
+def test_receipts_that_custodians_did_not_sign(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator enters a book that nobody has shares of, with receipts by others."""
+    party = scene.party(2)
+    trust = party.own.trust.model_copy(update={"custody": {FUND: (scene.policy,)}})
+    party.reading._own = replace(party.own, trust=trust)
+    checked = opened.check_receipts
+
+    def strangers(sharing: Any, *given: Any, **named: Any) -> Any:
+        receipt = {**sharing.receipts[0], "signature": sharing.receipts[1]["signature"]}
+        return checked(sharing.changed({"receipts": (receipt, *sharing.receipts[1:])}), *given, **named)
+
+    monkeypatch.setattr(opened, "check_receipts", strangers)
+    with pytest.raises(LogDiffers, match="'submitted', is not what custodians signed: the book was not shared so"):
+        read(party)
 
 
 def judged(party: Party, read_: AccountRead | None = None, **other: Any) -> Judged:

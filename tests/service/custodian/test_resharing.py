@@ -21,6 +21,7 @@ from atomic_margin.service.operator.custody.policies import policy_of, shown_to
 from atomic_margin.service.operator.store.custody_tables import ResharingRow
 from atomic_margin.service.operator.store.deal_rows import forget
 from atomic_margin.service.protocol.account.amendments import CustodyAmendment
+from atomic_margin.service.protocol.account.errors import WrongRun
 from atomic_margin.service.protocol.account.resharing_documents import Resharing, ResharingRequest
 from atomic_margin.service.protocol.account.state import SharedBook
 from atomic_margin.service.protocol.custody import CustodyPolicy
@@ -34,7 +35,7 @@ from atomic_margin.zk.sharing.reconstruct import reconstruct
 
 from ..documents import FUND
 from .engines import truthful
-from .played import POINTS, Party, Scene
+from .played import DELAY, POINTS, Party, Scene, owe
 from .test_openings import asked, rounds
 
 pytestmark = pytest.mark.long
@@ -238,8 +239,8 @@ def test_a_re_shared_book_is_re_shared_again(moving: Any) -> None:
 
 
 def test_a_frozen_account_s_book_is_opened_by_its_new_shares(scene_at: Open) -> None:
-    """Its institution is silent, shares are made anew, and old ones open nothing more."""
-    scene = scene_at("owed-fall")
+    """Its institution is silent, shares are made anew, and old ones open nothing more: the next run is opened."""
+    scene = scene_at("owed-calm")
     scene.publish()
     moving = Parties(scene, OLD_NAMES)
     before = shared(scene).deal
@@ -248,6 +249,10 @@ def test_a_frozen_account_s_book_is_opened_by_its_new_shares(scene_at: Open) -> 
     moving.round()
     moving.close()
     assert scene.world.account().public.status is AccountState.FROZEN
+    with pytest.raises(WrongRun, match=f"re-shared after run {FUND}.1 was recorded"):
+        asked(scene)
+    owe(scene, 2)
+    scene.clock.seconds += DELAY
     request = asked(scene)
     with pytest.raises(Conflict, match="custodians open the book"):
         ask(scene)
