@@ -31,11 +31,6 @@ from atomic_margin.service.protocol.custodian_messages import RowBox, RowBoxes, 
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.signing import SignedDocument
 
-OPENING_SECONDS = 600
-"""An opening of which nothing came by then lapses."""
-SESSION_SECONDS = 120
-"""After so long a session makes place for another one, whoever says that it came to nothing."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -77,13 +72,14 @@ def ask(operator: Operator, institution: str) -> OpeningRow:
         )
         signed = body.signed_by(operator.identity)
         entries.enter(session, operator.book, account, signed)
-        row = opening_row(signed, moment)
+        row = opening_row(operator, signed, moment)
         session.add(row)
         return row
 
 
-def opening_row(signed: SignedDocument, moment: datetime) -> OpeningRow:
+def opening_row(operator: Operator, signed: SignedDocument, moment: datetime) -> OpeningRow:
     """Return the row of an opening that is asked for at a moment."""
+    lapses_at = moment + timedelta(seconds=operator.settings.opening_seconds)
     body = OpeningRequest.parse(signed.body)
     return OpeningRow(
         request=signed.body_hash(),
@@ -91,7 +87,7 @@ def opening_row(signed: SignedDocument, moment: datetime) -> OpeningRow:
         run_id=body.run_id,
         document=signed.to_json(),
         asked_at=instant_text(moment),
-        lapses_at=instant_text(moment + timedelta(seconds=OPENING_SECONDS)),
+        lapses_at=instant_text(lapses_at),
     )
 
 
@@ -112,7 +108,7 @@ def take_part(operator: Operator, identity: str, request: str, part: TakesPart) 
             raise Conflict(f"there was no session {part.session} yet", "session")
         row.address, row.gave_up = part.address, max(row.gave_up, part.session or 0)
         session.flush()
-        advance(session, opening, policy)
+        advance(operator, session, opening, policy)
 
 
 def refuse(operator: Operator, identity: str, request: str, reason: str) -> None:
@@ -165,16 +161,17 @@ def rows_for(operator: Operator, identity: str, request: str) -> RowBoxes:
         return RowBoxes(boxes={str(row.point): row.box.hex() for row in session.scalars(query)})
 
 
-def advance(session: Session, opening: OpeningRow, policy: CustodyPolicy) -> None:
+def advance(operator: Operator, session: Session, opening: OpeningRow, policy: CustodyPolicy) -> None:
     """Begin the next session if it is its time."""
     rows = {row.point: row for row in parts_of(session, opening) if row.address is not None and row.refusal is None}
     before = session_of(session, opening)
+    most = timedelta(seconds=operator.settings.opening_session_seconds)
     points = sessions.chosen(
         [sessions.Part(row.point, row.gave_up, row.failed) for row in rows.values()],
         None if before is None else sessions.Session(before.number, tuple(map(int, before.present))),
         present=policy.present,
         threshold=policy.threshold,
-        over=before is not None and instant(before.began_at) + timedelta(seconds=SESSION_SECONDS) <= now(),
+        over=before is not None and instant(before.began_at) + most <= now(),
         tried=[tuple(sorted(map(int, row.present))) for row in _sessions_of(session, opening)],
     )
     if points is None:
@@ -221,7 +218,7 @@ def _look_at(operator: Operator, session: Session, opening: OpeningRow) -> None:
     elif opening.lapses_at <= now_text():
         lapse(operator, session, opening, _why_late(session, opening))
     elif opening.open:
-        advance(session, opening, _policy(session, opening))
+        advance(operator, session, opening, _policy(session, opening))
 
 
 def lapse(operator: Operator, session: Session, opening: OpeningRow, reason: str) -> None:
