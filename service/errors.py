@@ -47,6 +47,7 @@ ServiceError
 from typing import Any
 
 from atomic_margin.service.request_errors import AccountHeld as AccountHeld
+from atomic_margin.service.request_errors import AskedTooEarly as AskedTooEarly
 from atomic_margin.service.request_errors import BodyDiffers as BodyDiffers
 from atomic_margin.service.request_errors import ClaimLost as ClaimLost
 from atomic_margin.service.request_errors import Conflict as Conflict

@@ -36,7 +36,8 @@ def open_book(
 
     What they find ends the run like an answer: covered, or with a breach that is settled. An answer of the institution
     that comes before wins. Each custodian checks for itself that the run is owed; `operator openings` shows how far
-    they are, and why one refuses.
+    they are, and why one refuses. Before the policy's time is over nothing is asked: custodians would refuse, and one
+    of the few openings would be lost. Then `not_before` in the problem document says from when to ask.
 
     Exit status 0: asked for. 1: refused, the problem document is printed. 2: nobody answered.
     """

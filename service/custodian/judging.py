@@ -175,11 +175,8 @@ def judge(
 def _require_late(
     read: AccountRead, run: OpenRun, policy: CustodyPolicy, seen_at: Callable[[int], int | None], now: int
 ) -> None:
-    # Since the book is owed without a break: of who is silent from tick to tick every run is overdue only for a moment.
-    number = 0
-    for at, item in enumerate(read.history.entries, 1):
-        number = 0 if item.public.owed is None else (number or at)
-    if not number:
+    number = read.history.owed_since
+    if number is None:
         raise HistoryRefused(f"the history does not have the entry by which the book of run {run.run_id} is owed")
     leaf = read.log.entries[read.account][number].leaf
     since = seen_at(leaf)
