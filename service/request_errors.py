@@ -22,6 +22,7 @@ ServiceError
     │   ├── ClaimLost            409  a run that another caller has in hand by now
     │   ├── DealingOver          409  a deal that takes no receipts any more; deal anew
     │   ├── OpeningOver          409  an opening, or a session of one, that is over
+    │   ├── RunOld               409  custodians would refuse to open a run at prices that are so old
     │   ├── AskedTooEarly        409  custodians would refuse an opening as too early; `.not_before` says how long
     │   ├── AccountHeld          409  the operator holds an account whose identity key somebody else may have
     │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
@@ -182,6 +183,12 @@ class OpeningOver(Conflict):
     """An opening that is over, or a session of one that another session took the place of."""
 
     slug, title = "opening-over", "The opening, or its session, is over"
+
+
+class RunOld(Conflict):
+    """Custodians would refuse an opening, since the prices of the run are old; the run at the newest tick will do."""
+
+    slug, title = "run-old", "The run is at old prices"
 
 
 class AskedTooEarly(Conflict):

@@ -20,6 +20,7 @@ CustodianError
 │   ├── NotRequested             the history has no such request, or the log does not have it yet
 │   ├── OpeningOver              the opening is over: it was answered, found, or given up
 │   ├── TooEarly                 the time after which a book may be opened is not over
+│   ├── RunOld                   a later tick with prices had long been known when it was asked for
 │   ├── BookDiffers              the shares here are of another book than the run's, or that has no proof that holds
 │   ├── RecordDiffers            tick, terms or matrices are others than those that the record names
 │   ├── SlackNotOpened           rows with slack that no opening takes: none at this tick, too many, or too wide
@@ -125,6 +126,10 @@ class OpeningOver(OpeningRefused):
 
 class TooEarly(OpeningRefused):
     """The time after which a book may be opened is not over."""
+
+
+class RunOld(OpeningRefused):
+    """A later tick with prices had long been known when the opening was asked for: whoever asks could choose."""
 
 
 class TooManySessions(OpeningRefused):

@@ -1,4 +1,4 @@
-"""From when an opening may be asked for: the rule of custodians, seen from the operator, and a minute more.
+"""When an opening may be asked for: the rules of custodians, seen from the operator, and a minute more.
 
 A custodian counts a policy's `opening_after_seconds` from when it first saw, in a checkpoint that enough witnesses had
 cosigned, the entry by which the book came to be owed. The operator does not know when that was. It knows when its
@@ -14,13 +14,16 @@ from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import instant_text
 from atomic_margin.documents.strict import instant
-from atomic_margin.service.errors import AskedTooEarly
+from atomic_margin.service.errors import AskedTooEarly, RunOld
 from atomic_margin.service.operator.custody.history import released
 from atomic_margin.service.operator.custody.policies import policy_named
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import checkpoints, entries
 from atomic_margin.service.operator.store.database import now
-from atomic_margin.service.operator.store.tables import EntryRow
+from atomic_margin.service.operator.store.market_chain import oldest_market
+from atomic_margin.service.operator.store.tables import EntryRow, Run
+from atomic_margin.service.protocol.documents import RunRecord
+from atomic_margin.service.protocol.opening_times import behind_at_most
 from atomic_margin.service.protocol.released import ReleasedHistory
 
 LOOK_SECONDS = 60
@@ -66,6 +69,32 @@ def require_late(operator: Operator, institution: str) -> None:
             f"may have seen it as late as {instant_text(since + waits - timedelta(seconds=after))}: ask again from "
             f"{instant_text(earliest)} on; asked now, they would refuse, and one opening of the policy would be lost",
             not_before=instant_text(earliest),
+        )
+
+
+def require_new(operator: Operator, institution: str) -> None:
+    """Make sure that custodians will not find the run of an account to be at old prices.
+
+    Raises:
+        NotFound: there is no such account.
+        RunOld: a later tick with prices has come too long ago.
+    """
+    run = entries.state_of(operator.account(institution)).public.run
+    if run is None or run.record is None:
+        return
+    with operator.store.reading() as session:
+        record = RunRecord.parse(session.get_one(Run, run.run_id).record["body"])
+        later = oldest_market(session, run.price_sequence)
+    # The checkpoint that has the request comes after this; that of the tick came after its date.
+    known = now() + timedelta(seconds=2 * LOOK_SECONDS)
+    if later is not None and known > instant(later.received_at) + timedelta(
+        seconds=behind_at_most(record.answer_seconds)
+    ):
+        raise RunOld(
+            f"run {run.run_id} is at tick {run.price_sequence}, and tick {later.sequence} came at {later.received_at}: "
+            "custodians would refuse, and one opening of the policy would be lost; ask once the run at the newest tick "
+            "is recorded, which comes next unless runs are halted",
+            "institution",
         )
 
 

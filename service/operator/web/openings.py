@@ -17,6 +17,7 @@ def openings_router(operator: Operator) -> APIRouter:
     def ask(asked: OpeningAsked) -> OpeningStanding:
         """Ask custodians to open the book of an account whose time to answer is over, and the policy's time too."""
         asking.require_late(operator, asked.institution)
+        asking.require_new(operator, asked.institution)
         opened.require_openable(operator, asked.institution)
         return standings.standing(operator, openings.ask(operator, asked.institution).request)
 
