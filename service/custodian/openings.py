@@ -29,6 +29,7 @@ from atomic_margin.service.custodian.errors import (
     OpeningRefused,
     RequestInvalid,
     RowShareWrong,
+    RowsUnsigned,
     SessionFailed,
     SessionOver,
     TooEarly,
@@ -282,7 +283,7 @@ class Openings:
             return closing.covered(judged)
         own, point = self._own, session.closer
         rows = closing.rows_of(judged, found)
-        sent, wrong = {point: closing.own_shares(judged, rows)}, set[int]()
+        sent, wrong, unsigned = {point: closing.own_shares(judged, rows)}, set[int](), set[int]()
         boxes = self._client.rows(row.request).boxes
         for one in session.present:
             box = boxes.get(str(one.point))
@@ -292,23 +293,26 @@ class Openings:
                 data = bytes.fromhex(box)
                 key = own.folder.encryption
                 sent[one.point] = closing.open_rows(
-                    judged, rows, data, session.number, one.point, point, key, own.group
+                    judged, found, rows, data, session.number, one.point, point, key, own.group
                 )
-            except (RowShareWrong, ValueError) as error:
-                # Named, and the others' may do.
-                wrong.add(one.point)
+            except (RowShareWrong, RowsUnsigned, ValueError) as error:
+                # Named, and the others' may do. Whose is not signed, nobody knows who made it.
+                (wrong if isinstance(error, RowShareWrong) else unsigned).add(one.point)
                 self._say_once((row.request, session.number, one.point), f"wrong share of a row: {error}")
         if len(sent) < judged.policy.threshold:
-            left = len(session.present) - len(wrong)
+            left = len(session.present) - len(wrong) - len(unsigned)
             if left < judged.policy.threshold:
                 named = ", ".join(map(str, sorted(wrong)))
-                raise RowShareWrong(min(wrong), f"wrong shares of rows came from points {named}")
+                if wrong:
+                    raise RowShareWrong(min(wrong), f"wrong shares of rows came from points {named}")
+                named = ", ".join(map(str, sorted(unsigned)))
+                raise RowsUnsigned(f"shares of rows in the names of points {named} came without their signatures")
             return None
         return closing.prove(judged, found, sent, own.group)
 
     def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> None:
         sent = closing.own_shares(judged, closing.rows_of(judged, found))
-        box = closing.seal_rows(judged, sent, session.number, session.closer)
+        box = closing.seal_rows(judged, found, sent, session.number, session.closer, self._own.folder.identity)
         try:
             self._client.send_rows(row.request, RowBox(session=session.number, box=box.hex()))
         except RemoteError as error:

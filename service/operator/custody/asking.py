@@ -25,6 +25,7 @@ from atomic_margin.service.operator.store.tables import EntryRow, Run
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.opening_times import behind_at_most
 from atomic_margin.service.protocol.released import ReleasedHistory
+from atomic_margin.service.protocol.signing import SignedDocument
 
 LOOK_SECONDS = 60
 """A custodian that runs reads the log so often at least, also after failures. It waits two minutes more itself."""
@@ -83,7 +84,7 @@ def require_new(operator: Operator, institution: str) -> None:
     if run is None or run.record is None:
         return
     with operator.store.reading() as session:
-        record = RunRecord.parse(session.get_one(Run, run.run_id).record["body"])
+        record = RunRecord.parse(SignedDocument.parse(session.get_one(Run, run.run_id).record).body)
         later = oldest_market(session, run.price_sequence)
     # The checkpoint that has the request comes after this; that of the tick came after its date.
     known = now() + timedelta(seconds=2 * LOOK_SECONDS)
