@@ -48,6 +48,7 @@ from atomic_margin.service.protocol.account.opening_documents import (
     finding_hash,
 )
 from atomic_margin.service.protocol.custodian_messages import (
+    Accusation,
     FindingBrought,
     OpeningSession,
     OpeningStanding,
@@ -61,7 +62,7 @@ PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
 AFTER_ENGINE_SECONDS = 45
 """A session of which nothing came so long after its computation had to end is given up."""
-MAX_REASON_CHARACTERS = 500
+MAX_REASON_CHARACTERS, MAX_ACCUSATION_CHARACTERS = 500, 300
 MAX_SESSIONS = 6
 """Of one opening: each is one try for a custodian that deviates, and may tell it something."""
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
@@ -299,6 +300,8 @@ class Openings:
                 # Named, and the others' may do. Whose is not signed, nobody knows who made it.
                 (wrong if isinstance(error, RowShareWrong) else unsigned).add(one.point)
                 self._say_once((row.request, session.number, one.point), f"wrong share of a row: {error}")
+                if isinstance(error, RowShareWrong):
+                    self._accuse(row.request, session.number, error)
         if len(sent) < judged.policy.threshold:
             left = len(session.present) - len(wrong) - len(unsigned)
             if left < judged.policy.threshold:
@@ -309,6 +312,17 @@ class Openings:
                 raise RowsUnsigned(f"shares of rows in the names of points {named} came without their signatures")
             return None
         return closing.prove(judged, found, sent, own.group)
+
+    def _accuse(self, request: str, number: int, error: RowShareWrong) -> None:
+        said = Accusation(session=number, point=error.point, reason=str(error)[:MAX_ACCUSATION_CHARACTERS])
+        part = TakesPart(address=self._address, accuses=(said,))
+        try:
+            self._once((request, number, error.point, "accused"), lambda: self._client.take_part(request, part))
+        except RemoteError as refused:
+            if not 400 <= refused.status < 500:
+                raise
+            # The finding does not wait for it.
+            self._say_once((request, number, error.point, "not taken"), f"an accusation is not taken: {refused}")
 
     def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> None:
         sent = closing.own_shares(judged, closing.rows_of(judged, found))

@@ -18,6 +18,7 @@ from atomic_margin.service.operator.custody.policies import point_of, policy_nam
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.custody_tables import (
+    OpeningAccusationRow,
     OpeningBoxRow,
     OpeningPartRow,
     OpeningRow,
@@ -27,7 +28,7 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.protocol.account.opening_documents import OpeningLapse, OpeningRequest
-from atomic_margin.service.protocol.custodian_messages import RowBox, RowBoxes, TakesPart
+from atomic_margin.service.protocol.custodian_messages import Accusation, RowBox, RowBoxes, TakesPart
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.signing import SignedDocument
 
@@ -96,7 +97,7 @@ def take_part(operator: Operator, identity: str, request: str, part: TakesPart) 
 
     Raises:
         OpeningOver: the opening is over.
-        Conflict: it refused before, or gives up on a session that there was not.
+        Conflict: it refused before, gives up on a session that there was not, or accuses whom it cannot.
     """
     with operator.store.unit_of_work() as session:
         opening, policy = open_one(session, request)
@@ -106,6 +107,8 @@ def take_part(operator: Operator, identity: str, request: str, part: TakesPart) 
             raise Conflict("the custodian refused to take part in this opening", "state")
         if (part.session or 0) > (0 if present is None else present.number):
             raise Conflict(f"there was no session {part.session} yet", "session")
+        for one in part.accuses:
+            _keep_accusation(session, opening, row.point, one)
         row.address, row.gave_up = part.address, max(row.gave_up, part.session or 0)
         session.flush()
         advance(operator, session, opening, policy)
@@ -297,6 +300,23 @@ def _part_of(session: Session, opening: OpeningRow, point: int) -> OpeningPartRo
         row = OpeningPartRow(request=opening.request, point=point, gave_up=0, failed=0)
         session.add(row)
     return row
+
+
+def _keep_accusation(session: Session, opening: OpeningRow, point: int, said: Accusation) -> None:
+    """Keep what the closer of a session says of another custodian in it; the first time counts."""
+    about = session.get(OpeningSessionRow, (opening.request, said.session))
+    if about is None or about.closer != point or said.point == point or str(said.point) not in about.present:
+        raise Conflict(
+            f"the custodian at point {point} did not close session {said.session} with the one at point {said.point}: "
+            "only the closer knows the shares of rows",
+            "accuses",
+        )
+    if session.get(OpeningAccusationRow, (opening.request, said.session, said.point)) is None:
+        session.add(
+            OpeningAccusationRow(request=opening.request, session=said.session, point=said.point, reason=said.reason)
+        )
+        named = {"number": said.session, "closer": point, "accused": said.point, "reason": said.reason}
+        tell(session, "custodian accused", level=logging.WARNING, institution=opening.institution, **named)
 
 
 def _refusals(session: Session, opening: OpeningRow) -> int:

@@ -18,7 +18,7 @@ from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.operator.custody import openings, standings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningPartRow, OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import finding_hash
-from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox
+from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox, TakesPart
 from atomic_margin.service.protocol.opening_claims import check_verdicts, verify_finding
 from atomic_margin.service.protocol.signing import Identity
 
@@ -138,6 +138,10 @@ def test_a_wrong_share_of_a_row_is_named_and_the_others_do(scene_at: Open, caplo
     parties[0].openings.round()
     assert "the custodian at point 2 sent no share of the row" in caplog.text
     assert row(parties[0], request).finding is not None
+    # The operator is told, though the closer went on with the others.
+    [accused] = standing(scene).accusations
+    assert (accused.session, accused.closer, accused.point) == (1, 1, 2)
+    assert accused.reason.startswith("the custodian at point 2 sent no share of the row")
 
 
 def test_a_closer_without_enough_rows_names_who_sent_wrong_ones(
@@ -151,6 +155,27 @@ def test_a_closer_without_enough_rows_names_who_sent_wrong_ones(
     given_up = row(parties[0], request)
     assert given_up.reason.startswith("RowShareWrong: wrong shares of rows came from points 2, 5")
     assert standing(scene).finding is None
+    assert [(one.closer, one.point) for one in standing(scene).accusations] == [(1, 2), (1, 5)]
+
+
+def test_a_finding_does_not_wait_for_an_accusation(
+    scene_at: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = scene_at("owed-fall")
+    request = asked(scene)
+    parties = [scene.party(point, truthful(scene, 2)) for point in (1, 2, 5)]
+    send_wrong_rows(monkeypatch, 2)
+    take_part = parties[0].client.take_part
+
+    def refused(named: str, part: TakesPart) -> None:
+        if part.accuses:
+            raise RemoteError("no place for it", 409)
+        take_part(named, part)
+
+    parties[0].client.take_part = refused  # type: ignore[method-assign]
+    rounds(parties, 3)
+    assert "an accusation is not taken: no place for it" in caplog.text
+    assert row(parties[0], request).finding is not None
 
 
 def send_wrong_rows(monkeypatch: pytest.MonkeyPatch, *points: int) -> None:
@@ -179,6 +204,7 @@ def test_a_closer_blames_nobody_for_what_nobody_signed(scene_at: Open) -> None:
     assert row(parties[0], request).reason == (
         "RowsUnsigned: shares of rows in the names of points 2, 5 came without their signatures"
     )
+    assert standing(scene).accusations == ()
 
 
 def test_a_closer_that_lies_is_not_followed(scene_at: Open) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -204,6 +205,34 @@ def test_a_session_is_over_after_its_time(owed: Owed, monkeypatch: pytest.Monkey
     set_times(monkeypatch, owed.world, opening_session_seconds=0)
     assert openings.sweep(owed.world.operator) == []
     assert owed.standing()["session"]["number"] == "2"
+
+
+def test_only_the_closer_of_a_session_accuses_who_was_in_it(owed: Owed) -> None:
+    owed.in_session(1, 2, 5, 9)
+    path, reason = f"/openings/{owed.request}/part", "the share does not fit"
+
+    def accuse(by: int, point: int, session: int = 1) -> Any:
+        said = {"session": str(session), "point": str(point), "reason": reason}
+        body = {"address": f"127.0.0.1:{9000 + by}", "accuses": [said]}
+        return owed.holders[by].call("POST", path, json=body)
+
+    for by, point, session in ((2, 5, 1), (9, 2, 1), (1, 9, 1), (1, 1, 1), (1, 2, 2)):
+        refused = accuse(by, point, session)
+        assert (refused.status_code, refused.json()["field"]) == (409, "accuses"), (by, point, session)
+    assert owed.standing()["accusations"] == []
+    assert accuse(1, 5).status_code == 201
+    # Said again: the first time counts.
+    reason = "otherwise"
+    assert accuse(1, 5).status_code == 201
+    owed.holders[1].takes_part(owed.request, 1)
+    # Of a session that another one took the place of, it is known still.
+    owed.holders[2].takes_part(owed.request, 1)
+    assert owed.standing()["session"]["number"] == "2"
+    assert accuse(1, 2).status_code == 201
+    assert owed.standing()["accusations"] == [
+        {"session": "1", "closer": "1", "point": "2", "reason": "otherwise"},
+        {"session": "1", "closer": "1", "point": "5", "reason": "the share does not fit"},
+    ]
 
 
 def test_too_many_refusals_end_an_opening(owed: Owed) -> None:
