@@ -47,6 +47,7 @@ ServiceError
 from typing import Any
 
 from atomic_margin.service.request_errors import AccountHeld as AccountHeld
+from atomic_margin.service.request_errors import AskedTooEarly as AskedTooEarly
 from atomic_margin.service.request_errors import BodyDiffers as BodyDiffers
 from atomic_margin.service.request_errors import ClaimLost as ClaimLost
 from atomic_margin.service.request_errors import Conflict as Conflict
@@ -74,6 +75,7 @@ from atomic_margin.service.request_errors import RequestExpired as RequestExpire
 from atomic_margin.service.request_errors import RequestReplayed as RequestReplayed
 from atomic_margin.service.request_errors import RequestSignatureInvalid as RequestSignatureInvalid
 from atomic_margin.service.request_errors import RulesNotSigned as RulesNotSigned
+from atomic_margin.service.request_errors import RunOld as RunOld
 from atomic_margin.service.request_errors import SaleRefused as SaleRefused
 from atomic_margin.service.request_errors import ServiceError as ServiceError
 from atomic_margin.service.request_errors import SignatureInvalid as SignatureInvalid

@@ -22,6 +22,8 @@ ServiceError
     │   ├── ClaimLost            409  a run that another caller has in hand by now
     │   ├── DealingOver          409  a deal that takes no receipts any more; deal anew
     │   ├── OpeningOver          409  an opening, or a session of one, that is over
+    │   ├── RunOld               409  custodians would refuse to open a run at prices that are so old
+    │   ├── AskedTooEarly        409  custodians would refuse an opening as too early; `.not_before` says how long
     │   ├── AccountHeld          409  the operator holds an account whose identity key somebody else may have
     │   └── EntriesMissing       409  somebody knows later entries of an account than are stored: an older backup
     ├── TooLarge                 413  a body over its limit
@@ -52,11 +54,13 @@ class RequestError(ServiceError):
         status: HTTP status.
         slug: last part of the problem's type URN.
         field: JSON path or name of the part that is wrong, if one is.
+        not_before: from when the same request may be taken, UTC, where time alone is wrong.
     """
 
     status: ClassVar[int] = 400
     slug: ClassVar[str] = "request"
     title: ClassVar[str] = "The request is refused"
+    not_before: str | None = None
 
     def __init__(self, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -179,6 +183,22 @@ class OpeningOver(Conflict):
     """An opening that is over, or a session of one that another session took the place of."""
 
     slug, title = "opening-over", "The opening, or its session, is over"
+
+
+class RunOld(Conflict):
+    """Custodians would refuse an opening, since the prices of the run are old; the run at the newest tick will do."""
+
+    slug, title = "run-old", "The run is at old prices"
+
+
+class AskedTooEarly(Conflict):
+    """Custodians would refuse an opening, since the time of their policy is not over; nothing is lost by waiting."""
+
+    slug, title = "opening-too-early", "It is too early to have the book opened"
+
+    def __init__(self, detail: str, field: str | None = None, not_before: str | None = None) -> None:
+        super().__init__(detail, field)
+        self.not_before = not_before
 
 
 class QuotaExceeded(Conflict):

@@ -36,7 +36,8 @@ def open_book(
 
     What they find ends the run like an answer: covered, or with a breach that is settled. An answer of the institution
     that comes before wins. Each custodian checks for itself that the run is owed; `operator openings` shows how far
-    they are, and why one refuses.
+    they are, and why one refuses. Before the policy's time is over nothing is asked: custodians would refuse, and one
+    of the few openings would be lost. Then `not_before` in the problem document says from when to ask.
 
     Exit status 0: asked for. 1: refused, the problem document is printed. 2: nobody answered.
     """
@@ -49,11 +50,13 @@ def openings(
 ) -> None:
     """Show the openings that were asked for, the newest first: who computes, who signed, who refuses.
 
-    atomic-margin operator openings --dir operator-data
+        atomic-margin operator openings --dir operator-data
+
+    Accused is whose signed shares of rows did not fit the deal, as the closer of that session says.
     """
 
     def sections(found: Any) -> Sections:
-        columns = ("account", "run", "asked", "stage", "session", "signed", "refused")
+        columns = ("account", "run", "asked", "stage", "session", "signed", "refused", "accused")
         return [("Openings", columns, [_row(one) for one in found["openings"]])]
 
     show(lambda: ask(directory, operator, "openings", "/v1/openings"), sections, as_json, watch)
@@ -138,4 +141,8 @@ def _row(one: Any) -> tuple[str, ...]:
         "" if session is None else f"{session['number']}: {present}",
         str(len(one["verdicts"])),
         "; ".join(f"{point}: {reason}" for point, reason in sorted(one["refusals"].items())),
+        "; ".join(
+            f"{said['point']} by {said['closer']} in session {said['session']}: {said['reason']}"
+            for said in one["accusations"]
+        ),
     )

@@ -125,6 +125,12 @@ def serve(
     ens_gateway: Annotated[
         Path | None, typer.Option(help="Answer as the gateway of an ENS name: which one, and by which key, as JSON.")
     ] = None,
+    opening_seconds: Annotated[
+        int, typer.Option(help="An opening by custodians of which nothing came by then lapses.", min=60, max=86_400)
+    ] = 600,
+    opening_session_seconds: Annotated[
+        int, typer.Option(help="After so long other custodians compute in an opening.", min=10, max=3600)
+    ] = 120,
     min_free_mb: Annotated[
         int, typer.Option(help="MiB to keep free on the disk: with less, no enrolment and no tick is taken.", min=0)
     ] = DEFAULT_MIN_FREE_MIB,
@@ -180,6 +186,8 @@ def serve(
             retention=RetentionRules() if retention is None else read_document(retention, RetentionRules.parse),
             min_free_bytes=min_free_mb << 20,
             limits=USUAL_LIMITS if limits is None else read_document(limits, Limits.parse),
+            opening_seconds=opening_seconds,
+            opening_session_seconds=opening_session_seconds,
             breakers=None if breakers is None else read_document(breakers, BreakerRules.parse),
             ens_gateway=None
             if ens_gateway is None

@@ -1,11 +1,13 @@
 """From the indexes that were computed to a finding that others sign. Touches secrets: shares and values of two rows.
 
-Each custodian sends its shares of the least maintenance row and of the least initial row to the closer, in a box that
-the closer alone opens. The closer checks every share against the deal, so a wrong one is named, and goes on with t that
-fit. It proves the breach and what the initial row lacks. No value of a row leaves it. Of a model with slack the two
-rows are the combined ones, which everybody makes from what was computed (`custodian.slack`).
+Each custodian sends its shares of the least maintenance row and of the least initial row to the closer, signed, in a
+box that the closer alone opens. Who carries boxes can make one: only signed shares count as somebody's. The closer
+checks every share against the deal, so a wrong one is named, and goes on with t that fit. It proves the breach and what
+the initial row lacks. No value of a row leaves it. Of a model with slack the two rows are the combined ones, which
+everybody makes from what was computed (`custodian.slack`).
 
-    rows    share of the maintenance row | share of the initial row (`zk.sharing.rows`)
+    rows    share of the maintenance row | share of the initial row (`zk.sharing.rows`) | signature, 64 bytes
+    signed  info | newline | canonical JSON: what was computed | newline | both shares
     info    canonical JSON: format, operator, institution, request, session, deal, from, to
 """
 
@@ -17,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from atomic_margin.documents.canonical import canonical_bytes
 from atomic_margin.margin.rows.certificate import Certificate
-from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing
+from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing, RowsUnsigned
 from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.slack import certificates_of, combined_of
 from atomic_margin.service.custodian.store import Found
-from atomic_margin.service.errors import RequestError
+from atomic_margin.service.errors import RequestError, SignatureInvalid
 from atomic_margin.service.protocol.account.opening_documents import Finding, OpenedClaim, SlackCertificate
 from atomic_margin.service.protocol.opening_claims import (
     breach_statement,
@@ -31,6 +33,7 @@ from atomic_margin.service.protocol.opening_claims import (
     verify_finding,
 )
 from atomic_margin.service.protocol.share_boxes import SUITE, read_encryption_key
+from atomic_margin.service.protocol.signing import Identity, verify_row_shares
 from atomic_margin.zk.errors import OtherDeal, ProofError, SharesInvalid, SharingEncodingError
 from atomic_margin.zk.groups import Group
 from atomic_margin.zk.prove.lack import prove_lack
@@ -39,8 +42,8 @@ from atomic_margin.zk.sharing.messages import shares_bytes
 from atomic_margin.zk.sharing.open_row import RowOpening, open_row, share_row
 from atomic_margin.zk.sharing.rows import Row, RowShare, check_row_share
 
-FORMAT = "atomic-margin/row-box/1"
-SHARE_BYTES = shares_bytes(1)
+FORMAT = "atomic-margin/row-box/2"
+SHARE_BYTES, SIGNATURE_BYTES = shares_bytes(1), 64
 
 
 class Rows(NamedTuple):
@@ -85,24 +88,34 @@ def own_shares(judged: Judged, rows: Rows) -> Sent:
     return Sent(share_row(rows.maintenance, shares), share_row(rows.initial, shares))
 
 
-def seal_rows(judged: Judged, sent: Sent, session: int, closer: int) -> bytes:
-    """Return the box of a custodian's shares of the rows, for the closer.
+def seal_rows(judged: Judged, found: Found, sent: Sent, session: int, closer: int, identity: Identity) -> bytes:
+    """Return the box of a custodian's shares of the rows, signed by it, for the closer.
 
     Raises:
         EncryptionKeyRefused: nothing can be encrypted to the closer's key.
     """
     data = sent.maintenance.to_bytes() + sent.initial.to_bytes()
     key = read_encryption_key(judged.policy.by_point[closer].encryption_key)
-    return SUITE.encrypt(data, key, info=_info(judged, session, sent.initial.custodian, closer))
+    info = _info(judged, session, sent.initial.custodian, closer)
+    return SUITE.encrypt(data + identity.sign_row_shares(_signed(info, found, data)), key, info=info)
 
 
 def open_rows(
-    judged: Judged, rows: Rows, box: bytes, session: int, point: int, closer: int, key: X25519PrivateKey, group: Group
+    judged: Judged,
+    found: Found,
+    rows: Rows,
+    box: bytes,
+    session: int,
+    point: int,
+    closer: int,
+    key: X25519PrivateKey,
+    group: Group,
 ) -> Sent:
     """Return another custodian's shares of the rows, which fit the deal.
 
     Args:
         judged: the opening.
+        found: what was computed.
         rows: both.
         box: as the operator carried it.
         session: that it is of.
@@ -112,18 +125,28 @@ def open_rows(
         group: backend.
 
     Raises:
-        RowShareWrong: it does not open, or has no such shares, or they do not fit; `.point` is whose.
+        RowsUnsigned: it does not open, or that custodian did not sign it for these rows in this session: it may be
+            from whoever carried it, and nobody is to blame.
+        RowShareWrong: the custodian signed what are no such shares, or do not fit; `.point` is whose.
     """
+    info = _info(judged, session, point, closer)
     try:
-        data = SUITE.decrypt(box, key, info=_info(judged, session, point, closer))
+        opened = SUITE.decrypt(box, key, info=info)
+        data, signature = opened[:-SIGNATURE_BYTES], opened[-SIGNATURE_BYTES:]
+        verify_row_shares(judged.policy.by_point[point].identity, _signed(info, found, data), signature)
+    except (InvalidTag, SignatureInvalid) as error:
+        raise RowsUnsigned(
+            f"a box in the name of the custodian at point {point} "
+            f"{'does not open' if isinstance(error, InvalidTag) else 'is not signed by it for these rows'} in this "
+            "session: whoever carried it may have made it"
+        ) from None
+    try:
         if len(data) != 2 * SHARE_BYTES:
             raise SharingEncodingError(f"two shares of rows are {2 * SHARE_BYTES} bytes, got {len(data)}")
         deal = judged.taken.deal
         sent = Sent(RowShare.from_bytes(data[:SHARE_BYTES], deal), RowShare.from_bytes(data[SHARE_BYTES:], deal))
         for row, share in zip(rows, sent, strict=True):
             check_row_share(row, row.points(group), share, point, group)
-    except InvalidTag:
-        raise RowShareWrong(point, f"the rows of the custodian at point {point} do not open in this session") from None
     except (SharingEncodingError, OtherDeal, SharesInvalid) as error:
         raise RowShareWrong(point, f"the custodian at point {point} sent no share of the row: {error}") from error
     return sent
@@ -231,6 +254,15 @@ def _said(claim: OpenedClaim) -> dict[str, object]:
     if not isinstance(said, dict):
         raise TypeError("a claim is a JSON object")
     return dict(said)
+
+
+def _signed(info: bytes, found: Found, data: bytes) -> bytes:
+    computed = {
+        name: "none" if value is None else [str(one) for one in (value if isinstance(value, tuple) else (value,))]
+        for name, value in found._asdict().items()
+        if name != "breach"
+    }
+    return b"\n".join((info, canonical_bytes(computed), data))
 
 
 def _info(judged: Judged, session: int, sender: int, closer: int) -> bytes:

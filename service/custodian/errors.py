@@ -20,6 +20,7 @@ CustodianError
 │   ├── NotRequested             the history has no such request, or the log does not have it yet
 │   ├── OpeningOver              the opening is over: it was answered, found, or given up
 │   ├── TooEarly                 the time after which a book may be opened is not over
+│   ├── RunOld                   a later tick with prices had long been known when it was asked for
 │   ├── BookDiffers              the shares here are of another book than the run's, or that has no proof that holds
 │   ├── RecordDiffers            tick, terms or matrices are others than those that the record names
 │   ├── SlackNotOpened           rows with slack that no opening takes: none at this tick, too many, or too wide
@@ -28,7 +29,8 @@ CustodianError
 └── SessionFailed                nothing came of a session; another one may follow
     ├── SessionRefused           its custodians are not those that the policy allows
     ├── FoundOtherwise           the computation says something else than it said of this run before
-    ├── RowShareWrong            a custodian sent a wrong share of a row; `.point` is its
+    ├── RowShareWrong            a custodian signed and sent a wrong share of a row; `.point` is its
+    ├── RowsUnsigned             a custodian's name is on shares of rows that it did not sign: nobody is to blame
     ├── RowsMissing              too few custodians sent shares of the rows that fit
     ├── NotProven                the rows are not what the computation said of them: a custodian deviated
     ├── FindingRefused           what the closer brought is not what was computed here, or a proof does not hold
@@ -127,6 +129,10 @@ class TooEarly(OpeningRefused):
     """The time after which a book may be opened is not over."""
 
 
+class RunOld(OpeningRefused):
+    """A later tick with prices had long been known when the opening was asked for: whoever asks could choose."""
+
+
 class TooManySessions(OpeningRefused):
     """So many computations of one opening came to nothing that somebody may be after what each of them tells."""
 
@@ -160,7 +166,7 @@ class FoundOtherwise(SessionFailed):
 
 
 class RowShareWrong(SessionFailed):
-    """A custodian sent a wrong share of a row.
+    """A custodian signed and sent a wrong share of a row.
 
     Attributes:
         point: of that custodian.
@@ -169,6 +175,13 @@ class RowShareWrong(SessionFailed):
     def __init__(self, point: int, message: str) -> None:
         super().__init__(message)
         self.point = point
+
+
+class RowsUnsigned(SessionFailed):
+    """A box of shares is not signed by the custodian in whose name it came: the operator, or anybody, may have made it.
+
+    It says nothing about that custodian; but an operator that is honest knows from whom it took the box.
+    """
 
 
 class RowsMissing(SessionFailed):

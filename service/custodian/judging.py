@@ -4,6 +4,7 @@ What is asked follows from documents that the custodian checked itself (`custodi
 own policies and its own clock. The request only names what it is about.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,6 +23,7 @@ from atomic_margin.service.custodian.errors import (
     PolicyNotAgreed,
     RecordDiffers,
     RequestInvalid,
+    RunOld,
     SharesDamaged,
     TooEarly,
 )
@@ -36,6 +38,7 @@ from atomic_margin.service.protocol.bodies import Body, parse_signed
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.documents import RunRecord
 from atomic_margin.service.protocol.opening_claims import OpeningGround
+from atomic_margin.service.protocol.opening_times import behind_at_most
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.ticks import PriceTick
@@ -137,6 +140,7 @@ def judge(
         NotRequested: the log has no such request of this account yet.
         OpeningOver: the account has another opening open, or none.
         TooEarly: the time after which a book may be opened is not over.
+        RunOld: a later tick with prices had long been in the log when it was asked for.
         BookDiffers: the shares are of another book than the run's, or it has no proof that holds.
         RecordDiffers: tick, terms or matrices are others than the record names.
         SlackNotOpened: the model has slack, and its rows at this tick cannot be computed with, or proven of.
@@ -144,7 +148,8 @@ def judge(
     """
     state = read.state
     # (1) The account's opening is this one, and its run is owed.
-    if read.document(request) is None:
+    entered = read.document(request)
+    if entered is None:
         raise NotRequested("the history of the account does not have the request")
     if state.custody is None or state.custody.opening is None or state.custody.opening.request != request:
         raise OpeningOver("the account has this opening no more: it was answered, found or given up")
@@ -164,7 +169,9 @@ def judge(
         raise RequestInvalid(f"no shares of deal {body.deal} are held here")
     # (3) It is late enough, since witnesses had seen that the answer is overdue.
     _require_late(read, run, policy, seen_at, now)
-    # (4) Book, tick, terms and matrices are those that the record names.
+    # (4) Its prices were the newest when it was asked for, or nearly.
+    _require_new(read, entered[0], run, seen_at)
+    # (5) Book, tick, terms and matrices are those that the record names.
     record, submission, terms = _ground(read, run, terms_of)
     _require_book(read, run, submission, taken, terms, group)
     matrices, market = _matrices(read, record, submission, terms)
@@ -175,11 +182,8 @@ def judge(
 def _require_late(
     read: AccountRead, run: OpenRun, policy: CustodyPolicy, seen_at: Callable[[int], int | None], now: int
 ) -> None:
-    # Since the book is owed without a break: of who is silent from tick to tick every run is overdue only for a moment.
-    number = 0
-    for at, item in enumerate(read.history.entries, 1):
-        number = 0 if item.public.owed is None else (number or at)
-    if not number:
+    number = read.history.owed_since
+    if number is None:
         raise HistoryRefused(f"the history does not have the entry by which the book of run {run.run_id} is owed")
     leaf = read.log.entries[read.account][number].leaf
     since = seen_at(leaf)
@@ -188,6 +192,28 @@ def _require_late(
         raise TooEarly(
             f"that the answer is overdue was {waited} in a cosigned checkpoint; a book is opened "
             f"{policy.opening_after_seconds} s after that"
+        )
+
+
+def _require_new(read: AccountRead, number: int, run: OpenRun, seen_at: Callable[[int], int | None]) -> None:
+    """Make sure that nobody waited for later prices before it asked, to choose between two runs.
+
+    Counted by when this custodian saw tick and request in cosigned checkpoints; one that was away sees both at once.
+    """
+    markets = read.log.markets
+    at = bisect_right(markets, run.price_sequence)
+    request = read.log.entries[read.account][number].leaf
+    later = read.log.ticks[markets[at]].leaf if at < len(markets) else None
+    if later is None or later > request:
+        return
+    since, asked = seen_at(later), seen_at(request)
+    if since is None or asked is None:
+        raise NotRequested("the log was not seen here since the request")
+    most = behind_at_most(_document(read, run.record, RunRecord).answer_seconds)
+    if asked - since > most:
+        raise RunOld(
+            f"tick {markets[at]} was in a cosigned checkpoint {asked - since} s before the request to open run "
+            f"{run.run_id}, at most {most} s are allowed: ask for the run at the newest tick"
         )
 
 

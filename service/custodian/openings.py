@@ -29,6 +29,7 @@ from atomic_margin.service.custodian.errors import (
     OpeningRefused,
     RequestInvalid,
     RowShareWrong,
+    RowsUnsigned,
     SessionFailed,
     SessionOver,
     TooEarly,
@@ -47,6 +48,7 @@ from atomic_margin.service.protocol.account.opening_documents import (
     finding_hash,
 )
 from atomic_margin.service.protocol.custodian_messages import (
+    Accusation,
     FindingBrought,
     OpeningSession,
     OpeningStanding,
@@ -60,7 +62,7 @@ PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
 AFTER_ENGINE_SECONDS = 45
 """A session of which nothing came so long after its computation had to end is given up."""
-MAX_REASON_CHARACTERS = 500
+MAX_REASON_CHARACTERS, MAX_ACCUSATION_CHARACTERS = 500, 300
 MAX_SESSIONS = 6
 """Of one opening: each is one try for a custodian that deviates, and may tell it something."""
 WAITS = (CheckpointRefused, NotRequested, TooEarly)
@@ -282,7 +284,7 @@ class Openings:
             return closing.covered(judged)
         own, point = self._own, session.closer
         rows = closing.rows_of(judged, found)
-        sent, wrong = {point: closing.own_shares(judged, rows)}, set[int]()
+        sent, wrong, unsigned = {point: closing.own_shares(judged, rows)}, set[int](), set[int]()
         boxes = self._client.rows(row.request).boxes
         for one in session.present:
             box = boxes.get(str(one.point))
@@ -292,23 +294,39 @@ class Openings:
                 data = bytes.fromhex(box)
                 key = own.folder.encryption
                 sent[one.point] = closing.open_rows(
-                    judged, rows, data, session.number, one.point, point, key, own.group
+                    judged, found, rows, data, session.number, one.point, point, key, own.group
                 )
-            except (RowShareWrong, ValueError) as error:
-                # Named, and the others' may do.
-                wrong.add(one.point)
+            except (RowShareWrong, RowsUnsigned, ValueError) as error:
+                # Named, and the others' may do. Whose is not signed, nobody knows who made it.
+                (wrong if isinstance(error, RowShareWrong) else unsigned).add(one.point)
                 self._say_once((row.request, session.number, one.point), f"wrong share of a row: {error}")
+                if isinstance(error, RowShareWrong):
+                    self._accuse(row.request, session.number, error)
         if len(sent) < judged.policy.threshold:
-            left = len(session.present) - len(wrong)
+            left = len(session.present) - len(wrong) - len(unsigned)
             if left < judged.policy.threshold:
                 named = ", ".join(map(str, sorted(wrong)))
-                raise RowShareWrong(min(wrong), f"wrong shares of rows came from points {named}")
+                if wrong:
+                    raise RowShareWrong(min(wrong), f"wrong shares of rows came from points {named}")
+                named = ", ".join(map(str, sorted(unsigned)))
+                raise RowsUnsigned(f"shares of rows in the names of points {named} came without their signatures")
             return None
         return closing.prove(judged, found, sent, own.group)
 
+    def _accuse(self, request: str, number: int, error: RowShareWrong) -> None:
+        said = Accusation(session=number, point=error.point, reason=str(error)[:MAX_ACCUSATION_CHARACTERS])
+        part = TakesPart(address=self._address, accuses=(said,))
+        try:
+            self._once((request, number, error.point, "accused"), lambda: self._client.take_part(request, part))
+        except RemoteError as refused:
+            if not 400 <= refused.status < 500:
+                raise
+            # The finding does not wait for it.
+            self._say_once((request, number, error.point, "not taken"), f"an accusation is not taken: {refused}")
+
     def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> None:
         sent = closing.own_shares(judged, closing.rows_of(judged, found))
-        box = closing.seal_rows(judged, sent, session.number, session.closer)
+        box = closing.seal_rows(judged, found, sent, session.number, session.closer, self._own.folder.identity)
         try:
             self._client.send_rows(row.request, RowBox(session=session.number, box=box.hex()))
         except RemoteError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from atomic_margin.service.demo.parties import NAME, Parties, verify_apart
 from atomic_margin.service.demo.play import Outputs, Watcher, play_tick
-from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.errors import AskedTooEarly, RemoteError
 from atomic_margin.service.files import write_json
 from atomic_margin.service.protocol.custodian_messages import OpeningAsked, OpeningStanding
 from atomic_margin.service.protocol.messages import Bundle, LedgerView, RunView
@@ -16,6 +16,7 @@ JsonObject = dict[str, Any]
 
 ANSWER_SECONDS = 12
 OPENING_SECONDS = 120
+TOO_EARLY = f"urn:atomic-margin:problem:{AskedTooEarly.slug}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,21 @@ def play_silence(parties: Parties, outputs: Outputs, watcher: Watcher) -> tuple[
     return entries, _opened(len(entries) + 1, parties.staging.path(last), parties, outputs, watcher)
 
 
+def _ask(parties: Parties) -> float:
+    """Ask for the opening once the policy's time is over; return when it was asked for."""
+    until = time.perf_counter() + OPENING_SECONDS
+    while True:
+        asked = time.perf_counter()
+        try:
+            parties.operator.send("/v1/openings", OpeningAsked(institution=NAME), OpeningStanding)
+        except RemoteError as error:
+            if error.problem.get("type") != TOO_EARLY or asked > until:
+                raise
+            time.sleep(0.5)
+        else:
+            return asked
+
+
 def _opened(number: int, market: Any, parties: Parties, outputs: Outputs, watcher: Watcher) -> Silence:
     run_id = parties.send_tick(market)
     watcher.stage(f"tick {number}: evaluated on ciphertexts; the time to answer runs out")
@@ -54,8 +70,7 @@ def _opened(number: int, market: Any, parties: Parties, outputs: Outputs, watche
         f"/v1/runs/{run_id}", RunView, lambda run: run.state is RunState.UNPROVEN, 180, lambda _: None
     )
     watcher.said(f"tick {number}: no answer in time; the account is frozen, and the operator asks its custodians")
-    asked = time.perf_counter()
-    parties.operator.send("/v1/openings", OpeningAsked(institution=NAME), OpeningStanding)
+    asked = _ask(parties)
     watcher.stage("three of four custodians compute together, and one of them proves what they find")
     run = parties.operator.wait(
         f"/v1/runs/{run_id}",

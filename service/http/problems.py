@@ -40,9 +40,20 @@ class Problem(BaseModel):
     detail: str = Field(examples=["the answer is about another run than the run's"])
     field: str | None = Field(None, examples=["positions[3].lots"], description="the part of the request that is wrong")
     instance: str | None = Field(None, description="path of the request")
+    not_before: str | None = Field(
+        None, examples=["2026-11-27T12:00:00Z"], description="from when the same request may be taken"
+    )
 
 
-def problem(request: Request, status: int, slug: str, title: str, detail: str, field: str | None) -> Response:
+def problem(
+    request: Request,
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    field: str | None,
+    not_before: str | None = None,
+) -> Response:
     """Return a problem response."""
     document = Problem(
         type=f"urn:atomic-margin:problem:{slug}",
@@ -51,6 +62,7 @@ def problem(request: Request, status: int, slug: str, title: str, detail: str, f
         detail=detail,
         field=field,
         instance=request.url.path,
+        not_before=not_before,
     )
     # Texts may quote what was sent; escapes keep any of it representable.
     body = json.dumps(document.model_dump(exclude_none=True))
@@ -62,7 +74,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     def _request(request: Request, error: RequestError) -> Response:
-        return problem(request, error.status, error.slug, error.title, str(error), error.field)
+        return problem(request, error.status, error.slug, error.title, str(error), error.field, error.not_before)
 
     @app.exception_handler(BlobsUnreachable)
     @app.exception_handler(DatabaseBusy)

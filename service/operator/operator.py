@@ -94,6 +94,8 @@ class Settings:
         retention: how long what may go is kept.
         min_free_bytes: with less room on the disk, no enrolment and no tick is taken.
         ens_gateway: answers for an ENS name that points here; without it none is answered for.
+        opening_seconds: an opening by custodians of which nothing came by then lapses.
+        opening_session_seconds: after so long a session of it makes place for another, whoever says that it failed.
     """
 
     directory: Path
@@ -119,6 +121,8 @@ class Settings:
     min_free_bytes: int = DEFAULT_MIN_FREE_BYTES
     retention: RetentionRules = USUAL_RETENTION
     ens_gateway: Gateway | None = None
+    opening_seconds: int = 600
+    opening_session_seconds: int = 120
 
     @property
     def policy_of_log(self) -> WitnessPolicy:
@@ -136,6 +140,11 @@ class Operator:
         if settings.policy_of_log.needed > len(settings.witnesses):
             count = len(settings.witnesses)
             raise ConfigurationError(f"{settings.threshold} cosignatures are wanted, and there are {count} witnesses")
+        if settings.opening_session_seconds > settings.opening_seconds:
+            raise ConfigurationError(
+                f"a session of an opening may take {settings.opening_session_seconds} s, and the opening lapses after "
+                f"{settings.opening_seconds} s: give opening_seconds room for a session at least"
+            )
         if settings.waterfall is not None:
             check_rules(settings.waterfall, terms.schedule)
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -294,7 +294,7 @@ def _breached(taken: _Taken) -> None:
 
 def _asked_to_open(taken: _Taken) -> None:
     # Who took part is lost: whoever still does says so again, or it lapses.
-    taken.session.add(opening_row(taken.document, now()))
+    taken.session.add(opening_row(taken.operator, taken.document, now()))
 
 
 def _called(taken: _Taken) -> None:

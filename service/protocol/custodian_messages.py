@@ -78,6 +78,24 @@ class OpeningSession(ResponseBody):
     closer: Count
 
 
+class AccusationShown(ResponseBody):
+    """What the closer of a session says of another custodian in it: its word, and no evidence.
+
+    The evidence is a signed share of a row. It stays with the closer: with t - 1 others it is the row's value.
+
+    Attributes:
+        session: number.
+        closer: point of the one that accuses.
+        point: of whom.
+        reason: in its words.
+    """
+
+    session: Count
+    closer: Count
+    point: Count
+    reason: str
+
+
 class OpeningStanding(ResponseBody):
     """How far an opening is.
 
@@ -88,6 +106,7 @@ class OpeningStanding(ResponseBody):
         finding: what the closer brought (`Finding`), as JSON; absent until then.
         verdicts: of custodians, signed.
         refusals: why custodians take no part, by point.
+        accusations: whose signed shares of rows were wrong, as closers say.
         over: whether it is over; the account's entries say what came of it.
     """
 
@@ -97,6 +116,7 @@ class OpeningStanding(ResponseBody):
     finding: JsonObject | None = None
     verdicts: ListOf[JsonObject] = ()
     refusals: dict[str, str] = Field(default_factory=dict)
+    accusations: ListOf[AccusationShown] = ()
     over: bool = False
 
 
@@ -106,15 +126,31 @@ class Openings(ResponseBody):
     openings: ListOf[OpeningStanding] = ()
 
 
+class Accusation(RequestBody):
+    """The closer of a session says that another custodian in it signed wrong shares of rows.
+
+    Attributes:
+        session: number.
+        point: of that custodian.
+        reason: what is wrong.
+    """
+
+    session: Count = Field(examples=["1"])
+    point: Count = Field(examples=["2"])
+    reason: Annotated[str, Field(min_length=1, max_length=300, examples=["the share does not fit the deal"])]
+
+
 class TakesPart(RequestBody):
     """A custodian checked a request and computes with others.
 
     Attributes:
         session: that it has given up, since nothing came of it; absent at first.
         address: host and port of its engine.
+        accuses: by the closer of a session, whose shares of rows were wrong.
     """
 
     session: Count | None = None
+    accuses: ListOf[Accusation] = ()
     address: Annotated[str, Field(pattern=ADDRESS, examples=["custodian.example:9443"])]
 
 

@@ -72,6 +72,17 @@ class ReleasedHistory(Document):
     format: Literal["atomic-margin/history/1"]
     entries: LongListOf[ReleasedEntry]
 
+    @property
+    def owed_since(self) -> int | None:
+        """Number of the entry since which a book is owed without a break, at the last entry; None if none is.
+
+        Of who is silent from tick to tick every run is overdue only for a moment, and the book is owed all the time.
+        """
+        number = None
+        for at, item in enumerate(self.entries, 1):
+            number = None if item.public.owed is None else (number or at)
+        return number
+
 
 def release(entries: Iterable[tuple[SignedDocument, SignedDocument]], salts: Salts, operator: str) -> JsonObject:
     """Return what an institution releases of its account, as JSON.

@@ -48,6 +48,7 @@ DocumentType = Literal[
 _DOMAIN = b"atomic-margin/v1/signature/"
 # Every signature base of `service.http.signatures` begins so; no document does, and no note.
 _REQUEST = b'"@method": '
+_ROW_SHARES = b"atomic-margin/row-shares/1\n"
 
 
 class SignedDocument(Document):
@@ -156,8 +157,8 @@ class Identity:
         Raises:
             ValueError: the text begins like a document.
         """
-        if text.startswith((_DOMAIN, _REQUEST)):
-            raise ValueError("this text begins like a signed document or request")
+        if text.startswith((_DOMAIN, _REQUEST, _ROW_SHARES)):
+            raise ValueError("this text begins like a signed document, a request, or shares of rows")
         return self._key.sign(text)
 
     def sign_request(self, base: bytes) -> bytes:
@@ -170,9 +171,25 @@ class Identity:
             raise ValueError("this is no signature base of a request")
         return self._key.sign(base)
 
+    def sign_row_shares(self, shares: bytes) -> bytes:
+        """Sign shares of opened rows with what they belong to, see `service.custodian.closing`; 64 bytes."""
+        return self._key.sign(_ROW_SHARES + shares)
+
     def certify(self, certificate: x509.CertificateBuilder) -> x509.Certificate:
         """Sign an X.509 certificate, whose DER begins like no document, note or request."""
         return certificate.sign(self._key, None)
+
+
+def verify_row_shares(signer: str, shares: bytes, signature: bytes) -> None:
+    """Check what `Identity.sign_row_shares` returned.
+
+    Raises:
+        SignatureInvalid: it is not of this public key, or of something else.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer)).verify(signature, _ROW_SHARES + shares)
+    except (InvalidSignature, ValueError):
+        raise SignatureInvalid("the signature does not match the shares of rows", "signature") from None
 
 
 def _message(kind: str, body: dict[str, Any]) -> bytes:

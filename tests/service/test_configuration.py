@@ -108,6 +108,21 @@ def test_command_line_before_environment_before_file_before_default(
     ]
 
 
+def test_the_times_of_openings_are_options_within_bounds(parties: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = seen(monkeypatch)
+    file = parties / "operator" / FILE_NAME
+    assert "#opening-session-seconds = 120" in file.read_text()
+    file.write_text(file.read_text().replace("#opening-seconds = 600", "opening-seconds = 1800"))
+    monkeypatch.setenv("ATOMIC_MARGIN_OPERATOR_OPENING_SESSION_SECONDS", "300")
+    done("serve", "--dir", parties / "operator")
+    assert (found["opening_seconds"], found["opening_session_seconds"]) == (1800, 300)
+    for option, wrong in (("opening-seconds", ("59", "86401")), ("opening-session-seconds", ("9", "3601"))):
+        for value in wrong:
+            refused = call("serve", "--dir", parties / "operator", f"--{option}", value)
+            assert refused.exit_code == 2
+            assert f"--{option}': Input should be" in refused.stderr
+
+
 def test_the_file_is_found_here_or_named(parties: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = seen(monkeypatch)
     monkeypatch.chdir(parties / "operator")

@@ -62,6 +62,8 @@ EXPECTED = {
     errors.FundBroken: (422, "fund"),
     errors.DealingOver: (409, "dealing-over"),
     errors.OpeningOver: (409, "opening-over"),
+    errors.RunOld: (409, "run-old"),
+    errors.AskedTooEarly: (409, "opening-too-early"),
     errors.NotOpened: (422, "not-opened"),
 }
 DOMAIN = [

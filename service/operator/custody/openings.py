@@ -18,6 +18,7 @@ from atomic_margin.service.operator.custody.policies import point_of, policy_nam
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.custody_tables import (
+    OpeningAccusationRow,
     OpeningBoxRow,
     OpeningPartRow,
     OpeningRow,
@@ -27,14 +28,9 @@ from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.tables import Account
 from atomic_margin.service.operator.store.told import tell
 from atomic_margin.service.protocol.account.opening_documents import OpeningLapse, OpeningRequest
-from atomic_margin.service.protocol.custodian_messages import RowBox, RowBoxes, TakesPart
+from atomic_margin.service.protocol.custodian_messages import Accusation, RowBox, RowBoxes, TakesPart
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.signing import SignedDocument
-
-OPENING_SECONDS = 600
-"""An opening of which nothing came by then lapses."""
-SESSION_SECONDS = 120
-"""After so long a session makes place for another one, whoever says that it came to nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +73,14 @@ def ask(operator: Operator, institution: str) -> OpeningRow:
         )
         signed = body.signed_by(operator.identity)
         entries.enter(session, operator.book, account, signed)
-        row = opening_row(signed, moment)
+        row = opening_row(operator, signed, moment)
         session.add(row)
         return row
 
 
-def opening_row(signed: SignedDocument, moment: datetime) -> OpeningRow:
+def opening_row(operator: Operator, signed: SignedDocument, moment: datetime) -> OpeningRow:
     """Return the row of an opening that is asked for at a moment."""
+    lapses_at = moment + timedelta(seconds=operator.settings.opening_seconds)
     body = OpeningRequest.parse(signed.body)
     return OpeningRow(
         request=signed.body_hash(),
@@ -91,7 +88,7 @@ def opening_row(signed: SignedDocument, moment: datetime) -> OpeningRow:
         run_id=body.run_id,
         document=signed.to_json(),
         asked_at=instant_text(moment),
-        lapses_at=instant_text(moment + timedelta(seconds=OPENING_SECONDS)),
+        lapses_at=instant_text(lapses_at),
     )
 
 
@@ -100,7 +97,7 @@ def take_part(operator: Operator, identity: str, request: str, part: TakesPart) 
 
     Raises:
         OpeningOver: the opening is over.
-        Conflict: it refused before, or gives up on a session that there was not.
+        Conflict: it refused before, gives up on a session that there was not, or accuses whom it cannot.
     """
     with operator.store.unit_of_work() as session:
         opening, policy = open_one(session, request)
@@ -110,9 +107,11 @@ def take_part(operator: Operator, identity: str, request: str, part: TakesPart) 
             raise Conflict("the custodian refused to take part in this opening", "state")
         if (part.session or 0) > (0 if present is None else present.number):
             raise Conflict(f"there was no session {part.session} yet", "session")
+        for one in part.accuses:
+            _keep_accusation(session, opening, row.point, one)
         row.address, row.gave_up = part.address, max(row.gave_up, part.session or 0)
         session.flush()
-        advance(session, opening, policy)
+        advance(operator, session, opening, policy)
 
 
 def refuse(operator: Operator, identity: str, request: str, reason: str) -> None:
@@ -165,16 +164,17 @@ def rows_for(operator: Operator, identity: str, request: str) -> RowBoxes:
         return RowBoxes(boxes={str(row.point): row.box.hex() for row in session.scalars(query)})
 
 
-def advance(session: Session, opening: OpeningRow, policy: CustodyPolicy) -> None:
+def advance(operator: Operator, session: Session, opening: OpeningRow, policy: CustodyPolicy) -> None:
     """Begin the next session if it is its time."""
     rows = {row.point: row for row in parts_of(session, opening) if row.address is not None and row.refusal is None}
     before = session_of(session, opening)
+    most = timedelta(seconds=operator.settings.opening_session_seconds)
     points = sessions.chosen(
         [sessions.Part(row.point, row.gave_up, row.failed) for row in rows.values()],
         None if before is None else sessions.Session(before.number, tuple(map(int, before.present))),
         present=policy.present,
         threshold=policy.threshold,
-        over=before is not None and instant(before.began_at) + timedelta(seconds=SESSION_SECONDS) <= now(),
+        over=before is not None and instant(before.began_at) + most <= now(),
         tried=[tuple(sorted(map(int, row.present))) for row in _sessions_of(session, opening)],
     )
     if points is None:
@@ -221,7 +221,7 @@ def _look_at(operator: Operator, session: Session, opening: OpeningRow) -> None:
     elif opening.lapses_at <= now_text():
         lapse(operator, session, opening, _why_late(session, opening))
     elif opening.open:
-        advance(session, opening, _policy(session, opening))
+        advance(operator, session, opening, _policy(session, opening))
 
 
 def lapse(operator: Operator, session: Session, opening: OpeningRow, reason: str) -> None:
@@ -300,6 +300,23 @@ def _part_of(session: Session, opening: OpeningRow, point: int) -> OpeningPartRo
         row = OpeningPartRow(request=opening.request, point=point, gave_up=0, failed=0)
         session.add(row)
     return row
+
+
+def _keep_accusation(session: Session, opening: OpeningRow, point: int, said: Accusation) -> None:
+    """Keep what the closer of a session says of another custodian in it; the first time counts."""
+    about = session.get(OpeningSessionRow, (opening.request, said.session))
+    if about is None or about.closer != point or said.point == point or str(said.point) not in about.present:
+        raise Conflict(
+            f"the custodian at point {point} did not close session {said.session} with the one at point {said.point}: "
+            "only the closer knows the shares of rows",
+            "accuses",
+        )
+    if session.get(OpeningAccusationRow, (opening.request, said.session, said.point)) is None:
+        session.add(
+            OpeningAccusationRow(request=opening.request, session=said.session, point=said.point, reason=said.reason)
+        )
+        named = {"number": said.session, "closer": point, "accused": said.point, "reason": said.reason}
+        tell(session, "custodian accused", level=logging.WARNING, institution=opening.institution, **named)
 
 
 def _refusals(session: Session, opening: OpeningRow) -> int:

@@ -7,8 +7,14 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.custody.openings import is_in_state, parts_of, session_of
 from atomic_margin.service.operator.custody.policies import accounts_of, names
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store.custody_tables import OpeningRow
-from atomic_margin.service.protocol.custodian_messages import Openings, OpeningSession, OpeningStanding, Present
+from atomic_margin.service.operator.store.custody_tables import OpeningAccusationRow, OpeningRow, OpeningSessionRow
+from atomic_margin.service.protocol.custodian_messages import (
+    AccusationShown,
+    Openings,
+    OpeningSession,
+    OpeningStanding,
+    Present,
+)
 
 LISTED = 256
 """Openings that are shown at once, the newest first."""
@@ -67,5 +73,23 @@ def standing_of(session: Session, row: OpeningRow) -> OpeningStanding:
         finding=row.finding,
         verdicts=tuple(part.verdict for part in parts if part.verdict is not None),
         refusals={str(part.point): part.refusal for part in parts if part.refusal is not None},
+        accusations=_accusations(session, row),
         over=not row.open or not is_in_state(session, row),
+    )
+
+
+def _accusations(session: Session, row: OpeningRow) -> tuple[AccusationShown, ...]:
+    query = (
+        select(OpeningAccusationRow, OpeningSessionRow.closer)
+        .join(
+            OpeningSessionRow,
+            (OpeningSessionRow.request == OpeningAccusationRow.request)
+            & (OpeningSessionRow.number == OpeningAccusationRow.session),
+        )
+        .where(OpeningAccusationRow.request == row.request)
+        .order_by(OpeningAccusationRow.session, OpeningAccusationRow.point)
+    )
+    return tuple(
+        AccusationShown(session=one.session, closer=closer, point=one.point, reason=one.reason)
+        for one, closer in session.execute(query)
     )

@@ -49,6 +49,11 @@ def first_with(session: Session, leaf: int) -> CosignedRow | None:
     return session.scalar(query.order_by(CosignedRow.id).limit(1))
 
 
+def has_before(session: Session, row: CosignedRow) -> bool:
+    """Return whether an older checkpoint than a row is stored: rows are removed from the oldest on."""
+    return session.scalar(select(CosignedRow.id).where(CosignedRow.id < row.id).limit(1)) is not None
+
+
 def first_seen(session: Session, after: CosignedRow, moment: int) -> CosignedRow | None:
     """Return the first row from ``after`` on that enough witnesses saw at a moment or later."""
     query = select(CosignedRow).where(CosignedRow.id >= after.id, CosignedRow.newest_at >= moment)

@@ -129,6 +129,21 @@ class OpeningBoxRow(Base):
     box: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class OpeningAccusationRow(Base):
+    """What the closer of a session says of another custodian in it: that its shares of rows are wrong.
+
+    Attributes:
+        point: of whom it accuses.
+        reason: in the closer's words.
+    """
+
+    __tablename__ = "opening_accusations"
+    request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
+    session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reason: Mapped[str] = mapped_column(String(300))
+
+
 class ResharingRow(Base):
     """A re-sharing that was asked for.
 

@@ -42,6 +42,12 @@ def newest_market(session: Session, before: int | None = None) -> Tick | None:
     return session.scalar(query.order_by(Tick.sequence.desc()).limit(1))
 
 
+def oldest_market(session: Session, after: int) -> Tick | None:
+    """Return the oldest tick that has a market, of those above a number."""
+    query = select(Tick).where(Tick.void.is_(False), Tick.sequence > after)
+    return session.scalar(query.order_by(Tick.sequence).limit(1))
+
+
 def last_market_of(session: Session, tick: Tick) -> JsonObject | None:
     """Return the signed tick that `tick` names as the last one with a market, None if it names none."""
     if tick.document["body"]["last_market"] == NO_TICK:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from atomic_margin.service.operator.custody import openings, resharing_rows, resharings, standings
+from atomic_margin.service.operator.custody import asking, openings, resharing_rows, resharings, standings
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs import opened
 from atomic_margin.service.protocol.custodian_messages import OpeningAsked, Openings, OpeningStanding
@@ -15,7 +15,9 @@ def openings_router(operator: Operator) -> APIRouter:
 
     @router.post("", status_code=201)
     def ask(asked: OpeningAsked) -> OpeningStanding:
-        """Ask custodians to open the book of an account whose time to answer is over."""
+        """Ask custodians to open the book of an account whose time to answer is over, and the policy's time too."""
+        asking.require_late(operator, asked.institution)
+        asking.require_new(operator, asked.institution)
         opened.require_openable(operator, asked.institution)
         return standings.standing(operator, openings.ask(operator, asked.institution).request)
 

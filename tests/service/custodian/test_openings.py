@@ -1,6 +1,7 @@
 """Openings at a real operator, with an engine that a test answers for: stored, sent, proven, verified, signed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +11,14 @@ from atomic_margin.service.custodian.computing import check_session
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, SessionRefused
+from atomic_margin.service.custodian.judging import Judged
 from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS, PATIENCE_SECONDS
 from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.operator.custody import openings, standings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningPartRow, OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import finding_hash
-from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox
+from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox, TakesPart
 from atomic_margin.service.protocol.opening_claims import check_verdicts, verify_finding
 from atomic_margin.service.protocol.signing import Identity
 
@@ -129,28 +131,80 @@ def test_a_wrong_share_of_a_row_is_named_and_the_others_do(scene_at: Open, caplo
     assert sent is not None
     shares = closing.own_shares(judged, closing.rows_of(judged, sent))
     wrong = shares._replace(initial=closing.RowShare(2, shares.initial.deal, 7, shares.initial.blinding))
-    box = closing.seal_rows(judged, wrong, 1, 1)
+    box = closing.seal_rows(judged, sent, wrong, 1, 1, second.folder.identity)
     with scene.world.operator.store.unit_of_work() as session:
         session.get_one(OpeningBoxRow, (request, 1, 2)).box = box
     parties[2].openings.round()
     parties[0].openings.round()
     assert "the custodian at point 2 sent no share of the row" in caplog.text
     assert row(parties[0], request).finding is not None
+    # The operator is told, though the closer went on with the others.
+    [accused] = standing(scene).accusations
+    assert (accused.session, accused.closer, accused.point) == (1, 1, 2)
+    assert accused.reason.startswith("the custodian at point 2 sent no share of the row")
 
 
-def test_a_closer_without_enough_rows_names_who_sent_wrong_ones(scene_at: Open) -> None:
+def test_a_closer_without_enough_rows_names_who_sent_wrong_ones(
+    scene_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = scene_at("owed-fall")
     request = asked(scene)
     parties = [scene.party(point, truthful(scene, 2)) for point in (1, 2, 5)]
-    for party in parties[1:]:
-        # They send what does not open.
-        party.openings._send_rows = lambda row, *_, party=party: party.client.send_rows(  # type: ignore[method-assign]
-            row.request, RowBox(session=1, box="00" * 246)
-        )
+    send_wrong_rows(monkeypatch)
     rounds(parties, 3)
     given_up = row(parties[0], request)
     assert given_up.reason.startswith("RowShareWrong: wrong shares of rows came from points 2, 5")
     assert standing(scene).finding is None
+    assert [(one.closer, one.point) for one in standing(scene).accusations] == [(1, 2), (1, 5)]
+
+
+def test_a_finding_does_not_wait_for_an_accusation(
+    scene_at: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = scene_at("owed-fall")
+    request = asked(scene)
+    parties = [scene.party(point, truthful(scene, 2)) for point in (1, 2, 5)]
+    send_wrong_rows(monkeypatch, 2)
+    take_part = parties[0].client.take_part
+
+    def refused(named: str, part: TakesPart) -> None:
+        if part.accuses:
+            raise RemoteError("no place for it", 409)
+        take_part(named, part)
+
+    parties[0].client.take_part = refused  # type: ignore[method-assign]
+    rounds(parties, 3)
+    assert "an accusation is not taken: no place for it" in caplog.text
+    assert row(parties[0], request).finding is not None
+
+
+def send_wrong_rows(monkeypatch: pytest.MonkeyPatch, *points: int) -> None:
+    """Have custodians, by default all, sign and send what are no shares of theirs."""
+    real = closing.own_shares
+
+    def wrong(judged: Judged, rows_: closing.Rows) -> closing.Sent:
+        sent = real(judged, rows_)
+        if points and sent.initial.custodian not in points:
+            return sent
+        return sent._replace(initial=replace(sent.initial, value=7))
+
+    monkeypatch.setattr(closing, "own_shares", wrong)
+
+
+def test_a_closer_blames_nobody_for_what_nobody_signed(scene_at: Open) -> None:
+    """The operator hands out boxes of its own in the names of both others."""
+    scene = scene_at("owed-fall")
+    request = asked(scene)
+    parties = [scene.party(point, truthful(scene, 2)) for point in (1, 2, 5)]
+    for party in parties[1:]:
+        party.openings._send_rows = lambda row, *_, party=party: party.client.send_rows(  # type: ignore[method-assign]
+            row.request, RowBox(session=1, box="00" * 310)
+        )
+    rounds(parties, 3)
+    assert row(parties[0], request).reason == (
+        "RowsUnsigned: shares of rows in the names of points 2, 5 came without their signatures"
+    )
+    assert standing(scene).accusations == ()
 
 
 def test_a_closer_that_lies_is_not_followed(scene_at: Open) -> None:

@@ -54,6 +54,17 @@ def test_an_opening_is_asked_for_and_shown(custody_at: At, later: Later) -> None
         shown = office.call("openings").output
         assert owed.run_id in shown
         assert "9: TooEarly" in shown
+        for point in (1, 2, 5):
+            custody.holders[point].world = custody.world
+            custody.holders[point].takes_part(owed.request)
+        said = {"session": "1", "point": "5", "reason": "no share of the row"}
+        part = {"address": "127.0.0.1:9001", "accuses": [said]}
+        custody.holders[1].posted(f"/openings/{owed.request}/part", part)
+        [accused] = office.printed("openings", "--json")["openings"][0]["accusations"]
+        assert accused == {**said, "closer": "1"}
+        shown = office.call("openings").output
+        assert "accused" in shown
+        assert "5 by 1" in shown
 
 
 def test_a_policy_is_pinned_in_a_trust_file(tmp_path: Path) -> None:

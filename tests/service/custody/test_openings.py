@@ -1,12 +1,20 @@
 """Openings at the operator, end to end but for the computation: what custodians find is entered, settled and shown."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from atomic_margin.service.errors import NotOpened
+from atomic_margin.documents.strict import instant
+from atomic_margin.service.errors import ConfigurationError, NotOpened
 from atomic_margin.service.operator.custody import openings
+from atomic_margin.service.operator.operator import Operator, Settings
 from atomic_margin.service.operator.runs import answers, findings
+from atomic_margin.service.operator.store.custody_tables import OpeningRow
 from atomic_margin.service.protocol import verification
 from atomic_margin.service.protocol.account.errors import EntryIllegal
 from atomic_margin.service.protocol.signing import Identity
@@ -14,8 +22,9 @@ from atomic_margin.service.protocol.states import AccountState, RunState
 from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.verification import VerifiedCoverage
 
-from ..documents import FUND
+from ..documents import FUND, example_terms, price_rules
 from ..rounds import in_step
+from ..world import World
 from .conftest import Custody, Later
 from .opening import Owed
 
@@ -152,6 +161,28 @@ def test_another_account_s_custodian_learns_nothing(owed: Owed) -> None:
 # Sessions, refusals, lapses
 
 
+def set_times(monkeypatch: pytest.MonkeyPatch, world: World, **seconds: int) -> None:
+    monkeypatch.setattr(world.operator, "settings", replace(world.operator.settings, **seconds))
+
+
+def test_times_of_openings_are_the_operator_s_settings(
+    custody_at: At, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    custody = custody_at("dealt")
+    set_times(monkeypatch, custody.world, opening_seconds=7200)
+    Owed(custody, later, 1).asked()
+    with custody.world.operator.store.reading() as session:
+        row = session.scalars(select(OpeningRow)).one()
+    assert instant(row.lapses_at) - instant(row.asked_at) == timedelta(hours=2)
+
+
+def test_a_session_that_outlasts_its_opening_is_refused(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "no", price_rules(Identity.generate()), opening_session_seconds=601)
+    with pytest.raises(ConfigurationError, match="give opening_seconds room"):
+        Operator(settings, example_terms())
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_session_that_comes_to_nothing_makes_place_for_another(owed: Owed) -> None:
     owed.in_session(1, 2, 5, 9)
     holders, request = owed.holders, owed.request
@@ -171,9 +202,37 @@ def test_a_session_that_comes_to_nothing_makes_place_for_another(owed: Owed) -> 
 
 def test_a_session_is_over_after_its_time(owed: Owed, monkeypatch: pytest.MonkeyPatch) -> None:
     owed.in_session(1, 2, 5)
-    monkeypatch.setattr(openings, "SESSION_SECONDS", 0)
+    set_times(monkeypatch, owed.world, opening_session_seconds=0)
     assert openings.sweep(owed.world.operator) == []
     assert owed.standing()["session"]["number"] == "2"
+
+
+def test_only_the_closer_of_a_session_accuses_who_was_in_it(owed: Owed) -> None:
+    owed.in_session(1, 2, 5, 9)
+    path, reason = f"/openings/{owed.request}/part", "the share does not fit"
+
+    def accuse(by: int, point: int, session: int = 1) -> Any:
+        said = {"session": str(session), "point": str(point), "reason": reason}
+        body = {"address": f"127.0.0.1:{9000 + by}", "accuses": [said]}
+        return owed.holders[by].call("POST", path, json=body)
+
+    for by, point, session in ((2, 5, 1), (9, 2, 1), (1, 9, 1), (1, 1, 1), (1, 2, 2)):
+        refused = accuse(by, point, session)
+        assert (refused.status_code, refused.json()["field"]) == (409, "accuses"), (by, point, session)
+    assert owed.standing()["accusations"] == []
+    assert accuse(1, 5).status_code == 201
+    # Said again: the first time counts.
+    reason = "otherwise"
+    assert accuse(1, 5).status_code == 201
+    owed.holders[1].takes_part(owed.request, 1)
+    # Of a session that another one took the place of, it is known still.
+    owed.holders[2].takes_part(owed.request, 1)
+    assert owed.standing()["session"]["number"] == "2"
+    assert accuse(1, 2).status_code == 201
+    assert owed.standing()["accusations"] == [
+        {"session": "1", "closer": "1", "point": "2", "reason": "otherwise"},
+        {"session": "1", "closer": "1", "point": "5", "reason": "the share does not fit"},
+    ]
 
 
 def test_too_many_refusals_end_an_opening(owed: Owed) -> None:
@@ -190,8 +249,9 @@ def test_too_many_refusals_end_an_opening(owed: Owed) -> None:
 def test_an_opening_of_which_nothing_came_lapses_and_the_account_goes_on(
     custody_at: At, later: Later, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openings, "OPENING_SECONDS", 0)
-    owed = Owed(custody_at("dealt", proofs=True), later, 1).asked()
+    custody = custody_at("dealt", proofs=True)
+    set_times(monkeypatch, custody.world, opening_seconds=0)
+    owed = Owed(custody, later, 1).asked()
     # No run begins while it is open, and the one that is due is not lost.
     owed.world.tick(2)
     assert owed.world.evaluate() is None
@@ -227,8 +287,9 @@ def test_what_cannot_be_opened_is_named(custody_at: At, later: Later, monkeypatc
 def test_of_one_book_no_more_openings_are_asked_than_its_policy_allows(
     custody_at: At, later: Later, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openings, "OPENING_SECONDS", 0)
-    owed = Owed(custody_at("dealt"), later, 1)
+    custody = custody_at("dealt")
+    set_times(monkeypatch, custody.world, opening_seconds=0)
+    owed = Owed(custody, later, 1)
     for _ in range(3):
         assert owed.ask().status_code == 201
         openings.sweep(owed.world.operator)
