@@ -21,6 +21,7 @@ from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_openings import OPENING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
 from mutants_pointer import POINTER_MUTANTS
@@ -387,4 +388,5 @@ MUTANTS = (
     *CLOSING_MUTANTS,
     *SIGNER_MUTANTS,
     *ENGINE_MUTANTS,
+    *OPENING_MUTANTS,
 )  # fmt: skip
