@@ -22,6 +22,7 @@ from mutants_identities import IDENTITY_MUTANTS
 from mutants_live import LIVE_MUTANTS
 from mutants_maturity import MATURITY_MUTANTS
 from mutants_netting import NETTING_MUTANTS
+from mutants_openings import OPENING_MUTANTS
 from mutants_operations import OPERATIONS_MUTANTS
 from mutants_pages import PAGE_MUTANTS
 from mutants_pointer import POINTER_MUTANTS
@@ -389,4 +390,5 @@ MUTANTS = (
     *CLOSING_MUTANTS,
     *SIGNER_MUTANTS,
     *ENGINE_MUTANTS,
+    *OPENING_MUTANTS,
 )  # fmt: skip

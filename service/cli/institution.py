@@ -274,7 +274,7 @@ def resolve(
 
     You are bound to an offer until its last tick; another one is signed after it.
     """
-    body: dict[str, object] = {"ticks": ticks}
+    body: dict[str, object] = {"ticks": str(ticks)}
     with plain_errors():
         if (outcome is None) != (words is None) or (amount is not None and outcome is None):
             raise ConfigurationError("--outcome and --words go together, --amount with them")
@@ -303,7 +303,7 @@ def amend(
     runs, for their trust files: `atomic-margin trust --agreement NAME=FILE`.
     """
     with plain_errors():
-        body = {"agreement": read_document(agreement, CollateralAgreement.parse).canonical(), "ticks": ticks}
+        body = {"agreement": read_document(agreement, CollateralAgreement.parse).canonical(), "ticks": str(ticks)}
         print_json(ask(AskedToAmend, directory, agent, "POST", "/v1/amendment", body))
 
 

@@ -33,7 +33,7 @@ def amend_custody(
     with plain_errors():
         if (policy is None) is not none:
             raise ConfigurationError("say which policy is to hold, or --none")
-        body: dict[str, object] = {"ticks": ticks}
+        body: dict[str, object] = {"ticks": str(ticks)}
         if policy is not None:
             body["custody"] = read_document(policy, CustodyPolicy.parse).canonical()
         print_json(ask(AskedToAmend, directory, agent, "POST", "/v1/custody-amendment", body))

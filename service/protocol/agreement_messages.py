@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from atomic_margin.service.protocol.messages import RequestBody, ResponseBody
+from atomic_margin.service.protocol.messages import Count, RequestBody, ResponseBody
 from atomic_margin.service.protocol.names import NAME
 
 JsonObject = dict[str, Any]
@@ -34,14 +34,14 @@ class Amending(RequestBody):
     """Other terms of collateral, and for how many ticks the institution is bound to what it signs."""
 
     agreement: JsonObject
-    ticks: int = Field(ge=0, le=100_000, examples=[100])
+    ticks: Count = Field(le=100_000, examples=["100"])
 
 
 class AmendingCustody(RequestBody):
     """Other custodians, or none, and for how many ticks the institution is bound to what it signs."""
 
     custody: JsonObject | None = None
-    ticks: int = Field(ge=0, le=100_000, examples=[100])
+    ticks: Count = Field(le=100_000, examples=["100"])
 
 
 class AskedToAmend(ResponseBody):

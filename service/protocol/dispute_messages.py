@@ -112,7 +112,7 @@ class Resolving(RequestBody):
     """What the institution offers to end its dispute by; to its own agent. Nothing said: what the operator proposes."""
 
     offer: Proposal | None = None
-    ticks: int = Field(default=1000, ge=0, le=100_000, examples=[1000], description="for which it is bound to it")
+    ticks: Count = Field(default=1000, le=100_000, examples=["1000"], description="for which it is bound to it")
 
 
 class SignedOf(ResponseBody):

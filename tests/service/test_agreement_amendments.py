@@ -192,9 +192,9 @@ def test_the_agent_asks_by_its_own_face_and_follows_the_entry(resident: Resident
     process._opened = resident.agent
     client = TestClient(create_agent(process, "token"), headers={"Authorization": "Bearer token"})
     wrong = agreement(eligible=["DOGE"]).canonical()
-    assert client.post("/v1/amendment", json={"agreement": wrong, "ticks": 5}).status_code >= 400
-    assert client.post("/v1/amendment", json={"agreement": {}, "ticks": 5}).status_code >= 400
-    asked = client.post("/v1/amendment", json={"agreement": STRICT.canonical(), "ticks": 5})
+    assert client.post("/v1/amendment", json={"agreement": wrong, "ticks": "5"}).status_code >= 400
+    assert client.post("/v1/amendment", json={"agreement": {}, "ticks": "5"}).status_code >= 400
+    asked = client.post("/v1/amendment", json={"agreement": STRICT.canonical(), "ticks": "5"})
     assert asked.status_code == 201, asked.json()
     (sent,) = resident.line.sent("/amendment")
     assert (sent["body"]["sequence"], sent["body"]["until"], "before" in sent["body"]) == ("1", "5", False)
