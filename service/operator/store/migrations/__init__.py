@@ -14,7 +14,7 @@ from atomic_margin.service.errors import SchemaUnknown
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0009"
+NEWEST = "0010"
 """The version that the tables of this code have."""
 BASELINE = "0001"
 """What databases have that were made before there were versions."""
