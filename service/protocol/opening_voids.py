@@ -75,7 +75,7 @@ class OpeningVoid(VoidClaim):
         closer: point of the custodian that opened it.
         kind: of margin.
         row: which, of the matrix of the kind; rows count from 0.
-        proof: that the row is 0 or more (`zk.verify.lack`, of what is left to -1 below it).
+        proof: that the row v is 0 or more, as a lack proof of -v - 1.
     """
 
     proof: ProofHex
