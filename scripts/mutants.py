@@ -32,6 +32,7 @@ from mutants_rotation import ROTATION_MUTANTS
 from mutants_sharing import SHARING_MUTANTS
 from mutants_signers import SIGNER_MUTANTS
 from mutants_store import STORE_MUTANTS
+from mutants_voids import VOID_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -377,6 +378,7 @@ MUTANTS = (
     *EDGE_MUTANTS,
     *REPORT_MUTANTS,
     *STORE_MUTANTS,
+    *VOID_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *EXECUTOR_MUTANTS,
