@@ -34,6 +34,7 @@ from mutants_rotation import ROTATION_MUTANTS
 from mutants_sharing import SHARING_MUTANTS
 from mutants_signers import SIGNER_MUTANTS
 from mutants_store import STORE_MUTANTS
+from mutants_voids import VOID_MUTANTS
 
 
 def _tests(folder: str, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -380,6 +381,7 @@ MUTANTS = (
     *EDGE_MUTANTS,
     *REPORT_MUTANTS,
     *STORE_MUTANTS,
+    *VOID_MUTANTS,
     *NETTING_MUTANTS,
     *BREAKER_MUTANTS,
     *EXECUTOR_MUTANTS,

@@ -49,7 +49,7 @@ CUSTODY_MUTANTS = (
     _opening("owed", "openings:_owed", condition("owed"), f"{_MACHINE}while_it_is_evaluated_a_run_is_not_opened"),
     _judge("of the operator", "read_request", call(".verify"), "a_request_of_somebody_else", "None"),
     _judge("of this account", "read_request", condition("institution"), "a_request_of_somebody_else"),
-    _judge("in the history", "judge", condition("document"), "a_request_about_something_else_is_in_no_history"),
+    _judge("in the history", "judge", condition("entered"), "a_request_about_something_else_is_in_no_history"),
     _judge("open", "judge", condition("opening"), "an_opening_that_lapsed"),
     _judge("late enough", "judge", call("_require_late"), "before_its_time", "None"),
     _judge("since it was seen", "_require_late", condition("since"), "before_its_time"),

@@ -18,7 +18,7 @@ from generated import PAGE, Missing, write_page
 from atomic_margin.documents.strict import Part
 from atomic_margin.margin.collateral.agreement import Agreed, CollateralAgreement
 from atomic_margin.margin.market import columns
-from atomic_margin.service.protocol import dealings, disputes, documents, released, submissions
+from atomic_margin.service.protocol import dealings, disputes, documents, opening_voids, released, submissions
 from atomic_margin.service.protocol.account import (
     default_documents,
     default_state,
@@ -143,6 +143,7 @@ MODELS: tuple[type[Part], ...] = (
     opening_documents.OpeningRequest,
     opening_documents.OpeningLapse,
     opening_documents.Finding,
+    opening_voids.OpeningVoid,
     opening_documents.SlackCertificate,
     opening_documents.MultipliedRow,
     opening_documents.OpeningVerdict,

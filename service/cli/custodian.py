@@ -113,6 +113,7 @@ def status(
         folder = Folder(directory)
         store = Store(directory / DATABASE, read_only=True)
         openings = store.openings()[:SHOWN]
+        void = [len(store.voided(row.run)) for row in openings]
         found: dict[str, Any] = {
             "identity": folder.identity.public_key,
             "encryption_key": folder.encryption_key,
@@ -127,9 +128,10 @@ def status(
                     "session": str(row.session),
                     "signed": None if row.verdict is None else (row.finding or {}).get("outcome"),
                     "reason": row.reason,
+                    "void": str(count),
                     "changed_at": datetime.fromtimestamp(row.changed_at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 }
-                for row in openings
+                for row, count in zip(openings, void, strict=True)
             ],
         }
         store.close()
@@ -141,8 +143,10 @@ def status(
         counted = ", ".join(f"{count} {state}" for state, count in found[what].items())
         lines.append(f"{what}: {counted or 'none'}")
     lines += [
-        f"{row.institution}: opening {row.request[:16]} {row.state}" + (row.reason and f", {row.reason}")
-        for row in openings
+        f"{row.institution}: opening {row.request[:16]} {row.state}"
+        + (row.reason and f", {row.reason}")
+        + (f", {count} finding{'s' * (count > 1)} void" if count else "")
+        for row, count in zip(openings, void, strict=True)
     ]
     for line in lines:
         out.print(line, soft_wrap=True, highlight=False, markup=False)

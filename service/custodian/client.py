@@ -25,6 +25,7 @@ from atomic_margin.service.protocol.custodian_messages import (
     RowBox,
     RowBoxes,
     TakesPart,
+    VoidBrought,
 )
 from atomic_margin.service.protocol.messages import RequestBody
 from atomic_margin.service.protocol.resharing_messages import PassedOnUpload, ResharingDeals, Resharings
@@ -84,6 +85,9 @@ class CallsOperator(Protocol):
 
     def bring(self, request: str, brought: FindingBrought) -> None:
         """Bring what was found, with a verdict about it."""
+
+    def bring_void(self, request: str, brought: VoidBrought) -> None:
+        """Bring what makes a finding void; for who opened its rows."""
 
     def resharings(self) -> Resharings:
         """Return re-sharings in which something is left for it to do."""
@@ -196,6 +200,10 @@ class OperatorClient:
     def bring(self, request: str, brought: FindingBrought) -> None:
         """Bring what was found, with a verdict about it."""
         self._send(f"{_ROOT}/openings/{request}/finding", _body(brought))
+
+    def bring_void(self, request: str, brought: VoidBrought) -> None:
+        """Bring what makes a finding void; for who opened its rows."""
+        self._send(f"{_ROOT}/openings/{request}/void", _body(brought))
 
     def resharings(self) -> Resharings:
         """Return re-sharings in which something is left for it to do."""

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from atomic_margin.documents.canonical import canonical_bytes
+from atomic_margin.margin.kinds import MarginKind
 from atomic_margin.margin.rows.certificate import Certificate
 from atomic_margin.service.custodian.errors import FindingRefused, NotProven, RowShareWrong, RowsMissing, RowsUnsigned
 from atomic_margin.service.custodian.judging import Judged
@@ -58,6 +59,20 @@ class Sent(NamedTuple):
 
     maintenance: RowShare
     initial: RowShare
+
+
+class Opened(NamedTuple):
+    """Both rows, opened by the closer; neither value is in the ``repr``."""
+
+    maintenance: RowOpening
+    initial: RowOpening
+
+    @property
+    def not_negative(self) -> MarginKind | None:
+        """The kind of a row that is 0 or more, so that nothing is breached by it, or lacks nothing; None for none."""
+        if self.maintenance.value >= 0:
+            return "maintenance"
+        return "initial" if self.initial.value >= 0 else None
 
 
 def rows_of(judged: Judged, found: Found) -> Rows:
@@ -152,8 +167,8 @@ def open_rows(
     return sent
 
 
-def prove(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) -> Finding:
-    """Return the finding of a breach, by the closer.
+def open_both(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) -> Opened:
+    """Return value and blinding of both rows, which the closer must not publish.
 
     Args:
         judged: the opening.
@@ -163,25 +178,44 @@ def prove(judged: Judged, found: Found, sent: Mapping[int, Sent], group: Group) 
 
     Raises:
         RowsMissing: of fewer custodians than have the book together.
-        NotProven: the rows are not what the computation said of them.
+        NotProven: they do not make the rows.
     """
     if len(sent) < judged.policy.threshold:
         raise RowsMissing(f"{len(sent)} custodians sent shares of the rows, and it takes {judged.policy.threshold}")
     rows = rows_of(judged, found)
+    try:
+        return Opened(
+            open_row(rows.maintenance, [one.maintenance for one in sent.values()], group),
+            open_row(rows.initial, [one.initial for one in sent.values()], group),
+        )
+    except ProofError as error:
+        raise NotProven(f"the shares do not make the rows: {error}") from error
+
+
+def prove(judged: Judged, found: Found, opened: Opened, group: Group) -> Finding:
+    """Return the finding of a breach, by the closer.
+
+    Args:
+        judged: the opening.
+        found: what was computed.
+        opened: its two rows.
+        group: backend.
+
+    Raises:
+        NotProven: the rows are not what the computation said of them.
+    """
     # A combined row is the only one of its statement.
     index = found.maintenance_row if judged.shapes is None and found.maintenance_row is not None else 0
+    if opened.not_negative is not None:
+        raise NotProven("a row that the computation named is not negative: a custodian deviated")
     try:
-        maintenance = open_row(rows.maintenance, [one.maintenance for one in sent.values()], group)
-        initial = open_row(rows.initial, [one.initial for one in sent.values()], group)
-        if initial.value >= 0 or maintenance.value >= 0:
-            raise NotProven("a row that the computation named is not negative: a custodian deviated")
-        claim = _claim(judged, found, initial)
+        claim = _claim(judged, found, opened.initial)
         breach = breach_statement(claim, judged.ground)
         return Finding.parse(
             {
                 **_said(claim),
-                "breach_proof": prove_opened_breach(breach, index, maintenance, group).hex(),
-                "lack_proof": prove_lack(lack_statement(claim, judged.ground), initial, group).hex(),
+                "breach_proof": prove_opened_breach(breach, index, opened.maintenance, group).hex(),
+                "lack_proof": prove_lack(lack_statement(claim, judged.ground), opened.initial, group).hex(),
             }
         )
     except ProofError as error:

@@ -33,6 +33,9 @@ CustodianError
     ├── RowsUnsigned             a custodian's name is on shares of rows that it did not sign: nobody is to blame
     ├── RowsMissing              too few custodians sent shares of the rows that fit
     ├── NotProven                the rows are not what the computation said of them: a custodian deviated
+    ├── VoidRefused              what should make a finding void is about another one, or its proof does not hold
+    ├── FindingVoid              what was computed is void by a proof; the next session computes anew
+    ├── TooManyVoids             as many findings of this run were void as may be: what is found now stays
     ├── FindingRefused           what the closer brought is not what was computed here, or a proof does not hold
     └── SessionOver              it took too long
 """
@@ -190,6 +193,18 @@ class RowsMissing(SessionFailed):
 
 class NotProven(SessionFailed):
     """The opened rows are not what the computation said of them: a custodian deviated in it."""
+
+
+class VoidRefused(SessionFailed):
+    """What should make a finding void is about another one than was found here, or its proof does not hold."""
+
+
+class FindingVoid(SessionFailed):
+    """What was computed is void: a row that it named is not negative, by a proof. The next session computes anew."""
+
+
+class TooManyVoids(SessionFailed):
+    """As many findings of a run were void as may be: what is found now is kept, and nothing else is said of it."""
 
 
 class FindingRefused(SessionFailed):

@@ -10,20 +10,25 @@ Every step is stored before anything of it is sent. An opening goes through
     over        the operator does not show it any more
 
 A process that ends while it computes has given the session up, and the next one computes anew. Of one run nothing is
-ever said but what was found first: if another computation says something else, nothing is sent.
+ever said but what was found first, unless a proof makes that void (`custodian.voiding`). If another computation says
+something else, those of the session who have what was found first open its rows to the lowest of them, if they are
+enough: it is proven, or void, and then what was computed takes its place. Elsewhere nothing is sent.
 """
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
+from atomic_margin.documents.canonical import canonical_hash
 from atomic_margin.documents.errors import DocumentsError
-from atomic_margin.service.custodian import closing
+from atomic_margin.service.custodian import closing, voiding
 from atomic_margin.service.custodian.client import CallsOperator
 from atomic_margin.service.custodian.computing import Engine, Listens, check_session, task_of
 from atomic_margin.service.custodian.engine.errors import EngineError
 from atomic_margin.service.custodian.errors import (
     CheckpointRefused,
     FindingRefused,
+    FindingVoid,
     FoundOtherwise,
     NotRequested,
     OpeningRefused,
@@ -34,12 +39,14 @@ from atomic_margin.service.custodian.errors import (
     SessionOver,
     TooEarly,
     TooManySessions,
+    TooManyVoids,
+    VoidRefused,
 )
 from atomic_margin.service.custodian.judging import Judged, judge, read_request
 from atomic_margin.service.custodian.own import Own
 from atomic_margin.service.custodian.reading import Reading
 from atomic_margin.service.custodian.receiving import Taken
-from atomic_margin.service.custodian.store import Found, OpeningRow
+from atomic_margin.service.custodian.store import Found, Kept, OpeningRow
 from atomic_margin.service.errors import MalformedResponse, RemoteError
 from atomic_margin.service.protocol.account.opening_documents import (
     Finding,
@@ -55,7 +62,9 @@ from atomic_margin.service.protocol.custodian_messages import (
     Refuses,
     RowBox,
     TakesPart,
+    VoidBrought,
 )
+from atomic_margin.service.protocol.opening_voids import OpeningVoid
 from atomic_margin.service.verifier.served_terms import ServedTerms
 
 PATIENCE_SECONDS = 120
@@ -99,6 +108,8 @@ class Openings:
         self._engine, self._address, self._listens = engine, address, listens
         self._first: dict[str, int] = {}
         self._judged: dict[str, Judged] = {}
+        # What a session computed beside what was found before, until that is void: session, what, and who.
+        self._computed: dict[str, tuple[int, Found, tuple[int, ...]]] = {}
         self._told: set[tuple[object, ...]] = set()
 
     def round(self) -> None:
@@ -128,6 +139,7 @@ class Openings:
             if row.request not in seen:
                 self._own.store.keep_opening(row._replace(state="over", changed_at=self._own.now()))
                 self._judged.pop(row.request, None)
+                self._computed.pop(row.request, None)
                 _log.info("opening over", extra={"request": row.request, "institution": row.institution})
 
     def _step(self, request: str, body: OpeningRequest, standing: OpeningStanding) -> None:
@@ -141,6 +153,8 @@ class Openings:
                 row = row or self._agreed(request, body)
             self._once((request, "part"), lambda: self._client.take_part(request, TakesPart(address=self._address)))
             session, judged = standing.session, self._judged[request]
+            if session is not None:
+                self._hear_voids(request, judged, session, standing)
             if session is None or all(one.point != judged.taken.shares.custodian for one in session.present):
                 return
             try:
@@ -230,8 +244,11 @@ class Openings:
             verdict.maintenance_chosen,
             verdict.initial_chosen,
         )
-        if own.store.keep_found(body.run, row.request, found, own.now()) != found:
-            raise FoundOtherwise("the computation says something else than it said of this run before; nothing is sent")
+        present = tuple(one.point for one in session.present)
+        self._computed.pop(row.request, None)
+        if own.store.keep_found(body.run, row.request, found, own.now(), session.number, present) != found:
+            self._require_holders(judged, session)
+            self._computed[row.request] = session.number, found, present
         row = row._replace(state="found", changed_at=own.now())
         own.store.keep_opening(row)
         _log.info("opening computed", extra={**named, "breach": found.breach})
@@ -239,18 +256,32 @@ class Openings:
 
     def _close(self, row: OpeningRow, judged: Judged, session: OpeningSession, standing: OpeningStanding) -> None:
         """Bring a finding as the closer, or verify and sign what the closer brought."""
-        own, point, found = self._own, judged.taken.shares.custodian, self._own.store.found(row.run)
-        if found is None:
+        own, point = self._own, judged.taken.shares.custodian
+        self._bring_voids(row, point)
+        kept = own.store.kept(row.run)
+        if kept is None and own.store.voided(row.run):
+            raise FindingVoid("what was computed is void: a row that it named is not negative, by a proof")
+        if kept is None:
             raise SessionOver("nothing is stored of what was computed")
-        if point == session.closer:
-            finding = self._find(row, judged, found, session)
-        elif standing.finding is not None:
+        found, finding, opens = kept.found, None, _holders(kept, session)[0]
+        # The session computed something else than was found before.
+        beside = row.request in self._computed
+        if point == opens:
+            finding = self._find(row, judged, kept, session)
+        elif found.breach and (standing.finding is None or beside):
+            # Once more for what takes the place of a finding that is void.
+            what = row.request, session.number, "rows", len(own.store.voided(row.run))
+            self._once(what, lambda: self._send_rows(row, judged, found, session.number, opens))
+        if isinstance(finding, OpeningVoid):
+            self._void(row.request, judged, finding)
+            self._close(row, judged, session, standing)
+            return
+        if finding is not None and point != session.closer:
+            raise FoundOtherwise("what was found before holds, and another closer has something else")
+        if finding is None and standing.finding is not None and point != session.closer:
             finding = _read(standing.finding)
-        else:
-            finding = None
-            if found.breach:
-                self._once((row.request, session.number, "rows"), lambda: self._send_rows(row, judged, found, session))
-        if finding is None:
+        if finding is None or (beside and finding.initial_row != found.initial_row):
+            # It is about what the session computed, and waits until what was found before is void.
             self._require_time(row)
             return
         # The closer too: a proof that does not hold is found here.
@@ -278,32 +309,33 @@ class Openings:
         )
         self._bring(row)
 
-    def _find(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> Finding | None:
-        """Return what the closer finds; None while shares of rows are missing."""
+    def _find(
+        self, row: OpeningRow, judged: Judged, kept: Kept, session: OpeningSession
+    ) -> Finding | OpeningVoid | None:
+        """Return what whoever opens the rows finds, or what makes it void; None while shares of rows are missing."""
+        found = kept.found
         if not found.breach:
             return closing.covered(judged)
-        own, point = self._own, session.closer
+        own, point, holders = self._own, judged.taken.shares.custodian, _holders(kept, session)
         rows = closing.rows_of(judged, found)
         sent, wrong, unsigned = {point: closing.own_shares(judged, rows)}, set[int](), set[int]()
         boxes = self._client.rows(row.request).boxes
-        for one in session.present:
-            box = boxes.get(str(one.point))
-            if one.point == point or box is None or len(sent) == judged.policy.threshold:
+        for other in holders:
+            box = boxes.get(str(other))
+            if other == point or box is None or len(sent) == judged.policy.threshold:
                 continue
             try:
                 data = bytes.fromhex(box)
                 key = own.folder.encryption
-                sent[one.point] = closing.open_rows(
-                    judged, found, rows, data, session.number, one.point, point, key, own.group
-                )
+                sent[other] = closing.open_rows(judged, found, rows, data, session.number, other, point, key, own.group)
             except (RowShareWrong, RowsUnsigned, ValueError) as error:
                 # Named, and the others' may do. Whose is not signed, nobody knows who made it.
-                (wrong if isinstance(error, RowShareWrong) else unsigned).add(one.point)
-                self._say_once((row.request, session.number, one.point), f"wrong share of a row: {error}")
+                (wrong if isinstance(error, RowShareWrong) else unsigned).add(other)
+                self._say_once((row.request, session.number, other), f"wrong share of a row: {error}")
                 if isinstance(error, RowShareWrong):
                     self._accuse(row.request, session.number, error)
         if len(sent) < judged.policy.threshold:
-            left = len(session.present) - len(wrong) - len(unsigned)
+            left = len(holders) - len(wrong) - len(unsigned)
             if left < judged.policy.threshold:
                 named = ", ".join(map(str, sorted(wrong)))
                 if wrong:
@@ -311,7 +343,10 @@ class Openings:
                 named = ", ".join(map(str, sorted(unsigned)))
                 raise RowsUnsigned(f"shares of rows in the names of points {named} came without their signatures")
             return None
-        return closing.prove(judged, found, sent, own.group)
+        opened = closing.open_both(judged, found, sent, own.group)
+        if opened.not_negative is not None:
+            return voiding.prove_void(judged, found, opened, session, own.group)
+        return closing.prove(judged, found, opened, own.group)
 
     def _accuse(self, request: str, number: int, error: RowShareWrong) -> None:
         said = Accusation(session=number, point=error.point, reason=str(error)[:MAX_ACCUSATION_CHARACTERS])
@@ -324,11 +359,55 @@ class Openings:
             # The finding does not wait for it.
             self._say_once((request, number, error.point, "not taken"), f"an accusation is not taken: {refused}")
 
-    def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: OpeningSession) -> None:
+    def _require_holders(self, judged: Judged, session: OpeningSession) -> None:
+        """Make sure that enough of a session have what was found before, where it computed something else."""
+        kept = self._own.store.kept(judged.body.run)
+        said = "the computation says something else than it said of this run before"
+        if kept is None or not kept.found.breach:
+            raise FoundOtherwise(f"{said}; nothing is sent")
+        holders = [one.point for one in session.present if one.point in kept.points]
+        if len(holders) < judged.policy.threshold:
+            raise FoundOtherwise(f"{said}, and too few of this session have that; nothing is sent")
+        _log.warning("%s; its rows are opened first", said, extra={"session": session.number})
+
+    def _hear_voids(self, request: str, judged: Judged, session: OpeningSession, standing: OpeningStanding) -> None:
+        """Give up what was found here where a proof makes it void, in whichever session."""
+        for said in standing.voids[: MAX_SESSIONS * judged.policy.present]:
+            kept = self._own.store.kept(judged.body.run)
+            what = request, "void", canonical_hash("said", {"void": str(said)}), kept
+            if what in self._told or any(one.void == said for one in self._own.store.voided(judged.body.run)):
+                continue
+            try:
+                self._void(request, judged, voiding.check_void(judged, kept, said, session, self._own.group))
+            except (VoidRefused, TooManyVoids) as error:
+                self._say_once(what, f"{type(error).__name__}: {error}")
+
+    def _void(self, request: str, judged: Judged, void: OpeningVoid) -> None:
+        """Store that what was found is void, and in its place what the session computed beside it."""
+        own, said, run = self._own, void.canonical(), judged.body.run
+        if not isinstance(said, dict):
+            raise TypeError("a claim is a JSON object")
+        own.store.void_found(run, dict(said), own.now(), voiding.MAX_VOIDS)
+        named = {"request": request, "session": void.session, "kind": void.kind, "row": void.row}
+        _log.warning("opening finding void", extra=named)
+        row, computed = own.store.opening(request), self._computed.pop(request, None)
+        if row is not None and computed is not None and computed[0] == row.session:
+            session, found, points = computed
+            own.store.keep_found(run, request, found, own.now(), session, points)
+
+    def _bring_voids(self, row: OpeningRow, point: int) -> None:
+        """Bring what this custodian made void in the session; it is stored before."""
+        for kept in self._own.store.voided(row.run):
+            void = OpeningVoid.parse(kept.void)
+            if (void.request, void.session, void.closer) == (row.request, row.session, point):
+                brought = VoidBrought(void=kept.void or {})
+                self._once((row.request, row.session, "void"), partial(self._client.bring_void, row.request, brought))
+
+    def _send_rows(self, row: OpeningRow, judged: Judged, found: Found, session: int, to: int) -> None:
         sent = closing.own_shares(judged, closing.rows_of(judged, found))
-        box = closing.seal_rows(judged, found, sent, session.number, session.closer, self._own.folder.identity)
+        box = closing.seal_rows(judged, found, sent, session, to, self._own.folder.identity)
         try:
-            self._client.send_rows(row.request, RowBox(session=session.number, box=box.hex()))
+            self._client.send_rows(row.request, RowBox(session=session, box=box.hex(), closer=to))
         except RemoteError as error:
             # Sent before, in another box.
             if error.status != 409:
@@ -373,6 +452,11 @@ class Openings:
 
     def _say_once(self, what: tuple[object, ...], said: str) -> None:
         self._once(what, lambda: _log.warning("%s", said))
+
+
+def _holders(kept: Kept, session: OpeningSession) -> list[int]:
+    """Return who has what is found, of those in a session; all of them, where that is not known."""
+    return [one.point for one in session.present if one.point in kept.points or not kept.points]
 
 
 def _read(value: object) -> Finding:

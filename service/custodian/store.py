@@ -4,7 +4,8 @@
     accounts   the newest entry of each account that was seen: an older history is an old backup, or hides an answer
     looks      which size of the log enough witnesses had cosigned when; that dates an entry
     openings   what was asked, and how far it is
-    found      what was computed of a run: one row for ever, so that nothing else is ever said of it
+    found      what was computed of a run: one row, so that nothing else is ever said of it unless that is void
+    voided     what was found of a run and made void by a proof, with the proof
 
 What is erased is overwritten (`secure_delete`), the journal is cut and the file is rebuilt. That reaches this file: not
 what the disk or a snapshot of it keeps elsewhere, and not a backup.
@@ -18,7 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from atomic_margin.service.custodian.errors import HistoryOlder, HistoryRefused, TooManyDeals, TooManyOpenings
+from atomic_margin.service.custodian.errors import (
+    HistoryOlder,
+    HistoryRefused,
+    TooManyDeals,
+    TooManyOpenings,
+    TooManyVoids,
+)
 from atomic_margin.service.errors import ConfigurationError
 
 JsonObject = dict[str, Any]
@@ -26,7 +33,7 @@ MAX_DEALS, MAX_DEALS_OF_ONE = 100_000, 256
 """That are held, of all institutions and of one."""
 MAX_ACCOUNTS, MAX_FOUND = 100_000, 1_000_000
 KEPT_LOOKS, KEPT_OPENINGS, KEPT_ERASED = 200_000, 10_000, 10_000
-VERSION = 2
+VERSION = 3
 
 DealState = Literal["held", "complained", "erased"]
 OpeningState = Literal["agreed", "computing", "found", "signed", "refused", "over"]
@@ -50,11 +57,23 @@ CREATE TABLE IF NOT EXISTS openings (
 );
 CREATE TABLE IF NOT EXISTS found (
     run TEXT PRIMARY KEY, request TEXT NOT NULL, breach INTEGER NOT NULL, maintenance_row INTEGER, initial_row INTEGER,
-    found_at INTEGER NOT NULL, maintenance_chosen TEXT, initial_chosen TEXT
+    found_at INTEGER NOT NULL, maintenance_chosen TEXT, initial_chosen TEXT, session INTEGER NOT NULL DEFAULT 0,
+    points TEXT NOT NULL DEFAULT '[]'
+);
+CREATE TABLE IF NOT EXISTS voided (
+    run TEXT NOT NULL, number INTEGER NOT NULL, request TEXT NOT NULL, breach INTEGER NOT NULL, maintenance_row INTEGER,
+    initial_row INTEGER, maintenance_chosen TEXT, initial_chosen TEXT, session INTEGER NOT NULL, points TEXT NOT NULL,
+    void TEXT NOT NULL, voided_at INTEGER NOT NULL, PRIMARY KEY (run, number)
 );
 """
 _FROM_1 = ("ALTER TABLE found ADD COLUMN maintenance_chosen TEXT", "ALTER TABLE found ADD COLUMN initial_chosen TEXT")
 """Version 1 knew no models with slack, so nothing was chosen."""
+_FROM_2 = (
+    "ALTER TABLE found ADD COLUMN session INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE found ADD COLUMN points TEXT NOT NULL DEFAULT '[]'",
+)
+"""Version 2 did not say who had found it, so nobody is known to."""
+_FOUND = "breach, maintenance_row, initial_row, maintenance_chosen, initial_chosen, request, session, points"
 
 
 class DealRow(NamedTuple):
@@ -139,6 +158,24 @@ class Found(NamedTuple):
     initial_chosen: tuple[int, ...] | None = None
 
 
+class Kept(NamedTuple):
+    """What is stored of a run.
+
+    Attributes:
+        found: what the computation said.
+        request: hash of the request by which it was computed first.
+        session: number of the session.
+        points: of custodians that computed the same, then or later; none where that is not known.
+        void: what made it void, as JSON; None for what is not.
+    """
+
+    found: Found
+    request: str
+    session: int
+    points: tuple[int, ...]
+    void: JsonObject | None = None
+
+
 class Store:
     """The memory of one custodian."""
 
@@ -154,15 +191,16 @@ class Store:
         where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._database = sqlite3.connect(where, uri=True, check_same_thread=False, isolation_level=None)
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, 1, VERSION):
+        if version not in (0, 1, 2, VERSION):
             self._database.close()
             raise ConfigurationError(f"{path} is of version {version}; this release knows {VERSION}")
+        self._has_voids = version == VERSION or not read_only
         if read_only:
             return
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._database.execute(f"PRAGMA {pragma}")
         with self._transaction() as database:
-            for statement in _FROM_1 if version == 1 else ():
+            for statement in (*(_FROM_1 if version == 1 else ()), *(_FROM_2 if version in (1, 2) else ())):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version={VERSION}")
         self._database.executescript(_SCHEMA)
@@ -307,33 +345,81 @@ class Store:
             )
 
     def found(self, run: str) -> Found | None:
-        """Return what was computed of a run."""
-        with self._lock:
-            row = self._database.execute(
-                "SELECT breach, maintenance_row, initial_row, maintenance_chosen, initial_chosen FROM found "
-                "WHERE run = ?",
-                (run,),
-            ).fetchone()
-        return None if row is None else Found(bool(row[0]), row[1], row[2], _chosen(row[3]), _chosen(row[4]))
+        """Return what was computed of a run, unless it is void."""
+        kept = self.kept(run)
+        return None if kept is None else kept.found
 
-    def keep_found(self, run: str, request: str, found: Found, now: int) -> Found:
+    def kept(self, run: str) -> Kept | None:
+        """Return what was computed of a run and who has it, unless it is void."""
+        with self._lock:
+            row = self._database.execute(f"SELECT {_FOUND} FROM found WHERE run = ?", (run,)).fetchone()  # noqa: S608
+        return None if row is None else _kept(row)
+
+    def voided(self, run: str) -> list[Kept]:
+        """Return what was found of a run and is void, the oldest first."""
+        if not self._has_voids:
+            return []
+        with self._lock:
+            rows = self._database.execute(
+                f"SELECT {_FOUND}, void FROM voided WHERE run = ? ORDER BY number",  # noqa: S608
+                (run,),
+            ).fetchall()
+        return [_kept(row)._replace(void=_json(row[-1])) for row in rows]
+
+    def keep_found(
+        self, run: str, request: str, found: Found, now: int, session: int = 0, points: tuple[int, ...] = ()
+    ) -> Found:
         """Store what was computed of a run, unless something is; return what is stored, for whichever request.
+
+        Args:
+            run: hash of its record.
+            request: by which it was computed.
+            found: what was.
+            now: by the custodian's clock.
+            session: number of the session.
+            points: of the custodians that computed it together; of who found the same before they are more.
 
         Raises:
             TooManyOpenings: no more runs are remembered.
         """
         with self._transaction() as database:
-            known = self.found(run)
+            known = self.kept(run)
             if known is not None:
-                return known
+                if known.found == found:
+                    joined = json.dumps(sorted({*known.points, *points}))
+                    database.execute("UPDATE found SET points = ? WHERE run = ?", (joined, run))
+                return known.found
             (count,) = database.execute("SELECT count(*) FROM found").fetchone()
             if count >= MAX_FOUND:
                 raise TooManyOpenings(f"{count} runs were opened here, and no more are remembered")
             chosen = [None if one is None else json.dumps(one) for one in found[3:]]
-            database.execute(
-                "INSERT INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (run, request, *found[:3], now, *chosen)
-            )
+            values = (run, request, *found[:3], now, *chosen, session, json.dumps(sorted(points)))
+            database.execute(f"INSERT INTO found VALUES ({','.join('?' * len(values))})", values)  # noqa: S608
         return found
+
+    def void_found(self, run: str, void: JsonObject, now: int, most: int) -> None:
+        """Remember that what was computed of a run is void, so that something else may be found of it.
+
+        Args:
+            run: hash of its record.
+            void: what proves it, verified.
+            now: by the custodian's clock.
+            most: so many findings of one run may be void.
+
+        Raises:
+            TooManyVoids: as many are; what is found stays.
+        """
+        with self._transaction() as database:
+            (count,) = database.execute("SELECT count(*) FROM voided WHERE run = ?", (run,)).fetchone()
+            if count >= most:
+                raise TooManyVoids(f"{count} findings of this run were void before, and what is found now stays")
+            database.execute(
+                "INSERT INTO voided (run, number, request, breach, maintenance_row, initial_row, maintenance_chosen, "
+                "initial_chosen, session, points, void, voided_at) SELECT run, ?, request, breach, maintenance_row, "
+                "initial_row, maintenance_chosen, initial_chosen, session, points, ?, ? FROM found WHERE run = ?",
+                (count + 1, _text(void), now, run),
+            )
+            database.execute("DELETE FROM found WHERE run = ?", (run,))
 
     def close(self) -> None:
         """Close the database."""
@@ -358,6 +444,11 @@ def _text(value: JsonObject | None) -> str | None:
 
 def _chosen(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else tuple(json.loads(text))
+
+
+def _kept(row: tuple[Any, ...]) -> Kept:
+    found = Found(bool(row[0]), row[1], row[2], _chosen(row[3]), _chosen(row[4]))
+    return Kept(found, row[5], row[6], tuple(json.loads(row[7])))
 
 
 def _json(text: str | None) -> JsonObject | None:

@@ -104,6 +104,7 @@ class OpeningStanding(ResponseBody):
         request: signed document (`OpeningRequest`).
         session: who computes together; absent until enough have agreed.
         finding: what the closer brought (`Finding`), as JSON; absent until then.
+        voids: what makes findings void (`OpeningVoid`), as JSON, by ascending session.
         verdicts: of custodians, signed.
         refusals: why custodians take no part, by point.
         accusations: whose signed shares of rows were wrong, as closers say.
@@ -114,6 +115,7 @@ class OpeningStanding(ResponseBody):
     request: JsonObject
     session: OpeningSession | None = None
     finding: JsonObject | None = None
+    voids: ListOf[JsonObject] = ()
     verdicts: ListOf[JsonObject] = ()
     refusals: dict[str, str] = Field(default_factory=dict)
     accusations: ListOf[AccusationShown] = ()
@@ -165,10 +167,12 @@ class RowBox(RequestBody):
 
     Attributes:
         session: that they are of.
+        closer: point of who opens the rows; absent for the closer of the session.
         box: hex.
     """
 
     session: Count = Field(examples=["1"])
+    closer: Count | None = None
     box: Annotated[str, Field(pattern=_HEX, max_length=4096, examples=["9a" * 112])]
 
 
@@ -188,6 +192,16 @@ class FindingBrought(RequestBody):
 
     finding: JsonObject = Field(examples=[{"outcome": "covered"}])
     verdict: JsonObject = Field(examples=[{"type": "opening-verdict"}])
+
+
+class VoidBrought(RequestBody):
+    """What makes a finding void, by the custodian that opened its rows.
+
+    Attributes:
+        void: `OpeningVoid`, as JSON.
+    """
+
+    void: JsonObject = Field(examples=[{"kind": "maintenance"}])
 
 
 class OpeningAsked(RequestBody):

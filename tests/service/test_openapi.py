@@ -153,7 +153,7 @@ def test_every_post_that_takes_a_signed_document_is_looked_at_here(api: Any) -> 
         "/v1/breakers/resumes",
         f"{INSTITUTION}/dealings",
         "/v1/openings",
-        *(f"/v1/custodian/openings/{{request}}/{what}" for what in ("part", "refusal", "rows", "finding")),
+        *(f"/v1/custodian/openings/{{request}}/{what}" for what in ("part", "refusal", "rows", "finding", "void")),
     }
     assert posts == {*JSON_DOCUMENTS, *others}
 

@@ -131,7 +131,7 @@ def refuse(operator: Operator, identity: str, request: str, reason: str) -> None
 
 
 def bring_rows(operator: Operator, identity: str, request: str, box: RowBox) -> None:
-    """Keep shares of rows for the closer of the session.
+    """Keep shares of rows for the closer of the session, or for who opens what was found before.
 
     Raises:
         OpeningOver: the opening or the session is over.
@@ -143,25 +143,30 @@ def bring_rows(operator: Operator, identity: str, request: str, box: RowBox) -> 
         data = bytes.fromhex(box.box)
         row = session.get(OpeningBoxRow, (request, present.number, point))
         if row is None:
-            session.add(OpeningBoxRow(request=request, session=present.number, point=point, box=data))
+            closer = present.closer if box.closer is None else box.closer
+            session.add(OpeningBoxRow(request=request, session=present.number, point=point, box=data, closer=closer))
         elif row.box != data:
             raise Conflict("the custodian brought other shares in this session", "box")
 
 
 def rows_for(operator: Operator, identity: str, request: str) -> RowBoxes:
-    """Return what the closer of the present session collects.
+    """Return what is encrypted to a custodian that computes in the present session.
 
     Raises:
         OpeningOver: the opening is over.
-        NotFound: somebody else is the closer.
+        NotFound: it does not compute in it.
     """
     with operator.store.reading() as session:
         opening, policy = open_one(session, request)
         present = session_of(session, opening)
-        if present is None or present.closer != point_of(policy, identity):
-            raise NotFound("shares of rows are for the closer of the present session")
+        point = point_of(policy, identity)
+        if present is None or str(point) not in present.present:
+            raise NotFound("shares of rows are for custodians of the present session")
         query = select(OpeningBoxRow).where(OpeningBoxRow.request == request, OpeningBoxRow.session == present.number)
-        return RowBoxes(boxes={str(row.point): row.box.hex() for row in session.scalars(query)})
+        rows = session.scalars(query)
+        return RowBoxes(
+            boxes={str(row.point): row.box.hex() for row in rows if (row.closer or present.closer) == point}
+        )
 
 
 def advance(operator: Operator, session: Session, opening: OpeningRow, policy: CustodyPolicy) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.operator.custody.openings import is_in_state, parts_of, session_of
 from atomic_margin.service.operator.custody.policies import accounts_of, names
+from atomic_margin.service.operator.custody.voids import voids_of
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.custody_tables import OpeningAccusationRow, OpeningRow, OpeningSessionRow
 from atomic_margin.service.protocol.custodian_messages import (
@@ -71,6 +72,7 @@ def standing_of(session: Session, row: OpeningRow) -> OpeningStanding:
             closer=present.closer,
         ),
         finding=row.finding,
+        voids=voids_of(session, row),
         verdicts=tuple(part.verdict for part in parts if part.verdict is not None),
         refusals={str(part.point): part.refusal for part in parts if part.refusal is not None},
         accusations=_accusations(session, row),

@@ -120,13 +120,24 @@ class OpeningPartRow(Base):
 
 
 class OpeningBoxRow(Base):
-    """Shares of the rows of an opening, encrypted to the closer of a session."""
+    """Shares of the rows of an opening, encrypted to one custodian of a session; None is its closer."""
 
     __tablename__ = "opening_boxes"
     request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
     session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     box: Mapped[bytes] = mapped_column(LargeBinary)
+    closer: Mapped[int | None]
+
+
+class OpeningVoidRow(Base):
+    """What makes a finding void, as a custodian of a session brought it; the others verify it, each for itself."""
+
+    __tablename__ = "opening_voids"
+    request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
+    session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    closer: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[JsonObject]
 
 
 class OpeningAccusationRow(Base):

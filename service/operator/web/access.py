@@ -131,6 +131,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("POST", f"{_OPENING}/rows"): CUSTODIANS,
     ("GET", f"{_OPENING}/rows"): CUSTODIANS,
     ("POST", f"{_OPENING}/finding"): CUSTODIANS,
+    ("POST", f"{_OPENING}/void"): CUSTODIANS,
     # Who has a part in a re-sharing is looked at where it is.
     ("GET", "/v1/custodian/resharings"): CUSTODIANS,
     ("GET", f"{_RESHARING}/deals"): CUSTODIANS,

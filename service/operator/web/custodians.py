@@ -15,6 +15,7 @@ from atomic_margin.service.operator.custody import (
     resharing_rows,
     resharings,
     standings,
+    voids,
 )
 from atomic_margin.service.operator.custody.stored import deal_of, of_custodian, standing_of
 from atomic_margin.service.operator.operator import Operator
@@ -33,6 +34,7 @@ from atomic_margin.service.protocol.custodian_messages import (
     RowBox,
     RowBoxes,
     TakesPart,
+    VoidBrought,
 )
 from atomic_margin.service.protocol.resharing_messages import (
     PassedOnUpload,
@@ -131,13 +133,13 @@ def _openings(router: APIRouter, operator: Operator, work: BackgroundWork) -> No
 
     @router.post("/openings/{request}/rows", status_code=201)
     def bring_rows(request: str, box: RowBox, caller: Calling) -> OpeningStanding:
-        """Bring shares of the opened rows, encrypted to the closer."""
+        """Bring shares of the opened rows, encrypted to the closer, or to who opens what was found before."""
         openings.bring_rows(operator, caller.key, request, box)
         return standings.standing(operator, request)
 
     @router.get("/openings/{request}/rows")
     def rows(request: str, caller: Calling) -> RowBoxes:
-        """What the others brought, for the closer of the session."""
+        """What the others of the session brought for the custodian: the closer, or who opens what was found before."""
         return openings.rows_for(operator, caller.key, request)
 
     @router.post("/openings/{request}/finding", status_code=201)
@@ -145,6 +147,12 @@ def _openings(router: APIRouter, operator: Operator, work: BackgroundWork) -> No
         """Bring what was found, with one's verdict; the closer does so first. With enough verdicts it is entered."""
         findings.take_finding(operator, caller.key, request, brought)
         work.wake()
+        return standings.standing(operator, request)
+
+    @router.post("/openings/{request}/void", status_code=201)
+    def make_void(request: str, brought: VoidBrought, caller: Calling) -> OpeningStanding:
+        """Bring what makes a finding void, as who opened its rows; the others verify it."""
+        voids.take_void(operator, caller.key, request, brought)
         return standings.standing(operator, request)
 
 

@@ -81,7 +81,8 @@ def proven(case: SlackCase, found: Found, points: tuple[int, ...] = (2, 9)) -> c
     for point in points:
         judged = judged_by(case, point)
         sent[point] = closing.own_shares(judged, closing.rows_of(judged, found))
-    return closing.prove(judged_by(case, points[0]), found, sent, case.group)
+    judged = judged_by(case, points[0])
+    return closing.prove(judged, found, closing.open_both(judged, found, sent, case.group), case.group)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from atomic_margin.service.custodian import store as stores
-from atomic_margin.service.custodian.errors import HistoryOlder, TooManyDeals, TooManyOpenings
-from atomic_margin.service.custodian.store import DealRow, Found, OpeningRow, Store
+from atomic_margin.service.custodian.errors import HistoryOlder, TooManyDeals, TooManyOpenings, TooManyVoids
+from atomic_margin.service.custodian.store import DealRow, Found, Kept, OpeningRow, Store
 from atomic_margin.service.errors import ConfigurationError
 
 SECRET = b"shares that nobody is to read later " * 8
@@ -209,3 +209,54 @@ def test_a_database_of_another_version_is_refused(path: Path) -> None:
     other.close()
     with pytest.raises(ConfigurationError, match="version 9"):
         Store(path)
+
+
+VOID = {"request": "request", "session": "1"}
+
+
+def test_what_is_void_is_kept_and_makes_place(store: Store) -> None:
+    first, second = Found(True, 1, 2, (3,), None), Found(False)
+    store.keep_found("run", "request", first, 10, 1, (5, 1))
+    assert store.keep_found("run", "again", first, 11, 2, (9,)) == first
+    # Who found the same is known, and by which request it was found first.
+    assert store.kept("run") == Kept(first, "request", 1, (1, 5, 9))
+    store.keep_found("run", "again", second, 12, 3, (2,))
+    assert store.kept("run") == Kept(first, "request", 1, (1, 5, 9))
+    store.void_found("run", VOID, 13, 2)
+    assert (store.found("run"), store.voided("other")) == (None, [])
+    assert store.voided("run") == [Kept(first, "request", 1, (1, 5, 9), VOID)]
+    # Nothing is void where nothing is found.
+    store.void_found("run", VOID, 13, 2)
+    assert len(store.voided("run")) == 1
+    assert store.keep_found("run", "again", second, 14, 3, (2,)) == second
+
+
+def test_so_many_findings_of_a_run_are_void_and_no_more(store: Store) -> None:
+    for row in range(3):
+        store.keep_found("run", "request", Found(True, row, 0), 10)
+        if row < 2:
+            store.void_found("run", VOID, 11, 2)
+    with pytest.raises(TooManyVoids, match="2 findings of this run were void"):
+        store.void_found("run", VOID, 11, 2)
+    assert store.found("run") == Found(True, 2, 0)
+    assert [kept.found.maintenance_row for kept in store.voided("run")] == [0, 1]
+
+
+def test_a_database_from_before_findings_were_void_is_taken_over(path: Path) -> None:
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute(
+        "CREATE TABLE found (run TEXT PRIMARY KEY, request TEXT NOT NULL, breach INTEGER NOT NULL, "
+        "maintenance_row INTEGER, initial_row INTEGER, found_at INTEGER NOT NULL, maintenance_chosen TEXT, "
+        "initial_chosen TEXT)"
+    )
+    old.execute("INSERT INTO found VALUES ('run', 'request', 1, 3, 4, 10, '[7]', '[8]')")
+    old.execute("PRAGMA user_version=2")
+    old.close()
+    beside = Store(path, read_only=True)
+    assert beside.voided("run") == []
+    beside.close()
+    for _ in range(2):
+        taken = Store(path)
+        assert taken.kept("run") == Kept(Found(True, 3, 4, (7,), (8,)), "request", 0, ())
+        assert taken.voided("run") == []
+        taken.close()

@@ -55,7 +55,6 @@ def test_one_opening_is_a_few_computations(scene_at: Open) -> None:
     assert len({task.hash for task in calls}) <= SESSIONS
 
 
-@pytest.mark.xfail(strict=True, reason="an invented breach is kept as what was found of the run")
 def test_a_breach_that_was_invented_once_does_not_keep_others_from_the_truth(scene_at: Open) -> None:
     """Custodian 1 invents a breach in its first session; the closer sees that the row is not negative. Then it is out.
 

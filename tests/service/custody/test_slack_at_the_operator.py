@@ -54,7 +54,7 @@ def finding_of(owed: Owed, outcome: str) -> Finding:
         chosen.append((*sorted(worst[: shape.whole]), *worst[shape.whole :]))
     found = Found(True, *(int(ground.exact[kind].margin_rows[0]) for kind in KINDS), *chosen)
     sent = {point: closing.own_shares(one, closing.rows_of(one, found)) for point, one in judged.items()}
-    return closing.prove(judged[1], found, sent, load_group())
+    return closing.prove(judged[1], found, closing.open_both(judged[1], found, sent, load_group()), load_group())
 
 
 @pytest.mark.parametrize(("outcome", "number"), [("covered", 1), ("breach", 2)])
