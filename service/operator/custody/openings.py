@@ -308,12 +308,13 @@ def _part_of(session: Session, opening: OpeningRow, point: int) -> OpeningPartRo
 
 
 def _keep_accusation(session: Session, opening: OpeningRow, point: int, said: Accusation) -> None:
-    """Keep what the closer of a session says of another custodian in it; the first time counts."""
+    """Keep what a custodian says of another's shares of rows, which were sent to it; the first time counts."""
     about = session.get(OpeningSessionRow, (opening.request, said.session))
-    if about is None or about.closer != point or said.point == point or str(said.point) not in about.present:
+    box = session.get(OpeningBoxRow, (opening.request, said.session, said.point))
+    if about is None or box is None or said.point == point or (box.closer or about.closer) != point:
         raise Conflict(
-            f"the custodian at point {point} did not close session {said.session} with the one at point {said.point}: "
-            "only the closer knows the shares of rows",
+            f"the custodian at point {said.point} sent the one at point {point} no shares of rows in session "
+            f"{said.session}: only who has them knows what they are",
             "accuses",
         )
     if session.get(OpeningAccusationRow, (opening.request, said.session, said.point)) is None:
