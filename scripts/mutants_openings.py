@@ -5,7 +5,7 @@ from mutant import Mutant, Node, call, condition, value
 _ASKING = "tests/service/custody/test_asking.py::test_"
 _OLD = "tests/service/custodian/test_old_runs.py::test_"
 _ROWS = "tests/service/custodian/test_row_boxes.py::test_"
-_ACCUSED = "tests/service/custody/test_openings.py::test_only_the_closer_of_a_session_accuses_who_was_in_it"
+_ACCUSED = "tests/service/custody/test_openings.py::test_who_was_sent_shares_of_rows_accuses_who_sent_them"
 
 
 def _opening(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
@@ -26,8 +26,6 @@ OPENING_MUTANTS = (
              condition("later", "known"), f"{_OLD}the_operator_does_not_ask_where_custodians_would_refuse"),
     _opening("no old run is opened", "custodian.judging:_require_new", condition("most"),
              f"{_OLD}a_run_is_not_opened_once_a_later_tick_was_long_known"),
-    _opening("ticks after the request", "custodian.judging:_require_new", condition("later", "request"),
-             f"{_OLD}a_tick_that_comes_after_the_request_changes_nothing", "later is None"),
     _opening("the time to answer counts", "protocol.opening_times:behind_at_most",
              call("min"), f"{_OLD}the_time_to_answer_and_to_evaluate_is_not_too_long", "0"),
     _opening("signed by the custodian", "custodian.closing:open_rows", call("verify_row_shares"),

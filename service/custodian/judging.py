@@ -204,8 +204,9 @@ def _require_new(read: AccountRead, number: int, run: OpenRun, seen_at: Callable
     at = bisect_right(markets, run.price_sequence)
     request = read.log.entries[read.account][number].leaf
     later = read.log.ticks[markets[at]].leaf if at < len(markets) else None
-    if later is None or later > request:
+    if later is None:
         return
+    # A tick that came after the request was seen no earlier than that.
     since, asked = seen_at(later), seen_at(request)
     if since is None or asked is None:
         raise NotRequested("the log was not seen here since the request")

@@ -319,7 +319,9 @@ def _keep_accusation(session: Session, opening: OpeningRow, point: int, said: Ac
         )
     if session.get(OpeningAccusationRow, (opening.request, said.session, said.point)) is None:
         session.add(
-            OpeningAccusationRow(request=opening.request, session=said.session, point=said.point, reason=said.reason)
+            OpeningAccusationRow(
+                request=opening.request, session=said.session, point=said.point, closer=point, reason=said.reason
+            )
         )
         named = {"number": said.session, "closer": point, "accused": said.point, "reason": said.reason}
         tell(session, "custodian accused", level=logging.WARNING, institution=opening.institution, **named)

@@ -8,7 +8,7 @@ from atomic_margin.service.operator.custody.openings import is_in_state, parts_o
 from atomic_margin.service.operator.custody.policies import accounts_of, names
 from atomic_margin.service.operator.custody.voids import voids_of
 from atomic_margin.service.operator.operator import Operator
-from atomic_margin.service.operator.store.custody_tables import OpeningAccusationRow, OpeningRow, OpeningSessionRow
+from atomic_margin.service.operator.store.custody_tables import OpeningAccusationRow, OpeningRow
 from atomic_margin.service.protocol.custodian_messages import (
     AccusationShown,
     Openings,
@@ -81,17 +81,9 @@ def standing_of(session: Session, row: OpeningRow) -> OpeningStanding:
 
 
 def _accusations(session: Session, row: OpeningRow) -> tuple[AccusationShown, ...]:
-    query = (
-        select(OpeningAccusationRow, OpeningSessionRow.closer)
-        .join(
-            OpeningSessionRow,
-            (OpeningSessionRow.request == OpeningAccusationRow.request)
-            & (OpeningSessionRow.number == OpeningAccusationRow.session),
-        )
-        .where(OpeningAccusationRow.request == row.request)
-        .order_by(OpeningAccusationRow.session, OpeningAccusationRow.point)
-    )
+    query = select(OpeningAccusationRow).where(OpeningAccusationRow.request == row.request)
+    ordered = query.order_by(OpeningAccusationRow.session, OpeningAccusationRow.point)
     return tuple(
-        AccusationShown(session=one.session, closer=closer, point=one.point, reason=one.reason)
-        for one, closer in session.execute(query)
+        AccusationShown(session=one.session, closer=one.closer, point=one.point, reason=one.reason)
+        for one in session.scalars(ordered)
     )

@@ -141,17 +141,19 @@ class OpeningVoidRow(Base):
 
 
 class OpeningAccusationRow(Base):
-    """What the closer of a session says of another custodian in it: that its shares of rows are wrong.
+    """What a custodian says of another's shares of rows that were sent to it: that they are wrong.
 
     Attributes:
-        point: of whom it accuses.
-        reason: in the closer's words.
+        point: who is accused.
+        closer: who accuses, the closer of the session as a rule.
+        reason: in its words.
     """
 
     __tablename__ = "opening_accusations"
     request: Mapped[str] = mapped_column(ForeignKey("openings.request"), primary_key=True)
     session: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     point: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    closer: Mapped[int]
     reason: Mapped[str] = mapped_column(String(300))
 
 

@@ -17,7 +17,7 @@ from .test_judging import judged
 pytestmark = pytest.mark.long
 
 Open = Callable[[str], Scene]
-MOST = behind_at_most(900)
+MOST = 900 + 1800
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_an_opening_is_asked_for_and_shown(custody_at: At, later: Later) -> None
         for point in (1, 2, 5):
             custody.holders[point].world = custody.world
             custody.holders[point].takes_part(owed.request)
+        custody.holders[5].posted(f"/openings/{owed.request}/rows", {"session": "1", "box": "ab"})
         said = {"session": "1", "point": "5", "reason": "no share of the row"}
         part = {"address": "127.0.0.1:9001", "accuses": [said]}
         custody.holders[1].posted(f"/openings/{owed.request}/part", part)

@@ -208,8 +208,10 @@ def test_a_session_is_over_after_its_time(owed: Owed, monkeypatch: pytest.Monkey
     assert owed.standing()["session"]["number"] == "2"
 
 
-def test_only_the_closer_of_a_session_accuses_who_was_in_it(owed: Owed) -> None:
+def test_who_was_sent_shares_of_rows_accuses_who_sent_them(owed: Owed) -> None:
     owed.in_session(1, 2, 5, 9)
+    for point in (2, 5):
+        owed.holders[point].posted(f"/openings/{owed.request}/rows", {"session": "1", "box": "ab"})
     path, reason = f"/openings/{owed.request}/part", "the share does not fit"
 
     def accuse(by: int, point: int, session: int = 1) -> Any:

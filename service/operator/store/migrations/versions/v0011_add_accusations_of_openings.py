@@ -14,6 +14,7 @@ def upgrade() -> None:
         sa.Column("request", sa.String(length=64), nullable=False),
         sa.Column("session", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("point", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("closer", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(length=300), nullable=False),
         sa.ForeignKeyConstraint(
             ["request"],
