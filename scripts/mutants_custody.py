@@ -1,4 +1,4 @@
-"""The mutants of openings: the account machine, what a custodian takes part in, who signed what was found, and where."""
+"""The mutants of openings: the account machine, what a custodian takes part in, and who signed what was found."""
 
 from mutant import Mutant, Node, call, condition, value
 
