@@ -10,7 +10,7 @@ from atomic_margin.service.custodian.computing import check_session
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, SessionRefused
-from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS, PATIENCE_SECONDS
+from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
 from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RemoteError
 from atomic_margin.service.operator.custody import openings, standings
@@ -281,7 +281,7 @@ def test_a_session_of_which_nothing_comes_is_given_up_in_time(scene_at: Open) ->
     party = scene.party(2, truthful(scene, 2))
     rounds([*others, party], 2)
     assert row(party, request).state == "found"
-    scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+    scene.clock.seconds += LISTENS.seconds + LISTENS.closing_seconds + 1
     party.openings.round()
     assert row(party, request).reason.startswith("SessionOver: nothing came of session 1")
 
