@@ -53,7 +53,7 @@ def serve(
         int, typer.Option(help="A computation with the others ends by then.", min=1, max=600)
     ] = 60,
     closing_seconds: Annotated[
-        int, typer.Option(help="A session of which nothing came so long after that is given up.", min=1, max=600)
+        int, typer.Option(help="After a computation had to end, its session may take so long.", min=1, max=600)
     ] = 45,
     interval: Annotated[float, typer.Option(help="Seconds between two looks at the operator.", min=0.1)] = 5.0,
     keep_days: Annotated[

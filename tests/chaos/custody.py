@@ -33,7 +33,7 @@ OPENINGS = 1000
 OPENING_AFTER_SECONDS = 1
 ANSWER_SECONDS = 2
 """By the witness's clock. Whoever is silent here is so for good, and the agent answers later just as well."""
-ENGINE_SECONDS, CLOSING_SECONDS = 15, 10
+ENGINE_SECONDS, CLOSING_SECONDS = 20, 10
 ORPHAN_SECONDS = ENGINE_SECONDS + 10
 """What a killed custodian leaves behind has ended by then."""
 FOLDERS = "custodians"

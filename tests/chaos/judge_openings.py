@@ -130,6 +130,11 @@ def found_of(folder: Path) -> dict[str, Found]:
     return {run: Found(bool(breach), maintenance, initial) for run, breach, maintenance, initial in rows}
 
 
+def nothing_open(folder: Path) -> bool:
+    """Return whether a custodian has no opening that goes on."""
+    return _rows(folder, "SELECT count(*) FROM openings WHERE state NOT IN ('over', 'refused')") == [(0,)]
+
+
 def ends(seen: Seen) -> dict[str, int]:
     """Return how many openings ended how: `opened`, `lapsed`, `answered`."""
     kinds = [EventKind(entry.body["kind"]) for entry, _ in seen.entries]

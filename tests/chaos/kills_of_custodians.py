@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from atomic_margin.service.protocol.states import RunState
 
-from .custody import ENGINE_SECONDS, Custodian, CustodyHouse, Watching
+from .custody import ENGINE_SECONDS, Custodian, CustodyHouse, Watching, folders
 from .house import GENEROUS_SECONDS, NAME
-from .judge_openings import Remembered
+from .judge_openings import Remembered, nothing_open
 from .moments import delay
 from .stories import Report
 
@@ -206,6 +206,15 @@ def _until_over(custody: CustodyHouse, run_id: str, number: int, report: Opening
         custody.ask()
         custody.eventually(lambda: custody.newest()[1], f"{run_id} is not opened again", GENEROUS_SECONDS)
     report.say(f"{run_id}: {custody.house.wait_over(number, (RunState.COVERED, RunState.SETTLED))}")
+
+
+def undisturbed(custody: CustodyHouse) -> None:
+    """Open a book with all custodians there, and nothing that happens to them."""
+    run_id = custody.owe()
+    custody.ask()
+    custody.house.wait_over(int(run_id.rpartition(".")[2]), (RunState.COVERED, RunState.SETTLED))
+    # Until every custodian has seen that it is over.
+    custody.eventually(lambda: all(map(nothing_open, folders(custody.house.world.root))), f"{run_id} is open", 60)
 
 
 def quiet(custody: CustodyHouse) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from atomic_margin.service.protocol.account.kinds import EventKind
-from atomic_margin.service.protocol.states import AccountState, RunState
+from atomic_margin.service.protocol.states import AccountState
 
 from ..e2e.harness import World
 from ..e2e.preloaded import Nursery
-from .custody import CustodyHouse, copied, deal, open_custody
+from .custody import copied, deal, open_custody
 from .judge import Seen, judge
 from .judge_openings import Remembered, ends, judge_openings
-from .kills_of_custodians import MOMENTS, Openings, play_openings, plans, quiet
+from .kills_of_custodians import MOMENTS, Openings, plans, play_openings, quiet, undisturbed
 from .moments import random_of
 from .stories import calm, ended
 
@@ -39,13 +39,6 @@ def custody_world(dealt: World, tmp_path: Path) -> World:
     return copied(dealt, tmp_path / "world")
 
 
-def one_undisturbed(custody: CustodyHouse) -> None:
-    """Open a book with all custodians there, and nothing that happens to them."""
-    run_id = custody.owe()
-    custody.ask()
-    custody.house.wait_over(int(run_id.rpartition(".")[2]), (RunState.COVERED, RunState.SETTLED))
-
-
 def killed(world: World, story: str, openings: int, breaches: int) -> tuple[Openings, Seen]:
     choices, report, remembered = random_of(story), Openings(), Remembered()
     planned = plans(choices, openings, breaches)
@@ -54,7 +47,7 @@ def killed(world: World, story: str, openings: int, breaches: int) -> tuple[Open
         calm(house)
         house.agent.kill()
         play_openings(custody, planned, report, remembered)
-        one_undisturbed(custody)
+        undisturbed(custody)
         quiet(custody)
         # Everybody was started once, and again after each kill; nobody did anything else.
         assert sum(one.starts for one in custody.custodians) == len(custody.custodians) + report.kills

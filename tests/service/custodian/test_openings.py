@@ -286,6 +286,23 @@ def test_a_session_of_which_nothing_comes_is_given_up_in_time(scene_at: Open) ->
     assert row(party, request).reason.startswith("SessionOver: nothing came of session 1")
 
 
+def test_for_how_long_a_closer_is_waited_for_is_an_option(scene_at: Open) -> None:
+    scene = scene_at("owed-fall")
+    request = asked(scene)
+    others = [scene.party(point) for point in (1, 5)]
+    for other in others:
+        other.openings._in_session = lambda *_: None  # type: ignore[method-assign]
+    listens = LISTENS._replace(closing_seconds=3)
+    party = Party(scene, 2, scene.folder / "custodian-2", truthful(scene, 2), listens)
+    rounds([*others, party], 2)
+    scene.clock.seconds += LISTENS.seconds + 3
+    party.openings.round()
+    assert row(party, request).reason == ""
+    scene.clock.seconds += 1
+    party.openings.round()
+    assert row(party, request).reason.startswith("SessionOver: nothing came of session 1")
+
+
 def test_a_session_that_the_policy_does_not_allow_is_refused(scene_at: Open) -> None:
     scene = scene_at("owed-calm")
     request = asked(scene)
