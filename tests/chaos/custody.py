@@ -66,11 +66,11 @@ class Custodian(Role):
 
     Attributes:
         point: in the policy.
-        orphans: engines that outlived it, and when they were left.
+        orphans: engines that outlived it.
     """
 
     point: int = 0
-    orphans: dict[int, float] = field(default_factory=dict)
+    orphans: list[int] = field(default_factory=list)
 
     def kill_all(self) -> None:
         """Let it and its engine end as if the power had gone."""
@@ -84,7 +84,7 @@ class Custodian(Role):
         """Let it end and its engine go on, as a system does that is out of memory."""
         engines = self._held()
         super().kill()
-        self.orphans.update(dict.fromkeys(engines, time.monotonic()))
+        self.orphans += engines
 
     def _held(self) -> list[int]:
         """Return its engines; it starts no other one meanwhile, for it is stopped."""
@@ -93,9 +93,8 @@ class Custodian(Role):
         return children(self.process.pid)
 
     def left(self) -> list[int]:
-        """Return orphans that had to be gone by now."""
-        late = [pid for pid, since in self.orphans.items() if time.monotonic() > since + ORPHAN_SECONDS]
-        return [pid for pid in late if b"atomic_margin.service.custodian.engine" in _command_line(pid)]
+        """Return orphans that go on."""
+        return [pid for pid in self.orphans if b"atomic_margin.service.custodian.engine" in _command_line(pid)]
 
 
 def _command_line(pid: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from atomic_margin.service.protocol.states import RunState
 
-from .custody import ENGINE_SECONDS, Custodian, CustodyHouse, Watching, folders
+from .custody import ORPHAN_SECONDS, Custodian, CustodyHouse, Watching, folders
 from .house import GENEROUS_SECONDS, NAME
 from .judge_openings import Remembered, nothing_open
 from .moments import delay
@@ -57,6 +57,7 @@ class Plan:
         alone: whether their engines go on.
         pause: seconds until they are started again.
         away: point of who is dead all the time, from before it is asked for.
+        stays: the victim stays dead until the opening is over.
         again: seconds after which one is killed once more, if it is.
         answered: victims stay dead until the institution comes back and answers.
     """
@@ -69,6 +70,7 @@ class Plan:
     alone: bool
     pause: float
     away: int | None
+    stays: bool
     again: float | None
     answered: bool
 
@@ -84,11 +86,13 @@ def plans(choices: random.Random, count: int, breaches: int) -> list[Plan]:
 
 def _plan(choices: random.Random, number: int, moment: Moment, breach: bool) -> Plan:
     points = choices.sample((1, 2, 3, 4), 4)
-    answered, away, many = number % 10 == 6, number % 5 == 1, number % 5 == 3
+    answered, away, stays, many = number % 10 == 6, number % 5 == 1, number % 5 == 2, number % 5 == 3
     if answered:
         moment = choices.choice(BEFORE_ANYTHING_IS_FOUND)
     # One more than may be away, at least: of the four, or of the three that are left.
-    killed = choices.choice((2, 3, 4)) if many or answered else choices.choice((1, 1, 2))
+    killed = choices.choice((2, 3, 4)) if many or answered else 1 if stays else choices.choice((1, 1, 2))
+    # Often the closer, for whom the others wait.
+    victims = (choices.choice((1, 1, points[0])),) if stays else tuple(sorted(points[:killed]))
     alone = choices.random() < 0.4
     again = choices.uniform(0, 3) if choices.random() < 0.25 and not answered else None
     return Plan(
@@ -96,10 +100,11 @@ def _plan(choices: random.Random, number: int, moment: Moment, breach: bool) -> 
         moment,
         choices.randint(1, moment.most),
         choices.uniform(0, 2) if moment.name == "the engine began" else delay(choices),
-        tuple(sorted(points[:killed])),
+        victims,
         alone,
         choices.uniform(0, LONGEST_PAUSE),
         points[3] if away else None,
+        stays,
         again,
         answered,
     )
@@ -139,13 +144,12 @@ def _play(custody: CustodyHouse, plan: Plan, report: Openings, remembered: Remem
     report.moments.append(plan.moment.name)
     if plan.answered:
         _answered(custody, run_id, number)
-    time.sleep(0 if plan.answered else plan.pause)
-    start(killed)
-    if plan.again is not None:
+    if not plan.stays:
+        time.sleep(0 if plan.answered else plan.pause)
+        start(killed)
+    if plan.again is not None and not plan.stays:
         time.sleep(plan.again)
-        victim = killed[0] if killed else custody.custodians[0]
-        if victim.process is not None:
-            start(kill.now([victim.point], f"again {plan.again:.2f} s later"))
+        start(kill.now([killed[0].point], f"again {plan.again:.2f} s later"))
     _until_over(custody, run_id, number, report)
     report.seconds.append(time.monotonic() - began)
     start([one for one in custody.custodians if one.process is None])
@@ -171,6 +175,7 @@ class Killing:
     def now(self, points: Iterator[int] | tuple[int, ...] | list[int], when: str) -> list[Custodian]:
         """Kill those that live; return them."""
         victims = [one for one in self.custody.custodians if one.point in points and one.process is not None]
+        before = sum(len(one.orphans) for one in victims)
         for one in victims:
             if self.alone:
                 one.kill_alone()
@@ -179,7 +184,8 @@ class Killing:
         self.report.kills += len(victims)
         self.remembered.look(self.custody.house.world.root)
         names = " and ".join(one.name for one in victims)
-        engines = ", their engines go on," if self.alone and any(one.orphans for one in victims) else ""
+        left = sum(len(one.orphans) for one in victims) - before
+        engines = f", {left} of their engines left alive," if left else ""
         self.report.say(f"{NAME}.{self.custody.house.ticks[-1]}: {names} killed{engines} {when}")
         return victims
 
@@ -220,5 +226,6 @@ def undisturbed(custody: CustodyHouse) -> None:
 def quiet(custody: CustodyHouse) -> None:
     """Wait until every engine that was left to itself has ended, and every custodian knows that all is over."""
     custody.eventually(
-        lambda: not any(one.left() for one in custody.custodians), "an engine outlived its time", 2 * ENGINE_SECONDS
+        lambda: not any(one.left() for one in custody.custodians), "an engine outlived its time", ORPHAN_SECONDS
     )
+    custody.eventually(lambda: all(map(nothing_open, folders(custody.house.world.root))), "an opening goes on", 60)

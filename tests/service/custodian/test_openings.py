@@ -13,7 +13,9 @@ from atomic_margin.service.custodian.errors import FindingRefused, SessionRefuse
 from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
 from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.custody import openings, standings
+from atomic_margin.service.operator.runs import findings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningPartRow, OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import finding_hash
 from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox
@@ -89,6 +91,20 @@ def test_an_opening_ends_the_run(scene_at: Open, stage: str, tick: int, state: s
     assert [party.point for party in parties if row(party, request).verdict is not None] == [1, 2]
     rounds(parties, 1)
     assert {row(party, request).state for party in parties} == {"over"}
+    with scene.world.operator.store.unit_of_work() as session:
+        replay.check(session, scene.world.key)
+
+
+def test_a_process_that_ends_before_it_settles_what_was_found_is_replayed(
+    scene_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scene_at("owed-fall")
+    asked(scene)
+    monkeypatch.setattr(findings, "settle_in_turn", lambda *_: None)
+    rounds([scene.party(point, truthful(scene, 2)) for point in POINTS])
+    assert scene.world.run(f"{FUND}.2").state == "breach_verified"
+    with scene.world.operator.store.unit_of_work() as session:
+        replay.check(session, scene.world.key)
 
 
 def test_what_is_found_is_proven_and_signed(scene_at: Open) -> None:
