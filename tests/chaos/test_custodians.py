@@ -5,16 +5,13 @@ be away. They are killed before anyone takes part, while engines compute, around
 several, more than may be away, one for all of an opening; with their engines, or without. They are only started again.
 """
 
-from pathlib import Path
-
 import pytest
 
 from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.states import AccountState
 
 from ..e2e.harness import World
-from ..e2e.preloaded import Nursery
-from .custody import copied, deal, open_custody
+from .custody import open_custody
 from .judge import Seen, judge
 from .judge_openings import Remembered, ends, judge_openings
 from .kills_of_custodians import MOMENTS, Openings, plans, play_openings, quiet, undisturbed
@@ -25,18 +22,6 @@ pytest.importorskip("mpyc")
 
 OPENINGS, BREACHES = 10, 3
 """Of a story; three stories are thirty openings."""
-
-
-@pytest.fixture(scope="module")
-def dealt(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> World:
-    """A world whose account's book was dealt to custodians."""
-    return deal(tmp_path_factory.mktemp("dealt"), nursery)
-
-
-@pytest.fixture
-def custody_world(dealt: World, tmp_path: Path) -> World:
-    """A private copy of it."""
-    return copied(dealt, tmp_path / "world")
 
 
 def killed(world: World, story: str, openings: int, breaches: int) -> tuple[Openings, Seen]:

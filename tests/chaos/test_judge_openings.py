@@ -14,8 +14,8 @@ import pytest
 from atomic_margin.service.protocol.account.kinds import EventKind
 from atomic_margin.service.protocol.signing import SignedDocument
 
-from ..e2e.preloaded import Nursery
-from .custody import copied, deal, open_custody
+from ..e2e.harness import World
+from .custody import copied, open_custody
 from .judge import Seen, judge
 from .judge_openings import Remembered, ends, judge_openings
 from .kills_of_custodians import undisturbed
@@ -59,10 +59,9 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Played:
+def played(dealt: World, tmp_path_factory: pytest.TempPathFactory) -> Played:
     """A covered run and one in breach, each opened by custodians, with nobody killed but the institution's agent."""
-    folder = tmp_path_factory.mktemp("peace")
-    world = copied(deal(folder / "dealt", nursery), folder / "world")
+    world = copied(dealt, tmp_path_factory.mktemp("peace"))
     with open_custody(world) as custody:
         calm(custody.house)
         custody.house.agent.kill()
