@@ -16,6 +16,8 @@ from .stories import Report
 
 MOMENT_SECONDS = 90.0
 LONGEST_PAUSE = 5.0
+LAPSE_SECONDS = 900.0
+"""An operator lets an opening lapse after ten minutes."""
 
 
 class Moment(NamedTuple):
@@ -212,6 +214,19 @@ def _until_over(custody: CustodyHouse, run_id: str, number: int, report: Opening
         custody.ask()
         custody.eventually(lambda: custody.newest()[1], f"{run_id} is not opened again", GENEROUS_SECONDS)
     report.say(f"{run_id}: {custody.house.wait_over(number, (RunState.COVERED, RunState.SETTLED))}")
+
+
+def lapse(custody: CustodyHouse, report: Openings, remembered: Remembered) -> list[Custodian]:
+    """Play an opening that two custodians die in for good while engines compute; return them once it has lapsed."""
+    run_id, watching = custody.owe(), Watching.of(custody)
+    request = custody.ask()
+    assert watching.wait(_tells("opening session begins", {request}), 1, MOMENT_SECONDS)
+    dead = Killing(custody, False, report, remembered).now((1, 2), "while engines compute")
+    custody.eventually(lambda: custody.newest()[1], f"the opening of {run_id} does not lapse", LAPSE_SECONDS)
+    run = custody.house.run(custody.house.ticks[-1])
+    assert run is not None
+    assert run.state is RunState.UNPROVEN
+    return dead
 
 
 def undisturbed(custody: CustodyHouse) -> None:

@@ -8,13 +8,13 @@ several, more than may be away, one for all of an opening; with their engines, o
 import pytest
 
 from atomic_margin.service.protocol.account.kinds import EventKind
-from atomic_margin.service.protocol.states import AccountState
+from atomic_margin.service.protocol.states import AccountState, RunState
 
 from ..e2e.harness import World
 from .custody import open_custody
 from .judge import Seen, judge
 from .judge_openings import Remembered, ends, judge_openings
-from .kills_of_custodians import MOMENTS, Openings, plans, play_openings, quiet, undisturbed
+from .kills_of_custodians import MOMENTS, Openings, lapse, plans, play_openings, quiet, start, undisturbed
 from .moments import random_of
 from .stories import calm, ended
 
@@ -63,6 +63,28 @@ def test_custodians_are_killed_at_random_moments_of_openings(custody_world: Worl
 @pytest.mark.parametrize("number", range(3))
 def test_custodians_are_killed_in_thirty_openings(custody_world: World, number: int) -> None:
     killed(custody_world, f"thirty-openings-{number}", OPENINGS, BREACHES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_an_opening_that_too_few_live_for_lapses_and_a_later_one_of_the_run_is_found(custody_world: World) -> None:
+    report, remembered = Openings(), Remembered()
+    with open_custody(custody_world) as custody:
+        house = custody.house
+        calm(house)
+        house.agent.kill()
+        house.falling()
+        start(lapse(custody, report, remembered))
+        custody.ask()
+        house.wait_over(house.ticks[-1], (RunState.SETTLED,))
+        undisturbed(custody)
+        house.agent.start()
+        calm(house)
+        seen = ended(house)
+    wrong = judge(custody_world.root, seen)
+    wrong += judge_openings(custody_world.root, seen, custody.markets, remembered, custody.asked)
+    assert wrong == [], "\n".join(wrong)
+    assert ends(seen) == {"opened": 2, "lapsed": 1, "answered": 0}
 
 
 @pytest.mark.long
