@@ -99,6 +99,7 @@ def test_custodians_are_killed_when_a_book_is_liquidated(custody_world: World) -
         assert house.falling()
         assert house.falling()
         play_openings(custody, plans(choices, 1, 0), report, remembered)
+        quiet(custody)
         house.agent.start()
         seen = ended(house)
     kinds = seen.of_runs()[next(iter(custody.markets))]
