@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -174,7 +174,7 @@ class Killing:
     report: Openings
     remembered: Remembered
 
-    def now(self, points: Iterator[int] | tuple[int, ...] | list[int], when: str) -> list[Custodian]:
+    def now(self, points: Sequence[int], when: str) -> list[Custodian]:
         """Kill those that live; return them."""
         victims = [one for one in self.custody.custodians if one.point in points and one.process is not None]
         before = sum(len(one.orphans) for one in victims)
