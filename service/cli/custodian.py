@@ -52,6 +52,9 @@ def serve(
     engine_seconds: Annotated[
         int, typer.Option(help="A computation with the others ends by then.", min=1, max=600)
     ] = 60,
+    closing_seconds: Annotated[
+        int, typer.Option(help="After a computation had to end, its session may take so long.", min=1, max=600)
+    ] = 45,
     interval: Annotated[float, typer.Option(help="Seconds between two looks at the operator.", min=0.1)] = 5.0,
     keep_days: Annotated[
         int, typer.Option(help="Days for which shares stay that no book is under, after their deal's time.", min=0)
@@ -86,7 +89,7 @@ def serve(
         held = lock(directory)
         own = Own(folder, Store(directory / DATABASE), anchors, lambda: datetime.now(timezone.utc), load_group())
         connect = partial(OperatorClient, operator, folder.identity, anchors.operator, trusted())
-        listens = Listens(engine_host, engine_port, engine_seconds)
+        listens = Listens(engine_host, engine_port, engine_seconds, closing_seconds)
         process = CustodianProcess(own, connect, run_engine, Settings(address, listens, interval, keep_days))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.stop())

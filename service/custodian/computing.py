@@ -19,18 +19,24 @@ Engine = Callable[[EngineTask, Identity], Verdict]
 """`engine.run.run_engine`, or what stands for it in tests of what is around it."""
 
 
+CLOSING_SECONDS = 45
+"""For the two rows, the proofs and the verdicts; the operator begins another session two minutes after this one."""
+
+
 class Listens(NamedTuple):
-    """Where an engine listens, and for how long it may compute.
+    """Where an engine listens, and for how long it may compute and a session may take.
 
     Attributes:
         host: address of this machine.
         port: of it.
         seconds: a computation ends by then.
+        closing_seconds: so long after that a session of which nothing came is given up.
     """
 
     host: str
     port: int
     seconds: int
+    closing_seconds: int = CLOSING_SECONDS
 
 
 def check_session(judged: Judged, session: OpeningSession, point: int) -> None:

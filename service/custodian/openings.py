@@ -69,8 +69,6 @@ from atomic_margin.service.verifier.served_terms import ServedTerms
 
 PATIENCE_SECONDS = 120
 """For so long a request waits for what comes by itself, a checkpoint or an hour, before it is refused."""
-AFTER_ENGINE_SECONDS = 45
-"""A session of which nothing came so long after its computation had to end is given up."""
 MAX_REASON_CHARACTERS, MAX_ACCUSATION_CHARACTERS = 500, 300
 MAX_SESSIONS = 6
 """Of one opening: each is one try for a custodian that deviates, and may tell it something."""
@@ -421,7 +419,7 @@ class Openings:
 
     def _require_time(self, row: OpeningRow) -> None:
         waited = self._own.now() - row.session_at
-        if waited > self._listens.seconds + AFTER_ENGINE_SECONDS:
+        if waited > self._listens.seconds + self._listens.closing_seconds:
             raise SessionOver(f"nothing came of session {row.session} in {waited} s")
 
     def _give_up(self, request: str, number: int, error: Exception) -> None:

@@ -37,8 +37,14 @@ class Custody:
     lines: tuple[JsonObject, ...]
 
 
-def make_custody(folder: Path) -> Custody:
-    """Make the custodians' keys, write the policy that names them, and have each agree to it."""
+def make_custody(folder: Path, *, opening_after_seconds: int = OPENING_AFTER_SECONDS, openings: int = 3) -> Custody:
+    """Make the custodians' keys, write the policy that names them, and have each agree to it.
+
+    Args:
+        folder: of all of them; made.
+        opening_after_seconds: when a book may be opened after the answer was overdue.
+        openings: of one book, at most.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folders = tuple(folder / f"custodian-{number}" for number in range(1, CUSTODIANS + 1))
     lines = []
@@ -62,8 +68,8 @@ def make_custody(folder: Path) -> Custody:
             "absent": str(ABSENT),
             "custodians": lines,
             "deal_seconds": "600",
-            "opening_after_seconds": str(OPENING_AFTER_SECONDS),
-            "openings": "3",
+            "opening_after_seconds": str(opening_after_seconds),
+            "openings": str(openings),
         },
     )
     agreed = CustodyPolicy.parse(json.loads(policy.read_text()))

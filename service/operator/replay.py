@@ -76,6 +76,8 @@ _AFTER: Mapping[EventKind, frozenset[RunState]] = {
     _K.ANSWER_OVERDUE: frozenset({_S.UNPROVEN}),
     _K.COVERED: frozenset({_S.COVERED}),
     _K.BREACH_PROVEN: frozenset({_S.BREACH_VERIFIED}),
+    _K.OPENED_COVERED: frozenset({_S.COVERED}),
+    _K.OPENED_IN_BREACH: frozenset({_S.BREACH_VERIFIED}),
     _K.MARGIN_CALLED: frozenset({_S.SETTLED}),
     _K.LIQUIDATED: frozenset({_S.SETTLED}),
 }

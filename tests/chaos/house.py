@@ -314,6 +314,7 @@ def open_house(
     environment: Mapping[str, str] | None = None,
     agent_environment: Mapping[str, str] | None = None,
     fresh: bool = False,
+    free: str = FREE_USDC,
 ) -> Iterator[House]:
     """Start both processes, give the institution something for calls, and stop what runs at the end.
 
@@ -325,6 +326,7 @@ def open_house(
         environment: further variables of the operator.
         agent_environment: further variables of the agent.
         fresh: start both from nothing, with these variables from the first moment on.
+        free: what the institution gets for calls, smallest units of USDC.
     """
     root, port, agent_port = world.root, free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
@@ -359,7 +361,7 @@ def open_house(
     operator.start()
     try:
         house.eventually(lambda: house.ask("/v1/ticks", LastTick) is not None, lambda: "the operator does not answer")
-        house.deposit(FREE_USDC, "custodian-chaos")
+        house.deposit(free, "custodian-chaos")
         agent.start()
         yield house
     finally:

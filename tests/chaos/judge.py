@@ -53,9 +53,16 @@ STORIES: dict[tuple[EventKind, ...], RunState] = {
     (_K.RUN_OPENED, _K.RUN_RECORDED, _K.BREACH_PROVEN, _K.MARGIN_CALLED): _S.SETTLED,
     (_K.RUN_OPENED, _K.RUN_RECORDED, _K.ANSWER_OVERDUE, _K.BREACH_PROVEN, _K.MARGIN_CALLED): _S.SETTLED,
     (_K.RUN_OPENED, _K.RUN_RECORDED, _K.BREACH_PROVEN, _K.LIQUIDATED): _S.SETTLED,
+    (_K.RUN_OPENED, _K.RUN_RECORDED, _K.ANSWER_OVERDUE, _K.OPENED_COVERED): _S.COVERED,
+    (_K.RUN_OPENED, _K.RUN_RECORDED, _K.ANSWER_OVERDUE, _K.OPENED_IN_BREACH, _K.MARGIN_CALLED): _S.SETTLED,
+    (_K.RUN_OPENED, _K.RUN_RECORDED, _K.ANSWER_OVERDUE, _K.OPENED_IN_BREACH, _K.LIQUIDATED): _S.SETTLED,
 }
-"""What entries may say of a run that is over, and what it is then. Anything else is not finished, or twice."""
+"""What entries may say of a run that is over, and what it is then. Anything else is not finished, or twice. That its
+opening was asked for is left out here: it may be, of any run that is owed, and more than once.
+"""
 SETTLED = frozenset({_K.MARGIN_CALLED, _K.LIQUIDATED})
+ANSWERED = SETTLED | {_K.COVERED, _K.OPENED_COVERED}
+"""What a run ends by that has an answer, the institution's or its custodians'."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ class Seen:
         return number < max(self.ticks) or any(int(entry.body["tick_sequence"]) >= number for entry in unasked)
 
     def of_runs(self) -> dict[str, tuple[EventKind, ...]]:
-        """Return what entries say of each run, in their order."""
+        """Return what entries say of each run, in their order, but for requests to open it."""
         found: dict[str, tuple[EventKind, ...]] = {}
         for entry, document in self.entries:
             run_id = document.body.get("run_id")
-            if run_id is not None:
+            if run_id is not None and entry.body["kind"] != str(EventKind.OPENING_REQUESTED):
                 found[run_id] = (*found.get(run_id, ()), EventKind(entry.body["kind"]))
         return found
 
@@ -107,13 +114,14 @@ def served(url: str, token: str, ticks: Iterable[int]) -> Seen:
     return Seen(tuple(found), tuple(ticks))
 
 
-def judge(root: Path, seen: Seen, database: str | None = None) -> list[str]:
+def judge(root: Path, seen: Seen, database: str | None = None, state: AccountState = AccountState.ACTIVE) -> list[str]:
     """Return everything that is wrong with a stopped house, in sentences; nothing if all is as it has to be.
 
     Args:
         root: has the folders `operator` and `institution`.
         seen: what the operator served at the end.
         database: URL of the operator's, if it is not in its folder.
+        state: that the account has to be in.
     """
     wrong = list(_replayed(root / "operator", database))
     store = Store.in_directory(root / "operator") if database is None else Store(database)
@@ -121,7 +129,7 @@ def judge(root: Path, seen: Seen, database: str | None = None) -> list[str]:
         wrong += _runs(session, seen)
         wrong += _settlements(session, seen)
         wrong += _ledger(session)
-        wrong += _account(session, seen)
+        wrong += _account(session, seen, state)
         wrong += _log(session)
     engine = create_engine(f"sqlite:///{root / 'institution' / 'institution.db'}")
     try:
@@ -183,7 +191,7 @@ def _settlements(session: Session, seen: Seen) -> Iterator[str]:
     for run_id, times in booked.items():
         if times > 1:
             yield f"run {run_id} is booked {times} times"
-    answered = {run_id for run_id, kinds in seen.of_runs().items() if kinds and kinds[-1] in (_K.COVERED, *SETTLED)}
+    answered = {run_id for run_id, kinds in seen.of_runs().items() if kinds and kinds[-1] in ANSWERED}
     yield from _differ("answer", answered, session.scalars(select(AnswerRow.run_id)))
     yield from _differ("bundle", answered, session.scalars(select(AttestationRow.run_id)))
     for run_id, row in rows.items():
@@ -218,7 +226,7 @@ def _ledger(session: Session) -> Iterator[str]:
             yield from (f"{account} holds {quantity} {asset}" for asset, quantity in held.items() if quantity < 0)
 
 
-def _account(session: Session, seen: Seen) -> Iterator[str]:
+def _account(session: Session, seen: Seen, state: AccountState) -> Iterator[str]:
     """The entries that were served are those that are stored, and the account owes nothing."""
     rows = session.execute(
         select(EntryRow.number, EntryRow.sha256).where(EntryRow.institution == NAME).order_by(EntryRow.number)
@@ -227,7 +235,7 @@ def _account(session: Session, seen: Seen) -> Iterator[str]:
     account = session.get_one(Account, NAME)
     if (account.entries, account.head) != (len(seen.entries), seen.hashes()[-1]):
         yield f"the account's head is entry {account.entries}, {account.head[:16]}, and another was served"
-    if account.state is not AccountState.ACTIVE:
+    if account.state is not state:
         yield f"the account is {account.state}"
     public = PublicState.parse(account.public_state)
     if public.owed is not None:

@@ -12,10 +12,12 @@ from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FindingRefused, SessionRefused
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS, PATIENCE_SECONDS
+from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
 from atomic_margin.service.custodian.store import Found
 from atomic_margin.service.errors import RemoteError
+from atomic_margin.service.operator import replay
 from atomic_margin.service.operator.custody import openings, standings
+from atomic_margin.service.operator.runs import findings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningPartRow, OpeningRow
 from atomic_margin.service.protocol.account.opening_documents import finding_hash
 from atomic_margin.service.protocol.custodian_messages import FindingBrought, OpeningStanding, RowBox, TakesPart
@@ -91,6 +93,20 @@ def test_an_opening_ends_the_run(scene_at: Open, stage: str, tick: int, state: s
     assert [party.point for party in parties if row(party, request).verdict is not None] == [1, 2]
     rounds(parties, 1)
     assert {row(party, request).state for party in parties} == {"over"}
+    with scene.world.operator.store.unit_of_work() as session:
+        replay.check(session, scene.world.key)
+
+
+def test_a_process_that_ends_before_it_settles_what_was_found_is_replayed(
+    scene_at: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scene_at("owed-fall")
+    asked(scene)
+    monkeypatch.setattr(findings, "settle_in_turn", lambda *_: None)
+    rounds([scene.party(point, truthful(scene, 2)) for point in POINTS])
+    assert scene.world.run(f"{FUND}.2").state == "breach_verified"
+    with scene.world.operator.store.unit_of_work() as session:
+        replay.check(session, scene.world.key)
 
 
 def test_what_is_found_is_proven_and_signed(scene_at: Open) -> None:
@@ -335,7 +351,24 @@ def test_a_session_of_which_nothing_comes_is_given_up_in_time(scene_at: Open) ->
     party = scene.party(2, truthful(scene, 2))
     rounds([*others, party], 2)
     assert row(party, request).state == "found"
-    scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+    scene.clock.seconds += LISTENS.seconds + LISTENS.closing_seconds + 1
+    party.openings.round()
+    assert row(party, request).reason.startswith("SessionOver: nothing came of session 1")
+
+
+def test_for_how_long_a_closer_is_waited_for_is_an_option(scene_at: Open) -> None:
+    scene = scene_at("owed-fall")
+    request = asked(scene)
+    others = [scene.party(point) for point in (1, 5)]
+    for other in others:
+        other.openings._in_session = lambda *_: None  # type: ignore[method-assign]
+    listens = LISTENS._replace(closing_seconds=3)
+    party = Party(scene, 2, scene.folder / "custodian-2", truthful(scene, 2), listens)
+    rounds([*others, party], 2)
+    scene.clock.seconds += LISTENS.seconds + 3
+    party.openings.round()
+    assert row(party, request).reason == ""
+    scene.clock.seconds += 1
     party.openings.round()
     assert row(party, request).reason.startswith("SessionOver: nothing came of session 1")
 

@@ -9,7 +9,7 @@ import pytest
 
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
-from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS, PATIENCE_SECONDS
+from atomic_margin.service.custodian.openings import PATIENCE_SECONDS
 from atomic_margin.service.operator.custody import standings
 from atomic_margin.service.operator.store.custody_tables import OpeningBoxRow, OpeningRow
 from atomic_margin.service.protocol.custodian_messages import Openings
@@ -155,7 +155,7 @@ def test_who_forgot_what_it_found_is_led_to_nothing_else(scene_at: Open, tmp_pat
 
 def later(scene: Scene) -> None:
     """The time of the session that nothing comes of is over."""
-    scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+    scene.clock.seconds += LISTENS.seconds + LISTENS.closing_seconds + 1
     scene.publish()
 
 

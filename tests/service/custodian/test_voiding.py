@@ -16,7 +16,6 @@ from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.errors import FoundOtherwise, NotProven, VoidRefused
 from atomic_margin.service.custodian.folder import DATABASE
 from atomic_margin.service.custodian.judging import Judged
-from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS
 from atomic_margin.service.custodian.store import Found, Kept, Store
 from atomic_margin.service.protocol.custodian_messages import OpeningSession
 from atomic_margin.service.protocol.opening_voids import OpeningVoid
@@ -53,7 +52,7 @@ def deceived(scene: Scene, tick: int, liar: int = LIAR, invented: Verdict | None
 
 
 def time_over(scene: Scene) -> None:
-    scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+    scene.clock.seconds += LISTENS.seconds + LISTENS.closing_seconds + 1
     scene.publish()
 
 

@@ -7,7 +7,6 @@ import pytest
 from atomic_margin.service.custodian.engine.errors import EngineStalled
 from atomic_margin.service.custodian.engine.task import EngineTask, Verdict
 from atomic_margin.service.custodian.erasing import DAY_SECONDS, Erasing
-from atomic_margin.service.custodian.openings import AFTER_ENGINE_SECONDS
 from atomic_margin.service.operator.store import entries, log
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, extended
 from atomic_margin.service.protocol.leaves import entry_leaf
@@ -70,7 +69,7 @@ def test_a_breach_that_was_invented_once_does_not_keep_others_from_the_truth(sce
     parties = [scene.party(point, deceived) for point in POINTS]
     for _ in range(SESSIONS):
         rounds(parties)
-        scene.clock.seconds += LISTENS.seconds + AFTER_ENGINE_SECONDS + 1
+        scene.clock.seconds += LISTENS.seconds + LISTENS.closing_seconds + 1
         scene.publish()
     assert scene.world.run(f"{FUND}.1").state == "covered"
 
