@@ -76,7 +76,8 @@ def silenced(party: Party, voids: int = 0, says: bool = False) -> None:
         return find(row, judged, kept, session) if honest(row.run) else None
 
     def gives_up(request: str, number: int, error: Exception) -> None:
-        if says or honest(row(party, request).run):
+        run = row(party, request).run
+        if says or honest(run) or party.store.found(run) is None:
             give_up(request, number, error)
 
     party.openings._find = silent  # type: ignore[method-assign]
