@@ -89,7 +89,8 @@ def test_three_institutions_and_three_ticks(tmp_path: Path) -> None:
     assert found["memory"]["operator"]["peak_bytes"] > 1 << 20
     assert all(0.0 < seconds < 600.0 for seconds in found["processor_s"].values())
     assert len(found["memory"]["institutions"]) == 2
-    assert found["disk_grown_bytes"] > 0
+    # A server grows elsewhere.
+    assert found["disk_grown_bytes"] > 0 or postgres.wanted()
     assert "plain evaluator (overhead only, nothing is encrypted)" in result.output
     assert "Lost: nothing" in result.output
     if postgres.wanted():

@@ -54,7 +54,7 @@ def killed(world: World, story: str, openings: int, breaches: int) -> tuple[Open
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_custodians_are_killed_at_random_moments_of_openings(custody_world: World) -> None:
-    report, _ = killed(custody_world, "custodians-1", 8, 2)
+    report, _ = killed(custody_world, "custodians-1", 6, 2)
     assert {*report.moments} == {moment.name for moment in MOMENTS}
 
 
@@ -87,7 +87,7 @@ def test_an_opening_that_too_few_live_for_lapses_and_a_later_one_of_the_run_is_f
     assert ends(seen) == {"opened": 2, "lapsed": 1, "answered": 0}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_custodians_are_killed_when_a_book_is_liquidated(custody_world: World) -> None:
     choices, report, remembered = random_of("liquidated"), Openings(), Remembered()

@@ -63,6 +63,7 @@ def test_a_run_in_hand_ends_before_the_operator_does(world: World) -> None:
     assert stored(world) == (RunState.AWAITING_ANSWER, 1, None)
 
 
+@pytest.mark.sqlite_only("a server's disk is not the operator's, whose files do not grow here")
 def test_a_disk_that_was_full_needs_no_restart(world: World) -> None:
     """No file of the operator grows from the middle of an evaluation until long after its end."""
     with world.serving():
