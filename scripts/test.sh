@@ -5,7 +5,7 @@
 # enrolled world serves both folders; those of the service are two, or one of them would outlast all others. Circuits and
 # FHE are parts of their own: compiled circuits are freed with their process. In all but the quick run, those of the
 # service and of whole processes are run on PostgreSQL too: see tests/postgres.py. What the parts in the background
-# print comes after all others; then faults are played, alone.
+# print comes after all others; then faults are played, in two parts with nothing else beside them.
 set -uo pipefail
 # Job control, so that the parts in the background have a group of their own and are interrupted with all they started.
 set -m
@@ -32,6 +32,8 @@ run() {
     "all other tests")
         for part in $processes tests/chaos tests/service tests/fhe tests/circuits; do named+=("--ignore=$part"); done
         ;;
+    "tests/chaos, of parties") named+=(tests/chaos/test_{kills,custodians}.py) ;;
+    "tests/chaos, the rest") named+=(tests/chaos --ignore=tests/chaos/test_{kills,custodians}.py) ;;
     "tests/service, a to g") named+=(tests/service/test_[a-g]*.py) ;;
     "tests/service, the rest") named+=(tests/service "--ignore-glob=tests/service/test_[a-g]*.py") ;;
     *) read -ra part <<<"${1%"$on_postgresql"}"; named+=("${part[@]}") ;;
@@ -60,8 +62,15 @@ work || failed=1
 echo "waiting for what runs in the background"
 wait "$second" || failed=1
 cat "$state/output"
-# Faults come at moments of runs, and what recovers has its time: nothing runs beside them. None is in the quick run.
-[[ "$*" == *"not slow and not long"* ]] || run tests/chaos || failed=1
+# Faults come at moments of runs, and what recovers has its time: it mostly waits, so two parts share the cores, and
+# nothing else runs beside them. None is in the quick run.
+if [[ "$*" != *"not slow and not long"* ]]; then
+    run "tests/chaos, of parties" >"$state/faults" 2>&1 &
+    second=$!
+    run "tests/chaos, the rest" || failed=1
+    wait "$second" || failed=1
+    cat "$state/faults"
+fi
 # A test that wants them has said so in its part.
 [ -d "${ATOMIC_MARGIN_VECTORS:-../shared/data}" ] ||
     echo "Vectors of others are absent, and what compares with them was not run: see tests/outside.py."

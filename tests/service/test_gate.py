@@ -337,11 +337,11 @@ def test_a_peer_is_an_address_or_the_net_that_one_sender_has(client: Any, peer: 
 
 
 def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: pytest.MonkeyPatch) -> None:
-    from atomic_margin.service.operator.web import dependencies
+    from atomic_margin.service.http import strict_json
 
     inside: list[bool] = []
 
-    def parse(data: bytes) -> Any:
+    def parse(data: bytes, field: str) -> Any:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -350,6 +350,6 @@ def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: py
             inside.append(True)
         return {}
 
-    monkeypatch.setattr(dependencies, "parse_json", parse)
+    monkeypatch.setattr(strict_json, "parse_json", parse)
     world_at("submitted").client.post("/v1/ticks", content=b"{}")
     assert inside == [False]
