@@ -24,10 +24,17 @@ async def parsed_body(request: Request) -> Any:
 
     Raises:
         MalformedRequest: there is none.
+        ClientDisconnect: it did not arrive whole.
     """
     if _PARSED not in request.scope:
+        # Who went away is not answered.
+        await request.body()
         raise MalformedRequest("a JSON document is wanted as the body", "body")
     return request.scope[_PARSED]
+
+
+async def _gone() -> Message:
+    return {"type": "http.disconnect"}
 
 
 class StrictJson:
@@ -47,6 +54,8 @@ class StrictJson:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
+                # Who went away is for the application to notice.
+                await self._app(scope, _gone, send)
                 return
             parts.append(message.get("body", b""))
             more = message.get("more_body", False)
