@@ -33,7 +33,7 @@ OF_ITS_OWN = f"""
 """
 """Whoever may see something asks about what there is; a stranger asks about everything."""
 AGAIN = "request-retries = 2\n"
-"""Who is refused before its body was read is told so, and the rest of the body, on its way, may reset the connection."""
+"""Who is refused before its body was read is told so, and what is on its way of that may reset the connection."""
 CONFIG = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422]
