@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from atomic_margin.service.errors import ConfigurationError, RemoteError
+from atomic_margin.service.http.problems import MEDIA_TYPE
 from atomic_margin.service.protocol.messages import M, RequestBody
 
 POLL_SECONDS = 0.1
@@ -133,7 +134,9 @@ class Http:
             # Nothing of it was done, and it says when to come again.
             time.sleep(float(response.headers.get("Retry-After", 1)))
         if response.is_error:
-            raise RemoteError(f"{method} {path}: {response.text}", response.status_code)
+            told = response.headers.get("content-type", "").startswith(MEDIA_TYPE)
+            problem = response.json() if told else None
+            raise RemoteError(f"{method} {path}: {response.text}", response.status_code, problem)
         return response.json()
 
     def _tail(self) -> str:
