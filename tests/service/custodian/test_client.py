@@ -32,7 +32,7 @@ def test_calls_are_signed_and_the_same_call_has_the_same_key() -> None:
     assert all("signature" in request.headers for request in seen)
     keys = [request.headers["idempotency-key"] for request in seen]
     assert (keys[0] == keys[1], keys[0] == keys[2]) == (True, False)
-    assert json.loads(seen[2].content) == {"session": "1", "address": "a:1"}
+    assert json.loads(seen[2].content) == {"session": "1", "address": "a:1", "accuses": []}
 
 
 def test_what_is_no_message_is_refused() -> None:
