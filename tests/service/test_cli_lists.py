@@ -22,6 +22,8 @@ from .stages import Stages
 from .test_cli_operator import Office, serving
 from .world import World
 
+pytestmark = pytest.mark.long
+
 HOSTILE = "[bold]<b>&\"'[/]"
 
 
