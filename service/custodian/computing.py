@@ -20,7 +20,7 @@ Engine = Callable[[EngineTask, Identity], Verdict]
 
 
 CLOSING_SECONDS = 45
-"""For the two rows, the proofs and the verdicts; the operator begins another session two minutes after this one."""
+"""For the two rows, the proofs and the verdicts; within the operator's `--opening-session-seconds`, as a default."""
 
 
 class Listens(NamedTuple):
