@@ -5,7 +5,7 @@ the session computed beside it, or say that the session came to nothing, and the
 (`custody.sessions`).
 """
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from atomic_margin.service.errors import Conflict, Refused
@@ -48,10 +48,10 @@ def take_void(operator: Operator, identity: str, request: str, brought: VoidBrou
             return
         document = dict(brought.void)
         session.add(OpeningVoidRow(request=request, session=present.number, closer=point, document=document))
-        # Of the rows that are void nobody needs shares; those of what takes their place come anew.
-        session.execute(
-            delete(OpeningBoxRow).where(OpeningBoxRow.request == request, OpeningBoxRow.session == present.number)
-        )
+        # Of the rows that are void nobody needs shares; those of what takes their place come anew. Since it is not
+        # verified here, nobody makes away with shares that were sent to somebody else.
+        boxes = delete(OpeningBoxRow).where(OpeningBoxRow.request == request, OpeningBoxRow.session == present.number)
+        session.execute(boxes.where(func.coalesce(OpeningBoxRow.closer, present.closer) == point))
         tell(session, "opening finding void", institution=opening.institution, number=present.number, closer=point)
 
 

@@ -77,6 +77,14 @@ def test_shares_of_rows_that_are_void_are_needed_no_more(owed: Owed) -> None:
     assert owed.holders[1].got(path) == {"boxes": {}}
 
 
+def test_who_says_that_a_finding_is_void_makes_away_with_no_shares_of_others(owed: Owed) -> None:
+    """Nobody verifies it here: a custodian that deviates could keep the closer from its shares."""
+    path = f"/openings/{owed.request}/rows"
+    owed.holders[5].posted(path, {"session": "1", "box": "ab"})
+    assert brought(owed, 2, void(owed, closer="2"))[0] == 201
+    assert owed.holders[1].got(path) == {"boxes": {"5": "ab"}}
+
+
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
