@@ -180,7 +180,14 @@ def remove_leftovers() -> int:
     removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
         parent = folder.name.removeprefix(_FOLDERS).partition("-")[0]
-        if parent.isdecimal() and not Path("/proc", parent).exists() and folder.stat().st_uid == os.getuid():
+        if not parent.isdecimal() or Path("/proc", parent).exists():
+            continue
+        try:
+            owner = folder.stat().st_uid
+        except FileNotFoundError:
+            # Another operator of this machine, or a worker that ends, was faster.
+            continue
+        if owner == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed

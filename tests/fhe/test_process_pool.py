@@ -339,3 +339,16 @@ def test_a_worker_ends_with_its_parent_however_early_that_is_killed(tmp_path: Pa
         patch.setattr(tempfile, "tempdir", str(tmp_path))
         remove_leftovers()
     assert [path.name for path in tmp_path.iterdir()] == ["parent.py"]
+
+
+def test_leftovers_are_those_of_parents_that_have_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    kept = {f"atomic-margin-worker-{os.getpid()}-a", "atomic-margin-worker-x-a", "another"}
+    for name in (*kept, f"atomic-margin-worker-{ended.pid}-a"):
+        (tmp_path / name).mkdir()
+    # Whatever is gone before it is looked at was removed by another operator.
+    (tmp_path / f"atomic-margin-worker-{ended.pid}-b").symlink_to(tmp_path / "gone")
+    assert remove_leftovers() == 1
+    assert {path.name for path in tmp_path.iterdir() if path.exists()} == kept

@@ -1,5 +1,6 @@
 """The story of the examples, played once; every test gets a copy of the stage it starts from."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -52,6 +53,15 @@ def world_at(stages: Stages, tmp_path: Path) -> Iterator[Callable[[str], World]]
     yield at
     for world in opened:
         world.close()
+
+
+@pytest.fixture
+def own_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for what worker processes leave behind; in the system's there may be those of other tests."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture

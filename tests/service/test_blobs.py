@@ -103,6 +103,7 @@ def test_nothing_outside_the_folder_is_removed(blobs: Blobs, tmp_path: Path) -> 
     assert path.exists()
 
 
+@pytest.mark.usefixtures("own_temporary")
 def test_the_operator_keeps_what_rows_name(world_at: Callable[[str], World]) -> None:
     world = world_at("submitted")
     folder = world.directory / "blobs"

@@ -381,6 +381,7 @@ def test_the_agent_believes_no_receipt_that_no_custodian_signed(custody_at: At) 
 # What is kept
 
 
+@pytest.mark.usefixtures("own_temporary")
 def test_deals_that_no_book_is_under_go_after_their_time(custody_at: At) -> None:
     custody = custody_at("dealt")
     world, book = custody.world, custody.resident.state.public.book
