@@ -64,7 +64,7 @@ def shared_book(public: PublicState, body: Submission, commitments: str) -> Shar
 
     Raises:
         WrongCustody: it names no deal, or one though there are no custodians; another policy; or too few receipts.
-        WrongOpening: it is the book in force under another deal, and custodians open that one.
+        RunNotOver: it is the book in force under another deal, and a run is open on it.
     """
     sharing = body.sharing
     if public.custody is None:
@@ -75,11 +75,13 @@ def shared_book(public: PublicState, body: Submission, commitments: str) -> Shar
         raise WrongCustody("books of this account are dealt to its custodians first, and this one was not", "sharing")
     used = 0
     for before in (public.book, public.waiting):
-        known = None if before is None or before.commitments != commitments else before.shared
+        same = before is not None and before.commitments == commitments
+        known = before.shared if before is not None and same else None
         if known is not None and (known.policy, known.deal) == (sharing.policy, sharing.deal):
             return known
-        if known is not None and public.custody.opening is not None and before is public.book:
-            raise WrongOpening("custodians open the book: it is dealt anew after that", "sharing.deal")
+        if same and before is public.book and public.run is not None:
+            # Whoever reads of that run later has the custodians that were there when it began.
+            raise RunNotOver(f"run {public.run.run_id} is open on this book: deal it anew after that", "sharing.deal")
         # Dealt again it is the same book, and was opened as often.
         used = used if known is None else max(used, known.openings)
     if sharing.policy != public.custody.policy:

@@ -60,7 +60,9 @@ def require_may_leave(state: Account, at: At, act: str) -> None:
     if public.book is not None and public.book.covered is None:
         raise NotCovered(f"the book was not proven covered since it came; {act} after its first run", "state")
     if public.book is not None and public.book.void is not None:
-        raise NotCovered(f"the run of tick {public.book.void} was void; {act} after the next one, or a proof", "state")
+        raise NotCovered(
+            f"the run of tick {public.book.void} was void, or custodians opened it; {act} after the next proof", "state"
+        )
     require_priced(state, at, act)
 
 

@@ -166,9 +166,11 @@ def breach_proven(state: Account, event: Event, at: At) -> Account:
 
 
 def opened_covered(state: Account, event: Event, at: At) -> Account:
-    """End a run whose book custodians opened and found covered."""
+    """End a run whose book custodians opened and found covered, which nothing proves."""
     state, run, _ = found(state, event)
-    return _proven(state, run.commitments, run.price_sequence)
+    # One of them that deviates can deny a breach. So it is worth as much as a void run: whoever was silent takes out
+    # nothing, and gets no other book in force, before a proof.
+    return with_public(state, run=None, owed=None, book=updated(in_force(state), void=run.price_sequence))
 
 
 def opened_in_breach(state: Account, event: Event, at: At) -> Account:

@@ -60,7 +60,7 @@ class Book(Part):
         tick: the newest tick with a market when this book came, or the next one if a source's document for it was
             receipted by then; later ones alone are run on it.
         covered: the newest tick at which it was proven covered, or made so by a margin call.
-        void: the tick of a run on it that was void, if nothing was proven since.
+        void: the tick of a run on it that was void, or that custodians found covered, if nothing was proven since.
         shared: among custodians; absent where the account has none.
     """
 

@@ -21,6 +21,7 @@ from atomic_margin.service.protocol.account.errors import (
 )
 from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.state import SharedBook
+from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.resharings import check_reshared
 from atomic_margin.service.protocol.states import AccountState
 
@@ -121,8 +122,23 @@ def test_a_book_that_is_opened_is_not_dealt_again() -> None:
     parties.custody = after
     signed = in_custody.receipts(parties, "a", "another", (1, 2, 5, 9)) * 2
     again = submission(parties, 2, "a", deal="another", receipts=signed)
-    refuses(parties, again, WrongOpening, "dealt anew after that")
+    refuses(parties, again, RunNotOver, "deal it anew after that")
     parties.enter(in_custody.opened(parties))
+    parties.enter(again)
+
+
+@pytest.mark.parametrize("before", [policy(3), None])
+def test_a_book_is_not_dealt_anew_while_a_run_of_it_is_open(before: CustodyPolicy | None) -> None:
+    """The record of the run is with the custodians that were there, and bundles and verifiers go by it."""
+    parties = story.covered() if before is None else covered(booked(before))
+    after = policy(2) if before is None else policy(4)
+    parties.enter(amendment(parties, after))
+    parties.tick()
+    parties.custody = after
+    again = submission(parties, 2, "a", deal="another")
+    for make in (parties.run_opened, parties.record, parties.overdue):
+        parties.enter(make())
+        refuses(parties, again, RunNotOver, "deal it anew after that")
 
 
 def test_an_account_comes_to_have_custodians() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from atomic_margin.service.protocol.account.entries import Chain, followed
 from atomic_margin.service.protocol.account.errors import (
+    NotCovered,
     RunNotOver,
     WrongBook,
     WrongCustody,
@@ -216,7 +217,41 @@ def test_what_is_found_covered_ends_the_run_without_the_institution() -> None:
     public = parties.state.public
     assert (public.status, public.run, public.owed, _opening(parties)) == (AccountState.ACTIVE, None, None, None)
     assert public.book is not None
-    assert public.book.covered == 1
+    assert (public.book.covered, public.book.void) == (None, 1)
+
+
+def test_what_is_found_covered_frees_nothing_before_a_proof() -> None:
+    """One of them that deviates can deny a breach: an institution in breach would take out what it has."""
+    parties = asked()
+    in_breach = parties.run.commitments
+    # A flat book, which waits while the other one is owed.
+    parties.enter(submission(parties, 2, "b"))
+    parties.enter(opened(parties, "covered"))
+    refuses(parties, parties.instruction(2, "withdraw", 900), NotCovered, "a book waits")
+    parties.tick()
+    for make in (parties.run_opened, parties.record):
+        parties.enter(make())
+    book = parties.state.public.book
+    assert book is not None
+    assert book.commitments == in_breach
+    parties.enter(parties.answer("covered"))
+    book = parties.state.public.book
+    assert book is not None
+    assert (book.commitments != in_breach, book.void) == (True, None)
+
+
+def test_what_is_found_covered_keeps_free_collateral_until_a_proof() -> None:
+    parties = booked()
+    for make in (parties.run_opened, parties.record, lambda: parties.answer("covered")):
+        parties.enter(make())
+    parties.tick()
+    for make in (parties.run_opened, parties.record, parties.overdue, lambda: request(parties)):
+        parties.enter(make())
+    parties.enter(opened(parties, "covered"))
+    refuses(parties, parties.instruction(2, "withdraw", 900), NotCovered, "custodians opened it")
+    parties.enter(parties.coverage())
+    parties.enter(parties.instruction(2, "withdraw", 900))
+    assert not parties.state.private.free
 
 
 def test_what_is_found_in_breach_is_settled_like_an_answer() -> None:
