@@ -125,7 +125,7 @@ class ScheduleNotInForce(DocumentError, MarginError):
 
 
 class InitialBelowMaintenance(DocumentError, MarginError):
-    """Under these terms a book may be in breach of maintenance margin and lack no initial margin: no custodian opens it."""
+    """A book may be in breach of maintenance margin under these terms, and lack no initial margin."""
 
 
 class Unpriced(DocumentError, MarginError):

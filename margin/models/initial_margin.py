@@ -1,15 +1,15 @@
-"""Whether initial margin may ask for less than maintenance margin, and a book be in breach that lacks no initial margin.
+"""Whether initial margin may ask for less than maintenance margin: a book in breach would lack no initial margin then.
 
-Initial margin counts gains too. Of one account let E(f) be a margin row with the slack that leaves most, in which what a
-scenario changes of positions counts f times, charges count f times, and collateral moves by f times as much. Maintenance
-margin is E(1); initial margin is E(F) with F >= 1, or less.
+Initial margin counts gains too. Of one account let E(f) be a margin row, with the slack that leaves most, in which what
+a scenario changes of positions counts f times, charges count f times, and collateral moves by f times as much.
+Maintenance margin is E(1); initial margin is E(F) with F >= 1, or less.
 
-**Claim.** If E is concave, and some initial row is at most E(0) for any book, then a negative maintenance row leaves some
-initial row negative. *Proof.* E(1) >= (1 - 1/F) E(0) + E(F) / F, so if E(1) < 0 one of E(0) and E(F) is negative. ∎
+**Claim.** If E is concave, and some initial row is at most E(0) for any book, then a negative maintenance row leaves
+some initial row negative. *Proof.* E(1) >= (1 - 1/F) E(0) + E(F) / F, so if E(1) < 0, E(0) or E(F) is negative. ∎
 
-What an agreement adds, no more to initial rows than to others, and rounding, which raises none, change nothing of that:
-only a breach that rounding alone makes may lack no initial margin. Profit is linear in f, and so are charges; what venues
-spare each other is concave, and expected shortfall convex. So it takes two things:
+What an agreement adds, no more to initial rows than to others, changes nothing of that, nor does rounding, which raises
+no row: only a breach that rounding alone makes may lack no initial margin. Positions and charges are linear in f; what
+venues spare each other is concave, and expected shortfall convex. So it takes two things:
 
 - *A row without a gain*: nothing moves in it, so it is E(0) less charges (`check_unchanged`). An average over a tail is
   such a row if as many moves as the tail has move nothing, for then it is never a gain.

@@ -122,7 +122,7 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
         """
 
     def check_initial_margin(self, schedule: CollateralSchedule) -> None:
-        """Make sure that whoever is in breach of maintenance margin lacks initial margin; custodians open no other book.
+        """Make sure that a breach of maintenance margin always lacks initial margin; custodians open no other.
 
         By default nothing is known of it; `initial_margin` has what most models need.
 

@@ -23,8 +23,8 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
-        Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes; or custodians
-            are to come, and under the terms a book may be in breach that they could not open.
+        Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes; or
+            custodians are to come, and under the terms a book may be in breach that they could not open.
     """
     account = operator.account(institution)
     signed, body = _parsed(document)
