@@ -1,4 +1,4 @@
-"""Terms under which a book that gains in every scenario is in breach, and lacks no initial margin: none with custodians.
+"""Terms under which a book in breach may lack no initial margin, as it gains in every scenario: not with custodians.
 
 Initial margin multiplies gains too. An answer takes one step then; custodians would find the breach void.
 """
