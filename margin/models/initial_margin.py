@@ -53,9 +53,10 @@ def check_unchanged(scenarios: Sequence[Scenario], least: Fraction = Fraction(1)
     found = sum(not any(_moves(item)) for item in scenarios)
     if found < least:
         needed = -(-least.numerator // least.denominator)
+        as_many = "" if needed == 1 else ", as many as the tail has"
         raise InitialBelowMaintenance(
             "scenarios",
-            f"{found} of them move nothing, and it takes {needed}, as many as are averaged: a book that gains in all "
+            f"{found} of them move nothing, and it takes {needed}{as_many}: a book that gains in all "
             "others may be in breach of maintenance margin and lack no initial margin; add such with spot, volatility "
             "and basis 0, or set `initial_factor` to 1",
         )

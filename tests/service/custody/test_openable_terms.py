@@ -21,8 +21,9 @@ from atomic_margin.service.institution import amending, custody
 from atomic_margin.service.operator.accounts import agreements, enrolment
 from atomic_margin.service.operator.store.tables import AmendmentRow
 from atomic_margin.service.protocol.account.errors import EntryIllegal
+from atomic_margin.service.protocol.account.events import AdmissionRecord
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.protocol.terms import Terms
+from atomic_margin.service.protocol.terms import Terms, terms_hash
 from atomic_margin.zk.sharing.open_row import RowOpening
 
 from ..documents import FUND, example
@@ -144,5 +145,27 @@ def test_nobody_asks_or_agrees_to_custodians_under_such_terms(custody_at: Callab
         object.__setattr__(party.terms, "model", bad)
         with pytest.raises(InitialBelowMaintenance):
             amending.ask_custody(party, outbox, new, 100)
-        object.__setattr__(party.terms, "model", kept)
     agreements.agree(operator, FUND, asked)
+    # Whatever the operator enters, the agent does not follow.
+    with pytest.raises(EntryIllegal, match="do not go with any"):
+        at.resident.agent.answer_due()
+    object.__setattr__(party.terms, "model", kept)
+    assert at.resident.agent.answer_due() == []
+
+
+@pytest.mark.long
+def test_an_agent_follows_no_admission_with_custodians_under_such_terms(custody_at: Callable[..., Custody]) -> None:
+    at = custody_at("enrolled")
+    [first] = (entry.document for entry in at.resident.entries if entry.number == 1)
+    assert first is not None
+    admission = AdmissionRecord.parse(first["body"])
+    with at.resident.agent.signing() as (party, _):
+        party.history._check_admission(admission)
+        kept = party.terms.model
+        object.__setattr__(party.terms, "model", terms(still=False).model)
+        party.terms.__dict__.pop("hashes", None)
+        changed = admission.model_copy(update={"terms": terms_hash(party.terms)})
+        with pytest.raises(EntryIllegal, match="do not go with any"):
+            party.history._check_admission(changed)
+        object.__setattr__(party.terms, "model", kept)
+        party.terms.__dict__.pop("hashes", None)
