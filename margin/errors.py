@@ -16,6 +16,7 @@ MarginError
 │   │   └── TierRising              a percentage above the one of the band below
 │   ├── IneligibleAsset             the schedule takes no more of an asset, or an agreement not what it becomes
 │   ├── ScheduleNotInForce          the market is older than the schedule
+│   ├── InitialBelowMaintenance     a book may be in breach of maintenance margin and lack no initial margin
 │   ├── NotACovariance              a matrix that is not symmetric and positive semidefinite
 │   ├── CoverTooSmall               corners that do not contain every tail average of the scores
 │   └── Unpriced                    the market has no quote for something that needs one
@@ -121,6 +122,10 @@ class IneligibleAsset(DocumentError, MarginError):
 
 class ScheduleNotInForce(DocumentError, MarginError):
     """The market is of a time before the collateral schedule takes effect."""
+
+
+class InitialBelowMaintenance(DocumentError, MarginError):
+    """A book may be in breach of maintenance margin under these terms, and lack no initial margin."""
 
 
 class Unpriced(DocumentError, MarginError):

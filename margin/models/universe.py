@@ -19,7 +19,7 @@ from atomic_margin.margin.collateral import (
     check_schedule,
     collateral_values,
 )
-from atomic_margin.margin.errors import FormMissing
+from atomic_margin.margin.errors import FormMissing, InitialBelowMaintenance
 from atomic_margin.margin.kinds import Form, MarginKind
 from atomic_margin.margin.market.entries import RADIX_BITS, EntryMap
 from atomic_margin.margin.market.market import Market, check_market
@@ -120,6 +120,20 @@ class UniverseModel(MarginModel[D, Published, Portfolio, H], Generic[D, H]):
         Raises:
             DocumentError: it has none, by field.
         """
+
+    def check_initial_margin(self, schedule: CollateralSchedule) -> None:
+        """Make sure that a breach of maintenance margin always lacks initial margin; custodians open no other.
+
+        By default nothing is known of it; `initial_margin` has what most models need.
+
+        Raises:
+            InitialBelowMaintenance: a book may be in breach and lack none; the message says what to change.
+        """
+        raise InitialBelowMaintenance(
+            "name",
+            f"the model {self.name} does not say whether a breach of maintenance margin always lacks initial margin: "
+            "have it say so in `check_initial_margin`, or have no custodians",
+        )
 
     def check_market(self, published: Published) -> None:
         """Make sure every instrument and every asset that counts is alive, priced and moved."""

@@ -53,6 +53,7 @@ def ask_custody(party: Party, outbox: Outbox, policy: CustodyPolicy | None, tick
 
     Raises:
         AgentRefused: there is no account yet, it is under this policy, or the trust file does not pin it.
+        InitialBelowMaintenance: under the terms a book may be in breach that custodians could not open.
         RemoteError: the operator does not answer, or nothing could be entered of it now.
     """
     public, trust = _public(party), party.settings.trust
@@ -64,6 +65,8 @@ def ask_custody(party: Party, outbox: Outbox, policy: CustodyPolicy | None, tick
             f"the trust file does not pin the custody policy {named}, so this agent would not follow; pin it first "
             "(`trust --custody`), beside the one before"
         )
+    if policy is not None:
+        party.terms.model.check_initial_margin(party.terms.schedule)
     said = {**_said(party, public, ticks), "sequence": str((public.custody_amendments or 0) + 1)}
     said |= {} if policy is None else {"custody": policy.canonical()}
     said |= {} if before is None else {"before": before.policy}

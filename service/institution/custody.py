@@ -1,6 +1,7 @@
 """What an agent checks of custodians, beside what the account machine says: policies are pinned, and receipts hold."""
 
 from atomic_margin.documents.errors import DocumentsError
+from atomic_margin.margin.errors import InitialBelowMaintenance
 from atomic_margin.service.errors import RequestError
 from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.errors import CustodyNotPinned, EntryIllegal
@@ -8,6 +9,7 @@ from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.custody import CustodyPolicy
 from atomic_margin.service.protocol.resharings import check_reshared
 from atomic_margin.service.protocol.signing import SignedDocument
+from atomic_margin.service.protocol.terms import Terms
 from atomic_margin.service.protocol.trust import TrustFile
 
 CHECKED = frozenset({CustodyAmendment.TYPE, Resharing.TYPE})
@@ -36,6 +38,22 @@ def check(document: SignedDocument, trust: TrustFile, institution: str) -> None:
         check_reshared(resharing, _pinned(resharing.policy, trust, institution))
     except (RequestError, DocumentsError) as error:
         raise EntryIllegal(f"the book was not re-shared so: {error}") from error
+
+
+def check_terms(policy: CustodyPolicy | None, terms: Terms) -> None:
+    """Check that custodians can open whatever book is in breach under the terms, where there are to be any.
+
+    Raises:
+        EntryIllegal: they could not; the message says what the terms lack.
+    """
+    if policy is None:
+        return
+    try:
+        terms.model.check_initial_margin(terms.schedule)
+    except InitialBelowMaintenance as error:
+        raise EntryIllegal(
+            f"the account comes under a custody policy, and the terms do not go with any: {error}"
+        ) from None
 
 
 def _pinned(named: str, trust: TrustFile, institution: str) -> CustodyPolicy:

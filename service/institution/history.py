@@ -42,6 +42,7 @@ from atomic_margin.service.institution.undelivered import keep_undelivered
 from atomic_margin.service.institution.universes import Universes
 from atomic_margin.service.institution.unsent import unsent
 from atomic_margin.service.log.netted import check_netting
+from atomic_margin.service.protocol.account.amendments import CustodyAmendment
 from atomic_margin.service.protocol.account.entries import Chain, Entry, Salts, followed
 from atomic_margin.service.protocol.account.errors import (
     EntryForged,
@@ -301,6 +302,8 @@ class History:
                 check_paid(self._chain, self._terms, Maturity.parse(document.body))
             elif document.type in custody.CHECKED:
                 custody.check(document, self._settings.trust, self._settings.institution)
+                if document.type == CustodyAmendment.TYPE:
+                    custody.check_terms(CustodyAmendment.parse(document.body).custody, self._terms)
             elif document.type == "netting":
                 check_netting(Netting.parse(document.body))
             elif document.type in defaults.CHECKED:
@@ -321,6 +324,7 @@ class History:
             if getattr(admission, name) != wanted:
                 raise EntryIllegal(f"the account was opened for another {name} than is pinned here")
         check_pinned(admission, self._settings.trust, self._settings.institution)
+        custody.check_terms(admission.custody, self._terms)
 
     def _check_overdue(self, overdue: Overdue) -> None:
         with self._store.unit_of_work() as session:

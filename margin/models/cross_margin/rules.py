@@ -16,6 +16,7 @@ from atomic_margin.margin.models.cross_margin.exact import compile_exact_cross, 
 from atomic_margin.margin.models.cross_margin.reference import cross_margin, venue_row
 from atomic_margin.margin.models.cross_margin.rows import CutForm, compile_cuts, cut_collateral, cut_labels
 from atomic_margin.margin.models.cross_margin.values import lot_values
+from atomic_margin.margin.models.initial_margin import check_collateral, check_unchanged
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.moves import lots_of, revalue_moves
 from atomic_margin.margin.models.surplus import RowSurplus
@@ -67,6 +68,12 @@ class CrossMarginRules(UniverseModel[CrossMarginModel, Pools]):
     def nothing_posted(cls) -> Pools:
         """Return no pools."""
         return {}
+
+    def check_initial_margin(self, schedule: CollateralSchedule) -> None:
+        """Ask for a scenario in which nothing moves, and for collateral with room, unless both kinds are one."""
+        if self.document.initial_factor > 1:
+            check_unchanged(self.document.scenarios)
+            check_collateral(self.spot_moves, schedule)
 
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         """Return every cut, or a row for each scenario with slack for each venue."""

@@ -28,6 +28,7 @@ from atomic_margin.margin.models.expected_shortfall.reference import (
     tail_row,
     value_at_risk,
 )
+from atomic_margin.margin.models.initial_margin import check_collateral, check_unchanged
 from atomic_margin.margin.models.interface import AccountRows, Reference
 from atomic_margin.margin.models.surplus import RowSurplus
 from atomic_margin.margin.models.universe import LedgerModel, Published
@@ -53,6 +54,15 @@ class ExpectedShortfallRules(LedgerModel[ExpectedShortfallModel]):
     def spot_moves(self) -> SpotMoves:
         """No move, then every move in full."""
         return self.document.spot_moves
+
+    def check_initial_margin(self, schedule: CollateralSchedule) -> None:
+        """Ask for as many moves of nothing as the tail has, and for collateral with room, unless both kinds are one.
+
+        Expected shortfall is then never a gain, and it is convex, so F times the losses have at least F times as much.
+        """
+        if self.document.initial_factor > 1:
+            check_unchanged(self.document.scenarios, self.document.depth)
+            check_collateral(self.spot_moves, schedule)
 
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         """Return a row for each corner, or the margin row and a validity row for each move."""

@@ -64,6 +64,12 @@ class PublishedPmrmRules(PublishedPortfolioMargin[PmrmDocument, PmrmMarket]):
         """1, and the factor of initial margin."""
         return _ONE if kind == "maintenance" else self.document.parameters.im_factor
 
+    @property
+    def peg_lost(self) -> bool:
+        """Whether the threshold is above a peg of 1, and something is charged below it."""
+        other = self.document.parameters
+        return other.peg_loss_threshold > _ONE and other.peg_loss_factor > 0
+
     def version_market(self, market: Market, options: Sequence[OptionAt]) -> PmrmMarket:
         """Return the market of a case, with confidences of 1, and what of each forward is fixed."""
         quotes = market.underlyings[self.document.underlying]

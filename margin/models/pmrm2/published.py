@@ -72,6 +72,12 @@ class PublishedPmrm2Rules(PublishedPortfolioMargin[Pmrm2Document, Pmrm2Market]):
         margin = self.document.parameters.margin
         return margin.mm_loss_factor if kind == "maintenance" else margin.im_loss_factor
 
+    @property
+    def peg_lost(self) -> bool:
+        """Whether the threshold is above a peg of 1, and something is charged below it."""
+        other = self.document.parameters.other_contingency
+        return other.peg_loss_threshold > _ONE and other.peg_loss_factor > 0
+
     def version_market(self, market: Market, options: Sequence[OptionAt]) -> Pmrm2Market:
         """Return the market of a case, with confidences of 1, and what of each forward still moves."""
         quotes = market.underlyings[self.document.underlying]

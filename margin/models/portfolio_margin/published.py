@@ -26,7 +26,7 @@ import numpy as np
 from atomic_margin.documents.errors import MalformedDocument
 from atomic_margin.documents.strict import Document, Identifier, in_range
 from atomic_margin.margin.collateral import CollateralSchedule, CollateralValues, SpotMoves, collateral_values
-from atomic_margin.margin.errors import FormMissing, NotAnalysed
+from atomic_margin.margin.errors import FormMissing, InitialBelowMaintenance, NotAnalysed
 from atomic_margin.margin.kinds import KINDS, Form, MarginKind
 from atomic_margin.margin.market.elementary import ordered_product, ordered_sum
 from atomic_margin.margin.market.entries import EntryMap
@@ -36,6 +36,7 @@ from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
 from atomic_margin.margin.market.valuation import Valuation, value
 from atomic_margin.margin.models.breakdown import BindingRow
+from atomic_margin.margin.models.initial_margin import check_collateral
 from atomic_margin.margin.models.interface import AccountRows, Reference
 from atomic_margin.margin.models.moves import lots_of
 from atomic_margin.margin.models.portfolio_margin.conservative import MOST_ROWS, conservative_rows, row_labels, spent_on
@@ -176,6 +177,28 @@ class PublishedPortfolioMargin(LedgerModel[PD], Generic[PD, PK]):
         values = collateral_values(schedule, self.spot_moves, market, posted)
         rows = spent_on(self._skew, MOST_ROWS)
         return CollateralValues(*(values.of(kind)[rows] for kind in KINDS))
+
+    # Initial and maintenance margin.
+
+    @property
+    @abstractmethod
+    def peg_lost(self) -> bool:
+        """Whether the parameters take a coin at its peg, as it is here, for one that has lost it."""
+
+    def check_initial_margin(self, schedule: CollateralSchedule) -> None:
+        """Ask for no smaller factor of initial margin; the basis row is one without a gain, and charges are no less.
+
+        Without a peg that is lost, collateral moves by the same factor as positions.
+        """
+        maintenance, initial = self.loss_factor("maintenance"), self.loss_factor("initial")
+        if initial < maintenance or self.peg_lost:
+            raise InitialBelowMaintenance(
+                "parameters",
+                f"losses count {initial} times under initial margin and {maintenance} times under maintenance margin: "
+                "publish a factor of initial margin that is no smaller, and a peg threshold of at most 1",
+            )
+        if initial > maintenance:
+            check_collateral(self.spot_moves, schedule)
 
     # Universe and rows.
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from atomic_margin.margin.collateral import SpotMoves
+from atomic_margin.margin.collateral import CollateralSchedule, SpotMoves
 from atomic_margin.margin.kinds import KINDS, Form
 from atomic_margin.margin.market.market import Market
 from atomic_margin.margin.market.portfolio import Portfolio
 from atomic_margin.margin.market.universe import Universe
+from atomic_margin.margin.models.initial_margin import check_collateral, check_unchanged
 from atomic_margin.margin.models.interface import Reference
 from atomic_margin.margin.models.scan.document import ScanModel
 from atomic_margin.margin.models.scan.reference import true_surplus
@@ -31,6 +32,12 @@ class ScanRules(LedgerModel[ScanModel]):
     def spot_moves(self) -> SpotMoves:
         """Spot moves of the scenarios, with their coverage."""
         return self.document.spot_moves
+
+    def check_initial_margin(self, schedule: CollateralSchedule) -> None:
+        """Ask for a scenario in which nothing moves, and for collateral with room, unless both kinds are one."""
+        if self.document.initial_factor > 1:
+            check_unchanged(self.document.scenarios)
+            check_collateral(self.spot_moves, schedule)
 
     def rows(self, universe: Universe, market: Market, form: Form = "conservative") -> Rows:
         """Return a row for each scenario."""

@@ -6,7 +6,7 @@ Nothing here agrees by itself: the entry is what both sides sign. An institution
 from sqlalchemy.orm import Session
 
 from atomic_margin.documents.fields import now_text
-from atomic_margin.margin.errors import IneligibleAsset, UnknownAsset
+from atomic_margin.margin.errors import IneligibleAsset, InitialBelowMaintenance, UnknownAsset
 from atomic_margin.service.errors import Conflict, NotFound, Refused
 from atomic_margin.service.operator.accounts.asked import asked_again, problem_of
 from atomic_margin.service.operator.operator import Operator
@@ -23,7 +23,8 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
 
     Raises:
         SignatureInvalid, Conflict, DocumentError: it could not be entered now; nothing is stored.
-        Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes.
+        Refused: the agreement names an asset that the schedule does not have, or not what an asset becomes; or
+            custodians are to come, and under the terms a book may be in breach that they could not open.
     """
     account = operator.account(institution)
     signed, body = _parsed(document)
@@ -33,6 +34,8 @@ def ask(operator: Operator, institution: str, document: object) -> AmendmentRequ
             body.agreement.check_schedule(operator.terms.schedule)
         except (UnknownAsset, IneligibleAsset) as error:
             raise Refused(str(error), "agreement.eligible") from error
+    else:
+        _require_openable(operator, body)
     with operator.store.unit_of_work() as session:
         again = asked_again(session, institution, signed, session.get(AmendmentRow, institution))
         if again is not None:
@@ -72,6 +75,7 @@ def agree(operator: Operator, institution: str, amendment: str) -> SignedDocumen
     Raises:
         NotFound: the institution is not admitted, or asked for nothing.
         Conflict: it asked for something else, or the account went on since.
+        Refused: custodians are to come, and under the terms a book may be in breach that they could not open.
     """
     operator.account(institution)
     with operator.store.unit_of_work() as session:
@@ -81,8 +85,11 @@ def agree(operator: Operator, institution: str, amendment: str) -> SignedDocumen
         row = _row(session, institution)
         if row.sha256 != amendment:
             raise Conflict(f"the institution asks for amendment {row.sha256[:16]}… now; look at it again", "amendment")
+        signed, body = _parsed(row.document)
+        if isinstance(body, CustodyAmendment):
+            _require_openable(operator, body)
         account = session.get_one(Account, institution)
-        entry = entries.enter(session, operator.book, account, SignedDocument.parse(row.document))
+        entry = entries.enter(session, operator.book, account, signed)
         session.delete(row)
     return entry
 
@@ -91,6 +98,14 @@ def _parsed(document: object) -> tuple[SignedDocument, AgreementAmendment | Cust
     if isinstance(document, dict) and document.get("type") == CustodyAmendment.TYPE:
         return parse_signed(document, CustodyAmendment)
     return parse_signed(document, AgreementAmendment)
+
+
+def _require_openable(operator: Operator, body: CustodyAmendment) -> None:
+    if body.custody is not None:
+        try:
+            operator.terms.model.check_initial_margin(operator.terms.schedule)
+        except InitialBelowMaintenance as error:
+            raise Refused(str(error), "custody") from error
 
 
 def _row(session: Session, institution: str) -> AmendmentRow:

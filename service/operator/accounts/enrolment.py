@@ -60,10 +60,14 @@ def admit(
     Raises:
         UnknownAsset, IneligibleAsset: the agreement names an asset that the schedule does not have, or not what an
             asset becomes.
+        InitialBelowMaintenance: there is a custody policy, and under the terms a book may be in breach that custodians
+            could not open; the message says what to change.
         Conflict: the name or the key is taken.
     """
     if agreement is not None:
         agreement.check_schedule(operator.terms.schedule)
+    if custody is not None:
+        operator.terms.model.check_initial_margin(operator.terms.schedule)
     with operator.announcing, operator.store.unit_of_work() as session:
         if session.get(Account, institution) is not None:
             raise Conflict(f"institution {institution!r} is admitted already", "institution")

@@ -98,7 +98,7 @@ def test_a_book_is_opened_by_shares_alone(scene_at: Callable[[str], Scene], stag
 @pytest.fixture(scope="module")
 def with_slack(tmp_path_factory: pytest.TempPathFactory) -> Story:
     """The story under expected shortfall, with collateral that covers the book in its exact rows alone."""
-    return Story(tmp_path_factory.mktemp("slack"), terms_under(document()), {"USDC": BETWEEN})
+    return Story(tmp_path_factory.mktemp("slack"), terms_under(document() | {"initial_factor": "1"}), {"USDC": BETWEEN})
 
 
 @pytest.mark.parametrize(("stage", "tick", "state"), [("owed-calm", 1, "covered"), ("owed-fall", 2, "settled")])

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def with_slack(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
-    return Rooms(tmp_path_factory.mktemp("slack"), terms_under(document()), {"USDC": BETWEEN})
+    return Rooms(tmp_path_factory.mktemp("slack"), terms_under(document() | {"initial_factor": "1"}), {"USDC": BETWEEN})
 
 
 def finding_of(owed: Owed, outcome: str) -> Finding:
