@@ -12,21 +12,26 @@ set -m
 cd "$(dirname "$0")/.."
 options=("$@")
 processes="tests/e2e tests/adversary tests/bench/test_load.py"
-stored=("$processes" "tests/service, a to g" "tests/service, the rest")
+stored=("tests/service, a to g" "tests/service, the rest")
 on_postgresql=", on PostgreSQL"
-parts=("${stored[1]}" "$processes" "${stored[2]}" "all other tests" tests/fhe tests/circuits)
-[[ "$*" == *"not slow and not long"* ]] || parts=("${stored[@]/%/$on_postgresql}" "${parts[@]}")
+parts=("${stored[0]}" "$processes" "${stored[1]}" "all other tests" tests/fhe tests/circuits)
+# What is left out of whole processes there is about models, circuits, proofs and executors.
+replayed="tests/adversary/test_replay.py tests/adversary/test_market_chain.py"
+[[ "$*" == *"not slow and not long"* ]] ||
+    parts=("tests/e2e $replayed tests/bench/test_load.py$on_postgresql" "${stored[@]/%/$on_postgresql}" "${parts[@]}")
 state=$(mktemp -d)
 TIMEFORMAT='took %R s; of the processor %U s, and %S s in the system'
 
 # Runs one part, by its name.
 run() {
     local named=() part=()
-    # Custodians have no database of the operator's, whose part is in tests/service/custody; and models none at all.
     [[ "$1" != *"$on_postgresql" ]] || {
         local -x ATOMIC_MARGIN_TEST_DATABASE=postgresql
+        # Custodians have no database of the operator's, whose part is in tests/service/custody.
         named=(--ignore=tests/service/custodian)
-        for part in models demo_chain demo_custodians; do named+=("--ignore=tests/e2e/test_$part.py"); done
+        for part in models demo_chain demo_custodians quickstart scheduling cluster pmrm_three_ways; do
+            named+=("--ignore=tests/e2e/test_$part.py")
+        done
     }
     case "${1%"$on_postgresql"}" in
     "all other tests")

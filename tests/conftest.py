@@ -22,6 +22,7 @@ from .e2e.harness import PLAIN, World, copy_world
 from .e2e.preloaded import Nursery
 from .e2e.small import write_small_examples
 from .postgres import databases_dropped as databases_dropped
+from .postgres import no_database_where_none_is as no_database_where_none_is
 
 if postgres.wanted():
     postgres.take_the_place_of_sqlite()

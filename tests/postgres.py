@@ -6,7 +6,8 @@ no server is installed, what wants one is skipped, and every run ends by saying 
 
 A test need not know of it: whoever opens the database of a directory in the test's own process gets the one on the
 server. Processes are given its URL (`options`, `operator_s_database`). A test that leaves an operator's database in a
-file fails, and one that is about the file is marked `sqlite_only`, with the reason.
+file fails, and one that is about the file is marked `sqlite_only`, with the reason. Tests of `WITHOUT_DATABASE` open no
+operator's database, which a run on SQLite makes sure of; one on PostgreSQL leaves them out.
 """
 
 import atexit
@@ -34,6 +35,38 @@ from atomic_margin.service.operator.store.database import Store
 from atomic_margin.service.operator.store.migrations import NEWEST
 
 VARIABLE = "ATOMIC_MARGIN_TEST_DATABASE"
+WITHOUT_DATABASE = tuple(
+    f"tests/service/{name}"
+    for name in (
+        "account/",
+        "log/",
+        "simulation/",
+        "witness/",
+        "test_agent_chain.py",
+        "test_cli.py",
+        "test_cli_analysis.py",
+        "test_cli_bench.py",
+        "test_cli_margin.py",
+        "test_cli_program.py",
+        "test_cli_worker.py",
+        "test_connections.py",
+        "test_documents.py",
+        "test_feed_chainlink.py",
+        "test_feed_combine.py",
+        "test_feed_staging.py",
+        "test_fuzz_documents.py",
+        "test_imports.py",
+        "test_outside_json.py",
+        "test_pointer_downloads.py",
+        "test_release_rows.py",
+        "test_remote_blobs.py",
+        "test_serving.py",
+        "test_states.py",
+        "test_stories.py",
+        "test_terms_sizes.py",
+    )
+)
+"""Folders, and files that take seconds."""
 TEMPLATE = "margin_template"
 START_SECONDS = 60
 
@@ -243,8 +276,25 @@ def take_the_place_of_sqlite() -> None:
     shutil.copytree = _copytree_with_databases
 
 
+def _without_database(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(WITHOUT_DATABASE)
+
+
+@pytest.fixture(autouse=not wanted())
+def no_database_where_none_is(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that opens a database, though a run on PostgreSQL leaves it out because none of its file does."""
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError(f"{request.node.nodeid} opens an operator's database: see WITHOUT_DATABASE")
+
+    if _without_database(request.node):
+        monkeypatch.setattr(Store, "__init__", opened)
+
+
 def leave_out(items: list[pytest.Item]) -> None:
-    """Skip what is about an SQLite file alone, in a run on PostgreSQL."""
+    """Leave out what opens no database, in a run on PostgreSQL, and skip what is about an SQLite file alone."""
+    if wanted():
+        items[:] = [item for item in items if not _without_database(item)]
     for item in items:
         marker = item.get_closest_marker("sqlite_only")
         if marker is not None:
