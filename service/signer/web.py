@@ -15,7 +15,7 @@ from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.gate import Gate
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.protocol.chain_documents import RegistrationRequest
@@ -73,12 +73,12 @@ def create_app(signer: Signer, limits: Limits = LIMITS) -> FastAPI:
     @app.post("/sign-matrices")
     def sign_matrices(body: WholeBody) -> SignedAttestation:
         """Attest the matrices of a run: `{"format", "bundle", "expiry"}`, the bundle of a breach not settled yet."""
-        return _answer(signer.sign_matrices(SettlementRequest.parse(parse_json(body, "body"))))
+        return _answer(signer.sign_matrices(SettlementRequest.parse(parse_body(body))))
 
     @app.post("/sign-portfolio")
     def sign_portfolio(body: WholeBody) -> SignedAttestation:
         """Attest that a book's portfolio proof holds, for the account that its institution named."""
-        return _answer(signer.sign_portfolio(RegistrationRequest.parse(parse_json(body, "body"))))
+        return _answer(signer.sign_portfolio(RegistrationRequest.parse(parse_body(body))))
 
     @app.get("/healthz")
     def healthz() -> Health:

@@ -10,7 +10,7 @@ from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
@@ -81,7 +81,7 @@ def create_app(witness: Witness) -> FastAPI:
     @app.post("/add-delivery")
     def add_delivery(body: WholeBody, request: Request) -> SignedDocument:
         """Take the hash of a signed document that an operator does not take; the answer is a signed receipt."""
-        asked = DeliveryRequest.parse(parse_json(body))
+        asked = DeliveryRequest.parse(parse_body(body))
         return witness.deliveries.receipt(asked, "" if request.client is None else request.client.host)
 
     return app
