@@ -87,7 +87,7 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     install_contract(app)
     install_reference(app)
     app.add_middleware(StrictJson)
-    app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit_of=lambda _: MAX_BODY_BYTES)
 
     @app.exception_handler(RemoteError)
     def _remote(request: Request, error: RemoteError) -> Any:
