@@ -8,11 +8,13 @@ route.
 from collections import Counter
 from collections.abc import Callable
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.http.callers import set_caller
 from atomic_margin.service.http.limit_table import Limits
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.rates import Buckets
 from atomic_margin.service.http.refusals import Refusal
 
@@ -102,6 +104,13 @@ class Gate:
         if has_body and self._bodies[peer] >= limits.bodies_of_a_peer:
             return _too_many(limits.bodies_of_a_peer, "bodies", has_body)
         return None
+
+
+def install_gate(app: Starlette, limits: Limits) -> None:
+    """Put a gate before a face that knows nobody: it keeps nobody out, and counts by address."""
+    app.add_middleware(
+        Gate, limits=limits, name_of=lambda scope: f"peer/{peer_of(scope)}", admit=lambda *_: None, peer_of=peer_of
+    )
 
 
 class _Held:

@@ -6,17 +6,15 @@ Errors are RFC 9457. A request costs much of a core, so few are taken at once, a
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from starlette.types import Scope
 
 import atomic_margin
 from atomic_margin.service.files import MAX_FILE_BYTES
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
-from atomic_margin.service.http.gate import Gate
+from atomic_margin.service.http.gate import install_gate
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
 from atomic_margin.service.http.outside_json import parse_body
-from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.protocol.chain_documents import RegistrationRequest
 from atomic_margin.service.protocol.messages import Health
@@ -36,6 +34,8 @@ LIMITS = Limits.parse(
         "requests_of_a_peer": "16",
         "bodies": "16",
         "bodies_of_a_peer": "8",
+        "connections": "256",
+        "connections_of_a_peer": "64",
     }
 )
 """By address, since a signer knows nobody who asks."""
@@ -64,9 +64,7 @@ def create_app(signer: Signer, limits: Limits = LIMITS) -> FastAPI:
     install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
     # The last one that is added is the outermost.
-    app.add_middleware(
-        Gate, limits=limits, name_of=lambda scope: f"peer/{peer_of(scope)}", admit=_anybody, peer_of=peer_of
-    )
+    install_gate(app, limits)
 
     # No route is a coroutine: they wait for proofs, disk and chain, in threads, and others are answered meanwhile.
 
@@ -114,10 +112,6 @@ def status_of(signer: Signer) -> SignerStatus:
             for row in signer.journal.newest()
         ),
     )
-
-
-def _anybody(_: Scope, __: str) -> None:
-    """Nobody is known here, and nobody is kept out."""
 
 
 def _answer(signed: Signed) -> SignedAttestation:
