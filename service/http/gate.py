@@ -158,8 +158,10 @@ def _odd(scope: Scope) -> Refusal | None:
         detail = f"a path has at most {MAX_PATH_LENGTH} characters here, a query {MAX_QUERY_LENGTH} bytes"
         return Refusal(414, "too-long", "The address is too long", detail, close=True)
     odd = any(ord(letter) < 0x20 or letter in "\x7f\ufffd" or 0xD800 <= ord(letter) < 0xE000 for letter in path)
+    # What follows `#` is no part of what is asked for, and no signature of the address is about it.
+    odd = odd or b"#" in (scope.get("raw_path") or b"") or b"#" in query
     if odd or b"%00" in query or b"\0" in query:
-        detail = "the address has a control character, or bytes that are no UTF-8"
+        detail = "the address has a control character, a `#`, or bytes that are no UTF-8"
         return Refusal(400, "malformed", "A field is wrong", detail, "path", close=True)
     return None
 

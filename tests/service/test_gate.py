@@ -185,6 +185,23 @@ def test_odd_addresses_are_refused(path: str) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("path", "query"), [(b"/a", b"after=0#&after=5"), (b"/a#", b""), (b"/a#", b"after=5")])
+def test_an_address_goes_no_further_than_its_signature(path: bytes, query: bytes) -> None:
+    """The server would take what follows `#`; a signature of the address leaves it out."""
+
+    async def play() -> None:
+        talk = Talk(gate(), {**scope_of(), "path": path.decode(), "raw_path": path, "query_string": query})
+        await talk.ended()
+        assert (talk.status, talk.headers["content-type"]) == (400, PROBLEM)
+        # Written out it is part of a name.
+        talk = Talk(gate(), {**scope_of(), "path": "/a#", "raw_path": b"/a%23", "query_string": b"after=%23"})
+        talk.body(b"")
+        await talk.ended()
+        assert talk.status == 200
+
+    asyncio.run(play())
+
+
 # Slow bodies.
 
 
