@@ -166,13 +166,15 @@ class Pages:
             HTTPException: self._http_error,
             ServiceError: self._service_error,
         }
-        return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(PageHeaders)])
+        pages = Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(PageHeaders)])
+        pages.router.redirect_slashes = False
+        return pages
 
     def install(self, app: Starlette) -> None:
         """Put the pages into a face: at the prefix, with a way there from its beginning."""
         app.mount(PREFIX, self.application())
         app.router.routes += [
-            Route("/", _to_pages, methods=["GET"], include_in_schema=False),
+            *(Route(path, _to_pages, methods=["GET"], include_in_schema=False) for path in ("/", PREFIX)),
             Route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False),
         ]
 

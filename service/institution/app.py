@@ -78,6 +78,8 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
         lifespan=lifespan,
         dependencies=[Depends(require_token)],

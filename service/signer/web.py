@@ -56,6 +56,8 @@ def create_app(signer: Signer, limits: Limits = LIMITS) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Attests for a vault what it verified itself",
         description=f"Signer `{signer.address}`, for vault `{addresses.vault}` on chain {addresses.chain}.",
     )

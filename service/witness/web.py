@@ -53,6 +53,8 @@ def create_app(witness: Witness, limits: Limits = LIMITS) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Cosigns checkpoints of logs that only grow",
         description=f"Key: `{witness.key}`. The protocol is C2SP tlog-witness.",
     )

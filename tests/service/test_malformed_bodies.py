@@ -295,6 +295,20 @@ def test_odd_addresses_are_the_sender_s_mistake(world: World, path: str) -> None
 
 
 @pytest.mark.parametrize(
+    "path", ["/v1/operator/", "/v1/ticks/", f"/v1/institutions/{FUND}/", "/docs/", "/pages/accounts/", "/pages/x/"]
+)
+def test_an_address_with_a_slash_too_many_is_not_redirected_to_another_host(world: World, path: str) -> None:
+    response = world.client.get(path, headers={**world.admin, "Host": "evil.example"}, follow_redirects=False)
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+
+
+@pytest.mark.parametrize("path", ["/", "/pages"])
+def test_the_way_to_the_pages_names_no_host(world: World, path: str) -> None:
+    response = world.client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (303, "/pages/")
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
         ("DELETE", "/v1/operator", "GET"),

@@ -106,6 +106,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Margin verification that never sees a position",
         description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
         lifespan=lifespan,
