@@ -358,7 +358,7 @@ def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: py
 
     inside: list[bool] = []
 
-    def parse(data: bytes, field: str) -> Any:
+    def parse(data: bytes) -> Any:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -367,6 +367,6 @@ def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: py
             inside.append(True)
         return {}
 
-    monkeypatch.setattr(strict_json, "parse_json", parse)
+    monkeypatch.setattr(strict_json, "parse_body", parse)
     world_at("submitted").client.post("/v1/ticks", content=b"{}")
     assert inside == [False]
