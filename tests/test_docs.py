@@ -26,7 +26,8 @@ from atomic_margin.service.institution.app import create_app as create_agent
 from atomic_margin.service.institution.uploading import PART_BYTES
 from atomic_margin.service.operator.faults import FAULT_POINTS
 from atomic_margin.service.operator.operator import Operator, Settings
-from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES, create_app
+from atomic_margin.service.operator.web.app import create_app
+from atomic_margin.service.operator.web.body_limits import MAX_DOCUMENT_BYTES
 from atomic_margin.service.protocol.account import machine
 from atomic_margin.service.protocol.account.errors import IllegalEvent
 from atomic_margin.service.protocol.account.events import read_event

@@ -100,6 +100,7 @@ def serve(
     """
     needs_extras("institution serve", "fhe", "service")
     from atomic_margin.service.http import serving
+    from atomic_margin.service.http.limit_table import USUAL_LIMITS
     from atomic_margin.service.http.tls import trusting
     from atomic_margin.service.institution.agent import Agent
     from atomic_margin.service.institution.app import AgentProcess, create_app
@@ -128,7 +129,7 @@ def serve(
         server.should_exit = True
 
     process = AgentProcess(open_agent, follow=True, on_end=end)
-    server = serving.server_of(create_app(process, token))
+    server = serving.server_of(create_app(process, token), USUAL_LIMITS)
     err.print(f"agent of {name} on 127.0.0.1:{serving.port_of(listener)}, data in {directory}", soft_wrap=True)
     serving.run(server, listener)
     if process.ended is not None:

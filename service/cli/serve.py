@@ -152,7 +152,6 @@ def serve(
     """
     further = [*(["cluster"] if scheduler else []), *(["chain"] if rail or ens_gateway else [])]
     needs_extras("serve", "fhe", "service", *further)
-    from atomic_margin.service.http.connections import server_settings
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.http.tls import certificate
     from atomic_margin.service.operator import taking_back
@@ -215,7 +214,7 @@ def serve(
     sys.stdout.flush()
     warn_exposed(host, tls=files is not None)
     try:
-        serve(create_app(operator), listener, files, **server_settings(settings.limits))
+        serve(create_app(operator), listener, settings.limits, files)
     finally:
         tracing.stop()
 

@@ -74,7 +74,7 @@ def serve(
     from atomic_margin.service.http.serving import serve as serve_app
     from atomic_margin.service.signer.signer import Signer
     from atomic_margin.service.signer.vault import VaultReader
-    from atomic_margin.service.signer.web import create_app
+    from atomic_margin.service.signer.web import LIMITS, create_app
 
     log_options.begin(log_format, log_level, debug)
     with plain_errors():
@@ -87,7 +87,7 @@ def serve(
     out.print(f"signer {party.address} on {where}, for vault {vault}", soft_wrap=True, highlight=False)
     sys.stdout.flush()
     warn_exposed(host, tls=False)
-    serve_app(create_app(party), listener)
+    serve_app(create_app(party), listener, LIMITS)
     party.close()
 
 

@@ -44,7 +44,7 @@ def witness(
     needs_extras("witness", "service")
     from atomic_margin.service.http.serving import listen, port_of, serve, warn_exposed
     from atomic_margin.service.log.checkpoints import log_key
-    from atomic_margin.service.witness.web import create_app
+    from atomic_margin.service.witness.web import LIMITS, create_app
     from atomic_margin.service.witness.witness import Witness
 
     log_options.begin(log_format, log_level, debug)
@@ -60,7 +60,7 @@ def witness(
     out.print(f"witness {party.key} on {host}:{taken}, watching {watching}", soft_wrap=True, highlight=False)
     sys.stdout.flush()
     warn_exposed(host, tls=False)
-    serve(create_app(party), listener)
+    serve(create_app(party), listener, LIMITS)
     party.close()
 
 

@@ -1,10 +1,11 @@
-"""Connections of an HTTP face: how many there are, and how long one may be silent before its first request.
+"""Connections of an HTTP face: how many there are, and how long one may be silent, or not read what it is sent.
 
 For `serve`, which hands uvicorn what `server_settings` returns. Uvicorn itself waits for ever for the first line of a
-connection, and knows nothing of peers; both are added to its protocol here.
+connection and for one who does not read, and knows nothing of peers; all three are added to its protocol here.
 """
 
 import asyncio
+import socket
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -17,6 +18,8 @@ from atomic_margin.service.http.problems import MEDIA_TYPE
 KEEP_ALIVE_SECONDS = 5
 HEAD_BYTES = 1 << 15
 BACKLOG = 512
+SEND_SECONDS = 20
+"""After which a connection ends that takes nothing of what waits for it; one that takes some goes on, however slow."""
 
 
 def server_settings(limits: Limits) -> dict[str, Any]:
@@ -47,6 +50,7 @@ class _Limited(H11Protocol):
 
     _limits: ClassVar[Limits]
     _peers: ClassVar[Counter[str]]
+    _send_seconds: ClassVar[float] = SEND_SECONDS
     _patience: asyncio.TimerHandle | None = None
     _peer: str | None = None
 
@@ -59,6 +63,7 @@ class _Limited(H11Protocol):
             return
         self._peer = peer
         self._peers[peer] += 1
+        _end_if_nothing_is_taken(transport, self._send_seconds)
         self._wait_for_a_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,6 +112,19 @@ class _Limited(H11Protocol):
     def _give_up(self) -> None:
         self._patience = None
         self.transport.close()
+
+
+def _end_if_nothing_is_taken(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the system end a connection whose other side takes none of what waits for it, also once it is closed here.
+
+    It alone knows what was taken: what waits here moves on only as large parts of its own buffer become free. Systems
+    other than Linux have no such option; a proxy in front does the same for them.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, int(seconds * 1000))
 
 
 def _is_over(cycle: RequestResponseCycle | None) -> bool:

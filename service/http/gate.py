@@ -8,11 +8,13 @@ route.
 from collections import Counter
 from collections.abc import Callable
 
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.http.callers import set_caller
 from atomic_margin.service.http.limit_table import Limits
+from atomic_margin.service.http.peers import peer_of
 from atomic_margin.service.http.rates import Buckets
 from atomic_margin.service.http.refusals import Refusal
 
@@ -104,6 +106,13 @@ class Gate:
         return None
 
 
+def install_gate(app: Starlette, limits: Limits) -> None:
+    """Put a gate before a face that knows nobody: it keeps nobody out, and counts by address."""
+    app.add_middleware(
+        Gate, limits=limits, name_of=lambda scope: f"peer/{peer_of(scope)}", admit=lambda *_: None, peer_of=peer_of
+    )
+
+
 class _Held:
     """One place among those that are counted; let go of once."""
 
@@ -149,8 +158,10 @@ def _odd(scope: Scope) -> Refusal | None:
         detail = f"a path has at most {MAX_PATH_LENGTH} characters here, a query {MAX_QUERY_LENGTH} bytes"
         return Refusal(414, "too-long", "The address is too long", detail, close=True)
     odd = any(ord(letter) < 0x20 or letter in "\x7f\ufffd" or 0xD800 <= ord(letter) < 0xE000 for letter in path)
+    # What follows `#` is no part of what is asked for, and no signature of the address is about it.
+    odd = odd or b"#" in (scope.get("raw_path") or b"") or b"#" in query
     if odd or b"%00" in query or b"\0" in query:
-        detail = "the address has a control character, or bytes that are no UTF-8"
+        detail = "the address has a control character, a `#`, or bytes that are no UTF-8"
         return Refusal(400, "malformed", "A field is wrong", detail, "path", close=True)
     return None
 

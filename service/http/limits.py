@@ -14,12 +14,12 @@ _BYTES_A_SECOND = 1 << 16
 
 
 class BodyLimit:
-    """ASGI middleware that ends a request whose body is longer than its path allows (413) or comes too slowly (408)."""
+    """ASGI middleware that ends a request whose body is longer than its call allows (413) or comes too slowly (408)."""
 
     def __init__(
         self,
         app: ASGIApp,
-        limit_of: Callable[[str], int],
+        limit_of: Callable[[Scope], int],
         idle_seconds: float = IDLE_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
@@ -27,9 +27,9 @@ class BodyLimit:
 
         Args:
             app: what takes them.
-            limit_of: gives the limit in bytes for a path.
+            limit_of: gives the limit in bytes of a request, by its method and path.
             idle_seconds: time until some more has to be there.
-            total_seconds: time for all of it; longer for paths that take long ones.
+            total_seconds: time for all of it; longer for calls that take long ones.
         """
         self._app = app
         self._limit_of = limit_of
@@ -40,7 +40,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit_of(scope["path"])
+        limit = self._limit_of(scope)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:
             await _too_long(limit).send(scope, send)

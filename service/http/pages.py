@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from python_multipart.multipart import parse_options_header
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
@@ -165,13 +166,15 @@ class Pages:
             HTTPException: self._http_error,
             ServiceError: self._service_error,
         }
-        return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(PageHeaders)])
+        pages = Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(PageHeaders)])
+        pages.router.redirect_slashes = False
+        return pages
 
     def install(self, app: Starlette) -> None:
         """Put the pages into a face: at the prefix, with a way there from its beginning."""
         app.mount(PREFIX, self.application())
         app.router.routes += [
-            Route("/", _to_pages, methods=["GET"], include_in_schema=False),
+            *(Route(path, _to_pages, methods=["GET"], include_in_schema=False) for path in ("/", PREFIX)),
             Route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False),
         ]
 
@@ -193,6 +196,7 @@ class Pages:
         return token
 
     async def _form(self, request: Request) -> FormData:
+        _require_utf8(request)
         try:
             form = await asyncio.wait_for(request.form(max_files=FILES, max_fields=FIELDS), FORM_SECONDS)
         except asyncio.TimeoutError:
@@ -323,6 +327,17 @@ class OwnHost:
 def _without_port(host: str) -> str:
     name, separator, port = host.rpartition(":")
     return name if separator and port.isdigit() else host
+
+
+def _require_utf8(request: Request) -> None:
+    """Refuse a form that says to be in another character set; some codecs raise, or make text that cannot be encoded.
+
+    It is read from the header as the parser of the form reads it.
+    """
+    _, options = parse_options_header(request.headers.get("content-type"))
+    named = options.get(b"charset", b"utf-8").decode("latin-1")
+    if named.lower() not in ("utf-8", "utf8"):
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "forms are taken in UTF-8 alone; send it in that")
 
 
 def uploaded(form: FormData, name: str) -> UploadFile | None:

@@ -10,6 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.tls import Certificate
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def port_of(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def server_of(app: Any, tls: Certificate | None = None, **settings: Any) -> "uvicorn.Server":
+def server_of(app: Any, limits: Limits, tls: Certificate | None = None) -> "uvicorn.Server":
     """Return the server of an ASGI application, for `run`; who sets its `should_exit` ends it.
 
-    With a certificate it speaks TLS; `settings` are further ones of uvicorn, see `http.connections`.
+    It takes as many connections as `limits` say, and waits for them as long; with a certificate it speaks TLS.
     """
     import uvicorn
+
+    from atomic_margin.service.http.connections import server_settings
 
     config = uvicorn.Config(
         app,
@@ -67,7 +70,7 @@ def server_of(app: Any, tls: Certificate | None = None, **settings: Any) -> "uvi
         server_header=False,
         ssl_certfile=None if tls is None else tls.chain,
         ssl_keyfile=None if tls is None else tls.key,
-        **settings,
+        **server_settings(limits),
     )
     return uvicorn.Server(config)
 
@@ -86,9 +89,9 @@ def run(server: "uvicorn.Server", listener: socket.socket) -> None:
         raise SystemExit(3)
 
 
-def serve(app: Any, listener: socket.socket, tls: Certificate | None = None, **settings: Any) -> None:
+def serve(app: Any, listener: socket.socket, limits: Limits, tls: Certificate | None = None) -> None:
     """Serve an ASGI application on a socket that listens, until the process is told to stop."""
-    run(server_of(app, tls, **settings), listener)
+    run(server_of(app, limits, tls), listener)
 
 
 def warn_exposed(host: str, tls: bool) -> bool:

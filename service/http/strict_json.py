@@ -7,12 +7,12 @@ event loop. So no call is listed here: every body of a POST is looked at, but fo
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.refusals import Refusal
 
 _PARSED = "atomic_margin.parsed"
@@ -43,6 +43,8 @@ class StrictJson:
     def __init__(self, app: ASGIApp) -> None:
         """`app` is what it stands before."""
         self._app = app
+        # A parser lets no other thread run: two would take as long, and twice the memory.
+        self._parses = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one body."""
@@ -63,7 +65,7 @@ class StrictJson:
         if body:
             try:
                 # A large one takes a while, and nobody else is to wait for it.
-                scope[_PARSED] = await run_in_threadpool(parse_json, body, "body")
+                scope[_PARSED] = await to_thread.run_sync(parse_body, body, limiter=self._parses)
             except MalformedRequest as error:
                 await Refusal(error.status, error.slug, error.title, str(error), error.field).send(scope, send)
                 return

@@ -78,6 +78,8 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         description="For the institution's own back office, on loopback. Errors are RFC 9457 problem documents.",
         lifespan=lifespan,
         dependencies=[Depends(require_token)],
@@ -87,7 +89,7 @@ def create_app(process: AgentProcess, token: str) -> FastAPI:
     install_contract(app)
     install_reference(app)
     app.add_middleware(StrictJson)
-    app.add_middleware(BodyLimit, limit_of=lambda _path: MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, limit_of=lambda _: MAX_BODY_BYTES)
 
     @app.exception_handler(RemoteError)
     def _remote(request: Request, error: RemoteError) -> Any:

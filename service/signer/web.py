@@ -6,17 +6,15 @@ Errors are RFC 9457. A request costs much of a core, so few are taken at once, a
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from starlette.types import Scope
 
 import atomic_margin
 from atomic_margin.service.files import MAX_FILE_BYTES
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
-from atomic_margin.service.http.gate import Gate
+from atomic_margin.service.http.gate import install_gate
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
-from atomic_margin.service.http.peers import peer_of
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.protocol.chain_documents import RegistrationRequest
 from atomic_margin.service.protocol.messages import Health
@@ -36,6 +34,8 @@ LIMITS = Limits.parse(
         "requests_of_a_peer": "16",
         "bodies": "16",
         "bodies_of_a_peer": "8",
+        "connections": "256",
+        "connections_of_a_peer": "64",
     }
 )
 """By address, since a signer knows nobody who asks."""
@@ -56,6 +56,8 @@ def create_app(signer: Signer, limits: Limits = LIMITS) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Attests for a vault what it verified itself",
         description=f"Signer `{signer.address}`, for vault `{addresses.vault}` on chain {addresses.chain}.",
     )
@@ -64,21 +66,19 @@ def create_app(signer: Signer, limits: Limits = LIMITS) -> FastAPI:
     install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
     # The last one that is added is the outermost.
-    app.add_middleware(
-        Gate, limits=limits, name_of=lambda scope: f"peer/{peer_of(scope)}", admit=_anybody, peer_of=peer_of
-    )
+    install_gate(app, limits)
 
     # No route is a coroutine: they wait for proofs, disk and chain, in threads, and others are answered meanwhile.
 
     @app.post("/sign-matrices")
     def sign_matrices(body: WholeBody) -> SignedAttestation:
         """Attest the matrices of a run: `{"format", "bundle", "expiry"}`, the bundle of a breach not settled yet."""
-        return _answer(signer.sign_matrices(SettlementRequest.parse(parse_json(body, "body"))))
+        return _answer(signer.sign_matrices(SettlementRequest.parse(parse_body(body))))
 
     @app.post("/sign-portfolio")
     def sign_portfolio(body: WholeBody) -> SignedAttestation:
         """Attest that a book's portfolio proof holds, for the account that its institution named."""
-        return _answer(signer.sign_portfolio(RegistrationRequest.parse(parse_json(body, "body"))))
+        return _answer(signer.sign_portfolio(RegistrationRequest.parse(parse_body(body))))
 
     @app.get("/healthz")
     def healthz() -> Health:
@@ -114,10 +114,6 @@ def status_of(signer: Signer) -> SignerStatus:
             for row in signer.journal.newest()
         ),
     )
-
-
-def _anybody(_: Scope, __: str) -> None:
-    """Nobody is known here, and nobody is kept out."""
 
 
 def _answer(signed: Signed) -> SignedAttestation:

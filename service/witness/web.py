@@ -9,8 +9,10 @@ import atomic_margin
 from atomic_margin.service.errors import NotFound
 from atomic_margin.service.http import problems
 from atomic_margin.service.http.contract import install_contract
+from atomic_margin.service.http.gate import install_gate
+from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.http.reference import install_reference
 from atomic_margin.service.log.errors import MalformedNote, ProofInvalid
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
@@ -20,6 +22,22 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.witness.errors import OtherSize, WitnessError
 from atomic_margin.service.witness.witness import Witness
 
+LIMITS = Limits.parse(
+    {
+        "reads_per_second": "20",
+        "reads_burst": "200",
+        "writes_per_second": "10",
+        "writes_burst": "100",
+        "requests": "64",
+        "requests_of_a_peer": "16",
+        "bodies": "32",
+        "bodies_of_a_peer": "8",
+        "connections": "256",
+        "connections_of_a_peer": "64",
+    }
+)
+"""By address: who brings a checkpoint or a hash is not asked. An operator brings one in some seconds."""
+
 
 async def _whole_body(request: Request) -> bytes:
     return await request.body()
@@ -28,13 +46,15 @@ async def _whole_body(request: Request) -> bytes:
 WholeBody = Annotated[bytes, Depends(_whole_body)]
 
 
-def create_app(witness: Witness) -> FastAPI:
+def create_app(witness: Witness, limits: Limits = LIMITS) -> FastAPI:
     """Return the application of a witness."""
     app = FastAPI(
         title="atomic-margin witness",
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Cosigns checkpoints of logs that only grow",
         description=f"Key: `{witness.key}`. The protocol is C2SP tlog-witness.",
     )
@@ -42,6 +62,8 @@ def create_app(witness: Witness) -> FastAPI:
     install_contract(app)
     install_reference(app)
     app.add_middleware(BodyLimit, limit_of=lambda _: MAX_REQUEST_BYTES)
+    # The last one that is added is the outermost.
+    install_gate(app, limits)
 
     @app.exception_handler(WitnessError)
     def _refused(_: Request, error: WitnessError) -> Response:
@@ -81,7 +103,7 @@ def create_app(witness: Witness) -> FastAPI:
     @app.post("/add-delivery")
     def add_delivery(body: WholeBody, request: Request) -> SignedDocument:
         """Take the hash of a signed document that an operator does not take; the answer is a signed receipt."""
-        asked = DeliveryRequest.parse(parse_json(body))
+        asked = DeliveryRequest.parse(parse_body(body))
         return witness.deliveries.receipt(asked, "" if request.client is None else request.client.host)
 
     return app

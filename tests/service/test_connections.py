@@ -1,4 +1,4 @@
-"""Connections of a real uvicorn: silent ones and too many of them are closed, and what is no HTTP gets a problem."""
+"""Connections of a real uvicorn: silent and deaf ones and too many are closed, and what is no HTTP gets a problem."""
 
 import socket
 import threading
@@ -11,9 +11,10 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from atomic_margin.service.http import problems
-from atomic_margin.service.http.connections import server_settings
+from atomic_margin.service.http.connections import _Limited, server_settings
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
 
@@ -123,3 +124,54 @@ def test_what_is_no_http_gets_a_problem(port: int, request_: bytes) -> None:
         answer = said(connection)
     assert answer.startswith(b"HTTP/1.1 4"), answer[:100]
     assert b"application/problem+json" in answer
+
+
+LONG = 32 << 20
+
+
+async def _long(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer `/long` with more than the buffers of a connection hold, everything else with a byte."""
+    if scope["type"] == "http":
+        body = bytes(LONG if scope["path"] == "/long" else 1)
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def asking_for_a_long_answer(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Connect so often, and ask for the long answer without reading any of it."""
+    deaf = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    try:
+        for connection in deaf:
+            connection.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
+        yield deaf
+    finally:
+        for connection in deaf:
+            connection.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux ends connections by what is taken")
+def test_who_never_reads_an_answer_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Limited, "_send_seconds", 1)
+    with served(_long) as port, asking_for_a_long_answer(port, 4):
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+def test_who_reads_an_answer_slowly_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than nothing may be taken for, and never that long at once."""
+    monkeypatch.setattr(_Limited, "_send_seconds", 1)
+    with served(_long) as port, asking_for_a_long_answer(port, 1) as (connection,):
+        began, taken = time.monotonic(), 0
+        while taken < LONG and (part := connection.recv(4 << 20, socket.MSG_WAITALL)):
+            taken += len(part)
+            time.sleep(0.3)
+        assert taken >= LONG
+        assert time.monotonic() - began > 2

@@ -185,6 +185,23 @@ def test_odd_addresses_are_refused(path: str) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("path", "query"), [(b"/a", b"after=0#&after=5"), (b"/a#", b""), (b"/a#", b"after=5")])
+def test_an_address_goes_no_further_than_its_signature(path: bytes, query: bytes) -> None:
+    """The server would take what follows `#`; a signature of the address leaves it out."""
+
+    async def play() -> None:
+        talk = Talk(gate(), {**scope_of(), "path": path.decode(), "raw_path": path, "query_string": query})
+        await talk.ended()
+        assert (talk.status, talk.headers["content-type"]) == (400, PROBLEM)
+        # Written out it is part of a name.
+        talk = Talk(gate(), {**scope_of(), "path": "/a#", "raw_path": b"/a%23", "query_string": b"after=%23"})
+        talk.body(b"")
+        await talk.ended()
+        assert talk.status == 200
+
+    asyncio.run(play())
+
+
 # Slow bodies.
 
 
@@ -341,7 +358,7 @@ def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: py
 
     inside: list[bool] = []
 
-    def parse(data: bytes, field: str) -> Any:
+    def parse(data: bytes) -> Any:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -350,6 +367,6 @@ def test_json_is_not_parsed_on_the_event_loop(world_at: WorldAt, monkeypatch: py
             inside.append(True)
         return {}
 
-    monkeypatch.setattr(strict_json, "parse_json", parse)
+    monkeypatch.setattr(strict_json, "parse_body", parse)
     world_at("submitted").client.post("/v1/ticks", content=b"{}")
     assert inside == [False]

@@ -1,5 +1,6 @@
 """A POST with an Idempotency-Key is carried out once, and answered alike whenever it is sent again."""
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -9,18 +10,23 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from starlette.types import Receive, Scope, Send
 
+from atomic_margin.service.http.idempotency import Idempotency
 from atomic_margin.service.operator.accounts import halts
 from atomic_margin.service.operator.store import idempotency
+from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import (
     IdempotencyRow,
     KeptAnswer,
+    KeptAnswers,
     find_answer,
     keep_answer,
     prune_idempotency,
 )
 
 from .documents import FUND, OTHER
+from .test_gate import Talk, scope_of
 from .world import World
 
 PROBLEM = "application/problem+json"
@@ -184,3 +190,24 @@ def test_rows_are_bounded_for_one_caller_and_for_all(world: World, monkeypatch: 
         keep_answer(session, OTHER, "1", answer(), NOW + timedelta(seconds=9))
         assert prune_idempotency(session, NOW) == 1
         assert find_answer(session, OTHER, "0", NOW) is None
+
+
+@pytest.mark.parametrize(("path", "read"), [("/pages/verify", 0), ("/v1/ticks", 1)])
+def test_forms_of_pages_are_left_to_them(world: World, path: str, read: int) -> None:
+    """They read a stranger's form not at all, and bundles are long."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def play() -> None:
+        keeper = KeptAnswers(world.operator.store.unit_of_work, now)
+        scope = scope_of("POST", path, body=True)
+        scope["headers"].append((b"idempotency-key", b"once"))
+        talk = Talk(Idempotency(answer, caller_of=lambda _: "peer/192.0.2.7", keeper=keeper), scope)
+        talk.body(b"hello")
+        await talk.ended()
+        assert talk.status == 200
+        assert talk.inbox.qsize() == 1 - read
+
+    asyncio.run(play())

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import TINY
 from atomic_margin.service.http.limits import BodyLimit
-from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES
+from atomic_margin.service.operator.web.body_limits import MAX_DOCUMENT_BYTES, MAX_OTHER_BYTES, longer_bodies
 
 from .world import TestClient, World
 
@@ -27,7 +27,7 @@ def client() -> Iterator[TestClient]:
         app.state.reached += 1
         return {"length": len(body)}
 
-    app.add_middleware(BodyLimit, limit_of=lambda path: 2 * LIMIT if path == "/large" else LIMIT)
+    app.add_middleware(BodyLimit, limit_of=lambda scope: 2 * LIMIT if scope["path"] == "/large" else LIMIT)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -107,3 +107,35 @@ def test_the_operator_s_paths(world_at: Callable[[str], World]) -> None:
     assert refused.status_code == 422
     refused = client.patch(path, content=b" " * (keys + 1), auth=auth)
     assert refused.status_code == 413
+
+
+def test_only_calls_that_there_are_take_long_bodies(world_at: Callable[[str], World]) -> None:
+    world = world_at("submitted")
+    routes = {
+        (method, path)
+        for path, methods in world.client.get("/openapi.json").json()["paths"].items()
+        for method in map(str.upper, methods)
+    }
+    longer = set(longer_bodies(TINY))
+    assert longer - routes == {("POST", "/pages/verify")}
+    for method, path in (
+        ("POST", "/uploads/x"),
+        ("POST", "/v1/dealings"),
+        ("POST", "/v1/ticks/"),
+        ("POST", "/v1/ticks/7"),
+        ("POST", f"/v1/institutions/larkfield/uploads/{'00' * 32}"),
+        ("PATCH", "/v1/institutions/larkfield/uploads"),
+        ("PATCH", "/v1/institutions/larkfield/uploads/00/00"),
+        ("PUT", "/v1/custodian/resharings/00/shares"),
+        ("PUT", "/pages/verify"),
+        ("POST", "/pages/sign-in"),
+        ("POST", "/pages/verify/more"),
+        ("GET", "/v1/operator"),
+    ):
+        refused = world.client.request(method, path, content=b" " * (MAX_OTHER_BYTES + 1), headers=world.admin)
+        assert (refused.status_code, refused.headers["content-type"]) == (413, MEDIA_TYPE), (method, path)
+        assert f"at most {MAX_OTHER_BYTES} bytes" in refused.json()["detail"]
+    # What is short is told what is wrong with it.
+    assert world.client.post("/uploads/x", content=b"[]").status_code == 404
+    assert world.client.put("/v1/ticks", content=b"[]").status_code == 405
+    assert world.client.post("/pages/verify", content=b" " * (MAX_OTHER_BYTES + 1)).status_code == 401

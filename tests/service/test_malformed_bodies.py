@@ -251,7 +251,7 @@ def test_every_body_is_refused_by_our_own_parser_before_any_other_sees_it(world:
     for call in posts(world):
         who = entitled(world, "POST", call.template)
         headers = {**who.pop("headers", {}), "Content-Type": "application/json"}
-        for content, why in ((b"[" * 600, "nested deeper than 500 levels"), (b'{"a": "", "a": ""}', "a key twice")):
+        for content, why in ((b"[" * 600, "nested deeper than 32 levels"), (b'{"a": "", "a": ""}', "a key twice")):
             response = world.client.post(call.path, content=content, headers=headers, **who)
             assert response.status_code == 400, (call.path, response.text)
             assert why in response.json()["detail"], call.path
@@ -294,6 +294,20 @@ def test_odd_addresses_are_the_sender_s_mistake(world: World, path: str) -> None
         assert 400 <= response.status_code < 500, (method, response.text)
         if method != "HEAD":
             assert response.headers["content-type"] == PROBLEM
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/operator/", "/v1/ticks/", f"/v1/institutions/{FUND}/", "/docs/", "/pages/accounts/", "/pages/x/"]
+)
+def test_an_address_with_a_slash_too_many_is_not_redirected_to_another_host(world: World, path: str) -> None:
+    response = world.client.get(path, headers={**world.admin, "Host": "evil.example"}, follow_redirects=False)
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+
+
+@pytest.mark.parametrize("path", ["/", "/pages"])
+def test_the_way_to_the_pages_names_no_host(world: World, path: str) -> None:
+    response = world.client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (303, "/pages/")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atomic_margin.documents.strict import MAX_ITEMS
 from atomic_margin.service.errors import MalformedRequest
-from atomic_margin.service.http.outside_json import MAX_DEPTH, parse_json
+from atomic_margin.service.http.outside_json import MAX_COMMAS, MAX_CONTAINERS, MAX_DEPTH, parse_body, parse_json
 
 
 def nested(levels: int) -> bytes:
@@ -121,6 +123,58 @@ def test_the_deepest_and_the_longest_that_are_taken() -> None:
     assert value == []
     assert len(parse_json(b'"' + b"x" * (1 << 24) + b'"')) == 1 << 24
     assert len(parse_json(b"[" + b'"",' * 500_000 + b'""]')) == 500_001
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b",".join([b"[" * 30 + b"]" * 30] * 34_000) + b"]",
+        b"[" + b"{}," * MAX_CONTAINERS + b"{}]",
+        b"[" + b'"",' * (MAX_COMMAS + 1) + b'""]',
+    ],
+    ids=["lists", "objects", "values"],
+)
+def test_a_body_of_many_parts_is_refused_without_being_parsed(data: bytes) -> None:
+    """Two megabytes of brackets took 90 MB and a second in which nothing else ran."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedRequest, match="at most 32768 lists and objects, and 262144 commas"):
+            parse_body(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 14
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_body_of_no_more_parts_than_are_taken_needs_little_memory() -> None:
+    data = b"[" + b",".join([b"[" * 30 + b"]" * 30] * (MAX_CONTAINERS // 30)) + b"]"
+    tracemalloc.start()
+    try:
+        assert len(parse_body(data)) == MAX_CONTAINERS // 30
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_how_deep_a_long_document_is_is_seen_across_blocks() -> None:
+    inner = b'"' + b"[" * (1 << 16) + b'\\\\\\"' + b"{" * (1 << 16) + b'"'
+    for levels, taken in ((MAX_DEPTH, True), (MAX_DEPTH + 1, False)):
+        data = b"[" * levels + inner + b"]" * levels
+        if taken:
+            assert parse_json(data) == json.loads(data)
+        else:
+            with pytest.raises(MalformedRequest, match=f"deeper than {MAX_DEPTH}"):
+                parse_json(data)
+
+
+def test_the_most_parts_of_a_genuine_document_are_far_fewer_than_are_taken() -> None:
+    """As many lines, and trades in them, as a list may have; and as many prices of one source."""
+    line = {"instrument": "BTC-25DEC26-100000-C", "side": "long", "lots": "780", "price": "97269.4"}
+    trades = json.dumps({"opening": {"lines": [line] * MAX_ITEMS}, "trades": [line] * MAX_ITEMS}).encode()
+    quotes = json.dumps({str(strike): "0.52" for strike in range(1000, 1000 + MAX_ITEMS)}).encode()
+    for data in (trades, quotes):
+        assert parse_body(data)
+        assert 3 * (data.count(b"{") + data.count(b"[")) < MAX_CONTAINERS
+        assert 3 * data.count(b",") < MAX_COMMAS
 
 
 JSON = st.recursive(

@@ -305,3 +305,30 @@ def test_an_upload_has_a_limit_and_wants_a_session(client: TestClient, world: Wo
     stranger = TestClient(world.client.app)
     files = {"bundle": ("bundle.json", b"{}")}
     assert stranger.post(f"{PREFIX}/verify", data={"form_token": form}, files=files).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("charset", "token"),
+    [("undefined", b"x"), ("punycode", b"_-_"), ("unicode_escape", b"\\ud800"), ("utf-7", b"+2AA-")],
+)
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded"])
+def test_a_form_in_another_character_set_is_refused(world: World, kind: str, charset: str, token: bytes) -> None:
+    for options in (f"charset={charset}", f'charset="{charset}"', f"charset=utf-8; charset={charset}"):
+        response = world.client.post(
+            f"{PREFIX}/sign-in",
+            content=b'--b\r\nContent-Disposition: form-data; name="form_token"\r\n\r\n' + token + b"\r\n--b--\r\n",
+            headers={"content-type": f"{kind}; {options}", "cookie": f"{COOKIE}=x"},
+        )
+        assert response.status_code == 415, options
+        check_headers(response)
+
+
+@pytest.mark.parametrize("token", ["%ED%A0%80", "%FF", "\udcff"])
+@pytest.mark.parametrize("charset", ["", "; charset=UTF-8", '; charset="utf8"'])
+def test_a_form_with_bytes_that_are_no_text_is_none_of_these_pages(world: World, charset: str, token: str) -> None:
+    response = world.client.post(
+        f"{PREFIX}/sign-in",
+        content=f"form_token={token}&token={token}".encode(errors="surrogateescape"),
+        headers={"content-type": f"application/x-www-form-urlencoded{charset}", "cookie": f"{COOKIE}=x"},
+    )
+    assert response.status_code == 403

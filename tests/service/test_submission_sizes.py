@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from atomic_margin.documents.fields import BodiesHex, ProofHex
 from atomic_margin.service.institution.app import MAX_BODY_BYTES
-from atomic_margin.service.operator.web.app import MAX_DOCUMENT_BYTES
+from atomic_margin.service.operator.web.body_limits import MAX_DOCUMENT_BYTES
 from atomic_margin.zk.bits.parameters import MAX_BITS, ONE_CHUNK_BITS, BitParameters
 from atomic_margin.zk.choice import choice_bytes
 from atomic_margin.zk.statements.breach import MAX_CHOICES

@@ -21,6 +21,7 @@ from atomic_margin.service.cli import tls as options
 from atomic_margin.service.cli.main import app
 from atomic_margin.service.errors import ConfigurationError, RemoteError
 from atomic_margin.service.http import serving
+from atomic_margin.service.http.limit_table import USUAL_LIMITS
 from atomic_margin.service.http.tls import Certificate, certificate, trusting
 from atomic_margin.service.institution.client import OperatorClient
 from atomic_margin.service.operator.web.app import create_app
@@ -142,7 +143,7 @@ def served(application: Any, files: Certificate, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(uvicorn.Server, "capture_signals", lambda self: _nothing())
     listener = serving.listen("127.0.0.1", 0)
     port = serving.port_of(listener)
-    thread = threading.Thread(target=serving.serve, args=(application, listener, files))
+    thread = threading.Thread(target=serving.serve, args=(application, listener, USUAL_LIMITS, files))
     thread.start()
     try:
         while not servers or not servers[0].started:

@@ -14,7 +14,6 @@ from fastapi.responses import PlainTextResponse
 from sqlalchemy.orm import defer
 
 import atomic_margin
-from atomic_margin.circuits.layout import layout_of
 from atomic_margin.documents.fields import MAX_COUNTER
 from atomic_margin.service import tracing
 from atomic_margin.service.errors import NotFound
@@ -46,7 +45,7 @@ from atomic_margin.service.operator.web.admission import admission_router
 from atomic_margin.service.operator.web.agreements import agreements_router, amendments_router
 from atomic_margin.service.operator.web.breakers import breakers_router
 from atomic_margin.service.operator.web.custodians import custodians_router
-from atomic_margin.service.operator.web.dealings import dealings_router, longest_upload
+from atomic_margin.service.operator.web.dealings import dealings_router
 from atomic_margin.service.operator.web.defaults import defaults_router
 from atomic_margin.service.operator.web.dependencies import Calling, JsonBody
 from atomic_margin.service.operator.web.disputes import disputes_router, resolutions_router
@@ -60,7 +59,7 @@ from atomic_margin.service.operator.web.maturities import maturities_router
 from atomic_margin.service.operator.web.monitoring import count_requests, monitoring_router
 from atomic_margin.service.operator.web.netting import netting_router
 from atomic_margin.service.operator.web.openings import openings_router, resharings_router
-from atomic_margin.service.operator.web.pages import form_limit, operator_pages
+from atomic_margin.service.operator.web.pages import operator_pages
 from atomic_margin.service.operator.web.universes import universes_router
 from atomic_margin.service.operator.web.uploads import uploads_router
 from atomic_margin.service.protocol.messages import (
@@ -80,8 +79,6 @@ from atomic_margin.service.protocol.messages import (
 )
 from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.states import AccountState
-
-MAX_DOCUMENT_BYTES = 2 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +106,8 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
         version=atomic_margin.__version__,
         docs_url=None,
         redoc_url=None,
+        # A redirection would go to whatever host the request names.
+        redirect_slashes=False,
         summary="Margin verification that never sees a position",
         description=__doc__.split("\n\n")[0] + " Every number in a document is a decimal string. Errors are RFC 9457.",
         lifespan=lifespan,
@@ -118,22 +117,7 @@ def create_app(operator: Operator, *, background: bool = True) -> FastAPI:
     problems.install(app)
     install_contract(app)
     install_reference(app)
-    profile_layout = layout_of(operator.terms.profile)
-
-    longest_file = max(profile_layout.evaluation_key_bytes, profile_layout.messages["input"].size)
-
-    longest_deal = longest_upload(operator.terms.profile.entries)
-
-    def limit_of(path: str) -> int:
-        if "/uploads/" in path:
-            return longest_file
-        passed_on = path.startswith("/v1/custodian/resharings/") and path.endswith("/shares")
-        if path.endswith("/dealings") or passed_on:
-            return longest_deal
-        of_form = form_limit(path)
-        return MAX_DOCUMENT_BYTES if of_form is None else of_form
-
-    install_edge(app, operator, limit_of)
+    install_edge(app, operator)
     count_requests(app, operator.measures)
     tracing.watch(app)
     watch = Watch(operator, lambda: not background or work.works(), work.is_behind)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import AttestationInvalid, Conflict, RequestError
-from atomic_margin.service.http.outside_json import parse_json
+from atomic_margin.service.http.outside_json import parse_body
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.tables import Account, EnrolledKeys, EntryRow
 from atomic_margin.service.protocol.account.kinds import EventKind
@@ -59,7 +59,7 @@ def check_bundle(operator: Operator, data: bytes) -> Checked:
         raise Conflict("another bundle is being checked; send this one again in a moment", "bundle")
     held: list[str] = []
     try:
-        value = parse_json(data, "bundle")
+        value = parse_body(data, "bundle")
         report = verify_attestation(value, _trust(operator, _institution(value)), operator.group, held.append)
     except AttestationInvalid as invalid:
         return Checked(tuple(held), invalid.step, invalid.detail)

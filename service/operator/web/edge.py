@@ -3,8 +3,6 @@
 For `web.app`. What each of them is, is in `service.http`; what they take, in `service.http.limit_table`.
 """
 
-from collections.abc import Callable
-
 from fastapi import FastAPI
 
 from atomic_margin.service.http.callers import caller_of
@@ -16,12 +14,13 @@ from atomic_margin.service.http.strict_json import StrictJson
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store.database import now
 from atomic_margin.service.operator.store.idempotency import KeptAnswers
+from atomic_margin.service.operator.web.body_limits import BodyLimits
 from atomic_margin.service.operator.web.callers import Callers
 from atomic_margin.service.operator.web.signed_bodies import Epochs, SignedBodies
 
 
-def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int]) -> None:
-    """Put the middleware around the application; `limit_of` gives the longest body of a path in bytes."""
+def install_edge(app: FastAPI, operator: Operator) -> None:
+    """Put the middleware around the application."""
     limits = operator.settings.limits
     callers = Callers(operator, app.router.routes)
     app.add_middleware(StrictJson)
@@ -29,7 +28,10 @@ def install_edge(app: FastAPI, operator: Operator, limit_of: Callable[[str], int
     app.add_middleware(Idempotency, caller_of=caller_of, keeper=KeptAnswers(operator.store.unit_of_work, now))
     app.add_middleware(SignedBodies)
     app.add_middleware(
-        BodyLimit, limit_of=limit_of, idle_seconds=limits.idle_seconds, total_seconds=limits.body_seconds
+        BodyLimit,
+        limit_of=BodyLimits(operator.terms.profile, app.router.routes),
+        idle_seconds=limits.idle_seconds,
+        total_seconds=limits.body_seconds,
     )
     app.add_middleware(Gate, limits=limits, name_of=callers.name_of, admit=callers.admit, peer_of=peer_of)
     app.add_middleware(Epochs, epoch=lambda: callers.replays.epoch)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from atomic_margin.service.http.pages import PREFIX, Entry, Pages, uploaded
+from atomic_margin.service.http.pages import Entry, Pages, uploaded
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.staff import Scope
 from atomic_margin.service.operator.web import overviews
@@ -22,16 +22,6 @@ from atomic_margin.service.operator.web.checking import MAX_BUNDLE_BYTES, check_
 from atomic_margin.service.reports.charts import line_chart, stacked_chart
 
 MAX_NAME = 64
-VERIFY_PATH = f"{PREFIX}/verify"
-FORM_BYTES = 64 << 10
-"""Of a form without a file."""
-
-
-def form_limit(path: str) -> int | None:
-    """Return how many bytes a form may have that is sent to a path; None for a path that is none of the pages'."""
-    if path == VERIFY_PATH:
-        return MAX_BUNDLE_BYTES + FORM_BYTES
-    return FORM_BYTES if path.startswith(f"{PREFIX}/") else None
 
 
 def operator_pages(operator: Operator) -> Pages:

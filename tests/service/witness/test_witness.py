@@ -1,18 +1,24 @@
 """A witness cosigns a log that only grows, remembers before it signs, and keeps what shows a contradiction."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from atomic_margin.service.demo.processes import free_port
 from atomic_margin.service.errors import ConfigurationError
+from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.log.checkpoints import Checkpoint, TreeHead, WitnessPolicy, believe, log_key, sign_head
 from atomic_margin.service.log.notes import signature_line
 from atomic_margin.service.log.requests import MAX_REQUEST_BYTES, AddCheckpoint
 from atomic_margin.service.log.tree import consistency_proof, root
 from atomic_margin.service.protocol.signing import Identity
-from atomic_margin.service.witness.web import create_app
+from atomic_margin.service.witness.web import LIMITS, create_app
 from atomic_margin.service.witness.witness import Witness
 
 from ..log.logs import MemoryLog
@@ -143,3 +149,39 @@ def test_it_remembers_before_it_signs(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_one_folder_has_one_witness(witness: Witness, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="used by another witness"):
         Witness(tmp_path / "w1", "w1.example", {}, lambda: 0)
+
+
+def test_one_address_asks_so_often(witness: Witness) -> None:
+    limits = Limits.parse({**LIMITS.canonical(), "writes_burst": "3", "writes_per_second": "1"})
+    with TestClient(create_app(witness, limits), raise_server_exceptions=False) as client:
+        statuses = [client.post("/add-delivery", content=b"{}").status_code for _ in range(5)]
+        assert 429 not in statuses[:3]
+        assert 429 in statuses
+        assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.long
+def test_a_connection_without_a_request_is_closed(tmp_path: Path) -> None:
+    """As many of them as there are descriptors kept everybody else out for as long as they lasted."""
+    port = free_port()
+    arguments = ["witness", "--dir", str(tmp_path / "w"), "--name", "w/1", "--log", f"o/1={'ab' * 32}"]
+    command = [sys.executable, "-m", "atomic_margin", *arguments, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ)
+    try:
+        with _connected(port) as connection:
+            connection.sendall(b"GET /healthz HT")
+            connection.settimeout(2 * LIMITS.head_seconds)
+            assert connection.recv(1) == b""
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _connected(port: int) -> socket.socket:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
