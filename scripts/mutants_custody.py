@@ -7,6 +7,9 @@ _MOVED = "tests/service/account/test_machine_custody.py::test_"
 _JUDGED = "tests/service/custodian/test_judging.py::test_"
 _OPENED = "tests/service/custody/test_opened.py::test_"
 _RELEASED = "tests/service/test_released_documents.py::test_what_custodians_found_is_signed_by_those_of_the_policy"
+_ASKED = "tests/service/test_attestation_opening.py::test_"
+_BUNDLE = "tests/service/custodian/test_opened_bundles.py::test_what_custodians_found_is_shown_with_their_request"
+_ANSWERED = "tests/service/test_attestation_history.py::test_an_answer_comes_without_a_request_to_open"
 _OTHERWISE = f"{_MACHINE}a_request_about_something_else_is_refused"
 
 
@@ -20,6 +23,10 @@ def _judge(name: str, place: str, node: Node, test: str, new: str = "False") -> 
 
 def _found(name: str, place: str, node: Node, test: str, new: str = "False") -> Mutant:
     return Mutant(f"found: {name}", f"service.{place}", node, new, (test,))
+
+
+def _asked(name: str, node: Node, test: str, new: str = "False") -> Mutant:
+    return _found(f"asked: {name}", "verifier.opened:check_requested", node, f"{_ASKED}{test}", new)
 
 
 CUSTODY_MUTANTS = (
@@ -74,4 +81,22 @@ CUSTODY_MUTANTS = (
            f"{_JUDGED}receipts_that_custodians_did_not_sign", "None"),
     _found("the policy of a shown book is pinned", "verifier.released_documents:_Documents.submitted",
            call("pinned_if_any"), f"{_JUDGED}receipts_of_a_book_are_held_against_pinned_custodians", "None"),
+    _asked("signed by the operator", call("signed.verify"), "the_operator_signed_all_of_it", "None"),
+    _asked("entries signed by the operator", call("SignedDocument.parse(entry).verify"),
+           "the_operator_signed_all_of_it", "None"),
+    _asked("verdicts name it", condition("opened", "body_hash"), "verdicts_are_about_the_request_that_is_shown"),
+    _asked("about what was found", condition("getattr"), "the_request_is_about_what_was_found"),
+    _asked("the entry it names is shown", condition("request", "entry"),
+           "the_entry_that_the_request_names_is_shown"),
+    _asked("entered next", value("follows"), "the_request_is_entered_next", "True"),
+    _asked("the entry is about it", condition("salted_hash"), "the_request_is_entered_next", "not follows"),
+    _asked("of the account with the run", condition("account"), "custodians_read_the_account_that_has_the_run"),
+    _asked("after the run was recorded", condition("number", "recorded"),
+           "the_run_was_recorded_when_they_were_asked"),
+    _asked("before anything was settled", condition("number", "settled"), "nothing_is_settled_before_it_was_found"),
+    _found("asked: in a bundle", "verifier.attestation:verify_attestation", call("check_requested"), _BUNDLE, "None"),
+    _found("asked: not where it was answered", "verifier.attestation:verify_attestation", call("_require", "opening"),
+           _ANSWERED, "None"),
+    _found("asked: its entries are in the log", "verifier.history:History.signed_entries", condition("opening"),
+           _BUNDLE),
 )  # fmt: skip

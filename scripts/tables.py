@@ -99,6 +99,7 @@ MODELS: tuple[type[Part], ...] = (
     history.SubmissionEntries,
     GainParts,
     history.OpenedEntry,
+    history.OpeningEntries,
     history.LiquidationEntries,
     released.ReleasedHistory,
     released.ReleasedEntry,

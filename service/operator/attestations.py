@@ -1,6 +1,6 @@
 """Publish the bundle of every verified answer, and make that of a breach which waits for its settlement."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from atomic_margin.service.errors import Conflict
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.store import bundles, checkpoints
-from atomic_margin.service.operator.store.entries import entry_of, rotations
+from atomic_margin.service.operator.store.entries import document_of, entry_of, rotations
 from atomic_margin.service.operator.store.market_chain import last_market_of
 from atomic_margin.service.operator.store.tables import (
     Account,
@@ -22,6 +22,7 @@ from atomic_margin.service.operator.store.tables import (
     UniverseRow,
 )
 from atomic_margin.service.protocol.account.entries import Salts
+from atomic_margin.service.protocol.account.opening_documents import Opened
 from atomic_margin.service.protocol.documents import Answer
 from atomic_margin.service.protocol.evidence import Evidence
 from atomic_margin.service.protocol.states import RunState
@@ -89,8 +90,7 @@ def evidence_of(session: Session, run: Run) -> Evidence | None:
     """Return what shows the entries of a run's bundle in the log, as soon as enough witnesses cosigned them."""
     settlement = session.get(SettlementRow, run.run_id)
     submitted = session.get_one(SubmissionRow, run.submission_id)
-    leaves = [row.leaf for row in _entries(session, run, submitted, settlement)]
-    return checkpoints.evidence(session, leaves)
+    return checkpoints.evidence(session, _entries(session, run, submitted, settlement).leaves())
 
 
 def recorded_evidence(session: Session, run: Run) -> Evidence | None:
@@ -115,15 +115,40 @@ def _gain(operator: Operator, session: Session, submission: JsonObject) -> JsonO
     return found
 
 
-def _entries(session: Session, run: Run, submitted: SubmissionRow, settlement: SettlementRow | None) -> list[EntryRow]:
-    """Return the entries that a bundle has: round the submission, with the record, and round a liquidation."""
-    entered = _entry(session, run, submitted.sha256)
-    before = session.get_one(EntryRow, (run.institution, entered.number - 1))
-    rows = [before, entered, _entry(session, run, run.record_hash or "")]
-    if settlement is not None and settlement.document["body"]["kind"] == "liquidation":
-        settled = _entry(session, run, settlement.sha256)
-        rows += [session.get_one(EntryRow, (run.institution, settled.number - 1)), settled]
-    return rows
+class _Entries(NamedTuple):
+    """The entries that a bundle has.
+
+    Attributes:
+        submitted: the one before the submission, and its own.
+        recorded: the one with the record.
+        opening: the one before the request by which custodians opened the book, and its own; none where they did not.
+        liquidation: the one before a liquidation, and its own; none where there was none.
+    """
+
+    submitted: tuple[EntryRow, EntryRow]
+    recorded: EntryRow
+    opening: tuple[EntryRow, EntryRow] | None
+    liquidation: tuple[EntryRow, EntryRow] | None
+
+    def leaves(self) -> list[int]:
+        """Return where they stand in the log, in the order of `History.leaves`."""
+        rows = [*self.submitted, self.recorded, *(self.opening or ()), *(self.liquidation or ())]
+        return [row.leaf for row in rows]
+
+
+def _entries(session: Session, run: Run, submitted: SubmissionRow, settlement: SettlementRow | None) -> _Entries:
+    def around(subject: str) -> tuple[EntryRow, EntryRow]:
+        entered = _entry(session, run, subject)
+        return session.get_one(EntryRow, (run.institution, entered.number - 1)), entered
+
+    answer = session.get_one(AnswerRow, run.run_id).document
+    liquidated = settlement is not None and settlement.document["body"]["kind"] == "liquidation"
+    return _Entries(
+        around(submitted.sha256),
+        _entry(session, run, run.record_hash or ""),
+        around(answer["body"]["request"]) if answer["type"] == Opened.TYPE else None,
+        around(settlement.sha256) if settlement is not None and liquidated else None,
+    )
 
 
 def _entry(session: Session, run: Run, subject: str) -> EntryRow:
@@ -135,7 +160,8 @@ def _entry(session: Session, run: Run, subject: str) -> EntryRow:
 
 def _history(session: Session, run: Run, submitted: SubmissionRow, settlement: SettlementRow | None) -> JsonObject:
     salts = Salts(session.get_one(Account, run.institution).seed)
-    earlier, entered, recorded, *around = _entries(session, run, submitted, settlement)
+    rows = _entries(session, run, submitted, settlement)
+    (earlier, entered), recorded = rows.submitted, rows.recorded
 
     def opened(row: EntryRow, public: JsonObject | None) -> JsonObject:
         return {"entry": row.entry, "salt": salts.of("public", row.number), "public": public}
@@ -148,8 +174,16 @@ def _history(session: Session, run: Run, submitted: SubmissionRow, settlement: S
         },
         "recorded": opened(recorded, run.public_state),
     }
-    if around and settlement is not None:
-        before, settled = around
+    if rows.opening is not None:
+        before, requested = rows.opening
+        history["opening"] = {
+            "before": before.entry,
+            "entered": requested.entry,
+            "salt": salts.of("document", requested.number),
+            "request": document_of(session, requested),
+        }
+    if rows.liquidation is not None and settlement is not None:
+        before, settled = rows.liquidation
         history["liquidation"] = {
             "before": {
                 **opened(before, settlement.public_before),

@@ -50,7 +50,7 @@ from atomic_margin.service.verifier.history import (
     check_logged,
     check_recorded,
 )
-from atomic_margin.service.verifier.opened import check_opened, check_sharing, parse_answered
+from atomic_margin.service.verifier.opened import check_opened, check_requested, check_sharing, parse_answered
 from atomic_margin.zk.errors import BackendUnavailable, GeneratorError, ProofError
 from atomic_margin.zk.groups import Group
 
@@ -297,7 +297,8 @@ def verify_attestation(
         check_gain(bundle.gain or GainParts(), bundle.history, signed_submission, trust, terms, bundle.revisions, group)
     # (10) The institution signed the answer to this run, under the last of its keys that is shown, and its proofs hold:
     #     sufficiency, and on a breach decryption and breach too. Or it was silent: as many custodians as have the book
-    #     together signed what they found, and on a breach the proofs hold that a row is negative and what one lacks.
+    #     together signed what they found, of the account that they were asked about, and on a breach the proofs hold
+    #     that a row is negative and what one lacks.
     with step("answer"):
         words = bundle.flag_words
         flag_words = None if words is None else bytes.fromhex(words)
@@ -307,10 +308,14 @@ def verify_attestation(
             (words is not None) == decrypted, "flag_words", "go with a breach that was answered, and with nothing else"
         )
         if isinstance(answer, Opened):
+            check_requested(bundle.history, answer, trust.operator)
             opening = OpeningGround(record, ground.run_hash, submission, matrices, terms, market)
             public = bundle.history.recorded.public
             report.result = check_opened(signed_answer, answer, opening, public, trust, group)
         else:
+            _require(
+                bundle.history.opening is None, "history.opening", "goes with what custodians found, and nowhere else"
+            )
             check_answered(answer, recorded)
             report.result = verify_answer(
                 signed_answer, answer, **ground._asdict(), identity=identities[-1], group=group

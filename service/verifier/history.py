@@ -1,8 +1,10 @@
 """What a bundle shows of its account's history: the entries that its answer rests on, with the states they name.
 
 The institution's answer names the entry that has the run's record, so both parties signed one state of the account,
-in which that run was open: on this submission, at this tick, with this collateral. Entries are leaves of the
-operator's log; that nobody is shown another history is for its checkpoint and the witnesses to say.
+in which that run was open: on this submission, at this tick, with this collateral. Where custodians opened the book,
+what they signed names their request, and that the last entry of the account which they read (`opened.check_requested`).
+Entries are leaves of the operator's log; that nobody is shown another history is for its checkpoint and the witnesses
+to say.
 """
 
 from typing import Any
@@ -80,25 +82,49 @@ class SubmissionEntries(Part):
     salt: Hash
 
 
+class OpeningEntries(Part):
+    """What shows whose account custodians read before they opened the book of a run.
+
+    Attributes:
+        before: the signed entry that the request names: the account's last one before it.
+        entered: the signed entry of the request.
+        salt: of the hash of the request in that.
+        request: signed (`OpeningRequest`); verdicts name it.
+    """
+
+    before: JsonObject
+    entered: JsonObject
+    salt: Hash
+    request: JsonObject
+
+
 class History(Part):
     """The entries that a bundle has.
 
     Attributes:
         submitted: those with which the run's submission came.
         recorded: the one with the run's record.
+        opening: more of them, where custodians opened the book.
         liquidation: more of them, where the account was liquidated.
     """
 
     submitted: SubmissionEntries
     recorded: OpenedEntry
+    opening: OpeningEntries | None = None
     liquidation: LiquidationEntries | None = None
+
+    def signed_entries(self) -> list[JsonObject]:
+        """Return the entries that are shown, in the order of their evidence."""
+        shown = [self.submitted.before.entry, self.submitted.entered.entry, self.recorded.entry]
+        if self.opening is not None:
+            shown += [self.opening.before, self.opening.entered]
+        if self.liquidation is not None:
+            shown += [self.liquidation.before.entry, self.liquidation.settled]
+        return shown
 
     def leaves(self) -> list[bytes]:
         """Return the leaves of the log that these entries are."""
-        shown = [self.submitted.before.entry, self.submitted.entered.entry, self.recorded.entry]
-        if self.liquidation is not None:
-            shown += [self.liquidation.before.entry, self.liquidation.settled]
-        return [entry_leaf(SignedDocument.parse(entry)).to_bytes() for entry in shown]
+        return [entry_leaf(SignedDocument.parse(entry)).to_bytes() for entry in self.signed_entries()]
 
 
 def check_recorded(

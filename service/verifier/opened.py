@@ -2,7 +2,9 @@
 
 from atomic_margin.documents.errors import DocumentsError
 from atomic_margin.service.errors import Refused, RequestError
-from atomic_margin.service.protocol.account.opening_documents import Opened
+from atomic_margin.service.protocol.account.entries import Entry, salted_hash
+from atomic_margin.service.protocol.account.events import EventKind
+from atomic_margin.service.protocol.account.opening_documents import Opened, OpeningRequest
 from atomic_margin.service.protocol.account.resharing_documents import Resharing
 from atomic_margin.service.protocol.account.state import PublicState
 from atomic_margin.service.protocol.account.values import commitments_hash
@@ -16,6 +18,7 @@ from atomic_margin.service.protocol.signing import SignedDocument
 from atomic_margin.service.protocol.submissions import Submission
 from atomic_margin.service.protocol.trust import TrustFile
 from atomic_margin.service.protocol.verification import VerifiedBreach, VerifiedCoverage, verify_opened
+from atomic_margin.service.verifier.history import History
 from atomic_margin.zk.groups import Group
 
 
@@ -103,6 +106,60 @@ def check_verdicts_of(opened: Opened, policy: CustodyPolicy) -> None:
         check_verdicts(opened.verdicts, opened.finding, policy)
     except (RequestError, DocumentsError) as error:
         raise Refused(str(error), "verdicts") from error
+
+
+def check_requested(history: History, opened: Opened, operator: str) -> None:
+    """Make sure that the account which custodians read is the one that has the run.
+
+    Verdicts name the request by hash. The request names the account's last entry, up to which each of them replayed it,
+    and that entry the pseudonym. So the operator cannot show entries of an account that it keeps beside it.
+
+    Args:
+        history: what a bundle shows of the account; that the run is in `recorded` is checked before.
+        opened: what was found.
+        operator: public key of the operator.
+
+    Raises:
+        Refused: no request is shown, or one that others were asked by, of another account or run, or out of order.
+        SignatureInvalid, MalformedRequest, DocumentError: request or entries are not the operator's.
+    """
+    shown, trusted = history.opening, frozenset({operator})
+    if shown is None:
+        raise Refused(
+            "the bundle does not show the request by which custodians opened the book, so it may be of another account "
+            "than they read: ask the operator for a bundle that a newer version made",
+            "history.opening",
+        )
+    signed, request = parse_signed(shown.request, OpeningRequest)
+    signed.verify(trusted)
+    if signed.body_hash() != opened.request:
+        raise Refused("custodians were asked by another request than is shown", "history.opening.request")
+    for name in ("institution", "operator", "run_id", "run", "submission"):
+        if getattr(request, name) != getattr(opened, name):
+            raise Refused(f"the request is about another {name} than what was found", f"history.opening.request.{name}")
+    (last, before), (_, entered) = parse_signed(shown.before, Entry), parse_signed(shown.entered, Entry)
+    for entry in (shown.before, shown.entered):
+        SignedDocument.parse(entry).verify(trusted)
+    if last.body_hash() != request.entry:
+        raise Refused("the request names another entry than is shown before it", "history.opening.before")
+    follows = (entered.account, entered.number, entered.previous, entered.kind) == (
+        before.account,
+        before.number + 1,
+        request.entry,
+        EventKind.OPENING_REQUESTED,
+    )
+    if not follows or entered.document != salted_hash(shown.salt, signed.canonical()):
+        raise Refused("the entry of the request does not follow the one that it names", "history.opening.entered")
+    named, recorded = parse_signed(history.recorded.entry, Entry)
+    if before.account != recorded.account:
+        raise Refused("custodians read another account than the one that has the run", "history.opening.before")
+    if before.number < recorded.number or (before.number == recorded.number and last.body_hash() != named.body_hash()):
+        raise Refused("the request came before the run was recorded", "history.opening.before")
+    if history.liquidation is not None:
+        _, settled = parse_signed(history.liquidation.settled, Entry)
+        # What was found is entered after the request, and settled after that.
+        if settled.number <= entered.number + 1:
+            raise Refused("the account was liquidated before custodians can have found anything", "history.liquidation")
 
 
 def check_opened(

@@ -302,7 +302,11 @@ BODIES: dict[type[Body], dict[str, Any]] = {
         "enrolment": {},
         "submission": {},
         "run": {},
-        "history": {"submitted": {"before": RECORDED, "entered": RECORDED, "salt": H}, "recorded": RECORDED},
+        "history": {
+            "submitted": {"before": RECORDED, "entered": RECORDED, "salt": H},
+            "recorded": RECORDED,
+            "opening": {"before": {}, "entered": {}, "salt": H, "request": {}},
+        },
         "answer": {},
         "flag_words": "00ff",
         "settlement": {},

@@ -111,6 +111,18 @@ def test_an_answer_holds_for_the_entry_that_it_names(
     assert caught.value.step == "answer"
 
 
+def test_an_answer_comes_without_a_request_to_open(
+    stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group
+) -> None:
+    body = copy.deepcopy(stages.bundles["fall"]["body"])
+    entry = body["history"]["recorded"]["entry"]
+    body["history"]["opening"] = {"before": entry, "entered": entry, "salt": H, "request": body["run"]}
+    bundle = world_at("crash-done").operator.identity.sign("attestation", body).to_json()
+    with pytest.raises(AttestationInvalid, match="goes with what custodians found") as caught:
+        verify_attestation(bundle, trust, group)
+    assert caught.value.step == "answer"
+
+
 def test_states_that_the_entries_do_not_name_fail(
     stages: Stages, world_at: Callable[[str], World], trust: TrustFile, group: Group
 ) -> None:
