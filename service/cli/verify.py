@@ -45,6 +45,7 @@ ALL_STEPS = (
     "log",
     "attestation",
 )
+_WHY_NONE = {"skipped by policy": "was skipped by policy", "failed": "failed"}
 
 
 @app.command(cls=configured("verifier"))
@@ -273,6 +274,6 @@ def _summary(report: Report) -> dict[str, object]:
             ("custodians found that " if opened else "")
             + f"the portfolio {record.institution} committed to is covered by its posted collateral at price "
             f"{record.price_sequence}"
-            + ("" if record.outputs is not None else "; the encrypted evaluation was skipped by policy")
+            + ("" if report.evaluation == "recorded" else f"; the encrypted evaluation {_WHY_NONE[report.evaluation]}")
         )
     return summary

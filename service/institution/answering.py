@@ -41,6 +41,10 @@ ANSWERABLE = ("awaiting", "unproven")
 """Stages of an open run in which the machine takes an answer to it."""
 
 _log = logging.getLogger(__name__)
+_FAILED = (
+    "run {} could not be evaluated, and its book is in breach: custodians open it after its time, if it is not proven "
+    "covered with more collateral before"
+)
 
 
 class WordsLost(AgentRefused):
@@ -86,7 +90,9 @@ def prepare(party: Party, policy: Policy) -> None:
         party.stage("refused a run")
         return
     if not run.evaluated and not checked.covered:
-        # Nothing is said before it is evaluated, and nothing was decrypted.
+        # Nothing is said before it is evaluated, and nothing was decrypted; where that failed there is no flag.
+        if run.failed:
+            party.said.error(_log, "no answer", _FAILED.format(run.run_id))
         _keep(party, checked, None, private_figures(checked, None, None, perf_counter() - started, 0.0))
         return
     party.stage("decrypting")
@@ -158,7 +164,7 @@ def _checked(party: Party, run: OpenRun, policy: Policy) -> tuple[OwnSubmission,
     require_alone(party.watch, party.store, run)
     if presented.signed.body_hash() != run.record:
         raise AgentRefused(f"run {run.run_id!r} is shown with another record than the account's entries have")
-    if not run.evaluated and policy is not Policy.UNLESS_PROVEN:
+    if not run.owes and policy is not Policy.UNLESS_PROVEN:
         raise AgentRefused(
             f"run {run.run_id!r} was not evaluated, but the operator's policy is {policy.value!r}; talk to it"
         )

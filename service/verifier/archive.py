@@ -363,7 +363,7 @@ class _Replay:
                 self._ticks.require(entry)
                 leaf = self._check_placed(signed, entry, item.leaf)
                 run = None if before is None else before.public.run
-                event = read_event(document, run is None or run.evaluated, verified=document.body_hash())
+                event = read_event(document, run is None or run.owes, verified=document.body_hash())
                 self._check_account(after)
                 happened = Happened(entry.number, event, document, before, after, leaf, signed.body_hash())
                 self.documents.take(happened)

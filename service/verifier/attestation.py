@@ -159,6 +159,7 @@ class Report:
     Attributes:
         answer: the institution's, or what custodians found in its place.
         ground: what that was held against.
+        failed: whether the evaluation failed, says the operator.
     """
 
     steps: list[str] = field(default_factory=list)
@@ -169,12 +170,14 @@ class Report:
     agreement: AgreementInForce | None = None
     answer: Answer | Opened | None = None
     ground: AnswerGround | None = None
+    failed: bool = False
 
     @property
-    def evaluation(self) -> Literal["recorded", "skipped by policy"]:
-        """Whether the record names what the evaluation gave, or the run was proven without one."""
-        evaluated = self.record is not None and self.record.outputs is not None
-        return "recorded" if evaluated else "skipped by policy"
+    def evaluation(self) -> Literal["recorded", "failed", "skipped by policy"]:
+        """Whether the record names what the evaluation gave, or why not: it failed, or the run was proven without."""
+        if self.record is not None and self.record.outputs is not None:
+            return "recorded"
+        return "failed" if self.failed else "skipped by policy"
 
 
 def verify_attestation(
@@ -291,6 +294,8 @@ def verify_attestation(
         for part in (bundle.history.submitted.before, bundle.history.submitted.entered):
             require_keys(part.public, identities, "submitted.identity")
         report.agreement = bundle.history.recorded.public.agreement
+        open_run = bundle.history.recorded.public.run
+        report.failed = open_run is not None and open_run.failed
     # (9) The operator entered the submission when the machine allowed it: compared with the right book, at the newest
     #     prices, within what the account is allowed. The proof holds that it gained no more than it says.
     with step("gain"):

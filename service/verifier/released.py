@@ -285,7 +285,7 @@ def _step(
         event, fitting = kept_back(entry.kind, public, item.public, entry.at)
         return event, None if before is None else Account(public=public, private=fitting)
     run = None if before is None else public.run
-    event = read_event(SignedDocument.parse(item.document), evaluated=run is None or run.evaluated)
+    event = read_event(SignedDocument.parse(item.document), owes=run is None or run.owes)
     if before is None:
         return event, None
     return event, Account(public=public, private=least_private(event.body, kinds) if private is None else private)

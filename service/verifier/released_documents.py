@@ -99,7 +99,7 @@ class _Documents:
         self._runs: dict[str, tuple[RunRecord, bytes]] = {}
         self._answer: tuple[str, Answer | Opened, ReleasedEntry] | None = None
         self._custodians: CustodyPolicy | None = None
-        self._evaluated = True
+        self._owes = True
 
     def require_terms(self, public: PublicState, rotations: Sequence[object]) -> None:
         """Make sure that the account is of the pinned key and under the pinned terms.
@@ -141,7 +141,7 @@ class _Documents:
         named = f"entry {entry.number}, '{entry.kind}',"
         if item.document is not None:
             document = SignedDocument.parse(item.document)
-            event = read_event(document, self._evaluated, verified=document.body_hash())
+            event = read_event(document, self._owes, verified=document.body_hash())
             with _pinned(named):
                 check_waterfall(event.body, self.trust)
                 if entry.kind in COUNTING:
@@ -164,7 +164,7 @@ class _Documents:
             check = SHOWN.get(entry.kind)
             if check is not None:
                 check(self, item, event)
-        self._evaluated = public.run is None or public.run.evaluated
+        self._owes = public.run is None or public.run.owes
         self._heads.add(signed.body_hash())
 
     def overdue(self, body: Overdue) -> None:

@@ -42,7 +42,7 @@ def reader(**pins: Any) -> ArchivedDocuments:
 def happened(parties: Parties, document: SignedDocument, number: int = 0) -> Happened:
     """What a reader takes of a document that comes next."""
     run, state = parties.state.public.run, Account(public=parties.state.public, private=parties.state.private)
-    event = read_event(document, run is None or run.evaluated)
+    event = read_event(document, run is None or run.owes)
     return Happened(number or parties.chain.number + 1, event, document, state, state, b"")
 
 

@@ -16,6 +16,7 @@ from atomic_margin.service.errors import Conflict, NotFound
 from atomic_margin.service.operator.operator import Operator
 from atomic_margin.service.operator.runs.failures import Failure, count, failure_of, forget, interrupted
 from atomic_margin.service.operator.runs.priority import Waiting, due, is_free
+from atomic_margin.service.operator.runs.records import record_failed
 from atomic_margin.service.operator.store import entries
 from atomic_margin.service.operator.store.claims import Claim, expired_runs, let_go, require, take
 from atomic_margin.service.operator.store.database import now
@@ -67,7 +68,7 @@ def _take(run_id: str, session: Session) -> Claim | None:
 
 
 def give_back(operator: Operator, claim: Claim, error: Exception) -> None:
-    """Schedule a run again, or end it as failed, void and nothing owed, when it has failed too often.
+    """Schedule a run again, or end it when it has failed too often: void, or as what custodians can open.
 
     Raises:
         ClaimLost: it is another caller's by now.
@@ -164,10 +165,15 @@ def _again_or_failed(operator: Operator, session: Session, run: Run, failure: Fa
     if given_up is None:
         move_run(run, RunEvent.RETRIED)
         return
-    move_run(run, RunEvent.FAILED)
     run.problem = f"{given_up}; {failure}"
     account = session.get_one(Account, run.institution)
-    begun = entries.state_of(account).public.run
+    public = entries.state_of(account).public
+    begun = public.run
+    at_custodians = public.book is not None and public.book.shared is not None
+    if at_custodians and begun is not None and (begun.run_id, begun.stage) == (run.run_id, "evaluating"):
+        record_failed(operator, session, run, begun)
+        return
+    move_run(run, RunEvent.FAILED)
     if begun is None or begun.run_id != run.run_id:
         return
     void = RunVoid.parse(

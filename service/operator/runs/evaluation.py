@@ -137,13 +137,14 @@ def _overdue(operator: Operator, session: Session, run: Run) -> bool:
         ends=ends,
         declared_at=now_text(),
     )
+    # By the account: words of a run that was evaluated may be lost, see `taking_back`, and there may have been none.
+    open_run = entries.state_of(account).public.run
     entries.enter(session, operator.book, account, overdue.signed_by(operator.identity))
-    # By its record: words of a run that was evaluated may be lost, see `taking_back`.
-    if RunRecord.parse(SignedDocument.parse(run.record).body).outputs is None:
+    if open_run is not None and open_run.owes:
+        move_run(run, RunEvent.ANSWER_OVERDUE)
+    else:
         move_run(run, RunEvent.PROOF_OVERDUE)
         session.add(_second_run(run))
-    else:
-        move_run(run, RunEvent.ANSWER_OVERDUE)
     return True
 
 

@@ -26,6 +26,7 @@ from atomic_margin.service.operator.store.transitions import move_run
 from atomic_margin.service.protocol.account.agreements import agreed_in_force
 from atomic_margin.service.protocol.account.errors import Halted, WrongAgreement, WrongCollateral
 from atomic_margin.service.protocol.account.events import RunOpened
+from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.account.values import book_at
 from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
 from atomic_margin.service.protocol.policy import Policy
@@ -238,50 +239,90 @@ def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluat
 
 
 def _record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation | None) -> None:
-    recorded_at, settings = now(), operator.settings
+    settings = operator.settings
     seconds = settings.proof_seconds if evaluated is None else settings.answer_seconds
-    deadline, submission = instant_text(recorded_at + timedelta(seconds=seconds)), plan.submission
+    evidence = {} if evaluated is None else _evidence(evaluated.evaluation)
+    fields, recorded_at = _fields(operator, plan), now()
 
     def work(session: Session) -> None:
         run = session.get_one(Run, plan.run_id)
         require(run, claim.owner, f"run {run.run_id}")
-        last = session.execute(
-            select(Run.number, Run.record_hash).where(Run.number.is_not(None)).order_by(Run.number.desc()).limit(1)
-        ).one_or_none()
-        body = RunRecord.parse(
-            {
-                **_fields(operator, plan),
-                "number": str(1 if last is None else last.number + 1),
-                "previous": GENESIS if last is None else last.record_hash,
-                "submission_sequence": str(submission.sequence),
-                **operator.terms.hashes,
-                **repeated_columns(submission),
-                "evaluation_keys": submission.evaluation_keys,
-                "key_commitments": submission.key_commitments,
-                "ciphertext": submission.ciphertext,
-                **({} if evaluated is None else _evidence(evaluated.evaluation)),
-                "evaluated_at": instant_text(recorded_at),
-                "deadline": deadline,
-            }
-        )
-        signed = body.signed_by(operator.identity)
-        account = session.get_one(Account, run.institution)
-        entries.enter(session, operator.book, account, signed)
-        run.public_state = account.public_state
+        _enter(operator, session, run, plan.submission, {**fields, **evidence}, recorded_at, seconds)
         run.submission_id = plan.submission_id
-        run.number = body.number
-        run.record = signed.to_json()
-        run.record_hash = signed.body_hash()
         if evaluated is not None:
             evaluation = evaluated.evaluation
             run.surplus_output, run.breach_output = evaluation.outputs["surplus"], evaluation.outputs["breach"]
             run.seconds = {name: f"{spent:.3f}" for name, spent in evaluation.seconds.items()}
             run.evaluation = {"started_at": _precise(evaluated.started), "ended_at": _precise(evaluated.ended)}
-        run.deadline, run.problem = deadline, None
+        run.problem = None
         let_go(run)
-        move_run(run, RunEvent.RECORDED)
 
     operator.store.run(work)
+
+
+def record_failed(operator: Operator, session: Session, run: Run, begun: OpenRun) -> None:
+    """Sign and chain the record of a run whose evaluation failed, of a book that custodians have: they can open it.
+
+    Args:
+        operator: who signs.
+        session: of the caller's unit of work.
+        run: which failed; nobody has it in hand.
+        begun: the same in the account.
+    """
+    stored = operator.parsed.submission(session, begun.submission)
+    fields = {
+        "run_id": begun.run_id,
+        "operator": operator.identity.public_key,
+        "institution": run.institution,
+        "submission": begun.submission,
+        "price_sequence": str(begun.price_sequence),
+        "tick": begun.tick,
+        "instructions": str(begun.instructions),
+        "posted": {asset: str(quantity) for asset, quantity in begun.posted.items()},
+        "matrices": begun.matrices.model_dump(),
+        **({} if begun.agreed is None else {"agreed": begun.agreed.canonical()}),
+    }
+    _enter(operator, session, run, stored.submission, fields, now(), operator.settings.answer_seconds)
+
+
+def _enter(
+    operator: Operator,
+    session: Session,
+    run: Run,
+    submission: Submission,
+    fields: dict[str, Any],
+    recorded_at: datetime,
+    seconds: int,
+) -> None:
+    """Sign, chain and enter a record; `fields` are what the run is on, and what its evaluation gave."""
+    last = session.execute(
+        select(Run.number, Run.record_hash).where(Run.number.is_not(None)).order_by(Run.number.desc()).limit(1)
+    ).one_or_none()
+    deadline = instant_text(recorded_at + timedelta(seconds=seconds))
+    body = RunRecord.parse(
+        {
+            **fields,
+            "number": str(1 if last is None else last.number + 1),
+            "previous": GENESIS if last is None else last.record_hash,
+            "submission_sequence": str(submission.sequence),
+            **operator.terms.hashes,
+            **repeated_columns(submission),
+            "evaluation_keys": submission.evaluation_keys,
+            "key_commitments": submission.key_commitments,
+            "ciphertext": submission.ciphertext,
+            "evaluated_at": instant_text(recorded_at),
+            "deadline": deadline,
+        }
+    )
+    signed = body.signed_by(operator.identity)
+    account = session.get_one(Account, run.institution)
+    entries.enter(session, operator.book, account, signed)
+    run.public_state = account.public_state
+    run.number = body.number
+    run.record = signed.to_json()
+    run.record_hash = signed.body_hash()
+    run.deadline = deadline
+    move_run(run, RunEvent.RECORDED)
 
 
 def _evidence(evaluation: Evaluation) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def check(session: Session, account: Account, document: SignedDocument) -> Accou
     """
     state = state_of(account)
     run = state.public.run
-    event = read_event(document, evaluated=run is None or run.evaluated)
+    event = read_event(document, owes=run is None or run.owes)
     return machine.apply(state, event, newest(session, account.head))
 
 

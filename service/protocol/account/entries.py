@@ -153,7 +153,7 @@ def extended(
         SignatureInvalid, DocumentError: it does not hold.
     """
     at = at._replace(head=chain.head)
-    event = read_event(document, evaluated=_is_evaluated(chain.state))
+    event = read_event(document, owes=_owes(chain.state))
     state = machine.apply(chain.state, event, at)
     number = chain.number + 1
     body = {
@@ -214,7 +214,7 @@ def recomputed(
     except (KeyError, TypeError, ValueError) as error:
         raise EntryForged(f"an entry has fields of another kind: {error!r}", entry=signed.to_json()) from error
     named, own = Hashes.of(document), Hashes.of(signed)
-    event = read_event(document, evaluated=_is_evaluated(chain.state), verified=named.body)
+    event = read_event(document, owes=_owes(chain.state), verified=named.body)
     state, number = machine.apply(chain.state, event, at), chain.number + 1
     body |= {
         "operator": operator,
@@ -262,7 +262,7 @@ def followed(
             raise EntryForged(f"entry {entry.number} names another {name}", **shown)
     last = chain.state
     try:
-        event = read_event(document, evaluated=_is_evaluated(last))
+        event = read_event(document, owes=_owes(last))
         state = machine.apply(last, event, entry.at)
     except (IllegalTransition, RequestError, DocumentsError) as error:
         raise EntryIllegal(f"entry {entry.number} is of no legal event: {error}", **shown) from error
@@ -296,5 +296,5 @@ def _said(number: int, kind: EventKind, at: At, salts: Salts) -> dict[str, str]:
     }
 
 
-def _is_evaluated(state: Account | None) -> bool:
-    return state is None or state.public.run is None or state.public.run.evaluated
+def _owes(state: Account | None) -> bool:
+    return state is None or state.public.run is None or state.public.run.owes

@@ -329,12 +329,12 @@ _KINDS = {
 }
 
 
-def read_event(signed: SignedDocument, evaluated: bool = True, *, verified: str | None = None) -> Event:
+def read_event(signed: SignedDocument, owes: bool = True, *, verified: str | None = None) -> Event:
     """Return the event that a signed document is.
 
     Args:
         signed: the document; that its signature is its signer's is checked here, who may sign it is in the machine.
-        evaluated: whether the open run was evaluated, which an overdue one depends on.
+        owes: whether the open run is owed when its time is over, `OpenRun.owes`.
         verified: hash of its body, of whoever has verified the signature before; it is not verified again then.
 
     Raises:
@@ -347,10 +347,10 @@ def read_event(signed: SignedDocument, evaluated: bool = True, *, verified: str 
     if verified is None:
         signed.verify(frozenset({signed.signer}))
     _, body = parse_signed(signed, body_type)
-    return Event(_kind(body, evaluated), verified or signed.body_hash(), signed.signer, body)
+    return Event(_kind(body, owes), verified or signed.body_hash(), signed.signer, body)
 
 
-def _kind(body: Body, evaluated: bool) -> EventKind:
+def _kind(body: Body, owes: bool) -> EventKind:
     if isinstance(body, CollateralInstruction):
         return EventKind.POSTED if body.action == "post" else EventKind.WITHDRAWN
     if isinstance(body, Obligation):
@@ -368,5 +368,5 @@ def _kind(body: Body, evaluated: bool) -> EventKind:
     if isinstance(body, Opened):
         return EventKind.OPENED_COVERED if body.outcome == "covered" else EventKind.OPENED_IN_BREACH
     if isinstance(body, Overdue):
-        return EventKind.ANSWER_OVERDUE if evaluated else EventKind.PROOF_OVERDUE
+        return EventKind.ANSWER_OVERDUE if owes else EventKind.PROOF_OVERDUE
     return _KINDS[body.TYPE]

@@ -117,8 +117,8 @@ def deals_in_use(public: PublicState) -> frozenset[str]:
 
 def _owed(state: Account) -> tuple[OpenRun, Book]:
     run, book = state.public.run, in_force(state)
-    if run is None or run.stage not in ANSWERABLE_STAGES or not run.evaluated or state.public.owed is None:
-        raise WrongRun("no evaluated run of a book that is owed takes an answer", "run_id")
+    if run is None or run.stage not in ANSWERABLE_STAGES or not run.owes or state.public.owed is None:
+        raise WrongRun("no run of a book that is owed takes an answer, or it is to be proven first", "run_id")
     return run, book
 
 

@@ -39,7 +39,9 @@ def run_recorded(state: Account, event: Event, at: At) -> Account:
     """Take the record of a run, which opens it for its answer."""
     body, run = body_of(event, RunRecord), state.public.run
     evaluated = body.outputs is not None
-    if not evaluated:
+    # Custodians need no evaluation. Or whoever makes its evaluations fail would never be opened.
+    failed = not evaluated and run is not None and run.stage == "evaluating" and in_force(state).shared is not None
+    if not evaluated and not failed:
         # It is to be proven first: nothing came before, and what it is on is fixed by the record itself.
         state = _begun(state, body, "awaiting", at)
         run = state.public.run
@@ -50,7 +52,8 @@ def run_recorded(state: Account, event: Event, at: At) -> Account:
             raise WrongRun(f"the record of run {run.run_id} has another {name} than the run began with", name)
     if body.key_commitments != run.key_commitments or body.evaluation_keys != run.evaluation_keys:
         raise WrongKeys(f"the record of run {run.run_id} names other keys than its submission", "evaluation_keys")
-    return with_public(state, run=updated(run, stage="awaiting", record=event.document, evaluated=evaluated))
+    recorded = updated(run, stage="awaiting", record=event.document, evaluated=evaluated, failed=failed)
+    return with_public(state, run=recorded)
 
 
 def _begun(state: Account, body: RunOpened | RunRecord, stage: Stage, at: At) -> Account:
@@ -128,15 +131,15 @@ def run_void(state: Account, event: Event, at: At) -> Account:
 def proof_overdue(state: Account, event: Event, at: At) -> Account:
     """End the time of a run that was not evaluated; the same run is evaluated next."""
     run = _awaiting(state, body_of(event, Overdue))
-    if run.evaluated:
-        raise WrongRun(f"run {run.run_id} is evaluated: it is owed", "run_id")
+    if run.owes:
+        raise WrongRun(f"run {run.run_id} is evaluated, or custodians can open it: it is owed", "run_id")
     return with_public(state, run=updated(run, stage="not_proven"))
 
 
 def answer_overdue(state: Account, event: Event, at: At) -> Account:
     """End the time of an evaluated run: its book is owed."""
     run = _awaiting(state, body_of(event, Overdue))
-    if not run.evaluated:
+    if not run.owes:
         raise WrongRun(f"run {run.run_id} is not evaluated: nothing is owed on it", "run_id")
     return with_public(state, run=updated(run, stage="unproven"), owed=run.commitments)
 

@@ -113,6 +113,7 @@ class OpenRun(Part):
         stage: how far it is.
         record: hash of its record, once it has one.
         evaluated: whether that record names outputs.
+        failed: whether its evaluation failed, and it is recorded all the same: custodians have its book.
         entry: hash of the entry that has the record; known from the next entry on.
         answer: hash of the breach answer.
         top_up: of that answer, in units of the initial proof matrix.
@@ -134,10 +135,16 @@ class OpenRun(Part):
     stage: Stage
     record: Hash | None = None
     evaluated: bool = False
+    failed: bool = False
     entry: Hash | None = None
     answer: Hash | None = None
     top_up: Counter | None = None
     reshared: Hash | None = None
+
+    @property
+    def owes(self) -> bool:
+        """Whether its book is owed when the time to answer is over; a run that is to be proven first is evaluated."""
+        return self.evaluated or self.failed
 
 
 class Listed(Part):

@@ -82,7 +82,7 @@ class Played(Rotating):
 
     def kind_of(self, document: SignedDocument) -> EventKind:
         run = self.state.public.run
-        return read_event(document, evaluated=run is None or run.evaluated).kind
+        return read_event(document, owes=run is None or run.owes).kind
 
     def covers(self, submission: str) -> bool:
         """Return whether what is posted covers a book at the newest prices."""

@@ -36,7 +36,7 @@ def test_what_is_in_the_scope_stops_and_goes_on_after_it(kind: EventKind) -> Non
         number = 1 if parties.state.public.halts is None else parties.state.public.halts.number + 1
         parties.enter(parties.halt(number, scope=others))
         run = parties.state.public.run
-        event = read_event(document, evaluated=run is None or run.evaluated)
+        event = read_event(document, owes=run is None or run.owes)
         if scope in others or kind in OVERDUE:
             with pytest.raises(Halted, match="the operator has halted"):
                 machine.apply(parties.state, event, at)

@@ -157,7 +157,7 @@ def test_a_run_that_is_to_be_proven_first_is_not_opened() -> None:
     parties = owed()
     parties.tick()
     parties.enter(parties.record(evaluated=False))
-    refuses(parties, request(parties), WrongRun, "no evaluated run")
+    refuses(parties, request(parties), WrongRun, "is to be proven first")
 
 
 def test_its_time_may_be_over_while_it_is_opened() -> None:
@@ -366,3 +366,59 @@ def test_the_institution_comes_to_the_same() -> None:
     for entry, document in parties.entries:
         chain = followed(chain, entry, document, parties.salts, parties.operator.public_key)
     assert chain == parties.chain
+
+
+def failed() -> Parties:
+    """A book that custodians have; its run was begun, could not be evaluated, and is recorded all the same."""
+    parties = booked()
+    parties.enter(parties.run_opened())
+    parties.enter(parties.record(evaluated=False))
+    return parties
+
+
+def test_a_run_that_could_not_be_evaluated_is_owed_and_opened() -> None:
+    """Else whoever makes its evaluations fail would never be opened: custodians need none."""
+    parties = failed()
+    assert (parties.run.stage, parties.run.evaluated, parties.run.failed) == ("awaiting", False, True)
+    refuses(parties, parties.answer("breach"), WrongRun, "was not evaluated; no breach can be answered")
+    parties.enter(parties.overdue())
+    public = parties.state.public
+    assert (public.status, public.owed) == (AccountState.FROZEN, parties.run.commitments)
+    parties.enter(request(parties))
+    parties.enter(opened(parties, "breach"))
+    parties.enter(parties.settlement(story.everything(parties)))
+    assert parties.state.public.status is AccountState.IN_DEFAULT
+
+
+def test_a_run_that_could_not_be_evaluated_is_answered_as_covered() -> None:
+    parties = failed()
+    parties.enter(parties.answer("covered"))
+    book = parties.state.public.book
+    assert book is not None
+    assert (parties.state.public.run, book.covered) == (None, 1)
+
+
+def test_without_custodians_a_run_is_void_and_has_no_record_without_outputs() -> None:
+    parties = story.evaluating()
+    refuses(parties, parties.record(evaluated=False), RunNotOver, "is not over")
+    parties.enter(parties.void())
+
+
+def test_a_run_that_failed_after_it_was_not_proven_is_owed() -> None:
+    parties = booked()
+    for make in (lambda: parties.record(evaluated=False), parties.overdue, parties.second_opened):
+        parties.enter(make())
+    record = parties.record(evaluated=False, run_id=parties.run.run_id)
+    parties.enter(record)
+    assert parties.run.failed
+    parties.enter(parties.overdue())
+    parties.enter(request(parties))
+
+
+def test_a_failed_run_gives_way_to_that_of_the_next_tick_once_it_is_owed() -> None:
+    parties = failed()
+    parties.tick()
+    refuses(parties, parties.run_opened(), RunNotOver, "is not over")
+    parties.enter(parties.overdue())
+    parties.enter(parties.run_opened())
+    assert (parties.run.failed, parties.run.stage) == (False, "evaluating")

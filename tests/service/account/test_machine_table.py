@@ -181,7 +181,7 @@ def test_every_event_in_every_status(kind: EventKind, status: AccountState) -> N
     else:
         parties, document = LIVE[kind]()
     run = parties.state.public.run
-    event = read_event(document, evaluated=run is None or run.evaluated)
+    event = read_event(document, owes=run is None or run.owes)
     assert event.kind is kind
     before = in_status(parties, status)
     if following is None:

@@ -186,7 +186,7 @@ def test_a_halt_of_an_old_tick_for_an_account_that_had_a_deposit(monkeypatch: py
 def event_at(parties: Parties, document: SignedDocument) -> tuple[Event, At]:
     """What the machine takes of a document."""
     run = parties.state.public.run
-    return read_event(document, run is None or run.evaluated), parties.at._replace(head=parties.chain.head)
+    return read_event(document, run is None or run.owes), parties.at._replace(head=parties.chain.head)
 
 
 def test_an_account_that_agreed_to_other_terms_is_not_new() -> None:
