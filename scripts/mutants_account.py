@@ -128,9 +128,9 @@ ACCOUNT_MUTANTS = (
              "runs:a_run_is_void_while_it_is_evaluated_and_no_longer"),
     _machine("overdue while it waits for its answer", "runs:_awaiting", condition("stage"), "run is None",
              "runs:a_run_is_overdue_once_recorded_and_once"),
-    _machine("an evaluated run is owed", "runs:proof_overdue", condition("evaluated"), "False",
+    _machine("an evaluated run is owed", "runs:proof_overdue", condition("owes"), "False",
              "table:an_evaluated_run_is_never_overdue_as_one_that_was_to_be_proven_first"),
-    _machine("a run that was not evaluated is not owed", "runs:answer_overdue", condition("evaluated"), "False",
+    _machine("a run that was not evaluated is not owed", "runs:answer_overdue", condition("owes"), "False",
              "table:an_evaluated_run_is_never_overdue_as_one_that_was_to_be_proven_first"),
     # Answers and settlements
     _machine("an answer is to the open run", "runs:_answered", condition("stage"), "run is None",

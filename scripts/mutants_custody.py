@@ -1,6 +1,6 @@
 """The mutants of openings: the account machine, what a custodian takes part in, and who signed what was found."""
 
-from mutant import Mutant, Node, call, condition, value
+from mutant import RETURNED, Mutant, Node, call, condition, value
 
 _MACHINE = "tests/service/account/test_machine_openings.py::test_"
 _MOVED = "tests/service/account/test_machine_custody.py::test_"
@@ -54,6 +54,16 @@ CUSTODY_MUTANTS = (
     _opening("no run begins meanwhile", "openings:require_no_opening", condition("opening"),
              f"{_MACHINE}while_a_book_is_opened_no_run_begins"),
     _opening("owed", "openings:_owed", condition("owed"), f"{_MACHINE}while_it_is_evaluated_a_run_is_not_opened"),
+    _opening("a failed run is with custodians", "runs:run_recorded", value("failed"),
+             f"{_MACHINE}without_custodians_a_run_is_void_and_has_no_record_without_outputs",
+             'not evaluated and run is not None and run.stage == "evaluating"'),
+    _opening("a failed run is owed", "state:OpenRun.owes", RETURNED,
+             f"{_MACHINE}a_run_that_could_not_be_evaluated_is_owed_and_opened", "self.evaluated"),
+    _opening("covered is no proof", "runs:opened_covered", RETURNED,
+             f"{_MACHINE}what_is_found_covered_frees_nothing_before_a_proof",
+             "with_public(state, run=None, owed=None)"),
+    _opening("not dealt in its run", "custody:shared_book", condition("run"),
+             f"{_MOVED}a_book_is_not_dealt_anew_while_a_run_of_it_is_open"),
     _judge("of the operator", "read_request", call(".verify"), "a_request_of_somebody_else", "None"),
     _judge("of this account", "read_request", condition("institution"), "a_request_of_somebody_else"),
     _judge("in the history", "judge", condition("entered"), "a_request_about_something_else_is_in_no_history"),
