@@ -241,12 +241,12 @@ def record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluat
 def _record(operator: Operator, plan: Plan, claim: Claim, evaluated: TimedEvaluation | None) -> None:
     settings = operator.settings
     seconds = settings.proof_seconds if evaluated is None else settings.answer_seconds
-    evidence = {} if evaluated is None else _evidence(evaluated.evaluation)
     fields, recorded_at = _fields(operator, plan), now()
 
     def work(session: Session) -> None:
         run = session.get_one(Run, plan.run_id)
         require(run, claim.owner, f"run {run.run_id}")
+        evidence = {} if evaluated is None else _evidence(evaluated.evaluation)
         _enter(operator, session, run, plan.submission, {**fields, **evidence}, recorded_at, seconds)
         run.submission_id = plan.submission_id
         if evaluated is not None:
