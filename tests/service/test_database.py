@@ -183,6 +183,12 @@ def test_what_a_database_cannot_hold_is_the_callers_mistake(store: Store) -> Non
         session.scalar(select(HaltRow.number).where(HaltRow.number == 2**40))
 
 
+def test_a_store_is_closed_while_a_connection_comes_back(store: Store) -> None:
+    event.listen(store.engine.pool, "checkin", lambda *_: store.close(), insert=True)
+    with store.reading() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
 def test_a_connection_that_is_in_use_at_the_end_is_closed_when_it_comes_back(store: Store) -> None:
     used = store.engine.connect()
     connection = used.connection.driver_connection

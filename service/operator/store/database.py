@@ -62,6 +62,7 @@ class Store:
         self.url = parse_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._writing = threading.Lock()
+        self._closed = False
         with named_errors(self.url):
             if self.sqlite:
                 create_private(self.url)
@@ -83,6 +84,8 @@ class Store:
                 self._reader = self.engine.execution_options(
                     **{_READING: True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
                 )
+            # From the beginning: while connections come back nobody may begin to listen.
+            event.listen(self.engine.pool, "checkin", self._came_back)
             try:
                 self._upgrade(version)
             except BaseException:
@@ -158,9 +161,13 @@ class Store:
 
     def close(self) -> None:
         """Release every connection; one that is in use is closed when it comes back."""
-        # To the pool that is left here it would come back open, for whoever collects garbage.
-        event.listen(self.engine.pool, "checkin", _close_connection)
+        self._closed = True
         self.engine.dispose()
+
+    def _came_back(self, _connection: Any, record: Any) -> None:
+        if self._closed:
+            # The pool would keep it open, for whoever collects garbage.
+            record.invalidate()
 
     def _upgrade(self, version: str | None) -> None:
         with self.reading(OPENING_SECONDS) as session:
@@ -224,10 +231,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     pragmas = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}")
     for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _close_connection(_connection: Any, record: Any) -> None:
-    record.invalidate()
 
 
 def _begin_sqlite(connection: Connection) -> None:
