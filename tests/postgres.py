@@ -281,14 +281,19 @@ def _without_database(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(autouse=not wanted())
-def no_database_where_none_is(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_database_where_none_is(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that opens a database, though a run on PostgreSQL leaves it out because none of its file does."""
+    if not _without_database(request.node):
+        yield
+        return
 
     def opened(*_: object, **__: object) -> None:
         raise AssertionError(f"{request.node.nodeid} opens an operator's database: see WITHOUT_DATABASE")
 
-    if _without_database(request.node):
-        monkeypatch.setattr(Store, "__init__", opened)
+    # Of its own: a test's `monkeypatch` has to come after the fixtures that it wants, to be undone before them.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "__init__", opened)
+        yield
 
 
 def leave_out(items: list[pytest.Item]) -> None:

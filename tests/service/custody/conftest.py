@@ -95,5 +95,6 @@ def custody_at(rooms: Rooms, tmp_path: Path) -> Iterator[Callable[..., Custody]]
         return opened[-1]
 
     yield at
-    for custody in opened:
+    # The last one first, or what it replaced, which is another's replacement, would stay.
+    for custody in reversed(opened):
         custody.close()
