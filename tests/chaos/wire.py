@@ -47,7 +47,7 @@ class Wire:
         choices: of fates.
         shares: of requests that something happens to, by their method.
         fates: what happened, counted by method and fate.
-        recorded: requests that went through, whole.
+        recorded: POST requests that went through, whole.
     """
 
     target: int
@@ -149,7 +149,9 @@ class Wire:
             return
         if fate is Fate.DELAYED:
             await asyncio.sleep(self.choices.uniform(0.05, 2.5))
-        if len(request) <= RECORDED_BYTES and len(self.recorded) < MAX_RECORDED:
+        # What is read is far more, and there would be no room.
+        wanted = request.startswith(b"POST") and len(request) <= RECORDED_BYTES
+        if wanted and len(self.recorded) < MAX_RECORDED:
             self.recorded.append(request)
         if fate is Fate.DOUBLED:
             both = await asyncio.gather(self._answer(request), self._answer(request))
