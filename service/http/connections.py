@@ -1,7 +1,8 @@
 """Connections of an HTTP face: how many there are, and how long one may be silent, or not read what it is sent.
 
 For `serve`, which hands uvicorn what `server_settings` returns. Uvicorn itself waits for ever for the first line of a
-connection and for one who does not read, and knows nothing of peers; all three are added to its protocol here.
+connection and for one who does not read, knows nothing of peers, and closes on one who still sends; all four are added
+to its protocol here.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from atomic_margin.service.http.limit_table import Limits
+from atomic_margin.service.http.lingering import LingeringTransport
 from atomic_margin.service.http.problems import MEDIA_TYPE
 
 KEEP_ALIVE_SECONDS = 5
@@ -53,6 +55,7 @@ class _Limited(H11Protocol):
     _send_seconds: ClassVar[float] = SEND_SECONDS
     _patience: asyncio.TimerHandle | None = None
     _peer: str | None = None
+    _lingering: LingeringTransport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -64,10 +67,17 @@ class _Limited(H11Protocol):
         self._peer = peer
         self._peers[peer] += 1
         _end_if_nothing_is_taken(transport, self._send_seconds)
+        self.transport = self._lingering = LingeringTransport(transport, self.loop, self._is_sent_more)
         self._wait_for_a_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering is None or not self._lingering.drops(data):
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_wait()
+        if self._lingering is not None:
+            self._lingering.lost()
         if self._peer is not None:
             self._peers[self._peer] -= 1
             if not self._peers[self._peer]:
@@ -100,6 +110,10 @@ class _Limited(H11Protocol):
             self.transport.write(self.conn.send(event))
         self.transport.write(self.conn.send(h11.EndOfMessage()))
         self.transport.close()
+
+    def _is_sent_more(self) -> bool:
+        """Return whether a request was begun whose end did not come, or never will, since it is no HTTP."""
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
 
     def _wait_for_a_head(self) -> None:
         self._patience = self.loop.call_later(self._limits.head_seconds, self._give_up)

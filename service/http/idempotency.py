@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from atomic_margin.service.http.page_paths import is_of_pages
 from atomic_margin.service.http.refusals import Refusal
 
 HEADER = "Idempotency-Key"
 MAX_KEY_LENGTH = 255
 MAX_KEPT_BYTES = 1 << 20
-_PAGES = "/pages/"
 # Visible ASCII: a token of any kind, or the quoted string of RFC 8941 that the draft has.
 _KEY = re.compile(rb'"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,255}"|[\x21\x23-\x7e]{1,255}')
 
@@ -55,7 +55,7 @@ class Idempotency:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         # Forms of pages are read only of whoever is signed in.
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].startswith(_PAGES):
+        if scope["type"] != "http" or scope["method"] != "POST" or is_of_pages(scope["path"]):
             await self._app(scope, receive, send)
             return
         sent = [value for name, value in scope["headers"] if name == b"idempotency-key"]

@@ -28,10 +28,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import atomic_margin
 from atomic_margin.service.errors import NotAuthorised, RequestError, ServiceError
 from atomic_margin.service.files import web_folder
+from atomic_margin.service.http.page_paths import PREFIX
 from atomic_margin.service.http.refusals import Refusal
 from atomic_margin.service.http.sessions import Sessions
 
-PREFIX = "/pages"
 COOKIE = "atomic-margin-pages"
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "

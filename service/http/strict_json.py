@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atomic_margin.service.errors import MalformedRequest
 from atomic_margin.service.http.outside_json import parse_body
+from atomic_margin.service.http.page_paths import is_of_pages
 from atomic_margin.service.http.refusals import Refusal
 
 _PARSED = "atomic_margin.parsed"
-_PAGES = "/pages"
 
 
 async def parsed_body(request: Request) -> Any:
@@ -48,7 +48,7 @@ class StrictJson:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one body."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].startswith(_PAGES):
+        if scope["type"] != "http" or scope["method"] != "POST" or is_of_pages(scope["path"]):
             await self._app(scope, receive, send)
             return
         parts: list[bytes] = []

@@ -101,7 +101,9 @@ def call_notice(facts: AccountFacts, prices: Prices, run_id: str) -> CallNotice:
     """
     recorded = recorded_step(facts, run_id)
     if step_of(facts, run_id, EventKind.COVERED, EventKind.OPENED_COVERED) is not None:
-        raise NothingToReport(f"run {run_id} was proven covered: there is no margin call; ask for its response")
+        raise NothingToReport(
+            f"run {run_id} was proven or found covered: there is no margin call; ask for its response"
+        )
     record = recorded.body
     prices.require_schedule(record["schedule"])
     market = prices.market(int(record["price_sequence"]), record["tick"])

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from atomic_margin.service.http.pages import COOKIE, PREFIX
+from atomic_margin.service.http.page_paths import PREFIX
+from atomic_margin.service.http.pages import COOKIE
 from atomic_margin.service.institution.app import AgentProcess
 from atomic_margin.service.institution.app import create_app as create_agent
 

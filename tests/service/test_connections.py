@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from starlette.types import Receive, Scope, Send
 
-from atomic_margin.service.http import problems
+from atomic_margin.service.http import lingering, problems
 from atomic_margin.service.http.connections import _Limited, server_settings
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
@@ -124,6 +124,69 @@ def test_what_is_no_http_gets_a_problem(port: int, request_: bytes) -> None:
         answer = said(connection)
     assert answer.startswith(b"HTTP/1.1 4"), answer[:100]
     assert b"application/problem+json" in answer
+
+
+REFUSED = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"
+
+
+def refused_and_sending_on(port: int, more: bytes, pause: float) -> bytes:
+    """Announce too long a body, be refused, send some more after a while, and return what arrives."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(REFUSED + bytes(1 << 10))
+        for part in (more[:1], more[1:]):
+            time.sleep(pause)
+            connection.sendall(part)
+        return said(connection)
+
+
+def test_who_is_refused_in_the_middle_of_a_body_reads_why(port: int) -> None:
+    answer = refused_and_sending_on(port, bytes(1 << 20), 0.3)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.endswith(b"}")
+
+
+def test_who_sends_no_http_and_more_of_it_reads_why(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\n")
+        for _ in range(2):
+            time.sleep(0.3)
+            connection.sendall(bytes(1 << 10))
+        assert said(connection).endswith(b"}")
+
+
+def test_who_sends_on_for_too_long_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 0.2)
+    with pytest.raises(ConnectionError):
+        refused_and_sending_on(port, bytes(1 << 10), 0.6)
+
+
+def send_for_ever(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(bytes(1 << 10))
+        time.sleep(0.01)
+
+
+def test_who_sends_on_too_much_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "LINGER_BYTES", 1 << 14)
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(REFUSED)
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection)
+    assert time.monotonic() - began < lingering.LINGER_SECONDS
+
+
+def test_a_refused_connection_ends_when_the_other_side_ends_it(port: int) -> None:
+    """And one whose request was read ends at once."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(REFUSED)
+        connection.shutdown(socket.SHUT_WR)
+        assert said(connection).startswith(b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx")
+        assert said(connection).startswith(b"HTTP/1.1 200")
+    assert time.monotonic() - began < lingering.LINGER_SECONDS
 
 
 LONG = 32 << 20

@@ -32,8 +32,6 @@ OF_ITS_OWN = f"""
 "path.run_id" = "{FUND}.2"
 """
 """Whoever may see something asks about what there is; a stranger asks about everything."""
-AGAIN = "request-retries = 2\n"
-"""Who is refused before its body was read is told so, and what is on its way of that may reset the connection."""
 CONFIG = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422]
@@ -59,7 +57,7 @@ def test_no_fault_and_no_breach_of_the_contract(world_at: Callable[[str], World]
     world = world_at("fall-done")
     object.__setattr__(world.operator.settings, "limits", WIDE)
     config = tmp_path / "schemathesis.toml"
-    config.write_text(AGAIN + ("" if caller == "stranger" else OF_ITS_OWN) + CONFIG)
+    config.write_text(("" if caller == "stranger" else OF_ITS_OWN) + CONFIG)
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     with served(create_app(world.operator, background=False), WIDE) as port:
         address = f"http://127.0.0.1:{port}"

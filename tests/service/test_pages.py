@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 from httpx import Response
 
-from atomic_margin.service.http.pages import COOKIE, POLICY, PREFIX
+from atomic_margin.service.http.page_paths import PREFIX
+from atomic_margin.service.http.pages import COOKIE, POLICY
 from atomic_margin.service.http.sessions import Sessions
 from atomic_margin.service.operator.accounts import enrolment
 from atomic_margin.service.protocol.signing import Identity

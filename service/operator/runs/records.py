@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from atomic_margin.service.protocol.account.errors import Halted, WrongAgreement
 from atomic_margin.service.protocol.account.events import RunOpened
 from atomic_margin.service.protocol.account.state import OpenRun
 from atomic_margin.service.protocol.account.values import book_at
-from atomic_margin.service.protocol.documents import OutputHashes, RunRecord
+from atomic_margin.service.protocol.documents import MatrixHashes, OutputHashes, RunRecord
 from atomic_margin.service.protocol.policy import Policy
 from atomic_margin.service.protocol.states import RunEvent, RunState
 from atomic_margin.service.protocol.submissions import Submission, repeated_columns
@@ -186,17 +187,45 @@ def _planned(operator: Operator, run_id: str) -> Plan:
 
 
 def _fields(operator: Operator, plan: Plan) -> dict[str, Any]:
+    return _said(
+        operator,
+        plan.institution,
+        run_id=plan.run_id,
+        submission=plan.submission_hash,
+        price_sequence=plan.tick.sequence,
+        tick=plan.tick.hash,
+        posted=plan.posted,
+        instructions=plan.instructions,
+        agreed=plan.agreed,
+        matrices=matrix_hashes(plan.matrices),
+    )
+
+
+def _said(
+    operator: Operator,
+    institution: str,
+    *,
+    run_id: str,
+    submission: str,
+    price_sequence: int,
+    tick: str,
+    posted: Mapping[str, int],
+    instructions: int,
+    agreed: Agreed | None,
+    matrices: MatrixHashes,
+) -> dict[str, Any]:
+    """Return what documents say of what a run is on."""
     return {
-        "run_id": plan.run_id,
+        "run_id": run_id,
         "operator": operator.identity.public_key,
-        "institution": plan.institution,
-        "submission": plan.submission_hash,
-        "price_sequence": str(plan.tick.sequence),
-        "tick": plan.tick.hash,
-        "instructions": str(plan.instructions),
-        "posted": {asset: str(quantity) for asset, quantity in plan.posted.items()},
-        "matrices": matrix_hashes(plan.matrices).model_dump(),
-        **({} if plan.agreed is None else {"agreed": plan.agreed.canonical()}),
+        "institution": institution,
+        "submission": submission,
+        "price_sequence": str(price_sequence),
+        "tick": tick,
+        "instructions": str(instructions),
+        "posted": {asset: str(quantity) for asset, quantity in posted.items()},
+        "matrices": matrices.model_dump(),
+        **({} if agreed is None else {"agreed": agreed.canonical()}),
     }
 
 
@@ -270,18 +299,18 @@ def record_failed(operator: Operator, session: Session, run: Run, begun: OpenRun
         begun: the same in the account.
     """
     stored = operator.parsed.submission(session, begun.submission)
-    fields = {
-        "run_id": begun.run_id,
-        "operator": operator.identity.public_key,
-        "institution": run.institution,
-        "submission": begun.submission,
-        "price_sequence": str(begun.price_sequence),
-        "tick": begun.tick,
-        "instructions": str(begun.instructions),
-        "posted": {asset: str(quantity) for asset, quantity in begun.posted.items()},
-        "matrices": begun.matrices.model_dump(),
-        **({} if begun.agreed is None else {"agreed": begun.agreed.canonical()}),
-    }
+    fields = _said(
+        operator,
+        run.institution,
+        run_id=begun.run_id,
+        submission=begun.submission,
+        price_sequence=begun.price_sequence,
+        tick=begun.tick,
+        posted=begun.posted,
+        instructions=begun.instructions,
+        agreed=begun.agreed,
+        matrices=begun.matrices,
+    )
     _enter(operator, session, run, stored.submission, fields, now(), operator.settings.answer_seconds)
 
 

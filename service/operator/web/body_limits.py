@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from atomic_margin.circuits.layout import layout_of
 from atomic_margin.circuits.profile import Profile
-from atomic_margin.service.http.pages import PREFIX
+from atomic_margin.service.http.page_paths import PREFIX, is_of_pages
 from atomic_margin.service.operator.web.checking import MAX_BUNDLE_BYTES
 from atomic_margin.service.operator.web.dealings import longest_upload
 
@@ -46,7 +46,7 @@ class BodyLimits:
         for listed, pattern, limit in self._longer:
             if listed == method and pattern.match(path):
                 return limit
-        if method != "POST" or path.startswith(PREFIX):
+        if method != "POST" or is_of_pages(path):
             return MAX_OTHER_BYTES
         is_call = any(route.matches(scope)[0] == Match.FULL for route in self._routes)
         return MAX_DOCUMENT_BYTES if is_call else MAX_OTHER_BYTES

@@ -103,7 +103,7 @@ class EventKind(str, Enum):
     OPENING_LAPSED = "opening lapsed"
     """Nothing came of it, or will: another one may be asked for."""
     OPENED_COVERED = "opened covered"
-    """Custodians opened it, and no row is negative."""
+    """Custodians opened it, and say that no row is negative."""
     OPENED_IN_BREACH = "opened in breach"
     """Custodians opened it, and proved that a row is negative."""
 
