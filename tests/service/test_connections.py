@@ -1,10 +1,13 @@
 """Connections of a real uvicorn: silent and deaf ones and too many are closed, and what is no HTTP gets a problem."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,17 +21,19 @@ from atomic_margin.service.http.connections import _Limited, server_settings
 from atomic_margin.service.http.limit_table import Limits
 from atomic_margin.service.http.limits import BodyLimit
 
+from .test_tls import made
+
 pytestmark = pytest.mark.long
 
 LIMITS = Limits.parse({"head_seconds": "1", "idle_seconds": "1", "connections_of_a_peer": "4", "connections": "100"})
 
 
 @contextmanager
-def served(app: Any, limits: Limits = LIMITS) -> Iterator[int]:
+def served(app: Any, limits: Limits = LIMITS, **tls: Any) -> Iterator[int]:
     """Serve an application on a free port, with the settings that `serve` takes."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", **server_settings(limits)))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", **server_settings(limits), **tls))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
@@ -41,8 +46,7 @@ def served(app: Any, limits: Limits = LIMITS) -> Iterator[int]:
         listener.close()
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
+def lengths() -> FastAPI:
     app = FastAPI()
     problems.install(app)
 
@@ -51,7 +55,12 @@ def port() -> Iterator[int]:
         return {"length": len(await request.body())}
 
     app.add_middleware(BodyLimit, limit_of=lambda _: 1 << 20, idle_seconds=LIMITS.idle_seconds)
-    with served(app) as port:
+    return app
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with served(lengths()) as port:
         yield port
 
 
@@ -143,6 +152,23 @@ def test_who_is_refused_in_the_middle_of_a_body_reads_why(port: int) -> None:
     answer = refused_and_sending_on(port, bytes(1 << 20), 0.3)
     assert answer.startswith(b"HTTP/1.1 413")
     assert answer.endswith(b"}")
+
+
+def test_who_is_refused_over_tls_reads_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS knows no end of one direction, so that this ends when its time is over."""
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 1)
+    files = made(tmp_path, "server", datetime.now(timezone.utc))
+    trusting = ssl.create_default_context(cafile=str(files.chain))
+    with (
+        served(lengths(), ssl_certfile=files.chain, ssl_keyfile=files.key) as port,
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        trusting.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(REFUSED)
+        for _ in range(2):
+            time.sleep(0.3)
+            connection.sendall(bytes(1 << 10))
+        assert said(connection).endswith(b"}")
 
 
 def test_who_sends_no_http_and_more_of_it_reads_why(port: int) -> None:
